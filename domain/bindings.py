@@ -1,0 +1,147 @@
+"""Prepaid binding: a policy that binds a customer from a day to a day, and how it ends early."""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, Literal
+
+from domain.event import Event
+from domain.members import MemberCommand, on_the_network
+from domain.refusal import Refusal
+from domain.state import Binding, Member
+from domain.values import CampaignId, Ordinal, Text, UnitId, local_date
+
+Policy = Literal["prepay", "family_plan", "handset"]
+
+
+# ------------------------------------------------------------------------------------- events
+class BindingStarted(Event, name="binding.started", stream="member"):
+    """A member is bound on the days [starts_on, ends_on)."""
+
+    binding: Ordinal
+    policy: Policy
+    campaign: CampaignId | None
+    starts_on: date
+    ends_on: date
+    unit: UnitId
+
+    def apply(self, state: Member) -> None:
+        today = local_date(self.occurred_at)
+        state.bindings_made = self.binding
+        state.bindings = [bound for bound in state.bindings if bound.ends_on > today]
+        state.bindings.append(
+            Binding(self.binding, self.policy, self.starts_on, self.ends_on, self.campaign)
+        )
+
+
+class BindingEnded(Event, name="binding.ended", stream="member"):
+    """A binding ended early: `ended_on` is the first day on which it no longer binds."""
+
+    binding: Ordinal
+    ended_on: date
+    cause: Literal["breach", "cancelled"]
+    reason: Text
+
+    def apply(self, state: Member) -> None:
+        state.bindings = [bound for bound in state.bindings if bound.id != self.binding]
+
+
+# ----------------------------------------------------------------------------------- refusals
+@dataclass
+class AlreadyBound(Refusal):
+    """The member is bound by a policy that this one contradicts."""
+
+    code = "already_bound"
+    policy: str
+
+
+@dataclass
+class BindingReversed(Refusal):
+    """The binding would end before it starts."""
+
+    code = "binding_reversed"
+    starts_on: date
+    ends_on: date
+
+
+@dataclass
+class UnknownBinding(Refusal):
+    """There is no such binding in force."""
+
+    code = "unknown_binding"
+    binding: int
+    bindings_made: int
+
+
+@dataclass
+class NotWithinBinding(Refusal):
+    """A binding can only end early on one of its own days."""
+
+    code = "not_within_binding"
+    ended_on: date
+    starts_on: date
+    ends_on: date
+
+
+def active_policies(member: Member, on: date) -> list[str]:
+    """The policies that bind the member on this day."""
+    return [bound.policy for bound in member.bindings if bound.starts_on <= on < bound.ends_on]
+
+
+# ----------------------------------------------------------------------------------- commands
+class StartBinding(MemberCommand):
+    """Bind a member by a policy outside any campaign, on the days [starts_on, ends_on)."""
+
+    command: Literal["binding.start"] = "binding.start"
+    policy: Policy
+    starts_on: date
+    ends_on: date
+
+    def decide(self, at: datetime, member: Member) -> list[Event]:
+        on_the_network(member, self.member_id, at)
+        if self.ends_on <= self.starts_on:
+            raise BindingReversed(self.starts_on, self.ends_on)
+        for bound in member.bindings:
+            if bound.policy == self.policy and (
+                bound.starts_on < self.ends_on and self.starts_on < bound.ends_on
+            ):
+                raise AlreadyBound(self.policy)
+        event = self.event(
+            BindingStarted,
+            at,
+            binding=member.bindings_made + 1,
+            policy=self.policy,
+            campaign=None,
+            starts_on=self.starts_on,
+            ends_on=self.ends_on,
+            unit=member.unit,
+        )
+        return [event]
+
+    def receipt(self, events: list[Event], **states: Any) -> dict[str, Any]:
+        return {"binding": states["member"].bindings_made}
+
+
+class EndBinding(MemberCommand):
+    """End a binding early, by the member's breach or by cancellation."""
+
+    command: Literal["binding.end"] = "binding.end"
+    binding: Ordinal
+    ended_on: date
+    cause: Literal["breach", "cancelled"]
+    reason: Text
+
+    def decide(self, at: datetime, member: Member) -> list[Event]:
+        for bound in member.bindings:
+            if bound.id == self.binding:
+                if not bound.starts_on <= self.ended_on < bound.ends_on:
+                    raise NotWithinBinding(self.ended_on, bound.starts_on, bound.ends_on)
+                event = self.event(
+                    BindingEnded,
+                    at,
+                    binding=self.binding,
+                    ended_on=self.ended_on,
+                    cause=self.cause,
+                    reason=self.reason,
+                )
+                return [event]
+        raise UnknownBinding(self.binding, member.bindings_made)

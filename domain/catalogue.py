@@ -1,0 +1,15 @@
+"""All nouns of the business, imported once, so that every event, command and refusal is known.
+
+Add a noun here and its events get typed tables, its commands an import format, its refusals a
+place in the documentation.
+"""
+
+from domain import bindings, campaigns, clubs, cohorts, lots, members, points, units, visits
+from domain.command import COMMANDS
+from domain.event import CATALOGUE
+from domain.refusal import REFUSALS
+from domain.state import STATES
+
+NOUNS = (members, units, points, lots, clubs, visits, campaigns, bindings, cohorts)
+
+__all__ = ["CATALOGUE", "COMMANDS", "NOUNS", "REFUSALS", "STATES"]

@@ -1,0 +1,286 @@
+"""Clubs: opening, priced services, emergency mode, activities."""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from domain.command import Command
+from domain.event import Event
+from domain.refusal import Refusal
+from domain.state import Club, Price
+from domain.values import (
+    ActivityId,
+    ClubId,
+    Count,
+    Fen,
+    Minute,
+    PointsOrNone,
+    ServiceId,
+    Text,
+    Tier,
+    local_date,
+)
+
+PointsByTier = Annotated[dict[Tier, PointsOrNone], Field(max_length=4)]
+VisitsByTier = Annotated[dict[Tier, Count], Field(max_length=4)]
+
+
+# ------------------------------------------------------------------------------------- events
+class ClubOpened(Event, name="club.opened", stream="club"):
+    """A club opened its doors, to these tiers and hours. Minutes are after local midnight."""
+
+    title: Text
+    opens_on: date
+    opens_minute: Minute
+    closes_minute: Minute
+    tiers: tuple[Tier, ...]
+    important: bool
+    capacity: Count | None
+
+    def apply(self, state: Club) -> None:
+        state.name, state.opens_on = self.title, self.opens_on
+        state.opens_minute, state.closes_minute = self.opens_minute, self.closes_minute
+        state.tiers, state.important = list(self.tiers), self.important
+
+
+class ServicePriced(Event, name="service.priced", stream="club"):
+    """A service of a club got a price from now on, in points; a tier may have its own."""
+
+    service: ServiceId
+    title: Text
+    price_version: int
+    points: PointsOrNone
+    tier_points: PointsByTier
+    companion_points: PointsOrNone
+    free_visits: VisitsByTier
+
+    def apply(self, state: Club) -> None:
+        state.services[self.service] = Price(
+            version=self.price_version,
+            name=self.title,
+            points=self.points,
+            tier_points=dict(self.tier_points),
+            companion_points=self.companion_points,
+            free_visits=dict(self.free_visits),
+        )
+
+
+class EmergencyDeclared(Event, name="emergency.declared", stream="club"):
+    """A club was opened to people who are not members, around the clock."""
+
+    reason: Text
+
+    def apply(self, state: Club) -> None:
+        state.emergency_since = self.occurred_at
+
+
+class EmergencyEnded(Event, name="emergency.ended", stream="club"):
+    """A club went back to its members and hours."""
+
+    def apply(self, state: Club) -> None:
+        state.emergency_since = None
+
+
+class ActivityHeld(Event, name="activity.held", stream="club"):
+    """A club held an activity. Money in fen: cost, fee a head, commission to the partner."""
+
+    activity: ActivityId
+    title: Text
+    cost_fen: Fen
+    fee_fen: Fen
+    commission_fen: Fen
+
+    def apply(self, state: Club) -> None:
+        state.activities[self.activity] = self.occurred_at
+
+
+# ----------------------------------------------------------------------------------- refusals
+@dataclass
+class UnknownClub(Refusal):
+    """There is no such club."""
+
+    code = "unknown_club"
+    club_id: str
+
+
+@dataclass
+class ClubExists(Refusal):
+    """The club is already there."""
+
+    code = "club_exists"
+    club_id: str
+
+
+@dataclass
+class HoursReversed(Refusal):
+    """The club would close before it opens."""
+
+    code = "hours_reversed"
+    opens_minute: int
+    closes_minute: int
+
+
+@dataclass
+class EmergencyAlready(Refusal):
+    """The club is already in emergency mode."""
+
+    code = "emergency_already"
+    since: datetime
+
+
+@dataclass
+class NoEmergency(Refusal):
+    """The club is not in emergency mode."""
+
+    code = "no_emergency"
+    club_id: str
+
+
+@dataclass
+class NotOpenYet(Refusal):
+    """The club has not opened yet."""
+
+    code = "not_open_yet"
+    club_id: str
+    on: date
+    opens_on: date
+
+
+@dataclass
+class ActivityExists(Refusal):
+    """The club already has an activity of this name."""
+
+    code = "activity_exists"
+    activity_id: str
+
+
+def opened(club: Club, club_id: str) -> date:
+    """The club's opening day; refuses a club that does not exist."""
+    if club.opens_on is None:
+        raise UnknownClub(club_id)
+    return club.opens_on
+
+
+def opened_by(club: Club, club_id: str, at: datetime) -> None:
+    """Refuses a club that had not opened by this day."""
+    if local_date(at) < opened(club, club_id):
+        raise NotOpenYet(club_id, local_date(at), opened(club, club_id))
+
+
+# ----------------------------------------------------------------------------------- commands
+class ClubCommand(Command):
+    """A command about one club alone."""
+
+    writes: ClassVar[dict[str, str]] = {"club": "club_id"}
+    club_id: ClubId
+
+
+class OpenClub(ClubCommand):
+    """Enter a club. It admits nobody before its opening day."""
+
+    command: Literal["club.open"] = "club.open"
+    title: Text
+    opens_on: date
+    tiers: Annotated[tuple[Tier, ...], Field(max_length=4)]
+    important: bool = False
+    opens_minute: Minute = 0
+    closes_minute: Minute = 1440
+    capacity: Count | None = None
+
+    def decide(self, at: datetime, club: Club) -> list[Event]:
+        if club.opens_on is not None:
+            raise ClubExists(self.club_id)
+        if self.opens_minute >= self.closes_minute:
+            raise HoursReversed(self.opens_minute, self.closes_minute)
+        event = self.event(
+            ClubOpened,
+            at,
+            title=self.title,
+            opens_on=self.opens_on,
+            opens_minute=self.opens_minute,
+            closes_minute=self.closes_minute,
+            tiers=self.tiers,
+            important=self.important,
+            capacity=self.capacity,
+        )
+        return [event]
+
+
+class PriceService(ClubCommand):
+    """Give a service a price, new or in place of the old one."""
+
+    command: Literal["service.price"] = "service.price"
+    service_id: ServiceId
+    title: Text
+    points: PointsOrNone
+    tier_points: PointsByTier = Field(default_factory=dict)
+    companion_points: PointsOrNone = 0
+    free_visits: VisitsByTier = Field(default_factory=dict)
+
+    def decide(self, at: datetime, club: Club) -> list[Event]:
+        opened(club, self.club_id)
+        before = club.services.get(self.service_id)
+        event = self.event(
+            ServicePriced,
+            at,
+            service=self.service_id,
+            title=self.title,
+            price_version=1 if before is None else before.version + 1,
+            points=self.points,
+            tier_points=self.tier_points,
+            companion_points=self.companion_points,
+            free_visits=self.free_visits,
+        )
+        return [event]
+
+
+class DeclareEmergency(ClubCommand):
+    """Open a club to people who are not members."""
+
+    command: Literal["emergency.declare"] = "emergency.declare"
+    reason: Text
+
+    def decide(self, at: datetime, club: Club) -> list[Event]:
+        opened_by(club, self.club_id, at)
+        if club.emergency_since is not None:
+            raise EmergencyAlready(club.emergency_since)
+        return [self.event(EmergencyDeclared, at, reason=self.reason)]
+
+
+class EndEmergency(ClubCommand):
+    """Give a club back to its members."""
+
+    command: Literal["emergency.end"] = "emergency.end"
+
+    def decide(self, at: datetime, club: Club) -> list[Event]:
+        if club.emergency_since is None:
+            raise NoEmergency(self.club_id)
+        return [self.event(EmergencyEnded, at)]
+
+
+class HoldActivity(ClubCommand):
+    """Record an activity of a club."""
+
+    command: Literal["activity.hold"] = "activity.hold"
+    activity_id: ActivityId
+    title: Text
+    cost_fen: Fen = 0
+    fee_fen: Fen = 0
+    commission_fen: Fen = 0
+
+    def decide(self, at: datetime, club: Club) -> list[Event]:
+        opened_by(club, self.club_id, at)
+        if self.activity_id in club.activities:
+            raise ActivityExists(self.activity_id)
+        event = self.event(
+            ActivityHeld,
+            at,
+            activity=self.activity_id,
+            title=self.title,
+            cost_fen=self.cost_fen,
+            fee_fen=self.fee_fen,
+            commission_fen=self.commission_fen,
+        )
+        return [event]

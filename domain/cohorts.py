@@ -1,0 +1,149 @@
+"""Cohorts: snapshots of customers at a date, frozen by events and never touched again."""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import ClassVar, Literal
+
+from domain.command import Command
+from domain.event import Event
+from domain.members import UnknownMember
+from domain.refusal import Refusal
+from domain.state import Cohort, Member
+from domain.values import CohortId, Count, MemberId, Text, Tier, UnitId
+
+Purpose = Literal["retention", "binding"]
+
+
+# ------------------------------------------------------------------------------------- events
+class CohortOpened(Event, name="cohort.opened", stream="cohort"):
+    """A snapshot of a day began to be taken, by this criterion, for this figure."""
+
+    title: Text
+    purpose: Purpose
+    criterion: Text
+    on: date
+
+    def apply(self, state: Cohort) -> None:
+        state.name, state.purpose, state.on = self.title, self.purpose, self.on
+
+
+class CohortFrozen(Event, name="cohort.frozen", stream="cohort"):
+    """The snapshot is complete: nobody comes in or goes out any more."""
+
+    size: Count
+
+    def apply(self, state: Cohort) -> None:
+        state.frozen_size = self.size
+
+
+class CohortIncluded(Event, name="cohort.included", stream="member"):
+    """A customer met the criterion of a snapshot on its day."""
+
+    cohort: CohortId
+    tier: Tier | None
+    unit: UnitId
+
+    def apply(self, state: Member) -> None:
+        state.cohorts.append(self.cohort)
+
+
+# ----------------------------------------------------------------------------------- refusals
+@dataclass
+class UnknownCohort(Refusal):
+    """There is no such cohort."""
+
+    code = "unknown_cohort"
+    cohort_id: str
+
+
+@dataclass
+class CohortExists(Refusal):
+    """The cohort is already there."""
+
+    code = "cohort_exists"
+    cohort_id: str
+
+
+@dataclass
+class CohortIsFrozen(Refusal):
+    """The cohort is frozen."""
+
+    code = "cohort_is_frozen"
+    cohort_id: str
+    size: int
+
+
+@dataclass
+class AlreadyIncluded(Refusal):
+    """The member is already in the cohort."""
+
+    code = "already_included"
+    cohort_id: str
+
+
+def being_taken(cohort: Cohort, cohort_id: str) -> None:
+    """Refuses a cohort that does not exist or is frozen."""
+    if cohort.on is None:
+        raise UnknownCohort(cohort_id)
+    if cohort.frozen_size is not None:
+        raise CohortIsFrozen(cohort_id, cohort.frozen_size)
+
+
+# ----------------------------------------------------------------------------------- commands
+class OpenCohort(Command):
+    """Begin a snapshot."""
+
+    command: Literal["cohort.open"] = "cohort.open"
+    writes: ClassVar[dict[str, str]] = {"cohort": "cohort_id"}
+    cohort_id: CohortId
+    title: Text
+    purpose: Purpose
+    criterion: Text
+    on: date
+
+    def decide(self, at: datetime, cohort: Cohort) -> list[Event]:
+        if cohort.on is not None:
+            raise CohortExists(self.cohort_id)
+        event = self.event(
+            CohortOpened,
+            at,
+            title=self.title,
+            purpose=self.purpose,
+            criterion=self.criterion,
+            on=self.on,
+        )
+        return [event]
+
+
+class IncludeInCohort(Command):
+    """Put a customer into a snapshot that is being taken."""
+
+    command: Literal["cohort.include"] = "cohort.include"
+    writes: ClassVar[dict[str, str]] = {"member": "member_id"}
+    reads: ClassVar[dict[str, str]] = {"cohort": "cohort_id"}
+    member_id: MemberId
+    cohort_id: CohortId
+
+    def decide(self, at: datetime, member: Member, cohort: Cohort) -> list[Event]:
+        if member.joined_at is None:
+            raise UnknownMember(self.member_id)
+        being_taken(cohort, self.cohort_id)
+        if self.cohort_id in member.cohorts:
+            raise AlreadyIncluded(self.cohort_id)
+        event = self.event(
+            CohortIncluded, at, cohort=self.cohort_id, tier=member.tier, unit=member.unit
+        )
+        return [event]
+
+
+class FreezeCohort(Command):
+    """Declare a snapshot complete, with its size."""
+
+    command: Literal["cohort.freeze"] = "cohort.freeze"
+    writes: ClassVar[dict[str, str]] = {"cohort": "cohort_id"}
+    cohort_id: CohortId
+    size: Count
+
+    def decide(self, at: datetime, cohort: Cohort) -> list[Event]:
+        being_taken(cohort, self.cohort_id)
+        return [self.event(CohortFrozen, at, size=self.size)]

@@ -1,0 +1,71 @@
+"""A command: what somebody asks for, and the rule that decides it.
+
+`decide` is given the states of the streams that the command names and returns events or raises a
+refusal. It reads no clock and changes no state: events do, one after the other, as the ledger
+applies them. A command names its streams in two tables, `writes` and `reads`: kind -> the field
+that holds the id. At most one stream of a kind, so an event's kind says where it goes.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, ClassVar, TypeVar, get_args
+
+from pydantic import BaseModel, ConfigDict
+
+from domain.event import Event
+from domain.values import Actor, Instant, Key
+
+COMMANDS: dict[str, type["Command"]] = {}
+"""Every command by its name, as it stands in an import file."""
+
+E = TypeVar("E", bound=Event)
+
+
+class Personal(BaseModel):
+    """What identifies a person. It never enters an event; the ledger keeps it in its own table."""
+
+    member_id: str
+    name: str | None
+    phone: str | None
+
+
+class Command(BaseModel):
+    """What every command carries. `at` is when it happened; absent, it happens now."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    writes: ClassVar[dict[str, str]] = {}
+    reads: ClassVar[dict[str, str]] = {}
+
+    key: Key
+    actor: Actor
+    at: Instant | None = None
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_: Any) -> None:
+        if "command" not in cls.model_fields:
+            return  # a base of several commands
+        name = get_args(cls.model_fields["command"].annotation)[0]
+        if name in COMMANDS:
+            raise TypeError(f"two commands are called {name}")
+        COMMANDS[name] = cls
+
+    decide: ClassVar[Callable[..., list[Event]]]
+    """decide(at, **states): the events this command makes happen at `at`, or a refusal."""
+
+    def receipt(self, events: list[Event], **states: Any) -> dict[str, Any]:
+        """What the asker is told, from the events written and the states after them."""
+        return {}
+
+    def personal(self) -> Personal | None:
+        """Personal data to keep outside the log, if any."""
+        return None
+
+    def event(self, kind: type[E], at: datetime, **fields: Any) -> E:
+        """An event of this command's doing."""
+        return kind(occurred_at=at, actor=self.actor, key=self.key, **fields)
+
+    @property
+    def role(self) -> str:
+        """The part of the actor before the colon."""
+        return self.actor.partition(":")[0]

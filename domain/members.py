@@ -1,0 +1,280 @@
+"""Members: joining, the important mark, tiers, monthly bills, leaving the network."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import StringConstraints
+
+from domain.command import Command, Personal
+from domain.event import Event
+from domain.refusal import Refusal
+from domain.state import Member, Unit
+from domain.values import Fen, MemberId, Month, SignedFen, Text, Tier, UnitId, month_number
+
+BILL_WINDOW_MONTHS = 36
+"""A bill may come this many months late; the head remembers no more."""
+
+Name = Annotated[
+    str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]+$", min_length=1, max_length=100)
+]
+Phone = Annotated[str, StringConstraints(pattern=r"^\+?[0-9]{5,15}$")]
+
+
+# ------------------------------------------------------------------------------------- events
+class MemberJoined(Event, name="member.joined", stream="member"):
+    """A customer came onto the network and belongs to a unit."""
+
+    unit: UnitId
+
+    def apply(self, state: Member) -> None:
+        state.joined_at, state.unit = self.occurred_at, self.unit
+
+
+class MemberMarkedImportant(Event, name="member.marked_important", stream="member"):
+    """A customer was marked as important, or the mark was taken away."""
+
+    important: bool
+    reason: Text
+
+    def apply(self, state: Member) -> None:
+        state.important = self.important
+
+
+class TierChanged(Event, name="tier.changed", stream="member"):
+    """A customer went from one tier to another; null is no tier."""
+
+    from_tier: Tier | None
+    tier: Tier | None
+    unit: UnitId
+    reason: Text
+
+    def apply(self, state: Member) -> None:
+        state.tier, state.tier_since = self.tier, self.occurred_at
+
+
+class MemberLeft(Event, name="member.left", stream="member"):
+    """A customer left the network."""
+
+    unit: UnitId
+    tier: Tier | None
+    reason: Text
+
+    def apply(self, state: Member) -> None:
+        state.left_at = self.occurred_at
+
+
+class BillIssued(Event, name="bill.issued", stream="member"):
+    """A customer's bill of one month: what he spent, and the margin on it where it is known."""
+
+    month: Month
+    amount_fen: Fen
+    margin_fen: SignedFen | None = None
+
+    def apply(self, state: Member) -> None:
+        number = month_number(self.month)
+        ahead = number - state.billed_month
+        if ahead > 0:
+            state.billed_mask = (state.billed_mask << min(ahead, BILL_WINDOW_MONTHS) | 1) & (
+                (1 << BILL_WINDOW_MONTHS) - 1
+            )
+            state.billed_month = number
+        else:
+            state.billed_mask |= 1 << -ahead
+
+
+# ----------------------------------------------------------------------------------- refusals
+@dataclass
+class UnknownMember(Refusal):
+    """There is no such member."""
+
+    code = "unknown_member"
+    member_id: str
+
+
+@dataclass
+class AlreadyJoined(Refusal):
+    """The member is already on the network."""
+
+    code = "already_joined"
+    member_id: str
+    joined_at: datetime
+
+
+@dataclass
+class BeforeJoining(Refusal):
+    """It is dated before the member joined."""
+
+    code = "before_joining"
+    at: datetime
+    joined_at: datetime
+
+
+@dataclass
+class LeftTheNetwork(Refusal):
+    """The member has left the network."""
+
+    code = "left_the_network"
+    member_id: str
+    left_at: datetime
+
+
+@dataclass
+class UnknownUnit(Refusal):
+    """There is no such unit."""
+
+    code = "unknown_unit"
+    unit_id: str
+
+
+@dataclass
+class NothingChanges(Refusal):
+    """The member is already so."""
+
+    code = "nothing_changes"
+    value: str
+
+
+@dataclass
+class TierOutOfOrder(Refusal):
+    """It is dated before the member's latest change of tier."""
+
+    code = "tier_out_of_order"
+    at: datetime
+    tier_since: datetime
+
+
+@dataclass
+class AlreadyBilled(Refusal):
+    """That month is already billed."""
+
+    code = "already_billed"
+    month: str
+
+
+@dataclass
+class BillTooLate(Refusal):
+    """That month lies too far before the latest month billed."""
+
+    code = "bill_too_late"
+    month: str
+    months_late: int
+    months_allowed: int
+
+
+def on_the_network(member: Member, member_id: str, at: datetime) -> datetime:
+    """When the member joined; refuses who was not on the network at `at`."""
+    if member.joined_at is None:
+        raise UnknownMember(member_id)
+    if at < member.joined_at:
+        raise BeforeJoining(at, member.joined_at)
+    if member.left_at is not None and at >= member.left_at:
+        raise LeftTheNetwork(member_id, member.left_at)
+    return member.joined_at
+
+
+# ----------------------------------------------------------------------------------- commands
+class MemberCommand(Command):
+    """A command about one member alone."""
+
+    writes: ClassVar[dict[str, str]] = {"member": "member_id"}
+    member_id: MemberId
+
+
+class JoinNetwork(MemberCommand):
+    """Take a customer on. His name and phone are kept apart from the events."""
+
+    command: Literal["member.join"] = "member.join"
+    reads: ClassVar[dict[str, str]] = {"unit": "unit_id"}
+    unit_id: UnitId
+    name: Name | None = None
+    phone: Phone | None = None
+
+    def decide(self, at: datetime, member: Member, unit: Unit) -> list[Event]:
+        if member.joined_at is not None:
+            raise AlreadyJoined(self.member_id, member.joined_at)
+        if not unit.name:
+            raise UnknownUnit(self.unit_id)
+        return [self.event(MemberJoined, at, unit=self.unit_id)]
+
+    def personal(self) -> Personal | None:
+        if self.name is None and self.phone is None:
+            return None
+        return Personal(member_id=self.member_id, name=self.name, phone=self.phone)
+
+
+class MarkImportant(MemberCommand):
+    """Mark a customer as important, or take the mark away."""
+
+    command: Literal["member.mark_important"] = "member.mark_important"
+    important: bool
+    reason: Text
+
+    def decide(self, at: datetime, member: Member) -> list[Event]:
+        on_the_network(member, self.member_id, at)
+        if member.important == self.important:
+            raise NothingChanges(str(self.important).lower())
+        event = self.event(MemberMarkedImportant, at, important=self.important, reason=self.reason)
+        return [event]
+
+
+class ChangeTier(MemberCommand):
+    """Put a customer into a tier, or take his tier away."""
+
+    command: Literal["tier.change"] = "tier.change"
+    tier: Tier | None
+    reason: Text
+
+    def decide(self, at: datetime, member: Member) -> list[Event]:
+        on_the_network(member, self.member_id, at)
+        if member.tier_since is not None and at < member.tier_since:
+            raise TierOutOfOrder(at, member.tier_since)
+        if self.tier == member.tier:
+            raise NothingChanges(self.tier or "none")
+        event = self.event(
+            TierChanged,
+            at,
+            from_tier=member.tier,
+            tier=self.tier,
+            unit=member.unit,
+            reason=self.reason,
+        )
+        return [event]
+
+
+class LeaveNetwork(MemberCommand):
+    """Record that a customer left the network."""
+
+    command: Literal["member.leave"] = "member.leave"
+    reason: Text
+
+    def decide(self, at: datetime, member: Member) -> list[Event]:
+        on_the_network(member, self.member_id, at)
+        event = self.event(MemberLeft, at, unit=member.unit, tier=member.tier, reason=self.reason)
+        return [event]
+
+
+class RecordBill(MemberCommand):
+    """Record a customer's bill of one month."""
+
+    command: Literal["bill.record"] = "bill.record"
+    month: Month
+    amount_fen: Fen
+    margin_fen: SignedFen | None = None
+
+    def decide(self, at: datetime, member: Member) -> list[Event]:
+        if member.joined_at is None:
+            raise UnknownMember(self.member_id)
+        late = member.billed_month - month_number(self.month)
+        if late >= BILL_WINDOW_MONTHS:
+            raise BillTooLate(self.month, late, BILL_WINDOW_MONTHS - 1)
+        if late >= 0 and member.billed_mask >> late & 1:
+            raise AlreadyBilled(self.month)
+        event = self.event(
+            BillIssued,
+            at,
+            month=self.month,
+            amount_fen=self.amount_fen,
+            margin_fen=self.margin_fen,
+        )
+        return [event]

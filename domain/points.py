@@ -1,0 +1,348 @@
+"""Points: credits open lots, debits use them, lots expire, and either can be reversed.
+
+Conserved at every position: credited = spendable + not yet spendable + debited + expired +
+reversed, where a reversed debit counts as never debited.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, ClassVar, Literal
+
+from domain.command import Command
+from domain.event import Event
+from domain.lots import Lot, LotUse, allocate, spendable_points
+from domain.members import MemberCommand, on_the_network
+from domain.refusal import Refusal
+from domain.state import Debit, Member
+from domain.values import Instant, MemberId, Ordinal, Points, Text
+
+REVERSIBLE_DAYS = 31
+REVERSIBLE_DEBITS = 32
+"""A debit can be reversed for 31 days while it is among the member's latest 32."""
+
+
+# ------------------------------------------------------------------------------------- events
+class PointsCredited(Event, name="points.credited", stream="member"):
+    """A member got points: a lot was opened. Its expiry is fixed for good."""
+
+    lot: Ordinal
+    points: Points
+    available_from: Instant
+    expires_at: Instant | None
+    source: Text
+    rule: Text
+
+    def apply(self, state: Member) -> None:
+        state.lots_opened = self.lot
+        state.lots.append(
+            Lot(
+                id=self.lot,
+                points=self.points,
+                credited=self.points,
+                reversed=0,
+                earned_at=self.occurred_at,
+                available_from=self.available_from,
+                expires_at=self.expires_at,
+            )
+        )
+
+
+class PointsDebited(Event, name="points.debited", stream="member"):
+    """A member paid with points. Which lots paid is a fact, never recomputed."""
+
+    debit: Ordinal
+    points: Points
+    lots: tuple[LotUse, ...]
+    reason: Text
+    visit: Ordinal | None = None
+
+    def apply(self, state: Member) -> None:
+        state.debits_made = self.debit
+        take(state, self.lots)
+        lots = [(use.lot, use.points) for use in self.lots]
+        state.debits.append(Debit(self.debit, self.occurred_at, lots))
+        forget(state, self.occurred_at)
+
+
+class PointsExpired(Event, name="points.expired", stream="member"):
+    """What was left of a lot lapsed, at the lot's own instant."""
+
+    lot: Ordinal
+    points: Points
+
+    def apply(self, state: Member) -> None:
+        take(state, (LotUse(lot=self.lot, points=self.points),))
+        forget(state, self.occurred_at)
+
+
+class DebitReversed(Event, name="points.debit_reversed", stream="member"):
+    """A debit was taken back: its points returned to the very lots they came from."""
+
+    debit: Ordinal
+    points: Points
+    lots: tuple[LotUse, ...]
+    reason: Text
+
+    def apply(self, state: Member) -> None:
+        for use in self.lots:
+            lot_of(state, use.lot).points += use.points
+        state.debits = [debit for debit in state.debits if debit.id != self.debit]
+        forget(state, self.occurred_at)
+
+
+class CreditReversed(Event, name="points.credit_reversed", stream="member"):
+    """Points of a credit were taken back, as far as its own lot and the policy gave them.
+
+    `asked` is what was to be taken back; `lots` is what was; the rest was forgiven.
+    """
+
+    lot: Ordinal
+    asked: Points
+    points: int
+    lots: tuple[LotUse, ...]
+    reason: Text
+
+    def apply(self, state: Member) -> None:
+        lot_of(state, self.lot).reversed += self.asked
+        take(state, self.lots)
+        forget(state, self.occurred_at)
+
+
+def lot_of(member: Member, number: int) -> Lot:
+    """The lot with this number, which the member's state must still hold."""
+    return next(lot for lot in member.lots if lot.id == number)
+
+
+def take(member: Member, uses: tuple[LotUse, ...]) -> None:
+    """Take points out of the lots they are said to come from; never below zero."""
+    for use in uses:
+        lot = lot_of(member, use.lot)
+        if lot.points < use.points:
+            raise ValueError(f"lot {use.lot} holds {lot.points} points, not {use.points}")
+        lot.points -= use.points
+
+
+def forget(member: Member, at: datetime) -> None:
+    """Drop debits too old to be reversed, then empty lots that no debit can return to."""
+    oldest = at - timedelta(days=REVERSIBLE_DAYS)
+    if len(member.debits) > REVERSIBLE_DEBITS or (member.debits and member.debits[0].at < oldest):
+        member.debits = [d for d in member.debits[-REVERSIBLE_DEBITS:] if d.at >= oldest]
+    if any(not lot.points for lot in member.lots):
+        needed = {lot for debit in member.debits for lot, _ in debit.lots}
+        member.lots = [lot for lot in member.lots if lot.points or lot.id in needed]
+
+
+# ----------------------------------------------------------------------------------- refusals
+@dataclass
+class ExpiresBeforeAvailable(Refusal):
+    """The lot would expire before its points could be spent."""
+
+    code = "expires_before_available"
+    available_from: datetime
+    expires_at: datetime
+
+
+@dataclass
+class UnknownDebit(Refusal):
+    """There is no such debit to reverse: never made, reversed already, or too long ago."""
+
+    code = "unknown_debit"
+    debit: int
+    debits_made: int
+    reversible_days: int
+
+
+@dataclass
+class UnknownLot(Refusal):
+    """There is no such lot: never opened, or nothing is left of it."""
+
+    code = "unknown_lot"
+    lot: int
+    lots_opened: int
+
+
+@dataclass
+class MoreThanCredited(Refusal):
+    """The reversals of this credit would add up to more than the credit."""
+
+    code = "more_than_credited"
+    credited_points: int
+    reversed_points: int
+    asked_points: int
+
+
+# -------------------------------------------------------------------------------------- rules
+def lapsed(command: Command, member: Member, at: datetime) -> list[Event]:
+    """The expiries that are due: each dated at the lot's own instant."""
+    return [
+        command.event(PointsExpired, lot.expires_at or at, lot=lot.id, points=lot.points)
+        for lot in member.lots
+        if lot.points and lot.expired_at(at)
+    ]
+
+
+def pay(
+    command: Command,
+    member: Member,
+    at: datetime,
+    points: int,
+    reason: str,
+    visit: int | None = None,
+) -> PointsDebited:
+    """The debit of so many points, from the lots that expire soonest, or a refusal."""
+    return command.event(
+        PointsDebited,
+        at,
+        debit=member.debits_made + 1,
+        points=points,
+        lots=allocate(member.lots, points, at),
+        reason=reason,
+        visit=visit,
+    )
+
+
+def give_back(
+    command: Command, member: Member, at: datetime, debit: Debit, reason: str
+) -> list[Event]:
+    """Reverse a debit; what returns to a lot that has lapsed since expires at once."""
+    events: list[Event] = [
+        command.event(
+            DebitReversed,
+            at,
+            debit=debit.id,
+            points=sum(points for _, points in debit.lots),
+            lots=tuple(LotUse(lot=lot, points=points) for lot, points in debit.lots),
+            reason=reason,
+        )
+    ]
+    events += [
+        command.event(PointsExpired, at, lot=lot, points=points)
+        for lot, points in debit.lots
+        if lot_of(member, lot).expired_at(at)
+    ]
+    return events
+
+
+# ----------------------------------------------------------------------------------- commands
+class PointsCommand(MemberCommand):
+    """A command about one member's points. Its receipt tells the spendable points after it."""
+
+    def receipt(self, events: list[Event], **states: Any) -> dict[str, Any]:
+        member: Member = states["member"]
+        at = max(event.occurred_at for event in events)
+        return {"spendable_points": spendable_points(member.lots, at)}
+
+
+class CreditPoints(PointsCommand):
+    """Give a member points: open a lot."""
+
+    command: Literal["points.credit"] = "points.credit"
+    points: Points
+    source: Text
+    rule: Text
+    available_from: Instant | None = None
+    expires_at: Instant | None = None
+
+    def decide(self, at: datetime, member: Member) -> list[Event]:
+        on_the_network(member, self.member_id, at)
+        available_from = self.available_from or at
+        if self.expires_at is not None and self.expires_at <= available_from:
+            raise ExpiresBeforeAvailable(available_from, self.expires_at)
+        credit = self.event(
+            PointsCredited,
+            at,
+            lot=member.lots_opened + 1,
+            points=self.points,
+            available_from=available_from,
+            expires_at=self.expires_at,
+            source=self.source,
+            rule=self.rule,
+        )
+        return [*lapsed(self, member, at), credit]
+
+    def receipt(self, events: list[Event], **states: Any) -> dict[str, Any]:
+        return {"lot": states["member"].lots_opened, **super().receipt(events, **states)}
+
+
+class DebitPoints(PointsCommand):
+    """Take points for something that is not a visit."""
+
+    command: Literal["points.debit"] = "points.debit"
+    points: Points
+    reason: Text
+
+    def decide(self, at: datetime, member: Member) -> list[Event]:
+        on_the_network(member, self.member_id, at)
+        debit = pay(self, member, at, self.points, self.reason)
+        return [*lapsed(self, member, at), debit]
+
+    def receipt(self, events: list[Event], **states: Any) -> dict[str, Any]:
+        return {"debit": states["member"].debits_made, **super().receipt(events, **states)}
+
+
+class ExpirePoints(PointsCommand):
+    """Write down what has lapsed by now. Spending never waits for it."""
+
+    command: Literal["points.expire"] = "points.expire"
+
+    def decide(self, at: datetime, member: Member) -> list[Event]:
+        return lapsed(self, member, at)
+
+    def receipt(self, events: list[Event], **states: Any) -> dict[str, Any]:
+        return {"expired_points": sum(getattr(event, "points", 0) for event in events)}
+
+
+class ReverseDebit(PointsCommand):
+    """Take back a debit that was not a visit's."""
+
+    command: Literal["points.reverse_debit"] = "points.reverse_debit"
+    debit: Ordinal
+    reason: Text
+
+    def decide(self, at: datetime, member: Member) -> list[Event]:
+        of_a_visit = {visit.debit for visit in member.visits}
+        oldest = at - timedelta(days=REVERSIBLE_DAYS)
+        for debit in member.debits:
+            if debit.id == self.debit and debit.id not in of_a_visit and debit.at >= oldest:
+                return give_back(self, member, at, debit, self.reason)
+        raise UnknownDebit(self.debit, member.debits_made, REVERSIBLE_DAYS)
+
+
+class ReverseCredit(PointsCommand):
+    """Take back points of a credit: what its own lot still holds, then by policy.
+
+    `forgive` lets the rest be; `other_lots` takes it from the member's other lots, down to zero.
+    """
+
+    command: Literal["points.reverse_credit"] = "points.reverse_credit"
+    member_id: MemberId
+    lot: Ordinal
+    points: Points
+    reason: Text
+    policy: Literal["forgive", "other_lots"] = "forgive"
+    writes: ClassVar[dict[str, str]] = {"member": "member_id"}
+
+    def decide(self, at: datetime, member: Member) -> list[Event]:
+        lot = next((lot for lot in member.lots if lot.id == self.lot), None)
+        if lot is None:
+            raise UnknownLot(self.lot, member.lots_opened)
+        if lot.reversed + self.points > lot.credited:
+            raise MoreThanCredited(lot.credited, lot.reversed, self.points)
+        expiries = lapsed(self, member, at)
+        own = 0 if lot.expired_at(at) else min(lot.points, self.points)
+        uses = [LotUse(lot=lot.id, points=own)] if own else []
+        rest = self.points - own
+        if rest and self.policy == "other_lots":
+            others = [other for other in member.lots if other.id != lot.id]
+            rest = min(rest, spendable_points(others, at))
+            uses += allocate(others, rest, at) if rest else ()
+        reversal = self.event(
+            CreditReversed,
+            at,
+            lot=lot.id,
+            asked=self.points,
+            points=sum(use.points for use in uses),
+            lots=tuple(uses),
+            reason=self.reason,
+        )
+        return [*expiries, reversal]

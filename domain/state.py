@@ -1,0 +1,157 @@
+"""States: what the rules need to know of one stream, folded from its events.
+
+A state is bounded: what no rule will ask for again (spent and expired lots, ended bindings,
+visits too old to be undone) leaves it. The ledger stores it as the *head* of its stream.
+"""
+
+from dataclasses import dataclass, field
+from datetime import date, datetime
+
+from domain.lots import Lot
+from domain.values import Tier
+
+
+@dataclass(slots=True)
+class Debit:
+    """A debit young enough to be reversed."""
+
+    id: int
+    at: datetime
+    lots: list[tuple[int, int]]  # (lot, points)
+
+
+@dataclass(slots=True)
+class Visit:
+    """A visit young enough to be undone."""
+
+    id: int
+    at: datetime
+    club: str
+    service: str
+    desk: str
+    debit: int | None  # the debit that paid it
+    entitlement: str | None  # the key of the free visit it used
+
+
+@dataclass(slots=True)
+class Binding:
+    """A policy that binds the member on the days [starts_on, ends_on)."""
+
+    id: int
+    policy: str
+    starts_on: date
+    ends_on: date
+    campaign: str | None
+
+
+@dataclass(slots=True)
+class Member:
+    """A customer: network, tier, lots, visits, enrolments and bindings."""
+
+    joined_at: datetime | None = None
+    left_at: datetime | None = None
+    unit: str = ""
+    tier: Tier | None = None
+    tier_since: datetime | None = None
+    important: bool = False
+    billed_month: int = 0  # number of the latest month billed, 0 before the first
+    billed_mask: int = 0  # bit i: the month i before the latest is billed
+    cohorts: list[str] = field(default_factory=list)
+    lots: list[Lot] = field(default_factory=list)
+    lots_opened: int = 0
+    debits: list[Debit] = field(default_factory=list)
+    debits_made: int = 0
+    visits: list[Visit] = field(default_factory=list)
+    visits_made: int = 0
+    free_visits: dict[str, int] = field(default_factory=dict)  # club/service/year -> used
+    attended: dict[str, datetime] = field(default_factory=dict)  # club/activity -> held at
+    enrolled: dict[str, date] = field(default_factory=dict)  # campaign -> last day of its window
+    offered: dict[str, date] = field(default_factory=dict)  # campaign -> last day of its window
+    bindings: list[Binding] = field(default_factory=list)
+    bindings_made: int = 0
+
+
+@dataclass(slots=True)
+class Price:
+    """What a service costs, in points, from one version on."""
+
+    version: int
+    name: str
+    points: int
+    tier_points: dict[Tier, int]
+    companion_points: int
+    free_visits: dict[Tier, int]  # a calendar year, by tier
+
+
+@dataclass(slots=True)
+class Club:
+    """A club, its services and their prices, and whether it is in emergency mode."""
+
+    name: str = ""
+    opens_on: date | None = None
+    opens_minute: int = 0
+    closes_minute: int = 1440
+    tiers: list[str] = field(default_factory=list)
+    important: bool = False
+    services: dict[str, Price] = field(default_factory=dict)
+    emergency_since: datetime | None = None
+    activities: dict[str, datetime] = field(default_factory=dict)  # activity -> held at
+
+
+@dataclass(slots=True)
+class Terms:
+    """Terms of a campaign in one version. Money in fen."""
+
+    version: int
+    prepaid_min_fen: int
+    gift_bp: int
+    months_bound: int
+    min_monthly_fen: int
+
+
+@dataclass(slots=True)
+class Campaign:
+    """A campaign, its terms in force, and what is counted against its limits."""
+
+    name: str = ""
+    kind: str = ""
+    opens_on: date | None = None
+    closes_on: date | None = None  # the last day of the window
+    tiers: list[str] = field(default_factory=list)
+    untiered: bool = False
+    excludes: list[str] = field(default_factory=list)
+    cap: int | None = None
+    budget_fen: int | None = None
+    control_bp: int = 0
+    control_seed: str = ""
+    terms: Terms | None = None
+    closed_at: datetime | None = None
+    participants: int = 0
+    gift_fen: int = 0
+
+
+@dataclass(slots=True)
+class Cohort:
+    """A snapshot of customers: open while it is taken, frozen ever after."""
+
+    name: str = ""
+    purpose: str = ""
+    on: date | None = None
+    frozen_size: int | None = None
+
+
+@dataclass(slots=True)
+class Unit:
+    """A county branch or city district office."""
+
+    name: str = ""
+
+
+STATES: dict[str, type] = {
+    "member": Member,
+    "club": Club,
+    "campaign": Campaign,
+    "cohort": Cohort,
+    "unit": Unit,
+}
+"""The state of each kind of stream."""

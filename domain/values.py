@@ -1,0 +1,96 @@
+"""Words every rule uses: identifiers, instants, tiers, points, money.
+
+Each is an annotated type, so that a field says in its type what it may hold and a bad value is
+named at the door. Patterns keep control characters out of everything that is stored.
+"""
+
+from datetime import UTC, date, datetime
+from typing import Annotated, Literal, get_args
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints
+
+PROGRAMME_ZONE = ZoneInfo("Asia/Shanghai")
+"""Days, months and quarters are those of this zone; instants are stored in UTC."""
+
+
+def _as_utc(instant: datetime) -> datetime:
+    return instant if instant.tzinfo is UTC else instant.astimezone(UTC)
+
+
+Instant = Annotated[AwareDatetime, AfterValidator(_as_utc)]
+"""A moment, with its offset on the way in and in UTC ever after."""
+
+Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+"""A name that a system gave: ASCII, at most 64 characters, no colon (streams are `kind:id`)."""
+
+MemberId = Id
+ClubId = Id
+ServiceId = Id
+CampaignId = Id
+CohortId = Id
+UnitId = Id
+ActivityId = Id
+
+Key = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,128}$")]
+"""An idempotency key: 1 to 128 visible ASCII characters."""
+
+Actor = Annotated[str, StringConstraints(pattern=r"^[a-z]{1,16}:[A-Za-z0-9._@-]{1,64}$")]
+"""Who did it, as `role:id`: `clerk:li`, `supervisor:wang`, `system:billing`, `partner:k7`."""
+
+Desk = Id
+Text = Annotated[
+    str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]+$", min_length=1, max_length=200)
+]
+"""One line for a human reader. Never a name, a phone number or an identity number of a person."""
+
+Points = Annotated[int, Field(ge=1, le=1_000_000_000)]
+PointsOrNone = Annotated[int, Field(ge=0, le=1_000_000_000)]
+Fen = Annotated[int, Field(ge=0, le=1_000_000_000_000)]
+"""Money: 1 yuan = 100 fen."""
+SignedFen = Annotated[int, Field(ge=-1_000_000_000_000, le=1_000_000_000_000)]
+BasisPoints = Annotated[int, Field(ge=0, le=10_000)]
+Count = Annotated[int, Field(ge=0, le=1_000_000)]
+Ordinal = Annotated[int, Field(ge=1, le=1_000_000_000)]
+"""The n-th lot, debit, visit or binding of one member; counted by the member's own stream."""
+Month = Annotated[str, StringConstraints(pattern=r"^(19|20)\d\d-(0[1-9]|1[0-2])$")]
+Minute = Annotated[int, Field(ge=0, le=1440)]
+"""Minutes after midnight in the programme's zone."""
+
+Tier = Literal["diamond", "gold", "silver", "member"]
+TIERS: tuple[Tier, ...] = get_args(Tier)
+"""Highest first."""
+
+
+def local_date(instant: datetime) -> date:
+    """The programme's calendar day that holds this instant."""
+    return instant.astimezone(PROGRAMME_ZONE).date()
+
+
+def local_minute(instant: datetime) -> int:
+    """Minutes after the programme's midnight."""
+    local = instant.astimezone(PROGRAMME_ZONE)
+    return local.hour * 60 + local.minute
+
+
+def start_of(day: date) -> datetime:
+    """The instant at which this calendar day begins in the programme's zone, in UTC."""
+    return datetime(day.year, day.month, day.day, tzinfo=PROGRAMME_ZONE).astimezone(UTC)
+
+
+def month_number(month: str) -> int:
+    """Months since year 0, so that months can be subtracted."""
+    return int(month[:4]) * 12 + int(month[5:]) - 1
+
+
+def add_months(day: date, months: int) -> date:
+    """The same day n months on, or the last day of that month (31 January + 1 = 29 February)."""
+    number = day.year * 12 + day.month - 1 + months
+    year, month = number // 12, number % 12 + 1
+    return date(year, month, min(day.day, days_in(year, month)))
+
+
+def days_in(year: int, month: int) -> int:
+    """Days of a month, leap years included."""
+    following = date(year + month // 12, month % 12 + 1, 1)
+    return (following - date(year, month, 1)).days

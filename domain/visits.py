@@ -1,0 +1,418 @@
+"""Visits: a member is admitted to a club's service and pays, uses a free visit, or goes free."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from domain.clubs import NoEmergency, opened_by
+from domain.command import Command
+from domain.event import Event
+from domain.lots import spendable_points
+from domain.members import MemberCommand, on_the_network
+from domain.points import give_back, lapsed, pay
+from domain.refusal import Refusal
+from domain.state import Club, Member, Price, Visit
+from domain.values import (
+    ActivityId,
+    ClubId,
+    Desk,
+    Instant,
+    Ordinal,
+    PointsOrNone,
+    ServiceId,
+    Text,
+    Tier,
+    UnitId,
+    local_date,
+    local_minute,
+)
+
+UNDO_MINUTES = 15
+"""How long the desk itself may undo its visit; after that it takes a supervisor."""
+UNDO_DAYS = 31
+UNDO_VISITS = 32
+"""A supervisor may undo it for 31 days, while it is among the member's latest 32."""
+REPEAT_MINUTES = 10
+"""A second visit to the same club within this time is asked about."""
+ATTENDANCE_DAYS = 92
+"""How late an attendance may be entered."""
+
+Companions = Annotated[int, Field(ge=0, le=50)]
+Payment = Literal["points", "free_visit", "free"]
+
+
+# ------------------------------------------------------------------------------------- events
+class VisitRecorded(Event, name="visit.recorded", stream="member"):
+    """A member came to a club. What decided it is copied in: tier, price, version."""
+
+    visit: Ordinal
+    club: ClubId
+    service: ServiceId
+    companions: Companions
+    tier: Tier | None
+    important: bool
+    unit: UnitId
+    payment: Payment
+    points: PointsOrNone  # what was debited: the price, or that of the companions alone
+    price_version: int
+    desk: Desk
+    debit: Ordinal | None
+
+    def apply(self, state: Member) -> None:
+        state.visits_made = self.visit
+        free = None
+        if self.payment == "free_visit":
+            free = free_visit_key(self.club, self.service, self.occurred_at)
+            year = free.rpartition("/")[2]
+            state.free_visits = {
+                k: n for k, n in state.free_visits.items() if k.endswith(f"/{year}")
+            }
+            state.free_visits[free] = state.free_visits.get(free, 0) + 1
+        oldest = self.occurred_at - timedelta(days=UNDO_DAYS)
+        state.visits = [v for v in state.visits[1 - UNDO_VISITS :] if v.at >= oldest]
+        state.visits.append(
+            Visit(
+                id=self.visit,
+                at=self.occurred_at,
+                club=self.club,
+                service=self.service,
+                desk=self.desk,
+                debit=self.debit,
+                entitlement=free,
+            )
+        )
+
+
+class VisitUndone(Event, name="visit.undone", stream="member"):
+    """A visit was taken back; if points paid for it, they were returned beside this."""
+
+    visit: Ordinal
+    visited_at: Instant
+    club: ClubId
+    service: ServiceId
+    reason: Text
+
+    def apply(self, state: Member) -> None:
+        for visit in state.visits:
+            if visit.id == self.visit and visit.entitlement in state.free_visits:
+                state.free_visits[visit.entitlement] -= 1
+        state.visits = [visit for visit in state.visits if visit.id != self.visit]
+
+
+class EmergencyAdmitted(Event, name="visit.emergency_admitted", stream="club"):
+    """People who are not members were let in during an emergency, without a name or points."""
+
+    category: Literal["elderly", "child", "other"]
+    people: Annotated[int, Field(ge=1, le=500)]
+    desk: Desk
+
+    def apply(self, state: Club) -> None:
+        """Counted by the projections; no rule asks for it."""
+
+
+class ActivityAttended(Event, name="activity.attended", stream="member"):
+    """A member took part in a club's activity."""
+
+    club: ClubId
+    activity: ActivityId
+    held_at: Instant
+    tier: Tier | None
+
+    def apply(self, state: Member) -> None:
+        oldest = self.occurred_at - timedelta(days=ATTENDANCE_DAYS)
+        state.attended = {k: at for k, at in state.attended.items() if at >= oldest}
+        state.attended[f"{self.club}/{self.activity}"] = self.held_at
+
+
+def free_visit_key(club: str, service: str, at: datetime) -> str:
+    """Free visits are counted a calendar year, by club and service."""
+    return f"{club}/{service}/{local_date(at).year}"
+
+
+# ----------------------------------------------------------------------------------- refusals
+@dataclass
+class ClubClosed(Refusal):
+    """The club is closed at this hour. Minutes are after local midnight."""
+
+    code = "club_closed"
+    minute: int
+    opens_minute: int
+    closes_minute: int
+
+
+@dataclass
+class NotEligible(Refusal):
+    """The club does not admit this tier."""
+
+    code = "not_eligible"
+    club_id: str
+    tier: str | None
+    important: bool
+    admitted_tiers: list[str]
+
+
+@dataclass
+class VisitRepeated(Refusal):
+    """The member came to this club a moment ago: say that it is another visit."""
+
+    code = "visit_repeated"
+    last_visit: int
+    last_at: datetime
+    within_minutes: int
+
+
+@dataclass
+class UnknownService(Refusal):
+    """The club has no such service."""
+
+    code = "unknown_service"
+    club_id: str
+    service_id: str
+
+
+@dataclass
+class PriceChanged(Refusal):
+    """The price is not the one that the member was shown."""
+
+    code = "price_changed"
+    shown_points: int
+    price_points: int
+    price_version: int
+
+
+@dataclass
+class NoFreeVisit(Refusal):
+    """The member has no free visit left this year."""
+
+    code = "no_free_visit"
+    granted: int
+    used: int
+
+
+@dataclass
+class UnknownVisit(Refusal):
+    """There is no such visit to undo: never made, undone already, or too long ago."""
+
+    code = "unknown_visit"
+    visit: int
+    visits_made: int
+    undo_days: int
+
+
+@dataclass
+class UndoNeedsSupervisor(Refusal):
+    """Only the same desk may undo a visit, and only for a quarter of an hour."""
+
+    code = "undo_needs_supervisor"
+    visited_at: datetime
+    undo_minutes: int
+
+
+@dataclass
+class UnknownActivity(Refusal):
+    """The club held no such activity lately."""
+
+    code = "unknown_activity"
+    club_id: str
+    activity_id: str
+
+
+@dataclass
+class AlreadyAttended(Refusal):
+    """The member is already down as having taken part."""
+
+    code = "already_attended"
+    activity_id: str
+
+
+# -------------------------------------------------------------------------------------- rules
+def price_of(price: Price, tier: Tier | None, companions: int) -> tuple[int, int]:
+    """(points for the member, points for the companions)."""
+    own = price.points if tier is None else price.tier_points.get(tier, price.points)
+    return own, price.companion_points * companions
+
+
+def admitted(club: Club, club_id: str, member: Member) -> None:
+    """Refuses a member whom the club does not serve."""
+    if member.tier in club.tiers or (member.important and club.important):
+        return
+    raise NotEligible(club_id, member.tier, member.important, list(club.tiers))
+
+
+def within_hours(club: Club, at: datetime) -> None:
+    """Refuses an hour at which the club is closed; in an emergency it never is."""
+    minute = local_minute(at)
+    if club.emergency_since is None and not club.opens_minute <= minute < club.closes_minute:
+        raise ClubClosed(minute, club.opens_minute, club.closes_minute)
+
+
+# ----------------------------------------------------------------------------------- commands
+class RecordVisit(MemberCommand):
+    """Admit a member to a club's service and debit the points. Safe to send again.
+
+    `shown_points` is what the desk said it would cost: with `pay="points"` the whole price, with
+    `pay="free_visit"` that of the companions. `pay="auto"` uses a free visit if there is one.
+    """
+
+    command: Literal["visit.record"] = "visit.record"
+    reads: ClassVar[dict[str, str]] = {"club": "club_id"}
+    club_id: ClubId
+    service_id: ServiceId
+    desk: Desk
+    shown_points: PointsOrNone | None = None
+    companions: Companions = 0
+    pay: Literal["auto", "points", "free_visit"] = "auto"
+    again: bool = False
+
+    def decide(self, at: datetime, member: Member, club: Club) -> list[Event]:
+        on_the_network(member, self.member_id, at)
+        opened_by(club, self.club_id, at)
+        within_hours(club, at)
+        admitted(club, self.club_id, member)
+        self._not_twice(member, at)
+        price = club.services.get(self.service_id)
+        if price is None:
+            raise UnknownService(self.club_id, self.service_id)
+        own, others = price_of(price, member.tier, self.companions)
+        payment: Payment = "free_visit" if self._free(member, price, own, at) else "points"
+        points = others if payment == "free_visit" else own + others
+        if self.shown_points is not None and self.shown_points != points:
+            raise PriceChanged(self.shown_points, points, price.version)
+        if payment == "points" and not points:
+            payment = "free"
+        events = lapsed(self, member, at)
+        visit = member.visits_made + 1
+        debit = None
+        if points:
+            debit = pay(self, member, at, points, f"{self.club_id}/{self.service_id}", visit)
+            events.append(debit)
+        recorded = self.event(
+            VisitRecorded,
+            at,
+            visit=visit,
+            club=self.club_id,
+            service=self.service_id,
+            companions=self.companions,
+            tier=member.tier,
+            important=member.important,
+            unit=member.unit,
+            payment=payment,
+            points=points,
+            price_version=price.version,
+            desk=self.desk,
+            debit=None if debit is None else debit.debit,
+        )
+        return [*events, recorded]
+
+    def _not_twice(self, member: Member, at: datetime) -> None:
+        if self.again:
+            return
+        for visit in reversed(member.visits):
+            if visit.club == self.club_id:
+                if abs(at - visit.at) < timedelta(minutes=REPEAT_MINUTES):
+                    raise VisitRepeated(visit.id, visit.at, REPEAT_MINUTES)
+                return
+
+    def _free(self, member: Member, price: Price, own: int, at: datetime) -> bool:
+        """Whether this visit uses one of the year's free visits."""
+        granted = 0 if member.tier is None else price.free_visits.get(member.tier, 0)
+        used = member.free_visits.get(free_visit_key(self.club_id, self.service_id, at), 0)
+        if self.pay == "free_visit" and used >= granted:
+            raise NoFreeVisit(granted, used)
+        return self.pay != "points" and own > 0 and used < granted
+
+    def receipt(self, events: list[Event], **states: Any) -> dict[str, Any]:
+        visit = events[-1]
+        assert isinstance(visit, VisitRecorded)
+        member: Member = states["member"]
+        return {
+            "visit": visit.visit,
+            "payment": visit.payment,
+            "points": visit.points,
+            "price_version": visit.price_version,
+            "spendable_points": spendable_points(member.lots, visit.occurred_at),
+        }
+
+
+class UndoVisit(MemberCommand):
+    """Take a visit back, and return its points or its free visit."""
+
+    command: Literal["visit.undo"] = "visit.undo"
+    visit: Ordinal
+    desk: Desk
+    reason: Text
+
+    def decide(self, at: datetime, member: Member) -> list[Event]:
+        visit = next((visit for visit in member.visits if visit.id == self.visit), None)
+        if visit is None or at - visit.at > timedelta(days=UNDO_DAYS):
+            raise UnknownVisit(self.visit, member.visits_made, UNDO_DAYS)
+        late = at - visit.at > timedelta(minutes=UNDO_MINUTES)
+        if self.role != "supervisor" and (late or self.desk != visit.desk):
+            raise UndoNeedsSupervisor(visit.at, UNDO_MINUTES)
+        undone = self.event(
+            VisitUndone,
+            at,
+            visit=visit.id,
+            visited_at=visit.at,
+            club=visit.club,
+            service=visit.service,
+            reason=self.reason,
+        )
+        events: list[Event] = [undone]
+        for debit in member.debits:
+            if debit.id == visit.debit:
+                events += give_back(self, member, at, debit, self.reason)
+        return events
+
+    def receipt(self, events: list[Event], **states: Any) -> dict[str, Any]:
+        member: Member = states["member"]
+        spendable = spendable_points(member.lots, events[0].occurred_at)
+        return {"visit": self.visit, "spendable_points": spendable}
+
+
+class AdmitInEmergency(Command):
+    """Let people in who are not members, while the club is in emergency mode."""
+
+    command: Literal["visit.admit_in_emergency"] = "visit.admit_in_emergency"
+    writes: ClassVar[dict[str, str]] = {"club": "club_id"}
+    club_id: ClubId
+    category: Literal["elderly", "child", "other"]
+    people: Annotated[int, Field(ge=1, le=500)] = 1
+    desk: Desk
+
+    def decide(self, at: datetime, club: Club) -> list[Event]:
+        opened_by(club, self.club_id, at)
+        if club.emergency_since is None or at < club.emergency_since:
+            raise NoEmergency(self.club_id)
+        event = self.event(
+            EmergencyAdmitted, at, category=self.category, people=self.people, desk=self.desk
+        )
+        return [event]
+
+
+class AttendActivity(MemberCommand):
+    """Record that a member took part in an activity."""
+
+    command: Literal["activity.attend"] = "activity.attend"
+    reads: ClassVar[dict[str, str]] = {"club": "club_id"}
+    club_id: ClubId
+    activity_id: ActivityId
+
+    def decide(self, at: datetime, member: Member, club: Club) -> list[Event]:
+        held_at = club.activities.get(self.activity_id)
+        if held_at is None or not held_at <= at < held_at + timedelta(days=ATTENDANCE_DAYS):
+            raise UnknownActivity(self.club_id, self.activity_id)
+        on_the_network(member, self.member_id, held_at)
+        if f"{self.club_id}/{self.activity_id}" in member.attended:
+            raise AlreadyAttended(self.activity_id)
+        event = self.event(
+            ActivityAttended,
+            at,
+            club=self.club_id,
+            activity=self.activity_id,
+            held_at=held_at,
+            tier=member.tier,
+        )
+        return [event]
