@@ -1,0 +1,113 @@
+"""Connections, and the installation of the ledger's schema by plain SQL migrations."""
+
+from hashlib import sha256
+from importlib.resources import files
+from secrets import token_hex
+from typing import Any
+from zlib import crc32
+
+import psycopg
+from psycopg import AsyncConnection, Connection
+
+SCHEMA = "ledger"
+CHANNEL = "clubledger"
+MAX_BUCKETS = 64
+_LOCK = 0x636C7562  # 'club': the advisory lock under which migrations run
+_OPTIONS = f"-c search_path={SCHEMA},public -c TimeZone=Asia/Shanghai"
+
+
+class InstallError(Exception):
+    """The database cannot be used as a ledger; the message says why and what to do."""
+
+
+def connect(dsn: str, **options: Any) -> Connection[Any]:
+    """A connection in autocommit, which sees the ledger's tables and the programme's days."""
+    return psycopg.connect(dsn, autocommit=True, options=_OPTIONS, **options)
+
+
+async def aconnect(dsn: str, **options: Any) -> AsyncConnection[Any]:
+    """The same for asyncio. Statements are prepared at once: the same few come for ever."""
+    connection = await AsyncConnection.connect(dsn, autocommit=True, options=_OPTIONS, **options)
+    connection.prepare_threshold = 0
+    return connection
+
+
+def bucket_of(stream: str, buckets: int) -> int:
+    """The lane of a stream: the same for ever, on every machine."""
+    return crc32(stream.encode()) % buckets if buckets > 1 else 0
+
+
+def meta(connection: Connection[Any]) -> dict[str, str]:
+    """What was fixed when the ledger was installed, and the demo's clock."""
+    return dict(connection.execute("SELECT name, value FROM ledger_meta").fetchall())
+
+
+def set_meta(connection: Connection[Any], **values: str) -> None:
+    """Remember facts about this installation."""
+    for name, value in values.items():
+        connection.execute(
+            "INSERT INTO ledger_meta VALUES (%s, %s)"
+            " ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+            (name, value),
+        )
+
+
+def migrations() -> list[tuple[str, str]]:
+    """(name, text) of every migration, in the order in which they are applied."""
+    folder = files("ledger") / "migrations"
+    found = [entry for entry in folder.iterdir() if entry.name.endswith(".sql")]
+    return [(entry.name, entry.read_text("utf-8")) for entry in sorted(found, key=lambda e: e.name)]
+
+
+def install(dsn: str, buckets: int = 1) -> None:
+    """Bring the schema up to date, under a lock, all of it or nothing. Safe to call again.
+
+    The number of buckets is fixed by the first call; a later call may leave it out or repeat it.
+    """
+    if not 1 <= buckets <= MAX_BUCKETS:
+        raise InstallError(f"a ledger has 1 to {MAX_BUCKETS} buckets, not {buckets}")
+    with connect(dsn) as connection, connection.transaction():
+        if connection.info.server_version < 150000:
+            raise InstallError(
+                f"PostgreSQL 15 or later is needed, this is {connection.info.server_version}"
+            )
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+        # Asked first: CREATE ... IF NOT EXISTS needs rights that a plain user may lack later.
+        if connection.execute("SELECT to_regclass('ledger.migrations')").fetchone() == (None,):
+            connection.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
+            connection.execute(
+                "CREATE TABLE migrations (name text PRIMARY KEY, sha256 text NOT NULL,"
+                " applied_at timestamptz NOT NULL DEFAULT now())"
+            )
+        _migrate(connection)
+        _fix_buckets(connection, buckets)
+
+
+def _migrate(connection: Connection[Any]) -> None:
+    applied = dict(connection.execute("SELECT name, sha256 FROM migrations").fetchall())
+    known = migrations()
+    unknown = applied.keys() - {name for name, _ in known}
+    if unknown:
+        raise InstallError(
+            f"the database has migrations that this version does not know"
+            f" ({', '.join(sorted(unknown))}): use the newer version"
+        )
+    for name, text in known:
+        digest = sha256(text.encode()).hexdigest()
+        if name not in applied:
+            connection.execute(text.encode())
+            connection.execute("INSERT INTO migrations VALUES (%s, %s)", (name, digest))
+        elif applied[name] != digest:
+            raise InstallError(f"migration {name} was changed after it was applied")
+
+
+def _fix_buckets(connection: Connection[Any], buckets: int) -> None:
+    known = meta(connection).get("buckets")
+    if known is None:
+        set_meta(connection, buckets=str(buckets), digest_key=token_hex(32))
+        connection.execute(
+            "INSERT INTO log_head SELECT b, 0, 'epoch' FROM generate_series(0, %s) b",
+            (buckets - 1,),
+        )
+    elif buckets not in (1, int(known)):
+        raise InstallError(f"this ledger has {known} buckets, not {buckets}")

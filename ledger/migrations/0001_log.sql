@@ -1,0 +1,57 @@
+-- The log, the heads of its streams, the commands that were answered, and the people apart.
+
+-- The library's stored-events table plus a lane (bucket) and the time it was recorded.
+-- notification_id is the position: gapless from 1 in each lane, in the order of commits.
+CREATE TABLE stored_events (
+    bucket smallint NOT NULL DEFAULT 0,
+    originator_id text NOT NULL,
+    originator_version bigint NOT NULL,
+    topic text NOT NULL,
+    state bytea NOT NULL,
+    notification_id bigint NOT NULL,
+    recorded_at timestamptz NOT NULL,
+    PRIMARY KEY (originator_id, originator_version, bucket)
+) WITH (
+    -- Rows never change, so vacuum only has to freeze; what a plan needs is analyzed often.
+    autovacuum_vacuum_insert_scale_factor = 0.5,
+    autovacuum_analyze_scale_factor = 0.02
+);
+CREATE UNIQUE INDEX stored_events_position ON stored_events (notification_id, bucket);
+
+-- One row a lane. Its lock is what makes commit order position order.
+CREATE TABLE log_head (
+    bucket smallint PRIMARY KEY,
+    position bigint NOT NULL,
+    recorded_at timestamptz NOT NULL
+) WITH (fillfactor = 10, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_scale_factor = 0);
+
+-- The folded state of each stream, so that a command costs the same whatever its history.
+CREATE TABLE stream_head (
+    originator_id text PRIMARY KEY,
+    bucket smallint NOT NULL,
+    version bigint NOT NULL,
+    fold text NOT NULL,
+    state bytea NOT NULL
+) WITH (fillfactor = 60);
+
+-- Every command ever answered, by its idempotency key; kept for good.
+CREATE TABLE command_log (
+    key text PRIMARY KEY,
+    digest bytea NOT NULL,
+    bucket smallint NOT NULL,
+    position bigint NOT NULL,
+    response bytea NOT NULL
+);
+
+-- What identifies a person: never in an event.
+CREATE TABLE persons (
+    member_id text PRIMARY KEY,
+    name text,
+    phone text
+);
+CREATE INDEX persons_phone ON persons (phone);
+
+CREATE TABLE ledger_meta (
+    name text PRIMARY KEY,
+    value text NOT NULL
+);

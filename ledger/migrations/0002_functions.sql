@@ -1,0 +1,108 @@
+-- What a batch asks first: the answer already given to each key, and the head of each stream.
+-- Rows are joined back by their ordinal, never by position; plans are pinned to index look-ups,
+-- because before the first analyze a hash join over whole tables would be chosen.
+CREATE FUNCTION load_commands(p_keys text[])
+RETURNS TABLE (ord bigint, digest bytea, bucket smallint, "position" bigint, response bytea)
+LANGUAGE sql STABLE
+SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off
+AS $$
+    SELECT k.ord, c.digest, c.bucket, c.position, c.response
+    FROM unnest(p_keys) WITH ORDINALITY k(key, ord)
+    JOIN command_log c ON c.key = k.key
+$$;
+
+CREATE FUNCTION load_heads(p_streams text[])
+RETURNS TABLE (ord bigint, version bigint, fold text, state bytea)
+LANGUAGE sql STABLE
+SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off
+AS $$
+    SELECT s.ord, h.version, h.fold, h.state
+    FROM unnest(p_streams) WITH ORDINALITY s(stream, ord)
+    JOIN stream_head h ON h.originator_id = s.stream
+$$;
+
+-- Takes the lanes, in their order, for as long as the transaction lasts; tells where they stand.
+CREATE FUNCTION take_lanes(p_buckets smallint[])
+RETURNS SETOF log_head
+LANGUAGE sql
+AS $$
+    SELECT * FROM log_head WHERE bucket = ANY (p_buckets) ORDER BY bucket FOR UPDATE
+$$;
+
+-- Appends a whole batch: all of it or nothing.
+--   h_*  the heads written: version before (0: none) and after, and the state after
+--   e_*  the events; e_offset counts from 1 in each lane
+--   c_*  the commands answered; c_offset is that of its last event in its lane (0: none)
+--   p_*  personal data, kept apart
+-- Returns the position of each lane before the batch.
+-- SQLSTATE CL001: a head was not as expected. CL002: a key was answered meanwhile.
+CREATE FUNCTION append_batch(
+    p_now timestamptz, p_fold text,
+    l_bucket smallint[], l_events bigint[],
+    h_stream text[], h_bucket smallint[], h_before bigint[], h_after bigint[], h_state bytea[],
+    e_stream text[], e_bucket smallint[], e_version bigint[], e_offset bigint[], e_topic text[],
+    e_state bytea[],
+    c_key text[], c_digest bytea[], c_bucket smallint[], c_offset bigint[], c_response bytea[],
+    p_member text[], p_name text[], p_phone text[]
+) RETURNS TABLE (bucket smallint, base bigint)
+LANGUAGE plpgsql
+SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off
+AS $$
+#variable_conflict use_column
+DECLARE
+    bases bigint[];
+    stamp timestamptz := p_now;
+    lane record;
+    done bigint;
+    wrote bigint;
+BEGIN
+    FOR lane IN SELECT * FROM unnest(l_bucket, l_events) l(bucket, events) ORDER BY l.bucket LOOP
+        UPDATE log_head h
+        SET position = h.position + lane.events, recorded_at = greatest(h.recorded_at, p_now)
+        WHERE h.bucket = lane.bucket
+        RETURNING h.position - lane.events, greatest(stamp, h.recorded_at)
+        INTO STRICT done, stamp;
+        bases[lane.bucket] := done;
+    END LOOP;
+
+    UPDATE stream_head h SET version = i.after, state = i.state, fold = p_fold
+    FROM unnest(h_stream, h_before, h_after, h_state) i(stream, before, after, state)
+    WHERE i.before > 0 AND h.originator_id = i.stream AND h.version = i.before;
+    GET DIAGNOSTICS wrote = ROW_COUNT;
+    INSERT INTO stream_head (originator_id, bucket, version, fold, state)
+    SELECT i.stream, i.bucket, i.after, p_fold, i.state
+    FROM unnest(h_stream, h_bucket, h_before, h_after, h_state)
+        i(stream, bucket, before, after, state)
+    WHERE i.before = 0
+    ON CONFLICT DO NOTHING;
+    GET DIAGNOSTICS done = ROW_COUNT;
+    IF wrote + done <> cardinality(h_stream) THEN
+        RAISE EXCEPTION 'a stream has moved on' USING ERRCODE = 'CL001';
+    END IF;
+
+    INSERT INTO command_log (key, digest, bucket, position, response)
+    SELECT i.key, i.digest, i.bucket,
+        CASE WHEN i.off = 0 THEN 0 ELSE bases[i.bucket] + i.off END, i.response
+    FROM unnest(c_key, c_digest, c_bucket, c_offset, c_response)
+        i(key, digest, bucket, off, response)
+    ON CONFLICT DO NOTHING;
+    GET DIAGNOSTICS wrote = ROW_COUNT;
+    IF wrote <> cardinality(c_key) THEN
+        RAISE EXCEPTION 'a key was answered meanwhile' USING ERRCODE = 'CL002';
+    END IF;
+
+    INSERT INTO stored_events (bucket, originator_id, originator_version, topic, state,
+                               notification_id, recorded_at)
+    SELECT i.bucket, i.stream, i.version, i.topic, i.state, bases[i.bucket] + i.off, stamp
+    FROM unnest(e_bucket, e_stream, e_version, e_topic, e_state, e_offset)
+        i(bucket, stream, version, topic, state, off);
+
+    IF cardinality(p_member) > 0 THEN
+        INSERT INTO persons (member_id, name, phone)
+        SELECT * FROM unnest(p_member, p_name, p_phone)
+        ON CONFLICT (member_id) DO UPDATE SET name = excluded.name, phone = excluded.phone;
+    END IF;
+
+    NOTIFY clubledger;
+    RETURN QUERY SELECT l, bases[l] FROM unnest(l_bucket) l;
+END $$;
