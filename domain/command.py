@@ -18,6 +18,9 @@ from domain.values import Actor, Instant, Key
 COMMANDS: dict[str, type["Command"]] = {}
 """Every command by its name, as it stands in an import file."""
 
+NO_KEY = "-"
+"""A command of an import file may leave its key out: the import gives it one by its line."""
+
 E = TypeVar("E", bound=Event)
 
 
@@ -37,7 +40,7 @@ class Command(BaseModel):
     writes: ClassVar[dict[str, str]] = {}
     reads: ClassVar[dict[str, str]] = {}
 
-    key: Key
+    key: Key = NO_KEY
     actor: Actor
     at: Instant | None = None
 

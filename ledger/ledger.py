@@ -11,39 +11,32 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from hashlib import blake2b
 from typing import Any, Self
 
 import msgspec
 import psycopg
 from psycopg import AsyncConnection
 
-from domain.command import Command, Personal
+from domain.command import NO_KEY, Command, Personal
 from domain.refusal import Refusal
 from ledger import heads
 from ledger.database import aconnect, bucket_of
-from ledger.working import EVENTS, HEADS, Entry, WorkingSet, home_of, state_from, streams_of
+from ledger.working import (
+    EVENTS,
+    HEADS,
+    Entry,
+    KeyReused,
+    WorkingSet,
+    digest_of,
+    home_of,
+    state_from,
+    streams_of,
+)
 
 MAX_BATCH = 128
 MAX_QUEUE = 4096
 MAX_ATTEMPTS = 8
 """How often a batch is tried again when another process was faster or the connection broke."""
-
-
-@dataclass
-class KeyReused(Refusal):
-    """This idempotency key was used for another command."""
-
-    code = "key_reused"
-
-
-@dataclass
-class DatedInFuture(Refusal):
-    """It is dated after the ledger's clock."""
-
-    code = "dated_in_future"
-    at: datetime
-    now: datetime
 
 
 @dataclass
@@ -157,15 +150,15 @@ class Ledger:
         """
         if len(self._queue) >= MAX_QUEUE:
             raise Busy(waiting=len(self._queue), retry_after_s=1)
+        if command.key == NO_KEY:
+            raise ValueError("a command needs a key of its own")
         future: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
         self._queue.append(_Waiting(command, self._digest(command), future))
         self._awake.set()
         return await future
 
     def _digest(self, command: Command) -> bytes:
-        """Keyed, because a command may hold a phone number and digests are kept for good."""
-        said = command.__pydantic_serializer__.to_json(command)
-        return blake2b(said, key=self._digest_key, digest_size=32).digest()
+        return digest_of(command, self._digest_key)
 
     async def _run(self) -> None:
         while True:
@@ -279,9 +272,7 @@ class Ledger:
                     continue
                 at = each.command.at or now
                 try:
-                    if at > now:
-                        raise DatedInFuture(at, now)
-                    entries, body = batch.working.decide(each.command, at)
+                    entries, body = batch.working.decide(each.command, at, now)
                     response = msgspec.json.encode(body)
                 except Refusal as refusal:
                     refused.append(_refusal(each, refusal))

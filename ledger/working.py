@@ -6,12 +6,30 @@ Each decision sees what those before it changed. Live batches and imports use th
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from hashlib import blake2b
 from typing import Any
 
 from domain.command import Command
 from domain.event import Event
+from domain.refusal import Refusal
 from ledger import heads
 from ledger.database import bucket_of
+
+
+@dataclass
+class KeyReused(Refusal):
+    """This idempotency key was used for another command."""
+
+    code = "key_reused"
+
+
+@dataclass
+class DatedInFuture(Refusal):
+    """It is dated after the ledger's clock."""
+
+    code = "dated_in_future"
+    at: datetime
+    now: datetime
 
 
 @dataclass(slots=True)
@@ -51,8 +69,12 @@ class WorkingSet:
         """Take a stream in as it is stored."""
         self.streams[name] = Stream(name, bucket_of(name, self.buckets), version, version, state)
 
-    def decide(self, command: Command, at: datetime) -> tuple[list[Entry], dict[str, Any]]:
+    def decide(
+        self, command: Command, at: datetime, now: datetime
+    ) -> tuple[list[Entry], dict[str, Any]]:
         """(the entries that this command makes, its receipt). A refusal changes nothing."""
+        if at > now:
+            raise DatedInFuture(at, now)
         streams = {}
         for kind, attribute in command.writes.items():
             streams[kind] = self.streams[f"{kind}:{getattr(command, attribute)}"]
@@ -88,6 +110,15 @@ def home_of(command: Command) -> str:
     """The stream whose lane answers for the command: the first that it writes."""
     kind, attribute = next(iter(command.writes.items()))
     return f"{kind}:{getattr(command, attribute)}"
+
+
+def digest_of(command: Command, key: bytes) -> bytes:
+    """What tells two commands under one idempotency key apart.
+
+    Keyed with the ledger's own secret: a command may hold a phone number, and digests are kept.
+    """
+    said = command.__pydantic_serializer__.to_json(command)
+    return blake2b(said, key=key, digest_size=32).digest()
 
 
 HEADS = "SELECT ord, version, fold, state FROM load_heads(%b::text[])"

@@ -1,0 +1,407 @@
+"""Import: history through the same door as a command, wide open.
+
+One line is one fact: a command in JSON with the time at which it happened. Every fact is decided
+by the same rules as a live one, on heads kept in memory; its events go by COPY into a staging
+table and from there into the log in one transaction with the file's key. Live commands go on
+meanwhile: what they changed is noticed at the end, and then the file is decided once more with the
+lanes in hand.
+"""
+
+import gc
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import islice
+from typing import Annotated, Any, BinaryIO, Union
+
+import msgspec
+import psycopg
+from psycopg import Connection, Copy
+from pydantic import Field, TypeAdapter, ValidationError
+
+from domain.catalogue import COMMANDS
+from domain.command import NO_KEY, Command
+from domain.refusal import Refusal
+from ledger import copying, heads
+from ledger.database import bucket_of, connect, meta
+from ledger.working import (
+    EVENTS,
+    HEADS,
+    KeyReused,
+    WorkingSet,
+    digest_of,
+    home_of,
+    state_from,
+    streams_of,
+)
+
+CHUNK = 5_000
+"""Facts whose heads are fetched together."""
+MAX_LINE_BYTES = 65_536
+MAX_REJECTIONS = 1_000
+"""How many rejected lines are named; all are counted."""
+
+_ANY: Any = Union[tuple(COMMANDS.values())]  # noqa: UP007 - made from the one list
+_COMMAND: TypeAdapter[Command] = TypeAdapter(Annotated[_ANY, Field(discriminator="command")])
+parse = _COMMAND.validate_json
+"""A command from its JSON."""
+
+
+@dataclass
+class UndatedFact(Refusal):
+    """A fact in an import file needs the time at which it happened: `at`."""
+
+    code = "undated_fact"
+
+
+@dataclass(slots=True)
+class Rejection:
+    """A line that was not taken, and why, without the data in it."""
+
+    line: int
+    code: str
+    reason: str
+
+
+@dataclass(slots=True)
+class Imported:
+    """What an import did. `kept` is false when a bad line undid all of it."""
+
+    key: str
+    facts: int = 0
+    events: int = 0
+    replayed_facts: int = 0
+    rejected: int = 0
+    rejections: list[Rejection] = field(default_factory=list)
+    kept: bool = True
+    replayed: bool = False
+
+
+class _Undo(Exception):
+    """Leaves the transaction of a file that must not be kept."""
+
+
+def why(failure: Exception) -> tuple[str, str]:
+    """(code, reason) of a rejected line; the values in it are not repeated."""
+    if isinstance(failure, Refusal):
+        return failure.code, str(failure)
+    if isinstance(failure, ValidationError):
+        said = []
+        for error in failure.errors(include_url=False, include_input=False, include_context=False):
+            place = ".".join(str(part) for part in error["loc"])
+            said.append(f"{place}: {error['msg']}" if place else error["msg"])
+        return "not_valid", "; ".join(said[:5])
+    return "not_readable", str(failure)
+
+
+class Importer:
+    """Loads files of facts into one ledger. Between files it remembers the heads it wrote."""
+
+    def __init__(self, dsn: str, *, now: datetime, recorded_as_occurred: bool = False) -> None:
+        """`recorded_as_occurred` is for a demo, whose history pretends to have been recorded
+        as it happened; facts of a real installation are recorded when they are imported."""
+        self._dsn = dsn
+        self._now = now
+        self._as_occurred = recorded_as_occurred
+        with connect(dsn) as connection:
+            known = meta(connection)
+        self._buckets = int(known["buckets"])
+        self._digest_key = bytes.fromhex(known["digest_key"])
+        self._working = WorkingSet(self._buckets)
+
+    def load(
+        self,
+        lines: Callable[[], Iterable[bytes]],
+        *,
+        key: str,
+        progress: Callable[[int], None] | None = None,
+        keep_good: BinaryIO | None = None,
+    ) -> Imported:
+        """Load one file, all of it or (with `keep_good`) what is good of it; once for its key.
+
+        `lines` gives the lines from the start each time it is called. Rejected lines are written
+        to `keep_good` as they are.
+        """
+        for exclusive in (False, True):
+            if keep_good is not None:
+                keep_good.seek(0)
+                keep_good.truncate()
+            attempt = _Attempt(self, Imported(key=key), progress, keep_good)
+            try:
+                with _uncollected():
+                    return attempt.run(lines(), exclusive)
+            except psycopg.Error as failure:
+                self._working = WorkingSet(self._buckets)
+                if exclusive or failure.sqlstate not in ("CL001", "CL002"):
+                    raise
+            except BaseException:
+                self._working = WorkingSet(self._buckets)
+                raise
+        raise AssertionError("an import with the lanes in hand met a conflict")
+
+
+class _Attempt:
+    """One run through a file."""
+
+    def __init__(
+        self,
+        owner: Importer,
+        done: Imported,
+        progress: Callable[[int], None] | None,
+        rejects: BinaryIO | None,
+    ) -> None:
+        self.owner = owner
+        self.done = done
+        self.progress = progress or (lambda facts: None)
+        self.rejects = rejects
+        self.working = owner._working
+        self.now = owner._now
+        self.stamp = copying.timestamptz(self.now)
+        self.latest = datetime.min.replace(tzinfo=self.now.tzinfo)
+        self.commands: list[tuple[str, bytes, int, int, bytes]] = []
+        self.keys: dict[str, bytes] = {}
+        self.persons: dict[str, tuple[str | None, str | None]] = {}
+
+    def run(self, lines: Iterable[bytes], exclusive: bool) -> Imported:
+        """Decide and stage every line, then move what is staged into the log and commit."""
+        owner, done = self.owner, self.done
+        self.working.lanes = {}
+        with connect(owner._dsn) as connection, connect(owner._dsn) as reader:
+            if self._answered(connection):
+                return done
+            try:
+                with connection.transaction():
+                    connection.execute("SELECT stage_import()")
+                    if exclusive:
+                        lanes = list(range(owner._buckets))
+                        connection.execute("SELECT take_lanes(%b::int2[])", (lanes,))
+                    self._floor(connection)
+                    self._stage_events(connection, reader, lines)
+                    if done.rejected and self.rejects is None:
+                        raise _Undo
+                    self._append(connection)
+            except _Undo:
+                done.kept = False
+                owner._working = WorkingSet(owner._buckets)
+                return done
+            for stream in self.working.streams.values():
+                stream.stored = stream.version
+            if done.events > CHUNK:
+                connection.execute("ANALYZE stored_events, stream_head, command_log, persons")
+        return done
+
+    def _answered(self, connection: Connection[Any]) -> bool:
+        row = connection.execute(
+            "SELECT response FROM command_log WHERE key = %s", (self.done.key,)
+        ).fetchone()
+        if row is not None:
+            told = msgspec.json.decode(row[0])
+            self.done.facts, self.done.events = told["facts"], told["events"]
+            self.done.rejected, self.done.replayed = told["rejected"], True
+        return row is not None
+
+    def _floor(self, connection: Connection[Any]) -> None:
+        """Recorded times never go back: they start from what the log says."""
+        row = connection.execute("SELECT max(recorded_at) FROM log_head").fetchone()
+        assert row is not None
+        self.latest = row[0]
+        known = self.latest if self.owner._as_occurred else max(self.now, self.latest)
+        self.stamp = copying.timestamptz(known)
+
+    def _stage_events(
+        self, connection: Connection[Any], reader: Connection[Any], lines: Iterable[bytes]
+    ) -> None:
+        numbered = enumerate(lines, start=1)
+        with connection.cursor().copy("COPY staged_events FROM STDIN (FORMAT binary)") as copy:
+            copy.write(copying.HEADER)
+            while chunk := list(islice(numbered, CHUNK)):
+                facts = self._parse(chunk)
+                self._load_heads(reader, [s for _, _, c in facts for s in streams_of(c)])
+                answered = self._answered_keys(reader, facts)
+                rows: list[bytes] = []
+                for line, text, command in facts:
+                    try:
+                        self._take(line, command, answered, rows)
+                    except Refusal as refusal:
+                        self._reject(line, text, refusal)
+                copy.write(b"".join(rows))
+                self.progress(len(chunk))
+            copy.write(copying.TRAILER)
+
+    def _parse(self, chunk: list[tuple[int, bytes]]) -> list[tuple[int, bytes, Command]]:
+        facts = []
+        for line, text in chunk:
+            if not text.strip():
+                continue
+            try:
+                if len(text) > MAX_LINE_BYTES:
+                    raise ValueError(f"the line is longer than {MAX_LINE_BYTES} bytes")
+                command = parse(text)
+                if command.at is None:
+                    raise UndatedFact
+            except (ValueError, Refusal) as failure:
+                self._reject(line, text, failure)
+            else:
+                facts.append((line, text, command))
+        return facts
+
+    def _reject(self, line: int, text: bytes, failure: Exception) -> None:
+        self.done.rejected += 1
+        if len(self.done.rejections) < MAX_REJECTIONS:
+            self.done.rejections.append(Rejection(line, *why(failure)))
+        if self.rejects is not None:
+            self.rejects.write(text.rstrip(b"\r\n") + b"\n")
+
+    def _load_heads(self, reader: Connection[Any], names: list[str]) -> None:
+        missing = self.working.missing(names)
+        if not missing:
+            return
+        cursor = reader.cursor(binary=True)
+        found = {row[0] - 1: row[1:] for row in cursor.execute(HEADS, (missing,)).fetchall()}
+        for index, name in enumerate(missing):
+            version, fold, stored = found.get(index, (0, "", b""))
+            state = state_from(name, fold, stored) if version else heads.fresh(name)
+            if state is None:
+                events = cursor.execute(EVENTS, (name, version)).fetchall()
+                state = heads.refold(name, events)
+            self.working.put(name, version, state)
+
+    def _answered_keys(
+        self, reader: Connection[Any], facts: list[tuple[int, bytes, Command]]
+    ) -> dict[str, bytes]:
+        """Digests by key of those facts that were answered before, here or live."""
+        keys = [command.key for _, _, command in facts if command.key != NO_KEY]
+        if not keys:
+            return {}
+        rows = reader.execute(
+            "SELECT key, digest FROM command_log WHERE key = ANY (%s)", (keys,)
+        ).fetchall()
+        return {key: bytes(digest) for key, digest in rows}
+
+    def _take(
+        self, line: int, command: Command, answered: dict[str, bytes], rows: list[bytes]
+    ) -> None:
+        """Decide one fact and stage what comes of it."""
+        digest = b""
+        own_key = command.key != NO_KEY
+        if own_key:
+            digest = digest_of(command, self.owner._digest_key)
+            known = self.keys.get(command.key) or answered.get(command.key)
+            if known is not None:
+                if known != digest:
+                    raise KeyReused
+                self.done.replayed_facts += 1
+                return
+        else:
+            # The command is this line's alone, so it may still be given its key in place.
+            command.__dict__["key"] = f"{self.done.key}:{line}"
+        at = command.at
+        assert at is not None
+        entries, body = self.working.decide(command, at, self.now)
+        if self.owner._as_occurred and at > self.latest:
+            self.latest, self.stamp = at, copying.timestamptz(at)
+        for entry in entries:
+            stream = entry.stream
+            rows.append(
+                b"".join(
+                    (
+                        _SEVEN,
+                        copying.int2(stream.bucket),
+                        copying.text(stream.name),
+                        copying.int8(entry.version),
+                        copying.text(entry.event.topic),
+                        copying.binary(heads.bytes_of(entry.event)),
+                        copying.int8(entry.offset),
+                        self.stamp,
+                    )
+                )
+            )
+        if own_key:
+            self.keys[command.key] = digest
+            home = bucket_of(home_of(command), self.owner._buckets)
+            last = entries[-1] if entries else None
+            self.commands.append(
+                (
+                    command.key,
+                    digest,
+                    last.stream.bucket if last else home,
+                    last.offset if last else 0,
+                    msgspec.json.encode(body),
+                )
+            )
+        person = command.personal()
+        if person is not None:
+            self.persons[person.member_id] = (person.name, person.phone)
+        self.done.facts += 1
+        self.done.events += len(entries)
+
+    def _append(self, connection: Connection[Any]) -> None:
+        """Stage the heads, the keys and the people; then one statement writes it all."""
+        done = self.done
+        told = {"facts": done.facts, "events": done.events, "rejected": done.rejected}
+        self.commands.append((done.key, b"", 0, 0, msgspec.json.encode(told)))
+        _copy(connection, "staged_heads", self._heads())
+        _copy(
+            connection,
+            "staged_commands",
+            (
+                _FIVE
+                + copying.text(key)
+                + copying.binary(digest)
+                + copying.int2(bucket)
+                + copying.int8(offset)
+                + copying.binary(response)
+                for key, digest, bucket, offset, response in self.commands
+            ),
+        )
+        _copy(
+            connection,
+            "staged_persons",
+            (
+                _THREE + copying.text(member) + copying.text(name) + copying.text(phone)
+                for member, (name, phone) in self.persons.items()
+            ),
+        )
+        connection.execute("SELECT append_staged(%s, %s)", (self.now, heads.fold_version()))
+
+    def _heads(self) -> Iterator[bytes]:
+        for stream in self.working.changed():
+            yield b"".join(
+                (
+                    _FIVE,
+                    copying.text(stream.name),
+                    copying.int2(stream.bucket),
+                    copying.int8(stream.stored),
+                    copying.int8(stream.version),
+                    copying.binary(heads.encode(stream.state)),
+                )
+            )
+
+
+_SEVEN, _FIVE, _THREE = copying.columns(7), copying.columns(5), copying.columns(3)
+
+
+def _copy(connection: Connection[Any], table: str, rows: Iterable[bytes]) -> None:
+    with connection.cursor().copy(f"COPY {table} FROM STDIN (FORMAT binary)".encode()) as copy:
+        copy.write(copying.HEADER)
+        _write(copy, rows)
+        copy.write(copying.TRAILER)
+
+
+def _write(copy: Copy, rows: Iterable[bytes]) -> None:
+    remaining = iter(rows)
+    while block := b"".join(islice(remaining, 1_000)):
+        copy.write(block)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without the collector: an import makes no cycles, and a pass over its states costs 0.1 s."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
