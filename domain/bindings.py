@@ -1,14 +1,14 @@
 """Prepaid binding: a policy that binds a customer from a day to a day, and how it ends early."""
 
-from dataclasses import dataclass
-from datetime import date, datetime
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
 from typing import Any, Literal
 
 from domain.event import Event
-from domain.members import MemberCommand, on_the_network
+from domain.members import MemberCommand, joined, on_the_network
 from domain.refusal import Refusal
-from domain.state import Binding, Member
-from domain.values import CampaignId, Ordinal, Text, UnitId, local_date
+from domain.state import LATE_DAYS, Binding, Member
+from domain.values import CampaignId, Day, Ordinal, Text, UnitId, local_date
 
 Policy = Literal["prepay", "family_plan", "handset"]
 
@@ -19,30 +19,34 @@ class BindingStarted(Event, name="binding.started", stream="member"):
 
     binding: Ordinal
     policy: Policy
-    campaign: CampaignId | None
-    starts_on: date
-    ends_on: date
+    campaign: CampaignId | None = None
+    starts_on: Day
+    ends_on: Day
     unit: UnitId
 
     def apply(self, state: Member) -> None:
-        today = local_date(self.occurred_at)
+        oldest = local_date(self.occurred_at) - timedelta(days=LATE_DAYS)
         state.bindings_made = self.binding
-        state.bindings = [bound for bound in state.bindings if bound.ends_on > today]
+        state.bindings = [bound for bound in state.bindings if bound.ends_on > oldest]
         state.bindings.append(
             Binding(self.binding, self.policy, self.starts_on, self.ends_on, self.campaign)
         )
 
 
 class BindingEnded(Event, name="binding.ended", stream="member"):
-    """A binding ended early: `ended_on` is the first day on which it no longer binds."""
+    """A binding ends early: `ended_on` is the first day on which it no longer binds."""
 
     binding: Ordinal
-    ended_on: date
+    ended_on: Day
     cause: Literal["breach", "cancelled"]
     reason: Text
 
     def apply(self, state: Member) -> None:
-        state.bindings = [bound for bound in state.bindings if bound.id != self.binding]
+        state.bindings = [
+            replace(bound, ends_on=self.ended_on, ended=True) if bound.id == self.binding else bound
+            for bound in state.bindings
+            if bound.id != self.binding or bound.starts_on < self.ended_on
+        ]
 
 
 # ----------------------------------------------------------------------------------- refusals
@@ -65,7 +69,7 @@ class BindingReversed(Refusal):
 
 @dataclass
 class UnknownBinding(Refusal):
-    """There is no such binding in force."""
+    """There is no such binding to end: never made, ended early already, or long over."""
 
     code = "unknown_binding"
     binding: int
@@ -82,9 +86,13 @@ class NotWithinBinding(Refusal):
     ends_on: date
 
 
-def active_policies(member: Member, on: date) -> list[str]:
-    """The policies that bind the member on this day."""
-    return [bound.policy for bound in member.bindings if bound.starts_on <= on < bound.ends_on]
+def policies_within(member: Member, starts_on: date, ends_on: date) -> list[str]:
+    """The policies that bind the member on any of the days [starts_on, ends_on)."""
+    return [
+        bound.policy
+        for bound in member.bindings
+        if bound.starts_on < ends_on and starts_on < bound.ends_on
+    ]
 
 
 # ----------------------------------------------------------------------------------- commands
@@ -93,18 +101,15 @@ class StartBinding(MemberCommand):
 
     command: Literal["binding.start"] = "binding.start"
     policy: Policy
-    starts_on: date
-    ends_on: date
+    starts_on: Day
+    ends_on: Day
 
     def decide(self, at: datetime, member: Member) -> list[Event]:
         on_the_network(member, self.member_id, at)
         if self.ends_on <= self.starts_on:
             raise BindingReversed(self.starts_on, self.ends_on)
-        for bound in member.bindings:
-            if bound.policy == self.policy and (
-                bound.starts_on < self.ends_on and self.starts_on < bound.ends_on
-            ):
-                raise AlreadyBound(self.policy)
+        if self.policy in policies_within(member, self.starts_on, self.ends_on):
+            raise AlreadyBound(self.policy)
         event = self.event(
             BindingStarted,
             at,
@@ -126,13 +131,14 @@ class EndBinding(MemberCommand):
 
     command: Literal["binding.end"] = "binding.end"
     binding: Ordinal
-    ended_on: date
+    ended_on: Day
     cause: Literal["breach", "cancelled"]
     reason: Text
 
     def decide(self, at: datetime, member: Member) -> list[Event]:
+        joined(member, self.member_id, at)
         for bound in member.bindings:
-            if bound.id == self.binding:
+            if bound.id == self.binding and not bound.ended:
                 if not bound.starts_on <= self.ended_on < bound.ends_on:
                     raise NotWithinBinding(self.ended_on, bound.starts_on, bound.ends_on)
                 event = self.event(

@@ -1,25 +1,27 @@
 """Campaigns: launched under terms, enrolled into up to a cap, closed. What an enrolment binds."""
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from hashlib import md5
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from domain.bindings import AlreadyBound, BindingStarted, Policy, active_policies
+from domain.bindings import AlreadyBound, BindingStarted, Policy, policies_within
 from domain.command import Command
 from domain.event import Event
 from domain.members import NothingChanges, on_the_network
 from domain.refusal import Refusal
-from domain.state import Campaign, Member, Terms
+from domain.state import LATE_DAYS, Campaign, Member, Terms
 from domain.values import (
     BasisPoints,
     CampaignId,
     Count,
+    Day,
     Fen,
     Id,
     MemberId,
+    Ordinal,
     Text,
     Tier,
     UnitId,
@@ -57,15 +59,15 @@ class CampaignLaunched(Event, name="campaign.launched", stream="campaign"):
 
     title: Text
     kind: Kind
-    opens_on: date
-    closes_on: date
+    opens_on: Day
+    closes_on: Day
     tiers: tuple[Tier, ...]
     untiered: bool
     excludes: tuple[Policy, ...]
-    cap: Count | None
-    budget_fen: Fen | None
+    cap: Count | None = None
+    budget_fen: Fen | None = None
     control_bp: BasisPoints
-    control_seed: str
+    control_seed: Id
     costs: tuple[CostItem, ...]
     prepaid_min_fen: Fen
     gift_bp: BasisPoints
@@ -87,7 +89,7 @@ class CampaignLaunched(Event, name="campaign.launched", stream="campaign"):
 class TermsChanged(Event, name="campaign.terms_changed", stream="campaign"):
     """A campaign got terms of a new version; enrolments keep those they were made under."""
 
-    terms_version: int
+    terms_version: Ordinal
     prepaid_min_fen: Fen
     gift_bp: BasisPoints
     months_bound: Months
@@ -129,10 +131,10 @@ class CampaignOffered(Event, name="campaign.offered", stream="member"):
 
     campaign: CampaignId
     arm: Literal["offered", "control"]
-    closes_on: date
+    closes_on: Day
 
     def apply(self, state: Member) -> None:
-        state.offered = still_open(state.offered, self.occurred_at)
+        state.offered = still_asked_for(state.offered, self.occurred_at)
         state.offered[self.campaign] = self.closes_on
 
 
@@ -141,24 +143,24 @@ class CampaignEnrolled(Event, name="campaign.enrolled", stream="member"):
 
     campaign: CampaignId
     place: Count
-    terms_version: int
+    terms_version: Ordinal
     prepaid_fen: Fen
     gift_fen: Fen
     months_bound: Months
     min_monthly_fen: Fen
-    closes_on: date
-    tier: Tier | None
+    closes_on: Day
+    tier: Tier | None = None
     unit: UnitId
 
     def apply(self, state: Member) -> None:
-        state.enrolled = still_open(state.enrolled, self.occurred_at)
+        state.enrolled = still_asked_for(state.enrolled, self.occurred_at)
         state.enrolled[self.campaign] = self.closes_on
 
 
-def still_open(campaigns: dict[str, date], at: datetime) -> dict[str, date]:
-    """The campaigns whose window has not ended: the others refuse by themselves."""
-    today = local_date(at)
-    return {campaign: last for campaign, last in campaigns.items() if last >= today}
+def still_asked_for(campaigns: dict[str, date], at: datetime) -> dict[str, date]:
+    """The campaigns that a late enrolment may still name: the others ended LATE_DAYS ago."""
+    oldest = local_date(at) - timedelta(days=LATE_DAYS)
+    return {campaign: last for campaign, last in campaigns.items() if last >= oldest}
 
 
 # ----------------------------------------------------------------------------------- refusals
@@ -303,15 +305,22 @@ def launched(campaign: Campaign, campaign_id: str) -> tuple[date, date, Terms]:
 
 def running(campaign: Campaign, campaign_id: str, at: datetime) -> Terms:
     """The terms in force; refuses a campaign that is not open to enrolments at `at`."""
-    opens_on, closes_on, terms = launched(campaign, campaign_id)
+    opens_on, _, terms = launched(campaign, campaign_id)
+    if local_date(at) < opens_on:
+        raise CampaignNotOpen(local_date(at), opens_on)
+    not_over(campaign, campaign_id, at)
+    return terms
+
+
+def not_over(campaign: Campaign, campaign_id: str, at: datetime) -> date:
+    """The last day of the window; refuses a campaign that has ended or was closed by `at`."""
+    _, closes_on, _ = launched(campaign, campaign_id)
     today = local_date(at)
-    if today < opens_on:
-        raise CampaignNotOpen(today, opens_on)
     if today > closes_on:
         raise CampaignOver(today, closes_on)
     if campaign.closed_at is not None and at >= campaign.closed_at:
         raise CampaignOver(today, local_date(campaign.closed_at))
-    return terms
+    return closes_on
 
 
 def in_segment(campaign: Campaign, member: Member) -> None:
@@ -335,8 +344,8 @@ class LaunchCampaign(CampaignCommand):
     command: Literal["campaign.launch"] = "campaign.launch"
     title: Text
     kind: Kind
-    opens_on: date
-    closes_on: date
+    opens_on: Day
+    closes_on: Day
     tiers: Annotated[tuple[Tier, ...], Field(max_length=4)]
     untiered: bool = False
     excludes: Annotated[tuple[Policy, ...], Field(max_length=4)] = ()
@@ -406,9 +415,7 @@ class OfferCampaign(Command):
 
     def decide(self, at: datetime, member: Member, campaign: Campaign) -> list[Event]:
         on_the_network(member, self.member_id, at)
-        _, closes_on, _ = launched(campaign, self.campaign_id)
-        if local_date(at) > closes_on:
-            raise CampaignOver(local_date(at), closes_on)
+        closes_on = not_over(campaign, self.campaign_id, at)
         if not campaign.control_bp:
             raise NoDraw(self.campaign_id)
         in_segment(campaign, member)
@@ -440,15 +447,19 @@ class Enrol(Command):
     member_id: MemberId
     campaign_id: CampaignId
     prepaid_fen: Fen = 0
-    shown_terms: int | None = None
+    shown_terms: Count | None = None
 
     def decide(self, at: datetime, member: Member, campaign: Campaign) -> list[Event]:
         on_the_network(member, self.member_id, at)
         terms = running(campaign, self.campaign_id, at)
-        if self.shown_terms not in (None, terms.version):
-            raise TermsAreNewer(self.shown_terms or 0, terms.version)
+        if self.shown_terms is not None and self.shown_terms != terms.version:
+            raise TermsAreNewer(self.shown_terms, terms.version)
         in_segment(campaign, member)
-        self._admissible(member, campaign, at)
+        policy = POLICY_OF.get(campaign.kind) if terms.months_bound else None
+        starts_on = local_date(at)
+        ends_on = add_months(starts_on, terms.months_bound)
+        self._admissible(member, campaign)
+        self._contradicts_nothing(member, campaign, starts_on, ends_on if policy else starts_on)
         if self.prepaid_fen < terms.prepaid_min_fen:
             raise PrepaidTooSmall(self.prepaid_fen, terms.prepaid_min_fen)
         gift_fen = self.prepaid_fen * terms.gift_bp // 10_000  # rounded down to a fen
@@ -471,9 +482,7 @@ class Enrol(Command):
                 unit=member.unit,
             ),
         ]
-        policy = POLICY_OF.get(campaign.kind)
-        if policy and terms.months_bound:
-            starts_on = local_date(at)
+        if policy:
             binding = self.event(
                 BindingStarted,
                 at,
@@ -481,20 +490,26 @@ class Enrol(Command):
                 policy=policy,
                 campaign=self.campaign_id,
                 starts_on=starts_on,
-                ends_on=add_months(starts_on, terms.months_bound),
+                ends_on=ends_on,
                 unit=member.unit,
             )
             events.append(binding)
         return events
 
-    def _admissible(self, member: Member, campaign: Campaign, at: datetime) -> None:
+    def _admissible(self, member: Member, campaign: Campaign) -> None:
         if self.campaign_id in member.enrolled:
             raise AlreadyEnrolled(self.campaign_id)
         if campaign.control_bp and drawn_into_control(
             campaign.control_seed, self.member_id, campaign.control_bp
         ):
             raise InControlGroup(self.campaign_id)
-        for policy in active_policies(member, local_date(at)):
+
+    def _contradicts_nothing(
+        self, member: Member, campaign: Campaign, starts_on: date, ends_on: date
+    ) -> None:
+        """Today no excluded policy binds him, nor later while this enrolment would."""
+        tomorrow = starts_on + timedelta(days=1)
+        for policy in policies_within(member, starts_on, max(tomorrow, ends_on)):
             if policy in campaign.excludes:
                 raise AlreadyBound(policy)
 

@@ -14,8 +14,10 @@ from domain.values import (
     ActivityId,
     ClubId,
     Count,
+    Day,
     Fen,
     Minute,
+    Ordinal,
     PointsOrNone,
     ServiceId,
     Text,
@@ -32,12 +34,12 @@ class ClubOpened(Event, name="club.opened", stream="club"):
     """A club opened its doors, to these tiers and hours. Minutes are after local midnight."""
 
     title: Text
-    opens_on: date
+    opens_on: Day
     opens_minute: Minute
     closes_minute: Minute
     tiers: tuple[Tier, ...]
     important: bool
-    capacity: Count | None
+    capacity: Count | None = None
 
     def apply(self, state: Club) -> None:
         state.name, state.opens_on = self.title, self.opens_on
@@ -50,7 +52,7 @@ class ServicePriced(Event, name="service.priced", stream="club"):
 
     service: ServiceId
     title: Text
-    price_version: int
+    price_version: Ordinal
     points: PointsOrNone
     tier_points: PointsByTier
     companion_points: PointsOrNone
@@ -169,6 +171,13 @@ def opened_by(club: Club, club_id: str, at: datetime) -> None:
         raise NotOpenYet(club_id, local_date(at), opened(club, club_id))
 
 
+def in_emergency(club: Club, club_id: str, at: datetime) -> None:
+    """Refuses a club that was not in emergency mode at this instant."""
+    opened_by(club, club_id, at)
+    if club.emergency_since is None or at < club.emergency_since:
+        raise NoEmergency(club_id)
+
+
 # ----------------------------------------------------------------------------------- commands
 class ClubCommand(Command):
     """A command about one club alone."""
@@ -182,7 +191,7 @@ class OpenClub(ClubCommand):
 
     command: Literal["club.open"] = "club.open"
     title: Text
-    opens_on: date
+    opens_on: Day
     tiers: Annotated[tuple[Tier, ...], Field(max_length=4)]
     important: bool = False
     opens_minute: Minute = 0
@@ -255,8 +264,7 @@ class EndEmergency(ClubCommand):
     command: Literal["emergency.end"] = "emergency.end"
 
     def decide(self, at: datetime, club: Club) -> list[Event]:
-        if club.emergency_since is None:
-            raise NoEmergency(self.club_id)
+        in_emergency(club, self.club_id, at)
         return [self.event(EmergencyEnded, at)]
 
 

@@ -1,15 +1,15 @@
 """Cohorts: snapshots of customers at a date, frozen by events and never touched again."""
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from typing import ClassVar, Literal
 
 from domain.command import Command
 from domain.event import Event
-from domain.members import UnknownMember
+from domain.members import joined
 from domain.refusal import Refusal
 from domain.state import Cohort, Member
-from domain.values import CohortId, Count, MemberId, Text, Tier, UnitId
+from domain.values import CohortId, Count, Day, MemberId, Text, Tier, UnitId
 
 Purpose = Literal["retention", "binding"]
 
@@ -21,7 +21,7 @@ class CohortOpened(Event, name="cohort.opened", stream="cohort"):
     title: Text
     purpose: Purpose
     criterion: Text
-    on: date
+    on: Day
 
     def apply(self, state: Cohort) -> None:
         state.name, state.purpose, state.on = self.title, self.purpose, self.on
@@ -40,7 +40,7 @@ class CohortIncluded(Event, name="cohort.included", stream="member"):
     """A customer met the criterion of a snapshot on its day."""
 
     cohort: CohortId
-    tier: Tier | None
+    tier: Tier | None = None
     unit: UnitId
 
     def apply(self, state: Member) -> None:
@@ -99,7 +99,7 @@ class OpenCohort(Command):
     title: Text
     purpose: Purpose
     criterion: Text
-    on: date
+    on: Day
 
     def decide(self, at: datetime, cohort: Cohort) -> list[Event]:
         if cohort.on is not None:
@@ -125,8 +125,7 @@ class IncludeInCohort(Command):
     cohort_id: CohortId
 
     def decide(self, at: datetime, member: Member, cohort: Cohort) -> list[Event]:
-        if member.joined_at is None:
-            raise UnknownMember(self.member_id)
+        joined(member, self.member_id, at)
         being_taken(cohort, self.cohort_id)
         if self.cohort_id in member.cohorts:
             raise AlreadyIncluded(self.cohort_id)

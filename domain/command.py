@@ -64,7 +64,7 @@ class Command(BaseModel):
         """Personal data to keep outside the log, if any."""
         return None
 
-    def event(self, kind: type[E], at: datetime, **fields: Any) -> E:
+    def event(self, kind: type[E], at: datetime, /, **fields: Any) -> E:
         """An event of this command's doing."""
         return kind(occurred_at=at, actor=self.actor, key=self.key, **fields)
 

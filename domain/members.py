@@ -10,14 +10,22 @@ from domain.command import Command, Personal
 from domain.event import Event
 from domain.refusal import Refusal
 from domain.state import Member, Unit
-from domain.values import Fen, MemberId, Month, SignedFen, Text, Tier, UnitId, month_number
+from domain.values import (
+    ONE_LINE,
+    Fen,
+    MemberId,
+    Month,
+    SignedFen,
+    Text,
+    Tier,
+    UnitId,
+    month_number,
+)
 
 BILL_WINDOW_MONTHS = 36
 """A bill may come this many months late; the head remembers no more."""
 
-Name = Annotated[
-    str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]+$", min_length=1, max_length=100)
-]
+Name = Annotated[str, StringConstraints(pattern=ONE_LINE, min_length=1, max_length=100)]
 Phone = Annotated[str, StringConstraints(pattern=r"^\+?[0-9]{5,15}$")]
 
 
@@ -44,8 +52,8 @@ class MemberMarkedImportant(Event, name="member.marked_important", stream="membe
 class TierChanged(Event, name="tier.changed", stream="member"):
     """A customer went from one tier to another; null is no tier."""
 
-    from_tier: Tier | None
-    tier: Tier | None
+    from_tier: Tier | None = None
+    tier: Tier | None = None
     unit: UnitId
     reason: Text
 
@@ -57,7 +65,7 @@ class MemberLeft(Event, name="member.left", stream="member"):
     """A customer left the network."""
 
     unit: UnitId
-    tier: Tier | None
+    tier: Tier | None = None
     reason: Text
 
     def apply(self, state: Member) -> None:
@@ -129,7 +137,7 @@ class UnknownUnit(Refusal):
 
 @dataclass
 class NothingChanges(Refusal):
-    """The member is already so."""
+    """It is so already: nothing would change."""
 
     code = "nothing_changes"
     value: str
@@ -162,15 +170,20 @@ class BillTooLate(Refusal):
     months_allowed: int
 
 
-def on_the_network(member: Member, member_id: str, at: datetime) -> datetime:
-    """When the member joined; refuses who was not on the network at `at`."""
+def joined(member: Member, member_id: str, at: datetime) -> datetime:
+    """When the member joined; refuses who had not by `at`. He may have left since."""
     if member.joined_at is None:
         raise UnknownMember(member_id)
     if at < member.joined_at:
         raise BeforeJoining(at, member.joined_at)
+    return member.joined_at
+
+
+def on_the_network(member: Member, member_id: str, at: datetime) -> None:
+    """Refuses who was not on the network at `at`."""
+    joined(member, member_id, at)
     if member.left_at is not None and at >= member.left_at:
         raise LeftTheNetwork(member_id, member.left_at)
-    return member.joined_at
 
 
 # ----------------------------------------------------------------------------------- commands
@@ -249,7 +262,9 @@ class LeaveNetwork(MemberCommand):
     reason: Text
 
     def decide(self, at: datetime, member: Member) -> list[Event]:
-        on_the_network(member, self.member_id, at)
+        joined(member, self.member_id, at)
+        if member.left_at is not None:  # on whatever day: nobody leaves twice
+            raise LeftTheNetwork(self.member_id, member.left_at)
         event = self.event(MemberLeft, at, unit=member.unit, tier=member.tier, reason=self.reason)
         return [event]
 
@@ -263,8 +278,7 @@ class RecordBill(MemberCommand):
     margin_fen: SignedFen | None = None
 
     def decide(self, at: datetime, member: Member) -> list[Event]:
-        if member.joined_at is None:
-            raise UnknownMember(self.member_id)
+        joined(member, self.member_id, at)  # a last bill may follow when he has left
         late = member.billed_month - month_number(self.month)
         if late >= BILL_WINDOW_MONTHS:
             raise BillTooLate(self.month, late, BILL_WINDOW_MONTHS - 1)

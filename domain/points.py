@@ -6,19 +6,21 @@ reversed, where a reversed debit counts as never debited.
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from domain.command import Command
 from domain.event import Event
 from domain.lots import Lot, LotUse, allocate, spendable_points
-from domain.members import MemberCommand, on_the_network
+from domain.members import MemberCommand, joined, on_the_network
 from domain.refusal import Refusal
 from domain.state import Debit, Member
-from domain.values import Instant, MemberId, Ordinal, Points, Text
+from domain.values import Instant, Ordinal, Points, PointsOrNone, Text
 
 REVERSIBLE_DAYS = 31
 REVERSIBLE_DEBITS = 32
 """A debit can be reversed for 31 days while it is among the member's latest 32."""
+OPEN_REVERSALS = 32
+"""So many credits that were reversed in part are remembered after their last point is gone."""
 
 
 # ------------------------------------------------------------------------------------- events
@@ -28,7 +30,7 @@ class PointsCredited(Event, name="points.credited", stream="member"):
     lot: Ordinal
     points: Points
     available_from: Instant
-    expires_at: Instant | None
+    expires_at: Instant | None = None
     source: Text
     rule: Text
 
@@ -60,7 +62,7 @@ class PointsDebited(Event, name="points.debited", stream="member"):
         state.debits_made = self.debit
         take(state, self.lots)
         lots = [(use.lot, use.points) for use in self.lots]
-        state.debits.append(Debit(self.debit, self.occurred_at, lots))
+        state.debits.append(Debit(self.debit, self.occurred_at, lots, self.visit))
         forget(state, self.occurred_at)
 
 
@@ -98,7 +100,7 @@ class CreditReversed(Event, name="points.credit_reversed", stream="member"):
 
     lot: Ordinal
     asked: Points
-    points: int
+    points: PointsOrNone
     lots: tuple[LotUse, ...]
     reason: Text
 
@@ -110,7 +112,10 @@ class CreditReversed(Event, name="points.credit_reversed", stream="member"):
 
 def lot_of(member: Member, number: int) -> Lot:
     """The lot with this number, which the member's state must still hold."""
-    return next(lot for lot in member.lots if lot.id == number)
+    for lot in member.lots:
+        if lot.id == number:
+            return lot
+    raise ValueError(f"lot {number} is not in the member's state")
 
 
 def take(member: Member, uses: tuple[LotUse, ...]) -> None:
@@ -125,10 +130,12 @@ def take(member: Member, uses: tuple[LotUse, ...]) -> None:
 def forget(member: Member, at: datetime) -> None:
     """Drop debits too old to be reversed, then empty lots that no debit can return to."""
     oldest = at - timedelta(days=REVERSIBLE_DAYS)
-    if len(member.debits) > REVERSIBLE_DEBITS or (member.debits and member.debits[0].at < oldest):
+    if len(member.debits) > REVERSIBLE_DEBITS or any(d.at < oldest for d in member.debits):
         member.debits = [d for d in member.debits[-REVERSIBLE_DEBITS:] if d.at >= oldest]
     if any(not lot.points for lot in member.lots):
         needed = {lot for debit in member.debits for lot, _ in debit.lots}
+        partly = [lot for lot in member.lots if 0 < lot.reversed < lot.credited]
+        needed.update([lot.id for lot in partly if not lot.expired_at(at)][-OPEN_REVERSALS:])
         member.lots = [lot for lot in member.lots if lot.points or lot.id in needed]
 
 
@@ -144,7 +151,7 @@ class ExpiresBeforeAvailable(Refusal):
 
 @dataclass
 class UnknownDebit(Refusal):
-    """There is no such debit to reverse: never made, reversed already, or too long ago."""
+    """There is no such debit to reverse: never made, a visit's, reversed already, or too old."""
 
     code = "unknown_debit"
     debit: int
@@ -154,7 +161,7 @@ class UnknownDebit(Refusal):
 
 @dataclass
 class UnknownLot(Refusal):
-    """There is no such lot: never opened, or nothing is left of it."""
+    """There is no such lot to reverse: never opened, lapsed, or spent long ago."""
 
     code = "unknown_lot"
     lot: int
@@ -199,6 +206,15 @@ def pay(
         reason=reason,
         visit=visit,
     )
+
+
+def reversible(member: Member, number: int | None, at: datetime) -> Debit | None:
+    """The debit with this number, if it was made by `at` and can still be reversed then."""
+    oldest = at - timedelta(days=REVERSIBLE_DAYS)
+    for debit in member.debits:
+        if debit.id == number and oldest <= debit.at <= at:
+            return debit
+    return None
 
 
 def give_back(
@@ -246,7 +262,7 @@ class CreditPoints(PointsCommand):
     def decide(self, at: datetime, member: Member) -> list[Event]:
         on_the_network(member, self.member_id, at)
         available_from = self.available_from or at
-        if self.expires_at is not None and self.expires_at <= available_from:
+        if self.expires_at is not None and self.expires_at <= max(available_from, at):
             raise ExpiresBeforeAvailable(available_from, self.expires_at)
         credit = self.event(
             PointsCredited,
@@ -286,6 +302,7 @@ class ExpirePoints(PointsCommand):
     command: Literal["points.expire"] = "points.expire"
 
     def decide(self, at: datetime, member: Member) -> list[Event]:
+        joined(member, self.member_id, at)
         return lapsed(self, member, at)
 
     def receipt(self, events: list[Event], **states: Any) -> dict[str, Any]:
@@ -293,43 +310,42 @@ class ExpirePoints(PointsCommand):
 
 
 class ReverseDebit(PointsCommand):
-    """Take back a debit that was not a visit's."""
+    """Take back a debit that was not a visit's: a visit is undone as a whole."""
 
     command: Literal["points.reverse_debit"] = "points.reverse_debit"
     debit: Ordinal
     reason: Text
 
     def decide(self, at: datetime, member: Member) -> list[Event]:
-        of_a_visit = {visit.debit for visit in member.visits}
-        oldest = at - timedelta(days=REVERSIBLE_DAYS)
-        for debit in member.debits:
-            if debit.id == self.debit and debit.id not in of_a_visit and debit.at >= oldest:
-                return give_back(self, member, at, debit, self.reason)
-        raise UnknownDebit(self.debit, member.debits_made, REVERSIBLE_DAYS)
+        joined(member, self.member_id, at)
+        debit = reversible(member, self.debit, at)
+        if debit is None or debit.visit is not None:
+            raise UnknownDebit(self.debit, member.debits_made, REVERSIBLE_DAYS)
+        return give_back(self, member, at, debit, self.reason)
 
 
 class ReverseCredit(PointsCommand):
     """Take back points of a credit: what its own lot still holds, then by policy.
 
+    A lot that has lapsed is not reversed, whether or not its expiry is written down yet.
     `forgive` lets the rest be; `other_lots` takes it from the member's other lots, down to zero.
     """
 
     command: Literal["points.reverse_credit"] = "points.reverse_credit"
-    member_id: MemberId
     lot: Ordinal
     points: Points
     reason: Text
     policy: Literal["forgive", "other_lots"] = "forgive"
-    writes: ClassVar[dict[str, str]] = {"member": "member_id"}
 
     def decide(self, at: datetime, member: Member) -> list[Event]:
+        joined(member, self.member_id, at)
         lot = next((lot for lot in member.lots if lot.id == self.lot), None)
-        if lot is None:
+        if lot is None or at < lot.earned_at or lot.expired_at(at):
             raise UnknownLot(self.lot, member.lots_opened)
         if lot.reversed + self.points > lot.credited:
             raise MoreThanCredited(lot.credited, lot.reversed, self.points)
         expiries = lapsed(self, member, at)
-        own = 0 if lot.expired_at(at) else min(lot.points, self.points)
+        own = min(lot.points, self.points)
         uses = [LotUse(lot=lot.id, points=own)] if own else []
         rest = self.points - own
         if rest and self.policy == "other_lots":

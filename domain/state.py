@@ -1,7 +1,8 @@
 """States: what the rules need to know of one stream, folded from its events.
 
-A state is bounded: what no rule will ask for again (spent and expired lots, ended bindings,
-visits too old to be undone) leaves it. The ledger stores it as the *head* of its stream.
+A state is bounded: what no rule will ask for again (spent and expired lots, visits too old to be
+undone, bindings and campaigns that ended more than LATE_DAYS ago) leaves it. The ledger stores it
+as the *head* of its stream.
 """
 
 from dataclasses import dataclass, field
@@ -9,6 +10,9 @@ from datetime import date, datetime
 
 from domain.lots import Lot
 from domain.values import Tier
+
+LATE_DAYS = 400
+"""How long what has ended stays in a head, so that a fact told late is still judged by it."""
 
 
 @dataclass(slots=True)
@@ -18,6 +22,7 @@ class Debit:
     id: int
     at: datetime
     lots: list[tuple[int, int]]  # (lot, points)
+    visit: int | None = None  # the visit it paid for: undone with it, never alone
 
 
 @dataclass(slots=True)
@@ -42,6 +47,7 @@ class Binding:
     starts_on: date
     ends_on: date
     campaign: str | None
+    ended: bool = False  # early: `ends_on` is then the first day on which it no longer bound
 
 
 @dataclass(slots=True)

@@ -14,12 +14,21 @@ PROGRAMME_ZONE = ZoneInfo("Asia/Shanghai")
 """Days, months and quarters are those of this zone; instants are stored in UTC."""
 
 
+FIRST_YEAR, YEARS_END = 1980, 2500
+"""Outside of these years an instant is a mistake: `"20080701"` would be read as seconds of 1970."""
+
+
 def _as_utc(instant: datetime) -> datetime:
+    if not FIRST_YEAR <= instant.year < YEARS_END:
+        raise ValueError(f"its year must be from {FIRST_YEAR} to {YEARS_END - 1}")
     return instant if instant.tzinfo is UTC else instant.astimezone(UTC)
 
 
 Instant = Annotated[AwareDatetime, AfterValidator(_as_utc)]
 """A moment, with its offset on the way in and in UTC ever after."""
+
+Day = Annotated[date, Field(ge=date(FIRST_YEAR, 1, 1), lt=date(YEARS_END, 1, 1))]
+"""A calendar day of the programme's zone."""
 
 Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 """A name that a system gave: ASCII, at most 64 characters, no colon (streams are `kind:id`)."""
@@ -39,9 +48,9 @@ Actor = Annotated[str, StringConstraints(pattern=r"^[a-z]{1,16}:[A-Za-z0-9._@-]{
 """Who did it, as `role:id`: `clerk:li`, `supervisor:wang`, `system:billing`, `partner:k7`."""
 
 Desk = Id
-Text = Annotated[
-    str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]+$", min_length=1, max_length=200)
-]
+ONE_LINE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]+$"
+"""No control characters and no line or paragraph separators, ASCII or not."""
+Text = Annotated[str, StringConstraints(pattern=ONE_LINE, min_length=1, max_length=200)]
 """One line for a human reader. Never a name, a phone number or an identity number of a person."""
 
 Points = Annotated[int, Field(ge=1, le=1_000_000_000)]
@@ -53,7 +62,7 @@ BasisPoints = Annotated[int, Field(ge=0, le=10_000)]
 Count = Annotated[int, Field(ge=0, le=1_000_000)]
 Ordinal = Annotated[int, Field(ge=1, le=1_000_000_000)]
 """The n-th lot, debit, visit or binding of one member; counted by the member's own stream."""
-Month = Annotated[str, StringConstraints(pattern=r"^(19|20)\d\d-(0[1-9]|1[0-2])$")]
+Month = Annotated[str, StringConstraints(pattern=r"^(19|20)[0-9]{2}-(0[1-9]|1[0-2])$")]
 Minute = Annotated[int, Field(ge=0, le=1440)]
 """Minutes after midnight in the programme's zone."""
 

@@ -6,14 +6,14 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from domain.clubs import NoEmergency, opened_by
+from domain.clubs import in_emergency, opened, opened_by
 from domain.command import Command
 from domain.event import Event
 from domain.lots import spendable_points
-from domain.members import MemberCommand, on_the_network
-from domain.points import give_back, lapsed, pay
+from domain.members import MemberCommand, joined, on_the_network
+from domain.points import give_back, lapsed, pay, reversible
 from domain.refusal import Refusal
-from domain.state import Club, Member, Price, Visit
+from domain.state import LATE_DAYS, Club, Member, Price, Visit
 from domain.values import (
     ActivityId,
     ClubId,
@@ -33,7 +33,7 @@ UNDO_MINUTES = 15
 """How long the desk itself may undo its visit; after that it takes a supervisor."""
 UNDO_DAYS = 31
 UNDO_VISITS = 32
-"""A supervisor may undo it for 31 days, while it is among the member's latest 32."""
+"""A supervisor may undo it for 31 days, while it and its debit are among the latest 32."""
 REPEAT_MINUTES = 10
 """A second visit to the same club within this time is asked about."""
 ATTENDANCE_DAYS = 92
@@ -51,25 +51,23 @@ class VisitRecorded(Event, name="visit.recorded", stream="member"):
     club: ClubId
     service: ServiceId
     companions: Companions
-    tier: Tier | None
+    tier: Tier | None = None
     important: bool
     unit: UnitId
     payment: Payment
     points: PointsOrNone  # what was debited: the price, or that of the companions alone
-    price_version: int
+    price_version: Ordinal
     desk: Desk
-    debit: Ordinal | None
+    debit: Ordinal | None = None
 
     def apply(self, state: Member) -> None:
         state.visits_made = self.visit
         free = None
         if self.payment == "free_visit":
             free = free_visit_key(self.club, self.service, self.occurred_at)
-            year = free.rpartition("/")[2]
-            state.free_visits = {
-                k: n for k, n in state.free_visits.items() if k.endswith(f"/{year}")
-            }
-            state.free_visits[free] = state.free_visits.get(free, 0) + 1
+            used = {**state.free_visits, free: state.free_visits.get(free, 0) + 1}
+            remembered = first_year_remembered(used)
+            state.free_visits = {key: n for key, n in used.items() if year_of(key) >= remembered}
         oldest = self.occurred_at - timedelta(days=UNDO_DAYS)
         state.visits = [v for v in state.visits[1 - UNDO_VISITS :] if v.at >= oldest]
         state.visits.append(
@@ -118,10 +116,10 @@ class ActivityAttended(Event, name="activity.attended", stream="member"):
     club: ClubId
     activity: ActivityId
     held_at: Instant
-    tier: Tier | None
+    tier: Tier | None = None
 
     def apply(self, state: Member) -> None:
-        oldest = self.occurred_at - timedelta(days=ATTENDANCE_DAYS)
+        oldest = self.occurred_at - timedelta(days=LATE_DAYS)
         state.attended = {k: at for k, at in state.attended.items() if at >= oldest}
         state.attended[f"{self.club}/{self.activity}"] = self.held_at
 
@@ -129,6 +127,16 @@ class ActivityAttended(Event, name="activity.attended", stream="member"):
 def free_visit_key(club: str, service: str, at: datetime) -> str:
     """Free visits are counted a calendar year, by club and service."""
     return f"{club}/{service}/{local_date(at).year}"
+
+
+def year_of(key: str) -> int:
+    """The calendar year in the key of a free visit."""
+    return int(key.rpartition("/")[2])
+
+
+def first_year_remembered(free_visits: dict[str, int]) -> int:
+    """Free visits are remembered of the latest year that used one, and of the year before it."""
+    return max(map(year_of, free_visits), default=1) - 1
 
 
 # ----------------------------------------------------------------------------------- refusals
@@ -244,7 +252,9 @@ def admitted(club: Club, club_id: str, member: Member) -> None:
 def within_hours(club: Club, at: datetime) -> None:
     """Refuses an hour at which the club is closed; in an emergency it never is."""
     minute = local_minute(at)
-    if club.emergency_since is None and not club.opens_minute <= minute < club.closes_minute:
+    if club.emergency_since is not None and club.emergency_since <= at:
+        return
+    if not club.opens_minute <= minute < club.closes_minute:
         raise ClubClosed(minute, club.opens_minute, club.closes_minute)
 
 
@@ -254,6 +264,10 @@ class RecordVisit(MemberCommand):
 
     `shown_points` is what the desk said it would cost: with `pay="points"` the whole price, with
     `pay="free_visit"` that of the companions. `pay="auto"` uses a free visit if there is one.
+
+    Refused in this order: not on the network, club unknown or not open yet, closed at this hour,
+    tier not admitted, here a moment ago, service unknown, no free visit, price not as shown, too
+    few points.
     """
 
     command: Literal["visit.record"] = "visit.record"
@@ -309,19 +323,23 @@ class RecordVisit(MemberCommand):
     def _not_twice(self, member: Member, at: datetime) -> None:
         if self.again:
             return
-        for visit in reversed(member.visits):
-            if visit.club == self.club_id:
-                if abs(at - visit.at) < timedelta(minutes=REPEAT_MINUTES):
-                    raise VisitRepeated(visit.id, visit.at, REPEAT_MINUTES)
-                return
+        moment = timedelta(minutes=REPEAT_MINUTES)
+        for visit in reversed(member.visits):  # all: one entered late stands behind younger ones
+            if visit.club == self.club_id and abs(at - visit.at) <= moment:
+                raise VisitRepeated(visit.id, visit.at, REPEAT_MINUTES)
 
     def _free(self, member: Member, price: Price, own: int, at: datetime) -> bool:
-        """Whether this visit uses one of the year's free visits."""
+        """Whether this visit uses one of the year's free visits; one without a price never does."""
+        if not own:
+            return False
         granted = 0 if member.tier is None else price.free_visits.get(member.tier, 0)
-        used = member.free_visits.get(free_visit_key(self.club_id, self.service_id, at), 0)
+        key = free_visit_key(self.club_id, self.service_id, at)
+        used = member.free_visits.get(key, 0)
+        if year_of(key) < first_year_remembered(member.free_visits):
+            used = granted  # nobody remembers: a visit told that late gets none
         if self.pay == "free_visit" and used >= granted:
             raise NoFreeVisit(granted, used)
-        return self.pay != "points" and own > 0 and used < granted
+        return self.pay != "points" and used < granted
 
     def receipt(self, events: list[Event], **states: Any) -> dict[str, Any]:
         visit = events[-1]
@@ -345,8 +363,12 @@ class UndoVisit(MemberCommand):
     reason: Text
 
     def decide(self, at: datetime, member: Member) -> list[Event]:
+        joined(member, self.member_id, at)
         visit = next((visit for visit in member.visits if visit.id == self.visit), None)
-        if visit is None or at - visit.at > timedelta(days=UNDO_DAYS):
+        if visit is None or not timedelta() <= at - visit.at <= timedelta(days=UNDO_DAYS):
+            raise UnknownVisit(self.visit, member.visits_made, UNDO_DAYS)
+        debit = reversible(member, visit.debit, at)
+        if debit is None and visit.debit is not None:  # its points could not be returned
             raise UnknownVisit(self.visit, member.visits_made, UNDO_DAYS)
         late = at - visit.at > timedelta(minutes=UNDO_MINUTES)
         if self.role != "supervisor" and (late or self.desk != visit.desk):
@@ -361,9 +383,8 @@ class UndoVisit(MemberCommand):
             reason=self.reason,
         )
         events: list[Event] = [undone]
-        for debit in member.debits:
-            if debit.id == visit.debit:
-                events += give_back(self, member, at, debit, self.reason)
+        if debit is not None:
+            events += give_back(self, member, at, debit, self.reason)
         return events
 
     def receipt(self, events: list[Event], **states: Any) -> dict[str, Any]:
@@ -383,9 +404,7 @@ class AdmitInEmergency(Command):
     desk: Desk
 
     def decide(self, at: datetime, club: Club) -> list[Event]:
-        opened_by(club, self.club_id, at)
-        if club.emergency_since is None or at < club.emergency_since:
-            raise NoEmergency(self.club_id)
+        in_emergency(club, self.club_id, at)
         event = self.event(
             EmergencyAdmitted, at, category=self.category, people=self.people, desk=self.desk
         )
@@ -401,6 +420,8 @@ class AttendActivity(MemberCommand):
     activity_id: ActivityId
 
     def decide(self, at: datetime, member: Member, club: Club) -> list[Event]:
+        joined(member, self.member_id, at)
+        opened(club, self.club_id)
         held_at = club.activities.get(self.activity_id)
         if held_at is None or not held_at <= at < held_at + timedelta(days=ATTENDANCE_DAYS):
             raise UnknownActivity(self.club_id, self.activity_id)

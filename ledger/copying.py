@@ -1,6 +1,7 @@
 """Rows of PostgreSQL's binary COPY, written by hand: psycopg's own cost more than the rules."""
 
 from datetime import UTC, datetime
+from functools import partial
 from struct import Struct
 
 HEADER = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
@@ -9,15 +10,12 @@ _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _INT64 = Struct(">iq").pack
 _INT32 = Struct(">i").pack
 _INT16 = Struct(">ih").pack
-_COLUMNS = Struct(">h").pack
 
-columns = _COLUMNS
+columns = Struct(">h").pack
 """What begins a row: how many columns follow."""
 
-
-def int8(value: int) -> bytes:
-    """A bigint."""
-    return _INT64(8, value)
+int8 = partial(_INT64, 8)
+"""A bigint."""
 
 
 def int2(value: int) -> bytes:

@@ -109,5 +109,6 @@ def _fix_buckets(connection: Connection[Any], buckets: int) -> None:
             "INSERT INTO log_head SELECT b, 0, 'epoch' FROM generate_series(0, %s) b",
             (buckets - 1,),
         )
+        connection.execute("SELECT create_lanes(%s)", (buckets,))
     elif buckets not in (1, int(known)):
         raise InstallError(f"this ledger has {known} buckets, not {buckets}")

@@ -20,7 +20,7 @@ import psycopg
 from psycopg import Connection, Copy
 from pydantic import Field, TypeAdapter, ValidationError
 
-from domain.catalogue import COMMANDS
+from domain.catalogue import CATALOGUE, COMMANDS
 from domain.command import NO_KEY, Command
 from domain.refusal import Refusal
 from ledger import copying, heads
@@ -29,6 +29,7 @@ from ledger.working import (
     EVENTS,
     HEADS,
     KeyReused,
+    Stream,
     WorkingSet,
     digest_of,
     home_of,
@@ -109,6 +110,7 @@ class Importer:
         self._buckets = int(known["buckets"])
         self._digest_key = bytes.fromhex(known["digest_key"])
         self._working = WorkingSet(self._buckets)
+        self._columns: dict[str, bytes] = {}
 
     def load(
         self,
@@ -302,16 +304,14 @@ class _Attempt:
         if self.owner._as_occurred and at > self.latest:
             self.latest, self.stamp = at, copying.timestamptz(at)
         for entry in entries:
-            stream = entry.stream
+            event = entry.event
             rows.append(
                 b"".join(
                     (
-                        _SEVEN,
-                        copying.int2(stream.bucket),
-                        copying.text(stream.name),
+                        self._stream_columns(entry.stream),
                         copying.int8(entry.version),
-                        copying.text(entry.event.topic),
-                        copying.binary(heads.bytes_of(entry.event)),
+                        _TOPICS[event.topic],
+                        copying.binary(heads.bytes_of(event)),
                         copying.int8(entry.offset),
                         self.stamp,
                     )
@@ -335,6 +335,14 @@ class _Attempt:
             self.persons[person.member_id] = (person.name, person.phone)
         self.done.facts += 1
         self.done.events += len(entries)
+
+    def _stream_columns(self, stream: Stream) -> bytes:
+        """The first columns of a stream's rows, which are the same each time."""
+        known = self.owner._columns.get(stream.name)
+        if known is None:
+            known = _SEVEN + copying.int2(stream.bucket) + copying.text(stream.name)
+            self.owner._columns[stream.name] = known
+        return known
 
     def _append(self, connection: Connection[Any]) -> None:
         """Stage the heads, the keys and the people; then one statement writes it all."""
@@ -380,6 +388,7 @@ class _Attempt:
 
 
 _SEVEN, _FIVE, _THREE = copying.columns(7), copying.columns(5), copying.columns(3)
+_TOPICS = {topic: copying.text(topic) for topic in CATALOGUE}
 
 
 def _copy(connection: Connection[Any], table: str, rows: Iterable[bytes]) -> None:

@@ -75,9 +75,10 @@ class WorkingSet:
         """(the entries that this command makes, its receipt). A refusal changes nothing."""
         if at > now:
             raise DatedInFuture(at, now)
-        streams = {}
-        for kind, attribute in command.writes.items():
-            streams[kind] = self.streams[f"{kind}:{getattr(command, attribute)}"]
+        streams = {
+            kind: self.streams[f"{kind}:{getattr(command, attribute)}"]
+            for kind, attribute in command.writes.items()
+        }
         states = {kind: stream.state for kind, stream in streams.items()}
         for kind, attribute in command.reads.items():
             states[kind] = self.streams[f"{kind}:{getattr(command, attribute)}"].state

@@ -1,0 +1,237 @@
+"""Answers that both doors give, put together from the queries of the projections."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime
+from typing import Any
+
+import msgspec
+from psycopg import Connection
+
+from api import models
+from api.clock import Clock
+from api.demonstration import assumed, demo_of
+from domain.values import PROGRAMME_ZONE, local_date
+from ledger import reading
+from projections import bindings, campaigns, clubs, figures, members, points, runner
+
+MAX_SHARED = 20
+"""How many members are shown for one phone number."""
+
+
+def masked(phone: str | None) -> str | None:
+    """A phone number with its middle hidden: enough to recognise, too little to call."""
+    if phone is None:
+        return None
+    ends = (3, 4) if len(phone) >= 10 else (0, 2)
+    hidden = len(phone) - sum(ends)
+    return phone[: ends[0]] + "*" * hidden + phone[-ends[1] :]
+
+
+def looks_like_phone(text: str) -> bool:
+    """Whether this is a phone number rather than an id; ids are asked for first in any case."""
+    return text.lstrip("+").isascii() and text.lstrip("+").isdigit() and 5 <= len(text) <= 16
+
+
+def member(conn: Connection[Any], member_id: str, at: datetime) -> models.Member | None:
+    """A member's card with points, lots that are left, and bindings."""
+    card = members.member(conn, member_id, at)
+    account = points.account(conn, member_id, at)
+    if card is None or account is None:
+        return None
+    person = reading.person(conn, member_id)
+    return models.Member(
+        member_id=member_id,
+        name=None if person is None else person.name,
+        phone=None if person is None else masked(person.phone),
+        unit=card.unit,
+        unit_title=card.unit_title,
+        tier=card.tier,
+        tier_since=card.tier_since,
+        important=card.important,
+        joined_at=card.joined_at,
+        left_at=card.left_at,
+        visits=card.visits,
+        last_visit_at=card.last_visit_at,
+        spendable_points=card.spendable_points,
+        points=models.Account.model_validate(account),
+        lots=[models.Lot.model_validate(lot) for lot in points.lots(conn, member_id)],
+        bindings=[models.Binding.model_validate(b) for b in bindings.bindings(conn, member_id)],
+    )
+
+
+def members_with_phone(conn: Connection[Any], phone: str, at: datetime) -> models.Members:
+    """The members with this number."""
+    ids = reading.members_with_phone(conn, phone, MAX_SHARED)
+    cards = (member(conn, member_id, at) for member_id in ids)
+    return models.Members(members=[card for card in cards if card is not None])
+
+
+def statement(
+    conn: Connection[Any], member_id: str, limit: int, before: int | None
+) -> models.Statement | None:
+    """A page of a member's points, newest first; None if there is no such member."""
+    if not reading.history(conn, f"member:{member_id}", after=0, limit=1):
+        return None
+    lines = points.statement(conn, member_id, limit=limit + 1, before=before)
+    page = [models.Entry.model_validate(line) for line in lines[:limit]]
+    more = page[-1].stream_version if len(lines) > limit else None
+    return models.Statement(member_id=member_id, entries=page, next=more)
+
+
+def club(conn: Connection[Any], club_id: str) -> models.ClubCard | None:
+    """A club with its services and the prices in force."""
+    found = next((each for each in clubs.clubs(conn) if each.club == club_id), None)
+    if found is None:
+        return None
+    prices = [models.Price.model_validate(price) for price in clubs.prices(conn, club_id)]
+    return models.ClubCard(**dict(models.Club.model_validate(found)), services=prices)
+
+
+def club_use(
+    conn: Connection[Any], club_id: str, first: date, last: date, by: Sequence[str]
+) -> models.ClubUse | None:
+    """Use of a club over the months that hold these days."""
+    came = clubs.reception(conn, club_id, first, last)
+    if came is None:
+        return None
+    dimensions: Any = ("club", *(name for name in by if name != "club"))
+    rows = clubs.use(conn, first, last, dimensions, club=club_id)
+    return models.ClubUse(
+        club=club_id,
+        first=first,
+        last=last,
+        visits=came.visits,
+        companions=came.companions,
+        points=came.points,
+        free_visits=came.free_visits,
+        distinct_members=came.distinct_members,
+        months_open=came.months_open,
+        monthly_visits=models.Rate.model_validate(came.mean),
+        rows=[models.Use.model_validate(row) for row in rows],
+    )
+
+
+def campaign(conn: Connection[Any], campaign_id: str, until: date) -> models.CampaignFigures | None:
+    """A campaign, what it came to, and its return where that can be computed."""
+    found = campaigns.campaign(conn, campaign_id)
+    if found is None:
+        return None
+    brought = campaigns.campaign_return(conn, campaign_id, until)
+    if isinstance(brought, campaigns.NotComputable):
+        returned = models.Return(value=None, reason=brought.reason)
+    else:
+        returned = models.Return.model_validate(brought)
+    return models.CampaignFigures(
+        **dict(models.Campaign.model_validate(found)),
+        mean_prepaid_fen=models.Rate.model_validate(found.mean_prepaid),
+        cost_fen=found.cost_fen,
+        cost_per_head_fen=models.Rate.model_validate(found.cost_per_head),
+        take_up=models.Rate.model_validate(found.take_up),
+        campaign_return=returned,
+    )
+
+
+def all_figures(conn: Connection[Any], meta: Mapping[str, str]) -> models.Figures:
+    """Every figure of the report; those of a scaled demo are marked, since they cannot agree."""
+    demo = demo_of(meta)
+    found = figures.figures(conn, assumed=assumed() if demo else {})
+    return models.Figures(
+        demo=demo,
+        clock=_local(Clock.of(meta).now()),
+        figures=[_figure(figure, demo) for figure in found],
+    )
+
+
+def _figure(figure: figures.Figure, demo: models.Demo | None) -> models.Figure:
+    shown = models.Figure.model_validate(figure)
+    scaled = demo is not None and demo.scale != "1" and shown.verdict == "DIFFERS"
+    return shown.model_copy(update={"verdict": "scaled"}) if scaled else shown
+
+
+def explanation(
+    conn: Connection[Any],
+    meta: Mapping[str, str],
+    figure_id: str,
+    limit: int,
+    after: tuple[int, int] | None = None,
+) -> models.Explanation | None:
+    """A figure, its formula, its inputs and a page of the events behind it."""
+    demo = demo_of(meta)
+    found = figures.explain(conn, figure_id, limit=limit, after=after)
+    if found is None:
+        return None
+    known = {figure.id: figure for figure in all_figures(conn, meta).figures}
+    return models.Explanation(
+        figure=known.get(figure_id) or _figure(found.figure, demo),
+        inputs=[models.Input.model_validate(each) for each in found.inputs],
+        events=[models.EventRef.model_validate(each) for each in found.events],
+        next=found.next,
+    )
+
+
+def log_page(conn: Connection[Any], bucket: int, after: int, limit: int) -> models.LogPage | None:
+    """A page of the log; None if there is no such bucket."""
+    head = reading.head(conn, bucket)
+    if head is None:
+        return None
+    page = _events(reading.log(conn, bucket, after, limit))
+    last = page[-1].position if page else after
+    return models.LogPage(events=page, bucket=bucket, head=max(head, last), next=last)
+
+
+def history(conn: Connection[Any], stream: str, after: int, limit: int) -> models.History:
+    """A page of the events of one stream, oldest first."""
+    found = reading.history(conn, stream, after, limit + 1)
+    page = _events(found[:limit])
+    return models.History(events=page, next=page[-1].version if len(found) > limit else None)
+
+
+def _events(found: Iterable[reading.Stored]) -> list[models.Event]:
+    return [_event(stored) for stored in found]
+
+
+def _event(stored: reading.Stored) -> models.Event:
+    state: dict[str, Any] = msgspec.json.decode(stored.state)
+    return models.Event(
+        bucket=stored.bucket,
+        position=stored.position,
+        stream=stored.stream,
+        version=stored.version,
+        topic=stored.topic,
+        recorded_at=stored.recorded_at,
+        occurred_at=state.pop("occurred_at"),
+        actor=state.pop("actor"),
+        key=state.pop("key"),
+        state=state,
+    )
+
+
+def status(
+    conn: Connection[Any], meta: Mapping[str, str], version: str, place: str | None
+) -> models.Status:
+    """What this installation is and how far its answers are."""
+    lanes = [models.Lane.model_validate(lane) for lane in runner.status(conn)]
+    clock = Clock.of(meta)
+    server = conn.info.server_version
+    return models.Status(
+        version=version,
+        database=place,
+        server=f"{server // 10_000}.{server % 10_000}",
+        clock=_local(clock.now()),
+        demo_clock=clock.is_demo,
+        demo=demo_of(meta),
+        buckets=len(lanes),
+        events=sum(lane.head for lane in lanes),
+        behind=sum(lane.lag for lane in lanes),
+        lanes=lanes,
+    )
+
+
+def this_year(clock: Clock) -> tuple[date, date]:
+    """From the first day of the programme's year to today."""
+    today = local_date(clock.now())
+    return today.replace(month=1, day=1), today
+
+
+def _local(instant: datetime) -> datetime:
+    return instant.astimezone(PROGRAMME_ZONE).replace(microsecond=0)

@@ -1,0 +1,145 @@
+"""Output: answers on stdout, everything else on stderr."""
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from api.clock import Clock
+from api.failures import Failure
+from domain.values import PROGRAMME_ZONE
+
+WIDE = 200
+"""Columns where nobody watches: a table in a file is not folded to 80."""
+LINE_EVERY_S = 5.0
+"""How often progress is told in a line where there is no terminal."""
+
+
+def stdout() -> Console:
+    """Where answers go."""
+    wide = None if sys.stdout.isatty() else WIDE
+    return Console(width=wide, highlight=False, soft_wrap=False)
+
+
+def stderr() -> Console:
+    """Where everything else goes."""
+    return Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else WIDE)
+
+
+def say(text: str) -> None:
+    """A line of the answer, as it is."""
+    stdout().print(text, markup=False, soft_wrap=True)
+
+
+def note(text: str) -> None:
+    """A line beside the answer."""
+    stderr().print(text, markup=False, soft_wrap=True)
+
+
+def tell(answer: BaseModel | dict[str, Any]) -> None:
+    """The answer as JSON."""
+    if isinstance(answer, BaseModel):
+        sys.stdout.write(answer.model_dump_json(indent=2) + "\n")
+    else:
+        sys.stdout.write(json.dumps(answer, ensure_ascii=False, indent=2, default=str) + "\n")
+
+
+def complain(failure: Failure, as_json: bool) -> None:
+    """Why it could not be done: one sentence, or a problem."""
+    if as_json:
+        problem = {
+            "type": f"/problems/{failure.code}",
+            "title": failure.title,
+            "detail": failure.detail,
+            "code": failure.code,
+            "exit_code": failure.exit_code,
+            **failure.more,
+        }
+        sys.stderr.write(json.dumps(problem, ensure_ascii=False, default=str) + "\n")
+    else:
+        sys.stderr.write(f"clubledger: {failure.detail}\n")
+
+
+def demo_clock(clock: Clock) -> None:
+    """Tell the time of a demo, which is not that of the wall."""
+    if clock.is_demo:
+        note(f"demo clock: {clock.shown()}")
+
+
+def plain_table(*columns: str, right: tuple[str, ...] = ()) -> Table:
+    """An empty table; the columns named in `right` hold numbers."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    return table
+
+
+def local(instant: datetime | None) -> str:
+    """An instant for a reader, in the programme's zone."""
+    return "" if instant is None else f"{instant.astimezone(PROGRAMME_ZONE):%Y-%m-%d %H:%M:%S}"
+
+
+def number(value: Any) -> str:
+    """A number for a reader."""
+    return "" if value is None else f"{value:,}"
+
+
+class Steps:
+    """Progress in steps: a bar on a terminal, else a line now and then."""
+
+    def __init__(self, bar: Progress | None) -> None:
+        self._bar = bar
+        self._task: Any = None
+        self._title, self._done, self._total = "", 0, 0
+        self._told = time.monotonic()
+
+    def begin(self, title: str, total: int) -> None:
+        """A step begins; `total` may be an estimate."""
+        self._title, self._done, self._total = title, 0, total
+        if self._bar is None:
+            note(f"{title} ...")
+            self._told = time.monotonic()
+            return
+        if self._task is not None:
+            self._bar.remove_task(self._task)
+        self._task = self._bar.add_task(title, total=total or None)
+
+    def advance(self, by: int) -> None:
+        """So much more of the step is done."""
+        self.reach(self._title, self._done + by, self._total)
+
+    def reach(self, title: str, done: int, total: int) -> None:
+        """The step is so far; another title begins another step."""
+        if title != self._title:
+            self.begin(title, total)
+        self._done, self._total = done, total
+        if self._bar is not None:
+            self._bar.update(self._task, completed=done, total=max(total, done) or None)
+        elif time.monotonic() - self._told >= LINE_EVERY_S:
+            self._told = time.monotonic()
+            note(f"{title}: {done:,} of {total:,}")
+
+
+@contextmanager
+def steps() -> Iterator[Steps]:
+    """Show progress while this lasts."""
+    console = stderr()
+    if not console.is_terminal:
+        yield Steps(None)
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as bar:
+        yield Steps(bar)

@@ -1,0 +1,157 @@
+"""`serve`: the HTTP door, in one process or several, and the follower that keeps answers fresh."""
+
+import gc
+import http.client
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from functools import partial
+from multiprocessing import connection, parent_process
+from typing import Annotated
+
+import typer
+import uvicorn
+from fastapi import FastAPI
+from uvicorn.supervisors.multiprocess import Multiprocess
+
+from api.cli import output
+from api.cli.options import DataDir, Json, settings_of
+from api.failures import CannotListen, CannotOpen, Stopped
+from api.http import create_app
+from api.settings import Settings
+from api.wiring import Database, opened
+
+GRACE_S = 10
+"""How long requests that are under way may take once it is told to stop."""
+LOOK_AGAIN_S = 0.02
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("serve")(serve)
+
+
+def serve(
+    host: Annotated[
+        str | None, typer.Option(help="Address to listen on; else CLUBLEDGER_HOST, else 127.0.0.1.")
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="Port; else CLUBLEDGER_PORT, else 8000. 0 is any."),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=64, help="Processes; else CLUBLEDGER_WORKERS, else 1.")
+    ] = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> int:
+    """Serve the HTTP API until SIGTERM or Ctrl-C, and keep the answers up to date."""
+    settings = settings_of(data_dir, host=host, port=port, workers=workers)
+    with _bound(settings.host, settings.port) as listener:
+        try:
+            with opened(settings, create=True) as database:
+                announce = partial(_announce, listener, settings.host, database, as_json)
+                threading.Thread(target=announce, name="announcer", daemon=True).start()
+                return _run(listener, settings, database.dsn)
+        except Stopped:
+            return 0
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    """A socket on the address. It listens later, when there is somebody to answer."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        why = error.strerror or str(error)
+        raise CannotListen(f"Cannot listen on {_address(host, port)}: {why}.") from error
+    return listener
+
+
+def _address(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _run(listener: socket.socket, settings: Settings, dsn: str) -> int:
+    config = uvicorn.Config(
+        partial(worker, dsn, settings),
+        factory=True,
+        workers=settings.workers,
+        loop="auto" if sys.platform == "win32" else "uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        access_log=False,
+        log_level="warning",
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_S,
+    )
+    try:
+        if settings.workers == 1:
+            uvicorn.Server(config).run([listener])
+            return 0
+        several = _Several(config, [listener])
+        several.run()
+    except SystemExit as end:
+        raise CannotOpen("The server could not start: its log says why.") from end
+    return 128 + signal.SIGINT if several.interrupted else 0
+
+
+class _Several(Multiprocess):
+    """Workers under a parent that replaces those that die."""
+
+    interrupted = False
+
+    def handle_int(self) -> None:
+        """Remember that it was Ctrl-C, for the exit code."""
+        self.interrupted = True
+        super().handle_int()
+
+
+def worker(dsn: str, settings: Settings) -> FastAPI:
+    """The application of one worker, which does not outlive the process that started it."""
+    parent = parent_process()
+    if parent is not None:
+        threading.Thread(target=_follow_to_the_end, args=(parent.sentinel,), daemon=True).start()
+    app = create_app(dsn, settings)
+    # What is imported stays: the collector's passes over it were the slowest answers.
+    gc.collect()
+    gc.freeze()
+    return app
+
+
+def _follow_to_the_end(sentinel: int) -> None:
+    connection.wait([sentinel])
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _announce(listener: socket.socket, host: str, database: Database, as_json: bool) -> None:
+    """Say where it serves, once it really answers."""
+    port = listener.getsockname()[1]
+    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)
+    while not _answers(reachable, port):
+        time.sleep(LOOK_AGAIN_S)
+    address = _address(host, port)
+    if as_json:
+        output.tell({"serves": address, "clock": database.clock.stamp()})
+    else:
+        output.say(f"clubledger serves on {address}")
+        output.demo_clock(database.clock)
+    sys.stdout.flush()
+
+
+def _answers(host: str, port: int) -> bool:
+    asked = http.client.HTTPConnection(host, port, timeout=5)
+    try:
+        asked.request("GET", "/health")
+        return asked.getresponse().status == http.client.OK
+    except OSError:
+        return False
+    finally:
+        asked.close()

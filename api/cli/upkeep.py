@@ -1,0 +1,116 @@
+"""`project`, `rebuild`, `status`: how far the answers are, and making them anew."""
+
+import signal
+import threading
+import time
+from functools import partial
+from importlib.metadata import version
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from api import answers
+from api.cli import output
+from api.cli.options import DataDir, Json, settings_of
+from api.failures import Rejected
+from api.wiring import embedded_version, opened
+from ledger.database import connect
+from projections import runner
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("project")(project)
+    app.command("rebuild")(rebuild)
+    app.command("status")(status)
+
+
+def project(
+    follow: Annotated[bool, typer.Option("--follow", help="Go on as events come in.")] = False,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> int:
+    """Fold what the log holds into the answers."""
+    with opened(settings_of(data_dir)) as database:
+        if follow:
+            output.note("clubledger folds what comes in; Ctrl-C ends it")
+            return _follow(database.dsn)
+        begun = time.monotonic()
+        with output.steps() as steps:
+            folded = runner.project(
+                database.dsn, lambda at: steps.reach(at.stage, at.done, at.total)
+            )
+        _told("folded", folded, time.monotonic() - begun, as_json)
+    return 0
+
+
+def _follow(dsn: str) -> int:
+    """Follow until SIGTERM (0) or Ctrl-C (130); either way the last window is folded whole."""
+    stop = threading.Event()
+    came: list[int] = []
+
+    def leave(number: int, _: FrameType | None) -> None:
+        came.append(number)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, leave)
+    try:
+        runner.follow(dsn, stop)
+    except runner.PoisonedEvent as poisoned:
+        raise Rejected(f"The answers stand still: {poisoned}") from poisoned
+    return 128 + signal.SIGINT if signal.SIGINT in came else 0
+
+
+def rebuild(data_dir: DataDir = None, as_json: Json = False) -> int:
+    """Make all answers anew beside the live ones, then put them in their place at once."""
+    with opened(settings_of(data_dir)) as database:
+        begun = time.monotonic()
+        with output.steps() as steps:
+            folded = runner.rebuild(
+                database.dsn, lambda at: steps.reach(at.stage, at.done, at.total)
+            )
+        _told("rebuilt from", folded, time.monotonic() - begun, as_json)
+    return 0
+
+
+def _told(verb: str, folded: runner.Folded, took_s: float, as_json: bool) -> None:
+    if as_json:
+        told = {"events": folded.events, "rebuilt": folded.rebuilt, "took_s": round(took_s, 2)}
+        output.tell(told)
+    else:
+        output.say(f"{verb} {folded.events:,} events in {took_s:.1f} s")
+
+
+def status(data_dir: DataDir = None, as_json: Json = False) -> int:
+    """What the ledger holds, where it is, and how far its answers are."""
+    settings = settings_of(data_dir)
+    running = None if settings.database_url else embedded_version(settings.data_dir)
+    with opened(settings) as database, connect(database.dsn) as connection:
+        question = partial(
+            answers.status,
+            meta=database.meta,
+            version=version("clubledger"),
+            place=database.place,
+        )
+        found = question(connection)
+    if as_json:
+        output.tell({**found.model_dump(mode="json"), "was_running": running is not None})
+        return 0
+    lines = {
+        "version": found.version,
+        "ledger": found.database,
+        "PostgreSQL": found.server,
+        "clock": f"{output.local(found.clock)} Asia/Shanghai"
+        + (" (demo clock)" if found.demo_clock else ""),
+        "demo": "none"
+        if found.demo is None
+        else f"scale {found.demo.scale}, seed {found.demo.seed}"
+        + ("" if found.demo.complete else ", loaded in part: `clubledger demo` goes on"),
+        "events": f"{found.events:,}, of which the answers lack {found.behind:,}",
+        "buckets": f"{found.buckets}",
+    }
+    for name, value in lines.items():
+        output.say(f"{name:<12}{value}")
+    return 0

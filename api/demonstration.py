@@ -1,0 +1,104 @@
+"""The demo: a year of history loaded in chapters, and a clock that goes on from its end.
+
+Each chapter is one transaction under a key of its own, so a load that was killed goes on where it
+stopped. A ledger holds one demo or none: other events, scales or seeds are refused.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+
+import demo
+
+from api.clock import OFFSET, offset_to
+from api.failures import Rejected, WrongUse
+from api.models import Demo
+from ledger import reading
+from ledger.database import connect, meta, set_meta
+from ledger.importing import Importer
+
+SCALE, SEED, COMPLETE = "demo_scale", "demo_seed", "demo_complete"
+"""The names under which the demo is remembered in the installation's facts."""
+
+
+@dataclass
+class Loaded:
+    """What a load did. `facts` and `events` count what was written now."""
+
+    chapters: int = 0
+    resumed: int = 0
+    facts: int = 0
+    events: int = 0
+
+
+def demo_of(known: Mapping[str, str]) -> Demo | None:
+    """The demo in an installation, from the facts kept with it."""
+    if SCALE not in known:
+        return None
+    return Demo(scale=known[SCALE], seed=int(known[SEED]), complete=COMPLETE in known)
+
+
+def assumed() -> Mapping[str, Sequence[str]]:
+    """Which assumptions of the demo each figure rests on."""
+    return demo.ASSUMED
+
+
+def canonical(scale: str) -> str:
+    """A scale in one writing, so that 1, 1.0 and 1.00 are the same demo."""
+    try:
+        value = Decimal(scale)
+    except InvalidOperation as error:
+        raise WrongUse(f"A scale is a number such as 0.01, not {scale!r}.") from error
+    if not (value.is_finite() and 0 < value <= 1):
+        raise WrongUse(f"A scale is above 0 and at most 1, not {scale}.")
+    return format(value.normalize(), "f")
+
+
+def load(
+    dsn: str,
+    scale: str,
+    seed: int,
+    chapter_begins: Callable[[str, int], None],
+    facts_done: Callable[[int], None],
+) -> Loaded:
+    """Load what is not loaded yet. `chapter_begins` hears its title and about how many facts."""
+    _claim(dsn, scale, seed)
+    done = Loaded()
+    importer = Importer(dsn, now=demo.CLOCK_STARTS_AT, recorded_as_occurred=True)
+    for chapter in demo.chapters(scale, seed):
+        chapter_begins(chapter.title, chapter.facts)
+        imported = importer.load(chapter.lines, key=chapter.key, progress=facts_done)
+        if not imported.kept:
+            first = imported.rejections[0]
+            raise Rejected(
+                f"The demo's own line {first.line} of {chapter.key} was refused: {first.reason}"
+            )
+        done.chapters += 1
+        done.resumed += imported.replayed
+        if not imported.replayed:
+            done.facts += imported.facts
+            done.events += imported.events
+    with connect(dsn) as connection:
+        # The year is over when the last of it is there: only now the clock is set going.
+        set_meta(connection, **{OFFSET: str(offset_to(demo.CLOCK_STARTS_AT)), COMPLETE: "yes"})
+    return done
+
+
+def _claim(dsn: str, scale: str, seed: int) -> None:
+    """Mark an empty ledger as this demo's, or see that it is."""
+    with connect(dsn) as connection:
+        known = demo_of(meta(connection))
+        if known is None:
+            events = reading.total(connection)
+            if events:
+                raise Rejected(
+                    f"This ledger holds {events:,} events that are not the demo's:"
+                    " give the demo a data directory of its own (--data-dir)."
+                )
+            offset = str(offset_to(demo.CLOCK_STARTS_AT))
+            set_meta(connection, **{OFFSET: offset, SEED: str(seed), SCALE: scale})
+        elif (known.scale, known.seed) != (scale, seed):
+            raise Rejected(
+                f"This ledger holds the demo of scale {known.scale} and seed {known.seed},"
+                f" not of scale {scale} and seed {seed}: one ledger holds one demo."
+            )

@@ -1,0 +1,65 @@
+"""Failures of a command: one sentence for the reader, one code for programs, one exit code."""
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+EXIT_CODES: dict[int, str] = {
+    0: "Done. `figures`, `demo`: every exact figure agrees, or the history is a scaled demo.",
+    1: "`figures` and `demo`: a figure differs from what the report says.",
+    2: "The command was used wrongly: an unknown option, a value out of range.",
+    3: "Refused: a rejected file, an unknown member or figure, a demo that will not mix.",
+    4: "The database, its directory or the port cannot be used.",
+    5: "A defect of clubledger.",
+    130: "Interrupted by Ctrl-C. What was committed stays; run the command again to go on.",
+    143: "Stopped by SIGTERM. It is how `serve` and `project --follow` end: they end with 0.",
+}
+"""Every way a command can end. docs/cli.md is checked against this table."""
+
+
+@dataclass
+class Failure(Exception):
+    """A command could not be carried out; `detail` says why in one sentence."""
+
+    code: ClassVar[str]
+    title: ClassVar[str]
+    exit_code: ClassVar[int]
+
+    detail: str
+    more: dict[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return self.detail
+
+
+class CannotOpen(Failure):
+    """The ledger cannot be opened."""
+
+    code, title, exit_code = "cannot_open", "The ledger cannot be opened.", 4
+
+
+class CannotListen(Failure):
+    """The address or port cannot be used."""
+
+    code, title, exit_code = "cannot_listen", "The address cannot be listened on.", 4
+
+
+class WrongUse(Failure):
+    """An argument makes no sense."""
+
+    code, title, exit_code = "wrong_use", "The command was used wrongly.", 2
+
+
+class Rejected(Failure):
+    """What was handed in was refused."""
+
+    code, title, exit_code = "rejected", "It was refused.", 3
+
+
+class NotFound(Failure):
+    """What was asked for is not there."""
+
+    code, title, exit_code = "not_found", "There is no such thing.", 3
+
+
+class Stopped(BaseException):
+    """SIGTERM came: leave, tidying up on the way out."""

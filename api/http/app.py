@@ -1,0 +1,112 @@
+"""The application: one process of the HTTP door."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import psycopg
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+
+from api.clock import Clock
+from api.http import campaigns, clubs, figures, handlers, log, members, service, visits
+from api.http.documented import document
+from api.http.follower import Follower
+from api.http.inputs import House
+from api.http.reads import Reads
+from api.settings import Settings
+from ledger.database import meta
+from ledger.ledger import Ledger
+
+LOOK_AGAIN_S = 2.0
+"""How often a worker asks whether a demo was loaded meanwhile, whose clock it has to show."""
+
+DESCRIPTION = """The ledger of a city's VIP clubs: points, visits, campaigns, figures.
+
+Writes need `Idempotency-Key`: a request that is sent again changes nothing and gets the first
+answer. Refusals are `application/problem+json` (RFC 9457) with a stable `code` and the numbers
+that decided them; `/problems` lists them. Money is in fen (1 yuan = 100 fen), points are whole,
+instants carry their offset, days are those of Asia/Shanghai. On a demo, whose history ends in the
+past, each answer tells its time in `Clubledger-Clock`. There is no sign-in yet: keep it on a
+trusted network.
+"""
+
+TAGS = [
+    {"name": "members", "description": "Look a member up; see points and history."},
+    {"name": "visits", "description": "Admit a member to a club's service; take it back."},
+    {"name": "campaigns", "description": "Enrol members; see what campaigns came to."},
+    {"name": "clubs", "description": "Services and prices, and how much they are used."},
+    {"name": "figures", "description": "The report's figures, derived from the events."},
+    {"name": "log", "description": "The events themselves."},
+    {"name": "service", "description": "Health, state, and what problems mean."},
+]
+
+
+def create_app(dsn: str, settings: Settings | None = None, *, follow: bool = True) -> FastAPI:
+    """The application on an installed ledger. `follow` also keeps the answers up to date."""
+    known = settings or Settings()
+    app = FastAPI(
+        title="clubledger",
+        version=service.VERSION,
+        summary="A points ledger for clubs.",
+        description=DESCRIPTION,
+        openapi_tags=TAGS,
+        docs_url=None,  # its page would load scripts from another site
+        redoc_url=None,
+        redirect_slashes=False,
+        generate_unique_id_function=_name_of,
+        lifespan=_lifespan(dsn, known, follow),
+    )
+    app.add_middleware(
+        handlers.Doorway, max_body_bytes=known.max_body_bytes, show_traceback=known.traceback
+    )
+    handlers.install(app)
+    for noun in (members, visits, campaigns, clubs, figures, log, service):
+        app.include_router(noun.router)
+    app.openapi = lambda: document(app)  # type: ignore[method-assign]
+    return app
+
+
+def _name_of(route: APIRoute) -> str:
+    return route.name
+
+
+def _lifespan(dsn: str, settings: Settings, follow: bool) -> Any:
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        clock, facts = Clock(), dict[str, str]()
+        reads = Reads(dsn, settings.read_connections)
+        async with Ledger(dsn, now=clock.now) as ledger:
+            house = House(settings, facts, clock, ledger, reads)
+            await _learn(house)
+            app.state.house = house
+            learner = asyncio.create_task(_keep_learning(house), name="learner")
+            follower = Follower(dsn)
+            if follow:
+                follower.start()
+            try:
+                yield
+            finally:
+                learner.cancel()
+                if follow:
+                    await asyncio.to_thread(follower.stop)
+                reads.close()
+
+    return lifespan
+
+
+async def _learn(house: House) -> None:
+    """Take in what was fixed with the installation, its clock among it."""
+    known = await house.reads(meta)
+    house.meta.update(known)
+    house.clock.offset_s = Clock.of(known).offset_s
+
+
+async def _keep_learning(house: House) -> None:
+    while True:
+        await asyncio.sleep(LOOK_AGAIN_S)
+        try:
+            await _learn(house)
+        except psycopg.Error:
+            continue  # The database is away; what was known still holds.

@@ -1,0 +1,111 @@
+"""Campaigns: enrol a member; see what a campaign came to."""
+
+from datetime import date
+from functools import partial
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from fastapi.responses import Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from api import answers, models
+from api.http.documented import refuses
+from api.http.inputs import DEFAULT_ACTOR, Awaited, InHouse, PathId, WriteActor, WriteKey
+from api.http.receipts import WRITE, receipt_of
+from domain.campaigns import Enrol, UnknownCampaign
+from domain.values import Fen, MemberId, local_date
+from projections import campaigns
+
+router = APIRouter(tags=["campaigns"])
+
+
+class EnrolmentRequest(BaseModel):
+    """Who takes part, what he pays in advance, and the terms he was shown."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        json_schema_extra={
+            "examples": [{"member_id": "m0000001", "prepaid_fen": 60_000, "shown_terms": 1}]
+        },
+    )
+
+    member_id: MemberId
+    prepaid_fen: Fen = 0
+    shown_terms: Annotated[int, Field(ge=1, le=1_000_000)] | None = Field(
+        None, description="the version of the terms; if they have moved, it is refused"
+    )
+
+
+@router.get("/campaigns", response_model=models.Campaigns)
+async def list_campaigns(house: InHouse, wait_for: Awaited) -> models.Campaigns:
+    """Every campaign."""
+    found = await house.reads(campaigns.campaigns, wait_for)
+    return models.Campaigns(campaigns=[models.Campaign.model_validate(each) for each in found])
+
+
+@router.get(
+    "/campaigns/{campaign_id}",
+    response_model=models.CampaignFigures,
+    responses=refuses("unknown_campaign", "not_caught_up"),
+)
+async def campaign_figures(
+    campaign_id: PathId,
+    house: InHouse,
+    wait_for: Awaited,
+    until: Annotated[date | None, Query(description="the last day of its effect")] = None,
+) -> models.CampaignFigures:
+    """A campaign: heads, prepaid sum, mean, cost, and its return where that is computable."""
+    upto = until or local_date(house.clock.now())
+    question = partial(answers.campaign, campaign_id=campaign_id, until=upto)
+    found = await house.reads(question, wait_for)
+    if found is None:
+        raise UnknownCampaign(campaign_id)
+    return found
+
+
+@router.post(
+    "/campaigns/{campaign_id}/enrolments",
+    status_code=201,
+    response_model=models.EnrolmentReceipt,
+    responses={
+        **WRITE,
+        **refuses(
+            "key_missing",
+            "unknown_member",
+            "unknown_campaign",
+            "before_joining",
+            "left_the_network",
+            "campaign_not_open",
+            "campaign_over",
+            "terms_are_newer",
+            "not_in_segment",
+            "already_enrolled",
+            "in_control_group",
+            "already_bound",
+            "prepaid_too_small",
+            "cap_reached",
+            "budget_used_up",
+            "key_reused",
+            "busy",
+            "unanswered",
+        ),
+    },
+)
+async def enrol(
+    campaign_id: PathId,
+    enrolment: EnrolmentRequest,
+    house: InHouse,
+    key: WriteKey,
+    actor: WriteActor = DEFAULT_ACTOR,
+) -> Response:
+    """Enrol a member: one place of the campaign, and the binding it brings. Safe to send again."""
+    command = Enrol(
+        key=key,
+        actor=actor,
+        member_id=enrolment.member_id,
+        campaign_id=campaign_id,
+        prepaid_fen=enrolment.prepaid_fen,
+        shown_terms=enrolment.shown_terms,
+    )
+    return receipt_of(await house.ledger.execute(command))

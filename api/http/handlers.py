@@ -1,0 +1,139 @@
+"""How whatever goes wrong becomes a problem: no value that was sent, no text of an exception."""
+
+import logging
+import traceback
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import psycopg
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api import problems
+from api.clock import Clock
+from domain.refusal import Refusal
+
+log = logging.getLogger("clubledger")
+
+CODES = {404: "not_found", 405: "method_not_allowed", 413: "too_large", 415: "not_json"}
+CLOCK_HEADER = b"clubledger-clock"
+
+
+def install(app: FastAPI) -> None:
+    """Give the application every handler."""
+    handlers: dict[Any, Any] = {
+        Refusal: _refused,
+        problems.DoorProblem: _door,
+        RequestValidationError: _invalid,
+        ValidationError: _invalid,
+        HTTPException: _http,
+        psycopg.OperationalError: _away,
+        psycopg.InterfaceError: _away,
+    }
+    for kind, handler in handlers.items():
+        app.add_exception_handler(kind, handler)
+
+
+async def _refused(_: Request, refusal: Refusal) -> Response:
+    return problems.answer(problems.of_refusal(refusal))
+
+
+async def _door(_: Request, problem: problems.DoorProblem) -> Response:
+    return problems.answer(problems.document(problem.code, problem.detail, **(problem.more or {})))
+
+
+async def _http(_: Request, error: HTTPException) -> Response:
+    code = CODES.get(error.status_code, "malformed" if error.status_code < 500 else "internal")
+    return problems.answer(problems.document(code), error.headers)
+
+
+async def _away(_: Request, error: Exception) -> Response:
+    log.error("The database does not answer: %s", type(error).__name__)
+    return problems.answer(problems.document("unavailable"))
+
+
+async def _invalid(request: Request, error: RequestValidationError | ValidationError) -> Response:
+    found: Iterable[Mapping[str, Any]] = error.errors()
+    found = list(found)
+    if any(each["type"] == "json_invalid" for each in found):
+        return problems.answer(problems.document("malformed"))
+    sent = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if found and found[0]["loc"] == ("body",) and not _is_json(sent):
+        return problems.answer(problems.document("not_json"))
+    fields = [
+        {"field": ".".join(map(str, each["loc"])), "code": each["type"], "detail": each["msg"]}
+        for each in found
+    ]
+    said = "; ".join(f"{each['field']}: {each['detail']}" for each in fields[:5])
+    return problems.answer(problems.document("invalid", said, errors=fields))
+
+
+def _is_json(media_type: str) -> bool:
+    return media_type == "application/json" or (
+        media_type.startswith("application/") and media_type.endswith("+json")
+    )
+
+
+class Doorway:
+    """Around everything: the length of a body, the headers of each answer, the last resort."""
+
+    def __init__(self, app: ASGIApp, *, max_body_bytes: int, show_traceback: bool) -> None:
+        self.app = app
+        self.max_body_bytes = max_body_bytes
+        self.show_traceback = show_traceback
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started = False
+        read_bytes = 0
+
+        async def measured() -> Message:
+            nonlocal read_bytes
+            message = await receive()
+            read_bytes += len(message.get("body", b""))
+            if read_bytes > self.max_body_bytes:
+                raise HTTPException(413)
+            return message
+
+        async def headed(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                message["headers"] = [*message["headers"], *_headers(scope)]
+            await send(message)
+
+        for name, value in scope["headers"]:
+            if name == b"content-length" and int(value) > self.max_body_bytes:
+                await problems.answer(problems.document("too_large"))(scope, receive, headed)
+                return
+        try:
+            await self.app(scope, measured, headed)
+        except Exception as defect:  # noqa: BLE001 - the last resort
+            self._tell(scope, defect)
+            if not started:
+                await problems.answer(problems.document("internal"))(scope, receive, headed)
+
+    def _tell(self, scope: Scope, defect: BaseException) -> None:
+        """Say where it broke. The message may hold what somebody sent, so it stays out."""
+        if self.show_traceback:
+            log.error("A defect", exc_info=defect)
+            return
+        cause = defect.__cause__ or defect
+        frames = traceback.extract_tb(cause.__traceback__)[-3:]
+        way = " < ".join(f"{frame.filename}:{frame.lineno}" for frame in reversed(frames))
+        route = getattr(scope.get("route"), "path", "?")
+        log.error("A defect: %s at %s, on %s %s", type(cause).__name__, way, scope["method"], route)
+
+
+def _headers(scope: Scope) -> list[tuple[bytes, bytes]]:
+    made = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
+    house = getattr(scope["app"].state, "house", None) if "app" in scope else None
+    clock: Clock | None = getattr(house, "clock", None)
+    if clock is not None and clock.is_demo:
+        made.append((CLOCK_HEADER, clock.stamp().encode()))
+    return made

@@ -1,0 +1,28 @@
+"""The log from a position, for whoever wants to follow it."""
+
+from functools import partial
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from api import answers, models
+from api.http.documented import refuses
+from api.http.inputs import InHouse, Limit, Position
+from api.problems import DoorProblem
+
+router = APIRouter(tags=["log"])
+
+
+@router.get("/events", response_model=models.LogPage, responses=refuses("not_found"))
+async def events(
+    house: InHouse,
+    after: Position = 0,
+    limit: Limit = 100,
+    bucket: Annotated[int, Query(ge=0, le=63)] = 0,
+) -> models.LogPage:
+    """Events of one bucket behind a position. Positions have no gaps and never change."""
+    question = partial(answers.log_page, bucket=bucket, after=after, limit=limit)
+    found = await house.reads(question)
+    if found is None:
+        raise DoorProblem("not_found", f"There is no bucket {bucket}.")
+    return found

@@ -1,0 +1,81 @@
+"""Members: a card by id or phone, the statement of points, the history."""
+
+from functools import partial
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, ConfigDict
+
+from api import answers, models
+from api.http.documented import refuses
+from api.http.inputs import Awaited, InHouse, Limit, PathId, Position
+from domain.members import Phone, UnknownMember
+
+router = APIRouter(tags=["members"])
+
+
+class LookupRequest(BaseModel):
+    """A phone number: in the body, because addresses end up in logs."""
+
+    model_config = ConfigDict(
+        extra="forbid", strict=True, json_schema_extra={"examples": [{"phone": "13800000001"}]}
+    )
+
+    phone: Phone
+
+
+@router.post("/members/lookup", response_model=models.Members)
+async def lookup_members(asked: LookupRequest, house: InHouse, wait_for: Awaited) -> models.Members:
+    """The members with this phone number; none is an empty list. Writes nothing."""
+    question = partial(answers.members_with_phone, phone=asked.phone, at=house.clock.now())
+    return await house.reads(question, wait_for)
+
+
+@router.get(
+    "/members/{member_id}",
+    response_model=models.Member,
+    responses=refuses("unknown_member", "not_caught_up"),
+)
+async def member(member_id: PathId, house: InHouse, wait_for: Awaited) -> models.Member:
+    """A member's card with points, lots and bindings."""
+    question = partial(answers.member, member_id=member_id, at=house.clock.now())
+    found = await house.reads(question, wait_for)
+    if found is None:
+        raise UnknownMember(member_id)
+    return found
+
+
+@router.get(
+    "/members/{member_id}/statement",
+    response_model=models.Statement,
+    responses=refuses("unknown_member", "not_caught_up"),
+)
+async def member_statement(
+    member_id: PathId,
+    house: InHouse,
+    wait_for: Awaited,
+    limit: Limit = 50,
+    before: Annotated[int | None, Query(ge=1, le=2**62)] = None,
+) -> models.Statement:
+    """A member's points, newest first, each line with the balance after it."""
+    question = partial(answers.statement, member_id=member_id, limit=limit, before=before)
+    found = await house.reads(question, wait_for)
+    if found is None:
+        raise UnknownMember(member_id)
+    return found
+
+
+@router.get(
+    "/members/{member_id}/events",
+    response_model=models.History,
+    responses=refuses("unknown_member"),
+)
+async def member_events(
+    member_id: PathId, house: InHouse, limit: Limit = 100, after: Position = 0
+) -> models.History:
+    """What happened to a member, oldest first, straight from the log: always up to date."""
+    question = partial(answers.history, stream=f"member:{member_id}", after=after, limit=limit)
+    found = await house.reads(question)
+    if not found.events and not after:
+        raise UnknownMember(member_id)
+    return found

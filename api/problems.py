@@ -1,0 +1,202 @@
+"""Problems (RFC 9457): one table gives every refusal its status; the rest is derived from it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+import orjson
+from fastapi.responses import Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from domain.catalogue import REFUSALS
+from domain.refusal import Refusal
+from ledger import importing, ledger
+
+MEDIA_TYPE = "application/problem+json"
+
+WITH_REFUSALS = (importing, ledger)
+"""Modules outside the domain whose refusals register themselves when they are imported."""
+
+STATUS: dict[str, int] = {
+    # There is no such thing.
+    "unknown_activity": 404,
+    "unknown_binding": 404,
+    "unknown_campaign": 404,
+    "unknown_club": 404,
+    "unknown_cohort": 404,
+    "unknown_debit": 404,
+    "unknown_lot": 404,
+    "unknown_member": 404,
+    "unknown_service": 404,
+    "unknown_unit": 404,
+    "unknown_visit": 404,
+    # The actor may not, another one may.
+    "undo_needs_supervisor": 403,
+    # It makes sense, but not as things stand.
+    "activity_exists": 409,
+    "already_attended": 409,
+    "already_billed": 409,
+    "already_bound": 409,
+    "already_enrolled": 409,
+    "already_included": 409,
+    "already_joined": 409,
+    "already_offered": 409,
+    "before_joining": 409,
+    "bill_too_late": 409,
+    "budget_used_up": 409,
+    "campaign_exists": 409,
+    "campaign_not_open": 409,
+    "campaign_over": 409,
+    "cap_reached": 409,
+    "club_closed": 409,
+    "club_exists": 409,
+    "cohort_exists": 409,
+    "cohort_is_frozen": 409,
+    "emergency_already": 409,
+    "in_control_group": 409,
+    "left_the_network": 409,
+    "more_than_credited": 409,
+    "no_draw": 409,
+    "no_emergency": 409,
+    "no_free_visit": 409,
+    "not_eligible": 409,
+    "not_enough_points": 409,
+    "not_in_segment": 409,
+    "not_open_yet": 409,
+    "nothing_changes": 409,
+    "price_changed": 409,
+    "terms_are_newer": 409,
+    "tier_out_of_order": 409,
+    "visit_repeated": 409,
+    # The request itself has to change.
+    "binding_reversed": 422,
+    "dated_in_future": 422,
+    "expires_before_available": 422,
+    "hours_reversed": 422,
+    "key_reused": 422,
+    "not_within_binding": 422,
+    "prepaid_too_small": 422,
+    "undated_fact": 422,
+    "window_reversed": 422,
+    # Ask again, with the same key.
+    "busy": 503,
+    "unanswered": 503,
+}
+"""The status of every refusal. A test holds it against the catalogue of refusals."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A problem that the HTTP door itself finds, before or after any rule is asked."""
+
+    status: int
+    title: str
+
+
+DOOR: dict[str, Kind] = {
+    "key_missing": Kind(400, "A write needs the header Idempotency-Key."),
+    "malformed": Kind(400, "The request cannot be read."),
+    "not_found": Kind(404, "There is nothing at this address."),
+    "unknown_figure": Kind(404, "There is no such figure."),
+    "unknown_problem": Kind(404, "There is no such problem."),
+    "method_not_allowed": Kind(405, "This address does not take this method."),
+    "too_large": Kind(413, "The request's body is too long."),
+    "not_json": Kind(415, "The request's body must be application/json."),
+    "invalid": Kind(422, "The request does not fit its schema."),
+    "internal": Kind(500, "A defect of clubledger. What was asked may or may not have happened."),
+    "unavailable": Kind(503, "The database does not answer."),
+    "not_caught_up": Kind(504, "The answers have not caught up with that position yet."),
+}
+"""The door's own problems."""
+
+
+class FieldProblem(BaseModel):
+    """What is wrong with one field. Never holds the value that was sent."""
+
+    field: str = Field(examples=["body.shown_points"])
+    code: str = Field(examples=["greater_than_equal"])
+    detail: str = Field(examples=["Input should be greater than or equal to 0"])
+
+
+class Problem(BaseModel):
+    """A problem (RFC 9457). Refusals bring the numbers that decided them, beside these."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str = Field(
+        description="relative address of the description", examples=["/problems/not_enough_points"]
+    )
+    title: str = Field(description="one sentence, the same for every problem of this code")
+    status: int = Field(examples=[409])
+    detail: str = Field(description="the same with the numbers, for a reader")
+    code: str = Field(description="stable: what a program goes by", examples=["not_enough_points"])
+    errors: list[FieldProblem] | None = Field(None, description="with code `invalid`: the fields")
+
+
+@dataclass
+class DoorProblem(Exception):
+    """Raised by the HTTP door for a problem of its own table."""
+
+    code: str
+    detail: str | None = None
+    more: Mapping[str, Any] | None = None
+
+
+def status_of(code: str) -> int:
+    """The status with which this code is answered."""
+    return STATUS[code] if code in STATUS else DOOR[code].status
+
+
+def title_of(code: str) -> str:
+    """What this code means, in one sentence."""
+    return REFUSALS[code].title if code in REFUSALS else DOOR[code].title
+
+
+def members_of(code: str) -> list[str]:
+    """The numbers that come with this code."""
+    return [field.name for field in fields(REFUSALS[code])] if code in REFUSALS else []
+
+
+def codes() -> list[str]:
+    """Every code, refusals first."""
+    return [*sorted(STATUS), *DOOR]
+
+
+def document(code: str, detail: str | None = None, **more: Any) -> dict[str, Any]:
+    """The problem as a JSON object."""
+    title = title_of(code)
+    return {
+        "type": f"/problems/{code}",
+        "title": title,
+        "status": status_of(code),
+        "detail": detail or title,
+        "code": code,
+        **more,
+    }
+
+
+def of_refusal(refusal: Refusal) -> dict[str, Any]:
+    """The problem that tells of a refusal, with its numbers."""
+    numbers = refusal.numbers()
+    said = ", ".join(f"{name} {_said(value)}" for name, value in numbers.items())
+    detail = f"{refusal.title.rstrip('.')}: {said}." if said else refusal.title
+    return document(refusal.code, detail, **numbers)
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    return "none" if value is None else str(value)
+
+
+def answer(problem: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:
+    """The problem as a response; busy ones say when to come again."""
+    known = dict(headers or {})
+    if problem["status"] == 503:
+        known.setdefault("Retry-After", str(problem.get("retry_after_s", 1)))
+    return Response(
+        orjson.dumps(problem, default=str),
+        status_code=problem["status"],
+        media_type=MEDIA_TYPE,
+        headers=known,
+    )

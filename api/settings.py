@@ -1,0 +1,43 @@
+"""Settings: what the environment says, unless the command line says otherwise."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from ledger.embedded import default_data_dir
+
+HostPort = Annotated[int, Field(ge=0, le=65535)]
+
+
+class Settings(BaseSettings):
+    """Each field is `CLUBLEDGER_` and its name in capitals in the environment; empty is unset."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="CLUBLEDGER_", env_ignore_empty=True, extra="ignore", frozen=True
+    )
+
+    database_url: SecretStr | None = Field(
+        None, description="a PostgreSQL of your own, 15 or later, instead of the embedded one"
+    )
+    data_dir: Path = Field(
+        default_factory=default_data_dir, description="where the embedded PostgreSQL keeps its data"
+    )
+    buckets: Annotated[int, Field(ge=1, le=64)] = Field(
+        1, description="lanes of the log, fixed when the ledger is first installed"
+    )
+    host: str = Field("127.0.0.1", description="the address that `serve` listens on")
+    port: HostPort = Field(8000, description="the port that `serve` listens on; 0 takes a free one")
+    workers: Annotated[int, Field(ge=1, le=64)] = Field(
+        1, description="processes that `serve` answers with"
+    )
+    read_connections: Annotated[int, Field(ge=1, le=100)] = Field(
+        4, description="connections with which each worker of `serve` answers reads"
+    )
+    max_body_bytes: Annotated[int, Field(ge=1)] = Field(
+        65_536, description="the longest request body that `serve` reads"
+    )
+    traceback: bool = Field(
+        False, description="show where an unexpected error came from, for developers"
+    )

@@ -1,0 +1,89 @@
+"""Wiring: which database a door opens, and what keeps it from opening, in one sentence."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+
+from api.clock import Clock
+from api.failures import CannotOpen
+from api.settings import Settings
+from ledger.database import InstallError, connect, install, meta
+from ledger.embedded import EmbeddedError, EmbeddedServer, running
+
+
+@dataclass(frozen=True)
+class Database:
+    """An installed ledger: how to reach it, where it is for a reader, what was fixed with it."""
+
+    dsn: str  # holds a password: never shown
+    place: str
+    meta: Mapping[str, str]
+
+    @property
+    def clock(self) -> Clock:
+        """The installation's clock."""
+        return Clock.of(self.meta)
+
+
+@contextmanager
+def opened(settings: Settings, *, create: bool = False) -> Iterator[Database]:
+    """The ledger that the settings name, with its schema up to date.
+
+    `create` makes an embedded one where there is none; without it that is refused, so that a
+    question about a mistyped directory leaves nothing behind. The embedded server stops with its
+    last user.
+    """
+    if settings.database_url is not None:
+        url = settings.database_url.get_secret_value()
+        yield _installed(url, _place(url), settings.buckets)
+        return
+    data_dir = settings.data_dir.expanduser()
+    if not create and not (data_dir / "pgdata").is_dir():
+        raise CannotOpen(
+            f"There is no ledger in {data_dir}: `clubledger demo`, `import` or `serve` makes one."
+        )
+    try:
+        with EmbeddedServer(data_dir) as server:
+            yield _installed(server.dsn, str(data_dir), settings.buckets)
+    except EmbeddedError as error:
+        raise CannotOpen(str(error)) from error
+
+
+def _installed(dsn: str, place: str, buckets: int) -> Database:
+    try:
+        install(dsn, buckets)
+        with connect(dsn) as connection:
+            return Database(dsn, place, meta(connection))
+    except InstallError as error:
+        raise CannotOpen(f"The database cannot be a ledger: {error}.") from error
+    except psycopg.OperationalError as error:
+        raise CannotOpen(f"The database does not answer: {first_line(error)}") from error
+    except psycopg.ProgrammingError as error:
+        raise CannotOpen(f"The database refuses us: {first_line(error)}") from error
+
+
+def _place(url: str) -> str:
+    """Where a database is, without the secrets that its address may hold."""
+    try:
+        known = psycopg.conninfo.conninfo_to_dict(url)
+    except psycopg.ProgrammingError as error:
+        # The message quotes the address, and the address may hold a password.
+        raise CannotOpen("CLUBLEDGER_DATABASE_URL is not an address of PostgreSQL.") from error
+    return f"{known.get('dbname') or 'its default database'} on {known.get('host') or 'localhost'}"
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what a library says."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def embedded_version(data_dir: Path) -> str | None:
+    """The version of the embedded server that runs on this directory, if one does."""
+    try:
+        server = running(data_dir)
+    except EmbeddedError:
+        return None
+    return None if server is None else server.version

@@ -1,0 +1,92 @@
+"""Reading the log as it is, and the people whom it knows by id only."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from psycopg import Connection
+
+_COLUMNS = "bucket, notification_id, originator_id, originator_version, topic, state, recorded_at"
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An event as it lies in the log; `state` is the JSON that was written, byte for byte."""
+
+    bucket: int
+    position: int
+    stream: str
+    version: int
+    topic: str
+    state: bytes
+    recorded_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """What identifies a member."""
+
+    member_id: str
+    name: str | None
+    phone: str | None
+
+
+def head(connection: Connection[Any], bucket: int) -> int | None:
+    """The last position of a bucket, 0 before the first event; None if there is no such bucket."""
+    found = connection.execute(
+        "SELECT position FROM log_head WHERE bucket = %s", (bucket,)
+    ).fetchone()
+    return None if found is None else found[0]
+
+
+def total(connection: Connection[Any]) -> int:
+    """How many events the log holds."""
+    found = connection.execute("SELECT coalesce(sum(position), 0)::bigint FROM log_head").fetchone()
+    return 0 if found is None else int(found[0])
+
+
+def log(connection: Connection[Any], bucket: int, after: int, limit: int) -> list[Stored]:
+    """Up to `limit` events of a bucket behind a position, in the order of their commits."""
+    return list(
+        _read(
+            connection,
+            "bucket = %s AND notification_id > %s ORDER BY notification_id LIMIT %s",
+            (bucket, after, limit),
+        )
+    )
+
+
+def history(connection: Connection[Any], stream: str, after: int, limit: int) -> list[Stored]:
+    """Up to `limit` events of a stream behind a version, oldest first."""
+    return list(
+        _read(
+            connection,
+            "originator_id = %s AND originator_version > %s ORDER BY originator_version LIMIT %s",
+            (stream, after, limit),
+        )
+    )
+
+
+def _read(
+    connection: Connection[Any], condition: str, parameters: tuple[object, ...]
+) -> Iterator[Stored]:
+    query = f"SELECT {_COLUMNS} FROM stored_events WHERE {condition}"
+    for row in connection.execute(query.encode(), parameters):
+        yield Stored(*row)
+
+
+def person(connection: Connection[Any], member_id: str) -> Person | None:
+    """Who a member is; None if nobody told."""
+    found = connection.execute(
+        "SELECT member_id, name, phone FROM persons WHERE member_id = %s", (member_id,)
+    ).fetchone()
+    return None if found is None else Person(*found)
+
+
+def members_with_phone(connection: Connection[Any], phone: str, limit: int) -> list[str]:
+    """The ids of the members with this phone number."""
+    found = connection.execute(
+        "SELECT member_id FROM persons WHERE phone = %s ORDER BY member_id LIMIT %s", (phone, limit)
+    )
+    return [row[0] for row in found]

@@ -1,0 +1,123 @@
+"""Bindings: who is bound by which policy from when to when, and the binding rate at a date."""
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Literal
+
+from psycopg.rows import class_row
+
+from projections.connection import Conn
+from projections.projection import Projection
+from projections.ratio import Ratio
+
+
+class Bindings(Projection):
+    """A row a binding. It binds on [starts_on, until): to its end, or to where it was ended."""
+
+    tables = (
+        """
+        CREATE TABLE binding (
+            bucket smallint NOT NULL,
+            member_id text NOT NULL,
+            binding bigint NOT NULL,
+            policy text NOT NULL,
+            campaign text,
+            unit text NOT NULL,
+            starts_on date NOT NULL,
+            ends_on date NOT NULL,
+            ended_on date,
+            cause text,
+            until date NOT NULL GENERATED ALWAYS AS (coalesce(ended_on, ends_on)) STORED,
+            PRIMARY KEY (member_id, binding, bucket)
+        ) WITH (fillfactor = 90)
+        """,
+    )
+    fold = (
+        """
+        INSERT INTO binding (bucket, member_id, binding, policy, campaign, unit, starts_on, ends_on)
+        SELECT bucket, member_id, binding, policy, campaign, unit, starts_on, ends_on
+        FROM {binding_started} e
+        """,
+        """
+        UPDATE binding b SET ended_on = e.ended_on, cause = e.cause FROM {binding_ended} e
+        WHERE b.member_id = e.member_id AND b.binding = e.binding AND b.bucket = e.bucket
+        """,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """A policy that binds a member on [starts_on, ends_on), or to ended_on if that came first."""
+
+    binding: int
+    policy: Literal["prepay", "family_plan", "handset"]
+    campaign: str | None
+    starts_on: date
+    ends_on: date
+    ended_on: date | None
+    cause: Literal["breach", "cancelled"] | None
+    unit: str
+
+
+@dataclass(frozen=True, slots=True)
+class UnitBinding:
+    """The binding rate of one unit."""
+
+    unit: str
+    title: str | None
+    base: int
+    bound: int
+    rate: Ratio
+
+
+@dataclass(frozen=True, slots=True)
+class BindingRate:
+    """Customers of the base who were effectively bound on a day / base."""
+
+    cohort: str
+    on: date
+    base: int
+    bound: int
+    rate: Ratio
+    units: list[UnitBinding]
+
+
+def bindings(conn: Conn, member_id: str) -> list[Binding]:
+    """A member's bindings, earliest first."""
+    cursor = conn.cursor(row_factory=class_row(Binding))
+    return cursor.execute(
+        "SELECT binding, policy, campaign, starts_on, ends_on, ended_on, cause, unit"
+        " FROM answers.binding WHERE member_id = %s ORDER BY binding",
+        (member_id,),
+    ).fetchall()
+
+
+def binding_rate(conn: Conn, cohort: str, on: date) -> BindingRate | None:
+    """Each customer of the base counts once, however many policies bind him on the day."""
+    known = conn.execute("SELECT 1 FROM answers.cohort WHERE cohort = %s", (cohort,)).fetchone()
+    if known is None:
+        return None
+    found = conn.execute(
+        """
+        SELECT c.unit, u.title, c.base, c.bound
+        FROM (
+            SELECT c.unit, count(*) AS base, count(b.member_id) AS bound
+            FROM answers.cohort_member c
+            LEFT JOIN (
+                SELECT DISTINCT bucket, member_id FROM answers.binding
+                WHERE starts_on <= %(on)s AND until > %(on)s
+            ) b ON b.member_id = c.member_id AND b.bucket = c.bucket
+            WHERE c.cohort = %(cohort)s
+            GROUP BY 1
+        ) c
+        LEFT JOIN answers.unit u ON u.unit = c.unit
+        ORDER BY c.unit
+        """,
+        {"cohort": cohort, "on": on},
+    ).fetchall()
+    units = [
+        UnitBinding(unit, title, base, bound, Ratio(bound, base))
+        for unit, title, base, bound in found
+    ]
+    base, bound = sum(unit.base for unit in units), sum(unit.bound for unit in units)
+    return BindingRate(cohort, on, base, bound, Ratio(bound, base), units)

@@ -1,0 +1,176 @@
+"""Cohorts: frozen snapshots of customers, and how many of them were kept."""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Literal
+
+from psycopg.rows import class_row
+
+from projections.connection import Conn
+from projections.days import end_of
+from projections.projection import Projection
+from projections.ratio import Ratio
+
+LOW_MONTHS_LOST = 3
+"""A customer with so many months of low spend in the year counts as lost."""
+
+
+class Cohorts(Projection):
+    """A row a snapshot, and a row a customer in it."""
+
+    tables = (
+        """
+        CREATE TABLE cohort (
+            bucket smallint NOT NULL,
+            cohort text NOT NULL,
+            title text NOT NULL,
+            purpose text NOT NULL,
+            criterion text NOT NULL,
+            "on" date NOT NULL,
+            opened_at timestamptz NOT NULL,
+            frozen_at timestamptz,
+            frozen_size bigint,
+            PRIMARY KEY (cohort, bucket)
+        )
+        """,
+        """
+        CREATE TABLE cohort_member (
+            bucket smallint NOT NULL,
+            cohort text NOT NULL,
+            member_id text NOT NULL,
+            tier text,
+            unit text NOT NULL,
+            PRIMARY KEY (cohort, member_id, bucket)
+        )
+        """,
+    )
+    fold = (
+        """
+        INSERT INTO cohort (bucket, cohort, title, purpose, criterion, "on", opened_at)
+        SELECT bucket, cohort_id, title, purpose, criterion, "on", occurred_at
+        FROM {cohort_opened} e
+        """,
+        """
+        UPDATE cohort c SET frozen_at = f.occurred_at, frozen_size = f.size FROM {cohort_frozen} f
+        WHERE c.cohort = f.cohort_id AND c.bucket = f.bucket
+        """,
+        """
+        INSERT INTO cohort_member (bucket, cohort, member_id, tier, unit)
+        SELECT bucket, cohort, member_id, tier, unit FROM {cohort_included} e
+        """,
+    )
+
+
+class Bills(Projection):
+    """A row a customer and year: what he spent, and in which months less than 50 yuan.
+
+    Bit 0 of the masks is January. A month is billed once, so masks and sums only grow.
+    """
+
+    tables = (
+        """
+        CREATE TABLE bill_year (
+            bucket smallint NOT NULL,
+            member_id text NOT NULL,
+            year smallint NOT NULL,
+            billed_months integer NOT NULL,
+            low_months integer NOT NULL,
+            amount_fen bigint NOT NULL,
+            margin_fen bigint NOT NULL,
+            PRIMARY KEY (member_id, year, bucket)
+        ) WITH (fillfactor = 80)
+        """,
+    )
+    fold = (
+        """
+        INSERT INTO bill_year (bucket, member_id, year, billed_months, low_months, amount_fen,
+            margin_fen)
+        SELECT bucket, member_id, left(month, 4)::smallint,
+            bit_or(1 << right(month, 2)::integer - 1),
+            bit_or(CASE WHEN amount_fen < 5000 THEN 1 << right(month, 2)::integer - 1 ELSE 0 END),
+            sum(amount_fen), sum(coalesce(margin_fen, 0))
+        FROM {bill_issued} e
+        GROUP BY 1, 2, 3
+        ON CONFLICT (member_id, year, bucket) DO UPDATE
+        SET billed_months = bill_year.billed_months | excluded.billed_months,
+            low_months = bill_year.low_months | excluded.low_months,
+            amount_fen = bill_year.amount_fen + excluded.amount_fen,
+            margin_fen = bill_year.margin_fen + excluded.margin_fen
+        """,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Cohort:
+    """A snapshot: the size it was frozen with, and how many customers it holds."""
+
+    cohort: str
+    title: str
+    purpose: Literal["retention", "binding"]
+    criterion: str
+    on: date
+    opened_at: datetime
+    frozen_at: datetime | None
+    frozen_size: int | None
+    members: int
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """Retention rate of a snapshot: 1 - lost / base.
+
+    lost = left (off the network at the date) + low (on it, with spend below 50 yuan in three or
+    more months of the year up to the date's month).
+    """
+
+    cohort: str
+    on: date
+    base: int
+    left: int
+    low: int
+    lost: int
+    rate: Ratio
+    frozen_size: int | None
+
+
+def cohorts(conn: Conn) -> list[Cohort]:
+    """All snapshots, by their id."""
+    cursor = conn.cursor(row_factory=class_row(Cohort))
+    return cursor.execute(
+        """
+        SELECT cohort, title, purpose, criterion, "on", opened_at, frozen_at, frozen_size,
+            (SELECT count(*) FROM answers.cohort_member m WHERE m.cohort = c.cohort) AS members
+        FROM answers.cohort c ORDER BY cohort
+        """
+    ).fetchall()
+
+
+def retention(conn: Conn, cohort: str, on: date) -> Retention | None:
+    """Who of a snapshot was kept at a date; null if there is no such snapshot."""
+    known = conn.execute(
+        "SELECT frozen_size FROM answers.cohort WHERE cohort = %s", (cohort,)
+    ).fetchone()
+    if known is None:
+        return None
+    found = conn.execute(
+        """
+        SELECT count(*), count(*) FILTER (WHERE m.left_at < %(end)s),
+            count(*) FILTER (WHERE (m.left_at IS NULL OR m.left_at >= %(end)s)
+                AND bit_count((b.low_months & %(months)s)::bit(12)) >= %(lost)s)
+        FROM answers.cohort_member c
+        JOIN answers.member m ON m.member_id = c.member_id AND m.bucket = c.bucket
+        LEFT JOIN answers.bill_year b
+        ON b.member_id = c.member_id AND b.bucket = c.bucket AND b.year = %(year)s
+        WHERE c.cohort = %(cohort)s
+        """,
+        {
+            "cohort": cohort,
+            "end": end_of(on),
+            "year": on.year,
+            "months": (1 << on.month) - 1,
+            "lost": LOW_MONTHS_LOST,
+        },
+    ).fetchone()
+    base, left, low = found or (0, 0, 0)
+    lost = left + low
+    return Retention(cohort, on, base, left, low, lost, Ratio(base - lost, base), known[0])

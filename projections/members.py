@@ -1,0 +1,298 @@
+"""Members: their card, their tiers through time, and how many hold which tier at any date."""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from psycopg.rows import class_row
+
+from domain.values import Tier
+from projections.connection import Conn
+from projections.days import end_of, month_ends
+from projections.projection import Projection
+from projections.ratio import Ratio
+
+
+class Members(Projection):
+    """A row a customer as he is now, a row a span of a tier, and what changed by day and unit."""
+
+    tables = (
+        """
+        CREATE TABLE member (
+            bucket smallint NOT NULL,
+            member_id text NOT NULL,
+            unit text NOT NULL,
+            joined_at timestamptz NOT NULL,
+            tier text,
+            tier_since timestamptz,
+            important boolean NOT NULL DEFAULT false,
+            left_at timestamptz,
+            PRIMARY KEY (member_id, bucket)
+        ) WITH (fillfactor = 80)
+        """,
+        """
+        CREATE TABLE tier_span (
+            bucket smallint NOT NULL,
+            member_id text NOT NULL,
+            position bigint NOT NULL,
+            tier text,
+            unit text NOT NULL,
+            since timestamptz NOT NULL,
+            until timestamptz,
+            reason text NOT NULL,
+            PRIMARY KEY (member_id, position, bucket)
+        ) WITH (fillfactor = 90)
+        """,
+        """
+        CREATE TABLE tier_day (
+            bucket smallint NOT NULL,
+            day date NOT NULL,
+            unit text NOT NULL,
+            tier text NOT NULL,
+            delta bigint NOT NULL,
+            PRIMARY KEY (day, unit, tier, bucket)
+        )
+        """,
+    )
+    indexes = ("CREATE INDEX ON member (left_at) WHERE left_at IS NOT NULL",)
+    fold = (
+        """
+        INSERT INTO member (bucket, member_id, unit, joined_at)
+        SELECT bucket, member_id, unit, occurred_at FROM {member_joined}
+        """,
+        """
+        UPDATE member m SET tier = t.tier, tier_since = t.occurred_at
+        FROM (
+            SELECT DISTINCT ON (member_id) bucket, member_id, tier, occurred_at
+            FROM {tier_changed} e ORDER BY member_id, position DESC
+        ) t
+        WHERE m.member_id = t.member_id AND m.bucket = t.bucket
+        """,
+        """
+        UPDATE member m SET important = i.important
+        FROM (
+            SELECT DISTINCT ON (member_id) bucket, member_id, important
+            FROM {member_marked_important} e ORDER BY member_id, position DESC
+        ) i
+        WHERE m.member_id = i.member_id AND m.bucket = i.bucket
+        """,
+        """
+        UPDATE member m SET left_at = l.occurred_at FROM {member_left} l
+        WHERE m.member_id = l.member_id AND m.bucket = l.bucket
+        """,
+        """
+        UPDATE tier_span s SET until = t.occurred_at
+        FROM (
+            SELECT DISTINCT ON (member_id) bucket, member_id, occurred_at
+            FROM {tier_changed} e ORDER BY member_id, position
+        ) t
+        WHERE s.member_id = t.member_id AND s.bucket = t.bucket AND s.until IS NULL
+        """,
+        """
+        INSERT INTO tier_span (bucket, member_id, position, tier, unit, since, until, reason)
+        SELECT bucket, member_id, position, tier, unit, occurred_at,
+            lead(occurred_at) OVER (PARTITION BY member_id ORDER BY position), reason
+        FROM {tier_changed} e
+        """,
+        """
+        INSERT INTO tier_day (bucket, day, unit, tier, delta)
+        SELECT bucket, (occurred_at AT TIME ZONE 'Asia/Shanghai')::date, unit, c.tier, sum(c.delta)
+        FROM {tier_changed} e
+        CROSS JOIN LATERAL (VALUES (e.from_tier, -1), (e.tier, 1)) c(tier, delta)
+        WHERE c.tier IS NOT NULL
+        GROUP BY 1, 2, 3, 4
+        ON CONFLICT (day, unit, tier, bucket) DO UPDATE
+        SET delta = tier_day.delta + excluded.delta
+        """,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class MemberCard:
+    """What the desk sees of a customer. No name: that is kept apart from the log."""
+
+    member_id: str
+    unit: str
+    unit_title: str | None
+    tier: Tier | None
+    tier_since: datetime | None
+    important: bool
+    joined_at: datetime
+    left_at: datetime | None
+    visits: int
+    undone_visits: int
+    companions: int
+    last_visit_at: datetime | None
+    attendances: int
+    balance_points: int
+    spendable_points: int
+
+
+@dataclass(frozen=True, slots=True)
+class TierSpan:
+    """A tier held in [since, until); until null: still. Tier null: none."""
+
+    tier: Tier | None
+    unit: str
+    since: datetime
+    until: datetime | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tiers:
+    """How many customers hold each tier at the end of a day, those who left among them."""
+
+    on: date
+    diamond: int
+    gold: int
+    silver: int
+    member: int
+
+    @property
+    def vips(self) -> int:
+        return self.silver_and_above + self.member
+
+    @property
+    def silver_and_above(self) -> int:
+        return self.diamond + self.gold + self.silver
+
+
+@dataclass(frozen=True, slots=True)
+class UnitTiers:
+    """The same for one unit."""
+
+    unit: str
+    title: str | None
+    diamond: int
+    gold: int
+    silver: int
+    member: int
+    vips: int
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """VIPs at a date against an earlier one."""
+
+    on: date
+    against: date
+    vips: int
+    before: int
+    added: int
+    rate: Ratio
+
+
+@dataclass(frozen=True, slots=True)
+class OnNet:
+    """VIPs at a date, how many of them had left the network, and the rate of the others."""
+
+    on: date
+    vips: int
+    left: int
+    rate: Ratio
+
+
+def member(conn: Conn, member_id: str, at: datetime) -> MemberCard | None:
+    """One customer's card; spendable points at this instant."""
+    cursor = conn.cursor(row_factory=class_row(MemberCard))
+    return cursor.execute(
+        """
+        SELECT m.member_id, m.unit, u.title AS unit_title, m.tier, m.tier_since, m.important,
+            m.joined_at, m.left_at, v.visits, v.undone_visits, v.companions, v.last_visit_at,
+            (SELECT count(*) FROM typed.activity_attended a WHERE a.member_id = m.member_id)
+                AS attendances,
+            coalesce(l.balance, 0) AS balance_points, coalesce(l.spendable, 0) AS spendable_points
+        FROM answers.member m
+        LEFT JOIN answers.unit u ON u.unit = m.unit
+        CROSS JOIN LATERAL (
+            SELECT count(*) FILTER (WHERE undone_at IS NULL) AS visits,
+                count(undone_at) AS undone_visits,
+                coalesce(sum(companions) FILTER (WHERE undone_at IS NULL), 0)::bigint AS companions,
+                max(at) FILTER (WHERE undone_at IS NULL) AS last_visit_at
+            FROM answers.visit WHERE visit.member_id = m.member_id
+        ) v
+        CROSS JOIN LATERAL (
+            SELECT sum(remaining)::bigint AS balance,
+                (sum(remaining) FILTER (WHERE available_from <= %(at)s
+                    AND (expires_at IS NULL OR expires_at > %(at)s)))::bigint AS spendable
+            FROM answers.lot WHERE lot.member_id = m.member_id
+        ) l
+        WHERE m.member_id = %(member)s
+        """,
+        {"member": member_id, "at": at},
+    ).fetchone()
+
+
+def tier_history(conn: Conn, member_id: str) -> list[TierSpan]:
+    """A customer's tiers, earliest first."""
+    cursor = conn.cursor(row_factory=class_row(TierSpan))
+    return cursor.execute(
+        "SELECT tier, unit, since, until, reason FROM answers.tier_span"
+        " WHERE member_id = %s ORDER BY position",
+        (member_id,),
+    ).fetchall()
+
+
+_BY_TIER = """
+    coalesce(sum(delta) FILTER (WHERE tier = 'diamond'), 0)::bigint AS diamond,
+    coalesce(sum(delta) FILTER (WHERE tier = 'gold'), 0)::bigint AS gold,
+    coalesce(sum(delta) FILTER (WHERE tier = 'silver'), 0)::bigint AS silver,
+    coalesce(sum(delta) FILTER (WHERE tier = 'member'), 0)::bigint AS member
+"""
+
+
+def tiers(conn: Conn, on: date, unit: str | None = None) -> Tiers:
+    """How many hold each tier at a date, in all or in one unit."""
+    found = conn.execute(
+        f"SELECT {_BY_TIER} FROM answers.tier_day"
+        " WHERE day <= %(on)s AND (%(unit)s::text IS NULL OR unit = %(unit)s)",
+        {"on": on, "unit": unit},
+    ).fetchone()
+    return Tiers(on, *(found or (0, 0, 0, 0)))
+
+
+def tiers_by_unit(conn: Conn, on: date) -> list[UnitTiers]:
+    """How many hold each tier at a date, a row a unit."""
+    cursor = conn.cursor(row_factory=class_row(UnitTiers))
+    return cursor.execute(
+        f"""
+        SELECT d.unit, u.title, diamond, gold, silver, member, diamond + gold + silver + member
+            AS vips
+        FROM (
+            SELECT unit, {_BY_TIER} FROM answers.tier_day WHERE day <= %s GROUP BY unit
+        ) d
+        LEFT JOIN answers.unit u ON u.unit = d.unit
+        ORDER BY d.unit
+        """,
+        (on,),
+    ).fetchall()
+
+
+def tiers_by_month(conn: Conn, first: date, last: date) -> list[Tiers]:
+    """How many hold each tier at the end of each month, and on the last day."""
+    found = conn.execute(
+        f"SELECT o.day, d.* FROM unnest(%s::date[]) o(day) CROSS JOIN LATERAL"
+        f" (SELECT {_BY_TIER} FROM answers.tier_day t WHERE t.day <= o.day) d ORDER BY o.day",
+        (list(month_ends(first, last)),),
+    ).fetchall()
+    return [Tiers(*row) for row in found]
+
+
+def growth(conn: Conn, on: date, against: date) -> Growth:
+    """VIPs at a date against an earlier one."""
+    vips, before = tiers(conn, on).vips, tiers(conn, against).vips
+    return Growth(on, against, vips, before, vips - before, Ratio(vips - before, before))
+
+
+def on_net(conn: Conn, on: date) -> OnNet:
+    """VIPs still on the network / VIPs, at a date. Who left keeps the tier he held."""
+    (vips, left) = conn.execute(
+        """
+        SELECT count(*), count(*) FILTER (WHERE m.left_at < %(end)s)
+        FROM answers.tier_span s
+        JOIN answers.member m ON m.member_id = s.member_id AND m.bucket = s.bucket
+        WHERE s.tier IS NOT NULL AND s.since < %(end)s AND (s.until IS NULL OR s.until >= %(end)s)
+        """,
+        {"end": end_of(on)},
+    ).fetchone() or (0, 0)
+    return OnNet(on, vips, left, Ratio(vips - left, vips))

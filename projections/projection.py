@@ -1,0 +1,88 @@
+"""A projection: its tables, and the set-based SQL that folds a window of one lane into them.
+
+Windows compose: folding (0, k] and then (k, n] gives what (0, n] gives. So one text serves to
+follow the log, to rebuild the answers, and to check them. Three rules make it so:
+
+- a fold reads its window, its own tables, and nothing else; what lies in other lanes (the terms
+  of a campaign, the name of a club) is joined when the answer is asked for;
+- tables are named without their schema, which the search path gives: live, shadow or scratch;
+- a text does nothing where none of the events it names occurred, so it is left out there.
+"""
+
+import re
+from hashlib import sha256
+from typing import ClassVar
+
+from projections.connection import Conn
+from projections.typed import TypedTable, Window, typed_tables
+
+PROJECTIONS: dict[str, type["Projection"]] = {}
+"""Every projection by its name, in the order of definition. Defining a class registers it."""
+
+_SOURCE = re.compile(r"\{(\w+)\}")
+_TABLE = re.compile(r"CREATE TABLE (\w+)")
+
+
+class Projection:
+    """Subclasses give the texts. `{points_debited}` in a fold is that event's window."""
+
+    tables: ClassVar[tuple[str, ...]]
+    """CREATE TABLE, with the keys that the folds rely on. Every key ends in the lane."""
+    indexes: ClassVar[tuple[str, ...]] = ()
+    """What only the queries need: made after a rebuild has filled the tables."""
+    views: ClassVar[tuple[str, ...]] = ()
+    fold: ClassVar[tuple[str, ...]]
+
+    name: ClassVar[str]
+    version: ClassVar[str]
+    """A digest of its texts and of the shapes of its events: another one means rebuild."""
+    _reads: ClassVar[dict[str, tuple[TypedTable, ...]]]
+
+    def __init_subclass__(cls) -> None:
+        cls.name = re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
+        if cls.name in PROJECTIONS:
+            raise TypeError(f"two projections are called {cls.name}")
+        known = {table.name: table for table in typed_tables().values()}
+        cls._reads = {}
+        for text in cls.fold:
+            named = sorted(set(_SOURCE.findall(text)))
+            unknown = [name for name in named if name not in known]
+            if unknown or not named:
+                raise TypeError(f"a fold of {cls.name} names no known event: {unknown or text}")
+            cls._reads[text] = tuple(known[name] for name in named)
+        shapes = sorted({table.shape for tables in cls._reads.values() for table in tables})
+        texts = (*cls.tables, *cls.indexes, *cls.views, *cls.fold, *shapes)
+        cls.version = sha256("\0".join(texts).encode()).hexdigest()[:16]
+        PROJECTIONS[cls.name] = cls
+
+    @classmethod
+    def topics(cls) -> set[str]:
+        """The events it reads."""
+        return {table.topic for tables in cls._reads.values() for table in tables}
+
+    @classmethod
+    def table_names(cls) -> list[str]:
+        """Its tables, for whoever compares them."""
+        return [name for text in cls.tables for name in _TABLE.findall(text)]
+
+    @classmethod
+    def create(cls, conn: Conn, *, bare: bool = False) -> None:
+        """Make its empty tables in the first schema of the search path."""
+        for text in (*cls.tables, *cls.views):
+            conn.execute(text)
+        if not bare:
+            cls.index(conn)
+
+    @classmethod
+    def index(cls, conn: Conn) -> None:
+        """Make what the queries need."""
+        for text in cls.indexes:
+            conn.execute(text)
+
+    @classmethod
+    def fold_window(cls, conn: Conn, window: Window, typed: str, occurred: set[str]) -> None:
+        """Fold a window of typed events into the tables of the search path."""
+        for text, tables in cls._reads.items():
+            if any(table.topic in occurred for table in tables):
+                sources = {table.name: table.source(typed, window) for table in tables}
+                conn.execute(_SOURCE.sub(lambda match, known=sources: known[match[1]], text))

@@ -1,0 +1,35 @@
+"""A rate, kept as the two whole numbers it comes from and divided at the last step."""
+
+from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal
+from fractions import Fraction
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """part / whole; without a value where the whole is zero."""
+
+    part: int
+    whole: int
+
+    @property
+    def value(self) -> Fraction | None:
+        return Fraction(self.part, self.whole) if self.whole else None
+
+    def percent(self, digits: int = 2) -> Decimal | None:
+        """In percent, rounded half up to so many digits."""
+        return None if self.value is None else rounded(self.value * 100, digits)
+
+    def quotient(self, digits: int = 2) -> Decimal | None:
+        """As it is (a mean, a cost a head), rounded half up to so many digits."""
+        return None if self.value is None else rounded(self.value, digits)
+
+
+def rounded(value: Fraction | int | Decimal, digits: int) -> Decimal:
+    """Half up, away from zero at the half, exactly: no float on the way."""
+    scaled = Fraction(value) * 10**digits
+    whole = (abs(scaled.numerator) * 2 + scaled.denominator) // (scaled.denominator * 2)
+    sign = -1 if scaled < 0 else 1
+    return (Decimal(sign * whole) / (10**digits)).quantize(
+        Decimal(1).scaleb(-digits), rounding=ROUND_HALF_UP
+    )

@@ -1,0 +1,52 @@
+"""Units: the county branches and city district offices, by name."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from psycopg.rows import class_row
+
+from projections.connection import Conn
+from projections.projection import Projection
+
+
+class Units(Projection):
+    """A row a unit, under its latest name."""
+
+    tables = (
+        """
+        CREATE TABLE unit (
+            bucket smallint NOT NULL,
+            unit text NOT NULL,
+            title text NOT NULL,
+            opened_at timestamptz NOT NULL,
+            PRIMARY KEY (unit, bucket)
+        )
+        """,
+    )
+    fold = (
+        """
+        INSERT INTO unit (bucket, unit, title, opened_at)
+        SELECT DISTINCT ON (unit_id) bucket, unit_id, title,
+            first_value(occurred_at) OVER (PARTITION BY unit_id ORDER BY position)
+        FROM {unit_opened}
+        ORDER BY unit_id, position DESC
+        ON CONFLICT (unit, bucket) DO UPDATE SET title = excluded.title
+        """,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """A unit and since when it serves customers."""
+
+    unit: str
+    title: str
+    opened_at: datetime
+
+
+def units(conn: Conn) -> list[Unit]:
+    """All units, by their id."""
+    cursor = conn.cursor(row_factory=class_row(Unit))
+    return cursor.execute(
+        "SELECT unit, title, opened_at FROM answers.unit ORDER BY unit"
+    ).fetchall()

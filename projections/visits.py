@@ -1,0 +1,237 @@
+"""Visits: each one, and how the clubs are used by service, month, tier and unit."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Literal
+
+from psycopg.rows import class_row
+
+from projections.connection import Conn
+from projections.days import end_of, month_of, months_between
+from projections.projection import Projection
+from projections.ratio import Ratio
+from domain.values import start_of
+
+
+class Visits(Projection):
+    """A row a visit, and its sums; a visit that was undone is taken out of the sums again."""
+
+    tables = (
+        """
+        CREATE TABLE visit (
+            bucket smallint NOT NULL,
+            member_id text NOT NULL,
+            visit bigint NOT NULL,
+            position bigint NOT NULL,
+            at timestamptz NOT NULL,
+            club text NOT NULL,
+            service text NOT NULL,
+            tier text,
+            important boolean NOT NULL,
+            unit text NOT NULL,
+            companions bigint NOT NULL,
+            payment text NOT NULL,
+            points bigint NOT NULL,
+            price_version bigint NOT NULL,
+            desk text NOT NULL,
+            actor text NOT NULL,
+            undone_at timestamptz,
+            PRIMARY KEY (member_id, visit, bucket)
+        ) WITH (fillfactor = 90)
+        """,
+        """
+        CREATE TABLE club_use (
+            bucket smallint NOT NULL,
+            club text NOT NULL,
+            service text NOT NULL,
+            month date NOT NULL,
+            tier text,
+            unit text NOT NULL,
+            visits bigint NOT NULL,
+            companions bigint NOT NULL,
+            points bigint NOT NULL,
+            free_visits bigint NOT NULL,
+            UNIQUE NULLS NOT DISTINCT (club, month, service, tier, unit, bucket)
+        ) WITH (fillfactor = 80)
+        """,
+    )
+    indexes = (
+        "CREATE INDEX ON visit (at, bucket, position)",
+        "CREATE INDEX ON visit (club, at, bucket, position)",
+    )
+    fold = (
+        """
+        INSERT INTO visit (bucket, member_id, visit, position, at, club, service, tier, important,
+            unit, companions, payment, points, price_version, desk, actor)
+        SELECT bucket, member_id, visit, position, occurred_at, club, service, tier, important,
+            unit, companions, payment, points, price_version, desk, actor
+        FROM {visit_recorded} e
+        """,
+        """
+        UPDATE visit v SET undone_at = u.occurred_at FROM {visit_undone} u
+        WHERE v.member_id = u.member_id AND v.visit = u.visit AND v.bucket = u.bucket
+        """,
+        """
+        INSERT INTO club_use (bucket, club, service, month, tier, unit, visits, companions, points,
+            free_visits)
+        SELECT bucket, club, service,
+            date_trunc('month', at AT TIME ZONE 'Asia/Shanghai')::date, tier, unit,
+            sum(n), sum(n * companions), sum(n * points), 
+            coalesce(sum(n) FILTER (WHERE payment = 'free_visit'), 0)
+        FROM (
+            SELECT bucket, club, service, occurred_at AS at, tier, unit, companions, points,
+                payment, 1 AS n
+            FROM {visit_recorded} e
+            UNION ALL
+            SELECT v.bucket, v.club, v.service, v.at, v.tier, v.unit, v.companions, v.points,
+                v.payment, -1
+            FROM {visit_undone} u
+            JOIN visit v
+            ON v.member_id = u.member_id AND v.visit = u.visit AND v.bucket = u.bucket
+        ) changes
+        GROUP BY 1, 2, 3, 4, 5, 6
+        ON CONFLICT (club, month, service, tier, unit, bucket) DO UPDATE
+        SET visits = club_use.visits + excluded.visits,
+            companions = club_use.companions + excluded.companions,
+            points = club_use.points + excluded.points,
+            free_visits = club_use.free_visits + excluded.free_visits
+        """,
+    )
+
+
+Dimension = Literal["club", "service", "month", "tier", "unit"]
+DIMENSIONS: tuple[Dimension, ...] = ("club", "service", "month", "tier", "unit")
+
+
+@dataclass(frozen=True, slots=True)
+class VisitRow:
+    """A visit; undone_at is set if it was taken back."""
+
+    member_id: str
+    visit: int
+    at: datetime
+    club: str
+    service: str
+    tier: str | None
+    unit: str
+    companions: int
+    payment: Literal["points", "free_visit", "free"]
+    points: int
+    desk: str
+    actor: str
+    undone_at: datetime | None
+    bucket: int
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """Sums over visits; a dimension that was not asked for is null, and so is no tier."""
+
+    club: str | None
+    service: str | None
+    month: date | None
+    tier: str | None
+    unit: str | None
+    visits: int
+    companions: int
+    points: int
+    free_visits: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reception:
+    """How a club was used from day to day, and its mean over the months in which it was open."""
+
+    club: str
+    first: date
+    last: date
+    visits: int
+    companions: int
+    points: int
+    free_visits: int
+    distinct_members: int
+    months_open: int
+    mean: Ratio
+
+
+def visits(
+    conn: Conn,
+    *,
+    club: str | None = None,
+    member_id: str | None = None,
+    limit: int = 50,
+    before: tuple[datetime, int, int] | None = None,
+) -> list[VisitRow]:
+    """Visits, newest first. `before` is (at, bucket, position) of the last of the page before."""
+    at, bucket, position = before or (None, None, None)
+    wanted = ["club = %(club)s"] if club is not None else []
+    wanted += ["member_id = %(member)s"] if member_id is not None else []
+    wanted += ["(at, bucket, position) < (%(at)s, %(bucket)s, %(position)s)"] if before else []
+    cursor = conn.cursor(row_factory=class_row(VisitRow))
+    return cursor.execute(
+        f"""
+        SELECT member_id, visit, at, club, service, tier, unit, companions, payment, points, desk,
+            actor, undone_at, bucket, position
+        FROM answers.visit WHERE {" AND ".join(wanted) or "true"}
+        ORDER BY at DESC, bucket DESC, position DESC LIMIT %(limit)s
+        """,
+        {
+            "club": club,
+            "member": member_id,
+            "at": at,
+            "bucket": bucket,
+            "position": position,
+            "limit": limit,
+        },
+    ).fetchall()
+
+
+def use(
+    conn: Conn,
+    first: date,
+    last: date,
+    by: Sequence[Dimension] = ("club",),
+    club: str | None = None,
+) -> list[Use]:
+    """Use of the clubs in the months that hold first..last, summed by these dimensions."""
+    wanted = [name for name in DIMENSIONS if name in by]
+    columns = ", ".join(name if name in wanted else f"NULL AS {name}" for name in DIMENSIONS)
+    cursor = conn.cursor(row_factory=class_row(Use))
+    return cursor.execute(
+        f"""
+        SELECT {columns}, sum(visits)::bigint AS visits, sum(companions)::bigint AS companions,
+            sum(points)::bigint AS points, coalesce(sum(free_visits), 0)::bigint AS free_visits
+        FROM answers.club_use
+        WHERE month BETWEEN %(first)s AND %(last)s AND (%(club)s::text IS NULL OR club = %(club)s)
+        GROUP BY {", ".join(wanted) or "()"}
+        HAVING sum(visits) > 0
+        ORDER BY {", ".join(wanted) or "1"}
+        """,
+        {"first": month_of(first), "last": last, "club": club},
+    ).fetchall()
+
+
+def reception(conn: Conn, club: str, first: date, last: date) -> Reception | None:
+    """A club's visits on the days first..last that were not undone; null if there is no such club.
+
+    The mean is over the calendar months in which it was open on some day of first..last.
+    """
+    opened = conn.execute("SELECT opens_on FROM answers.club WHERE club = %s", (club,)).fetchone()
+    if opened is None:
+        return None
+    found = conn.execute(
+        """
+        SELECT count(*), coalesce(sum(companions), 0)::bigint, coalesce(sum(points), 0)::bigint,
+            count(*) FILTER (WHERE payment = 'free_visit'), count(DISTINCT member_id)
+        FROM answers.visit WHERE club = %s AND at >= %s AND at < %s AND undone_at IS NULL
+        """,
+        (club, start_of(first), end_of(last)),
+    ).fetchone()
+    number, companions, points, free, members = found or (0, 0, 0, 0, 0)
+    months = months_between(max(first, opened[0]), last)
+    mean = Ratio(number, months)
+    return Reception(
+        club, first, last, number, companions, points, free, members, months, mean
+    )

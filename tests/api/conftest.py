@@ -1,0 +1,41 @@
+"""One small demo and one server for all tests of the doors."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.api.contract import Contract
+from tests.api.running import SCALE, Server, clubledger, empty_directory, serving, stopped
+
+
+@pytest.fixture(scope="session")
+def demo_dir() -> Iterator[Path]:
+    """A data directory with the demo at a small scale."""
+    with empty_directory() as path:
+        done = clubledger("demo", "--scale", SCALE, "--no-figures", data_dir=path)
+        assert done.code == 0, done.err
+        yield path
+
+
+@pytest.fixture(scope="session")
+def server(demo_dir: Path) -> Iterator[Server]:
+    """A server on the demo."""
+    running = serving(demo_dir)
+    yield running
+    assert stopped(running).code == 0
+
+
+@pytest.fixture(scope="session")
+def contract(server: Server) -> Contract:
+    """What the server's OpenAPI document promises."""
+    return Contract(httpx.get(f"{server.address}/openapi.json").json())
+
+
+@pytest.fixture
+def http(server: Server, contract: Contract) -> Iterator[httpx.Client]:
+    """A client that holds every answer against the OpenAPI document."""
+    hooks = {"response": [contract.check]}
+    with httpx.Client(base_url=server.address, event_hooks=hooks, timeout=30) as client:
+        yield client

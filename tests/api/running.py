@@ -1,0 +1,123 @@
+"""The real thing: the command line and the server as processes of their own."""
+
+import json
+import os
+import re
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).parents[2]
+COMMAND = (sys.executable, "-c", "from api.cli import main; main()")
+SCALE = "0.002"
+START_S = 60
+
+
+def environment(**extra: str) -> dict[str, str]:
+    """Ours without what the developer may have set for clubledger."""
+    known = {k: v for k, v in os.environ.items() if not k.startswith("CLUBLEDGER_")}
+    return {**known, "PYTHONPATH": str(REPOSITORY), "COLUMNS": "200", **extra}
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+    @property
+    def problem(self) -> Any:
+        return json.loads(self.err.strip().splitlines()[-1])
+
+
+def clubledger(
+    *arguments: str | Path,
+    data_dir: Path | None = None,
+    stdin: bytes | None = None,
+    cwd: Path | None = None,
+    **extra: str,
+) -> Ended:
+    """Run a command to its end."""
+    where = () if data_dir is None else ("--data-dir", str(data_dir))
+    done = subprocess.run(
+        [*COMMAND, *map(str, arguments), *where],
+        input=b"" if stdin is None else stdin,
+        capture_output=True,
+        env=environment(**extra),
+        cwd=cwd,
+        timeout=240,
+        check=False,
+    )
+    ended = Ended(done.returncode, done.stdout.decode(), done.stderr.decode())
+    assert "Traceback" not in ended.err, ended.err
+    return ended
+
+
+def started(
+    *arguments: str | Path, data_dir: Path | None = None, **extra: str
+) -> subprocess.Popen[bytes]:
+    """Begin a command, in a process group of its own so that nothing else gets its signals."""
+    where = () if data_dir is None else ("--data-dir", str(data_dir))
+    return subprocess.Popen(
+        [*COMMAND, *map(str, arguments), *where],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(**extra),
+        start_new_session=True,
+    )
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server that answers."""
+
+    process: subprocess.Popen[bytes]
+    address: str
+
+
+def serving(
+    data_dir: Path | None, *options: str, environ: Mapping[str, str] | None = None
+) -> Server:
+    """A server on a free port, once it has said that it serves."""
+    process = started(
+        "serve", "--port", "0", "--json", *options, data_dir=data_dir, **(environ or {})
+    )
+    assert process.stdout is not None
+    deadline, said = time.monotonic() + START_S, b""
+    while time.monotonic() < deadline and process.poll() is None:
+        if select.select([process.stdout], [], [], 0.1)[0]:
+            said += os.read(process.stdout.fileno(), 4096)
+            if found := re.search(rb'"serves": "(http[^"]+)"', said):
+                return Server(process, found[1].decode())
+    process.kill()
+    assert process.stderr is not None
+    raise AssertionError(f"no server: {said!r} {process.stderr.read()!r}")
+
+
+def stopped(server: Server, how: int = signal.SIGTERM) -> Ended:
+    """End a server; how it ended."""
+    server.process.send_signal(how)
+    out, err = server.process.communicate(timeout=60)
+    return Ended(server.process.returncode, out.decode(), err.decode())
+
+
+@contextmanager
+def empty_directory() -> Iterator[Path]:
+    """A directory that the server's account can enter, which pytest's own may not be."""
+    with tempfile.TemporaryDirectory(prefix="clubledger-test-") as path:
+        yield Path(path).resolve()

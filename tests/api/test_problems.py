@@ -1,0 +1,63 @@
+"""Every refusal has a status and a description."""
+
+import dataclasses
+import re
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from api import problems
+from domain.catalogue import REFUSALS
+from domain.lots import NotEnoughPoints
+
+DOCS = Path(__file__).parents[2] / "docs" / "http.md"
+
+
+def test_every_refusal_has_a_status() -> None:
+    assert sorted(problems.STATUS) == sorted(REFUSALS)
+
+
+def test_the_door_takes_no_code_of_a_refusal() -> None:
+    assert not problems.DOOR.keys() & REFUSALS.keys()
+
+
+@pytest.mark.parametrize("code", problems.codes())
+def test_what_is_unknown_is_404_and_what_is_too_much_is_503(code: str) -> None:
+    status = problems.status_of(code)
+    assert status in (400, 403, 404, 405, 409, 413, 415, 422, 500, 503, 504)
+    assert (status == 404) == (code.startswith("unknown_") or code == "not_found")
+
+
+def _filled(kind: type[Any]) -> Any:
+    samples = {"int": 1, "str": "x", "datetime": datetime(2009, 1, 5, tzinfo=UTC)}
+    samples |= {"date": date(2009, 1, 5), "bool": True, "list": ["gold"]}
+
+    def sample(field: dataclasses.Field[Any]) -> Any:
+        name = field.type if isinstance(field.type, str) else getattr(field.type, "__name__", "str")
+        return samples.get(re.split(r"\W", name)[0], "x")
+
+    return kind(**{field.name: sample(field) for field in dataclasses.fields(kind)})
+
+
+@pytest.mark.parametrize("code", sorted(REFUSALS))
+def test_every_refusal_becomes_a_problem_with_its_numbers(code: str) -> None:
+    refusal = _filled(REFUSALS[code])
+    answer = problems.answer(problems.of_refusal(refusal))
+    body = orjson.loads(answer.body)
+    assert answer.media_type == "application/problem+json"
+    assert answer.status_code == body["status"] == problems.STATUS[code]
+    assert body.keys() == {"type", "title", "status", "detail", "code", *refusal.numbers()}
+    assert (answer.headers.get("retry-after") is not None) == (answer.status_code == 503)
+
+
+def test_a_problem_says_its_numbers_to_a_reader() -> None:
+    told = problems.of_refusal(NotEnoughPoints(needed_points=50, spendable_points=20))
+    assert told["detail"].endswith("nothing was taken: needed_points 50, spendable_points 20.")
+
+
+def test_the_documentation_lists_every_problem() -> None:
+    documented = re.findall(r"^\| `([a-z_]+)` \| (\d+) \|", DOCS.read_text("utf-8"), re.MULTILINE)
+    assert documented == [(code, str(problems.status_of(code))) for code in problems.codes()]

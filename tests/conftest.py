@@ -1,0 +1,52 @@
+"""One PostgreSQL a session, a database of its own for every test that asks."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+from hypothesis import settings
+
+from ledger.database import install
+from tests.postgres import Databases, server
+
+settings.register_profile("suite", deadline=None, print_blob=True)
+settings.load_profile("suite")
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The session's server."""
+    with server() as dsn:
+        yield dsn
+
+
+@pytest.fixture(scope="session")
+def databases(postgres: str) -> Databases:
+    """The databases of the session's server, lent and emptied."""
+    return Databases(postgres)
+
+
+@pytest.fixture
+def database(databases: Databases) -> Iterator[str]:
+    """An empty database."""
+    with databases.lent() as dsn:
+        yield dsn
+
+
+@pytest.fixture
+def installed(databases: Databases) -> Iterator[Callable[[int], str]]:
+    """installed(buckets): the dsn of a fresh ledger with so many buckets."""
+    with ExitStack() as stack:
+
+        def make(buckets: int = 1) -> str:
+            dsn = stack.enter_context(databases.lent())
+            install(dsn, buckets)
+            return dsn
+
+        yield make
+
+
+@pytest.fixture(params=[1, 4], ids=["1 bucket", "4 buckets"])
+def ledger_dsn(installed: Callable[[int], str], request: pytest.FixtureRequest) -> str:
+    """A fresh ledger, with one lane and with four."""
+    return installed(request.param)

@@ -1,0 +1,180 @@
+"""Given, when, then: rules told as sentences, on the real states and without a mock.
+
+    given(MEMBER, CLUB, credit(100)).when(visit()).then(fact(PointsDebited, points=70))
+
+Whatever a sentence is about, the laws of `World` are checked with it: to decide changes nothing, a
+refusal changes nothing, every event survives its own bytes, a state is what its events fold to.
+"""
+
+from collections.abc import Iterable
+from copy import deepcopy
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Self, TypeVar
+
+from pydantic_core import to_json
+
+from domain.catalogue import STATES
+from domain.command import Command
+from domain.event import Event
+from domain.refusal import Refusal
+from domain.state import Member
+from domain.values import PROGRAMME_ZONE
+
+C = TypeVar("C", bound=Command)
+
+USUAL: dict[str, Any] = {
+    "key": "k1",
+    "actor": "clerk:li",
+    "member_id": "m1",
+    "unit_id": "west",
+    "club_id": "health",
+    "service_id": "room",
+    "activity_id": "drive",
+    "campaign_id": "spring",
+    "cohort_id": "vips",
+    "desk": "d1",
+    "title": "健康俱乐部",
+    "reason": "as asked",
+    "source": "bill 2008-06",
+    "rule": "v1",
+}
+"""What a command says where a sentence does not care."""
+HOME = {"member": "m1", "unit": "west", "club": "health", "campaign": "spring", "cohort": "vips"}
+
+
+def local(text: str) -> datetime:
+    """The instant at which clocks of the programme's zone show this."""
+    return datetime.fromisoformat(text).replace(tzinfo=PROGRAMME_ZONE).astimezone(UTC)
+
+
+def do(kind: type[C], at: str | datetime, **said: Any) -> C:
+    """A command, with the usual words for what is not said."""
+    usual = {name: value for name, value in USUAL.items() if name in kind.model_fields}
+    return kind(**{**usual, **said, "at": local(at) if isinstance(at, str) else at})
+
+
+@dataclass
+class Fact:
+    """An event of which a sentence says only what it is about."""
+
+    kind: type[Event]
+    said: dict[str, Any]
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is self.kind and all(
+            getattr(other, name) == value for name, value in self.said.items()
+        )
+
+
+def fact(kind: type[Event], **said: Any) -> Fact:
+    """An event of this kind with these fields, whatever its others are."""
+    unknown = said.keys() - kind.model_fields.keys()
+    assert not unknown, f"{kind.topic} has no {unknown}"
+    return Fact(kind, said)
+
+
+@dataclass
+class World:
+    """All streams in memory, by name, and every event told, in order."""
+
+    streams: dict[str, Any] = field(default_factory=dict)
+    log: list[tuple[str, Event]] = field(default_factory=list)
+
+    def stream(self, name: str) -> Any:
+        return self.streams.setdefault(name, STATES[name.partition(":")[0]]())
+
+    @property
+    def member(self) -> Member:
+        state = self.stream("member:m1")
+        assert isinstance(state, Member)
+        return state
+
+    def tell(self, name: str, event: Event) -> None:
+        """An event happens to a stream."""
+        event.apply(self.stream(name))
+        self.log.append((name, event))
+
+    def ask(self, command: Command) -> list[Event]:
+        """Decide a command and tell its events; a refusal comes out and leaves all as it was."""
+        assert command.at is not None
+        names = {
+            kind: f"{kind}:{getattr(command, attribute)}"
+            for kind, attribute in {**command.writes, **command.reads}.items()
+        }
+        states = {kind: self.stream(name) for kind, name in names.items()}
+        before = deepcopy(states)
+        try:
+            events = command.decide(command.at, **states)
+        finally:
+            assert states == before, "to decide changes nothing"
+        for event in events:
+            assert event.stream in command.writes, f"{event.topic} goes to an unlocked stream"
+            self.tell(names[event.stream], event)
+        if events:
+            assert isinstance(to_json(command.receipt(events, **states)), bytes)
+        return events
+
+    def check(self) -> None:
+        """What is true of every world."""
+        folded = World()
+        for name, event in self.log:
+            stored = event.model_dump_json(exclude_none=True).encode()
+            loaded = type(event).model_validate_json(stored)
+            assert loaded == event, "an event is what its bytes say"
+            folded.tell(name, loaded)
+        for name, event in folded.log:
+            assert self.stream(name) == folded.stream(name), f"{event.topic} shares its insides"
+
+
+class Scenario:
+    """A world to which things were given, and what came of the last command."""
+
+    def __init__(self, facts: Iterable[Any]) -> None:
+        self.world = World()
+        self.outcome: list[Event] | Refusal | None = None
+        self.and_given(*facts)
+
+    def and_given(self, *facts: Any) -> Self:
+        """More happens: events, commands that are carried out, or tuples of these."""
+        for known in facts:
+            if isinstance(known, Command):
+                self.world.ask(known)
+            elif isinstance(known, Event):
+                self.world.tell(f"{known.stream}:{HOME[known.stream]}", known)
+            else:
+                self.and_given(*known)
+        return self
+
+    def when(self, command: Command) -> Self:
+        """The command in question."""
+        try:
+            self.outcome = self.world.ask(command)
+        except Refusal as refusal:
+            self.outcome = refusal
+        return self
+
+    def then(self, *expected: Event | Fact) -> Self:
+        """Exactly these events came of it."""
+        self.world.check()
+        if isinstance(self.outcome, Refusal):
+            raise AssertionError(f"refused: {self.outcome}") from self.outcome
+        assert self.outcome == list(expected)
+        return self
+
+    def then_refused(self, refusal: Refusal) -> Self:
+        """It was refused, for this reason and with these numbers."""
+        self.world.check()
+        assert self.outcome == refusal
+        assert refusal.code in str(refusal)
+        assert isinstance(to_json(refusal.numbers()), bytes)
+        return self
+
+    @property
+    def member(self) -> Member:
+        return self.world.member
+
+
+def given(*facts: Any) -> Scenario:
+    """What happened before: events, commands that are carried out, or tuples of these."""
+    return Scenario(facts)

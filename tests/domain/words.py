@@ -1,0 +1,74 @@
+"""Things that the sentences of several tests speak of."""
+
+from datetime import date, datetime
+from typing import Any
+
+from domain.campaigns import Enrol, LaunchCampaign
+from domain.clubs import OpenClub, PriceService
+from domain.members import ChangeTier, JoinNetwork
+from domain.points import CreditPoints, DebitPoints
+from domain.units import OpenUnit
+from domain.visits import RecordVisit
+from tests.domain.scenario import do, local
+
+NOON = "2008-07-15 12:00"
+"""Of a day on which the club is open and the campaign runs."""
+
+WEST = do(OpenUnit, "2000-01-01 09:00", title="城西分局")
+JOINED = do(JoinNetwork, "2005-03-01 10:00")
+GOLD = do(ChangeTier, "2007-01-01 00:00", tier="gold")
+MEMBER = (WEST, JOINED, GOLD)
+
+HEALTH = do(
+    OpenClub,
+    "2008-06-01 09:00",
+    opens_on=date(2008, 6, 30),
+    opens_minute=9 * 60,
+    closes_minute=22 * 60,
+    tiers=("diamond", "gold"),
+    important=True,
+)
+
+
+def price(at: str = "2008-06-01 09:30", points: int = 70, **said: Any) -> PriceService:
+    """The room of the health club at 70 points, 50 for diamond; 30 a companion."""
+    usual: dict[str, Any] = {"tier_points": {"diamond": 50}, "companion_points": 30}
+    return do(PriceService, at, points=points, **{**usual, **said})
+
+
+CLUB = (HEALTH, price())
+
+
+def credit(points: int, at: str = "2008-01-01 09:00", expires: str | None = None) -> CreditPoints:
+    """Points that can be spent at once."""
+    expires_at = None if expires is None else local(expires)
+    return do(CreditPoints, at, points=points, expires_at=expires_at)
+
+
+def debit(points: int, at: str | datetime = NOON) -> DebitPoints:
+    """Points taken for something that is not a visit."""
+    return do(DebitPoints, at, points=points)
+
+
+def visit(at: str | datetime = NOON, **said: Any) -> RecordVisit:
+    """An admission to the health club's room."""
+    return do(RecordVisit, at, **said)
+
+
+def campaign(**said: Any) -> LaunchCampaign:
+    """Prepay at least 100 yuan in July 2008, get a tenth as a gift, be bound for a year."""
+    usual: dict[str, Any] = {
+        "kind": "prepay",
+        "opens_on": date(2008, 7, 1),
+        "closes_on": date(2008, 7, 31),
+        "tiers": ("diamond", "gold"),
+        "prepaid_min_fen": 10_000,
+        "gift_bp": 1_000,
+        "months_bound": 12,
+    }
+    return do(LaunchCampaign, "2008-06-01 09:00", **{**usual, **said})
+
+
+def enrol(at: str | datetime = NOON, prepaid_fen: int = 10_000, **said: Any) -> Enrol:
+    """An enrolment in that campaign."""
+    return do(Enrol, at, prepaid_fen=prepaid_fen, **said)

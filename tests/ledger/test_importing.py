@@ -1,0 +1,240 @@
+"""Import: validated like live commands, all of a file or what is good of it, once for its key."""
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ledger import importing
+from ledger.database import connect
+from ledger.importing import Importer, Rejection
+from tests.ledger.facts import NOW, a_member, a_visit, asked, command, executed
+from tests.ledger.test_ledger import assert_sound, rows
+
+ROOT = Path(__file__).parents[2]
+
+
+def fact(called: str, at: str = "2008-07-01T10:00:00+08:00", **fields: Any) -> bytes:
+    """One line of an import file."""
+    said = {"command": called, "at": at, "actor": "system:test", **fields}
+    return json.dumps(said, ensure_ascii=False).encode() + b"\n"
+
+
+def a_history(members: int = 20, months: int = 3) -> list[bytes]:
+    """A unit, its members and their bills."""
+    lines = [fact("unit.open", unit_id="u1", title="城南")]
+    lines += [
+        fact("member.join", member_id=f"m{n}", unit_id="u1", name="王小明", phone=f"1390000{n:04}")
+        for n in range(members)
+    ]
+    lines += [
+        fact("bill.record", member_id=f"m{n}", month=f"2008-{month:02}", amount_fen=5000 + n)
+        for month in range(1, months + 1)
+        for n in range(members)
+    ]
+    return lines
+
+
+def load(dsn: str, lines: Iterable[bytes], key: str = "file", **options: Any) -> Any:
+    kept = list(lines)
+    return Importer(dsn, now=NOW).load(lambda: kept, key=key, **options)
+
+
+def test_history_comes_in_as_live_commands_would(ledger_dsn: str) -> None:
+    heard: list[int] = []
+    done = load(ledger_dsn, a_history(), progress=heard.append)
+    assert (done.facts, done.events, done.rejected, done.kept) == (81, 81, 0, True)
+    assert sum(heard) == 81
+    assert_sound(ledger_dsn)
+    assert rows(ledger_dsn, "SELECT count(*) FROM persons") == [(20,)]
+    again = command("bill.record", member_id="m3", month="2008-02", amount_fen=1)
+    assert asked(ledger_dsn, again) == "already_billed"
+    assert b'"key":"file:2"' in bytes(
+        rows(ledger_dsn, "SELECT state FROM stored_events WHERE originator_id = 'member:m0'")[0][0]
+    )
+
+
+def test_a_file_is_loaded_once(ledger_dsn: str) -> None:
+    first = load(ledger_dsn, a_history())
+    again = load(ledger_dsn, a_history())
+    assert not first.replayed
+    assert again.replayed
+    assert (again.facts, again.events) == (first.facts, first.events)
+    assert_sound(ledger_dsn)
+
+
+def test_a_bad_line_is_named_and_nothing_is_kept(ledger_dsn: str) -> None:
+    lines = a_history(2, 1)
+    lines[3:3] = [b"\n", b'{"command": "no.such"}\n', b"\xff\n", lines[1]]
+    lines.append(fact("member.join", member_id="m9", unit_id="u1", phone="not a phone 5551234"))
+    lines.append(b'{"command": "unit.open", "actor": "a:b", "unit_id": "u2", "title": "x"}')
+    lines.append(b'{"a":"' + b"x" * 70_000 + b'"}')
+    done = load(ledger_dsn, lines)
+    assert not done.kept
+    assert {(r.line, r.code) for r in done.rejections} == {
+        (5, "not_valid"),
+        (6, "not_valid"),
+        (7, "already_joined"),
+        (10, "not_valid"),
+        (11, "undated_fact"),
+        (12, "not_readable"),
+    }
+    assert "5551234" not in str(done.rejections)
+    for table in ("stored_events", "stream_head", "persons", "command_log"):
+        assert rows(ledger_dsn, f"SELECT count(*) FROM {table}") == [(0,)]
+    assert load(ledger_dsn, a_history(2, 1)).kept
+
+
+def test_what_is_good_can_be_kept_and_what_is_not_is_given_back(ledger_dsn: str) -> None:
+    lines = a_history(2, 1)
+    bad = [fact("bill.record", member_id="who", month="2008-01", amount_fen=1), b"{}"]
+    rejects = io.BytesIO()
+    done = load(ledger_dsn, [*lines, *bad], keep_good=rejects)
+    assert done.kept
+    assert (done.facts, done.rejected) == (5, 2)
+    assert sorted(rejects.getvalue().splitlines()) == sorted(line.strip() for line in bad)
+    assert_sound(ledger_dsn)
+
+
+def test_only_so_many_rejections_are_named(
+    ledger_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importing, "MAX_REJECTIONS", 3)
+    done = load(ledger_dsn, [b"{}"] * 10)
+    assert (len(done.rejections), done.rejected) == (3, 10)
+
+
+def test_facts_with_keys_are_answered_once_live_or_imported(ledger_dsn: str) -> None:
+    said = fact("unit.open", unit_id="u1", title="x", key="k1")
+    executed(
+        ledger_dsn,
+        command("unit.open", unit_id="u1", title="x", key="k1", actor="system:test"),
+    )
+    done = load(ledger_dsn, [said, said])
+    assert (done.facts, done.replayed_facts, done.kept) == (0, 2, True)
+    other = load(ledger_dsn, [fact("unit.open", unit_id="u1", title="y", key="k1")], key="other")
+    assert other.rejections == [
+        Rejection(1, "key_reused", "key_reused: This idempotency key was used for another command.")
+    ]
+    fresh = fact("unit.open", unit_id="u2", title="x", key="k2")
+    assert load(ledger_dsn, [fresh, fresh], key="third").replayed_facts == 1
+    live = command("unit.open", unit_id="u2", title="x", key="k2", actor="system:test")
+    (receipt,) = executed(ledger_dsn, live)
+    assert receipt.replayed
+
+
+def test_a_live_command_in_between_is_seen(ledger_dsn: str) -> None:
+    """Decided on old heads, found out at the end, and decided once more with the lanes in hand."""
+    executed(ledger_dsn, command("unit.open", unit_id="u1", title="x"), *a_member("m1", 100))
+    debit = fact("points.debit", member_id="m1", points=60, reason="x")
+    asked_in_between: list[str] = []
+
+    def lines() -> Iterable[bytes]:
+        yield debit
+        if not asked_in_between:
+            live = command("points.debit", member_id="m1", points=60, reason="live")
+            asked_in_between.append("")
+            for _ in range(importing.CHUNK):
+                yield b"\n"
+            asked_in_between[0] = asked(ledger_dsn, live)
+
+    done = Importer(ledger_dsn, now=NOW).load(lines, key="file")
+    assert asked_in_between == ["done"]
+    assert [r.code for r in done.rejections] == ["not_enough_points"]
+    assert not done.kept
+    assert_sound(ledger_dsn)
+
+
+def test_heads_are_remembered_between_files_and_live_commands_noticed(ledger_dsn: str) -> None:
+    importer = Importer(ledger_dsn, now=NOW)
+    lines = a_history(3, 1)
+    importer.load(lambda: lines, key="one")
+    executed(ledger_dsn, command("bill.record", member_id="m1", month="2008-02", amount_fen=1))
+    more = [fact("bill.record", member_id="m1", month="2008-03", amount_fen=1)]
+    assert importer.load(lambda: more, key="two").kept
+    assert_sound(ledger_dsn)
+
+
+def test_demo_history_is_recorded_as_it_happened(ledger_dsn: str) -> None:
+    lines = [
+        fact("unit.open", "2008-01-01T00:00:00+08:00", unit_id="u1", title="a"),
+        fact("unit.open", "2008-03-01T00:00:00+08:00", unit_id="u1", title="b"),
+        fact("unit.open", "2008-02-01T00:00:00+08:00", unit_id="u1", title="c"),
+    ]
+    Importer(ledger_dsn, now=NOW, recorded_as_occurred=True).load(lambda: lines, key="file")
+    question = "SELECT recorded_at FROM stored_events ORDER BY originator_version"
+    march = datetime(2008, 2, 29, 16, tzinfo=UTC)
+    assert [at for (at,) in rows(ledger_dsn, question)] == [
+        datetime(2007, 12, 31, 16, tzinfo=UTC),
+        march,
+        march,
+    ]
+    load(ledger_dsn, [fact("unit.open", unit_id="u1", title="d")], key="real")
+    assert rows(ledger_dsn, f"{question} DESC LIMIT 1")[0][0] == NOW
+
+
+LOADS = """
+import sys
+from datetime import datetime
+from ledger.importing import Importer
+dsn, members = sys.argv[1], int(sys.argv[2])
+from tests.ledger.test_importing import NOW, a_history
+importer = Importer(dsn, now=NOW)
+lines = a_history(members, 12)
+importer.load(lambda: lines, key="file", progress=lambda n: print(n, flush=True))
+print("loaded", flush=True)
+"""
+
+
+@pytest.mark.parametrize("after", [0, 1, 3])
+def test_a_load_killed_in_the_middle_leaves_nothing_and_can_be_repeated(
+    ledger_dsn: str, after: int
+) -> None:
+    arguments = [sys.executable, "-c", LOADS, ledger_dsn, "1500"]
+    with subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        for _ in range(after):
+            process.stdout.readline()
+        if after == 3:
+            time.sleep(0.1)
+        os.kill(process.pid, signal.SIGKILL)
+        told = process.stdout.read()
+    if b"loaded" not in told:
+        assert rows(ledger_dsn, "SELECT count(*) FROM stored_events") == [(0,)]
+    done = load(ledger_dsn, a_history(1500, 12))
+    assert done.events == 1 + 1500 * 13
+    assert rows(ledger_dsn, "SELECT count(*) FROM stored_events") == [(done.events,)]
+    with connect(ledger_dsn) as connection:
+        assert connection.execute("SELECT sum(position) FROM log_head").fetchone() == (done.events,)
+
+
+def test_a_live_visit_follows_an_import(ledger_dsn: str) -> None:
+    lines = [
+        fact("unit.open", unit_id="u1", title="x"),
+        fact("club.open", club_id="health", title="健康", opens_on="2008-06-30", tiers=["gold"]),
+        fact("service.price", club_id="health", service_id="escort", title="导诊", points=5),
+        fact("member.join", member_id="m1", unit_id="u1"),
+        fact("tier.change", member_id="m1", tier="gold", reason="x"),
+        fact("points.credit", member_id="m1", points=12, source="x", rule="r1"),
+        fact(
+            "visit.record",
+            member_id="m1",
+            club_id="health",
+            service_id="escort",
+            desk="d1",
+        ),
+    ]
+    done = load(ledger_dsn, lines)
+    assert (done.facts, done.events) == (7, 8)
+    (receipt,) = executed(ledger_dsn, a_visit("m1"))
+    assert receipt.body["spendable_points"] == 2
+    assert_sound(ledger_dsn)

@@ -1,0 +1,117 @@
+"""The PostgreSQL of the test session, and an empty database for whoever asks."""
+
+import fcntl
+import os
+import shutil
+import signal
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+from ledger.embedded import EmbeddedServer
+
+# Nobody needs the data of a test after the machine has crashed.
+CHEAP = {"fsync": "off", "full_page_writes": "off", "shared_buffers": "128MB"}
+
+
+@contextmanager
+def server() -> Iterator[str]:
+    """One server in a directory of its own; yields the connection string of its database."""
+    with place() as directory, EmbeddedServer(directory / "data", CHEAP) as embedded:
+        yield embedded.dsn
+
+
+@contextmanager
+def fresh_database(dsn: str) -> Iterator[str]:
+    """An empty database of its own on that server, dropped afterwards whoever still uses it."""
+    name = f"test_{uuid.uuid4().hex}"
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    try:
+        yield make_conninfo(dsn, dbname=name)
+    finally:
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            connection.execute(
+                sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name))
+            )
+
+
+class Databases:
+    """Empty databases to lend. One that comes back is emptied, which is quicker than a new one."""
+
+    def __init__(self, dsn: str) -> None:
+        self._dsn = dsn
+        self._free: list[str] = []
+
+    @contextmanager
+    def lent(self) -> Iterator[str]:
+        """An empty database, for as long as the caller needs it."""
+        dsn = self._free.pop() if self._free else self._new()
+        try:
+            yield dsn
+        finally:
+            _empty(dsn)
+            self._free.append(dsn)
+
+    def _new(self) -> str:
+        name = f"test_{uuid.uuid4().hex}"
+        with psycopg.connect(self._dsn, autocommit=True) as connection:
+            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        return make_conninfo(self._dsn, dbname=name)
+
+
+def _empty(dsn: str) -> None:
+    """Drop every schema of a database, after everybody else was thrown out of it."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        found = connection.execute(
+            "SELECT nspname FROM pg_namespace"
+            " WHERE nspname <> 'information_schema' AND nspname NOT LIKE 'pg\\_%'"
+        ).fetchall()
+        for (schema,) in found:
+            drop = sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(schema))
+            connection.execute(drop)
+        connection.execute("CREATE SCHEMA public")
+
+
+@contextmanager
+def place() -> Iterator[Path]:
+    """A directory that the server's account can enter; no server and no file of it is left behind.
+
+    pytest's own directories are closed to everybody else, and PostgreSQL does not run as root.
+    """
+    directory = Path(tempfile.mkdtemp(prefix="clubledger-test-", dir="/tmp"))
+    directory.chmod(0o711)
+    try:
+        yield directory
+    finally:
+        kill_servers(directory)
+        for record in directory.rglob("socket_dir"):
+            shutil.rmtree(record.read_text().strip(), ignore_errors=True)
+        shutil.rmtree(directory)
+
+
+def kill_servers(directory: Path) -> None:
+    """End every server on data below this directory."""
+    for pid_file in directory.rglob("postmaster.pid"):
+        _kill_server(pid_file)
+
+
+def _kill_server(pid_file: Path) -> None:
+    """A server that a failed test left running; SIGQUIT ends it and its children at once."""
+    lines = pid_file.read_text().splitlines()
+    if lines[0] == str(os.getpid()) or not (Path(lines[4]) / f".s.PGSQL.{lines[3]}").exists():
+        return
+    with suppress(ProcessLookupError):
+        os.kill(int(lines[0]), signal.SIGQUIT)
+    with (pid_file.parents[1] / "server.lock").open("rb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)  # Its last process holds it.
