@@ -27,7 +27,6 @@ from ledger import copying, heads
 from ledger.database import bucket_of, connect, meta
 from ledger.working import (
     EVENTS,
-    HEADS,
     KeyReused,
     Stream,
     WorkingSet,
@@ -260,7 +259,8 @@ class _Attempt:
         if not missing:
             return
         cursor = reader.cursor(binary=True)
-        found = {row[0] - 1: row[1:] for row in cursor.execute(HEADS, (missing,)).fetchall()}
+        rows = cursor.execute(_HEADS, (missing,)).fetchall()
+        found = {ordinal - 1: head for ordinal, *head in rows}
         for index, name in enumerate(missing):
             version, fold, stored = found.get(index, (0, "", b""))
             state = state_from(name, fold, stored) if version else heads.fresh(name)
@@ -387,6 +387,7 @@ class _Attempt:
             )
 
 
+_HEADS = "SELECT ord, number, fold, said FROM load_batch('{}', %b::text[])"
 _SEVEN, _FIVE, _THREE = copying.columns(7), copying.columns(5), copying.columns(3)
 _TOPICS = {topic: copying.text(topic) for topic in CATALOGUE}
 

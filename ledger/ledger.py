@@ -1,8 +1,9 @@
 """Group commit: every command of every kind is decided and made durable with others at once.
 
-One batcher a process, with one connection. While a batch is in flight, commands queue; then up to
-`MAX_BATCH` go together: their keys and heads are read, Python decides them one after the other on
-a working set, and one call of a function appends everything and commits.
+One batcher a process. Commands queue; up to `MAX_BATCH` go together: their keys and heads are
+read, Python decides them one after the other on a working set, and one call of a function appends
+everything and commits. While one batch is being written the next is decided on what the first will
+have written; if the first fails, the second is decided again.
 """
 
 import asyncio
@@ -20,10 +21,10 @@ from psycopg import AsyncConnection
 from domain.command import NO_KEY, Command, Personal
 from domain.refusal import Refusal
 from ledger import heads
+from ledger.arrays import Byteas, Int2s, Int8s, Texts, register
 from ledger.database import aconnect, bucket_of
 from ledger.working import (
     EVENTS,
-    HEADS,
     Entry,
     KeyReused,
     WorkingSet,
@@ -88,17 +89,56 @@ class _Waiting:
 
 
 @dataclass(slots=True)
-class _Batch:
-    """Commands decided together, and what they will write."""
+class _Decided:
+    """A command with what it writes."""
 
+    waiting: _Waiting
+    entries: list[Entry]
+    body: dict[str, Any]
+    response: bytes
+
+
+@dataclass(slots=True)
+class _Batch:
+    """Commands decided together, and what they will write. Nobody is answered before it is in."""
+
+    waiting: list[_Waiting]
     working: WorkingSet
-    decided: list[tuple[_Waiting, list[Entry], dict[str, Any], bytes]] = field(default_factory=list)
-    again: list[tuple[_Waiting, int]] = field(default_factory=list)
-    """Commands whose key came earlier in the same batch: they get that one's answer."""
+    decided: dict[str, _Decided] = field(default_factory=dict)  # by key
+    again: list[tuple[_Waiting, str]] = field(default_factory=list)
+    known: list[tuple[_Waiting, Receipt]] = field(default_factory=list)
+    refused: list[tuple[_Waiting, Refusal]] = field(default_factory=list)
+    said: tuple[Any, ...] = ()  # the parameters of append_batch
+
+    def answer(self, bases: dict[int, int]) -> None:
+        """Tell everybody; `bases` is the position of each lane before the batch."""
+        receipts: dict[str, Receipt] = {}
+        for key, done in self.decided.items():
+            last = done.entries[-1] if done.entries else None
+            bucket = last.stream.bucket if last else 0
+            position = bases[bucket] + last.offset if last else 0
+            receipts[key] = Receipt(bucket, position, False, done.body)
+            done.waiting.answer(receipts[key])
+        for each, key in self.again:
+            first = receipts[key]
+            each.answer(Receipt(first.bucket, first.position, True, first.body))
+        for each, receipt in self.known:
+            each.answer(receipt)
+        for each, refusal in self.refused:
+            each.refuse(refusal)
+
+
+class _Defect(Exception):
+    """A rule broke while a batch was decided: decide the others again without this command."""
+
+    def __init__(self, waiting: _Waiting) -> None:
+        self.waiting = waiting
 
 
 _CONFLICTS = ("CL001", "CL002", "23505")
-_COMMANDS = 'SELECT ord, digest, bucket, "position", response FROM load_commands(%b::text[])'
+_LOAD = (
+    "SELECT of_key, ord, number, bucket, fold, said, digest FROM load_batch(%b::text[], %b::text[])"
+)
 _APPEND = (
     "SELECT bucket, base FROM append_batch(%b::timestamptz, %b::text,"
     " %b::int2[], %b::int8[],"
@@ -117,13 +157,13 @@ class Ledger:
         self._now = now
         self._queue: deque[_Waiting] = deque()
         self._awake = asyncio.Event()
-        self._connection: AsyncConnection[Any] | None = None
+        self._connections: dict[str, AsyncConnection[Any]] = {}
         self._buckets = 1
         self._digest_key = b""
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        connection = await self._connected()
+        connection = await self._connection("writer")
         rows = await (await connection.execute("SELECT name, value FROM ledger_meta")).fetchall()
         known = dict(rows)
         self._buckets = int(known["buckets"])
@@ -138,8 +178,7 @@ class Ledger:
                 await self._task
         for waiting in self._queue:
             waiting.refuse(Unanswered(retry_after_s=1))
-        if self._connection is not None:
-            await self._connection.close()
+        await self._disconnect()
 
     async def execute(self, command: Command) -> Receipt:
         """Decide a command and make it durable, exactly once for its key.
@@ -153,238 +192,233 @@ class Ledger:
         if command.key == NO_KEY:
             raise ValueError("a command needs a key of its own")
         future: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
-        self._queue.append(_Waiting(command, self._digest(command), future))
+        self._queue.append(_Waiting(command, digest_of(command, self._digest_key), future))
         self._awake.set()
         return await future
 
-    def _digest(self, command: Command) -> bytes:
-        return digest_of(command, self._digest_key)
-
+    # ------------------------------------------------------------------- the batcher's loop
     async def _run(self) -> None:
-        while True:
-            while not self._queue:
-                self._awake.clear()
-                await self._awake.wait()
-            count = min(MAX_BATCH, len(self._queue))
-            batch = [self._queue.popleft() for _ in range(count)]
-            try:
-                await self._commit(batch)
-            except asyncio.CancelledError:
-                for waiting in batch:
-                    waiting.refuse(Unanswered(retry_after_s=1))
-                raise
-            except Exception as failure:  # noqa: BLE001 - the batcher outlives whatever befalls it
-                for waiting in batch:
-                    waiting.refuse(failure)
+        """Take what waits, decide it while the batch before is being written, write it."""
+        flight: asyncio.Task[bool] | None = None
+        ahead: _Batch | None = None  # the batch in flight
+        waiting: list[_Waiting] = []
+        try:
+            while True:
+                while not self._queue:
+                    self._awake.clear()
+                    await self._awake.wait()
+                waiting = self._take(ahead if flight and not flight.done() else None)
+                batch = None
+                if flight is not None:
+                    if waiting and not flight.done():
+                        batch = await self._prepared(waiting, ahead)
+                    if not await flight:
+                        batch = None
+                if batch is None:
+                    batch = await self._prepared(waiting, None)
+                if batch is None:  # the database is away, or a rule is broken
+                    flight, ahead = None, None
+                    await self._insist(waiting)
+                else:
+                    ahead = batch
+                    flight = asyncio.create_task(self._land(batch), name="append")
+        finally:
+            if flight is not None:
+                flight.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await flight
+            for each in [*waiting, *(ahead.waiting if ahead else ())]:
+                each.refuse(Unanswered(retry_after_s=1))
 
-    async def _connected(self) -> AsyncConnection[Any]:
-        if self._connection is None or self._connection.closed:
-            self._connection = await aconnect(self._dsn)
-        return self._connection
+    def _take(self, ahead: _Batch | None) -> list[_Waiting]:
+        """The next batch. A key that is in flight waits until it has landed."""
+        taken: list[_Waiting] = []
+        later: list[_Waiting] = []
+        for _ in range(min(MAX_BATCH, len(self._queue))):
+            each = self._queue.popleft()
+            if each.future.cancelled():
+                continue
+            (later if ahead and each.command.key in ahead.decided else taken).append(each)
+        self._queue.extendleft(reversed(later))
+        return taken
 
-    async def _commit(self, waiting: list[_Waiting]) -> None:
-        """Try a batch until it is answered: optimistically, then with the lanes in hand."""
-        waiting = [each for each in waiting if not each.future.cancelled()]
+    async def _prepared(self, waiting: list[_Waiting], ahead: _Batch | None) -> _Batch | None:
+        """The batch, decided; None if it must be decided again or cannot be."""
+        try:
+            connection = await self._connection("reader")
+            return await self._prepare(connection, waiting, ahead)
+        except _Defect:
+            return None
+        except Exception:  # noqa: BLE001 - tried again by `_insist`, which tells what it was
+            await self._disconnect("reader")
+            return None
+
+    async def _land(self, batch: _Batch) -> bool:
+        """Write a batch and answer it. False if it had to be decided again."""
+        try:
+            bases = {}
+            if batch.decided:
+                bases = await self._append(await self._connection("writer"), batch)
+        except psycopg.Error as failure:
+            if failure.sqlstate not in _CONFLICTS:
+                await self._disconnect("writer")
+            await self._insist(batch.waiting)
+            return False
+        batch.answer(bases)
+        return True
+
+    async def _insist(self, waiting: list[_Waiting]) -> None:
+        """Try until it is answered, with the lanes in hand: nobody can be faster then."""
+        failure: Exception | None = None
         for attempt in range(MAX_ATTEMPTS):
-            try:
-                connection = await self._connected()
-                if attempt == 0:
-                    await self._attempt(connection, waiting)
-                else:
-                    async with connection.transaction():
-                        lanes = list(range(self._buckets))
-                        await connection.execute("SELECT take_lanes(%b::int2[])", (lanes,))
-                        answers = await self._attempt(connection, waiting, answer=False)
-                    for answer in answers:
-                        answer()
+            waiting = [each for each in waiting if not each.future.done()]
+            if not waiting:
                 return
-            except psycopg.Error as failure:
-                if failure.sqlstate in _CONFLICTS:
-                    continue
-                if not isinstance(failure, (psycopg.OperationalError, psycopg.InterfaceError)):
-                    raise
-                await self._disconnect()
+            try:
+                connection = await self._connection("writer")
+                async with connection.transaction():
+                    lanes = Int2s(range(self._buckets))
+                    await connection.execute("SELECT take_lanes(%b::int2[])", (lanes,))
+                    batch = await self._prepare(connection, waiting, None)
+                    bases = await self._append(connection, batch) if batch.decided else {}
+            except _Defect as defect:
+                failed = CommandFailed(type(defect.waiting.command).__name__)
+                failed.__cause__ = defect.__cause__
+                defect.waiting.refuse(failed)
+            except (psycopg.OperationalError, psycopg.InterfaceError):
+                await self._disconnect("writer")
                 await asyncio.sleep(min(0.05 * 2**attempt, 1.0))
-        for each in waiting:
-            each.refuse(Unanswered(retry_after_s=1))
-
-    async def _disconnect(self) -> None:
-        if self._connection is not None:
-            with contextlib.suppress(psycopg.Error):
-                await self._connection.close()
-        self._connection = None
-
-    async def _attempt(
-        self, connection: AsyncConnection[Any], waiting: list[_Waiting], answer: bool = True
-    ) -> list[Callable[[], None]]:
-        """Load, decide and append once. Returns the answers; gives them if `answer`."""
-        now = self._now()
-        fresh, answers = await self._replay(connection, waiting)
-        batch = await self._decide(connection, fresh, now, answers)
-        if batch.decided:
-            bases = await self._append(connection, batch, now)
-            answers += _receipts(batch, bases)
-        if answer:
-            for each in answers:
-                each()
-        return answers
-
-    async def _replay(
-        self, connection: AsyncConnection[Any], waiting: list[_Waiting]
-    ) -> tuple[list[_Waiting], list[Callable[[], None]]]:
-        """(commands never answered, answers to those whose key is known)."""
-        cursor = connection.cursor(binary=True)
-        await cursor.execute(_COMMANDS, ([each.command.key for each in waiting],))
-        known = {row[0] - 1: row[1:] for row in await cursor.fetchall()}
-        answers: list[Callable[[], None]] = []
-        for index, (digest, bucket, position, response) in known.items():
-            each = waiting[index]
-            if digest == each.digest:
-                body = msgspec.json.decode(response)
-                answers.append(_answer(each, Receipt(bucket, position, True, body)))
+            except Exception as error:  # noqa: BLE001 - the batcher outlives whatever befalls it
+                failure = error
+                await self._disconnect("writer")
             else:
-                answers.append(_refusal(each, KeyReused()))
-        return [each for index, each in enumerate(waiting) if index not in known], answers
+                batch.answer(bases)
+                return
+        for each in waiting:
+            each.refuse(failure or Unanswered(retry_after_s=1))
 
-    async def _decide(
-        self,
-        connection: AsyncConnection[Any],
-        waiting: list[_Waiting],
-        now: datetime,
-        answers: list[Callable[[], None]],
+    async def _connection(self, role: str) -> AsyncConnection[Any]:
+        known = self._connections.get(role)
+        if known is None or known.closed:
+            known = self._connections[role] = await aconnect(self._dsn)
+            register(known)
+        return known
+
+    async def _disconnect(self, *roles: str) -> None:
+        for role in roles or tuple(self._connections):
+            connection = self._connections.pop(role, None)
+            if connection is not None:
+                with contextlib.suppress(psycopg.Error):
+                    await connection.close()
+
+    # ------------------------------------------------------------------------------- a batch
+    async def _prepare(
+        self, connection: AsyncConnection[Any], waiting: list[_Waiting], ahead: _Batch | None
     ) -> _Batch:
-        """Decide each command on the heads as they are now and as the batch changes them."""
-        while True:
-            batch = _Batch(WorkingSet(self._buckets))
-            await self._load(
-                connection, batch.working, [s for w in waiting for s in streams_of(w.command)]
-            )
-            refused: list[Callable[[], None]] = []
-            keys: dict[str, int] = {}
-            broken = None
-            for each in waiting:
-                first = keys.get(each.command.key)
-                if first is not None:
-                    if batch.decided[first][0].digest == each.digest:
-                        batch.again.append((each, first))
-                    else:
-                        refused.append(_refusal(each, KeyReused()))
-                    continue
-                at = each.command.at or now
-                try:
-                    entries, body = batch.working.decide(each.command, at, now)
-                    response = msgspec.json.encode(body)
-                except Refusal as refusal:
-                    refused.append(_refusal(each, refusal))
-                except Exception as defect:  # noqa: BLE001 - its half-applied state must go
-                    broken = each
-                    failed = CommandFailed(
-                        f"{type(each.command).__name__}: {type(defect).__name__}"
-                    )
-                    failed.__cause__ = defect
-                    each.refuse(failed)
-                    break
+        """Load what the commands need, decide them, and encode what they write."""
+        batch = _Batch(waiting, WorkingSet(self._buckets))
+        if ahead is not None:
+            batch.working.follow(ahead.working)
+        fresh = await self._load(connection, batch)
+        now = self._now()
+        for each in fresh:
+            first = batch.decided.get(each.command.key)
+            if first is not None:
+                if first.waiting.digest == each.digest:
+                    batch.again.append((each, each.command.key))
                 else:
-                    keys[each.command.key] = len(batch.decided)
-                    batch.decided.append((each, entries, body, response))
-            if broken is None:
-                answers += refused
-                return batch
-            waiting = [each for each in waiting if each is not broken]
+                    batch.refused.append((each, KeyReused()))
+                continue
+            try:
+                entries, body = batch.working.decide(each.command, each.command.at or now, now)
+                response = msgspec.json.encode(body)
+            except Refusal as refusal:
+                batch.refused.append((each, refusal))
+            except Exception as defect:  # its half-applied state must not reach the others
+                raise _Defect(each) from defect
+            else:
+                batch.decided[each.command.key] = _Decided(each, entries, body, response)
+        if batch.decided:
+            batch.said = self._said(batch, now)
+        return batch
 
-    async def _load(
-        self, connection: AsyncConnection[Any], working: WorkingSet, names: list[str]
-    ) -> None:
-        """Take the heads of these streams into the working set."""
-        missing = working.missing(names)
+    async def _load(self, connection: AsyncConnection[Any], batch: _Batch) -> list[_Waiting]:
+        """Take the heads in. Returns the commands whose keys were never answered."""
+        waiting, working = batch.waiting, batch.working
+        missing = working.missing([s for each in waiting for s in streams_of(each.command)])
+        keys = [each.command.key for each in waiting]
         cursor = connection.cursor(binary=True)
-        await cursor.execute(HEADS, (missing,))
-        found = {row[0] - 1: row[1:] for row in await cursor.fetchall()}
+        await cursor.execute(_LOAD, (Texts(keys), Texts(missing)))
+        answered = set()
+        found: dict[int, tuple[int, str, bytes]] = {}
+        for of_key, ordinal, number, bucket, fold, said, digest in await cursor.fetchall():
+            if not of_key:
+                found[ordinal - 1] = (number, fold, said)
+                continue
+            each = waiting[ordinal - 1]
+            answered.add(ordinal - 1)
+            if digest == each.digest:
+                receipt = Receipt(bucket, number, True, msgspec.json.decode(said))
+                batch.known.append((each, receipt))
+            else:
+                batch.refused.append((each, KeyReused()))
         for index, name in enumerate(missing):
             if index not in found:
                 working.put(name, 0, heads.fresh(name))
                 continue
-            version, fold, stored = found[index]
-            state = state_from(name, fold, stored)
+            version, fold, said = found[index]
+            state = state_from(name, fold, said)
             if state is None:
                 await cursor.execute(EVENTS, (name, version))
                 state = heads.refold(name, await cursor.fetchall())
             working.put(name, version, state)
+        return [each for index, each in enumerate(waiting) if index not in answered]
 
-    async def _append(
-        self, connection: AsyncConnection[Any], batch: _Batch, now: datetime
-    ) -> dict[int, int]:
-        """Write the batch. Returns the position of each lane before it."""
+    def _said(self, batch: _Batch, now: datetime) -> tuple[Any, ...]:
+        """The parameters of append_batch. States are encoded now: the next batch changes them."""
         working = batch.working
         changed = working.changed()
-        entries = [entry for _, made, _, _ in batch.decided for entry in made]
-        commands = [
-            (
-                each.command.key,
-                each.digest,
-                _home(each.command, made, self._buckets),
-                made[-1].offset if made else 0,
-                response,
-            )
-            for each, made, _, response in batch.decided
-        ]
+        decided = batch.decided.values()
+        entries = [entry for done in decided for entry in done.entries]
         persons: dict[str, Personal] = {}
-        for each, _, _, _ in batch.decided:
-            person = each.command.personal()
+        for done in decided:
+            person = done.waiting.command.personal()
             if person is not None:
                 persons[person.member_id] = person
-        cursor = connection.cursor(binary=True)
-        await cursor.execute(
-            _APPEND,
-            (
-                now,
-                heads.fold_version(),
-                list(working.lanes),
-                list(working.lanes.values()),
-                [stream.name for stream in changed],
-                [stream.bucket for stream in changed],
-                [stream.stored for stream in changed],
-                [stream.version for stream in changed],
-                [heads.encode(stream.state) for stream in changed],
-                [entry.stream.name for entry in entries],
-                [entry.stream.bucket for entry in entries],
-                [entry.version for entry in entries],
-                [entry.offset for entry in entries],
-                [entry.event.topic for entry in entries],
-                [heads.bytes_of(entry.event) for entry in entries],
-                *[list(column) for column in zip(*commands, strict=True)],
-                list(persons),
-                [person.name for person in persons.values()],
-                [person.phone for person in persons.values()],
-            ),
+        return (
+            now,
+            heads.fold_version(),
+            Int2s(list(working.lanes)),
+            Int8s(list(working.lanes.values())),
+            Texts([stream.name for stream in changed]),
+            Int2s([stream.bucket for stream in changed]),
+            Int8s([stream.stored for stream in changed]),
+            Int8s([stream.version for stream in changed]),
+            Byteas([heads.encode(stream.state) for stream in changed]),
+            Texts([entry.stream.name for entry in entries]),
+            Int2s([entry.stream.bucket for entry in entries]),
+            Int8s([entry.version for entry in entries]),
+            Int8s([entry.offset for entry in entries]),
+            Texts([entry.event.topic for entry in entries]),
+            Byteas([heads.bytes_of(entry.event) for entry in entries]),
+            Texts(list(batch.decided)),
+            Byteas([done.waiting.digest for done in decided]),
+            Int2s([self._lane_of(done) for done in decided]),
+            Int8s([done.entries[-1].offset if done.entries else 0 for done in decided]),
+            Byteas([done.response for done in decided]),
+            Texts(list(persons)),
+            Texts([person.name for person in persons.values()]),
+            Texts([person.phone for person in persons.values()]),
         )
+
+    def _lane_of(self, done: _Decided) -> int:
+        """The lane in which a command's position counts: that of its last event."""
+        if done.entries:
+            return done.entries[-1].stream.bucket
+        return bucket_of(home_of(done.waiting.command), self._buckets)
+
+    async def _append(self, connection: AsyncConnection[Any], batch: _Batch) -> dict[int, int]:
+        """Write the batch. Returns the position of each lane before it."""
+        cursor = connection.cursor(binary=True)
+        await cursor.execute(_APPEND, batch.said)
         return dict(await cursor.fetchall())
-
-
-def _home(command: Command, made: list[Entry], buckets: int) -> int:
-    """The lane in which a command's position counts: that of its last event."""
-    return made[-1].stream.bucket if made else bucket_of(home_of(command), buckets)
-
-
-def _answer(each: _Waiting, receipt: Receipt) -> Callable[[], None]:
-    return lambda: each.answer(receipt)
-
-
-def _refusal(each: _Waiting, refusal: Refusal) -> Callable[[], None]:
-    return lambda: each.refuse(refusal)
-
-
-def _receipts(batch: _Batch, bases: dict[int, int]) -> list[Callable[[], None]]:
-    """The answers to commands that were written just now."""
-    receipts = []
-    answers = []
-    for each, made, body, _ in batch.decided:
-        bucket = made[-1].stream.bucket if made else 0
-        position = bases[bucket] + made[-1].offset if made else 0
-        receipts.append(Receipt(bucket, position, False, body))
-        answers.append(_answer(each, receipts[-1]))
-    for each, first in batch.again:
-        origin = receipts[first]
-        again = Receipt(origin.bucket, origin.position, True, origin.body)
-        answers.append(_answer(each, again))
-    return answers

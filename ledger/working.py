@@ -69,6 +69,13 @@ class WorkingSet:
         """Take a stream in as it is stored."""
         self.streams[name] = Stream(name, bucket_of(name, self.buckets), version, version, state)
 
+    def follow(self, ahead: "WorkingSet") -> None:
+        """Start from what another set will have stored. It must not be decided on any more."""
+        for stream in ahead.changed():
+            self.streams[stream.name] = Stream(
+                stream.name, stream.bucket, stream.version, stream.version, stream.state
+            )
+
     def decide(
         self, command: Command, at: datetime, now: datetime
     ) -> tuple[list[Entry], dict[str, Any]]:
@@ -122,7 +129,6 @@ def digest_of(command: Command, key: bytes) -> bytes:
     return blake2b(said, key=key, digest_size=32).digest()
 
 
-HEADS = "SELECT ord, version, fold, state FROM load_heads(%b::text[])"
 EVENTS = (
     "SELECT topic, state FROM stored_events WHERE originator_id = %s"
     " AND originator_version <= %s ORDER BY originator_version"

@@ -1,22 +1,17 @@
--- What a batch asks first: the answer already given to each key, and the head of each stream.
--- Rows are joined back by their ordinal, never by position; plans are pinned to index look-ups,
--- because before the first analyze a hash join over whole tables would be chosen.
-CREATE FUNCTION load_commands(p_keys text[])
-RETURNS TABLE (ord bigint, digest bytea, bucket smallint, "position" bigint, response bytea)
+-- What a batch asks first: the answer already given to each key (a row of a key) and the head of each
+-- stream (a row of a head). Rows come back with their ordinal, never by position; plans are pinned to
+-- index look-ups, because before the first analyze a hash join over whole tables would be chosen.
+CREATE FUNCTION load_batch(p_keys text[], p_streams text[])
+RETURNS TABLE (of_key boolean, ord bigint, number bigint, bucket smallint, fold text,
+               said bytea, digest bytea)
 LANGUAGE sql STABLE
 SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off
 AS $$
-    SELECT k.ord, c.digest, c.bucket, c.position, c.response
+    SELECT true, k.ord, c.position, c.bucket, NULL, c.response, c.digest
     FROM unnest(p_keys) WITH ORDINALITY k(key, ord)
     JOIN command_log c ON c.key = k.key
-$$;
-
-CREATE FUNCTION load_heads(p_streams text[])
-RETURNS TABLE (ord bigint, version bigint, fold text, state bytea)
-LANGUAGE sql STABLE
-SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off
-AS $$
-    SELECT s.ord, h.version, h.fold, h.state
+    UNION ALL
+    SELECT false, s.ord, h.version, h.bucket, h.fold, h.state, NULL
     FROM unnest(p_streams) WITH ORDINALITY s(stream, ord)
     JOIN stream_head h ON h.originator_id = s.stream
 $$;

@@ -61,9 +61,9 @@ class Fact:
     kind: type[Event]
     said: dict[str, Any]
 
-    def __eq__(self, other: object) -> bool:
-        return type(other) is self.kind and all(
-            getattr(other, name) == value for name, value in self.said.items()
+    def told_by(self, event: Event) -> bool:
+        return type(event) is self.kind and all(
+            getattr(event, name) == value for name, value in self.said.items()
         )
 
 
@@ -80,6 +80,7 @@ class World:
 
     streams: dict[str, Any] = field(default_factory=dict)
     log: list[tuple[str, Event]] = field(default_factory=list)
+    receipt: dict[str, Any] = field(default_factory=dict)  # of the last command
 
     def stream(self, name: str) -> Any:
         return self.streams.setdefault(name, STATES[name.partition(":")[0]]())
@@ -111,8 +112,8 @@ class World:
         for event in events:
             assert event.stream in command.writes, f"{event.topic} goes to an unlocked stream"
             self.tell(names[event.stream], event)
-        if events:
-            assert isinstance(to_json(command.receipt(events, **states)), bytes)
+        self.receipt = command.receipt(events, **states)
+        assert isinstance(to_json(self.receipt), bytes)
         return events
 
     def check(self) -> None:
@@ -159,7 +160,20 @@ class Scenario:
         self.world.check()
         if isinstance(self.outcome, Refusal):
             raise AssertionError(f"refused: {self.outcome}") from self.outcome
-        assert self.outcome == list(expected)
+        told = self.outcome or []
+        same = [
+            wanted.told_by(event) if isinstance(wanted, Fact) else wanted == event
+            for wanted, event in zip(expected, told, strict=False)
+        ]
+        if len(expected) != len(told) or not all(same):
+            raise AssertionError(f"it was {told}, not {expected}")
+        return self
+
+    def then_told(self, **receipt: Any) -> Self:
+        """It was carried out, and this is what the asker was told."""
+        self.world.check()
+        assert not isinstance(self.outcome, Refusal), self.outcome
+        assert self.world.receipt == receipt
         return self
 
     def then_refused(self, refusal: Refusal) -> Self:

@@ -1,0 +1,355 @@
+"""The command line as its users run it: processes, exit codes, JSON, one sentence of error."""
+
+import json
+import re
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from api.failures import EXIT_CODES
+from api.settings import Settings
+from tests.api import facts
+from tests.api.running import (
+    SCALE,
+    clubledger,
+    empty_directory,
+    serving,
+    started,
+    stopped,
+)
+
+DOCS = Path(__file__).parents[2] / "docs" / "cli.md"
+COMMANDS = (
+    ("figures",),
+    ("project",),
+    ("rebuild",),
+    ("member", "m1"),
+    ("events",),
+    ("status",),
+)
+
+
+@pytest.fixture
+def data_dir() -> Iterator[Path]:
+    """A data directory of its own."""
+    with empty_directory() as path:
+        yield path
+
+
+# ------------------------------------------------------------------------------- documentation
+def test_the_documentation_has_the_exit_codes_and_settings() -> None:
+    text = DOCS.read_text("utf-8")
+    rows = dict(re.findall(r"^\| (\d+) \| (.+) \|$", text, re.MULTILINE))
+    assert rows == {str(code): meaning for code, meaning in EXIT_CODES.items()}
+    settings = re.findall(r"^\| `CLUBLEDGER_([A-Z_]+)` \|.*\| (.+) \|$", text, re.MULTILINE)
+    known = {name.upper(): field.description for name, field in Settings.model_fields.items()}
+    assert dict(settings) == known
+
+
+# ------------------------------------------------------------------------------------ figures
+def test_figures_of_a_scaled_demo(demo_dir: Path) -> None:
+    shown = clubledger("figures", data_dir=demo_dir)
+    assert shown.code == 0, shown.err
+    for word in ("reported", "derived", "difference", "verdict", "assumed?", "events"):
+        assert word in shown.out
+    assert "The document contradicts itself" in shown.out
+    assert f"a demo scaled to {SCALE}" in shown.out
+
+
+def test_figures_as_json(demo_dir: Path) -> None:
+    told = clubledger("figures", "--json", data_dir=demo_dir).json
+    names = {"id", "reported", "derived", "difference", "verdict", "assumed", "events"}
+    assert all(names <= figure.keys() for figure in told["figures"])
+    assert len({figure["id"] for figure in told["figures"]}) == len(told["figures"])
+    assert told["demo"] == {"scale": SCALE, "seed": 2008, "complete": True}
+
+
+def test_a_figure_is_explained(demo_dir: Path) -> None:
+    shown = clubledger("figures", "--explain", "binding.rate", data_dir=demo_dir)
+    assert shown.code == 0, shown.err
+    assert "formula" in shown.out
+    assert "inputs" in shown.out
+    told = clubledger(
+        "figures", "--explain", "binding.rate", "--limit", "2", "--json", data_dir=demo_dir
+    ).json
+    assert len(told["events"]) == 2
+
+
+def test_an_unknown_figure_is_refused(demo_dir: Path) -> None:
+    ended = clubledger("figures", "--explain", "nothing", data_dir=demo_dir)
+    assert ended.code == 3
+    assert ended.err.startswith("clubledger: There is no figure 'nothing'")
+
+
+# --------------------------------------------------------------------------------------- demo
+def test_a_loaded_demo_is_not_loaded_twice(demo_dir: Path) -> None:
+    before = clubledger("status", "--json", data_dir=demo_dir).json["events"]
+    again = clubledger("demo", "--scale", SCALE, "--json", data_dir=demo_dir)
+    assert again.code == 0, again.err
+    assert again.json["figures"]
+    assert clubledger("status", "--json", data_dir=demo_dir).json["events"] == before
+
+
+@pytest.mark.parametrize("other", [("--scale", "0.003"), ("--scale", SCALE, "--seed", "7")])
+def test_demos_do_not_mix(demo_dir: Path, other: tuple[str, ...]) -> None:
+    ended = clubledger("demo", *other, data_dir=demo_dir)
+    assert ended.code == 3
+    assert "one ledger holds one demo" in ended.err
+
+
+def test_a_demo_does_not_mix_with_other_events(data_dir: Path) -> None:
+    imported = clubledger("import", "-", data_dir=data_dir, stdin=facts.lines(facts.facts()))
+    assert imported.code == 0, imported.err
+    ended = clubledger("demo", "--scale", SCALE, "--json", data_dir=data_dir)
+    assert ended.code == 3
+    assert ended.problem["code"] == "rejected"
+    assert ended.problem["exit_code"] == 3
+
+
+@pytest.mark.parametrize("scale", ["0", "-1", "1.5", "nan", "inf", "small"])
+def test_a_scale_out_of_range_is_wrong_use(data_dir: Path, scale: str) -> None:
+    assert clubledger("demo", f"--scale={scale}", data_dir=data_dir).code == 2
+    assert not list(data_dir.iterdir())
+
+
+@pytest.mark.slow
+def test_a_load_that_was_killed_goes_on_where_it_stopped(demo_dir: Path, data_dir: Path) -> None:
+    """Killed with -9 again and again, it ends with the same log and figures as one that was not."""
+    kills = 0
+    for delay_s in (0.8, 1.6, 2.4, 3.2, 4.0):
+        loading = started("demo", "--scale", SCALE, "--no-figures", data_dir=data_dir)
+        time.sleep(delay_s)
+        kills += loading.poll() is None
+        loading.kill()
+        loading.communicate()
+    assert kills
+    ended = clubledger("demo", "--scale", SCALE, "--json", data_dir=data_dir)
+    assert ended.code == 0, ended.err
+    assert ended.json["figures"] == _demo_figures(demo_dir)
+    assert _facts_of_the_demo(data_dir) == _facts_of_the_demo(demo_dir)
+
+
+def _demo_figures(data_dir: Path) -> list[object]:
+    figures: list[object] = clubledger("figures", "--json", data_dir=data_dir).json["figures"]
+    return figures
+
+
+def _facts_of_the_demo(data_dir: Path) -> list[tuple[object, ...]]:
+    page = clubledger("events", "--limit", "5000", "--json", data_dir=data_dir).json
+    return [tuple(map(str, event.values())) for event in page["events"]]
+
+
+# ------------------------------------------------------------------------------------- import
+def test_a_good_file_is_taken_once(data_dir: Path, tmp_path: Path) -> None:
+    file = tmp_path / "facts.jsonl"
+    file.write_bytes(facts.lines(facts.facts()))
+    first = clubledger("import", file, "--json", data_dir=data_dir)
+    assert first.code == 0, first.err
+    assert (first.json["facts"], first.json["rejected"]) == (len(facts.facts()), 0)
+    again = clubledger("import", file, "--json", data_dir=data_dir)
+    assert (again.code, again.json["replayed"]) == (0, True)
+    events = clubledger("status", "--json", data_dir=data_dir).json["events"]
+    assert events == first.json["events"]
+    card = clubledger("member", facts.PHONE, "--json", data_dir=data_dir).json
+    assert (card["member_id"], card["spendable_points"]) == ("t1", 100)
+
+
+def test_nothing_is_kept_of_a_bad_file_unless_it_is_asked_for(
+    data_dir: Path, tmp_path: Path
+) -> None:
+    bad = [
+        b"no json at all\n",
+        b'{"command": "no.such"}\n',
+        facts.lines([facts.fact("points.debit", member_id="t1", points=10_000, reason="x")]),
+        b'{"command": "unit.open", "actor": "system:test", "unit_id": "u", "title": "undated"}\n',
+        facts.lines([facts.fact("unit.open", at="2999-01-01T00:00:00Z", unit_id="v", title="V")]),
+    ]
+    good = facts.lines(facts.facts())
+    file, rejects = tmp_path / "facts.jsonl", tmp_path / "rejects.jsonl"
+    file.write_bytes(good + b"".join(bad))
+
+    ended = clubledger("import", file, data_dir=data_dir)
+    assert ended.code == 3
+    assert ended.err.strip().endswith("so nothing of the file was taken.")
+    first = len(facts.facts()) + 1
+    for line in range(first, first + len(bad)):
+        assert f"line {line}: " in ended.err
+    assert clubledger("status", "--json", data_dir=data_dir).json["events"] == 0
+
+    ended = clubledger("import", file, "--keep-good", rejects, "--json", data_dir=data_dir)
+    assert ended.code == 3
+    assert (ended.json["kept"], ended.json["rejected"]) == (True, len(bad))
+    assert [each["line"] for each in ended.json["rejections"]] == list(
+        range(first, first + len(bad))
+    )
+    assert ended.json["rejections"][2]["code"] == "not_enough_points"
+    assert rejects.read_bytes() == b"".join(bad)
+    assert clubledger("status", "--json", data_dir=data_dir).json["events"] > 0
+
+    mine = clubledger("import", file, "--keep-good", rejects, data_dir=data_dir)
+    assert mine.code == 2
+    assert rejects.read_bytes() == b"".join(bad)
+
+
+def test_a_file_that_is_not_there_is_wrong_use(data_dir: Path, tmp_path: Path) -> None:
+    for file in (tmp_path / "nothing.jsonl", tmp_path):
+        ended = clubledger("import", file, data_dir=data_dir)
+        assert ended.code == 2
+        assert "cannot be read" in ended.err
+
+
+# ------------------------------------------------------------------------- members and the log
+def test_a_card_and_a_statement(demo_dir: Path) -> None:
+    page = clubledger("events", "--limit", "2000", "--json", data_dir=demo_dir).json
+    credited = next(e for e in page["events"] if e["topic"] == "points.credited")
+    member_id = credited["stream"].removeprefix("member:")
+    card = clubledger("member", member_id, data_dir=demo_dir)
+    assert card.code == 0, card.err
+    assert member_id in card.out
+    assert "demo clock: 2009-01-05 09:" in card.err
+    told = clubledger("member", member_id, "--statement", "--json", data_dir=demo_dir).json
+    assert told["entries"][0]["balance"] >= 0
+    assert "+" in clubledger("member", member_id, "--statement", data_dir=demo_dir).out
+
+
+def test_nobody_is_not_found(demo_dir: Path) -> None:
+    for who in ("nobody", "19999999999"):
+        ended = clubledger("member", who, "--json", data_dir=demo_dir)
+        assert (ended.code, ended.problem["code"]) == (3, "not_found")
+        assert who not in ended.err
+
+
+def test_events_from_a_position_and_of_a_stream(demo_dir: Path) -> None:
+    page = clubledger("events", "--after", "3", "--limit", "4", "--json", data_dir=demo_dir).json
+    assert [event["position"] for event in page["events"]] == [4, 5, 6, 7]
+    stream = page["events"][0]["stream"]
+    told = clubledger("events", "--stream", stream, "--json", data_dir=demo_dir).json
+    assert {event["stream"] for event in told["events"]} == {stream}
+    assert len(clubledger("events", "--limit", "5", data_dir=demo_dir).out.splitlines()) == 5
+    assert clubledger("events", "--stream", "member:nobody", data_dir=demo_dir).code == 3
+    assert clubledger("events", "--bucket", "9", data_dir=demo_dir).code == 3
+
+
+# --------------------------------------------------------------------------------- the answers
+def test_a_rebuild_changes_no_figure(demo_dir: Path) -> None:
+    before = _demo_figures(demo_dir)
+    ended = clubledger("rebuild", "--json", data_dir=demo_dir)
+    assert ended.code == 0, ended.err
+    assert ended.json["rebuilt"]
+    assert _demo_figures(demo_dir) == before
+    assert clubledger("project", "--json", data_dir=demo_dir).json["events"] == 0
+
+
+@pytest.mark.parametrize(("how", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+def test_following_ends_when_it_is_told(demo_dir: Path, how: int, code: int) -> None:
+    following = started("project", "--follow", data_dir=demo_dir)
+    assert following.stderr is not None
+    assert b"folds what comes in" in following.stderr.readline()
+    time.sleep(0.5)
+    following.send_signal(how)
+    _, err = following.communicate(timeout=30)
+    assert (following.returncode, err) == (code, b"")
+
+
+# -------------------------------------------------------------------------------- which ledger
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
+def test_a_question_makes_no_ledger(data_dir: Path, command: tuple[str, ...]) -> None:
+    ended = clubledger(*command, "--json", data_dir=data_dir / "mistyped")
+    assert (ended.code, ended.problem["code"]) == (4, "cannot_open")
+    assert not list(data_dir.iterdir())
+
+
+def test_the_environment_names_the_directory(demo_dir: Path) -> None:
+    ended = clubledger("status", "--json", CLUBLEDGER_DATA_DIR=str(demo_dir))
+    assert ended.json["database"] == str(demo_dir)
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
+def test_a_database_that_is_away_is_one_sentence(command: tuple[str, ...]) -> None:
+    url = "postgresql://user:secret@127.0.0.1:1/none"
+    ended = clubledger(*command, CLUBLEDGER_DATABASE_URL=url)
+    assert ended.code == 4
+    assert len(ended.err.splitlines()) == 1
+    assert "secret" not in ended.err
+
+
+def test_an_address_that_is_none_does_not_tell_its_password() -> None:
+    ended = clubledger("status", CLUBLEDGER_DATABASE_URL="postgresql://u:secret@[broken")
+    assert ended.code == 4
+    assert "secret" not in ended.err
+
+
+def test_a_setting_out_of_range_is_wrong_use() -> None:
+    ended = clubledger("status", "--json", CLUBLEDGER_PORT="70000")
+    assert ended.code == 2
+    assert "CLUBLEDGER_PORT" in ended.problem["detail"]
+
+
+# ------------------------------------------------------------------------------------ wrong use
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("nothing",),
+        ("figures", "--nothing"),
+        ("events", "--limit", "0"),
+        ("serve", "--port", "70000"),
+        ("member",),
+    ],
+)
+def test_wrong_use_is_one_sentence(arguments: tuple[str, ...]) -> None:
+    ended = clubledger(*arguments)
+    assert (ended.code, ended.out) == (2, "")
+    assert len(ended.err.splitlines()) == 1
+    told = clubledger(*arguments, "--json").problem
+    assert (told["code"], told["exit_code"]) == ("wrong_use", 2)
+
+
+@pytest.mark.parametrize("command", ["demo", "serve", "import", *(c[0] for c in COMMANDS)])
+def test_every_command_explains_itself(command: str) -> None:
+    ended = clubledger(command, "--help")
+    assert ended.code == 0
+    assert "--data-dir" in ended.out
+    assert "--json" in ended.out
+
+
+# -------------------------------------------------------------------------------------- serving
+def test_a_port_that_is_taken_is_one_sentence(demo_dir: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        ended = clubledger("serve", "--port", port, data_dir=demo_dir)
+    assert ended.code == 4
+    assert (
+        ended.err
+        == f"clubledger: Cannot listen on http://127.0.0.1:{port}: Address already in use.\n"
+    )
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_ctrl_c_ends_a_server_with_130(data_dir: Path, workers: str) -> None:
+    """On an empty directory, which serving makes a ledger."""
+    ended = stopped(serving(data_dir, "--workers", workers), signal.SIGINT)
+    assert ended.code == 130, ended.err
+    assert ended.err == ""
+
+
+def test_a_server_says_in_one_line_that_it_serves(demo_dir: Path) -> None:
+    process = started("serve", "--port", "0", data_dir=demo_dir)
+    assert process.stdout is not None
+    line = process.stdout.readline().decode()
+    assert re.fullmatch(r"clubledger serves on http://127\.0\.0\.1:\d+\n", line)
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert out == b""
+    assert re.fullmatch(rb"(demo clock: 2009-01-05 09:\d\d Asia/Shanghai\n)?", err)
+
+
+def test_json_errors_are_one_object(demo_dir: Path) -> None:
+    ended = clubledger("figures", "--explain", "nothing", "--json", data_dir=demo_dir)
+    assert json.loads(ended.err)["exit_code"] == ended.code == 3

@@ -1,0 +1,168 @@
+"""Input that nobody means well with: refused as a problem, never repeated, never a 500."""
+
+import json
+import socket
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.api.running import Server
+
+GOOD = {"club_id": "health", "service_id": "x", "desk": "d1", "shown_points": 1}
+PATH = "/members/t1/visits"
+
+
+def post(http: httpx.Client, content: bytes | str, **headers: str) -> httpx.Response:
+    known = {"Idempotency-Key": "hostile-1", "Content-Type": "application/json", **headers}
+    return http.post(PATH, content=content, headers=known)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"\xff\xfe",
+        b"\x00",
+        b"[" * 20_000,
+        b'{"a":' * 5_000,
+        b'{"shown_points": 1' + b"0" * 5_000 + b"}",
+        b'{"desk": "\\ud800"}',
+        b"null",
+        b"[]",
+        b'"text"',
+        b"{}",
+        b'{"__proto__": {}}',
+    ],
+)
+def test_a_body_that_is_no_request_is_refused(http: httpx.Client, content: bytes) -> None:
+    answer = post(http, content)
+    assert answer.status_code in (400, 422)
+    assert answer.json()["code"] in ("malformed", "invalid")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("club_id", "a:b"),
+        ("club_id", "x" * 65),
+        ("club_id", "nul\x00byte"),
+        ("club_id", "line\nbreak"),
+        ("club_id", "俱乐部"),
+        ("club_id", "health\n"),
+        ("club_id", 7),
+        ("club_id", None),
+        ("club_id", ["health"]),
+        ("desk", "'; DROP TABLE stored_events; --"),
+        ("shown_points", -1),
+        ("shown_points", 1.5),
+        ("shown_points", True),
+        ("shown_points", "10"),
+        ("shown_points", 10**30),
+        ("companions", 51),
+        ("pay", "later"),
+        ("again", "yes"),
+        ("at", "2001-01-01T00:00:00Z"),
+        ("actor", "supervisor:me"),
+        ("tier", "diamond"),
+    ],
+)
+def test_a_field_out_of_shape_is_named_and_its_value_is_not_repeated(
+    http: httpx.Client, field: str, value: Any
+) -> None:
+    answer = post(http, json.dumps({**GOOD, field: value}))
+    told = answer.json()
+    assert (answer.status_code, told["code"]) == (422, "invalid")
+    assert f"body.{field}" in [each["field"] for each in told["errors"]]
+    if isinstance(value, str) and len(value) > 5:
+        assert value not in answer.text
+
+
+@pytest.mark.parametrize("literal", ["NaN", "Infinity", "-Infinity"])
+def test_numbers_that_are_none_are_refused(http: httpx.Client, literal: str) -> None:
+    content = json.dumps(GOOD).replace(": 1}", f": {literal}}}")
+    assert post(http, content).status_code in (400, 422)
+
+
+def test_a_phone_number_that_is_none_is_not_repeated(http: httpx.Client) -> None:
+    answer = http.post("/members/lookup", json={"phone": "1380000ABCD"})
+    assert answer.status_code == 422
+    assert "1380000ABCD" not in answer.text
+
+
+@pytest.mark.parametrize("path", ["/members/a%00b", "/members/%0a", "/members/a%3Ab", "/members/%"])
+def test_an_id_out_of_shape_is_refused(http: httpx.Client, path: str) -> None:
+    assert http.get(path).status_code == 422
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["after=-1", "after=x", "after=99999999999999999999999", "limit=0", "limit=1001", "bucket=64"],
+)
+def test_a_page_out_of_range_is_refused(http: httpx.Client, query: str) -> None:
+    assert http.get(f"/events?{query}").status_code == 422
+
+
+def test_a_write_without_a_key_is_refused(http: httpx.Client) -> None:
+    answer = http.post(PATH, json=GOOD)
+    assert (answer.status_code, answer.json()["code"]) == (400, "key_missing")
+
+
+@pytest.mark.parametrize("key", ["", "two words", "x" * 129, "é"])
+def test_a_key_out_of_shape_is_refused(http: httpx.Client, key: str) -> None:
+    headers = [(b"Idempotency-Key", key.encode("latin-1"))]
+    answer = http.post(PATH, json=GOOD, headers=headers)
+    assert answer.status_code in (400, 422)
+
+
+@pytest.mark.parametrize("actor", ["root", "Clerk:li", "clerk:", ":li", "clerk:li li"])
+def test_an_actor_out_of_shape_is_refused(http: httpx.Client, actor: str) -> None:
+    answer = post(http, json.dumps(GOOD), **{"Clubledger-Actor": actor})
+    assert answer.json()["errors"][0]["field"] == "header.Clubledger-Actor"
+
+
+def test_a_long_body_is_refused_told_or_untold(http: httpx.Client) -> None:
+    long = b'{"desk": "' + b"x" * 70_000 + b'"}'
+    told = post(http, long)
+
+    def chunks() -> Any:
+        for start in range(0, len(long), 8_000):
+            yield long[start : start + 8_000]
+
+    headers = {"Idempotency-Key": "hostile-2", "Content-Type": "application/json"}
+    untold = http.post(PATH, content=chunks(), headers=headers)
+    assert [(each.status_code, each.json()["code"]) for each in (told, untold)] == [
+        (413, "too_large")
+    ] * 2
+
+
+@pytest.mark.parametrize("sent", ["text/plain", "application/x-www-form-urlencoded", "text/xml"])
+def test_only_json_is_taken(http: httpx.Client, sent: str) -> None:
+    answer = post(http, json.dumps(GOOD), **{"Content-Type": sent})
+    assert (answer.status_code, answer.json()["code"]) == (415, "not_json")
+
+
+def test_unknown_addresses_and_methods(http: httpx.Client) -> None:
+    for path in ("/nowhere", "/members/", "/docs", "/redoc", "/members/t1/visits/"):
+        answer = http.get(path)
+        assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+    answer = http.delete("/members/t1")
+    assert (answer.status_code, answer.json()["code"]) == (405, "method_not_allowed")
+    assert "GET" in answer.headers["allow"]
+    assert http.get("/problems/none").json()["code"] == "unknown_problem"
+
+
+def test_answers_are_not_kept_by_caches(http: httpx.Client) -> None:
+    answer = http.get("/members/t1")
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert "server" not in answer.headers
+
+
+def test_what_is_no_http_does_no_harm(server: Server, http: httpx.Client) -> None:
+    address = httpx.URL(server.address)
+    for noise in (b"\x16\x03\x01\x02\x00", b"GET / HTTP/9.9\r\n\r\n", b"GET /" + b"x" * 100_000):
+        with socket.create_connection((address.host, address.port or 80), timeout=5) as line:
+            line.sendall(noise)
+    assert http.get("/health").status_code == 200

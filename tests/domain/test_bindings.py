@@ -1,0 +1,114 @@
+"""Bindings outside campaigns: half-open intervals that may end early."""
+
+from datetime import date
+from typing import Any
+
+from domain.bindings import (
+    AlreadyBound,
+    BindingEnded,
+    BindingReversed,
+    BindingStarted,
+    EndBinding,
+    NotWithinBinding,
+    StartBinding,
+    UnknownBinding,
+    policies_within,
+)
+from domain.members import LeaveNetwork, LeftTheNetwork, UnknownMember
+from tests.domain.scenario import do, fact, given, local
+from tests.domain.words import MEMBER, NOON, WEST
+
+JULY, AUGUST, OCTOBER = date(2008, 7, 1), date(2008, 8, 1), date(2008, 10, 1)
+
+
+def bind(
+    starts_on: date = AUGUST, ends_on: date = OCTOBER, policy: str = "prepay", at: str = NOON
+) -> StartBinding:
+    return do(StartBinding, at, policy=policy, starts_on=starts_on, ends_on=ends_on)
+
+
+def end(ended_on: date, at: str = NOON, **said: Any) -> EndBinding:
+    return do(EndBinding, at, ended_on=ended_on, **{"binding": 1, "cause": "cancelled", **said})
+
+
+def test_a_binding_runs_from_a_day_to_the_day_it_no_longer_binds() -> None:
+    scenario = given(MEMBER).when(bind()).then_told(binding=1)
+    scenario.then(fact(BindingStarted, binding=1, starts_on=AUGUST, ends_on=OCTOBER, campaign=None))
+    days = {date(2008, 7, 31): False, AUGUST: True, date(2008, 9, 30): True, OCTOBER: False}
+    for day, bound in days.items():
+        after = date.fromordinal(day.toordinal() + 1)
+        assert bool(policies_within(scenario.member, day, after)) is bound
+
+
+def test_a_binding_starts_before_it_ends() -> None:
+    given(MEMBER).when(bind(AUGUST, AUGUST)).then_refused(BindingReversed(AUGUST, AUGUST))
+    given(MEMBER).when(bind(OCTOBER, AUGUST)).then_refused(BindingReversed(OCTOBER, AUGUST))
+
+
+def test_no_policy_binds_a_member_twice_on_one_day() -> None:
+    for starts_on, ends_on in (
+        (JULY, date(2008, 8, 2)),
+        (date(2008, 9, 30), date(2009, 1, 1)),
+        (JULY, date(2009, 1, 1)),
+        (date(2008, 9, 1), date(2008, 9, 2)),
+    ):
+        given(MEMBER, bind()).when(bind(starts_on, ends_on)).then_refused(AlreadyBound("prepay"))
+        given(MEMBER, bind()).when(bind(starts_on, ends_on, "handset")).then(fact(BindingStarted))
+    given(MEMBER, bind()).when(bind(JULY, AUGUST)).then(fact(BindingStarted, binding=2))
+    given(MEMBER, bind()).when(bind(OCTOBER, date(2009, 1, 1))).then(fact(BindingStarted))
+
+
+def test_a_binding_told_late_does_not_overlap_one_that_is_over() -> None:
+    over = bind(JULY, AUGUST, at="2008-07-01 09:00")
+    other = bind(OCTOBER, date(2008, 11, 1), at="2008-10-01 09:00")
+    given(MEMBER, over, other).when(bind(JULY, AUGUST, at="2008-10-02 09:00")).then_refused(
+        AlreadyBound("prepay")
+    )
+
+
+def test_bindings_long_over_leave_the_state() -> None:
+    over, new = bind(JULY, AUGUST), bind(date(2010, 1, 1), date(2010, 2, 1), at="2010-01-01 09:00")
+    scenario = given(MEMBER, over, new)
+    assert [bound.id for bound in scenario.member.bindings] == [2]
+    scenario.when(end(JULY)).then_refused(UnknownBinding(1, 2))
+
+
+def test_a_binding_ends_early_on_one_of_its_days() -> None:
+    given(MEMBER, bind()).when(end(date(2008, 9, 1), cause="breach")).then(
+        fact(BindingEnded, binding=1, ended_on=date(2008, 9, 1), cause="breach")
+    )
+    for day in (date(2008, 7, 31), OCTOBER):
+        given(MEMBER, bind()).when(end(day)).then_refused(NotWithinBinding(day, AUGUST, OCTOBER))
+
+
+def test_a_binding_binds_until_the_day_on_which_it_ends_early() -> None:
+    september = date(2008, 9, 1)
+    scenario = given(MEMBER, bind(), end(september))
+    scenario.when(bind(date(2008, 8, 31), OCTOBER)).then_refused(AlreadyBound("prepay"))
+    scenario.when(bind(september, OCTOBER)).then(fact(BindingStarted, binding=2))
+
+
+def test_a_binding_that_ends_before_it_begins_never_bound() -> None:
+    scenario = given(MEMBER, bind(), end(AUGUST))
+    scenario.when(bind(JULY, OCTOBER)).then(fact(BindingStarted, binding=2))
+    assert [bound.id for bound in scenario.member.bindings] == [2]
+
+
+def test_a_binding_ends_early_once() -> None:
+    ended = given(MEMBER, bind(), end(date(2008, 9, 1)))
+    ended.when(end(date(2008, 8, 15))).then_refused(UnknownBinding(1, 1))
+    given(MEMBER).when(end(AUGUST)).then_refused(UnknownBinding(1, 0))
+
+
+def test_the_other_bindings_stay_when_one_ends() -> None:
+    scenario = given(MEMBER, bind(), bind(policy="handset"), end(AUGUST))
+    assert [(bound.id, bound.policy) for bound in scenario.member.bindings] == [(2, "handset")]
+
+
+def test_only_those_on_the_network_are_bound_but_a_binding_may_end_after() -> None:
+    left = do(LeaveNetwork, NOON)
+    given(WEST).when(bind()).then_refused(UnknownMember("m1"))
+    given(WEST).when(end(AUGUST)).then_refused(UnknownMember("m1"))
+    given(MEMBER, left).when(bind()).then_refused(LeftTheNetwork("m1", local(NOON)))
+    bound = given(MEMBER, bind(at="2008-07-01 09:00"), left)
+    bound.when(end(AUGUST, cause="breach")).then(fact(BindingEnded))

@@ -1,0 +1,379 @@
+"""Campaigns: launched, offered by lot, enrolled into up to a cap and a budget, closed."""
+
+from datetime import date
+from typing import Any
+
+from domain.bindings import AlreadyBound, BindingStarted, EndBinding, StartBinding
+from domain.campaigns import (
+    AlreadyEnrolled,
+    AlreadyOffered,
+    BudgetUsedUp,
+    CampaignClosed,
+    CampaignEnrolled,
+    CampaignExists,
+    CampaignLaunched,
+    CampaignNotOpen,
+    CampaignOffered,
+    CampaignOver,
+    CapReached,
+    ChangeTerms,
+    CloseCampaign,
+    CostItem,
+    Enrol,
+    InControlGroup,
+    LaunchCampaign,
+    NoDraw,
+    NotInSegment,
+    OfferCampaign,
+    PlaceTaken,
+    PrepaidTooSmall,
+    TermsAreNewer,
+    TermsChanged,
+    UnknownCampaign,
+    WindowReversed,
+    drawn_into_control,
+)
+from domain.members import BeforeJoining, ChangeTier, LeftTheNetwork, NothingChanges, UnknownMember
+from domain.members import LeaveNetwork
+from tests.domain.scenario import do, fact, given, local
+from tests.domain.words import JOINED, MEMBER, NOON, WEST, campaign, enrol
+
+SPRING = campaign()
+FIRST, LAST = date(2008, 7, 1), date(2008, 7, 31)
+CLOSED = do(CloseCampaign, "2008-07-20 12:00")
+NEW_TERMS = do(
+    ChangeTerms, NOON, prepaid_min_fen=5_000, gift_bp=500, months_bound=6, min_monthly_fen=100
+)
+
+
+def offer(at: str = NOON, **said: Any) -> OfferCampaign:
+    return do(OfferCampaign, at, **said)
+
+
+def bound(policy: str, starts_on: date, ends_on: date) -> StartBinding:
+    said = {"policy": policy, "starts_on": starts_on, "ends_on": ends_on}
+    return do(StartBinding, "2008-07-01 09:00", **said)
+
+
+def others(*names: str) -> list[Any]:
+    """Other members of the same unit and tier."""
+    joins = [JOINED.model_copy(update={"member_id": name}) for name in names]
+    tiers = [do(ChangeTier, "2007-01-01", member_id=name, tier="gold") for name in names]
+    return [*joins, *tiers]
+
+
+# ---------------------------------------------------------------------------------------- launch
+def test_a_campaign_is_launched_once_with_its_terms() -> None:
+    costs = (CostItem(item="短信", cost_fen=100_000),)
+    full = campaign(cap=10, budget_fen=5_000, costs=costs, excludes=("handset",), untiered=True)
+    given().when(full).then(
+        fact(
+            CampaignLaunched,
+            kind="prepay",
+            opens_on=FIRST,
+            closes_on=LAST,
+            tiers=("diamond", "gold"),
+            untiered=True,
+            excludes=("handset",),
+            cap=10,
+            budget_fen=5_000,
+            control_bp=0,
+            control_seed="none",
+            costs=costs,
+            gift_bp=1_000,
+            months_bound=12,
+        )
+    )
+    given(full).when(full).then_refused(CampaignExists("spring"))
+
+
+def test_a_campaign_opens_before_it_closes() -> None:
+    given().when(campaign(closes_on=date(2008, 6, 30))).then_refused(
+        WindowReversed(FIRST, date(2008, 6, 30))
+    )
+    given().when(campaign(closes_on=FIRST)).then(fact(CampaignLaunched))
+
+
+def test_enrolments_keep_the_terms_they_were_made_under() -> None:
+    scenario = given(MEMBER, others("m2"), SPRING)
+    scenario.when(enrol(member_id="m2")).then(
+        fact(PlaceTaken), fact(CampaignEnrolled, terms_version=1, gift_fen=1_000), fact(BindingStarted)
+    )
+    scenario.when(NEW_TERMS).then(fact(TermsChanged, terms_version=2, gift_bp=500))
+    scenario.when(enrol(shown_terms=1)).then_refused(TermsAreNewer(1, 2))
+    scenario.when(enrol(shown_terms=0)).then_refused(TermsAreNewer(0, 2))
+    scenario.when(enrol(shown_terms=2)).then(
+        fact(PlaceTaken, place=2),
+        fact(CampaignEnrolled, terms_version=2, gift_fen=500, months_bound=6, min_monthly_fen=100),
+        fact(BindingStarted, ends_on=date(2009, 1, 15)),
+    )
+
+
+def test_a_campaign_is_closed_once() -> None:
+    given(SPRING).when(CLOSED).then(fact(CampaignClosed))
+    given(SPRING, CLOSED).when(CLOSED).then_refused(NothingChanges("closed"))
+
+
+def test_an_unknown_campaign_is_refused() -> None:
+    for command in (enrol(), offer(), CLOSED, NEW_TERMS):
+        given(MEMBER).when(command).then_refused(UnknownCampaign("spring"))
+
+
+# ----------------------------------------------------------------------------------------- draw
+def test_the_draw_is_repeatable_and_keeps_to_its_share() -> None:
+    assert [drawn_into_control("s1", f"m{n}", 5_000) for n in range(8)] == [
+        drawn_into_control("s1", f"m{n}", 5_000) for n in range(8)
+    ]
+    drawn = sum(drawn_into_control("s1", f"m{n}", 2_000) for n in range(5_000))
+    assert 900 < drawn < 1_100
+    assert drawn_into_control("s1", "m1", 10_000)
+    assert not drawn_into_control("s1", "m1", 0)
+    # md5("s1:m1") begins with these digits; SQL says the same.
+    assert drawn_into_control("s1", "m1", 0x7A7C4B4E % 10_000 + 1) in (True, False)
+
+
+def test_a_member_is_drawn_once_before_or_during_the_window() -> None:
+    all_control, few = campaign(control_bp=10_000), campaign(control_bp=1)
+    given(MEMBER, all_control).when(offer("2008-06-15 12:00")).then(
+        fact(CampaignOffered, arm="control", closes_on=LAST)
+    ).then_told(arm="control")
+    given(MEMBER, few).when(offer()).then(fact(CampaignOffered, arm="offered"))
+    given(MEMBER, few, offer()).when(offer()).then_refused(AlreadyOffered("spring"))
+
+
+def test_nobody_is_drawn_when_it_is_over_or_has_no_control_group() -> None:
+    few = campaign(control_bp=1)
+    given(MEMBER, SPRING).when(offer()).then_refused(NoDraw("spring"))
+    given(MEMBER, few).when(offer("2008-07-31 23:59")).then(fact(CampaignOffered))
+    given(MEMBER, few).when(offer("2008-08-01 00:00")).then_refused(
+        CampaignOver(date(2008, 8, 1), LAST)
+    )
+    given(MEMBER, few, CLOSED).when(offer("2008-07-20 12:00")).then_refused(
+        CampaignOver(date(2008, 7, 20), date(2008, 7, 20))
+    )
+    given(WEST, few).when(offer()).then_refused(UnknownMember("m1"))
+    given(WEST, JOINED, few).when(offer()).then_refused(NotInSegment(None, ["diamond", "gold"]))
+
+
+def test_an_offer_does_not_change_who_may_enrol() -> None:
+    given(MEMBER, campaign(control_bp=10_000)).when(enrol()).then_refused(InControlGroup("spring"))
+    drawn = given(MEMBER, campaign(control_bp=10_000), offer())
+    drawn.when(enrol()).then_refused(InControlGroup("spring"))
+    given(MEMBER, campaign(control_bp=1), offer()).when(enrol()).then(
+        fact(PlaceTaken), fact(CampaignEnrolled), fact(BindingStarted)
+    )
+
+
+# ------------------------------------------------------------------------------------- enrolment
+def test_an_enrolment_takes_a_place_copies_the_terms_and_binds() -> None:
+    scenario = given(MEMBER, SPRING).when(enrol())
+    scenario.then(
+        fact(PlaceTaken, place=1, member="m1", gift_fen=1_000),
+        fact(
+            CampaignEnrolled,
+            campaign="spring",
+            place=1,
+            terms_version=1,
+            prepaid_fen=10_000,
+            gift_fen=1_000,
+            months_bound=12,
+            min_monthly_fen=0,
+            closes_on=LAST,
+            tier="gold",
+            unit="west",
+        ),
+        fact(
+            BindingStarted,
+            binding=1,
+            policy="prepay",
+            campaign="spring",
+            starts_on=date(2008, 7, 15),
+            ends_on=date(2009, 7, 15),
+        ),
+    )
+    scenario.then_told(
+        campaign="spring", place=1, terms_version=1, gift_fen=1_000, bound_until="2009-07-15"
+    )
+
+
+def test_the_days_of_the_window_are_those_of_the_programme() -> None:
+    early = CampaignNotOpen(date(2008, 6, 30), FIRST)
+    over = CampaignOver(date(2008, 8, 1), LAST)
+    enrolled = (fact(PlaceTaken), fact(CampaignEnrolled), fact(BindingStarted))
+    given(MEMBER, SPRING).when(enrol("2008-06-30 23:59")).then_refused(early)
+    given(MEMBER, SPRING).when(enrol("2008-07-01 00:00")).then(*enrolled)
+    given(MEMBER, SPRING).when(enrol("2008-07-31 23:59")).then(*enrolled)
+    given(MEMBER, SPRING).when(enrol("2008-08-01 00:00")).then_refused(over)
+
+
+def test_a_closed_campaign_takes_nobody_from_then_on() -> None:
+    known = (MEMBER, SPRING, CLOSED)
+    day = date(2008, 7, 20)
+    given(known).when(enrol("2008-07-20 12:00")).then_refused(CampaignOver(day, day))
+    given(known).when(enrol("2008-07-20 11:59")).then(
+        fact(PlaceTaken), fact(CampaignEnrolled), fact(BindingStarted)
+    )
+
+
+def test_a_binding_from_the_29th_of_february_ends_on_the_28th() -> None:
+    leap = campaign(opens_on=date(2008, 2, 1), closes_on=date(2008, 2, 29))
+    given(MEMBER, leap).when(enrol("2008-02-29 23:59")).then(
+        fact(PlaceTaken),
+        fact(CampaignEnrolled),
+        fact(BindingStarted, starts_on=date(2008, 2, 29), ends_on=date(2009, 2, 28)),
+    )
+
+
+def test_care_and_terms_without_months_do_not_bind() -> None:
+    for terms in (campaign(kind="care", prepaid_min_fen=0), campaign(months_bound=0)):
+        scenario = given(MEMBER, terms).when(enrol())
+        scenario.then(fact(PlaceTaken), fact(CampaignEnrolled))
+        assert scenario.world.receipt["bound_until"] is None
+
+
+def test_a_gift_is_rounded_down_to_a_fen() -> None:
+    given(MEMBER, SPRING).when(enrol(prepaid_fen=10_009)).then(
+        fact(PlaceTaken, gift_fen=1_000), fact(CampaignEnrolled, gift_fen=1_000), fact(BindingStarted)
+    )
+    given(MEMBER, SPRING).when(enrol(prepaid_fen=10_010)).then(
+        fact(PlaceTaken, gift_fen=1_001), fact(CampaignEnrolled, gift_fen=1_001), fact(BindingStarted)
+    )
+
+
+def test_customers_without_a_tier_take_part_where_they_are_asked() -> None:
+    segment = ["diamond", "gold"]
+    given(WEST, JOINED, SPRING).when(enrol()).then_refused(NotInSegment(None, segment))
+    given(WEST, JOINED, campaign(untiered=True)).when(enrol()).then(
+        fact(PlaceTaken), fact(CampaignEnrolled, tier=None), fact(BindingStarted)
+    )
+    silver = do(ChangeTier, "2008-01-01", tier="silver")
+    given(MEMBER, silver, SPRING).when(enrol()).then_refused(NotInSegment("silver", segment))
+
+
+def test_the_last_place_is_the_last() -> None:
+    two = given(MEMBER, others("m2", "m3"), campaign(cap=2), enrol(member_id="m2"))
+    two.when(enrol()).then(fact(PlaceTaken, place=2), fact(CampaignEnrolled), fact(BindingStarted))
+    two.when(enrol(member_id="m3")).then_refused(CapReached(2, 2))
+    given(MEMBER, campaign(cap=0)).when(enrol()).then_refused(CapReached(0, 0))
+
+
+def test_a_gift_must_fit_into_what_is_left_of_the_budget() -> None:
+    known = given(MEMBER, others("m2", "m3"), campaign(budget_fen=1_999), enrol(member_id="m2"))
+    known.when(enrol()).then_refused(BudgetUsedUp(1_999, 1_000, 1_000))
+    exact = given(MEMBER, others("m2", "m3"), campaign(budget_fen=2_000), enrol(member_id="m2"))
+    exact.when(enrol()).then(fact(PlaceTaken), fact(CampaignEnrolled), fact(BindingStarted))
+    exact.when(enrol(member_id="m3")).then_refused(BudgetUsedUp(2_000, 2_000, 1_000))
+
+
+def test_a_member_takes_part_once_even_when_it_is_told_late() -> None:
+    known = given(MEMBER, SPRING, enrol())
+    known.when(enrol("2008-07-16 12:00")).then_refused(AlreadyEnrolled("spring"))
+    autumn = campaign(
+        campaign_id="autumn", opens_on=date(2008, 10, 1), closes_on=date(2008, 10, 31)
+    )
+    known.and_given(autumn, enrol("2008-10-05 12:00", campaign_id="autumn"))
+    known.when(enrol("2008-07-16 12:00")).then_refused(AlreadyEnrolled("spring"))
+
+
+def test_campaigns_long_over_leave_the_state() -> None:
+    years = (date(2010, 1, 1), date(2010, 1, 31))
+    late = campaign(campaign_id="late", opens_on=years[0], closes_on=years[1], control_bp=1)
+    scenario = given(MEMBER, campaign(control_bp=1), offer(), enrol(), late)
+    at = "2010-01-15 12:00"
+    scenario.and_given(offer(at, campaign_id="late"), enrol(at, campaign_id="late"))
+    assert scenario.member.enrolled == scenario.member.offered == {"late": years[1]}
+
+
+def test_an_enrolment_does_not_contradict_a_binding() -> None:
+    no_handsets = campaign(excludes=("handset",))
+    enrolled = (fact(PlaceTaken), fact(CampaignEnrolled), fact(BindingStarted))
+    today, tomorrow = date(2008, 7, 15), date(2008, 7, 16)
+    for starts_on, ends_on in ((FIRST, tomorrow), (today, tomorrow)):
+        given(MEMBER, no_handsets, bound("handset", starts_on, ends_on)).when(
+            enrol()
+        ).then_refused(AlreadyBound("handset"))
+        given(MEMBER, no_handsets, bound("family_plan", starts_on, ends_on)).when(enrol()).then(
+            *enrolled
+        )
+    given(MEMBER, no_handsets, bound("handset", FIRST, today)).when(enrol()).then(*enrolled)
+
+
+def test_nor_one_that_begins_while_it_binds() -> None:
+    no_handsets = campaign(excludes=("handset",))
+    year_on = date(2009, 7, 15)
+    given(MEMBER, no_handsets, bound("handset", date(2009, 7, 14), date(2010, 1, 1))).when(
+        enrol()
+    ).then_refused(AlreadyBound("handset"))
+    given(MEMBER, no_handsets, bound("handset", year_on, date(2010, 1, 1))).when(enrol()).then(
+        fact(PlaceTaken), fact(CampaignEnrolled), fact(BindingStarted, ends_on=year_on)
+    )
+    care = campaign(kind="care", excludes=("handset",))
+    given(MEMBER, care, bound("handset", date(2008, 7, 16), year_on)).when(enrol()).then(
+        fact(PlaceTaken), fact(CampaignEnrolled)
+    )
+
+
+def test_a_binding_that_ended_early_is_no_contradiction_any_more() -> None:
+    no_handsets = campaign(excludes=("handset",))
+    for ended_on, refused in ((date(2008, 7, 15), False), (date(2008, 7, 16), True)):
+        end = do(EndBinding, "2008-07-10 09:00", binding=1, ended_on=ended_on, cause="breach")
+        known = given(MEMBER, no_handsets, bound("handset", FIRST, date(2009, 1, 1)), end)
+        if refused:
+            known.when(enrol()).then_refused(AlreadyBound("handset"))
+        else:
+            known.when(enrol()).then(
+                fact(PlaceTaken), fact(CampaignEnrolled), fact(BindingStarted, binding=2)
+            )
+
+
+def test_enrolments_are_refused_in_this_order() -> None:
+    """Each step puts right what was refused first; the next reason appears."""
+    limits: dict[str, Any] = {"cap": 0, "budget_fen": 0, "control_bp": 10_000, "tiers": ("gold",)}
+    excludes = {"excludes": ("handset",)}
+    strict = campaign(**limits, **excludes)
+    wrong: dict[str, Any] = {"prepaid_fen": 9_999, "shown_terms": 7}
+    silver = do(ChangeTier, "2008-01-01", tier="silver")
+    phone = bound("handset", FIRST, date(2009, 1, 1))
+    left = do(LeaveNetwork, NOON)
+
+    given(WEST).when(enrol(**wrong)).then_refused(UnknownMember("m1"))
+    given(WEST, JOINED).when(enrol("2005-01-01", **wrong)).then_refused(
+        BeforeJoining(local("2005-01-01"), local("2005-03-01 10:00"))
+    )
+    given(MEMBER, left).when(enrol(**wrong)).then_refused(LeftTheNetwork("m1", local(NOON)))
+    known = given(MEMBER, silver, phone)
+    known.when(enrol(**wrong)).then_refused(UnknownCampaign("spring"))
+    known.and_given(strict)
+    known.when(enrol("2008-06-30 12:00", **wrong)).then_refused(
+        CampaignNotOpen(date(2008, 6, 30), FIRST)
+    )
+    known.when(enrol("2008-08-01 12:00", **wrong)).then_refused(
+        CampaignOver(date(2008, 8, 1), LAST)
+    )
+    known.when(enrol(**wrong)).then_refused(TermsAreNewer(7, 1))
+    wrong["shown_terms"] = 1
+    known.when(enrol(**wrong)).then_refused(NotInSegment("silver", ["gold"]))
+    known.and_given(do(ChangeTier, "2008-02-01", tier="gold"))
+    known.when(enrol(**wrong)).then_refused(InControlGroup("spring"))
+
+    first = campaign(**{**limits, "cap": 1, "control_bp": 0})
+    twice = given(MEMBER, first, do(Enrol, NOON, prepaid_fen=10_000)) if False else None
+    assert twice is None
+    del limits["control_bp"]
+    known = given(MEMBER, phone, campaign(**limits, **excludes))
+    known.when(enrol(**wrong)).then_refused(AlreadyBound("handset"))
+    known = given(MEMBER, campaign(**limits, **excludes))
+    known.when(enrol(**wrong)).then_refused(PrepaidTooSmall(9_999, 10_000))
+    wrong["prepaid_fen"] = 10_000
+    known.when(enrol(**wrong)).then_refused(CapReached(0, 0))
+    del limits["cap"]
+    given(MEMBER, campaign(**limits)).when(enrol(**wrong)).then_refused(BudgetUsedUp(0, 0, 1_000))
+
+
+def test_already_enrolled_comes_before_all_that_may_have_changed_since() -> None:
+    known = given(MEMBER, campaign(cap=1, budget_fen=1_000, excludes=("prepay",)), enrol())
+    known.when(enrol(prepaid_fen=1)).then_refused(AlreadyEnrolled("spring"))
+
+
+def test_costs_may_be_many_but_not_without_bound() -> None:
+    assert LaunchCampaign.model_fields["costs"].metadata

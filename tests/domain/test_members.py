@@ -1,0 +1,145 @@
+"""Units and members: joining, the important mark, tiers, bills, leaving."""
+
+from datetime import datetime
+
+import pytest
+
+from domain.command import Command, Personal
+from domain.members import (
+    AlreadyBilled,
+    AlreadyJoined,
+    BeforeJoining,
+    BillIssued,
+    BillTooLate,
+    ChangeTier,
+    JoinNetwork,
+    LeaveNetwork,
+    LeftTheNetwork,
+    MarkImportant,
+    MemberJoined,
+    MemberLeft,
+    MemberMarkedImportant,
+    NothingChanges,
+    RecordBill,
+    TierChanged,
+    TierOutOfOrder,
+    UnknownMember,
+    UnknownUnit,
+)
+from domain.units import OpenUnit, UnitOpened
+from tests.domain.scenario import do, fact, given, local
+from tests.domain.words import GOLD, JOINED, MEMBER, NOON, WEST
+
+JOINED_AT = local("2005-03-01 10:00")
+LEFT = do(LeaveNetwork, NOON)
+
+
+def bill(month: str, at: str = NOON, amount_fen: int = 8_800) -> RecordBill:
+    return do(RecordBill, at, month=month, amount_fen=amount_fen)
+
+
+def test_a_unit_opens_and_may_be_renamed() -> None:
+    given().when(WEST).then(fact(UnitOpened, title="城西分局"))
+    given(WEST).when(do(OpenUnit, NOON, title="西城")).then(fact(UnitOpened, title="西城"))
+    given(WEST).when(WEST).then_refused(NothingChanges("城西分局"))
+
+
+def test_a_customer_joins_a_unit_that_exists() -> None:
+    given(WEST).when(JOINED).then(fact(MemberJoined, unit="west", occurred_at=JOINED_AT))
+    given().when(JOINED).then_refused(UnknownUnit("west"))
+
+
+def test_a_customer_joins_once_even_when_he_has_left() -> None:
+    given(WEST, JOINED).when(JOINED).then_refused(AlreadyJoined("m1", JOINED_AT))
+    given(MEMBER, LEFT).when(JOINED).then_refused(AlreadyJoined("m1", JOINED_AT))
+
+
+def test_name_and_phone_are_kept_apart_from_the_events() -> None:
+    told = do(JoinNetwork, NOON, name="王小明", phone="+8613800000000")
+    assert told.personal() == Personal(member_id="m1", name="王小明", phone="+8613800000000")
+    assert do(JoinNetwork, NOON, phone="13800000000").personal() is not None
+    assert JOINED.personal() is None
+    assert GOLD.personal() is None
+    scenario = given(WEST, told)
+    assert all("王" not in event.model_dump_json() for _, event in scenario.world.log[1:])
+
+
+def test_a_customer_is_marked_as_important_and_unmarked() -> None:
+    mark, unmark = (do(MarkImportant, NOON, important=important) for important in (True, False))
+    given(MEMBER).when(mark).then(fact(MemberMarkedImportant, important=True))
+    given(MEMBER, mark).when(unmark).then(fact(MemberMarkedImportant, important=False))
+    given(MEMBER, mark).when(mark).then_refused(NothingChanges("true"))
+    given(MEMBER).when(unmark).then_refused(NothingChanges("false"))
+
+
+def test_a_tier_is_given_changed_and_taken_away() -> None:
+    none = do(ChangeTier, NOON, tier=None)
+    given(WEST, JOINED).when(GOLD).then(fact(TierChanged, from_tier=None, tier="gold", unit="west"))
+    given(MEMBER).when(none).then(fact(TierChanged, from_tier="gold", tier=None))
+    given(MEMBER).when(do(ChangeTier, NOON, tier="gold")).then_refused(NothingChanges("gold"))
+    given(WEST, JOINED).when(none).then_refused(NothingChanges("none"))
+
+
+def test_tiers_change_in_the_order_of_time() -> None:
+    early = do(ChangeTier, "2006-12-31 23:59", tier="silver")
+    given(MEMBER).when(early).then_refused(
+        TierOutOfOrder(early.at or JOINED_AT, local("2007-01-01"))
+    )
+    given(MEMBER).when(do(ChangeTier, "2007-01-01 00:00", tier="silver")).then(fact(TierChanged))
+
+
+def test_a_customer_leaves_once_and_keeps_his_tier() -> None:
+    scenario = given(MEMBER).when(LEFT).then(fact(MemberLeft, unit="west", tier="gold"))
+    assert scenario.member.tier == "gold"
+    gone = LeftTheNetwork("m1", local(NOON))
+    given(MEMBER, LEFT).when(do(LeaveNetwork, "2008-08-01 09:00")).then_refused(gone)
+    given(MEMBER, LEFT).when(do(LeaveNetwork, "2008-06-01 09:00")).then_refused(gone)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        do(MarkImportant, "2005-03-01 09:59", important=True),
+        do(ChangeTier, "2005-03-01 09:59", tier="gold"),
+        do(LeaveNetwork, "2005-03-01 09:59"),
+        bill("2005-02", "2005-03-01 09:59"),
+    ],
+)
+def test_nothing_happens_to_a_customer_before_he_joins(command: Command) -> None:
+    at = command.at
+    assert isinstance(at, datetime)
+    given(WEST).when(command).then_refused(UnknownMember("m1"))
+    given(WEST, JOINED).when(command).then_refused(BeforeJoining(at, JOINED_AT))
+
+
+def test_what_comes_to_light_later_of_a_customer_who_left_is_still_recorded() -> None:
+    mark = do(MarkImportant, "2008-07-01 09:00", important=True)
+    given(MEMBER, LEFT).when(mark).then(fact(MemberMarkedImportant))
+    given(MEMBER, LEFT).when(do(MarkImportant, NOON, important=True)).then_refused(
+        LeftTheNetwork("m1", local(NOON))
+    )
+    given(MEMBER, LEFT).when(bill("2008-07", "2008-08-01 09:00")).then(fact(BillIssued))
+
+
+def test_each_month_is_billed_once() -> None:
+    given(MEMBER).when(bill("2008-06")).then(fact(BillIssued, month="2008-06", amount_fen=8_800))
+    given(MEMBER, bill("2008-06")).when(bill("2008-06")).then_refused(AlreadyBilled("2008-06"))
+    months = [bill(f"2008-{month:02}") for month in (3, 1, 6, 2)]
+    for month in (1, 2, 3, 6):
+        given(MEMBER, months).when(bill(f"2008-{month:02}")).then_refused(
+            AlreadyBilled(f"2008-{month:02}")
+        )
+    for month in (4, 5, 7):
+        given(MEMBER, months).when(bill(f"2008-{month:02}")).then(fact(BillIssued))
+    given(MEMBER, months).when(bill("2007-12")).then(fact(BillIssued))
+
+
+def test_a_bill_may_come_35_months_late() -> None:
+    given(MEMBER, bill("2008-06")).when(bill("2005-07")).then(fact(BillIssued))
+    given(MEMBER, bill("2008-06")).when(bill("2005-06")).then_refused(
+        BillTooLate("2005-06", 36, 35)
+    )
+    given(MEMBER, bill("2005-07"), bill("2008-06")).when(bill("2005-07")).then_refused(
+        AlreadyBilled("2005-07")
+    )
+    given(MEMBER, bill("2005-07"), bill("2017-06")).when(bill("2017-05")).then(fact(BillIssued))
