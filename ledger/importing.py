@@ -9,9 +9,10 @@ lanes in hand.
 
 import gc
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import islice
 from typing import Annotated, Any, BinaryIO, Union
 
@@ -38,6 +39,8 @@ from ledger.working import (
 
 CHUNK = 5_000
 """Facts whose heads are fetched together."""
+WORTH_ANALYZING = 50_000
+"""After so many events the planner is told, rather than left to find out a minute later."""
 MAX_LINE_BYTES = 65_536
 MAX_REJECTIONS = 1_000
 """How many rejected lines are named; all are counted."""
@@ -78,10 +81,6 @@ class Imported:
     replayed: bool = False
 
 
-class _Undo(Exception):
-    """Leaves the transaction of a file that must not be kept."""
-
-
 def why(failure: Exception) -> tuple[str, str]:
     """(code, reason) of a rejected line; the values in it are not repeated."""
     if isinstance(failure, Refusal):
@@ -110,6 +109,7 @@ class Importer:
         self._digest_key = bytes.fromhex(known["digest_key"])
         self._working = WorkingSet(self._buckets)
         self._columns: dict[str, bytes] = {}
+        self._latest = datetime.min.replace(tzinfo=UTC)
 
     def load(
         self,
@@ -130,16 +130,47 @@ class Importer:
                 keep_good.truncate()
             attempt = _Attempt(self, Imported(key=key), progress, keep_good)
             try:
-                with _uncollected():
-                    return attempt.run(lines(), exclusive)
+                with _uncollected(), connect(self._dsn) as connection:
+                    if attempt.stage(connection, lines(), exclusive):
+                        attempt.settle(connection)
+                    return attempt.done
             except psycopg.Error as failure:
-                self._working = WorkingSet(self._buckets)
-                if exclusive or failure.sqlstate not in ("CL001", "CL002"):
+                self._forget()
+                if exclusive or failure.sqlstate not in _CONFLICTS:
                     raise
             except BaseException:
-                self._working = WorkingSet(self._buckets)
+                self._forget()
                 raise
         raise AssertionError("an import with the lanes in hand met a conflict")
+
+    def load_all(
+        self,
+        files: Iterable[tuple[str, Callable[[], Iterable[bytes]]]],
+        progress: Callable[[int], None] | None = None,
+    ) -> Iterator[Imported]:
+        """Load (key, lines) one after the other; while one is written, the next is decided.
+
+        Each file is kept whole or not at all. Raises if another process writes to the same
+        streams meanwhile: what was yielded is in, the rest can be loaded again.
+        """
+        settling: Future[Imported] | None = None
+        try:
+            with _uncollected(), ThreadPoolExecutor(1) as writer, ExitStack() as connections:
+                for key, lines in files:
+                    attempt = _Attempt(self, Imported(key=key), progress, None)
+                    connection = connections.enter_context(connect(self._dsn))
+                    staged = attempt.stage(connection, lines(), exclusive=False)
+                    if settling is not None:
+                        yield settling.result()
+                    settling = writer.submit(attempt.settle if staged else attempt.tell, connection)
+                if settling is not None:
+                    yield settling.result()
+        except BaseException:
+            self._forget()
+            raise
+
+    def _forget(self) -> None:
+        self._working = WorkingSet(self._buckets)
 
 
 class _Attempt:
@@ -159,38 +190,48 @@ class _Attempt:
         self.working = owner._working
         self.now = owner._now
         self.stamp = copying.timestamptz(self.now)
-        self.latest = datetime.min.replace(tzinfo=self.now.tzinfo)
+        self.latest = owner._latest
         self.commands: list[tuple[str, bytes, int, int, bytes]] = []
         self.keys: dict[str, bytes] = {}
         self.persons: dict[str, tuple[str | None, str | None]] = {}
 
-    def run(self, lines: Iterable[bytes], exclusive: bool) -> Imported:
-        """Decide and stage every line, then move what is staged into the log and commit."""
+    def stage(self, connection: Connection[Any], lines: Iterable[bytes], exclusive: bool) -> bool:
+        """Decide every line and stage what comes of it. False if nothing is to be written."""
         owner, done = self.owner, self.done
         self.working.lanes = {}
-        with connect(owner._dsn) as connection, connect(owner._dsn) as reader:
-            if self._answered(connection):
-                return done
-            try:
-                with connection.transaction():
-                    connection.execute("SELECT stage_import()")
-                    if exclusive:
-                        lanes = list(range(owner._buckets))
-                        connection.execute("SELECT take_lanes(%b::int2[])", (lanes,))
-                    self._floor(connection)
-                    self._stage_events(connection, reader, lines)
-                    if done.rejected and self.rejects is None:
-                        raise _Undo
-                    self._append(connection)
-            except _Undo:
-                done.kept = False
-                owner._working = WorkingSet(owner._buckets)
-                return done
-            for stream in self.working.streams.values():
-                stream.stored = stream.version
-            if done.events > CHUNK:
-                connection.execute("ANALYZE stored_events, stream_head, command_log, persons")
-        return done
+        if self._answered(connection):
+            return False
+        connection.execute("BEGIN")
+        connection.execute("SELECT stage_import()")
+        if exclusive:
+            lanes = list(range(owner._buckets))
+            connection.execute("SELECT take_lanes(%b::int2[])", (lanes,))
+        self._floor(connection)
+        with connect(owner._dsn) as reader:
+            self._stage_events(connection, reader, lines)
+        if done.rejected and self.rejects is None:
+            done.kept = False
+            owner._forget()
+            connection.execute("ROLLBACK")
+            return False
+        self._stage_rest(connection)
+        for stream in self.working.streams.values():
+            stream.stored = stream.version
+        owner._latest = self.latest
+        return True
+
+    def settle(self, connection: Connection[Any]) -> Imported:
+        """Move what is staged into the log, and commit."""
+        connection.execute("SELECT append_staged(%s, %s)", (self.now, heads.fold_version()))
+        connection.execute("COMMIT")
+        if self.done.events > WORTH_ANALYZING:
+            connection.execute("ANALYZE stored_events, stream_head, command_log, persons")
+        return self.tell(connection)
+
+    def tell(self, connection: Connection[Any]) -> Imported:
+        """What was done; the connection is not needed any more."""
+        connection.close()
+        return self.done
 
     def _answered(self, connection: Connection[Any]) -> bool:
         row = connection.execute(
@@ -206,7 +247,7 @@ class _Attempt:
         """Recorded times never go back: they start from what the log says."""
         row = connection.execute("SELECT max(recorded_at) FROM log_head").fetchone()
         assert row is not None
-        self.latest = row[0]
+        self.latest = max(row[0], self.owner._latest)
         known = self.latest if self.owner._as_occurred else max(self.now, self.latest)
         self.stamp = copying.timestamptz(known)
 
@@ -344,8 +385,8 @@ class _Attempt:
             self.owner._columns[stream.name] = known
         return known
 
-    def _append(self, connection: Connection[Any]) -> None:
-        """Stage the heads, the keys and the people; then one statement writes it all."""
+    def _stage_rest(self, connection: Connection[Any]) -> None:
+        """Stage the heads, the keys and the people."""
         done = self.done
         told = {"facts": done.facts, "events": done.events, "rejected": done.rejected}
         self.commands.append((done.key, b"", 0, 0, msgspec.json.encode(told)))
@@ -371,7 +412,6 @@ class _Attempt:
                 for member, (name, phone) in self.persons.items()
             ),
         )
-        connection.execute("SELECT append_staged(%s, %s)", (self.now, heads.fold_version()))
 
     def _heads(self) -> Iterator[bytes]:
         for stream in self.working.changed():
@@ -388,6 +428,7 @@ class _Attempt:
 
 
 _HEADS = "SELECT ord, number, fold, said FROM load_batch('{}', %b::text[])"
+_CONFLICTS = ("CL001", "CL002")
 _SEVEN, _FIVE, _THREE = copying.columns(7), copying.columns(5), copying.columns(3)
 _TOPICS = {topic: copying.text(topic) for topic in CATALOGUE}
 

@@ -269,8 +269,9 @@ class Ledger:
 
     async def _insist(self, waiting: list[_Waiting]) -> None:
         """Try until it is answered, with the lanes in hand: nobody can be faster then."""
-        failure: Exception | None = None
-        for attempt in range(MAX_ATTEMPTS):
+        failure: Exception = Unanswered(retry_after_s=1)
+        attempt = 0
+        while attempt < MAX_ATTEMPTS:
             waiting = [each for each in waiting if not each.future.done()]
             if not waiting:
                 return
@@ -288,14 +289,16 @@ class Ledger:
             except (psycopg.OperationalError, psycopg.InterfaceError):
                 await self._disconnect("writer")
                 await asyncio.sleep(min(0.05 * 2**attempt, 1.0))
+                attempt += 1
             except Exception as error:  # noqa: BLE001 - the batcher outlives whatever befalls it
                 failure = error
                 await self._disconnect("writer")
+                attempt += 1
             else:
                 batch.answer(bases)
                 return
         for each in waiting:
-            each.refuse(failure or Unanswered(retry_after_s=1))
+            each.refuse(failure)
 
     async def _connection(self, role: str) -> AsyncConnection[Any]:
         known = self._connections.get(role)
