@@ -12,7 +12,7 @@ from api.clock import Clock
 from api.demonstration import assumed, demo_of
 from domain.values import PROGRAMME_ZONE, local_date
 from ledger import reading
-from projections import bindings, campaigns, clubs, figures, members, points, runner
+from projections import bindings, campaigns, clubs, figures, members, points, returns, runner
 
 MAX_SHARED = 20
 """How many members are shown for one phone number."""
@@ -116,8 +116,8 @@ def campaign(conn: Connection[Any], campaign_id: str, until: date) -> models.Cam
     found = campaigns.campaign(conn, campaign_id)
     if found is None:
         return None
-    brought = campaigns.campaign_return(conn, campaign_id, until)
-    if isinstance(brought, campaigns.NotComputable):
+    brought = returns.campaign_return(conn, campaign_id, until)
+    if isinstance(brought, returns.NotComputable):
         returned = models.Return(value=None, reason=brought.reason)
     else:
         returned = models.Return.model_validate(brought)

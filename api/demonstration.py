@@ -4,11 +4,10 @@ Each chapter is one transaction under a key of its own, so a load that was kille
 stopped. A ledger holds one demo or none: other events, scales or seeds are refused.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal, InvalidOperation
-
-import demo
 
 from api.clock import OFFSET, offset_to
 from api.failures import Rejected, WrongUse
@@ -40,7 +39,9 @@ def demo_of(known: Mapping[str, str]) -> Demo | None:
 
 def assumed() -> Mapping[str, Sequence[str]]:
     """Which assumptions of the demo each figure rests on."""
-    return demo.ASSUMED
+    from demo import ASSUMED
+
+    return ASSUMED
 
 
 def canonical(scale: str) -> str:
@@ -62,16 +63,23 @@ def load(
     facts_done: Callable[[int], None],
 ) -> Loaded:
     """Load what is not loaded yet. `chapter_begins` hears its title and about how many facts."""
-    _claim(dsn, scale, seed)
+    import demo
+
+    _claim(dsn, scale, seed, demo.CLOCK_STARTS_AT)
     done = Loaded()
+    chapter_begins("drawing the year", 0)
     importer = Importer(dsn, now=demo.CLOCK_STARTS_AT, recorded_as_occurred=True)
-    for chapter in demo.chapters(scale, seed):
-        chapter_begins(chapter.title, chapter.facts)
-        imported = importer.load(chapter.lines, key=chapter.key, progress=facts_done)
+
+    def files() -> Iterator[tuple[str, Callable[[], Iterable[bytes]]]]:
+        for chapter in demo.chapters(scale, seed):
+            chapter_begins(chapter.title, chapter.facts)
+            yield chapter.key, chapter.lines
+
+    for imported in importer.load_all(files(), facts_done):
         if not imported.kept:
             first = imported.rejections[0]
             raise Rejected(
-                f"The demo's own line {first.line} of {chapter.key} was refused: {first.reason}"
+                f"The demo's own line {first.line} of {imported.key} was refused: {first.reason}"
             )
         done.chapters += 1
         done.resumed += imported.replayed
@@ -84,7 +92,7 @@ def load(
     return done
 
 
-def _claim(dsn: str, scale: str, seed: int) -> None:
+def _claim(dsn: str, scale: str, seed: int, starts_at: datetime) -> None:
     """Mark an empty ledger as this demo's, or see that it is."""
     with connect(dsn) as connection:
         known = demo_of(meta(connection))
@@ -95,7 +103,7 @@ def _claim(dsn: str, scale: str, seed: int) -> None:
                     f"This ledger holds {events:,} events that are not the demo's:"
                     " give the demo a data directory of its own (--data-dir)."
                 )
-            offset = str(offset_to(demo.CLOCK_STARTS_AT))
+            offset = str(offset_to(starts_at))
             set_meta(connection, **{OFFSET: offset, SEED: str(seed), SCALE: scale})
         elif (known.scale, known.seed) != (scale, seed):
             raise Rejected(

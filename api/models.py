@@ -4,7 +4,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
 
 from domain.campaigns import Kind
 from domain.values import Tier
@@ -13,6 +13,10 @@ from domain.values import Tier
 def plain_number(value: Decimal) -> int | float:
     """A decimal as a JSON number: whole if it is whole, else as short as it was written."""
     return int(value) if value == value.to_integral_value() else float(value)
+
+
+def _number_or_same(value: Any) -> Any:
+    return plain_number(value) if isinstance(value, Decimal) else value
 
 
 Number = Annotated[
@@ -275,8 +279,13 @@ class Return(View):
     value: Number | None = Field(description="(incremental margin - cost) / cost")
     low: Number | None = None
     high: Number | None = None
-    incremental_fen: int | None = None
+    first_month: date | None = Field(None, description="margins are counted from this month")
+    last_month: date | None = None
+    incremental_fen: Number | None = None
     cost_fen: int | None = None
+    cost_per_retained_fen: Number | None = Field(
+        None, description="null if no more were retained than without the campaign"
+    )
     offered: Arm | None = None
     control: Arm | None = None
     reason: str | None = Field(None, description="why it is not computable")
@@ -340,7 +349,7 @@ class Input(View):
     """A value that went into a figure."""
 
     name: str
-    value: Any
+    value: Annotated[Any, BeforeValidator(_number_or_same)]
 
 
 class EventRef(View):

@@ -32,7 +32,6 @@ from ledger.working import (
     Stream,
     WorkingSet,
     digest_of,
-    home_of,
     state_from,
     streams_of,
 )
@@ -173,6 +172,10 @@ class Importer:
         self._working = WorkingSet(self._buckets)
 
 
+_Fact = tuple[int, bytes, Command, list[str]]
+"""A line's number, its bytes, its command and the streams of that."""
+
+
 class _Attempt:
     """One run through a file."""
 
@@ -259,19 +262,19 @@ class _Attempt:
             copy.write(copying.HEADER)
             while chunk := list(islice(numbered, CHUNK)):
                 facts = self._parse(chunk)
-                self._load_heads(reader, [s for _, _, c in facts for s in streams_of(c)])
+                self._load_heads(reader, [name for fact in facts for name in fact[3]])
                 answered = self._answered_keys(reader, facts)
                 rows: list[bytes] = []
-                for line, text, command in facts:
+                for line, text, command, names in facts:
                     try:
-                        self._take(line, command, answered, rows)
+                        self._take(line, command, names, answered, rows)
                     except Refusal as refusal:
                         self._reject(line, text, refusal)
                 copy.write(b"".join(rows))
                 self.progress(len(chunk))
             copy.write(copying.TRAILER)
 
-    def _parse(self, chunk: list[tuple[int, bytes]]) -> list[tuple[int, bytes, Command]]:
+    def _parse(self, chunk: list[tuple[int, bytes]]) -> list[_Fact]:
         facts = []
         for line, text in chunk:
             if not text.strip():
@@ -285,7 +288,7 @@ class _Attempt:
             except (ValueError, Refusal) as failure:
                 self._reject(line, text, failure)
             else:
-                facts.append((line, text, command))
+                facts.append((line, text, command, streams_of(command)))
         return facts
 
     def _reject(self, line: int, text: bytes, failure: Exception) -> None:
@@ -310,11 +313,9 @@ class _Attempt:
                 state = heads.refold(name, events)
             self.working.put(name, version, state)
 
-    def _answered_keys(
-        self, reader: Connection[Any], facts: list[tuple[int, bytes, Command]]
-    ) -> dict[str, bytes]:
+    def _answered_keys(self, reader: Connection[Any], facts: list[_Fact]) -> dict[str, bytes]:
         """Digests by key of those facts that were answered before, here or live."""
-        keys = [command.key for _, _, command in facts if command.key != NO_KEY]
+        keys = [command.key for _, _, command, _ in facts if command.key != NO_KEY]
         if not keys:
             return {}
         rows = reader.execute(
@@ -323,7 +324,12 @@ class _Attempt:
         return {key: bytes(digest) for key, digest in rows}
 
     def _take(
-        self, line: int, command: Command, answered: dict[str, bytes], rows: list[bytes]
+        self,
+        line: int,
+        command: Command,
+        names: list[str],
+        answered: dict[str, bytes],
+        rows: list[bytes],
     ) -> None:
         """Decide one fact and stage what comes of it."""
         digest = b""
@@ -341,7 +347,7 @@ class _Attempt:
             command.__dict__["key"] = f"{self.done.key}:{line}"
         at = command.at
         assert at is not None
-        entries, body = self.working.decide(command, at, self.now)
+        entries, body = self.working.decide(command, names, at, self.now)
         if self.owner._as_occurred and at > self.latest:
             self.latest, self.stamp = at, copying.timestamptz(at)
         for entry in entries:
@@ -360,7 +366,7 @@ class _Attempt:
             )
         if own_key:
             self.keys[command.key] = digest
-            home = bucket_of(home_of(command), self.owner._buckets)
+            home = bucket_of(names[0], self.owner._buckets)
             last = entries[-1] if entries else None
             self.commands.append(
                 (

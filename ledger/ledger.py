@@ -29,7 +29,6 @@ from ledger.working import (
     KeyReused,
     WorkingSet,
     digest_of,
-    home_of,
     state_from,
     streams_of,
 )
@@ -76,6 +75,7 @@ class _Waiting:
     """A command in the queue and the future that its asker waits on."""
 
     command: Command
+    names: list[str]  # of its streams
     digest: bytes
     future: asyncio.Future[Receipt]
 
@@ -192,7 +192,8 @@ class Ledger:
         if command.key == NO_KEY:
             raise ValueError("a command needs a key of its own")
         future: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
-        self._queue.append(_Waiting(command, digest_of(command, self._digest_key), future))
+        digest = digest_of(command, self._digest_key)
+        self._queue.append(_Waiting(command, streams_of(command), digest, future))
         self._awake.set()
         return await future
 
@@ -333,7 +334,8 @@ class Ledger:
                     batch.refused.append((each, KeyReused()))
                 continue
             try:
-                entries, body = batch.working.decide(each.command, each.command.at or now, now)
+                at = each.command.at or now
+                entries, body = batch.working.decide(each.command, each.names, at, now)
                 response = msgspec.json.encode(body)
             except Refusal as refusal:
                 batch.refused.append((each, refusal))
@@ -348,7 +350,7 @@ class Ledger:
     async def _load(self, connection: AsyncConnection[Any], batch: _Batch) -> list[_Waiting]:
         """Take the heads in. Returns the commands whose keys were never answered."""
         waiting, working = batch.waiting, batch.working
-        missing = working.missing([s for each in waiting for s in streams_of(each.command)])
+        missing = working.missing([name for each in waiting for name in each.names])
         keys = [each.command.key for each in waiting]
         cursor = connection.cursor(binary=True)
         await cursor.execute(_LOAD, (Texts(keys), Texts(missing)))
@@ -418,7 +420,7 @@ class Ledger:
         """The lane in which a command's position counts: that of its last event."""
         if done.entries:
             return done.entries[-1].stream.bucket
-        return bucket_of(home_of(done.waiting.command), self._buckets)
+        return bucket_of(done.waiting.names[0], self._buckets)
 
     async def _append(self, connection: AsyncConnection[Any], batch: _Batch) -> dict[int, int]:
         """Write the batch. Returns the position of each lane before it."""

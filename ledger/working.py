@@ -77,26 +77,27 @@ class WorkingSet:
             )
 
     def decide(
-        self, command: Command, at: datetime, now: datetime
+        self, command: Command, names: list[str], at: datetime, now: datetime
     ) -> tuple[list[Entry], dict[str, Any]]:
-        """(the entries that this command makes, its receipt). A refusal changes nothing."""
+        """(the entries that this command makes, its receipt). A refusal changes nothing.
+
+        `names` are the command's streams as `streams_of` tells them.
+        """
         if at > now:
             raise DatedInFuture(at, now)
-        streams = {
-            kind: self.streams[f"{kind}:{getattr(command, attribute)}"]
-            for kind, attribute in command.writes.items()
+        known = [self.streams[name] for name in names]
+        states = {
+            kind: stream.state
+            for kind, stream in zip((*command.writes, *command.reads), known, strict=True)
         }
-        states = {kind: stream.state for kind, stream in streams.items()}
-        for kind, attribute in command.reads.items():
-            states[kind] = self.streams[f"{kind}:{getattr(command, attribute)}"].state
+        written = dict(zip(command.writes, known, strict=False))  # the reads come after them
         events = command.decide(at, **states)
         entries = []
         for event in events:
-            stream = streams[event.stream]
+            stream = written[event.stream]
             event.apply(stream.state)
             stream.version += 1
-            offset = self.lanes.get(stream.bucket, 0) + 1
-            self.lanes[stream.bucket] = offset
+            self.lanes[stream.bucket] = offset = self.lanes.get(stream.bucket, 0) + 1
             entries.append(Entry(stream, stream.version, offset, event))
         return entries, command.receipt(events, **states)
 
@@ -112,12 +113,6 @@ def streams_of(command: Command) -> list[str]:
         for table in (command.writes, command.reads)
         for kind, attribute in table.items()
     ]
-
-
-def home_of(command: Command) -> str:
-    """The stream whose lane answers for the command: the first that it writes."""
-    kind, attribute = next(iter(command.writes.items()))
-    return f"{kind}:{getattr(command, attribute)}"
 
 
 def digest_of(command: Command, key: bytes) -> bytes:

@@ -11,6 +11,8 @@ from projections.days import end_of
 from projections.projection import Projection
 from projections.ratio import Ratio
 
+LOW_SPEND_FEN = 5_000
+"""Monthly spend below 50 yuan is low."""
 LOW_MONTHS_LOST = 3
 """A customer with so many months of low spend in the year counts as lost."""
 
@@ -82,14 +84,15 @@ class Bills(Projection):
         """,
     )
     fold = (
-        """
+        f"""
         INSERT INTO bill_year (bucket, member_id, year, billed_months, low_months, amount_fen,
             margin_fen)
         SELECT bucket, member_id, left(month, 4)::smallint,
             bit_or(1 << right(month, 2)::integer - 1),
-            bit_or(CASE WHEN amount_fen < 5000 THEN 1 << right(month, 2)::integer - 1 ELSE 0 END),
+            bit_or(CASE WHEN amount_fen < {LOW_SPEND_FEN} THEN 1 << right(month, 2)::integer - 1
+                ELSE 0 END),
             sum(amount_fen), sum(coalesce(margin_fen, 0))
-        FROM {bill_issued} e
+        FROM {{bill_issued}} e
         GROUP BY 1, 2, 3
         ON CONFLICT (member_id, year, bucket) DO UPDATE
         SET billed_months = bill_year.billed_months | excluded.billed_months,

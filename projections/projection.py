@@ -85,4 +85,4 @@ class Projection:
         for text, tables in cls._reads.items():
             if any(table.topic in occurred for table in tables):
                 sources = {table.name: table.source(typed, window) for table in tables}
-                conn.execute(_SOURCE.sub(lambda match, known=sources: known[match[1]], text))
+                conn.execute(text.format_map(sources))

@@ -1,7 +1,7 @@
 """A rate, kept as the two whole numbers it comes from and divided at the last step."""
 
 from dataclasses import dataclass
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
 from fractions import Fraction
 
 
@@ -27,9 +27,6 @@ class Ratio:
 
 def rounded(value: Fraction | int | Decimal, digits: int) -> Decimal:
     """Half up, away from zero at the half, exactly: no float on the way."""
-    scaled = Fraction(value) * 10**digits
-    whole = (abs(scaled.numerator) * 2 + scaled.denominator) // (scaled.denominator * 2)
-    sign = -1 if scaled < 0 else 1
-    return (Decimal(sign * whole) / (10**digits)).quantize(
-        Decimal(1).scaleb(-digits), rounding=ROUND_HALF_UP
-    )
+    scaled = abs(Fraction(value)) * 10**digits
+    whole = (scaled.numerator * 2 + scaled.denominator) // (scaled.denominator * 2)
+    return Decimal(-whole if value < 0 else whole).scaleb(-digits)

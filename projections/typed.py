@@ -12,6 +12,8 @@ from functools import cache
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
+from pydantic import AwareDatetime
+
 from domain.catalogue import CATALOGUE
 from domain.event import Event
 from projections.connection import Conn
@@ -22,6 +24,7 @@ _SCALARS: dict[Any, str] = {
     bool: "boolean",
     int: "bigint",
     datetime: "timestamptz",
+    AwareDatetime: "timestamptz",
     date: "date",
 }
 
@@ -85,7 +88,9 @@ def _column_type(annotation: Any) -> tuple[str, bool]:
         return _column_type(inner)[0], NoneType in options
     if origin is Literal:
         return _SCALARS[type(get_args(annotation)[0])], False
-    return _SCALARS.get(annotation, "json"), False
+    if origin in (tuple, list, dict):
+        return "json", False
+    return _SCALARS[annotation], False
 
 
 @dataclass(frozen=True, slots=True)

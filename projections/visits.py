@@ -7,11 +7,11 @@ from typing import Literal
 
 from psycopg.rows import class_row
 
+from domain.values import start_of
 from projections.connection import Conn
 from projections.days import end_of, month_of, months_between
 from projections.projection import Projection
 from projections.ratio import Ratio
-from domain.values import start_of
 
 
 class Visits(Projection):
@@ -77,7 +77,7 @@ class Visits(Projection):
             free_visits)
         SELECT bucket, club, service,
             date_trunc('month', at AT TIME ZONE 'Asia/Shanghai')::date, tier, unit,
-            sum(n), sum(n * companions), sum(n * points), 
+            sum(n), sum(n * companions), sum(n * points),
             coalesce(sum(n) FILTER (WHERE payment = 'free_visit'), 0)
         FROM (
             SELECT bucket, club, service, occurred_at AS at, tier, unit, companions, points,
@@ -232,6 +232,4 @@ def reception(conn: Conn, club: str, first: date, last: date) -> Reception | Non
     number, companions, points, free, members = found or (0, 0, 0, 0, 0)
     months = months_between(max(first, opened[0]), last)
     mean = Ratio(number, months)
-    return Reception(
-        club, first, last, number, companions, points, free, members, months, mean
-    )
+    return Reception(club, first, last, number, companions, points, free, members, months, mean)

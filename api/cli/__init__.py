@@ -1,5 +1,6 @@
 """The command line: `clubledger` and its commands."""
 
-from api.cli.main import app, main
+from api.cli.commands import app
+from api.cli.main import main
 
 __all__ = ["app", "main"]

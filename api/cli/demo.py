@@ -3,40 +3,19 @@
 import resource
 import sys
 import time
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from api import demonstration
 from api.cli import output
 from api.cli.figures import figures_of, tell_figures
-from api.cli.options import DataDir, Json, settings_of
+from api.settings import Settings
 from api.wiring import Database, opened
 from ledger.database import connect, meta
 from projections import runner
 
-SEED = 2008
 
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("demo")(demo)
-
-
-def demo(
-    scale: Annotated[
-        str, typer.Option(help="The size of the club: 1 is that of the report.")
-    ] = "1",
-    seed: Annotated[int, typer.Option(min=0, max=2**31, help="Another history.")] = SEED,
-    no_figures: Annotated[bool, typer.Option("--no-figures", help="Load and fold only.")] = False,
-    data_dir: DataDir = None,
-    as_json: Json = False,
-) -> int:
-    """Load the demo year if it is not loaded yet, and print its figures.
-
-    A load that was stopped goes on where it stopped. A ledger with other events is refused.
-    """
-    settings = settings_of(data_dir)
+def run(settings: Settings, scale: str, seed: int, no_figures: bool, as_json: bool) -> int:
+    """Load what is not loaded yet, and print the figures."""
     size = demonstration.canonical(scale)
     began = time.monotonic()
     with opened(settings, create=True) as database:

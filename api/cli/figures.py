@@ -1,45 +1,27 @@
 """`figures`: the report's figures beside those that the events give."""
 
-from typing import Annotated
+from collections.abc import Callable
+from decimal import Decimal
 
-import typer
 from rich.text import Text
 
 from api import answers, models
 from api.cli import output
-from api.cli.options import DataDir, Json, settings_of
 from api.failures import NotFound
+from api.settings import Settings
 from api.wiring import Database, opened
 from ledger.database import connect
 from projections import runner
 
 DIFFERS, CONTRADICTS = "DIFFERS", "DISAGREES"
+WITH_CHINESE, WITH_UNITS = 150, 120
+"""Columns a terminal needs for all of the table; on a narrower one it goes without."""
 STYLES = {"agrees": "green", DIFFERS: "bold red", CONTRADICTS: "yellow"}
-EXPLAINED = 20
-"""How many of the events behind a figure are shown."""
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("figures")(figures)
-
-
-def figures(
-    explain: Annotated[
-        str | None,
-        typer.Option("--explain", metavar="FIGURE", help="Formula, inputs and events of one."),
-    ] = None,
-    limit: Annotated[
-        int, typer.Option(min=1, max=1000, help="How many events --explain shows.")
-    ] = EXPLAINED,
-    data_dir: DataDir = None,
-    as_json: Json = False,
-) -> int:
-    """Every figure of the report: reported, derived, difference, verdict, assumptions, events.
-
-    Ends with 0 if every exact figure agrees; what the document contradicts itself on is flagged.
-    """
-    with opened(settings_of(data_dir)) as database:
+def run(settings: Settings, explain: str | None, limit: int, as_json: bool) -> int:
+    """Print all figures, or explain one."""
+    with opened(settings) as database:
         runner.project(database.dsn)
         if explain is not None:
             return _explained(database, explain, limit, as_json)
@@ -64,28 +46,33 @@ def tell_figures(shown: models.Figures, as_json: bool) -> int:
 
 def _table(shown: models.Figures) -> None:
     console = output.stdout()
-    numbers = ("reported", "derived", "difference", "events")
-    table = output.plain_table(
-        "figure", "", "reported", "derived", "difference", "verdict", "assumed?", "events",
-        right=numbers,
-    )  # fmt: skip
+    chinese, units = console.width >= WITH_CHINESE, console.width >= WITH_UNITS
+    columns: dict[str, Callable[[models.Figure], str | Text] | None] = {
+        "figure": lambda figure: figure.id,
+        "": (lambda figure: figure.zh) if chinese else None,
+        "reported": lambda figure: _shown(figure, figure.reported),
+        "derived": lambda figure: _shown(figure, figure.derived),
+        "difference": lambda figure: _shown(figure, figure.difference),
+        "unit": (lambda figure: figure.unit or "") if units else None,
+        "verdict": lambda figure: Text(figure.verdict, style=STYLES.get(figure.verdict, "")),
+        "assumed?": lambda figure: "assumed" if figure.assumed else "",
+        "events": lambda figure: output.number(figure.events),
+    }
+    cells = {name: cell for name, cell in columns.items() if cell is not None}
+    table = output.plain_table(*cells, right=("reported", "derived", "difference", "events"))
     section = ""
     for figure in shown.figures:
         if figure.section != section:
             section = figure.section
             table.add_row(Text(section, style="bold"))
-        table.add_row(
-            figure.id,
-            figure.zh,
-            output.number(figure.reported),
-            output.number(figure.derived),
-            output.number(figure.difference),
-            Text(figure.verdict, style=STYLES.get(figure.verdict, "")),
-            "assumed" if figure.assumed else "",
-            output.number(figure.events),
-        )
+        table.add_row(*(cell(figure) for cell in cells.values()))
     console.print(table)
     _flags(shown)
+
+
+def _shown(figure: models.Figure, value: Decimal | None) -> str:
+    """A value for a reader; a day written as a number keeps its digits together."""
+    return str(value) if value is not None and figure.unit == "yyyymmdd" else output.number(value)
 
 
 def _flags(shown: models.Figures) -> None:
@@ -107,7 +94,7 @@ def _flags(shown: models.Figures) -> None:
     output.say(f"\n{len(shown.figures)} figures: {counts}.")
     if any(figure.assumed for figure in shown.figures):
         output.say(
-            "assumed: it rests on what the document does not give; docs/assumptions.md lists it."
+            "assumed: it rests on what the document does not give; demo/assumptions.toml lists it."
         )
     if shown.demo and shown.demo.scale != "1":
         output.say(
@@ -129,9 +116,9 @@ def _explained(database: Database, figure_id: str, limit: int, as_json: bool) ->
     figure = found.figure
     output.say(f"{figure.id}  {figure.title}  {figure.zh}")
     lines = {
-        "reported": output.number(figure.reported),
-        "derived": output.number(figure.derived),
-        "difference": output.number(figure.difference),
+        "reported": _shown(figure, figure.reported),
+        "derived": _shown(figure, figure.derived),
+        "difference": _shown(figure, figure.difference),
         "verdict": figure.verdict,
         "formula": figure.formula or "",
         "assumed": ", ".join(figure.assumed),

@@ -7,13 +7,11 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Annotated, BinaryIO
-
-import typer
+from typing import BinaryIO
 
 from api.cli import output
-from api.cli.options import DataDir, Json, settings_of
 from api.failures import Rejected, WrongUse
+from api.settings import Settings
 from api.wiring import opened
 from ledger.importing import Imported, Importer
 
@@ -22,29 +20,8 @@ SHOWN = 20
 """How many rejected lines are named in words; --json names them all, up to the import's limit."""
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("import")(import_file)
-
-
-def import_file(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="JSON Lines of facts; - is stdin.")],
-    keep_good: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="REJECTS_FILE",
-            help="Keep the good lines, and write the others to this file as they are.",
-        ),
-    ] = None,
-    data_dir: DataDir = None,
-    as_json: Json = False,
-) -> int:
-    """Take in history: one JSON command a line, each with the time at which it happened.
-
-    All of it is one transaction, decided by the rules of live commands; a file that was taken is
-    not taken twice. Ends with 3 if a line was rejected.
-    """
-    settings = settings_of(data_dir)
+def run(settings: Settings, file: str, keep_good: Path | None, as_json: bool) -> int:
+    """Take a file in, all of it or what is good of it."""
     begun = time.monotonic()
     with ExitStack() as stack:
         facts, key, total = stack.enter_context(_read(file))
@@ -112,6 +89,7 @@ def _rejects(path: Path | None) -> Iterator[BinaryIO | None]:
 
 
 def _told(done: Imported, keep_good: Path | None, took_s: float, as_json: bool) -> int:
+    done.rejections.sort(key=lambda each: each.line)
     if as_json:
         told = {
             "key": done.key,

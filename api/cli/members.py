@@ -1,34 +1,17 @@
 """`member`: a card, or the statement of points."""
 
-from typing import Annotated
-
-import typer
-
 from api import answers, models
 from api.cli import output
-from api.cli.options import DataDir, Json, settings_of
 from api.failures import NotFound
+from api.settings import Settings
 from api.wiring import opened
 from ledger.database import connect
 from projections import runner
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("member")(member)
-
-
-def member(
-    id_or_phone: Annotated[str, typer.Argument(metavar="ID_OR_PHONE", help="Whom to show.")],
-    statement: Annotated[
-        bool, typer.Option("--statement", help="Show the points, newest first.")
-    ] = False,
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="Lines of the statement.")] = 50,
-    data_dir: DataDir = None,
-    as_json: Json = False,
-) -> int:
-    """A member's card with points, lots and bindings; or the statement of points."""
-    with opened(settings_of(data_dir)) as database:
+def run(settings: Settings, id_or_phone: str, lines: int | None, as_json: bool) -> int:
+    """Show a card, or so many lines of the statement."""
+    with opened(settings) as database:
         runner.project(database.dsn)
         with connect(database.dsn) as connection, runner.snapshot(connection):
             at = database.clock.now()
@@ -38,13 +21,13 @@ def member(
                 found = _the_only(shared)
             if found is None:
                 raise NotFound("There is no member of this id or phone number.")
-            lines = answers.statement(connection, found.member_id, limit, None)
+            statement = lines and answers.statement(connection, found.member_id, lines, None)
     if as_json:
-        output.tell(lines if statement and lines else found)
+        output.tell(statement or found)
         return 0
     output.demo_clock(database.clock)
-    if statement and lines:
-        _statement(lines)
+    if statement:
+        _statement(statement)
     else:
         _card(found)
     return 0

@@ -1,13 +1,14 @@
 """Options that every command takes, and the settings they amount to."""
 
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
-from pydantic import ValidationError
 
 from api.failures import WrongUse
-from api.settings import Settings
+
+if TYPE_CHECKING:
+    from api.settings import Settings
 
 DataDir: TypeAlias = Annotated[
     Path | None,
@@ -22,8 +23,12 @@ Json: TypeAlias = Annotated[
 ]
 
 
-def settings_of(data_dir: Path | None = None, **said: Any) -> Settings:
+def settings_of(data_dir: Path | None = None, **said: Any) -> "Settings":
     """The settings: what the command line says, else what the environment says."""
+    from pydantic import ValidationError
+
+    from api.settings import Settings
+
     given = {name: value for name, value in said.items() if value is not None}
     if data_dir is not None:
         # Whoever names a directory means it, whatever database the environment names.

@@ -10,15 +10,12 @@ import threading
 import time
 from functools import partial
 from multiprocessing import connection, parent_process
-from typing import Annotated
 
-import typer
 import uvicorn
 from fastapi import FastAPI
 from uvicorn.supervisors.multiprocess import Multiprocess
 
 from api.cli import output
-from api.cli.options import DataDir, Json, settings_of
 from api.failures import CannotListen, CannotOpen, Stopped
 from api.http import create_app
 from api.settings import Settings
@@ -29,27 +26,8 @@ GRACE_S = 10
 LOOK_AGAIN_S = 0.02
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("serve")(serve)
-
-
-def serve(
-    host: Annotated[
-        str | None, typer.Option(help="Address to listen on; else CLUBLEDGER_HOST, else 127.0.0.1.")
-    ] = None,
-    port: Annotated[
-        int | None,
-        typer.Option(min=0, max=65535, help="Port; else CLUBLEDGER_PORT, else 8000. 0 is any."),
-    ] = None,
-    workers: Annotated[
-        int | None, typer.Option(min=1, max=64, help="Processes; else CLUBLEDGER_WORKERS, else 1.")
-    ] = None,
-    data_dir: DataDir = None,
-    as_json: Json = False,
-) -> int:
-    """Serve the HTTP API until SIGTERM or Ctrl-C, and keep the answers up to date."""
-    settings = settings_of(data_dir, host=host, port=port, workers=workers)
+def run(settings: Settings, as_json: bool) -> int:
+    """Serve until told to stop."""
     with _bound(settings.host, settings.port) as listener:
         try:
             with opened(settings, create=True) as database:

@@ -6,33 +6,18 @@ import time
 from functools import partial
 from importlib.metadata import version
 from types import FrameType
-from typing import Annotated
-
-import typer
 
 from api import answers
 from api.cli import output
-from api.cli.options import DataDir, Json, settings_of
-from api.failures import Rejected
+from api.settings import Settings
 from api.wiring import embedded_version, opened
 from ledger.database import connect
 from projections import runner
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    app.command("project")(project)
-    app.command("rebuild")(rebuild)
-    app.command("status")(status)
-
-
-def project(
-    follow: Annotated[bool, typer.Option("--follow", help="Go on as events come in.")] = False,
-    data_dir: DataDir = None,
-    as_json: Json = False,
-) -> int:
-    """Fold what the log holds into the answers."""
-    with opened(settings_of(data_dir)) as database:
+def project(settings: Settings, follow: bool, as_json: bool) -> int:
+    """Fold what the log holds into the answers, once or for ever."""
+    with opened(settings) as database:
         if follow:
             output.note("clubledger folds what comes in; Ctrl-C ends it")
             return _follow(database.dsn)
@@ -56,16 +41,13 @@ def _follow(dsn: str) -> int:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, leave)
-    try:
-        runner.follow(dsn, stop)
-    except runner.PoisonedEvent as poisoned:
-        raise Rejected(f"The answers stand still: {poisoned}") from poisoned
+    runner.follow(dsn, stop)
     return 128 + signal.SIGINT if signal.SIGINT in came else 0
 
 
-def rebuild(data_dir: DataDir = None, as_json: Json = False) -> int:
+def rebuild(settings: Settings, as_json: bool) -> int:
     """Make all answers anew beside the live ones, then put them in their place at once."""
-    with opened(settings_of(data_dir)) as database:
+    with opened(settings) as database:
         begun = time.monotonic()
         with output.steps() as steps:
             folded = runner.rebuild(
@@ -83,9 +65,8 @@ def _told(verb: str, folded: runner.Folded, took_s: float, as_json: bool) -> Non
         output.say(f"{verb} {folded.events:,} events in {took_s:.1f} s")
 
 
-def status(data_dir: DataDir = None, as_json: Json = False) -> int:
+def status(settings: Settings, as_json: bool) -> int:
     """What the ledger holds, where it is, and how far its answers are."""
-    settings = settings_of(data_dir)
     running = None if settings.database_url else embedded_version(settings.data_dir)
     with opened(settings) as database, connect(database.dsn) as connection:
         question = partial(

@@ -16,8 +16,9 @@ from api.http.follower import Follower
 from api.http.inputs import House
 from api.http.reads import Reads
 from api.settings import Settings
-from ledger.database import meta
+from ledger.database import connect, meta
 from ledger.ledger import Ledger
+from projections import runner
 
 LOOK_AGAIN_S = 2.0
 """How often a worker asks whether a demo was loaded meanwhile, whose clock it has to show."""
@@ -75,6 +76,7 @@ def _name_of(route: APIRoute) -> str:
 def _lifespan(dsn: str, settings: Settings, follow: bool) -> Any:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        await asyncio.to_thread(_make_ready, dsn)
         clock, facts = Clock(), dict[str, str]()
         reads = Reads(dsn, settings.read_connections)
         async with Ledger(dsn, now=clock.now) as ledger:
@@ -94,6 +96,12 @@ def _lifespan(dsn: str, settings: Settings, follow: bool) -> Any:
                 reads.close()
 
     return lifespan
+
+
+def _make_ready(dsn: str) -> None:
+    """Let there be answers to read, however far behind the log they are."""
+    with connect(dsn) as connection:
+        runner.prepare(connection)
 
 
 async def _learn(house: House) -> None:

@@ -6,14 +6,18 @@ from pathlib import Path
 import httpx
 import pytest
 
+from ledger.embedded import EmbeddedServer
 from tests.api.contract import Contract
 from tests.api.running import SCALE, Server, clubledger, empty_directory, serving, stopped
 
 
 @pytest.fixture(scope="session")
 def demo_dir() -> Iterator[Path]:
-    """A data directory with the demo at a small scale."""
-    with empty_directory() as path:
+    """A data directory with the demo at a small scale.
+
+    Its database stays up between the commands, which would otherwise start and stop it each time.
+    """
+    with empty_directory() as path, EmbeddedServer(path):
         done = clubledger("demo", "--scale", SCALE, "--no-figures", data_dir=path)
         assert done.code == 0, done.err
         yield path

@@ -38,8 +38,8 @@ def facts() -> list[dict[str, Any]]:
         companion_points=3,
     )  # fmt: skip
     yearly = fact(
-        "service.price", club_id="t-club", service_id="gift", title="A free visit a year", points=40,
-        free_visits={"gold": 1},
+        "service.price", club_id="t-club", service_id="gift", title="A free visit a year",
+        points=40, free_visits={"gold": 1},
     )  # fmt: skip
     campaign = fact(
         "campaign.launch", campaign_id="t-campaign", title="Test", kind="prepay",

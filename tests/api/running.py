@@ -24,7 +24,7 @@ START_S = 60
 def environment(**extra: str) -> dict[str, str]:
     """Ours without what the developer may have set for clubledger."""
     known = {k: v for k, v in os.environ.items() if not k.startswith("CLUBLEDGER_")}
-    return {**known, "PYTHONPATH": str(REPOSITORY)+":/tmp/stub", "COLUMNS": "200", **extra}
+    return {**known, "PYTHONPATH": str(REPOSITORY), "COLUMNS": "200", **extra}
 
 
 @dataclass(frozen=True)

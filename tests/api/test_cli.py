@@ -6,12 +6,17 @@ import signal
 import socket
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
+from api import models
+from api.cli.figures import tell_figures
 from api.failures import EXIT_CODES
 from api.settings import Settings
+from ledger.embedded import EmbeddedServer
 from tests.api import facts
 from tests.api.running import (
     SCALE,
@@ -23,6 +28,7 @@ from tests.api.running import (
 )
 
 DOCS = Path(__file__).parents[2] / "docs" / "cli.md"
+AT = datetime(2009, 1, 5, 1, tzinfo=UTC)
 COMMANDS = (
     ("figures",),
     ("project",),
@@ -35,9 +41,16 @@ COMMANDS = (
 
 @pytest.fixture
 def data_dir() -> Iterator[Path]:
-    """A data directory of its own."""
+    """A data directory of its own, with nothing in it."""
     with empty_directory() as path:
         yield path
+
+
+@pytest.fixture
+def own_ledger(data_dir: Path) -> Iterator[Path]:
+    """The same, with a database that stays up between the commands."""
+    with EmbeddedServer(data_dir):
+        yield data_dir
 
 
 # ------------------------------------------------------------------------------- documentation
@@ -56,8 +69,46 @@ def test_figures_of_a_scaled_demo(demo_dir: Path) -> None:
     assert shown.code == 0, shown.err
     for word in ("reported", "derived", "difference", "verdict", "assumed?", "events"):
         assert word in shown.out
-    assert "The document contradicts itself" in shown.out
     assert f"a demo scaled to {SCALE}" in shown.out
+
+
+def _figure(name: str, reported: str, derived: str, verdict: str) -> models.Figure:
+    return models.Figure(
+        id=name,
+        section="Test",
+        title=name,
+        zh="测试",
+        unit="pp",
+        reported=Decimal(reported),
+        derived=Decimal(derived),
+        difference=Decimal(derived) - Decimal(reported),
+        verdict=verdict,
+        assumed=[],
+        events=1,
+        formula=None,
+        note="98.82 - 83 is not 14.57.",
+    )
+
+
+def _figures(*figures: models.Figure) -> models.Figures:
+    return models.Figures(demo=None, clock=AT, figures=list(figures))
+
+
+def test_a_contradiction_of_the_document_is_flagged_and_no_failure(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    contradiction = _figure("a.b", "14.57", "15.82", "DISAGREES")
+    agreeing = _figure("a.c", "1", "1", "agrees")
+    assert tell_figures(_figures(agreeing, contradiction), as_json=False) == 0
+    said = capsys.readouterr().out
+    assert "The document contradicts itself:\n  a.b: it prints 14.57, its own inputs" in said
+    assert tell_figures(_figures(agreeing, contradiction), as_json=True) == 0
+
+
+def test_a_figure_that_differs_ends_with_1(capsys: pytest.CaptureFixture[str]) -> None:
+    for as_json in (False, True):
+        assert tell_figures(_figures(_figure("a.b", "1", "2", "DIFFERS")), as_json) == 1
+        assert "DIFFERS" in capsys.readouterr().out
 
 
 def test_figures_as_json(demo_dir: Path) -> None:
@@ -101,10 +152,10 @@ def test_demos_do_not_mix(demo_dir: Path, other: tuple[str, ...]) -> None:
     assert "one ledger holds one demo" in ended.err
 
 
-def test_a_demo_does_not_mix_with_other_events(data_dir: Path) -> None:
-    imported = clubledger("import", "-", data_dir=data_dir, stdin=facts.lines(facts.facts()))
+def test_a_demo_does_not_mix_with_other_events(own_ledger: Path) -> None:
+    imported = clubledger("import", "-", data_dir=own_ledger, stdin=facts.lines(facts.facts()))
     assert imported.code == 0, imported.err
-    ended = clubledger("demo", "--scale", SCALE, "--json", data_dir=data_dir)
+    ended = clubledger("demo", "--scale", SCALE, "--json", data_dir=own_ledger)
     assert ended.code == 3
     assert ended.problem["code"] == "rejected"
     assert ended.problem["exit_code"] == 3
@@ -144,22 +195,22 @@ def _facts_of_the_demo(data_dir: Path) -> list[tuple[object, ...]]:
 
 
 # ------------------------------------------------------------------------------------- import
-def test_a_good_file_is_taken_once(data_dir: Path, tmp_path: Path) -> None:
+def test_a_good_file_is_taken_once(own_ledger: Path, tmp_path: Path) -> None:
     file = tmp_path / "facts.jsonl"
     file.write_bytes(facts.lines(facts.facts()))
-    first = clubledger("import", file, "--json", data_dir=data_dir)
+    first = clubledger("import", file, "--json", data_dir=own_ledger)
     assert first.code == 0, first.err
     assert (first.json["facts"], first.json["rejected"]) == (len(facts.facts()), 0)
-    again = clubledger("import", file, "--json", data_dir=data_dir)
+    again = clubledger("import", file, "--json", data_dir=own_ledger)
     assert (again.code, again.json["replayed"]) == (0, True)
-    events = clubledger("status", "--json", data_dir=data_dir).json["events"]
+    events = clubledger("status", "--json", data_dir=own_ledger).json["events"]
     assert events == first.json["events"]
-    card = clubledger("member", facts.PHONE, "--json", data_dir=data_dir).json
+    card = clubledger("member", facts.PHONE, "--json", data_dir=own_ledger).json
     assert (card["member_id"], card["spendable_points"]) == ("t1", 100)
 
 
 def test_nothing_is_kept_of_a_bad_file_unless_it_is_asked_for(
-    data_dir: Path, tmp_path: Path
+    own_ledger: Path, tmp_path: Path
 ) -> None:
     bad = [
         b"no json at all\n",
@@ -172,27 +223,26 @@ def test_nothing_is_kept_of_a_bad_file_unless_it_is_asked_for(
     file, rejects = tmp_path / "facts.jsonl", tmp_path / "rejects.jsonl"
     file.write_bytes(good + b"".join(bad))
 
-    ended = clubledger("import", file, data_dir=data_dir)
+    ended = clubledger("import", file, data_dir=own_ledger)
     assert ended.code == 3
     assert ended.err.strip().endswith("so nothing of the file was taken.")
     first = len(facts.facts()) + 1
     for line in range(first, first + len(bad)):
         assert f"line {line}: " in ended.err
-    assert clubledger("status", "--json", data_dir=data_dir).json["events"] == 0
+    assert clubledger("status", "--json", data_dir=own_ledger).json["events"] == 0
 
-    ended = clubledger("import", file, "--keep-good", rejects, "--json", data_dir=data_dir)
+    ended = clubledger("import", file, "--keep-good", rejects, "--json", data_dir=own_ledger)
     assert ended.code == 3
     assert (ended.json["kept"], ended.json["rejected"]) == (True, len(bad))
-    assert [each["line"] for each in ended.json["rejections"]] == list(
-        range(first, first + len(bad))
-    )
-    assert ended.json["rejections"][2]["code"] == "not_enough_points"
-    assert rejects.read_bytes() == b"".join(bad)
-    assert clubledger("status", "--json", data_dir=data_dir).json["events"] > 0
+    lines = {each["line"]: each["code"] for each in ended.json["rejections"]}
+    assert list(lines) == list(range(first, first + len(bad)))
+    assert lines[first + 2] == "not_enough_points"
+    assert sorted(rejects.read_bytes().splitlines(True)) == sorted(bad)
+    assert clubledger("status", "--json", data_dir=own_ledger).json["events"] > 0
 
-    mine = clubledger("import", file, "--keep-good", rejects, data_dir=data_dir)
+    mine = clubledger("import", file, "--keep-good", rejects, data_dir=own_ledger)
     assert mine.code == 2
-    assert rejects.read_bytes() == b"".join(bad)
+    assert sorted(rejects.read_bytes().splitlines(True)) == sorted(bad)
 
 
 def test_a_file_that_is_not_there_is_wrong_use(data_dir: Path, tmp_path: Path) -> None:

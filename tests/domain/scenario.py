@@ -48,7 +48,7 @@ def local(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=PROGRAMME_ZONE).astimezone(UTC)
 
 
-def do(kind: type[C], at: str | datetime, **said: Any) -> C:
+def do(kind: type[C], at: str | datetime, /, **said: Any) -> C:
     """A command, with the usual words for what is not said."""
     usual = {name: value for name, value in USUAL.items() if name in kind.model_fields}
     return kind(**{**usual, **said, "at": local(at) if isinstance(at, str) else at})
@@ -67,7 +67,7 @@ class Fact:
         )
 
 
-def fact(kind: type[Event], **said: Any) -> Fact:
+def fact(kind: type[Event], /, **said: Any) -> Fact:
     """An event of this kind with these fields, whatever its others are."""
     unknown = said.keys() - kind.model_fields.keys()
     assert not unknown, f"{kind.topic} has no {unknown}"

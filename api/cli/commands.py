@@ -1,0 +1,165 @@
+"""The commands and their options. What they do stands in modules that are imported when asked for:
+help and wrong use answer at once."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from api.cli.options import DataDir, Json, settings_of
+
+SEED = 2008
+
+app = typer.Typer(
+    name="clubledger",
+    help="A points ledger for clubs: an event log in PostgreSQL, and answers folded from it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+@app.command()
+def demo(
+    scale: Annotated[str, typer.Option(help="Size of the branch: 1 is the report's.")] = "1",
+    seed: Annotated[int, typer.Option(min=0, max=2**31, help="Another history.")] = SEED,
+    no_figures: Annotated[bool, typer.Option("--no-figures", help="Load and fold only.")] = False,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> int:
+    """Load the demo year if it is not loaded yet, and print its figures.
+
+    A load that was stopped goes on where it stopped. A ledger with other events is refused.
+    """
+    from api.cli.demo import run
+
+    return run(settings_of(data_dir), scale, seed, no_figures, as_json)
+
+
+@app.command()
+def figures(
+    explain: Annotated[
+        str | None,
+        typer.Option("--explain", metavar="FIGURE", help="Formula, inputs and events of one."),
+    ] = None,
+    limit: Annotated[
+        int, typer.Option(min=1, max=1000, help="How many events --explain shows.")
+    ] = 20,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> int:
+    """Every figure of the report: reported, derived, difference, verdict, assumptions, events.
+
+    Ends with 0 if every exact figure agrees; what the document contradicts itself on is flagged.
+    """
+    from api.cli.figures import run
+
+    return run(settings_of(data_dir), explain, limit, as_json)
+
+
+@app.command()
+def serve(
+    host: Annotated[
+        str | None, typer.Option(help="Address to listen on; else CLUBLEDGER_HOST, else 127.0.0.1.")
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="Port; else CLUBLEDGER_PORT, else 8000. 0 is any."),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=64, help="Processes; else CLUBLEDGER_WORKERS, else 1.")
+    ] = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> int:
+    """Serve the HTTP API until SIGTERM or Ctrl-C, and keep the answers up to date."""
+    from api.cli.serve import run
+
+    return run(settings_of(data_dir, host=host, port=port, workers=workers), as_json)
+
+
+@app.command()
+def project(
+    follow: Annotated[bool, typer.Option("--follow", help="Go on as events come in.")] = False,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> int:
+    """Fold what the log holds into the answers."""
+    from api.cli import upkeep
+
+    return upkeep.project(settings_of(data_dir), follow, as_json)
+
+
+@app.command()
+def rebuild(data_dir: DataDir = None, as_json: Json = False) -> int:
+    """Make all answers anew beside the live ones, then put them in their place at once."""
+    from api.cli import upkeep
+
+    return upkeep.rebuild(settings_of(data_dir), as_json)
+
+
+@app.command("import")
+def import_file(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="JSON Lines of facts; - is stdin.")],
+    keep_good: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="REJECTS_FILE",
+            help="Keep the good lines, and write the others to this file as they are.",
+        ),
+    ] = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> int:
+    """Take in history: one JSON command a line, each with the time at which it happened.
+
+    All of it is one transaction, decided by the rules of live commands; a file that was taken is
+    not taken twice. Ends with 3 if a line was rejected.
+    """
+    from api.cli.importing import run
+
+    return run(settings_of(data_dir), file, keep_good, as_json)
+
+
+@app.command()
+def member(
+    id_or_phone: Annotated[str, typer.Argument(metavar="ID_OR_PHONE", help="Whom to show.")],
+    statement: Annotated[
+        bool, typer.Option("--statement", help="Show the points, newest first.")
+    ] = False,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="Lines of the statement.")] = 50,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> int:
+    """A member's card with points, lots and bindings; or the statement of points."""
+    from api.cli.members import run
+
+    return run(settings_of(data_dir), id_or_phone, limit if statement else None, as_json)
+
+
+@app.command()
+def events(
+    after: Annotated[
+        int, typer.Option(min=0, help="Behind this position; with --stream, this version.")
+    ] = 0,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many at most.")] = 50,
+    stream: Annotated[
+        str | None, typer.Option(metavar="KIND:ID", help="Of one stream, such as member:m1.")
+    ] = None,
+    bucket: Annotated[int, typer.Option(min=0, max=63, help="The lane of the log.")] = 0,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> int:
+    """Events as they lie in the log, oldest first."""
+    from api.cli.log import run
+
+    return run(settings_of(data_dir), after, limit, stream, bucket, as_json)
+
+
+@app.command()
+def status(data_dir: DataDir = None, as_json: Json = False) -> int:
+    """What the ledger holds, where it is, and how far its answers are."""
+    from api.cli import upkeep
+
+    return upkeep.status(settings_of(data_dir), as_json)

@@ -1,0 +1,22 @@
+"""The demo year 2008: an invented history of a city branch that gives the reported figures.
+
+It yields commands as JSON Lines, in chapters, so that it goes through the same door as anybody's
+import. The same scale and seed give the same bytes, whenever and wherever. What the report does
+not say stands in `assumptions.toml`, with the figures that rest on it.
+"""
+
+from demo.assumptions import ASSUMED, ASSUMPTIONS, Assumption
+from demo.examples import EXAMPLES
+from demo.instants import CLOCK_STARTS_AT
+from demo.year import DEFAULT_SEED, Chapter, chapters
+
+__all__ = [
+    "ASSUMED",
+    "ASSUMPTIONS",
+    "CLOCK_STARTS_AT",
+    "DEFAULT_SEED",
+    "EXAMPLES",
+    "Assumption",
+    "Chapter",
+    "chapters",
+]

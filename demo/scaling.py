@@ -1,0 +1,37 @@
+"""How the branch shrinks: every head count by one factor, so a small demo is a small branch."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from random import Random
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A factor above 0 and at most 1, and the seed of all that is drawn."""
+
+    factor: Fraction
+    seed: int
+
+    def of(self, heads: int, least: int = 2) -> int:
+        """So many heads at this scale, but `least`, so that no kind of customer disappears."""
+        return heads if self.factor == 1 else max(min(least, heads), round(heads * self.factor))
+
+    def random(self, topic: str) -> Random:
+        """Draws of one topic. Each has its own, so that a change in one leaves the others alone."""
+        return Random(f"{self.seed}/{topic}")
+
+
+def scale_of(factor: str, seed: int) -> Scale:
+    """The scale that a caller writes as text, such as "0.01"."""
+    value = Fraction(factor)
+    if not 0 < value <= 1:
+        raise ValueError(f"a scale is above 0 and at most 1, not {factor}")
+    return Scale(value, seed)
+
+
+def some(draw: Random, pool: list[T], heads: int) -> list[T]:
+    """So many of these, each at most once; fewer if there are not so many."""
+    return draw.sample(pool, min(heads, len(pool)))

@@ -1,0 +1,318 @@
+"""Makes the pages that the code already says, so that they cannot disagree with it.
+
+`python -m docs.generate` writes them; a test fails while a page is not what this would write.
+"""
+
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import fields as fields_of
+from inspect import getdoc
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from pydantic import BaseModel, TypeAdapter
+
+import demo
+import ledger.importing
+import ledger.ledger  # these two know every refusal of the ledger
+from domain import values
+from domain.catalogue import CATALOGUE, COMMANDS, NOUNS, REFUSALS
+from domain.command import Command
+from domain.event import Event
+from domain.refusal import Refusal
+from projections.figures import Reported, reported
+
+DOCS = Path(__file__).parent
+MADE = "<!-- Made by `python -m docs.generate`. Change the code instead. -->"
+SHOWN_CHARACTERS = 160
+"""A chosen value longer than this is left to the file that holds it."""
+
+_NAMED: dict[str, Any] = {
+    "id": values.Id,
+    "key": values.Key,
+    "actor": values.Actor,
+    "text": values.Text,
+    "month": values.Month,
+    "instant": values.Instant,
+    "day": values.Day,
+    "tier": values.Tier,
+}
+_WORDS = {json.dumps(TypeAdapter(t).json_schema(), sort_keys=True): w for w, t in _NAMED.items()}
+"""So that a field says `id` and not its pattern."""
+
+LEGEND = """
+| word | what it may hold |
+|---|---|
+| id | 1 to 64 of `A-Z a-z 0-9 . _ -`, the first a letter or digit |
+| key | 1 to 128 visible ASCII characters |
+| actor | `role:id`, such as `clerk:li` or `system:billing` |
+| text | one line, 1 to 200 characters; never a person's name, phone or identity number |
+| instant | ISO 8601 with its offset: `2008-07-01T09:00:00+08:00`; years 1980 to 2499 |
+| day | `2008-07-01`, a day of Asia/Shanghai; years 1980 to 2499 |
+| month | `2008-07` |
+| tier | `diamond`, `gold`, `silver` or `member` |
+| whole | a whole number; `_fen` is money (1 yuan = 100 fen), `_bp` a share (10,000 = all of it) |
+"""
+
+
+# ------------------------------------------------------------------------------------- fields
+def said(fragment: dict[str, Any], known: dict[str, Any]) -> str:
+    """What a field may hold, in words, from its JSON schema."""
+    bare = {k: v for k, v in fragment.items() if k not in ("title", "default", "description")}
+    word = _WORDS.get(json.dumps(bare, sort_keys=True))
+    if word:
+        return word
+    match bare:
+        case {"anyOf": options}:
+            return ", or ".join(said(option, known) for option in options)
+        case {"$ref": ref}:
+            named = known[ref.rpartition("/")[2]]["properties"]
+            return "{" + ", ".join(f"{name}: {said(v, known)}" for name, v in named.items()) + "}"
+        case {"const": value}:
+            return f"`{value}`"
+        case {"enum": options}:
+            return " or ".join(f"`{option}`" for option in options)
+        case {"type": "array", "items": items}:
+            most = f", at most {bare['maxItems']}" if "maxItems" in bare else ""
+            return f"list of {said(items, known)}{most}"
+        case {"type": "object", "additionalProperties": items}:
+            return f"{{tier: {said(items, known)}}}"
+        case {"type": "integer", "minimum": least, "maximum": most}:
+            return f"whole, {least:,} to {most:,}"
+        case {"type": "string", "maxLength": most}:
+            return f"one line, 1 to {most} characters"
+        case {"type": "string", "pattern": r"^\+?[0-9]{5,15}$"}:
+            return "5 to 15 digits, perhaps after a +"
+        case {"type": "boolean"}:
+            return "true or false"
+        case {"type": "null"}:
+            return "`null`"
+    raise ValueError(f"no words for {fragment}: add them to docs/generate.py")
+
+
+def fields(model: type[BaseModel], *hidden: str) -> Iterator[tuple[str, str, str]]:
+    """(name, what it may hold, what it is if left out) of each field."""
+    schema = model.model_json_schema()
+    required = schema.get("required", [])
+    for name, fragment in schema["properties"].items():
+        if name not in hidden:
+            default = "" if name in required else json.dumps(fragment.get("default", {}))
+            yield name, said(fragment, schema.get("$defs", {})), default
+
+
+def doc_of(thing: type | ModuleType) -> str:
+    """A docstring as Markdown: one line a paragraph."""
+    return "\n\n".join(" ".join(part.split()) for part in (getdoc(thing) or "").split("\n\n"))
+
+
+def headline(noun: ModuleType) -> str:
+    """What a noun's file says it is about, as a heading and a sentence."""
+    name, _, about = doc_of(noun).split("\n\n")[0].partition(": ")
+    return f"## {name}\n\n{about[0].upper()}{about[1:]}"
+
+
+def table(*rows: Iterable[str]) -> str:
+    """A Markdown table; the first row is its head."""
+    lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
+    lines.insert(1, "|" + "---|" * lines[0].replace("\\|", "").count(" |"))
+    return "\n".join(lines)
+
+
+# -------------------------------------------------------------------------------------- pages
+def facts_page() -> str:
+    """Every command: the lines of an import file, and what the doors ask for."""
+    parts = [
+        "# Facts: the commands",
+        MADE,
+        "What somebody can ask for, and so what a line of an [import file](../how-to/import.md)"
+        f" can say: {len(COMMANDS)} commands. Each line names its `command`, says `at` which"
+        " instant it happened and which `actor` did it, and may bring an idempotency `key` of its"
+        " own. An unknown field, a number in quotes or a missing field is refused.",
+        LEGEND.strip(),
+    ]
+    for noun in NOUNS:
+        mine = [kind for kind in COMMANDS.values() if kind.__module__ == noun.__name__]
+        if mine:
+            parts += [headline(noun), *map(_fact, mine)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _fact(kind: type[Command]) -> str:
+    name = kind.model_fields["command"].default
+    writes = ", ".join(f"`{stream}:{{{field}}}`" for stream, field in kind.writes.items())
+    reads = ", ".join(f"`{stream}:{{{field}}}`" for stream, field in kind.reads.items())
+    streams = f"Writes {writes}." + (f" Reads {reads}." if reads else "")
+    rows = [
+        (f"`{field}`", what, f"`{default}`" if default else "required")
+        for field, what, default in fields(kind, "command", "key", "actor", "at")
+    ]
+    said_of_it = [f"### `{name}`", doc_of(kind), streams]
+    return "\n\n".join([*said_of_it, table(("field", "holds", "left out"), *rows)])
+
+
+def events_page() -> str:
+    """Every event by its topic, with its fields."""
+    parts = [
+        "# Events",
+        MADE,
+        f"The {len(CATALOGUE)} facts that the log holds, by topic. A topic is never renamed and an"
+        " event never edited or deleted; a wrong fact is corrected by another event that names it."
+        " Each is stored as JSON with its own fields and `occurred_at`, `actor` and `key`; a field"
+        " that would be null may be absent. Beside it, as columns: lane (`bucket`), position"
+        " (`notification_id`), stream (`originator_id`), version in the stream, and `recorded_at`.",
+        "What the words of the second column mean stands at the head of [facts](facts.md).",
+    ]
+    for noun in NOUNS:
+        mine = [kind for kind in CATALOGUE.values() if kind.__module__ == noun.__name__]
+        if mine:
+            parts += [headline(noun), *map(_event, mine)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _event(kind: type[Event]) -> str:
+    rows = [(f"`{name}`", what) for name, what, _ in fields(kind, "occurred_at", "actor", "key")]
+    said_of_it = [f"### `{kind.topic}`", doc_of(kind), f"In a `{kind.stream}:` stream."]
+    if rows:
+        said_of_it.append(table(("field", "holds"), *rows))
+    return "\n\n".join(said_of_it)
+
+
+def refusals_page() -> str:
+    """Every refusal by its code, with the numbers that come with it."""
+    parts = [
+        "# Refusals",
+        MADE,
+        f"Why a command was not carried out: {len(REFUSALS)} reasons. A refusal writes nothing and"
+        " is not kept, so the same key may be used again. `code` is stable; the fields beside it"
+        " are the numbers that decided. HTTP gives each a status, listed with the doors' own"
+        " problems in [the HTTP API](../http.md#problems).",
+    ]
+    rooms = {noun.__name__: noun for noun in NOUNS}
+    for module in [*rooms, ledger.__name__]:
+        mine = {code: kind for code, kind in REFUSALS.items() if _belongs(kind, module)}
+        if mine:
+            name = module.rpartition(".")[2].capitalize()
+            rows = [
+                (
+                    f"`{code}`",
+                    doc_of(kind),
+                    ", ".join(f"`{field.name}`" for field in fields_of(kind)),
+                )
+                for code, kind in sorted(mine.items())
+            ]
+            parts += [f"## {name}", table(("code", "what it says", "numbers"), *rows)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _belongs(kind: type[Refusal], module: str) -> bool:
+    return kind.__module__ == module or kind.__module__.startswith(f"{module}.")
+
+
+def figures_page() -> str:
+    """Every figure: what the report prints and how it is computed."""
+    date, entries = reported()
+    parts = [
+        "# Figures",
+        MADE,
+        f"What `clubledger figures` derives, at {date:%-d %B %Y}, beside what the report prints."
+        " A derived value is rounded half up to the digits that the report prints and then"
+        " compared. *Exact* must agree. *Nearly* is at most as reported and at least 95 % of it."
+        " *Contradiction*: the report's own inputs give another value, which must come out."
+        " *Claim*: reported only, not to be derived from events. In the last column stand the"
+        " [assumptions of the demo](../explanation/demo-year.md#what-is-assumed) that it rests"
+        " on.",
+    ]
+    for section in dict.fromkeys(entry.section for entry in entries.values()):
+        rows = [
+            (
+                f"`{entry.id}`",
+                f"{entry.title} {entry.zh}".strip(),
+                _printed(entry),
+                entry.rule if entry.reported is not None else "",
+                ". ".join(said for said in (entry.formula, entry.note) if said),
+                ", ".join(f"`{name}`" for name in _rests_on(entry.id)),
+            )
+            for entry in entries.values()
+            if entry.section == section
+        ]
+        head = ("figure", "", "reported", "rule", "formula", "assumed")
+        parts += [f"## {section}", table(head, *rows)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _printed(entry: Reported) -> str:
+    if entry.reported is None:
+        return ""
+    return str(entry.reported) if entry.unit == "yyyymmdd" else f"{entry.reported:,} {entry.unit}"
+
+
+def _rests_on(figure: str) -> list[str]:
+    """The assumptions that name the figure or the group that it belongs to."""
+    groups = [figure[:end] for end in range(len(figure) + 1) if figure[end : end + 1] in (".", "")]
+    named = [name for group in groups for name in demo.ASSUMED.get(group, ())]
+    return sorted(set(named))
+
+
+def assumptions() -> str:
+    """What the demo chose where the report is silent."""
+    rows = [
+        (
+            f"`{name}`",
+            _value(entry.value),
+            entry.why,
+            ", ".join(f"`{figure}`" for figure in entry.affects) or "none",
+        )
+        for name, entry in demo.ASSUMPTIONS.items()
+    ]
+    return table(("assumption", "chosen", "why", "figures that rest on it"), *rows)
+
+
+def examples() -> str:
+    """The members whom the tutorial uses."""
+    rows = [(f"`{member}`", shows) for member, shows in demo.EXAMPLES.items()]
+    return table(("member", "what he shows"), *rows)
+
+
+def _value(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    if len(text) > SHOWN_CHARACTERS:
+        return "in [the file](../../demo/assumptions.toml)"
+    return f"`{text}`"
+
+
+# -------------------------------------------------------------------------------------- files
+def between(text: str, name: str, made: str) -> str:
+    """A page with the part between its two markers made anew."""
+    begin, end = f"<!-- {name}: made by `python -m docs.generate` -->", f"<!-- end of {name} -->"
+    before, found, rest = text.partition(begin)
+    _, closed, after = rest.partition(end)
+    if not (found and closed):
+        raise ValueError(f"the markers of {name} are missing")
+    return f"{before}{begin}\n{made}\n{end}{after}"
+
+
+def pages() -> dict[Path, str]:
+    """What every made page should hold, by its path."""
+    demo_year = DOCS / "explanation" / "demo-year.md"
+    told = between(demo_year.read_text("utf-8"), "assumptions", assumptions())
+    return {
+        DOCS / "reference" / "facts.md": facts_page(),
+        DOCS / "reference" / "events.md": events_page(),
+        DOCS / "reference" / "refusals.md": refusals_page(),
+        DOCS / "reference" / "figures.md": figures_page(),
+        demo_year: between(told, "examples", examples()),
+    }
+
+
+def main() -> None:
+    """Write the pages that are not current, and name them."""
+    for path, text in pages().items():
+        if not path.exists() or path.read_text("utf-8") != text:
+            path.write_text(text, "utf-8")
+            sys.stdout.write(f"{path.relative_to(DOCS.parent)}\n")
+
+
+if __name__ == "__main__":
+    main()

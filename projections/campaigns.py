@@ -1,0 +1,230 @@
+"""Campaigns: what was offered on which terms, who took part, and what it cost."""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from psycopg.rows import class_row
+
+from projections.connection import Conn
+from projections.projection import Projection
+from projections.ratio import Ratio
+
+
+class Campaigns(Projection):
+    """A row a campaign and a version of its terms; its enrolments and its draw in sums."""
+
+    tables = (
+        """
+        CREATE TABLE campaign (
+            bucket smallint NOT NULL,
+            campaign text NOT NULL,
+            title text NOT NULL,
+            kind text NOT NULL,
+            opens_on date NOT NULL,
+            closes_on date NOT NULL,
+            tiers text[] NOT NULL,
+            untiered boolean NOT NULL,
+            cap bigint,
+            budget_fen bigint,
+            control_bp bigint NOT NULL,
+            other_costs_fen bigint NOT NULL,
+            launched_at timestamptz NOT NULL,
+            closed_at timestamptz,
+            places bigint NOT NULL DEFAULT 0,
+            PRIMARY KEY (campaign, bucket)
+        )
+        """,
+        """
+        CREATE TABLE campaign_terms (
+            bucket smallint NOT NULL,
+            campaign text NOT NULL,
+            version bigint NOT NULL,
+            prepaid_min_fen bigint NOT NULL,
+            gift_bp bigint NOT NULL,
+            months_bound bigint NOT NULL,
+            min_monthly_fen bigint NOT NULL,
+            since timestamptz NOT NULL,
+            PRIMARY KEY (campaign, version, bucket)
+        )
+        """,
+        """
+        CREATE TABLE campaign_use (
+            bucket smallint NOT NULL,
+            campaign text NOT NULL,
+            tier text,
+            unit text NOT NULL,
+            heads bigint NOT NULL,
+            prepaid_fen bigint NOT NULL,
+            gift_fen bigint NOT NULL,
+            UNIQUE NULLS NOT DISTINCT (campaign, tier, unit, bucket)
+        ) WITH (fillfactor = 50)
+        """,
+        """
+        CREATE TABLE campaign_arm (
+            bucket smallint NOT NULL,
+            campaign text NOT NULL,
+            arm text NOT NULL,
+            heads bigint NOT NULL,
+            PRIMARY KEY (campaign, arm, bucket)
+        ) WITH (fillfactor = 50)
+        """,
+    )
+    fold = (
+        """
+        INSERT INTO campaign (bucket, campaign, title, kind, opens_on, closes_on, tiers, untiered,
+            cap, budget_fen, control_bp, other_costs_fen, launched_at)
+        SELECT bucket, campaign_id, title, kind, opens_on, closes_on,
+            ARRAY(SELECT json_array_elements_text(tiers)), untiered, cap, budget_fen, control_bp,
+            (SELECT coalesce(sum(cost_fen), 0) FROM json_to_recordset(costs) c(cost_fen bigint)),
+            occurred_at
+        FROM {campaign_launched} e
+        """,
+        """
+        INSERT INTO campaign_terms (bucket, campaign, version, prepaid_min_fen, gift_bp,
+            months_bound, min_monthly_fen, since)
+        SELECT bucket, campaign_id, 1, prepaid_min_fen, gift_bp, months_bound, min_monthly_fen,
+            occurred_at
+        FROM {campaign_launched} e
+        UNION ALL
+        SELECT bucket, campaign_id, terms_version, prepaid_min_fen, gift_bp, months_bound,
+            min_monthly_fen, occurred_at
+        FROM {campaign_terms_changed} e
+        """,
+        """
+        UPDATE campaign c SET closed_at = e.occurred_at FROM {campaign_closed} e
+        WHERE c.campaign = e.campaign_id AND c.bucket = e.bucket
+        """,
+        """
+        UPDATE campaign c SET places = p.places
+        FROM (
+            SELECT bucket, campaign_id, max(place) AS places FROM {campaign_place_taken} e
+            GROUP BY 1, 2
+        ) p
+        WHERE c.campaign = p.campaign_id AND c.bucket = p.bucket
+        """,
+        """
+        INSERT INTO campaign_use (bucket, campaign, tier, unit, heads, prepaid_fen, gift_fen)
+        SELECT bucket, campaign, tier, unit, count(*), sum(prepaid_fen), sum(gift_fen)
+        FROM {campaign_enrolled} e
+        GROUP BY 1, 2, 3, 4
+        ON CONFLICT (campaign, tier, unit, bucket) DO UPDATE
+        SET heads = campaign_use.heads + excluded.heads,
+            prepaid_fen = campaign_use.prepaid_fen + excluded.prepaid_fen,
+            gift_fen = campaign_use.gift_fen + excluded.gift_fen
+        """,
+        """
+        INSERT INTO campaign_arm (bucket, campaign, arm, heads)
+        SELECT bucket, campaign, arm, count(*) FROM {campaign_offered} e
+        GROUP BY 1, 2, 3
+        ON CONFLICT (campaign, arm, bucket) DO UPDATE
+        SET heads = campaign_arm.heads + excluded.heads
+        """,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Campaign:
+    """A campaign under its latest terms, with what it brought in and cost. Money in fen.
+
+    Prepaid money is a liability, never income; the gift credit is a cost.
+    """
+
+    campaign: str
+    title: str
+    kind: str
+    opens_on: date
+    closes_on: date
+    closed_at: datetime | None
+    cap: int | None
+    budget_fen: int | None
+    control_bp: int
+    terms_version: int
+    prepaid_min_fen: int
+    gift_bp: int
+    months_bound: int
+    min_monthly_fen: int
+    heads: int
+    prepaid_fen: int
+    gift_fen: int
+    other_costs_fen: int
+    offered: int
+    control: int
+
+    @property
+    def cost_fen(self) -> int:
+        return self.gift_fen + self.other_costs_fen
+
+    @property
+    def mean_prepaid(self) -> Ratio:
+        """In fen a head."""
+        return Ratio(self.prepaid_fen, self.heads)
+
+    @property
+    def cost_per_head(self) -> Ratio:
+        """In fen."""
+        return Ratio(self.cost_fen, self.heads)
+
+    @property
+    def take_up(self) -> Ratio:
+        """Enrolled / offered; without a value where nobody was drawn."""
+        return Ratio(self.heads, self.offered)
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignUse:
+    """Enrolments of a campaign by tier (null: none) and unit."""
+
+    tier: str | None
+    unit: str
+    heads: int
+    prepaid_fen: int
+    gift_fen: int
+
+
+_CAMPAIGNS = """
+    SELECT c.campaign, c.title, c.kind, c.opens_on, c.closes_on, c.closed_at, c.cap, c.budget_fen,
+        c.control_bp, t.version AS terms_version, t.prepaid_min_fen, t.gift_bp, t.months_bound,
+        t.min_monthly_fen, coalesce(u.heads, 0)::bigint AS heads,
+        coalesce(u.prepaid_fen, 0)::bigint AS prepaid_fen,
+        coalesce(u.gift_fen, 0)::bigint AS gift_fen, c.other_costs_fen,
+        coalesce(a.offered, 0)::bigint AS offered, coalesce(a.control, 0)::bigint AS control
+    FROM answers.campaign c
+    CROSS JOIN LATERAL (
+        SELECT * FROM answers.campaign_terms t WHERE t.campaign = c.campaign
+        ORDER BY version DESC LIMIT 1
+    ) t
+    CROSS JOIN LATERAL (
+        SELECT sum(heads) AS heads, sum(prepaid_fen) AS prepaid_fen, sum(gift_fen) AS gift_fen
+        FROM answers.campaign_use u WHERE u.campaign = c.campaign
+    ) u
+    CROSS JOIN LATERAL (
+        SELECT sum(heads) FILTER (WHERE arm = 'offered') AS offered,
+            sum(heads) FILTER (WHERE arm = 'control') AS control
+        FROM answers.campaign_arm a WHERE a.campaign = c.campaign
+    ) a
+"""
+
+
+def campaigns(conn: Conn) -> list[Campaign]:
+    """All campaigns, earliest first."""
+    cursor = conn.cursor(row_factory=class_row(Campaign))
+    return cursor.execute(f"{_CAMPAIGNS} ORDER BY c.opens_on, c.campaign").fetchall()
+
+
+def campaign(conn: Conn, campaign_id: str) -> Campaign | None:
+    """One campaign."""
+    cursor = conn.cursor(row_factory=class_row(Campaign))
+    return cursor.execute(f"{_CAMPAIGNS} WHERE c.campaign = %s", (campaign_id,)).fetchone()
+
+
+def campaign_use(conn: Conn, campaign_id: str) -> list[CampaignUse]:
+    """Who took part, by tier and unit."""
+    cursor = conn.cursor(row_factory=class_row(CampaignUse))
+    return cursor.execute(
+        """
+        SELECT tier, unit, sum(heads)::bigint AS heads, sum(prepaid_fen)::bigint AS prepaid_fen,
+            sum(gift_fen)::bigint AS gift_fen
+        FROM answers.campaign_use WHERE campaign = %s GROUP BY 1, 2 ORDER BY 1, 2
+        """,
+        (campaign_id,),
+    ).fetchall()

@@ -1,0 +1,123 @@
+"""The events behind a figure: how many there are, and where the log holds them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from psycopg.rows import class_row
+
+from domain.values import start_of
+from projections.cohorts import LOW_SPEND_FEN
+from projections.connection import Conn
+from projections.days import end_of
+from projections.typed import typed_tables
+
+
+@dataclass(frozen=True, slots=True)
+class EventRef:
+    """Where the log holds an event."""
+
+    bucket: int
+    position: int
+    stream: str
+    topic: str
+    occurred_at: datetime
+
+
+_KNOWN = "occurred_at < %(end)s"
+_YEAR = "occurred_at >= %(start)s AND occurred_at < %(end)s"
+_OF_COHORT = (
+    "EXISTS (SELECT FROM answers.cohort_member c WHERE c.cohort = %(cohort)s"
+    " AND c.member_id = e.member_id AND c.bucket = e.bucket)"
+)
+
+EVIDENCE: dict[str, tuple[tuple[str, str], ...]] = {
+    "tiers": (("tier.changed", _KNOWN),),
+    "on_net": (
+        ("tier.changed", _KNOWN),
+        ("member.left", f"{_KNOWN} AND tier IS NOT NULL"),
+    ),
+    "retention": (
+        ("cohort.included", "cohort = %(cohort)s"),
+        ("member.left", f"{_KNOWN} AND {_OF_COHORT}"),
+        (
+            "bill.issued",
+            f"month BETWEEN %(first_month)s AND %(last_month)s AND amount_fen < {LOW_SPEND_FEN}"
+            f" AND {_OF_COHORT}",
+        ),
+    ),
+    "health_opened": (("club.opened", "club_id = 'health'"),),
+    "health_visits": (
+        ("visit.recorded", f"club = 'health' AND {_KNOWN}"),
+        ("visit.undone", "club = 'health' AND visited_at < %(end)s"),
+    ),
+    "lounge_visits": (
+        ("visit.recorded", f"club = 'lounge' AND {_YEAR}"),
+        ("visit.undone", "club = 'lounge' AND visited_at >= %(start)s AND visited_at < %(end)s"),
+    ),
+    "lounge_emergency": (("visit.emergency_admitted", f"club_id = 'lounge' AND {_YEAR}"),),
+    "car_activities": (("activity.held", f"club_id = 'car' AND {_YEAR}"),),
+    "car_attendance": (
+        ("activity.attended", "club = 'car' AND held_at >= %(start)s AND held_at < %(end)s"),
+    ),
+    "enrolments": (("campaign.enrolled", "campaign = ANY (%(campaigns)s)"),),
+    "offers": (
+        ("campaign.offered", "campaign = ANY (%(campaigns)s)"),
+        ("campaign.enrolled", "campaign = ANY (%(campaigns)s)"),
+    ),
+    "binding_base": (("cohort.included", "cohort = %(cohort)s"),),
+    "binding": (
+        ("cohort.included", "cohort = %(cohort)s"),
+        ("binding.started", f"starts_on <= %(on)s AND {_OF_COHORT}"),
+        ("binding.ended", f"ended_on <= %(on)s AND {_OF_COHORT}"),
+    ),
+}
+"""Sets of events: topic and condition. Of bills, those that decide: the low ones."""
+
+
+def bounds(on: date) -> dict[str, Any]:
+    """The days of the year up to a date, for the conditions."""
+    return {
+        "on": on,
+        "start": start_of(on.replace(month=1, day=1)),
+        "end": end_of(on),
+        "first_month": f"{on:%Y}-01",
+        "last_month": f"{on:%Y-%m}",
+    }
+
+
+def count(conn: Conn, evidence: str, given: Mapping[str, Any]) -> int:
+    """How many events a set holds."""
+    parts = " UNION ALL ".join(
+        f"SELECT count(*) AS n FROM typed.{typed_tables()[topic].name} e WHERE {condition}"
+        for topic, condition in EVIDENCE[evidence]
+    )
+    (found,) = conn.execute(f"SELECT sum(n)::bigint FROM ({parts}) parts", given).fetchone() or (0,)
+    return int(found)
+
+
+def page(
+    conn: Conn,
+    evidence: str,
+    given: Mapping[str, Any],
+    limit: int,
+    after: tuple[int, int] | None = None,
+) -> list[EventRef]:
+    """Events of a set in the order of the log, lane by lane, after (bucket, position)."""
+    bucket, position = after or (-1, 0)
+    parts = []
+    for topic, condition in EVIDENCE[evidence]:
+        table = typed_tables()[topic]
+        parts.append(
+            f"(SELECT bucket, position, '{table.stream}:' || {table.id_column} AS stream,"
+            f" '{topic}' AS topic, occurred_at FROM typed.{table.name} e"
+            f" WHERE {condition} AND (bucket, position) > (%(bucket)s, %(position)s)"
+            " ORDER BY bucket, position LIMIT %(limit)s)"
+        )
+    cursor = conn.cursor(row_factory=class_row(EventRef))
+    return cursor.execute(
+        f"SELECT * FROM ({' UNION ALL '.join(parts)}) parts"
+        " ORDER BY bucket, position LIMIT %(limit)s",
+        {**given, "bucket": bucket, "position": position, "limit": limit},
+    ).fetchall()

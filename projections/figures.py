@@ -1,0 +1,229 @@
+"""The figures of the report: derived from the events, beside what the report prints.
+
+What is reported stands in `figures.toml`; how each is derived, in `derivations.py`, under its id.
+"""
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from fractions import Fraction
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from projections import evidence
+from projections.connection import Conn
+from projections.derivations import DERIVE, RETENTION_2007, THE_THREE, Derived, Report
+from projections.evidence import EventRef
+from projections.ratio import rounded
+
+AGREES, DIFFERS, CONTRADICTS = "agrees", "DIFFERS", "DISAGREES"
+NOT_DERIVABLE, NOT_COMPUTABLE, NOT_REPORTED = "not derivable", "not computable", "not reported"
+NEARLY = Fraction(95, 100)
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A figure as reported and as derived.
+
+    verdict: agrees; DIFFERS; DISAGREES (the document contradicts itself, and what is derived is
+    what its inputs give: `expected`); not derivable (reported only); not reported; not computable.
+    """
+
+    id: str
+    section: str
+    title: str
+    zh: str
+    unit: str
+    reported: Decimal | None
+    derived: Decimal | None
+    difference: Decimal | None
+    verdict: str
+    expected: bool
+    assumed: tuple[str, ...]
+    events: int
+    formula: str | None
+    note: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A value that went into a figure."""
+
+    name: str
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """A figure, what it was computed from, and a page of the events behind it."""
+
+    figure: Figure
+    inputs: list[Input]
+    events: list[EventRef]
+    next: tuple[int, int] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """An entry of figures.toml."""
+
+    id: str
+    section: str
+    title: str
+    zh: str
+    unit: str
+    reported: Decimal | None = None
+    digits: int = 0
+    rule: str = "exact"
+    by_its_inputs: Decimal | None = None
+    formula: str | None = None
+    evidence: str | None = None
+    note: str | None = None
+
+
+@cache
+def reported() -> tuple[date, dict[str, Reported]]:
+    """The report's date, and what it prints, by id."""
+    text = (files("projections") / "figures.toml").read_text("utf-8")
+    found = tomllib.loads(text, parse_float=Decimal)
+    entries = {}
+    for entry in found["figure"]:
+        numbers = ("reported", "by_its_inputs")
+        exact = {name: Decimal(entry[name]) for name in numbers if name in entry}
+        entries[entry["id"]] = Reported(**{**entry, **exact})
+    return found["report_date"], entries
+
+
+def figures(
+    conn: Conn, on: date | None = None, assumed: Mapping[str, Sequence[str]] | None = None
+) -> list[Figure]:
+    """Every figure at a date, by default the report's; at another date nothing is reported.
+
+    `assumed` maps a figure's id, the part of it before a dot, or that with `.*`, to the
+    assumptions that it rests on.
+    """
+    date_of_report, entries = reported()
+    report = Report(conn, on or date_of_report)
+    counts: dict[tuple[str | None, str], int] = {}
+    found = []
+    for entry in entries.values():
+        scope = (entry.evidence, entry.id if entry.evidence in ("enrolments", "offers") else "")
+        if scope not in counts:
+            counts[scope] = _count(report, entry)
+        found.append(_figure(report, entry, counts[scope], assumed or {}))
+    return found
+
+
+def explain(
+    conn: Conn,
+    figure_id: str,
+    on: date | None = None,
+    limit: int = 50,
+    after: tuple[int, int] | None = None,
+) -> Explanation | None:
+    """A figure with its inputs and a page of the events behind it; null if there is no such."""
+    date_of_report, entries = reported()
+    entry = entries.get(figure_id)
+    if entry is None:
+        return None
+    report = Report(conn, on or date_of_report)
+    figure = _figure(report, entry, _count(report, entry), {})
+    inputs = DERIVE[figure_id](report).inputs if figure_id in DERIVE else {}
+    events: list[EventRef] = []
+    if entry.evidence is not None:
+        events = evidence.page(conn, entry.evidence, _given(report, entry), limit + 1, after)
+    last = events[limit - 1] if len(events) > limit else None
+    return Explanation(
+        figure,
+        [Input(name, value) for name, value in inputs.items()],
+        events[:limit],
+        (last.bucket, last.position) if last else None,
+    )
+
+
+def failures(found: Sequence[Figure]) -> list[Figure]:
+    """The figures that the events do not bear out, without the document's own contradictions."""
+    return [figure for figure in found if figure.verdict == DIFFERS]
+
+
+def _given(report: Report, entry: Reported) -> dict[str, Any]:
+    purpose = "retention" if entry.evidence == "retention" else "binding"
+    name = entry.id.split(".")[1]
+    return {
+        **evidence.bounds(report.on),
+        "cohort": report.cohort(purpose),
+        "campaigns": list(THE_THREE) if name == "all_three" else [name],
+    }
+
+
+def _count(report: Report, entry: Reported) -> int:
+    if entry.evidence is None:
+        return 0
+    return evidence.count(report.conn, entry.evidence, _given(report, entry))
+
+
+def _figure(
+    report: Report, entry: Reported, events: int, assumed: Mapping[str, Sequence[str]]
+) -> Figure:
+    claimed = entry.reported if report.on == reported()[0] else None
+    given = DERIVE[entry.id](report) if entry.id in DERIVE else Derived(None)
+    derived = None if given.value is None else rounded(given.value, entry.digits)
+    verdict = _verdict(entry, claimed, derived)
+    notes = [entry.note, given.note, given.why, _flag(report, entry)]
+    return Figure(
+        id=entry.id,
+        section=entry.section,
+        title=entry.title,
+        zh=entry.zh,
+        unit=entry.unit,
+        reported=claimed,
+        derived=derived,
+        difference=None if derived is None or claimed is None else derived - claimed,
+        verdict=verdict,
+        expected=verdict == CONTRADICTS,
+        assumed=_assumed(entry.id, assumed),
+        events=events,
+        formula=entry.formula,
+        note=" ".join(note for note in notes if note) or None,
+    )
+
+
+def _verdict(entry: Reported, claimed: Decimal | None, derived: Decimal | None) -> str:
+    if derived is None:
+        return NOT_COMPUTABLE if entry.id.endswith(".return") else NOT_DERIVABLE
+    if claimed is None:
+        return NOT_REPORTED
+    if entry.rule == "nearly":
+        return AGREES if Fraction(claimed) * NEARLY <= derived <= claimed else DIFFERS
+    if derived == claimed:
+        return AGREES
+    if entry.rule == "contradiction" and derived == entry.by_its_inputs:
+        return CONTRADICTS
+    return DIFFERS
+
+
+def _assumed(figure_id: str, assumed: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    parts = figure_id.split(".")
+    prefixes = [".".join(parts[:n]) for n in range(1, len(parts) + 1)]
+    names = [name for prefix in prefixes for name in (prefix, f"{prefix}.*")]
+    return tuple(sorted({one for name in names for one in assumed.get(name, ())}))
+
+
+def _flag(report: Report, entry: Reported) -> str | None:
+    """What a reader must know of a target beside its number."""
+    if entry.rule != "claim" or ".target_" not in entry.id or entry.reported is None:
+        return None
+    if entry.id.startswith("retention."):
+        if entry.reported < RETENTION_2007:
+            return f"Below last year's actual of {rounded(RETENTION_2007, 2)} %."
+        return None
+    found = report.binding
+    if found is None:
+        return None
+    needed = -(-found.base * int(entry.reported) // 100)
+    ahead = found.bound - needed
+    done = f"passed by {ahead:,}" if ahead >= 0 else f"missed by {-ahead:,}"
+    return f"{needed:,} customers needed: {done}."

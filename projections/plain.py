@@ -1,0 +1,276 @@
+"""The same answers folded in plain Python, an event at a time: the second opinion.
+
+It shares nothing with the SQL but the names of tables and columns. Tests compare the two over
+histories that nobody thought of; an auditor may do so over a sample.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from domain import bindings, campaigns, clubs, cohorts, members, points, units, visits
+from domain.event import Event
+from domain.lots import LotUse
+from domain.values import local_date
+
+Row = dict[str, Any]
+LOW_YUAN = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An event with its place in the log."""
+
+    bucket: int
+    position: int
+    stream: str
+    event: Event
+
+    @property
+    def id(self) -> str:
+        return self.stream.partition(":")[2]
+
+
+class Plain:
+    """All tables: by name, the rows by their key."""
+
+    def __init__(self) -> None:
+        self.tables: dict[str, dict[tuple[Any, ...], Row]] = {}
+
+    def rows(self, table: str) -> list[Row]:
+        """The rows of a table, with what SQL generates."""
+        found = self.tables.get(table, {}).values()
+        return [{**row, **generated(table, row)} for row in found]
+
+    def fold(self, log: Iterable[Stored]) -> "Plain":
+        """Take events in the order of their lanes."""
+        for stored in log:
+            getattr(self, f"on_{stored.event.topic.replace('.', '_')}", ignored)(
+                stored, stored.event
+            )
+        return self
+
+    def _add(self, table: str, key: tuple[Any, ...], **row: Any) -> Row:
+        assert key not in self.tables.setdefault(table, {}), f"two rows of {table} for {key}"
+        return self.tables[table].setdefault(key, row)
+
+    def _row(self, table: str, *key: Any) -> Row:
+        return self.tables[table][key]
+
+    def _sum(self, table: str, key: Row, **amounts: int) -> None:
+        rows = self.tables.setdefault(table, {})
+        row = rows.setdefault(tuple(key.values()), {**key, **dict.fromkeys(amounts, 0)})
+        for name, amount in amounts.items():
+            row[name] += amount
+
+    # ------------------------------------------------------------------------ units, members
+    def on_unit_opened(self, at: Stored, event: units.UnitOpened) -> None:
+        known = self.tables.get("unit", {}).get((at.id,))
+        if known:
+            known["title"] = event.title
+        else:
+            self._add("unit", (at.id,), bucket=at.bucket, unit=at.id, title=event.title,
+                      opened_at=event.occurred_at)  # fmt: skip
+
+    def on_member_joined(self, at: Stored, event: members.MemberJoined) -> None:
+        self._add("member", (at.id,), bucket=at.bucket, member_id=at.id, unit=event.unit,
+                  joined_at=event.occurred_at, tier=None, tier_since=None, important=False,
+                  left_at=None)  # fmt: skip
+
+    def on_member_marked_important(self, at: Stored, event: members.MemberMarkedImportant) -> None:
+        self._row("member", at.id)["important"] = event.important
+
+    def on_member_left(self, at: Stored, event: members.MemberLeft) -> None:
+        self._row("member", at.id)["left_at"] = event.occurred_at
+
+    def on_tier_changed(self, at: Stored, event: members.TierChanged) -> None:
+        self._row("member", at.id).update(tier=event.tier, tier_since=event.occurred_at)
+        for span in self.tables.setdefault("tier_span", {}).values():
+            if span["member_id"] == at.id and span["until"] is None:
+                span["until"] = event.occurred_at
+        self._add("tier_span", (at.id, at.position), bucket=at.bucket, member_id=at.id,
+                  position=at.position, tier=event.tier, unit=event.unit, since=event.occurred_at,
+                  until=None, reason=event.reason)  # fmt: skip
+        for tier, delta in ((event.from_tier, -1), (event.tier, 1)):
+            if tier is not None:
+                day = local_date(event.occurred_at)
+                key = {"bucket": at.bucket, "day": day, "unit": event.unit, "tier": tier}
+                self._sum("tier_day", key, delta=delta)
+
+    def on_bill_issued(self, at: Stored, event: members.BillIssued) -> None:
+        year, month = (int(part) for part in event.month.split("-"))
+        key = {"bucket": at.bucket, "member_id": at.id, "year": year}
+        low = event.amount_fen < LOW_YUAN * 100
+        self._sum("bill_year", key, billed_months=2 ** (month - 1),
+                  low_months=2 ** (month - 1) if low else 0, amount_fen=event.amount_fen,
+                  margin_fen=event.margin_fen or 0)  # fmt: skip
+
+    # -------------------------------------------------------------------------------- points
+    def _account(self, at: Stored, **amounts: int) -> None:
+        all_five = dict.fromkeys(("credited", "debited", "returned", "expired", "reversed"), 0)
+        self._sum("account", {"bucket": at.bucket, "member_id": at.id}, **{**all_five, **amounts})
+
+    def _lots(self, at: Stored, column: str, uses: Iterable[LotUse]) -> None:
+        for use in uses:
+            self._row("lot", at.id, use.lot)[column] += use.points
+
+    def on_points_credited(self, at: Stored, event: points.PointsCredited) -> None:
+        self._add("lot", (at.id, event.lot), bucket=at.bucket, member_id=at.id, lot=event.lot,
+                  credited=event.points, debited=0, returned=0, expired=0, reversed=0,
+                  earned_at=event.occurred_at, available_from=event.available_from,
+                  expires_at=event.expires_at, source=event.source, rule=event.rule)  # fmt: skip
+        self._account(at, credited=event.points)
+
+    def on_points_debited(self, at: Stored, event: points.PointsDebited) -> None:
+        self._lots(at, "debited", event.lots)
+        self._account(at, debited=event.points)
+
+    def on_points_debit_reversed(self, at: Stored, event: points.DebitReversed) -> None:
+        self._lots(at, "returned", event.lots)
+        self._account(at, returned=event.points)
+
+    def on_points_expired(self, at: Stored, event: points.PointsExpired) -> None:
+        self._lots(at, "expired", [LotUse(lot=event.lot, points=event.points)])
+        self._account(at, expired=event.points)
+
+    def on_points_credit_reversed(self, at: Stored, event: points.CreditReversed) -> None:
+        self._lots(at, "reversed", event.lots)
+        self._account(at, reversed=event.points)
+
+    # --------------------------------------------------------------------------------- clubs
+    def on_club_opened(self, at: Stored, event: clubs.ClubOpened) -> None:
+        self._add("club", (at.id,), bucket=at.bucket, club=at.id, title=event.title,
+                  opens_on=event.opens_on, opens_minute=event.opens_minute,
+                  closes_minute=event.closes_minute, tiers=list(event.tiers),
+                  important=event.important, capacity=event.capacity,
+                  emergency_since=None)  # fmt: skip
+
+    def on_emergency_declared(self, at: Stored, event: clubs.EmergencyDeclared) -> None:
+        self._row("club", at.id)["emergency_since"] = event.occurred_at
+
+    def on_emergency_ended(self, at: Stored, event: clubs.EmergencyEnded) -> None:
+        self._row("club", at.id)["emergency_since"] = None
+
+    def on_service_priced(self, at: Stored, event: clubs.ServicePriced) -> None:
+        self._add("service", (at.id, event.service, event.price_version), bucket=at.bucket,
+                  club=at.id, service=event.service, version=event.price_version,
+                  title=event.title, points=event.points, tier_points=dict(event.tier_points),
+                  companion_points=event.companion_points, free_visits=dict(event.free_visits),
+                  since=event.occurred_at)  # fmt: skip
+
+    def on_visit_emergency_admitted(self, at: Stored, event: visits.EmergencyAdmitted) -> None:
+        key = {"bucket": at.bucket, "club": at.id, "month": month_of(event.occurred_at),
+               "category": event.category}  # fmt: skip
+        self._sum("emergency_use", key, admissions=1, people=event.people)
+
+    def on_activity_held(self, at: Stored, event: clubs.ActivityHeld) -> None:
+        self._add("activity", (at.id, event.activity), bucket=at.bucket, club=at.id,
+                  activity=event.activity, title=event.title, held_at=event.occurred_at,
+                  cost_fen=event.cost_fen, fee_fen=event.fee_fen,
+                  commission_fen=event.commission_fen)  # fmt: skip
+
+    def on_activity_attended(self, at: Stored, event: visits.ActivityAttended) -> None:
+        key = {"bucket": at.bucket, "club": event.club, "activity": event.activity,
+               "tier": event.tier}  # fmt: skip
+        self._sum("activity_use", key, attendances=1)
+
+    def on_visit_recorded(self, at: Stored, event: visits.VisitRecorded) -> None:
+        row = self._add("visit", (at.id, event.visit), bucket=at.bucket, member_id=at.id,
+                        visit=event.visit, position=at.position, at=event.occurred_at,
+                        club=event.club, service=event.service, tier=event.tier,
+                        important=event.important, unit=event.unit, companions=event.companions,
+                        payment=event.payment, points=event.points,
+                        price_version=event.price_version, desk=event.desk, actor=event.actor,
+                        undone_at=None)  # fmt: skip
+        self._use(row, 1)
+
+    def on_visit_undone(self, at: Stored, event: visits.VisitUndone) -> None:
+        row = self._row("visit", at.id, event.visit)
+        row["undone_at"] = event.occurred_at
+        self._use(row, -1)
+
+    def _use(self, visit: Row, sign: int) -> None:
+        key = {name: visit[name] for name in ("bucket", "club", "service", "tier", "unit")}
+        free = visit["payment"] == "free_visit"
+        self._sum("club_use", {**key, "month": month_of(visit["at"])}, visits=sign,
+                  companions=sign * visit["companions"], points=sign * visit["points"],
+                  free_visits=sign if free else 0)  # fmt: skip
+
+    # ----------------------------------------------------------- campaigns, bindings, cohorts
+    def on_campaign_launched(self, at: Stored, event: campaigns.CampaignLaunched) -> None:
+        self._add("campaign", (at.id,), bucket=at.bucket, campaign=at.id, title=event.title,
+                  kind=event.kind, opens_on=event.opens_on, closes_on=event.closes_on,
+                  tiers=list(event.tiers), untiered=event.untiered, cap=event.cap,
+                  budget_fen=event.budget_fen, control_bp=event.control_bp,
+                  other_costs_fen=sum(cost.cost_fen for cost in event.costs),
+                  launched_at=event.occurred_at, closed_at=None, places=0)  # fmt: skip
+        self._terms(at, event, 1)
+
+    def on_campaign_terms_changed(self, at: Stored, event: campaigns.TermsChanged) -> None:
+        self._terms(at, event, event.terms_version)
+
+    def _terms(
+        self, at: Stored, event: campaigns.CampaignLaunched | campaigns.TermsChanged, version: int
+    ) -> None:
+        self._add("campaign_terms", (at.id, version), bucket=at.bucket, campaign=at.id,
+                  version=version, prepaid_min_fen=event.prepaid_min_fen, gift_bp=event.gift_bp,
+                  months_bound=event.months_bound, min_monthly_fen=event.min_monthly_fen,
+                  since=event.occurred_at)  # fmt: skip
+
+    def on_campaign_closed(self, at: Stored, event: campaigns.CampaignClosed) -> None:
+        self._row("campaign", at.id)["closed_at"] = event.occurred_at
+
+    def on_campaign_place_taken(self, at: Stored, event: campaigns.PlaceTaken) -> None:
+        self._row("campaign", at.id)["places"] = event.place
+
+    def on_campaign_enrolled(self, at: Stored, event: campaigns.CampaignEnrolled) -> None:
+        key = {"bucket": at.bucket, "campaign": event.campaign, "tier": event.tier,
+               "unit": event.unit}  # fmt: skip
+        self._sum("campaign_use", key, heads=1, prepaid_fen=event.prepaid_fen,
+                  gift_fen=event.gift_fen)  # fmt: skip
+
+    def on_campaign_offered(self, at: Stored, event: campaigns.CampaignOffered) -> None:
+        key = {"bucket": at.bucket, "campaign": event.campaign, "arm": event.arm}
+        self._sum("campaign_arm", key, heads=1)
+
+    def on_binding_started(self, at: Stored, event: bindings.BindingStarted) -> None:
+        self._add("binding", (at.id, event.binding), bucket=at.bucket, member_id=at.id,
+                  binding=event.binding, policy=event.policy, campaign=event.campaign,
+                  unit=event.unit, starts_on=event.starts_on, ends_on=event.ends_on,
+                  ended_on=None, cause=None)  # fmt: skip
+
+    def on_binding_ended(self, at: Stored, event: bindings.BindingEnded) -> None:
+        row = self._row("binding", at.id, event.binding)
+        row.update(ended_on=event.ended_on, cause=event.cause)
+
+    def on_cohort_opened(self, at: Stored, event: cohorts.CohortOpened) -> None:
+        self._add("cohort", (at.id,), bucket=at.bucket, cohort=at.id, title=event.title,
+                  purpose=event.purpose, criterion=event.criterion, on=event.on,
+                  opened_at=event.occurred_at, frozen_at=None, frozen_size=None)  # fmt: skip
+
+    def on_cohort_frozen(self, at: Stored, event: cohorts.CohortFrozen) -> None:
+        self._row("cohort", at.id).update(frozen_at=event.occurred_at, frozen_size=event.size)
+
+    def on_cohort_included(self, at: Stored, event: cohorts.CohortIncluded) -> None:
+        self._add("cohort_member", (event.cohort, at.id), bucket=at.bucket, cohort=event.cohort,
+                  member_id=at.id, tier=event.tier, unit=event.unit)  # fmt: skip
+
+
+def ignored(at: Stored, event: Event) -> None:
+    """No answer asks for this event."""
+
+
+def generated(table: str, row: Row) -> Row:
+    """The columns that SQL computes from the others of a row."""
+    if table in ("lot", "account"):
+        left = row["credited"] - row["debited"] + row["returned"] - row["expired"] - row["reversed"]
+        return {"remaining" if table == "lot" else "balance": left}
+    if table == "binding":
+        return {"until": row["ended_on"] or row["ends_on"]}
+    return {}
+
+
+def month_of(instant: datetime) -> date:
+    """The first day of the programme's month."""
+    return local_date(instant).replace(day=1)

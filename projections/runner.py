@@ -1,0 +1,278 @@
+"""The runner: folds what is new into the answers, one at a time, and rebuilds them if need be."""
+
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+
+from ledger.database import CHANNEL, connect
+from projections.building import Builder, Progress, Report
+from projections.catalogue import PROJECTIONS
+from projections.connection import Conn
+from projections.schemas import (
+    BUILDER,
+    LIVE,
+    OLD,
+    RUNNER,
+    SCRATCH,
+    SHADOW,
+    create,
+    drop,
+    heads,
+    installed,
+    outdated,
+    positions,
+    session_lock,
+    snapshot,
+    try_session_lock,
+)
+from projections.typed import PoisonedEvent, Window, typed_tables
+from projections.windows import MovedOn, advance, fold_window
+
+__all__ = [
+    "Difference",
+    "Folded",
+    "LaneStatus",
+    "PoisonedEvent",
+    "Progress",
+    "compare",
+    "follow",
+    "project",
+    "rebuild",
+    "snapshot",
+    "status",
+    "wait_for",
+]
+
+WINDOW_EVENTS = 50_000
+"""Events a window of the live answers: a second or two, for which readers keep the old rows."""
+REBUILD_EVENTS = 200_000
+"""So far behind, and by more than half of the log, a rebuild is faster than windows."""
+POLL_S = 0.2
+AGAIN_S = 0.02
+SWAP_TRIES = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """What a run has done."""
+
+    events: int
+    rebuilt: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LaneStatus:
+    """A lane: where the log stands, and the answers."""
+
+    bucket: int
+    head: int
+    position: int
+
+    @property
+    def lag(self) -> int:
+        """Events that the answers do not hold yet."""
+        return self.head - self.position
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A row that only one side has."""
+
+    table: str
+    only_in: str
+    row: dict[str, Any]
+
+
+def project(dsn: str, progress: Report | None = None) -> Folded:
+    """Bring the answers to where the log stands now, by whatever way is the shortest.
+
+    If another runner is at work, this waits until that one has come as far.
+    """
+    with connect(dsn) as conn:
+        prepare(conn)
+        target = heads(conn)
+        while not try_session_lock(conn, RUNNER):
+            if not outdated(conn) and reached(conn, target):
+                return Folded(0, rebuilt=False)
+            time.sleep(AGAIN_S)
+        return _catch_up(dsn, conn, progress)
+
+
+def follow(dsn: str, stop: threading.Event) -> None:
+    """Fold what is new as it comes, until `stop` is set: woken by NOTIFY, or after 200 ms.
+
+    Only one runner folds; the others wait for its lock, which the server frees when it ends.
+    Raises PoisonedEvent. A lost connection is opened again.
+    """
+    while not stop.is_set():
+        try:
+            with connect(dsn) as conn:
+                prepare(conn)
+                conn.execute(f"LISTEN {CHANNEL}")
+                while not try_session_lock(conn, RUNNER):
+                    if stop.wait(POLL_S):
+                        return
+                while not stop.is_set():
+                    _catch_up(dsn, conn, None)
+                    for _ in conn.notifies(timeout=POLL_S, stop_after=1):
+                        pass  # The poll is the truth, the notification a hint.
+        except psycopg.OperationalError:
+            stop.wait(POLL_S)
+
+
+def rebuild(dsn: str, progress: Report | None = None) -> Folded:
+    """Fold everything again beside the live answers, then put it into their place at once."""
+    with connect(dsn) as conn:
+        prepare(conn)
+        return _rebuild(dsn, conn, progress)
+
+
+def compare(dsn: str, limit: int = 100) -> list[Difference]:
+    """Fold everything again beside the live answers and list the rows that differ."""
+    with connect(dsn) as conn:
+        prepare(conn)
+        with session_lock(conn, BUILDER):
+            drop(conn, SCRATCH)
+            try:
+                Builder(dsn, SCRATCH).build(conn)
+                with conn.transaction():
+                    # Keeps the live answers where they are until all is compared.
+                    conn.execute("LOCK TABLE answers.checkpoint IN SHARE ROW EXCLUSIVE MODE")
+                    for window in missing(positions(conn, SCRATCH), positions(conn)):
+                        fold_window(conn, SCRATCH, window)
+                    return _differences(conn, limit)
+            finally:
+                drop(conn, SCRATCH)
+
+
+def status(conn: Conn) -> list[LaneStatus]:
+    """How far the answers are behind the log, by lane."""
+    done = positions(conn) if installed(conn) else {}
+    return [LaneStatus(bucket, head, done.get(bucket, 0)) for bucket, head in heads(conn).items()]
+
+
+def wait_for(conn: Conn, bucket: int, position: int, timeout_s: float = 2.0) -> bool:
+    """Whether the answers hold this position, waiting for it so long at most."""
+    until = time.monotonic() + timeout_s
+    while not (installed(conn) and positions(conn).get(bucket, 0) >= position):
+        if time.monotonic() >= until:
+            return False
+        time.sleep(AGAIN_S)
+    return True
+
+
+def prepare(conn: Conn) -> None:
+    """Make empty answers if there are none, and drop what an interrupted rebuild left behind."""
+    if not installed(conn):
+        with session_lock(conn, BUILDER):
+            if not installed(conn):
+                create(conn, LIVE, bare=False)
+    if try_session_lock(conn, BUILDER):
+        try:
+            drop(conn, SHADOW, SCRATCH, OLD)
+        finally:
+            conn.execute("SELECT pg_advisory_unlock(%s)", (BUILDER,))
+
+
+def reached(conn: Conn, target: dict[int, int]) -> bool:
+    """Whether the answers hold all of this."""
+    done = positions(conn)
+    return all(done.get(bucket, 0) >= position for bucket, position in target.items())
+
+
+def missing(done: dict[int, int], target: dict[int, int]) -> list[Window]:
+    """What lies between, in windows for live answers."""
+    lanes = [Window(b, done.get(b, 0), upto) for b, upto in target.items() if upto > done.get(b, 0)]
+    return [window for lane in lanes for window in lane.pieces(WINDOW_EVENTS)]
+
+
+def _catch_up(dsn: str, conn: Conn, progress: Report | None) -> Folded:
+    """Under the runner's lock: everything up to the heads as they are now."""
+    target, folded = heads(conn), Folded(0, rebuilt=False)
+    behind = sum(target.values()) - sum(positions(conn).values())
+    if outdated(conn) or behind > max(REBUILD_EVENTS, sum(target.values()) // 2):
+        folded = _rebuild(dsn, conn, progress)
+    windows = missing(positions(conn), target)
+    total, done = sum(window.size for window in windows), 0
+    for window in windows:
+        try:
+            advance(conn, LIVE, window)
+        except MovedOn:
+            break  # A rebuild was swapped in: the next round begins where that one stands.
+        done += window.size
+        if progress:
+            progress(Progress("windows", done, total))
+    return Folded(folded.events + done, folded.rebuilt)
+
+
+def _rebuild(dsn: str, conn: Conn, progress: Report | None) -> Folded:
+    with session_lock(conn, BUILDER):
+        drop(conn, SHADOW, OLD)
+        events = Builder(dsn, SHADOW, progress).build(conn)
+        while (windows := missing(positions(conn, SHADOW), heads(conn))) and len(windows) > 1:
+            advance(conn, SHADOW, windows[0])
+            events += windows[0].size
+        events += _swap(conn)
+        drop(conn, OLD)
+    return Folded(events, rebuilt=True)
+
+
+def _swap(conn: Conn) -> int:
+    """Folds the last few events and renames, in one transaction; returns how many they were.
+
+    Readers take the old tables or the new ones: renaming a schema locks no table. Only snapshots
+    and the runner are waited for, by one lock asked for before anything else is held.
+    """
+    for attempt in range(1, SWAP_TRIES + 1):
+        try:
+            with conn.transaction():
+                conn.execute("SET LOCAL lock_timeout = '200ms'")
+                conn.execute("LOCK TABLE answers.checkpoint IN ACCESS EXCLUSIVE MODE")
+                conn.execute("SET LOCAL lock_timeout = 0")
+                events = 0
+                for window in missing(positions(conn, SHADOW), heads(conn)):
+                    fold_window(conn, SHADOW, window)
+                    events += window.size
+                for old, new in ((LIVE, OLD), (SHADOW, LIVE)):
+                    conn.execute(f"ALTER SCHEMA {old.answers} RENAME TO {new.answers}")
+                    conn.execute(f"ALTER SCHEMA {old.typed} RENAME TO {new.typed}")
+                return events
+        except psycopg.errors.LockNotAvailable:
+            if attempt == SWAP_TRIES:
+                raise
+            time.sleep(AGAIN_S)
+    raise AssertionError("the last try returns or raises")
+
+
+def _differences(conn: Conn, limit: int) -> list[Difference]:
+    pairs = [(LIVE.typed, SCRATCH.typed, table.name) for table in typed_tables().values()] + [
+        (LIVE.answers, SCRATCH.answers, name)
+        for projection in PROJECTIONS.values()
+        for name in projection.table_names()
+    ]
+    found: list[Difference] = []
+    for live, rebuilt, name in pairs:
+        if _digest(conn, f"{live}.{name}") == _digest(conn, f"{rebuilt}.{name}"):
+            continue
+        for side, one, other in (("live", live, rebuilt), ("rebuilt", rebuilt, live)):
+            rows = conn.execute(
+                f"""
+                SELECT row_to_json(t) FROM {one}.{name} t WHERE t::text IN (
+                    SELECT t::text FROM {one}.{name} t
+                    EXCEPT ALL SELECT t::text FROM {other}.{name} t
+                ) LIMIT %s
+                """,
+                (limit - len(found),),
+            ).fetchall()
+            found += [Difference(f"{live}.{name}", side, row) for (row,) in rows]
+    return found
+
+
+def _digest(conn: Conn, table: str) -> tuple[Any, ...] | None:
+    """How many rows, and the sum of their hashes: equal tables agree in both in any order."""
+    return conn.execute(
+        f"SELECT count(*), sum(hashtextextended(t::text, 0)) FROM {table} t"
+    ).fetchone()

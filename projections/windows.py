@@ -1,0 +1,87 @@
+"""One window of one lane: out of the log and into the answers, all of it or nothing."""
+
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+
+from projections import typed
+from projections.catalogue import PROJECTIONS
+from projections.connection import Conn
+from projections.schemas import Schemas, search_path, versions
+from projections.typed import PoisonedEvent, Window
+
+UNTAKEN = (psycopg.DataError, psycopg.IntegrityError)
+"""What PostgreSQL says of a value that cannot be taken, now or ever."""
+
+
+class MovedOn(Exception):
+    """The checkpoint is not where the window begins: another runner was here."""
+
+
+def move_checkpoint(conn: Conn, schemas: Schemas, window: Window) -> None:
+    """Compare and set, for all projections at once. The row locks keep other runners out."""
+    moved = conn.execute(
+        f"UPDATE {schemas.answers}.checkpoint SET position = %s"
+        " WHERE bucket = %s AND position = %s",
+        (window.upto, window.bucket, window.after),
+    ).rowcount
+    if moved != len(versions()):
+        raise MovedOn
+
+
+def fold_window(conn: Conn, schemas: Schemas, window: Window) -> None:
+    """One transaction: the checkpoint, the typed events, every projection.
+
+    The commit is not waited for: if the machine fails, checkpoint and answers are lost together
+    and the window is folded again. It cannot outlive the events it read, whose commit comes
+    before it in the same write-ahead log.
+    """
+    with conn.transaction():
+        conn.execute("SET LOCAL synchronous_commit = off")
+        conn.execute("SET LOCAL work_mem = '64MB'")
+        move_checkpoint(conn, schemas, window)
+        occurred = set(typed.fill(conn, schemas.typed, window))
+        with search_path(conn, schemas.answers):
+            for projection in PROJECTIONS.values():
+                projection.fold_window(conn, window, schemas.typed, occurred)
+
+
+def advance(conn: Conn, schemas: Schemas, window: Window) -> None:
+    """Fold a window; if an event in it cannot be taken, fold up to it, and then say which."""
+    try:
+        fold_window(conn, schemas, window)
+    except (PoisonedEvent, *UNTAKEN) as error:
+        poison = culprit(conn, window, error, lambda part: fold_window(conn, schemas, part))
+        if poison.position - 1 > window.after:
+            good = Window(window.bucket, window.after, poison.position - 1)
+            fold_window(conn, schemas, good)
+        raise poison from error
+
+
+def culprit(
+    conn: Conn, window: Window, error: Exception, attempt: Callable[[Window], Any]
+) -> PoisonedEvent:
+    """Which event it was: the end of the shortest prefix of the window that fails, by bisection."""
+    good, bad = window.after, window.upto
+    while bad - good > 1:
+        middle = (good + bad) // 2
+        try:
+            with conn.transaction(force_rollback=True):
+                attempt(Window(window.bucket, window.after, middle))
+            good = middle
+        except (PoisonedEvent, *UNTAKEN) as earlier:
+            bad, error = middle, earlier
+    if isinstance(error, PoisonedEvent):
+        return error
+    (topic,) = conn.execute(
+        "SELECT topic FROM ledger.stored_events WHERE bucket = %s AND notification_id = %s",
+        (window.bucket, bad),
+    ).fetchone() or ("missing",)
+    return PoisonedEvent(window.bucket, bad, topic, why(error))
+
+
+def why(error: Exception) -> str:
+    """The first line of what PostgreSQL said; its details would quote whole rows."""
+    said = error.diag.message_primary if isinstance(error, psycopg.Error) else None
+    return said or str(error).partition("\n")[0]

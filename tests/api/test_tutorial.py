@@ -1,0 +1,68 @@
+"""The tutorial's commands, run as they stand against a demo of their own, answer as it says."""
+
+import json
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.api.running import SCALE, clubledger, empty_directory, environment, serving, stopped
+
+TUTORIAL = Path(__file__).parents[2] / "docs" / "tutorial-desk.md"
+DOCUMENTED = "http://127.0.0.1:8000"
+ANYTHING = "..."
+BLOCK = re.compile(r"^```console\n\$ (.+)\n(\d{3}) (.+)\n```$", re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    """A server on a demo that nobody else uses, since the tutorial says what happens first."""
+    with empty_directory() as data_dir:
+        loaded = clubledger("demo", "--scale", SCALE, "--no-figures", data_dir=data_dir)
+        assert loaded.code == 0, loaded.err
+        server = serving(data_dir)
+        yield server.address
+        assert stopped(server).code == 0
+
+
+def differences(said: Any, found: Any, at: str = "") -> list[str]:
+    """Where an answer is not as documented; an object may hold more than is said of it."""
+    if said == ANYTHING:
+        return [] if found is not None else [f"{at}: nothing"]
+    if isinstance(said, dict) and isinstance(found, dict):
+        missing = [f"{at}.{name} is missing" for name in said.keys() - found.keys()]
+        both = said.keys() & found.keys()
+        return missing + [d for n in both for d in differences(said[n], found[n], f"{at}.{n}")]
+    return [] if said == found else [f"{at}: {found!r}, not {said!r}"]
+
+
+def test_every_command_answers_as_documented(address: str, tmp_path: Path) -> None:
+    (tmp_path / ".curlrc").write_text('write-out = "%{stderr}%{http_code}\\n"\n')
+    examples = BLOCK.findall(TUTORIAL.read_text("utf-8"))
+    assert len(examples) == TUTORIAL.read_text("utf-8").count("```console") >= 12
+    wrong = []
+    for command, status, body in examples:
+        assert DOCUMENTED in command
+        done = subprocess.run(
+            ["bash", "-c", command.replace(DOCUMENTED, address)],
+            capture_output=True,
+            env=environment(CURL_HOME=str(tmp_path)),
+            timeout=60,
+            check=False,
+        )
+        got = done.stderr.decode().split()[-1]
+        found = differences(json.loads(body), json.loads(done.stdout))
+        if got != status or found:
+            wrong.append((command, got, found, done.stdout.decode()))
+    assert not wrong
+
+
+def test_the_comparison_can_fail() -> None:
+    assert differences({"a": 1, "b": ANYTHING}, {"a": 1, "b": 2, "c": 3}) == []
+    assert differences({"a": 1}, {"a": 2}) == [".a: 2, not 1"]
+    assert differences({"a": 1}, {}) == [".a is missing"]
+    assert differences({"a": ["x"]}, {"a": []}) == [".a: [], not ['x']"]
+    assert differences({"a": ANYTHING}, {"a": None}) == [".a: nothing"]

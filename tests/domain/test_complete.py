@@ -1,0 +1,94 @@
+"""Every command and every refusal of the domain is spoken of in some sentence of these tests."""
+
+import ast
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from domain.catalogue import COMMANDS, NOUNS, REFUSALS
+from domain.command import Command
+from domain.refusal import Refusal
+
+SENTENCES = sorted(Path(__file__).parent.glob("*.py"))
+
+
+def spoken_of(sources: list[str], *callers: str) -> set[str]:
+    """The classes named first in a call: `do(Enrol, ...)`, `then_refused(CapReached(2, 2))`.
+
+    A refusal may have a name before it is expected, so one that is made anywhere counts.
+    """
+    names = set()
+    for source in sources:
+        for node in ast.walk(ast.parse(source)):
+            if not isinstance(node, ast.Call):
+                continue
+            if isinstance(node.func, ast.Name):
+                names.add(node.func.id)
+                if node.func.id in callers and node.args and isinstance(node.args[0], ast.Name):
+                    names.add(node.args[0].id)
+    return names
+
+
+def sources() -> list[str]:
+    return [path.read_text("utf-8") for path in SENTENCES]
+
+
+def of_the_domain(classes: dict[str, type]) -> set[str]:
+    return {kind.__name__ for kind in classes.values() if kind.__module__.startswith("domain.")}
+
+
+def test_every_command_is_tested() -> None:
+    commands = {kind.__name__ for kind in COMMANDS.values()}
+    assert commands
+    assert commands <= spoken_of(sources(), "do")
+
+
+def test_every_refusal_is_tested() -> None:
+    refusals = of_the_domain(dict(REFUSALS))
+    assert refusals
+    assert refusals <= spoken_of(sources())
+
+
+def test_the_alarm_rings() -> None:
+    told = ["given().when(do(Enrol, NOON)).then_refused(CapReached(2, 2))"]
+    assert {"Enrol", "CapReached"} <= spoken_of(told, "do")
+    imported = ["from domain.campaigns import Enrol, CapReached\nfact(Enrol)"]
+    assert not {"Enrol", "CapReached"} & spoken_of(imported, "do")
+
+
+@pytest.mark.parametrize(
+    "code", [c for c, k in REFUSALS.items() if k.__module__.startswith("domain.")]
+)
+def test_a_refusal_says_in_a_sentence_what_is_so(code: str) -> None:
+    title = REFUSALS[code].title
+    assert title.endswith(".")
+    assert title[0].isupper()
+    assert code == code.lower()
+    assert code.isidentifier()
+
+
+def test_every_module_of_the_domain_that_defines_something_is_a_noun() -> None:
+    nouns = {noun.__name__ for noun in NOUNS}
+    for classes in (COMMANDS, REFUSALS):
+        modules = {kind.__module__ for kind in dict(classes).values()}
+        assert {module for module in modules if module.startswith("domain.")} <= nouns
+
+
+def test_no_two_commands_and_no_two_refusals_have_one_name() -> None:
+    with pytest.raises(TypeError, match=r"two commands are called campaign\.enrol"):
+
+        class EnrolAgain(Command):
+            command: Literal["campaign.enrol"] = "campaign.enrol"
+
+    with pytest.raises(TypeError, match="two refusals are called cap_reached"):
+
+        @dataclass
+        class CapReachedAgain(Refusal):
+            """It is full."""
+
+            code = "cap_reached"
+
+    assert COMMANDS["campaign.enrol"].__module__ == "domain.campaigns"
+    assert REFUSALS["cap_reached"].__module__ == "domain.campaigns"

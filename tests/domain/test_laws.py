@@ -1,0 +1,289 @@
+"""Laws of points and visits that hold after every command, in whatever order they come.
+
+A second, simpler account is kept beside the states, of the events alone: what each lot holds, what
+each debit took, which visits stand. Wherever the two disagree, one of them is wrong.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from domain.command import Command
+from domain.event import Event
+from domain.lots import LotUse, NotEnoughPoints
+from domain.points import (
+    REVERSIBLE_DEBITS,
+    CreditPoints,
+    CreditReversed,
+    DebitPoints,
+    DebitReversed,
+    ExpirePoints,
+    PointsCredited,
+    PointsDebited,
+    PointsExpired,
+    ReverseCredit,
+    ReverseDebit,
+)
+from domain.refusal import Refusal
+from domain.values import local_date
+from domain.visits import (
+    UNDO_VISITS,
+    RecordVisit,
+    UndoVisit,
+    VisitRecorded,
+    VisitUndone,
+)
+from tests.domain.scenario import World, do, given, local
+from tests.domain.words import HEALTH, MEMBER, price
+
+FREE_VISITS = 2
+LAWS = settings(
+    max_examples=60,
+    stateful_step_count=30,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+FOREVER = datetime.max.replace(tzinfo=UTC)
+
+
+@dataclass
+class Account:
+    """What the events say, one by one, without the rules."""
+
+    credits: dict[int, PointsCredited] = field(default_factory=dict)
+    balance: Counter[int] = field(default_factory=Counter)  # of each lot
+    asked_back: Counter[int] = field(default_factory=Counter)  # of each credit
+    debits: dict[int, PointsDebited] = field(default_factory=dict)
+    standing: set[int] = field(default_factory=set)  # debits that were not reversed
+    free: dict[int, int] = field(default_factory=dict)  # free visits that stand: visit -> year
+
+    def enter(self, event: Event) -> None:
+        match event:
+            case PointsCredited():
+                self.credits[event.lot] = event
+                self.balance[event.lot] += event.points
+            case PointsDebited():
+                self._paid_in_order(event)
+                self.debits[event.debit] = event
+                self.standing.add(event.debit)
+                self._take(event.lots, event.points)
+            case PointsExpired():
+                expires_at = self.credits[event.lot].expires_at
+                assert expires_at is not None
+                assert expires_at <= event.occurred_at
+                self._take((LotUse(lot=event.lot, points=event.points),), event.points)
+            case DebitReversed():
+                self.standing.remove(event.debit)  # once
+                was = self.debits[event.debit]
+                assert (event.lots, event.points) == (was.lots, was.points)
+                self.balance.update({use.lot: use.points for use in event.lots})
+            case CreditReversed():
+                assert event.points <= event.asked
+                self.asked_back[event.lot] += event.asked
+                assert self.asked_back[event.lot] <= self.credits[event.lot].points
+                self._take(event.lots, event.points)
+            case VisitRecorded(payment="free_visit"):
+                self.free[event.visit] = local_date(event.occurred_at).year
+            case VisitUndone():
+                self.free.pop(event.visit, None)
+
+    def _take(self, uses: tuple[LotUse, ...], points: int) -> None:
+        assert sum(use.points for use in uses) == points
+        for use in uses:
+            self.balance[use.lot] -= use.points
+            assert self.balance[use.lot] >= 0
+
+    def spendable(self, at: datetime) -> list[int]:
+        """Lots with points that can be spent at this instant, in the order of the law."""
+        lots = [
+            (credit.expires_at or FOREVER, credit.occurred_at, lot)
+            for lot, credit in self.credits.items()
+            if self.balance[lot] and credit.available_from <= at
+        ]
+        return [lot for expires_at, _, lot in sorted(lots) if at < expires_at]
+
+    def spendable_points(self, at: datetime) -> int:
+        return sum(self.balance[lot] for lot in self.spendable(at))
+
+    def _paid_in_order(self, event: PointsDebited) -> None:
+        order = self.spendable(event.occurred_at)
+        used = [use.lot for use in event.lots]
+        assert used == order[: len(used)], "soonest expiring first, and no lot left out"
+        for use in event.lots[:-1]:
+            assert use.points == self.balance[use.lot], "a lot is emptied before the next is used"
+
+
+class Points(RuleBasedStateMachine):
+    """One member, one club, and a clock that only goes on; some things are told late."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world = World()
+        self.account = Account()
+        self.now = local("2008-12-20 12:00")
+
+    @initialize()
+    def begin(self) -> None:
+        day_and_night = HEALTH.model_copy(update={"opens_minute": 0, "closes_minute": 1440})
+        prices = (
+            price(points=7, companion_points=3, free_visits={"gold": FREE_VISITS}),
+            price(points=0, companion_points=3, service_id="tea"),
+        )
+        self.world = given(MEMBER, day_and_night, prices).world
+
+    def ask(self, command: Command) -> Refusal | None:
+        try:
+            events = self.world.ask(command)
+        except Refusal as refusal:
+            return refusal
+        for event in events:
+            self.account.enter(event)
+        return None
+
+    @rule(hours=st.sampled_from([0, 1, 5, 24, 24 * 8, 24 * 33]), minutes=st.integers(0, 59))
+    def time_passes(self, hours: int, minutes: int) -> None:
+        self.now += timedelta(hours=hours, minutes=minutes)
+
+    @rule(
+        points=st.integers(1, 30),
+        pending_days=st.sampled_from([0, 0, 0, 3]),
+        days=st.one_of(st.none(), st.integers(4, 40)),
+        days_ago=st.sampled_from([0, 0, 0, 20]),
+    )
+    def credit(self, points: int, pending_days: int, days: int | None, days_ago: int) -> None:
+        at = self.now - timedelta(days=days_ago)
+        available_from = at + timedelta(days=pending_days)
+        expires_at = None if days is None else at + timedelta(days=days)
+        said = {"available_from": available_from, "expires_at": expires_at}
+        assert self.ask(do(CreditPoints, at, points=points, **said)) is None
+
+    @rule(points=st.integers(1, 60), days_ago=st.sampled_from([0, 0, 0, 2, 35]))
+    def debit(self, points: int, days_ago: int) -> None:
+        at = self.now - timedelta(days=days_ago)
+        spendable = self.account.spendable_points(at)
+        refusal = self.ask(do(DebitPoints, at, points=points))
+        if points > spendable:
+            assert refusal == NotEnoughPoints(points, spendable)
+        else:
+            assert refusal is None
+
+    @rule(
+        service_id=st.sampled_from(["room", "room", "tea"]),
+        companions=st.integers(0, 2),
+        pay=st.sampled_from(["auto", "points", "free_visit"]),
+        again=st.booleans(),
+        days_ago=st.sampled_from([0, 0, 0, 1, 12, 35]),
+    )
+    def visit(self, days_ago: int, **said: Any) -> None:
+        at = self.now - timedelta(days=days_ago)
+        before = self.account.spendable_points(at)
+        refusal = self.ask(do(RecordVisit, at, **said))
+        if isinstance(refusal, NotEnoughPoints):
+            assert refusal.spendable_points == before < refusal.needed_points
+
+    @precondition(lambda self: self.world.member.visits_made)
+    @rule(data=st.data())
+    def undo(self, data: st.DataObject) -> None:
+        made = self.world.member.visits_made
+        number = data.draw(st.integers(max(1, made - 40), made), "visit")
+        told = {visit.id: visit for visit in self.world.member.visits}
+        debit = told[number].debit if number in told else None
+        refusal = self.ask(do(UndoVisit, self.now, visit=number, actor="supervisor:wang"))
+        if refusal is None:
+            assert debit is None or debit not in self.account.standing, "its points are back"
+
+    @precondition(lambda self: self.account.debits)
+    @rule(data=st.data())
+    def reverse_debit(self, data: st.DataObject) -> None:
+        number = data.draw(st.sampled_from(sorted(self.account.debits)), "debit")
+        refusal = self.ask(do(ReverseDebit, self.now, debit=number))
+        if self.account.debits[number].visit is not None:
+            assert refusal is not None, "a visit is undone as a whole"
+
+    @precondition(lambda self: self.account.credits)
+    @rule(data=st.data(), points=st.integers(1, 20), others=st.booleans())
+    def reverse_credit(self, data: st.DataObject, points: int, others: bool) -> None:
+        lot = data.draw(st.sampled_from(sorted(self.account.credits)), "lot")
+        policy = "other_lots" if others else "forgive"
+        self.ask(do(ReverseCredit, self.now, lot=lot, points=points, policy=policy))
+
+    @rule()
+    def sweep(self) -> None:
+        assert self.ask(do(ExpirePoints, self.now)) is None
+        for lot, credit in self.account.credits.items():
+            if credit.expires_at is not None and credit.expires_at <= self.now:
+                assert not self.account.balance[lot]
+
+    @invariant()
+    def points_are_conserved(self) -> None:
+        total = 0
+        for _, event in self.world.log:
+            if isinstance(event, PointsCredited | DebitReversed):
+                total += event.points
+            elif isinstance(event, PointsDebited | PointsExpired | CreditReversed):
+                total -= event.points
+        assert total == sum(lot.points for lot in self.world.member.lots)
+
+    @invariant()
+    def each_lot_holds_what_its_events_say(self) -> None:
+        held = {lot.id: lot.points for lot in self.world.member.lots}
+        assert all(points >= 0 for points in held.values())
+        assert {lot: n for lot, n in held.items() if n} == dict(+self.account.balance)
+        for lot in self.world.member.lots:
+            assert lot.reversed == self.account.asked_back[lot.id] <= lot.credited
+
+    @invariant()
+    def the_head_is_bounded(self) -> None:
+        member = self.world.member
+        assert len(member.debits) <= REVERSIBLE_DEBITS
+        assert len(member.visits) <= UNDO_VISITS
+        needed = {lot for debit in member.debits for lot, _ in debit.lots}
+        for lot in member.lots:
+            assert lot.points or lot.id in needed or 0 < lot.reversed < lot.credited
+
+    @invariant()
+    def nobody_has_more_free_visits_than_were_granted(self) -> None:
+        for year, used in Counter(self.account.free.values()).items():
+            assert used <= FREE_VISITS
+            assert self.world.member.free_visits.get(f"health/room/{year}", used) == used
+
+    def teardown(self) -> None:
+        self.world.check()
+
+
+def test_laws_of_points_hold_whatever_happens() -> None:
+    run_state_machine_as_test(Points, settings=LAWS)
+
+
+def test_a_heavy_user_does_not_grow_the_state() -> None:
+    """What the machine seldom reaches: far more than the head remembers."""
+    machine = Points()
+    machine.begin()
+    for n in range(80):
+        machine.time_passes(hours=5, minutes=n % 60)
+        machine.credit(points=20, pending_days=0, days=20, days_ago=0)
+        machine.debit(points=3, days_ago=0)
+        machine.visit(days_ago=0, service_id="room", companions=0, pay="points", again=True)
+        machine.points_are_conserved()
+        machine.each_lot_holds_what_its_events_say()
+        machine.the_head_is_bounded()
+    assert len(machine.world.member.visits) == UNDO_VISITS
+    assert len(machine.world.member.debits) == REVERSIBLE_DEBITS
+    machine.time_passes(hours=24 * 60, minutes=0)
+    machine.sweep()
+    machine.credit(points=20, pending_days=0, days=20, days_ago=0)
+    machine.debit(points=1, days_ago=0)
+    assert [lot.id for lot in machine.world.member.lots] == [81]
+    machine.teardown()

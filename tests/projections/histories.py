@@ -1,0 +1,318 @@
+"""Histories for the projections: decided by the domain in memory, then laid into the log as rows.
+
+The projections read rows and nothing else, so no writer of the ledger stands in between.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from hypothesis import strategies as st
+from psycopg import Connection
+from pydantic_core import to_json
+
+from domain.catalogue import COMMANDS, STATES
+from domain.event import Event
+from domain.refusal import Refusal
+from ledger.database import bucket_of
+from projections.plain import Stored
+
+START = datetime(2008, 1, 1, tzinfo=UTC)
+
+
+@dataclass
+class World:
+    """All streams in memory, and the log of each lane."""
+
+    buckets: int = 1
+    now: datetime = START
+    log: list[Stored] = field(default_factory=list)
+    refused: list[Refusal] = field(default_factory=list)
+    _states: dict[str, Any] = field(default_factory=dict)
+
+    def does(self, name: str, at: datetime | None = None, **said: Any) -> "World":
+        """Carries a command out, or takes note of its refusal."""
+        kind = COMMANDS[name]
+        usual = {"key": f"k{len(self.log)}", "actor": "clerk:li", "desk": "d1", "reason": "asked"}
+        known = {word: value for word, value in usual.items() if word in kind.model_fields}
+        command = kind.model_validate({**known, **said, "at": at or self.now}, strict=False)
+        streams = {k: f"{k}:{getattr(command, f)}" for k, f in (kind.reads | kind.writes).items()}
+        states = {k: self._states.setdefault(s, STATES[k]()) for k, s in streams.items()}
+        try:
+            events = command.decide(command.at or self.now, **states)
+        except Refusal as refusal:
+            self.refused.append(refusal)
+            return self
+        for event in events:
+            self.holds(streams[event.stream], event)
+        return self
+
+    def holds(self, stream: str, event: Event) -> None:
+        """Puts an event at the end of its lane and into its stream's state."""
+        kind = stream.partition(":")[0]
+        event.apply(self._states.setdefault(stream, STATES[kind]()))
+        lane = bucket_of(stream, self.buckets)
+        position = 1 + sum(stored.bucket == lane for stored in self.log)
+        self.log.append(Stored(lane, position, stream, event))
+
+
+def lay(conn: Connection[Any], log: Iterable[Stored]) -> None:
+    """Writes events into the log as the ledger would leave them there."""
+    rows = [
+        (s.bucket, s.stream, s.event.topic, to_json(s.event, exclude_none=True), s.position)
+        for s in log
+    ]
+    lay_rows(conn, rows)
+
+
+def lay_rows(conn: Connection[Any], rows: Sequence[tuple[int, str, str, bytes, int]]) -> None:
+    """Writes rows of (bucket, stream, topic, state, position), whatever they hold."""
+    with conn.transaction(), conn.cursor() as cursor:
+        cursor.executemany(
+            "INSERT INTO ledger.stored_events (bucket, originator_id, originator_version, topic,"
+            " state, notification_id, recorded_at) VALUES (%s, %s, %s, %s, %s, %s, %s)",
+            [(b, s, p, t, state, p, START) for b, s, t, state, p in rows],
+        )
+        conn.execute(
+            "UPDATE ledger.log_head h SET position = coalesce((SELECT max(notification_id)"
+            " FROM ledger.stored_events e WHERE e.bucket = h.bucket), 0)"
+        )
+        conn.execute("NOTIFY clubledger")
+
+
+def furnished(buckets: int = 1) -> World:
+    """A world with units, clubs, campaigns, snapshots and members in it."""
+    world = World(buckets)
+    for unit in ("east", "west"):
+        world.does("unit.open", unit_id=unit, title=unit.title())
+    for club in ("health", "lounge"):
+        world.does(
+            "club.open",
+            club_id=club,
+            title=club.title(),
+            opens_on=date(2007, 1, 1),
+            tiers=("diamond", "gold"),
+            important=True,
+        )
+        world.does(
+            "service.price",
+            club_id=club,
+            service_id="room",
+            title="Room",
+            points=40,
+            tier_points={"gold": 30},
+            companion_points=5,
+            free_visits={"diamond": 2},
+        )
+    for campaign, control in (("plain", 0), ("drawn", 5000)):
+        world.does(
+            "campaign.launch",
+            campaign_id=campaign,
+            title=campaign.title(),
+            kind="prepay",
+            opens_on=date(2008, 1, 1),
+            closes_on=date(2008, 6, 30),
+            tiers=("diamond", "gold", "silver"),
+            untiered=True,
+            control_bp=control,
+            control_seed="seed",
+            costs=({"item": "Posters", "cost_fen": 700}, {"item": "Calls", "cost_fen": 50}),
+            gift_bp=1000,
+            months_bound=6,
+        )
+    for cohort, purpose in (("kept", "retention"), ("base", "binding")):
+        world.does(
+            "cohort.open",
+            cohort_id=cohort,
+            title=cohort,
+            purpose=purpose,
+            criterion="all",
+            on=date(2007, 12, 31),
+        )
+    for number in range(1, 6):
+        member = f"m{number}"
+        world.does("member.join", member_id=member, unit_id="east" if number % 2 else "west")
+        world.does("points.credit", member_id=member, points=100, source="bill", rule="v1")
+    for member, tier in (("m1", "diamond"), ("m2", "gold"), ("m3", "silver")):
+        world.does("tier.change", member_id=member, tier=tier)
+    return world
+
+
+MEMBERS = [f"m{number}" for number in range(1, 6)]
+CLUB = st.sampled_from(["lounge", "health"])
+UNIT = st.sampled_from(["west", "east", "north"])
+TIER = st.sampled_from(["gold", "diamond", "silver", "member", None])
+CAMPAIGN = st.sampled_from(["plain", "drawn"])
+SMALL = st.integers(1, 40)
+COUNT = st.integers(1, 3)
+DAY = st.dates(date(2008, 1, 1), date(2008, 12, 31))
+SUPERVISOR = "supervisor:wang"
+
+Step = tuple[str, dict[str, Any]]
+Scene = list[Step]
+
+
+@st.composite
+def tier_scene(draw: st.DrawFn, m: str) -> Scene:
+    return [("tier.change", {"member_id": m, "tier": draw(TIER)})]
+
+
+@st.composite
+def visit_scene(draw: st.DrawFn, m: str) -> Scene:
+    """A visit or two, of which one may be taken back."""
+    words = {"member_id": m, "club_id": draw(CLUB), "service_id": "room", "again": True}
+    come = [("visit.record", {**words, "companions": draw(st.integers(0, 2))})] * draw(COUNT)
+    undo = {"member_id": m, "visit": draw(COUNT), "actor": SUPERVISOR}
+    return [("tier.change", {"member_id": m, "tier": "gold"}), *come, ("visit.undo", undo)]
+
+
+@st.composite
+def points_scene(draw: st.DrawFn, m: str) -> Scene:
+    """Points come, go, return and lapse."""
+    lapses = draw(st.sampled_from([3, 10, None, 40]))
+    credit = {"points": draw(SMALL), "source": "bill", "rule": "v1", "lapses_after": lapses}
+    back = {"lot": draw(COUNT), "points": draw(SMALL)}
+    policy = draw(st.sampled_from(["other_lots", "forgive"]))
+    steps: Scene = [
+        ("points.credit", credit),
+        ("points.debit", {"points": draw(SMALL)}),
+        ("points.reverse_debit", {"debit": draw(COUNT)}),
+        ("points.reverse_credit", {**back, "policy": policy}),
+        ("points.expire", {}),
+    ]
+    kept = draw(st.lists(st.sampled_from(steps), min_size=2, max_size=6))
+    return [(name, {"member_id": m, **words}) for name, words in kept]
+
+
+@st.composite
+def bill_scene(draw: st.DrawFn, m: str) -> Scene:
+    month = draw(st.sampled_from(["2007-12", *(f"2008-{n:02}" for n in range(1, 13))]))
+    amount = draw(st.sampled_from([4999, 5000, 0, 12_345]))
+    margin = draw(st.none() | st.integers(-500, 500))
+    words = {"member_id": m, "month": month, "amount_fen": amount, "margin_fen": margin}
+    return [("bill.record", words)]
+
+
+@st.composite
+def campaign_scene(draw: st.DrawFn, m: str) -> Scene:
+    """A member is drawn and enrols; then terms may change or the campaign close."""
+    c = {"campaign_id": draw(CAMPAIGN)}
+    months = draw(st.integers(0, 6))
+    terms = {"prepaid_min_fen": 5, "gift_bp": 500, "months_bound": months, "min_monthly_fen": 1}
+    enrol = {"member_id": m, **c, "prepaid_fen": draw(st.integers(0, 100_000))}
+    scene: Scene = [("campaign.offer", {"member_id": m, **c}), ("campaign.enrol", enrol)]
+    last = draw(st.sampled_from(["", "", "campaign.change_terms", "campaign.close"]))
+    if last:
+        scene.append((last, {**c, **(terms if last.endswith("terms") else {})}))
+    return scene
+
+
+@st.composite
+def binding_scene(draw: st.DrawFn, m: str) -> Scene:
+    first, ended, last = sorted(draw(st.tuples(DAY, DAY, DAY)))
+    policy = draw(st.sampled_from(["family_plan", "handset"]))
+    cause = draw(st.sampled_from(["breach", "cancelled"]))
+    start = {"member_id": m, "policy": policy, "starts_on": first, "ends_on": last}
+    end = {"member_id": m, "binding": draw(COUNT), "ended_on": ended, "cause": cause}
+    return [("binding.start", start), ("binding.end", end)]
+
+
+@st.composite
+def club_scene(draw: st.DrawFn, m: str) -> Scene:
+    """An emergency, an activity or a new price."""
+    c = {"club_id": draw(CLUB)}
+    category = draw(st.sampled_from(["elderly", "child", "other"]))
+    price = {**c, "service_id": "room", "title": "Room", "points": draw(SMALL)}
+    activity = {**c, "activity_id": draw(st.sampled_from(["a", "b"]))}
+    admit = {**c, "people": draw(COUNT), "category": category}
+    return draw(
+        st.sampled_from(
+            [
+                [("emergency.declare", c), ("visit.admit_in_emergency", admit)],
+                [("visit.admit_in_emergency", admit), ("emergency.end", c)],
+                [
+                    ("activity.hold", {**activity, "title": "Tour", "cost_fen": 5, "fee_fen": 1}),
+                    ("activity.attend", {**activity, "member_id": m}),
+                ],
+                [("activity.attend", {**activity, "member_id": m})],
+                [("service.price", price)],
+            ]
+        )
+    )
+
+
+@st.composite
+def rare_scene(draw: st.DrawFn, m: str) -> Scene:
+    cohort = {"cohort_id": draw(st.sampled_from(["kept", "base"]))}
+    important = draw(st.booleans())
+    return draw(
+        st.sampled_from(
+            [
+                [("cohort.include", {**cohort, "member_id": m})],
+                [("cohort.include", {**cohort, "member_id": m})],
+                [("cohort.freeze", {**cohort, "size": draw(COUNT)})],
+                [("member.mark_important", {"member_id": m, "important": important})],
+                [("member.leave", {"member_id": m})],
+                [("member.join", {"member_id": "m6", "unit_id": "west"})],
+                [("unit.open", {"unit_id": draw(UNIT), "title": draw(TITLE)})],
+            ]
+        )
+    )
+
+
+TITLE = st.sampled_from(["One", "Two"])
+SCENES = [
+    tier_scene,
+    visit_scene,
+    points_scene,
+    bill_scene,
+    campaign_scene,
+    binding_scene,
+    club_scene,
+    rare_scene,
+]
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(MEMBERS).flatmap(lambda m: st.one_of(*(scene(m) for scene in SCENES))),
+        st.integers(0, 60 * 24 * 9),  # minutes since the scene before
+        st.sampled_from([0, 0, 0, 3]),  # days by which it is told late
+    ),
+    min_size=15,
+    max_size=30,
+)
+
+
+def history(scenes: Sequence[Any], buckets: int) -> World:
+    """What comes of these scenes; commands that are refused leave nothing."""
+    world = furnished(buckets)
+    for scene, minutes, late_days in scenes:
+        world.now += timedelta(minutes=minutes)
+        at = world.now - timedelta(days=late_days)
+        for name, words in scene:
+            lapses = words.get("lapses_after")
+            known = {word: value for word, value in words.items() if word != "lapses_after"}
+            if lapses is not None:
+                known["expires_at"] = at + timedelta(days=lapses)
+            world.does(name, at=at, **known)
+            at += timedelta(minutes=1)
+    for name, words in EPILOGUE:
+        world.now += timedelta(days=1)
+        world.does(name, **words)
+    return world
+
+
+EPILOGUE: Scene = [
+    ("emergency.declare", {"club_id": "lounge"}),
+    ("visit.admit_in_emergency", {"club_id": "lounge", "category": "child", "people": 2}),
+    ("emergency.end", {"club_id": "lounge"}),
+    ("cohort.include", {"cohort_id": "kept", "member_id": "m1"}),
+    ("cohort.freeze", {"cohort_id": "kept", "size": 1}),
+    ("member.mark_important", {"member_id": "m1", "important": True}),
+    ("points.credit", {"member_id": "m5", "points": 9, "source": "bill", "rule": "v1",
+                       "expires_at": datetime(2009, 1, 1, tzinfo=UTC)}),
+    ("points.expire", {"member_id": "m1"}),
+    ("points.expire", {"member_id": "m2"}),
+    ("member.leave", {"member_id": "m2"}),
+]  # fmt: skip
+"""What chance seldom brings about."""

@@ -1,0 +1,47 @@
+"""What the projections' tables hold, beside what plain Python makes of the same events."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from psycopg import Connection
+from psycopg.rows import dict_row
+
+from projections.catalogue import PROJECTIONS
+from projections.plain import Plain, Stored
+from projections.runner import prepare
+from projections.schemas import LIVE, Schemas
+from projections.typed import typed_tables
+
+NAMES = [name for projection in PROJECTIONS.values() for name in projection.table_names()]
+
+
+def ordered(rows: Iterable[dict[str, Any]]) -> list[list[tuple[str, Any]]]:
+    """Rows in an order of their own, whatever the order in which they came."""
+    return sorted((sorted(row.items()) for row in rows), key=repr)
+
+
+def in_sql(conn: Connection[Any], schemas: Schemas = LIVE) -> dict[str, Any]:
+    """Every table of the answers."""
+    cursor = conn.cursor(row_factory=dict_row)
+    conn.execute("SET TimeZone = 'UTC'")
+    return {
+        name: ordered(cursor.execute(f"SELECT * FROM {schemas.answers}.{name}").fetchall())
+        for name in NAMES
+    }
+
+
+def in_python(log: Iterable[Stored]) -> dict[str, Any]:
+    """The same from the events."""
+    plain = Plain().fold(log)
+    assert plain.tables.keys() <= set(NAMES)
+    return {name: ordered(plain.rows(name)) for name in NAMES}
+
+
+def emptied(conn: Connection[Any]) -> None:
+    """An empty log and answers that know of nothing, without making the tables anew."""
+    prepare(conn)
+    tables = [f"answers.{name}" for name in NAMES]
+    tables += [f"typed.{table.name}" for table in typed_tables().values()]
+    conn.execute(f"TRUNCATE ledger.stored_events, {', '.join(tables)}")
+    conn.execute("UPDATE ledger.log_head SET position = 0")
+    conn.execute("UPDATE answers.checkpoint SET position = 0")

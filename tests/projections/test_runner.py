@@ -1,0 +1,423 @@
+"""The runner: catching up, following, rebuilding beside readers, and being killed in between."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+import pytest
+
+from domain.catalogue import CATALOGUE
+from ledger.database import connect
+from projections import building, runner
+from projections import schemas as state
+from projections.runner import PoisonedEvent, Progress
+from projections.schemas import LIVE, SHADOW, create, outdated
+from projections.typed import Window
+from projections.windows import MovedOn, fold_window
+from tests.projections.histories import World, furnished, lay, lay_rows
+from tests.projections.tables import in_python, in_sql
+
+PATIENCE_S = 20
+
+
+@pytest.fixture
+def one_lane(installed: Callable[[int], str]) -> str:
+    """A fresh ledger where the number of lanes does not matter."""
+    return installed(1)
+
+
+def busy(buckets: int, visits: int = 12) -> World:
+    """A world in which something happened in every lane."""
+    world = furnished(buckets)
+    for number in range(visits):
+        member = f"m{1 + number % 5}"
+        if number < 5:
+            world.does("tier.change", member_id=member, tier="gold")
+        at: dict[str, Any] = {"club_id": "lounge", "service_id": "room", "again": True}
+        world.does("visit.record", member_id=member, **at)
+    return world
+
+
+def eventually(true: Callable[[], bool]) -> bool:
+    """Whether it comes true before patience ends."""
+    until = time.monotonic() + PATIENCE_S
+    while not true():
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+@contextmanager
+def following(dsn: str) -> Iterator[list[BaseException]]:
+    """A follower in a thread of its own, with what it died of."""
+    stop, died = threading.Event(), list[BaseException]()
+
+    def follow() -> None:
+        try:
+            runner.follow(dsn, stop)
+        except PoisonedEvent as poisoned:
+            died.append(poisoned)
+
+    thread = threading.Thread(target=follow)
+    thread.start()
+    try:
+        yield died
+    finally:
+        stop.set()
+        thread.join(PATIENCE_S)
+        assert not thread.is_alive()
+
+
+def caught_up(conn: Any) -> bool:
+    return state.installed(conn) and all(lane.lag == 0 for lane in runner.status(conn))
+
+
+def schemas(conn: Any) -> set[str]:
+    found = conn.execute(
+        "SELECT nspname FROM pg_namespace WHERE nspname LIKE ANY (%s)", (["answers%", "typed%"],)
+    )
+    return {name for (name,) in found.fetchall()}
+
+
+# -------------------------------------------------------------------------------- catching up
+def test_project_folds_what_is_new_and_nothing_twice(ledger_dsn: str) -> None:
+    with connect(ledger_dsn) as conn:
+        buckets = len(runner.status(conn))
+        world = busy(buckets)
+        lay(conn, world.log)
+        heard: list[Progress] = []
+        assert runner.project(ledger_dsn, heard.append).events == len(world.log)
+        assert heard[-1].done == heard[-1].total == len(world.log)
+        before = len(world.log)
+        world.does("points.credit", member_id="m1", points=7, source="gift", rule="v1")
+        lay(conn, world.log[before:])
+        assert sum(lane.lag for lane in runner.status(conn)) == 1
+        assert runner.project(ledger_dsn) == runner.Folded(1, rebuilt=False)
+        assert runner.project(ledger_dsn) == runner.Folded(0, rebuilt=False)
+        assert caught_up(conn)
+        assert in_sql(conn) == in_python(world.log)
+
+
+def test_status_of_a_ledger_without_answers_is_all_behind(one_lane: str) -> None:
+    with connect(one_lane) as conn:
+        world = busy(len(runner.status(conn)))
+        lay(conn, world.log)
+        assert sum(lane.lag for lane in runner.status(conn)) == len(world.log)
+        assert not runner.wait_for(conn, 0, 1, timeout_s=0.05)
+
+
+def test_a_long_way_behind_it_rebuilds(ledger_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "REBUILD_EVENTS", 10)
+    monkeypatch.setattr(runner, "WINDOW_EVENTS", 7)
+    monkeypatch.setattr(building, "FILL_EVENTS", 9)
+    monkeypatch.setattr(building, "FOLD_EVENTS", 11)
+    with connect(ledger_dsn) as conn:
+        world = busy(len(runner.status(conn)))
+        lay(conn, world.log)
+        heard: list[Progress] = []
+        assert runner.project(ledger_dsn, heard.append).rebuilt
+        assert heard[0].stage == "events"
+        assert {p.stage for p in heard} == {"events", "answers"}
+        assert in_sql(conn) == in_python(world.log)
+        assert schemas(conn) == {"answers", "typed"}
+
+
+def test_events_that_come_during_a_rebuild_are_in_it(
+    ledger_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "WINDOW_EVENTS", 3)
+    with connect(ledger_dsn) as conn, connect(ledger_dsn) as other:
+        world = busy(len(runner.status(conn)))
+        lay(conn, world.log[:20])
+        late = [world.log[20:]]
+
+        def hear(at: Progress) -> None:
+            if at.stage == "answers" and late:
+                lay(other, late.pop())
+
+        assert runner.rebuild(ledger_dsn, hear).events == len(world.log)
+        assert caught_up(conn)
+        assert in_sql(conn) == in_python(world.log)
+
+
+def test_answers_of_another_version_are_rebuilt(one_lane: str) -> None:
+    with connect(one_lane) as conn:
+        world = busy(len(runner.status(conn)))
+        lay(conn, world.log)
+        runner.project(one_lane)
+        conn.execute("UPDATE answers.checkpoint SET version = 'x' WHERE projection = 'points'")
+        conn.execute("UPDATE answers.lot SET debited = 0")
+        assert outdated(conn)
+        assert runner.project(one_lane).rebuilt
+        assert not outdated(conn)
+        assert in_sql(conn) == in_python(world.log)
+
+
+def test_only_who_finds_the_checkpoint_where_he_left_it_may_fold(ledger_dsn: str) -> None:
+    with connect(ledger_dsn) as conn:
+        lay(conn, busy(len(runner.status(conn))).log)
+        runner.project(ledger_dsn)
+        with pytest.raises(MovedOn):
+            fold_window(conn, LIVE, Window(0, 0, 1))
+        assert runner.compare(ledger_dsn) == []
+
+
+def test_a_row_that_was_tampered_with_is_listed(one_lane: str) -> None:
+    with connect(one_lane) as conn:
+        lay(conn, busy(len(runner.status(conn))).log)
+        runner.project(one_lane)
+        conn.execute("UPDATE answers.lot SET credited = credited + 1 WHERE member_id = 'm1'")
+        conn.execute("DELETE FROM typed.unit_opened WHERE unit_id = 'west'")
+        found = runner.compare(one_lane)
+        assert [(d.table, d.only_in) for d in found] == [
+            ("typed.unit_opened", "rebuilt"),
+            ("answers.lot", "live"),
+            ("answers.lot", "rebuilt"),
+        ]
+        assert [d.row["credited"] for d in found[1:]] == [101, 100]
+        assert schemas(conn) == {"answers", "typed"}
+
+
+# ----------------------------------------------------------------------------- poisoned events
+POISONS = {
+    "a name that nobody knows": ("unit:a", "unit.dissolved", b"{}"),
+    "no JSON": ("unit:a", "unit.opened", b"{"),
+    "not UTF-8": ("unit:a", "unit.opened", b'{"title": "\xff"}'),
+    "a field left out": ("unit:a", "unit.opened", b'{"title": "A"}'),
+    "a word for a number": (
+        "club:a",
+        "visit.emergency_admitted",
+        b'{"occurred_at": "2008-01-01T00:00:00Z", "actor": "a:b", "key": "k", "desk": "d",'
+        b' "category": "child", "people": "many"}',
+    ),
+    "a stream of another kind": (
+        "club:a",
+        "unit.opened",
+        b'{"occurred_at": "2008-01-01T00:00:00Z", "actor": "a:b", "key": "k", "title": "A"}',
+    ),
+    "what a fold cannot take": (
+        "member:m1",
+        "member.joined",
+        b'{"occurred_at": "2008-01-01T00:00:00Z", "actor": "a:b", "key": "k", "unit": "west"}',
+    ),
+}
+
+
+@pytest.mark.parametrize("poison", POISONS.values(), ids=POISONS.keys())
+def test_an_event_that_cannot_be_taken_stops_the_runner_and_is_named(
+    installed: Callable[[int], str], poison: tuple[str, str, bytes]
+) -> None:
+    dsn = installed(1)
+    with connect(dsn) as conn:
+        world = busy(1)
+        stream, topic, state = poison
+        place = len(world.log) + 1
+        lay(conn, world.log)
+        lay_rows(conn, [(0, stream, topic, state, place)])
+        lay_rows(conn, [(0, "unit:z", "unit.opened", POISONS["a stream of another kind"][2],
+                         place + 1)])  # fmt: skip
+        with pytest.raises(PoisonedEvent, match=rf"position {place} of bucket 0 \({topic}\)"):
+            runner.project(dsn)
+        assert runner.status(conn) == [runner.LaneStatus(0, place + 1, place - 1)]
+        with pytest.raises(PoisonedEvent, match=rf"position {place} of bucket 0"):
+            runner.project(dsn)
+        assert in_sql(conn) == in_python(world.log)
+
+
+@pytest.mark.parametrize("poison", ["no JSON", "what a fold cannot take"])
+def test_a_rebuild_over_a_poisoned_event_leaves_the_live_answers_alone(
+    installed: Callable[[int], str], poison: str
+) -> None:
+    dsn = installed(1)
+    with connect(dsn) as conn:
+        world = busy(1)
+        lay(conn, world.log)
+        runner.project(dsn)
+        place = len(world.log) + 1
+        lay_rows(conn, [(0, *POISONS[poison], place)])
+        with pytest.raises(PoisonedEvent, match=f"position {place} "):
+            runner.rebuild(dsn)
+        assert in_sql(conn) == in_python(world.log)
+        runner.prepare(conn)
+        assert schemas(conn) == {"answers", "typed"}
+
+
+def test_a_follower_dies_of_a_poisoned_event(installed: Callable[[int], str]) -> None:
+    dsn = installed(1)
+    with connect(dsn) as conn, following(dsn) as died:
+        lay_rows(conn, [(0, "unit:a", "unit.dissolved", b"{}", 1)])
+        assert eventually(lambda: len(died) == 1)
+        assert isinstance(died[0], PoisonedEvent)
+        assert (died[0].bucket, died[0].position, died[0].topic) == (0, 1, "unit.dissolved")
+
+
+# ---------------------------------------------------------------------------------- following
+def test_a_follower_folds_what_comes_and_another_takes_over(ledger_dsn: str) -> None:
+    with connect(ledger_dsn) as conn:
+        world = busy(len(runner.status(conn)))
+        with following(ledger_dsn):
+            assert eventually(lambda: state.installed(conn))
+            with following(ledger_dsn) as second:
+                for stored in world.log[:10]:
+                    lay(conn, [stored])
+                assert runner.wait_for(conn, world.log[9].bucket, world.log[9].position, 10)
+                assert eventually(lambda: caught_up(conn))
+                assert runner.project(ledger_dsn) == runner.Folded(0, rebuilt=False)
+                conn.execute(
+                    "SELECT pg_terminate_backend(l.pid) FROM pg_locks l WHERE l.granted"
+                    " AND l.locktype = 'advisory' AND l.objid = %s",
+                    (state.RUNNER & 0xFFFFFFFF,),
+                )
+                lay(conn, world.log[10:])
+                assert eventually(lambda: caught_up(conn))
+                assert second == []
+        assert in_sql(conn) == in_python(world.log)
+
+
+def test_project_waits_for_the_runner_that_is_at_work(one_lane: str) -> None:
+    with connect(one_lane) as conn, connect(one_lane) as holder:
+        world = busy(len(runner.status(conn)))
+        lay(conn, world.log)
+        runner.prepare(conn)
+        holder.execute("SELECT pg_advisory_lock(%s)", (state.RUNNER,))
+        done: list[runner.Folded] = []
+        thread = threading.Thread(target=lambda: done.append(runner.project(one_lane)))
+        thread.start()
+        thread.join(0.2)
+        assert done == []
+        holder.execute("SELECT pg_advisory_unlock(%s)", (state.RUNNER,))
+        thread.join(PATIENCE_S)
+        assert [folded.events for folded in done] == [len(world.log)]
+
+
+def test_readers_see_whole_answers_all_through_rebuilds(one_lane: str) -> None:
+    with connect(one_lane) as conn:
+        world = busy(len(runner.status(conn)))
+        lay(conn, world.log)
+        runner.project(one_lane)
+        wanted = (5, sum(stored.event.topic == "visit.recorded" for stored in world.log))
+        stop, seen = threading.Event(), set[Any]()
+
+        def read(several: bool) -> None:
+            with connect(one_lane) as reader:
+                while not stop.is_set():
+                    if several:
+                        with runner.snapshot(reader):
+                            seen.add(counted(reader))
+                    else:
+                        seen.add(counted(reader))
+
+        def counted(reader: Any) -> tuple[int, int]:
+            (members,) = reader.execute("SELECT count(*) FROM answers.member").fetchone()
+            (visits,) = reader.execute("SELECT count(*) FROM typed.visit_recorded").fetchone()
+            return members, visits
+
+        threads = [threading.Thread(target=read, args=(several,)) for several in (True, False)]
+        for thread in threads:
+            thread.start()
+        for _ in range(4):
+            runner.rebuild(one_lane)
+        stop.set()
+        for thread in threads:
+            thread.join(PATIENCE_S)
+        assert seen == {wanted}
+
+
+def test_a_swap_gives_up_on_a_reader_who_never_ends(
+    one_lane: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "SWAP_TRIES", 2)
+    with connect(one_lane) as conn:
+        lay(conn, busy(len(runner.status(conn))).log)
+        runner.project(one_lane)
+        with runner.snapshot(conn), pytest.raises(psycopg.errors.LockNotAvailable):
+            runner.rebuild(one_lane)
+        assert runner.rebuild(one_lane).rebuilt
+        assert runner.compare(one_lane) == []
+
+
+# --------------------------------------------------------------------------------- being killed
+KILLED = """
+import os, signal, sys
+from projections import runner
+stage, work, dsn = sys.argv[1:]
+def hear(at):
+    if at.stage == stage:
+        os.kill(os.getpid(), signal.SIGKILL)
+getattr(runner, work)(dsn, hear)
+"""
+
+
+@pytest.mark.parametrize(
+    ("stage", "work"), [("events", "rebuild"), ("answers", "rebuild"), ("windows", "project")]
+)
+def test_a_runner_that_is_killed_leaves_what_the_next_one_goes_on_from(
+    ledger_dsn: str, stage: str, work: str
+) -> None:
+    with connect(ledger_dsn) as conn:
+        world = busy(len(runner.status(conn)))
+        lay(conn, world.log[:10])
+        runner.project(ledger_dsn)
+        lay(conn, world.log[10:])
+        killed = subprocess.run(
+            [sys.executable, "-c", KILLED, stage, work, ledger_dsn], check=False
+        )
+        assert killed.returncode == -signal.SIGKILL
+        runner.project(ledger_dsn)
+        assert in_sql(conn) == in_python(world.log)
+        assert schemas(conn) == {"answers", "typed"}
+
+
+def test_a_runner_killed_in_the_middle_of_a_fold_counts_nothing_twice(ledger_dsn: str) -> None:
+    with connect(ledger_dsn) as conn, connect(ledger_dsn) as holder:
+        world = busy(len(runner.status(conn)))
+        lay(conn, world.log)
+        runner.prepare(conn)
+        with holder.transaction():
+            holder.execute("LOCK TABLE answers.cohort IN ACCESS EXCLUSIVE MODE")
+            process = subprocess.Popen(
+                [sys.executable, "-c", KILLED, "never", "project", ledger_dsn]
+            )
+            assert eventually(lambda: waits_for_a_table(conn))
+            os.kill(process.pid, signal.SIGKILL)
+            process.wait(PATIENCE_S)
+        runner.project(ledger_dsn)
+        assert in_sql(conn) == in_python(world.log)
+
+
+def waits_for_a_table(conn: Any) -> bool:
+    (waiting,) = conn.execute(
+        "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'relation'"
+    ).fetchone()
+    return bool(waiting)
+
+
+def test_leftovers_of_a_killed_rebuild_are_dropped(one_lane: str) -> None:
+    with connect(one_lane) as conn:
+        runner.prepare(conn)
+        create(conn, SHADOW, bare=True)
+        runner.prepare(conn)
+        assert schemas(conn) == {"answers", "typed"}
+        with connect(one_lane) as builder:
+            builder.execute("SELECT pg_advisory_lock(%s)", (state.BUILDER,))
+            create(builder, SHADOW, bare=True)
+            runner.prepare(conn)
+            assert SHADOW.answers in schemas(conn), "somebody is at work on it"
+
+
+def test_every_event_has_a_typed_table(one_lane: str) -> None:
+    with connect(one_lane) as conn:
+        assert not state.installed(conn)
+        runner.prepare(conn)
+        found = conn.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'typed'")
+        assert {name for (name,) in found.fetchall()} == {
+            topic.replace(".", "_") for topic in CATALOGUE
+        }
