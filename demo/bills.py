@@ -44,6 +44,7 @@ class Bills:
             for number, changes in those.changes.items()
             if those.tier_2007[number] != those.tier_2008[number]
         }
+        uplift_percent: int = 100 + assumed("golden-autumn-draw")["uplift_percent"]
         drawn = draw.randbytes(len(those))
         first = {
             number: month_of(those.joined[number]) + 1
@@ -64,7 +65,7 @@ class Bills:
             elif fen < LOW_FEN and number in snapshot:
                 fen = LOW_FEN + byte
             if those.uplift.get(number, 12) <= month:
-                fen = fen * (100 + assumed("golden-autumn-draw")["uplift_percent"]) // 100
+                fen = fen * uplift_percent // 100
             yield fen
 
     def sums(self, first: int, until: int) -> list[int]:

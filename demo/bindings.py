@@ -29,11 +29,8 @@ class Bindings:
         self.started: list[tuple[int, int, str]] = []  # (at, customer, policy)
         self.cancelled: list[tuple[int, int]] = []
         of, draw = self.those.scale.of, self.draw
-        unbound = [
-            n for n in prepaid.candidates() if n not in prepaid.bound and n not in prepaid.drawn
-        ]
-        ended = {number for _, number, _ in prepaid.ended}
-        unbound = [n for n in unbound if n not in ended]
+        taken = prepaid.bound | set(prepaid.drawn) | {number for _, number, _ in prepaid.ended}
+        unbound = [number for number in prepaid.candidates() if number not in taken]
         alone = some(draw, unbound, max(2, of(BOUND) - len(prepaid.bound)))
         beside = some(draw, sorted(prepaid.bound), of(self.chosen["beside_prepay"]))
         self.bound = prepaid.bound | set(alone)

@@ -171,7 +171,7 @@ def _figure(
     claimed = entry.reported if report.on == reported()[0] else None
     given = DERIVE[entry.id](report) if entry.id in DERIVE else Derived(None)
     derived = None if given.value is None else rounded(given.value, entry.digits)
-    verdict = _verdict(entry, claimed, derived)
+    verdict = verdict_on(entry, claimed, derived)
     notes = [entry.note, given.note, given.why, _flag(report, entry)]
     return Figure(
         id=entry.id,
@@ -191,7 +191,7 @@ def _figure(
     )
 
 
-def _verdict(entry: Reported, claimed: Decimal | None, derived: Decimal | None) -> str:
+def verdict_on(entry: Reported, claimed: Decimal | None, derived: Decimal | None) -> str:
     if derived is None:
         return NOT_COMPUTABLE if entry.id.endswith(".return") else NOT_DERIVABLE
     if claimed is None:

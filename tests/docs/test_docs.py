@@ -163,7 +163,8 @@ def decided(lines: list[str]) -> list[str]:
         for stream in working.missing(streams_of(command)):
             working.put(stream, 0, heads.fresh(stream))
         assert command.at is not None
-        entries, _ = working.decide(command, command.at, datetime(2009, 1, 5, tzinfo=UTC))
+        now = datetime(2009, 1, 5, tzinfo=UTC)
+        entries, _ = working.decide(command, streams_of(command), command.at, now)
         topics += [entry.event.topic for entry in entries]
     return topics
 

@@ -225,6 +225,13 @@ def test_reversals_of_a_credit_add_up_to_the_credit_and_no_more() -> None:
     scenario.when(reverse_credit(1)).then_refused(UnknownLot(1, 1))
 
 
+def test_what_was_forgiven_counts_as_reversed() -> None:
+    scenario = given(MEMBER, AUGUST, debit(80)).when(reverse_credit(60))
+    scenario.then(fact(CreditReversed, asked=60, points=20))
+    scenario.when(reverse_credit(41)).then_refused(MoreThanCredited(100, 60, 41))
+    scenario.when(reverse_credit(40)).then(fact(CreditReversed, asked=40, points=0, lots=()))
+
+
 def test_a_credit_reversed_in_part_is_known_until_it_is_reversed_in_full() -> None:
     spent_long_ago = (MEMBER, LASTING, debit(60, "2008-02-01 12:00"), SEPTEMBER)
     halves = [reverse_credit(50, policy="other_lots") for _ in range(2)]

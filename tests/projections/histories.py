@@ -306,6 +306,8 @@ EPILOGUE: Scene = [
     ("emergency.declare", {"club_id": "lounge"}),
     ("visit.admit_in_emergency", {"club_id": "lounge", "category": "child", "people": 2}),
     ("emergency.end", {"club_id": "lounge"}),
+    ("activity.hold", {"club_id": "health", "activity_id": "end", "title": "End"}),
+    ("activity.attend", {"club_id": "health", "activity_id": "end", "member_id": "m1"}),
     ("cohort.include", {"cohort_id": "kept", "member_id": "m1"}),
     ("cohort.freeze", {"cohort_id": "kept", "size": 1}),
     ("member.mark_important", {"member_id": "m1", "important": True}),

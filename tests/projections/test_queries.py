@@ -1,0 +1,426 @@
+"""What is asked of the answers, told over one small year."""
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+import pytest
+
+from domain.values import start_of
+from ledger.database import connect
+from projections import (
+    bindings,
+    campaigns,
+    clubs,
+    cohorts,
+    members,
+    points,
+    returns,
+    runner,
+    units,
+)
+from projections.days import month_ends, months_between
+from projections.ratio import Ratio, rounded
+from tests.projections.histories import World, furnished, lay
+
+YEAR_END = date(2008, 12, 31)
+NOON = datetime(2008, 12, 31, 4, tzinfo=UTC)
+
+
+def on(day: str, hour: int = 10) -> datetime:
+    """An hour of a day, by the programme's clocks."""
+    return start_of(date.fromisoformat(day)) + timedelta(hours=hour)
+
+
+def answers(installed: Callable[[int], str], world: World, buckets: int = 1) -> Any:
+    """A connection to the answers over this world."""
+    dsn = installed(buckets)
+    with connect(dsn) as conn:
+        lay(conn, world.log)
+    runner.project(dsn)
+    return connect(dsn)
+
+
+@pytest.fixture(params=[1, 4], ids=["1 bucket", "4 buckets"])
+def buckets(request: pytest.FixtureRequest) -> int:
+    return int(request.param)
+
+
+# -------------------------------------------------------------------------------------- ratios
+@pytest.mark.parametrize(
+    ("value", "digits", "said"),
+    [
+        (Fraction(1, 8), 2, "0.13"),
+        (Fraction(-1, 8), 2, "-0.13"),
+        (Fraction(5, 2), 0, "3"),
+        (Fraction(1, 3), 4, "0.3333"),
+        (7, 1, "7.0"),
+    ],
+)
+def test_numbers_are_rounded_half_up(value: Fraction, digits: int, said: str) -> None:
+    assert str(rounded(value, digits)) == said
+
+
+def test_a_rate_of_nothing_has_no_value() -> None:
+    assert Ratio(1, 0).value is Ratio(1, 0).percent() is Ratio(1, 0).quotient() is None
+    assert (Ratio(4044, 72341).percent(), Ratio(5, 2).quotient(0)) == (Decimal("5.59"), 3)
+
+
+def test_months_are_those_that_hold_a_day() -> None:
+    assert months_between(date(2008, 6, 30), YEAR_END) == 7
+    assert months_between(YEAR_END, date(2008, 6, 30)) == 0
+    assert list(month_ends(date(2008, 1, 15), date(2008, 3, 5))) == [
+        date(2008, 1, 31), date(2008, 2, 29), date(2008, 3, 5),
+    ]  # fmt: skip
+
+
+# ------------------------------------------------------------------------------ units, members
+def test_tiers_are_counted_at_the_end_of_any_day(
+    installed: Callable[[int], str], buckets: int
+) -> None:
+    world = furnished(buckets)
+    world.does("tier.change", member_id="m4", tier="member", at=on("2008-03-31", 23))
+    world.does("tier.change", member_id="m4", tier=None, at=on("2008-05-01", 0))
+    world.does("tier.change", member_id="m2", tier="silver", at=on("2008-05-01", 1))
+    world.does("member.leave", member_id="m3", at=on("2008-04-30", 23))
+    with answers(installed, world, buckets) as conn:
+        assert members.tiers(conn, date(2007, 12, 31)).vips == 0
+        march = members.tiers(conn, date(2008, 3, 31))
+        assert (march.diamond, march.gold, march.silver, march.member) == (1, 1, 1, 1)
+        assert march.vips == members.tiers(conn, date(2008, 4, 30)).vips == 4
+        may = members.tiers(conn, date(2008, 5, 1))
+        assert (may.diamond, may.gold, may.silver, may.member) == (1, 0, 2, 0)
+        assert (may.silver_and_above, may.vips) == (3, 3)
+        assert members.tiers(conn, YEAR_END, unit="west").vips == 1
+        assert [(u.unit, u.title, u.vips) for u in members.tiers_by_unit(conn, YEAR_END)] == [
+            ("east", "East", 2), ("west", "West", 1),
+        ]  # fmt: skip
+        by_month = members.tiers_by_month(conn, date(2008, 3, 1), date(2008, 5, 31))
+        assert [month.vips for month in by_month] == [4, 4, 3]
+        growth = members.growth(conn, YEAR_END, date(2008, 3, 31))
+        assert (growth.added, growth.rate) == (-1, Ratio(-1, 4))
+        before, after = (members.on_net(conn, date(2008, 4, day)) for day in (29, 30))
+        assert (before.rate, after.rate) == (Ratio(4, 4), Ratio(3, 4))
+        assert after.left == 1, "who left keeps his tier"
+        spans = members.tier_history(conn, "m4")
+        assert [(s.tier, s.since, s.until) for s in spans] == [
+            ("member", on("2008-03-31", 23), on("2008-05-01", 0)),
+            (None, on("2008-05-01", 0), None),
+        ]
+
+
+def test_a_card_says_who_somebody_is_and_what_he_has(
+    installed: Callable[[int], str], buckets: int
+) -> None:
+    world = furnished(buckets)
+    visit = {"member_id": "m2", "club_id": "lounge", "service_id": "room", "again": True}
+    world.does("visit.record", at=on("2008-02-01"), companions=2, **visit)
+    world.does("visit.record", at=on("2008-02-02"), companions=1, **visit)
+    world.does("visit.undo", at=on("2008-02-03"), member_id="m2", visit=2,
+               actor="supervisor:wang")  # fmt: skip
+    world.does("activity.hold", club_id="lounge", activity_id="a", title="A", at=on("2008-02-04"))
+    world.does("activity.attend", club_id="lounge", activity_id="a", member_id="m2",
+               at=on("2008-02-04"))  # fmt: skip
+    with answers(installed, world, buckets) as conn:
+        card = members.member(conn, "m2", NOON)
+        assert card is not None
+        assert (card.unit_title, card.tier, card.important) == ("West", "gold", False)
+        assert (card.visits, card.undone_visits, card.companions) == (1, 1, 2)
+        assert (card.last_visit_at, card.attendances) == (on("2008-02-01"), 1)
+        assert (card.balance_points, card.spendable_points) == (60, 60)
+        stranger = members.member(conn, "m5", NOON)
+        assert stranger is not None
+        assert (stranger.visits, stranger.last_visit_at) == (0, None)
+        assert members.member(conn, "nobody", NOON) is None
+        assert [unit.title for unit in units.units(conn)] == ["East", "West"]
+
+
+# -------------------------------------------------------------------------------------- points
+def test_a_statement_runs_from_page_to_page(installed: Callable[[int], str], buckets: int) -> None:
+    world = furnished(buckets)
+    world.does("points.credit", member_id="m1", points=50, source="gift", rule="v1",
+               at=on("2008-01-02"), expires_at=on("2008-02-01"))  # fmt: skip
+    world.does("points.credit", member_id="m1", points=9, source="later", rule="v1",
+               at=on("2008-01-02"), available_from=on("2009-02-01"))  # fmt: skip
+    world.does("points.debit", member_id="m1", points=30, at=on("2008-01-03"))
+    world.does("points.reverse_debit", member_id="m1", debit=1, at=on("2008-01-04"))
+    world.does("points.reverse_credit", member_id="m1", lot=1, points=10, at=on("2008-01-05"))
+    with answers(installed, world, buckets) as conn:
+        early = points.account(conn, "m1", on("2008-01-31"))
+        late = points.account(conn, "m1", on("2008-02-02"))
+        assert (early.credited, early.debited, early.returned, early.reversed) == (159, 30, 30, 10)
+        assert (early.balance, early.spendable, early.pending, early.lapsed) == (149, 140, 9, 0)
+        assert (late.balance, late.spendable, late.pending, late.lapsed) == (149, 90, 9, 50)
+        first = points.statement(conn, "m1", limit=3)
+        assert [(entry.points, entry.balance) for entry in first] == [
+            (-10, 149), (30, 159), (-30, 129),
+        ]  # fmt: skip
+        rest = points.statement(conn, "m1", before=first[-1].stream_version)
+        assert [(entry.points, entry.balance, entry.text) for entry in rest] == [
+            (9, 159, "later"), (50, 150, "gift"), (100, 100, "bill"),
+        ]  # fmt: skip
+        assert points.account(conn, "nobody", NOON).balance == 0
+        assert [lot.lot for lot in points.lots(conn, "m1")] == [2, 1, 3]
+        whole = points.conservation(conn)
+        assert (whole.accounts, whole.credited, whole.difference, whole.holds) == (5, 559, 0, True)
+        conn.execute("UPDATE answers.lot SET expired = 40 WHERE member_id = 'm2'")
+        whole = points.conservation(conn)
+        assert (whole.difference, whole.holds) == (40, False)
+        assert points.unbalanced(conn) == [points.Imbalance("m2", 100, 60, 100)]
+
+
+def test_a_lot_that_is_spent_is_told_on_demand(installed: Callable[[int], str]) -> None:
+    world = furnished().does("points.debit", member_id="m1", points=100)
+    with answers(installed, world) as conn:
+        assert points.lots(conn, "m1") == []
+        assert [lot.debited for lot in points.lots(conn, "m1", spent=True)] == [100]
+
+
+# --------------------------------------------------------------------------------------- clubs
+def test_use_is_counted_without_what_was_undone(
+    installed: Callable[[int], str], buckets: int
+) -> None:
+    world = furnished(buckets)
+    for day, member in (("2008-02-29", "m1"), ("2008-03-01", "m1"), ("2008-03-01", "m2")):
+        world.does("visit.record", member_id=member, club_id="lounge", service_id="room",
+                   companions=1, at=on(day))  # fmt: skip
+    world.does("visit.record", member_id="m2", club_id="lounge", service_id="room", again=True,
+               at=on("2008-03-01", 12))  # fmt: skip
+    world.does("visit.undo", member_id="m2", visit=1, at=on("2008-03-02"),
+               actor="supervisor:wang")  # fmt: skip
+    with answers(installed, world, buckets) as conn:
+        year = (date(2008, 1, 1), YEAR_END)
+        (whole,) = clubs.use(conn, *year)
+        assert (whole.club, whole.tier, whole.visits, whole.companions) == ("lounge", None, 3, 2)
+        assert (whole.points, whole.free_visits) == (5 + 5 + 30, 2)
+        by_month = clubs.use(conn, *year, by=("month", "tier"), club="lounge")
+        assert [(use.month, use.tier, use.visits) for use in by_month] == [
+            (date(2008, 2, 1), "diamond", 1),
+            (date(2008, 3, 1), "diamond", 1),
+            (date(2008, 3, 1), "gold", 1),
+        ]
+        assert clubs.use(conn, *year, by=(), club="health") == []
+        (alone,) = clubs.use(conn, *year, by=())
+        assert alone.visits == 3
+        came = clubs.reception(conn, "lounge", date(2008, 2, 1), date(2008, 3, 31))
+        assert came is not None
+        assert (came.visits, came.distinct_members, came.free_visits) == (3, 2, 2)
+        assert came.mean == Ratio(3, 2)
+        assert clubs.reception(conn, "opera", *year) is None
+        newest, *_ = rows = clubs.visits(conn, limit=2)
+        assert (newest.member_id, newest.visit, newest.undone_at) == ("m2", 2, None)
+        last = rows[-1]
+        older = clubs.visits(conn, before=(last.at, last.bucket, last.position))
+        assert len(older) == 2
+        assert [v.undone_at is not None for v in clubs.visits(conn, member_id="m2")] == [
+            False, True,
+        ]  # fmt: skip
+        assert clubs.visits(conn, club="health", member_id="m1") == []
+
+
+def test_a_club_is_told_with_prices_emergencies_and_activities(
+    installed: Callable[[int], str], buckets: int
+) -> None:
+    world = furnished(buckets)
+    world.does("service.price", club_id="lounge", service_id="room", title="Hall", points=44)
+    world.does("emergency.declare", club_id="lounge", at=on("2008-01-25"))
+    for category, people in (("child", 2), ("elderly", 3), ("child", 4)):
+        world.does("visit.admit_in_emergency", club_id="lounge", category=category, people=people,
+                   at=on("2008-01-26"))  # fmt: skip
+    world.does("activity.hold", club_id="lounge", activity_id="a", title="A", cost_fen=9)
+    for member in ("m1", "m2", "m4"):
+        world.does("activity.attend", club_id="lounge", activity_id="a", member_id=member)
+    with answers(installed, world, buckets) as conn:
+        health, lounge = clubs.clubs(conn)
+        assert (health.in_emergency, lounge.in_emergency) == (False, True)
+        assert (lounge.tiers, lounge.opens_on) == (["diamond", "gold"], date(2007, 1, 1))
+        (price,) = clubs.prices(conn, "lounge")
+        assert (price.title, price.version, price.points, price.tier_points) == ("Hall", 2, 44, {})
+        january = date(2008, 1, 1)
+        assert clubs.emergencies(conn) == clubs.emergencies(conn, "lounge") == [
+            clubs.Emergency("lounge", january, "child", 2, 6),
+            clubs.Emergency("lounge", january, "elderly", 1, 3),
+        ]  # fmt: skip
+        (activity,) = clubs.activities(conn)
+        assert (activity.attendances, activity.cost_fen) == (3, 9)
+        assert clubs.activities(conn, "health") == []
+
+
+# ------------------------------------------------------------ campaigns, bindings and cohorts
+def test_a_campaign_is_told_with_what_it_brought_and_cost(
+    installed: Callable[[int], str], buckets: int
+) -> None:
+    world = furnished(buckets)
+    for member, fen in (("m1", 1000), ("m2", 3001)):
+        world.does("campaign.enrol", member_id=member, campaign_id="plain", prepaid_fen=fen,
+                   at=on("2008-02-01"))  # fmt: skip
+    world.does("campaign.change_terms", campaign_id="plain", prepaid_min_fen=1, gift_bp=0,
+               months_bound=3, min_monthly_fen=0)  # fmt: skip
+    with answers(installed, world, buckets) as conn:
+        assert [c.campaign for c in campaigns.campaigns(conn)] == ["drawn", "plain"]
+        plain = campaigns.campaign(conn, "plain")
+        assert plain is not None
+        assert (plain.heads, plain.prepaid_fen, plain.gift_fen) == (2, 4001, 400)
+        assert (plain.other_costs_fen, plain.cost_fen, plain.terms_version) == (750, 1150, 2)
+        assert (plain.mean_prepaid, plain.cost_per_head) == (Ratio(4001, 2), Ratio(1150, 2))
+        assert plain.take_up.value is None
+        assert campaigns.campaign(conn, "none") is None
+        assert [(use.tier, use.heads) for use in campaigns.campaign_use(conn, "plain")] == [
+            ("diamond", 1), ("gold", 1),
+        ]  # fmt: skip
+        (bound,) = bindings.bindings(conn, "m1")
+        assert (bound.policy, bound.campaign, bound.ends_on) == (
+            "prepay", "plain", date(2008, 8, 1),
+        )  # fmt: skip
+
+
+def campaign_with(control_bp: int, *margins: int | None, cost_fen: int = 100) -> World:
+    """A campaign drawn over a member a margin, each billed for February by it."""
+    world = furnished()
+    world.does(
+        "campaign.launch", campaign_id="c", title="C", kind="care", opens_on=date(2008, 1, 15),
+        closes_on=date(2008, 6, 30), tiers=(), untiered=True, control_bp=control_bp,
+        control_seed="a", costs=({"item": "All", "cost_fen": cost_fen},),
+    )  # fmt: skip
+    for number, margin in enumerate(margins):
+        member = f"c{number}"
+        world.does("member.join", member_id=member, unit_id="west")
+        world.does("campaign.offer", member_id=member, campaign_id="c", at=on("2008-01-16"))
+        bill = {"member_id": member, "amount_fen": 5000, "margin_fen": margin}
+        for month, more in (("2008-01", 10_000), ("2008-02", 0), ("2008-03", 10_000)):
+            known = None if margin is None else margin + more
+            world.does("bill.record", **{**bill, "month": month, "margin_fen": known})
+    return world
+
+
+def test_the_return_is_what_the_offered_brought_above_control(
+    installed: Callable[[int], str], buckets: int
+) -> None:
+    margins = (100, 300, 260, 80, 500, 120, 40, 90)
+    world = campaign_with(5000, *margins)
+    arms = {s.id: s.event.arm for s in world.log if s.event.topic == "campaign.offered"}
+    offered = [m for n, m in enumerate(margins) if arms[f"c{n}"] == "offered"]
+    control = [m for n, m in enumerate(margins) if arms[f"c{n}"] == "control"]
+    lost = next(member for member, arm in arms.items() if arm == "control")
+    world.does("member.leave", member_id=lost, at=on("2008-02-20"))
+    again = furnished(buckets)
+    again.log.clear()
+    for stored in world.log:
+        again.holds(stored.stream, stored.event)
+    with answers(installed, again, buckets) as conn:
+        found = returns.campaign_return(conn, "c", date(2008, 3, 30))
+        assert isinstance(found, returns.Return)
+        assert (found.first_month, found.last_month) == (date(2008, 2, 1), date(2008, 2, 1))
+        assert (found.offered.heads, found.offered.margin_fen) == (len(offered), sum(offered))
+        assert found.control.mean_fen == Ratio(sum(control), len(control))
+        n, k = len(offered), len(control)
+        difference = Fraction(sum(offered), n) - Fraction(sum(control), k)
+        assert found.value == rounded((difference * n - 100) / 100, 4)
+
+        def variance(sample: list[int]) -> float:
+            mean = sum(sample) / len(sample)
+            return sum((x - mean) ** 2 for x in sample) / (len(sample) - 1) / len(sample)
+
+        half = 1.959963984540054 * (variance(offered) + variance(control)) ** 0.5 * n / 100
+        assert float(found.high) == pytest.approx(float(found.value) + half, abs=1e-3)
+        assert float(found.low) == pytest.approx(float(found.value) - half, abs=1e-3)
+        assert found.control.retained == k - 1
+        assert found.cost_per_retained_fen == rounded(Fraction(100 * k, n), 2)
+        kept = returns.campaign_return(conn, "c", date(2008, 2, 29))
+        assert isinstance(kept, returns.Return)
+        assert kept.value == found.value
+
+
+@pytest.mark.parametrize(
+    ("world", "campaign", "until", "reason"),
+    [
+        (furnished(), "none", YEAR_END, "unknown campaign"),
+        (furnished(), "plain", YEAR_END, "no control group"),
+        (furnished(), "drawn", date(2008, 1, 30), "no whole month since the opening"),
+        (campaign_with(5000, *range(8), cost_fen=0), "c", YEAR_END, "no costs"),
+        (campaign_with(5000, *[None] * 8), "c", YEAR_END, "no bills with a margin"),
+        (campaign_with(10_000, *range(8)), "c", YEAR_END, "no control group"),
+    ],
+)
+def test_without_its_grounds_a_return_is_not_computable(
+    installed: Callable[[int], str], world: World, campaign: str, until: date, reason: str
+) -> None:
+    with answers(installed, world) as conn:
+        found = returns.campaign_return(conn, campaign, until)
+        assert found == returns.NotComputable(campaign, reason)
+
+
+def test_no_difference_in_retention_has_no_price(installed: Callable[[int], str]) -> None:
+    with answers(installed, campaign_with(5000, *range(8))) as conn:
+        found = returns.campaign_return(conn, "c", YEAR_END)
+        assert isinstance(found, returns.Return)
+        assert found.cost_per_retained_fen is None
+
+
+def test_a_customer_of_the_base_is_bound_once_and_only_on_his_days(
+    installed: Callable[[int], str], buckets: int
+) -> None:
+    world = furnished(buckets)
+    for member in ("m1", "m2", "m3"):
+        world.does("cohort.include", cohort_id="base", member_id=member)
+    march, may, july = date(2008, 3, 1), date(2008, 5, 1), date(2008, 7, 1)
+    for member, policy in (("m1", "handset"), ("m1", "family_plan"), ("m2", "handset"),
+                           ("m5", "handset")):  # fmt: skip
+        world.does("binding.start", member_id=member, policy=policy, starts_on=march, ends_on=july)
+    world.does("binding.end", member_id="m2", binding=1, ended_on=may, cause="breach")
+    with answers(installed, world, buckets) as conn:
+
+        def bound(day: date) -> tuple[int, int]:
+            rate = bindings.binding_rate(conn, "base", day)
+            assert rate is not None
+            return rate.bound, rate.base
+
+        days = (date(2008, 2, 29), march, date(2008, 4, 30), may, date(2008, 6, 30), july)
+        assert [bound(day) for day in days] == [(n, 3) for n in (0, 2, 2, 1, 1, 0)]
+        rate = bindings.binding_rate(conn, "base", march)
+        assert rate is not None
+        assert [(u.unit, u.title, u.bound, u.base) for u in rate.units] == [
+            ("east", "East", 1, 2), ("west", "West", 1, 1),
+        ]  # fmt: skip
+        assert bindings.binding_rate(conn, "none", march) is None
+        (ended,) = bindings.bindings(conn, "m2")
+        assert (ended.ended_on, ended.cause) == (may, "breach")
+
+
+def test_lost_are_who_left_and_who_spent_little_in_three_months_of_the_year(
+    installed: Callable[[int], str], buckets: int
+) -> None:
+    world = furnished(buckets)
+    for member in ("m1", "m2", "m3", "m4"):
+        world.does("cohort.include", cohort_id="kept", member_id=member)
+    world.does("cohort.freeze", cohort_id="kept", size=5)
+
+    def bills(member: str, fen: int, *months: str) -> None:
+        for month in months:
+            world.does("bill.record", member_id=member, month=month, amount_fen=fen)
+
+    bills("m1", 4999, "2008-01", "2008-04", "2008-09")
+    bills("m2", 4999, "2007-12", "2008-01", "2008-02")
+    bills("m2", 5000, "2008-03", "2008-04")
+    bills("m3", 10, "2008-01", "2008-02", "2008-03")
+    bills("m5", 10, "2008-01", "2008-02", "2008-03")
+    world.does("member.leave", member_id="m3", at=on("2008-11-30"))
+    with answers(installed, world, buckets) as conn:
+
+        def kept(day: date) -> tuple[int, int, int]:
+            found = cohorts.retention(conn, "kept", day)
+            assert found is not None
+            return found.left, found.low, found.rate.part
+
+        assert kept(date(2008, 3, 31)) == (0, 1, 3)
+        assert kept(date(2008, 9, 30)) == (0, 2, 2)
+        assert kept(YEAR_END) == (1, 1, 2)
+        found = cohorts.retention(conn, "kept", YEAR_END)
+        assert found is not None
+        assert (found.base, found.lost, found.frozen_size) == (4, 2, 5)
+        assert cohorts.retention(conn, "none", YEAR_END) is None
+        base, snapshot = cohorts.cohorts(conn)
+        assert (base.members, base.frozen_at) == (0, None)
+        assert (snapshot.members, snapshot.frozen_size) == (4, 5)
