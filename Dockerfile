@@ -10,9 +10,10 @@ COPY pyproject.toml LICENSE ./
 COPY domain domain
 COPY ledger ledger
 COPY projections projections
+COPY demo demo
 COPY api api
 RUN pip install --quiet --no-deps --no-build-isolation --editable . \
-    && python -m compileall -q domain ledger projections api \
+    && python -m compileall -q domain ledger projections demo api \
     && useradd --system --user-group --no-create-home --home-dir /var/lib/clubledger clubledger \
     && install --directory --owner clubledger --group clubledger --mode 0700 /var/lib/clubledger
 

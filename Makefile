@@ -11,7 +11,7 @@ HERE := $(shell pwd | cksum | cut -d' ' -f1)
 RUN := .venv/run-$(HERE)
 DEV := .venv/dev-$(HERE)
 
-ROOMS := domain ledger projections api
+ROOMS := domain ledger projections demo api
 TYPED := $(wildcard $(ROOMS) bench tests)
 OPTIONS := $(if $(DATA_DIR),--data-dir "$(DATA_DIR)")
 COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --universal --generate-hashes \

@@ -14,6 +14,8 @@ from domain.values import PROGRAMME_ZONE, local_date
 from ledger import reading
 from projections import bindings, campaigns, clubs, figures, members, points, returns, runner
 
+SCALED = "scaled"
+"""The verdict on a figure of a scaled demo, which cannot come out as reported."""
 MAX_SHARED = 20
 """How many members are shown for one phone number."""
 
@@ -134,18 +136,20 @@ def campaign(conn: Connection[Any], campaign_id: str, until: date) -> models.Cam
 def all_figures(conn: Connection[Any], meta: Mapping[str, str]) -> models.Figures:
     """Every figure of the report; those of a scaled demo are marked, since they cannot agree."""
     demo = demo_of(meta)
-    found = figures.figures(conn, assumed=assumed() if demo else {})
     return models.Figures(
         demo=demo,
-        clock=_local(Clock.of(meta).now()),
-        figures=[_figure(figure, demo) for figure in found],
+        clock=local(Clock.of(meta).now()),
+        figures=[_figure(figure, demo) for figure in figures.figures(conn)],
     )
 
 
 def _figure(figure: figures.Figure, demo: models.Demo | None) -> models.Figure:
     shown = models.Figure.model_validate(figure)
-    scaled = demo is not None and demo.scale != "1" and shown.verdict == "DIFFERS"
-    return shown.model_copy(update={"verdict": "scaled"}) if scaled else shown
+    if demo is None:
+        return shown
+    scaled = demo.scale != "1" and shown.verdict == figures.DIFFERS
+    verdict = SCALED if scaled else shown.verdict
+    return shown.model_copy(update={"verdict": verdict, "assumed": assumed(figure.id)})
 
 
 def explanation(
@@ -156,13 +160,11 @@ def explanation(
     after: tuple[int, int] | None = None,
 ) -> models.Explanation | None:
     """A figure, its formula, its inputs and a page of the events behind it."""
-    demo = demo_of(meta)
     found = figures.explain(conn, figure_id, limit=limit, after=after)
     if found is None:
         return None
-    known = {figure.id: figure for figure in all_figures(conn, meta).figures}
     return models.Explanation(
-        figure=known.get(figure_id) or _figure(found.figure, demo),
+        figure=_figure(found.figure, demo_of(meta)),
         inputs=[models.Input.model_validate(each) for each in found.inputs],
         events=[models.EventRef.model_validate(each) for each in found.events],
         next=found.next,
@@ -217,7 +219,7 @@ def status(
         version=version,
         database=place,
         server=f"{server // 10_000}.{server % 10_000}",
-        clock=_local(clock.now()),
+        clock=local(clock.now()),
         demo_clock=clock.is_demo,
         demo=demo_of(meta),
         buckets=len(lanes),
@@ -233,5 +235,6 @@ def this_year(clock: Clock) -> tuple[date, date]:
     return today.replace(month=1, day=1), today
 
 
-def _local(instant: datetime) -> datetime:
+def local(instant: datetime) -> datetime:
+    """This second by the programme's clock."""
     return instant.astimezone(PROGRAMME_ZONE).replace(microsecond=0)

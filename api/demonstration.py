@@ -4,7 +4,7 @@ Each chapter is one transaction under a key of its own, so a load that was kille
 stopped. A ledger holds one demo or none: other events, scales or seeds are refused.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
@@ -37,11 +37,18 @@ def demo_of(known: Mapping[str, str]) -> Demo | None:
     return Demo(scale=known[SCALE], seed=int(known[SEED]), complete=COMPLETE in known)
 
 
-def assumed() -> Mapping[str, Sequence[str]]:
-    """Which assumptions of the demo each figure rests on."""
+def assumed(figure_id: str) -> list[str]:
+    """The assumptions of the demo that a figure rests on, named for it or for all of its kind."""
     from demo import ASSUMED
 
-    return ASSUMED
+    return sorted(
+        {
+            assumption
+            for figure, assumptions in ASSUMED.items()
+            if figure_id == figure or figure_id.startswith(f"{figure}.")
+            for assumption in assumptions
+        }
+    )
 
 
 def canonical(scale: str) -> str:

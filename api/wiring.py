@@ -1,5 +1,6 @@
 """Wiring: which database a door opens, and what keeps it from opening, in one sentence."""
 
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +13,9 @@ from api.failures import CannotOpen
 from api.settings import Settings
 from ledger.database import InstallError, connect, install, meta
 from ledger.embedded import EmbeddedError, EmbeddedServer, running
+
+# What befalls a connection is raised; psycopg would also write a line about it to stderr.
+logging.getLogger("psycopg").setLevel(logging.CRITICAL)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,8 @@ from psycopg import AsyncConnection, Connection
 SCHEMA = "ledger"
 CHANNEL = "clubledger"
 MAX_BUCKETS = 64
+FROZEN_MS = 3_000
+"""How long a writer may hold the lanes without saying a word."""
 _LOCK = 0x636C7562  # 'club': the advisory lock under which migrations run
 _OPTIONS = f"-c search_path={SCHEMA},public -c TimeZone=Asia/Shanghai"
 
@@ -26,8 +28,12 @@ def connect(dsn: str, **options: Any) -> Connection[Any]:
 
 
 async def aconnect(dsn: str, **options: Any) -> AsyncConnection[Any]:
-    """The same for asyncio. Statements are prepared at once: the same few come for ever."""
-    connection = await AsyncConnection.connect(dsn, autocommit=True, options=_OPTIONS, **options)
+    """The same for asyncio. Statements are prepared at once: the same few come for ever.
+
+    A process that is frozen while it holds the lanes loses them after some seconds.
+    """
+    impatient = f"{_OPTIONS} -c idle_in_transaction_session_timeout={FROZEN_MS}"
+    connection = await AsyncConnection.connect(dsn, autocommit=True, options=impatient, **options)
     connection.prepare_threshold = 0
     return connection
 

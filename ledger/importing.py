@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
+from operator import itemgetter
 from typing import Annotated, Any, BinaryIO, Union
 
 import msgspec
@@ -81,7 +82,7 @@ class Imported:
 
 
 def why(failure: Exception) -> tuple[str, str]:
-    """(code, reason) of a rejected line; the values in it are not repeated."""
+    """(code, reason) of a rejected line: the numbers of a refusal, else no value of the line."""
     if isinstance(failure, Refusal):
         return failure.code, str(failure)
     if isinstance(failure, ValidationError):
@@ -261,21 +262,27 @@ class _Attempt:
         with connection.cursor().copy("COPY staged_events FROM STDIN (FORMAT binary)") as copy:
             copy.write(copying.HEADER)
             while chunk := list(islice(numbered, CHUNK)):
-                facts = self._parse(chunk)
+                facts, bad = self._parse(chunk)
                 self._load_heads(reader, [name for fact in facts for name in fact[3]])
                 answered = self._answered_keys(reader, facts)
                 rows: list[bytes] = []
                 for line, text, command, names in facts:
                     try:
                         self._take(line, command, names, answered, rows)
-                    except Refusal as refusal:
-                        self._reject(line, text, refusal)
+                    except (Refusal, ValidationError) as failure:
+                        bad.append((line, text, failure))
+                for each in sorted(bad, key=itemgetter(0)):
+                    self._reject(*each)
                 copy.write(b"".join(rows))
                 self.progress(len(chunk))
             copy.write(copying.TRAILER)
 
-    def _parse(self, chunk: list[tuple[int, bytes]]) -> list[_Fact]:
-        facts = []
+    def _parse(
+        self, chunk: list[tuple[int, bytes]]
+    ) -> tuple[list[_Fact], list[tuple[int, bytes, Exception]]]:
+        """(the facts, the lines that are none and why)."""
+        facts: list[_Fact] = []
+        bad: list[tuple[int, bytes, Exception]] = []
         for line, text in chunk:
             if not text.strip():
                 continue
@@ -286,10 +293,10 @@ class _Attempt:
                 if command.at is None:
                     raise UndatedFact
             except (ValueError, Refusal) as failure:
-                self._reject(line, text, failure)
+                bad.append((line, text, failure))
             else:
                 facts.append((line, text, command, streams_of(command)))
-        return facts
+        return facts, bad
 
     def _reject(self, line: int, text: bytes, failure: Exception) -> None:
         self.done.rejected += 1

@@ -78,6 +78,7 @@ class _Waiting:
     names: list[str]  # of its streams
     digest: bytes
     future: asyncio.Future[Receipt]
+    sent: bool = False  # an append was begun whose answer may have been lost
 
     def answer(self, receipt: Receipt) -> None:
         if not self.future.done():
@@ -363,7 +364,8 @@ class Ledger:
             each = waiting[ordinal - 1]
             answered.add(ordinal - 1)
             if digest == each.digest:
-                receipt = Receipt(bucket, number, True, msgspec.json.decode(said))
+                replayed = not each.sent  # else it is our own append, whose answer was lost
+                receipt = Receipt(bucket, number, replayed, msgspec.json.decode(said))
                 batch.known.append((each, receipt))
             else:
                 batch.refused.append((each, KeyReused()))
@@ -424,6 +426,8 @@ class Ledger:
 
     async def _append(self, connection: AsyncConnection[Any], batch: _Batch) -> dict[int, int]:
         """Write the batch. Returns the position of each lane before it."""
+        for done in batch.decided.values():
+            done.waiting.sent = True
         cursor = connection.cursor(binary=True)
         await cursor.execute(_APPEND, batch.said)
         return dict(await cursor.fetchall())

@@ -195,16 +195,16 @@ def _catch_up(dsn: str, conn: Conn, progress: Report | None) -> Folded:
     behind = sum(target.values()) - sum(positions(conn).values())
     if outdated(conn) or behind > max(REBUILD_EVENTS, sum(target.values()) // 2):
         folded = _rebuild(dsn, conn, progress)
-    windows = missing(positions(conn), target)
-    total, done = sum(window.size for window in windows), 0
-    for window in windows:
+    done = 0
+    while windows := missing(positions(conn), target):
         try:
-            advance(conn, LIVE, window)
+            advance(conn, LIVE, windows[0])
         except MovedOn:
-            break  # A rebuild was swapped in: the next round begins where that one stands.
-        done += window.size
+            continue  # A rebuild was swapped in: go on from where that one stands.
+        done += windows[0].size
         if progress:
-            progress(Progress("windows", done, total))
+            left = sum(window.size for window in windows[1:])
+            progress(Progress("windows", done, done + left))
     return Folded(folded.events + done, folded.rebuilt)
 
 

@@ -50,3 +50,9 @@ def installed(databases: Databases) -> Iterator[Callable[[int], str]]:
 def ledger_dsn(installed: Callable[[int], str], request: pytest.FixtureRequest) -> str:
     """A fresh ledger, with one lane and with four."""
     return installed(request.param)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How long the storm of tests/ledger/test_storm.py blows, and from which seed."""
+    parser.addoption("--storm-seconds", type=float, default=6.0)
+    parser.addoption("--storm-seed", type=int, default=0)

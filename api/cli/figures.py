@@ -12,11 +12,11 @@ from api.settings import Settings
 from api.wiring import Database, opened
 from ledger.database import connect
 from projections import runner
+from projections.figures import AGREES, CONTRADICTS, DIFFERS
 
-DIFFERS, CONTRADICTS = "DIFFERS", "DISAGREES"
 WITH_CHINESE, WITH_UNITS = 150, 120
 """Columns a terminal needs for all of the table; on a narrower one it goes without."""
-STYLES = {"agrees": "green", DIFFERS: "bold red", CONTRADICTS: "yellow"}
+STYLES = {AGREES: "green", DIFFERS: "bold red", CONTRADICTS: "yellow"}
 
 
 def run(settings: Settings, explain: str | None, limit: int, as_json: bool) -> int:

@@ -41,11 +41,20 @@ def _run(arguments: list[str]) -> int:
     except Stopped:
         return 128 + signal.SIGTERM
     except BrokenPipeError:
-        # Whoever read us has gone, which is no failure: but nothing may be flushed to him any more.
-        sys.stdout = None
-        return 0
+        return _unread()
+    except SystemExit as end:
+        # Typer makes it out of a broken pipe.
+        if isinstance(end.__context__, BrokenPipeError):
+            return _unread()
+        raise
     except Exception as error:  # noqa: BLE001 - the last resort
         return _complain(_unforeseen(error), arguments)
+
+
+def _unread() -> int:
+    """Whoever read us has gone: no failure, but nothing may be flushed to him any more."""
+    sys.stdout = None
+    return 0
 
 
 def _complain(failure: Failure, arguments: list[str]) -> int:

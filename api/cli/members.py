@@ -48,7 +48,8 @@ def _card(found: models.Member) -> None:
         "joined": output.local(found.joined_at),
         "left": output.local(found.left_at),
         "visits": f"{found.visits:,}, the last {output.local(found.last_visit_at) or 'never'}",
-        "points": f"{found.spendable_points:,} spendable, {found.points.pending:,} pending",
+        "points": f"{found.spendable_points:,} spendable, {found.points.pending:,} pending"
+        + (f", {found.points.lapsed:,} lapsed" if found.points.lapsed else ""),
     }
     for name, value in lines.items():
         if value:

@@ -23,25 +23,33 @@ LINE_EVERY_S = 5.0
 """How often progress is told in a line where there is no terminal."""
 
 
+class _Console(Console):
+    """A console that leaves the exit code of a broken pipe to the command line."""
+
+    def on_broken_pipe(self) -> None:
+        """Whoever read us has gone."""
+        raise BrokenPipeError
+
+
 def stdout() -> Console:
     """Where answers go."""
     wide = None if sys.stdout.isatty() else WIDE
-    return Console(width=wide, highlight=False, soft_wrap=False)
+    return _Console(width=wide, highlight=False, soft_wrap=False)
 
 
 def stderr() -> Console:
     """Where everything else goes."""
-    return Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else WIDE)
+    return _Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else WIDE)
 
 
 def say(text: str) -> None:
     """A line of the answer, as it is."""
-    stdout().print(text, markup=False, soft_wrap=True)
+    sys.stdout.write(f"{text}\n")
 
 
 def note(text: str) -> None:
     """A line beside the answer."""
-    stderr().print(text, markup=False, soft_wrap=True)
+    sys.stderr.write(f"{text}\n")
 
 
 def tell(answer: BaseModel | dict[str, Any]) -> None:

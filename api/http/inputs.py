@@ -1,12 +1,14 @@
 """What requests bring: path ids, headers, pages; and the installation they are asked of."""
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, field
 from typing import Annotated, TypeAlias
 
 from fastapi import Depends, Header, Path, Query, Request
 
 from api.clock import Clock
 from api.http.reads import Reads
+from api.models import Figures
 from api.problems import DoorProblem
 from api.settings import Settings
 from domain.values import Actor, Id, Key, Ordinal
@@ -14,6 +16,16 @@ from ledger.ledger import Ledger
 
 DEFAULT_ACTOR = "clerk:desk"
 KEY_HEADER, ACTOR_HEADER = "Idempotency-Key", "Clubledger-Actor"
+
+
+@dataclass
+class KnownFigures:
+    """All figures as they were at some positions: seconds of work on a full year, done once for
+    all who ask meanwhile, by one of the connections."""
+
+    positions: dict[int, int] = field(default_factory=dict)
+    found: Figures | None = None
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 @dataclass
@@ -25,6 +37,7 @@ class House:
     clock: Clock
     ledger: Ledger
     reads: Reads
+    figures: KnownFigures = field(default_factory=KnownFigures)
 
 
 def house(request: Request) -> House:

@@ -46,7 +46,8 @@ AS $$
 #variable_conflict use_column
 DECLARE
     bases bigint[];
-    stamp timestamptz := p_now;
+    stamps timestamptz[];  -- recorded times never go back in a lane, whatever the clocks say
+    stamp timestamptz;
     lane record;
     done bigint;
     wrote bigint;
@@ -55,9 +56,10 @@ BEGIN
         UPDATE log_head h
         SET position = h.position + lane.events, recorded_at = greatest(h.recorded_at, p_now)
         WHERE h.bucket = lane.bucket
-        RETURNING h.position - lane.events, greatest(stamp, h.recorded_at)
+        RETURNING h.position - lane.events, h.recorded_at
         INTO STRICT done, stamp;
         bases[lane.bucket] := done;
+        stamps[lane.bucket] := stamp;
     END LOOP;
 
     UPDATE stream_head h SET version = i.after, state = i.state, fold = p_fold
@@ -88,7 +90,8 @@ BEGIN
 
     INSERT INTO stored_events (bucket, originator_id, originator_version, topic, state,
                                notification_id, recorded_at)
-    SELECT i.bucket, i.stream, i.version, i.topic, i.state, bases[i.bucket] + i.off, stamp
+    SELECT i.bucket, i.stream, i.version, i.topic, i.state, bases[i.bucket] + i.off,
+        stamps[i.bucket]
     FROM unnest(e_bucket, e_stream, e_version, e_topic, e_state, e_offset)
         i(bucket, stream, version, topic, state, off);
 

@@ -24,6 +24,7 @@ LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
     bases bigint[];
+    floors timestamptz[];  -- recorded times never go back: live commands may have come meanwhile
     lane record;
     staged bigint;
     updated bigint;
@@ -31,12 +32,13 @@ DECLARE
 BEGIN
     PERFORM take_lanes(array_agg(DISTINCT s.bucket)) FROM staged_events s;
     FOR lane IN
-        SELECT h.bucket, h.position, s.events, s.latest
+        SELECT h.bucket, h.position, h.recorded_at, s.events, s.latest
         FROM log_head h
         JOIN (SELECT s.bucket, count(*) AS events, max(s.recorded_at) AS latest
               FROM staged_events s GROUP BY s.bucket) s ON s.bucket = h.bucket
     LOOP
         bases[lane.bucket] := lane.position;
+        floors[lane.bucket] := lane.recorded_at;
         UPDATE log_head h
         SET position = h.position + lane.events,
             recorded_at = greatest(h.recorded_at, lane.latest)
@@ -70,7 +72,7 @@ BEGIN
     INSERT INTO stored_events (bucket, originator_id, originator_version, topic, state,
                                notification_id, recorded_at)
     SELECT s.bucket, s.stream, s.version, s.topic, s.state, bases[s.bucket] + s.lane_offset,
-        s.recorded_at
+        greatest(s.recorded_at, floors[s.bucket])
     FROM staged_events s;
 
     INSERT INTO persons (member_id, name, phone)

@@ -12,6 +12,7 @@ import pytest
 from tests.api.running import SCALE, clubledger, empty_directory, environment, serving, stopped
 
 TUTORIAL = Path(__file__).parents[2] / "docs" / "tutorial-desk.md"
+README = Path(__file__).parents[2] / "README.md"
 DOCUMENTED = "http://127.0.0.1:8000"
 ANYTHING = "..."
 BLOCK = re.compile(r"^```console\n\$ (.+)\n(\d{3}) (.+)\n```$", re.MULTILINE)
@@ -58,6 +59,13 @@ def test_every_command_answers_as_documented(address: str, tmp_path: Path) -> No
         if got != status or found:
             wrong.append((command, got, found, done.stdout.decode()))
     assert not wrong
+
+
+def test_the_examples_of_the_readme_are_the_tutorials() -> None:
+    text = README.read_text("utf-8")
+    examples = BLOCK.findall(text)
+    assert len(examples) == text.count("```console") > 0
+    assert set(examples) <= set(BLOCK.findall(TUTORIAL.read_text("utf-8")))
 
 
 def test_the_comparison_can_fail() -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-ROOMS = ("domain", "ledger", "projections", "api")
+ROOMS = ("domain", "ledger", "projections", "demo", "api")
 GENERATED = re.compile(r"^requirements/|\.(json|po|svg|csv)$")
 LIMIT_LINES = 600
 # Said in two breaths, so that this file stays tidy itself.

@@ -19,6 +19,7 @@ from docs.picture import PICTURE, picture
 from ledger import heads
 from ledger.importing import parse
 from ledger.working import WorkingSet, streams_of
+from projections.figures import reported
 from tests.architecture.tidy import RULES, File
 
 REPOSITORY = Path(__file__).parents[2]
@@ -190,6 +191,14 @@ def test_no_page_names_a_registry_or_this_machine() -> None:
         f"{file.path}:{n}" for rule in PLACES for file in files for n in rule.broken_lines(file)
     ]
     assert not broken
+
+
+def test_the_picture_shows_every_figure() -> None:
+    """As the report has it today; FORCE_COLOR=1 clubledger figures | python -m docs.picture"""
+    shown = PICTURE.read_text("utf-8")
+    _, entries = reported()
+    assert entries
+    assert not [name for name in entries if f">{name}<" not in shown]
 
 
 def elsewhere(svg: str) -> list[str]:

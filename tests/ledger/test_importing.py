@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +101,7 @@ def test_what_is_good_can_be_kept_and_what_is_not_is_given_back(ledger_dsn: str)
     done = load(ledger_dsn, [*lines, *bad], keep_good=rejects)
     assert done.kept
     assert (done.facts, done.rejected) == (5, 2)
-    assert sorted(rejects.getvalue().splitlines()) == sorted(line.strip() for line in bad)
+    assert rejects.getvalue().splitlines() == [line.strip() for line in bad]
     assert_sound(ledger_dsn)
 
 
@@ -151,6 +151,18 @@ def test_a_live_command_in_between_is_seen(ledger_dsn: str) -> None:
     assert asked_in_between == ["done"]
     assert [r.code for r in done.rejections] == ["not_enough_points"]
     assert not done.kept
+    assert_sound(ledger_dsn)
+
+
+def test_a_live_command_in_between_keeps_recorded_times_in_order(ledger_dsn: str) -> None:
+    def lines() -> Iterable[bytes]:
+        yield fact("unit.open", unit_id="u1", title="x")
+        yield from [b"\n"] * importing.CHUNK
+        live = command("unit.open", unit_id="u2", title="x")
+        assert asked(ledger_dsn, live) == "done"
+
+    early = NOW - timedelta(days=10)
+    assert Importer(ledger_dsn, now=early).load(lines, key="file").kept
     assert_sound(ledger_dsn)
 
 

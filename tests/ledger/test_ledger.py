@@ -47,6 +47,11 @@ def assert_sound(dsn: str) -> None:
     ends = dict(rows(dsn, "SELECT bucket, max(notification_id) FROM stored_events GROUP BY bucket"))
     said = dict(rows(dsn, "SELECT bucket, position FROM log_head WHERE position > 0"))
     assert counted == ends == said
+    back = (
+        "SELECT count(*) FROM (SELECT recorded_at, lag(recorded_at) OVER (PARTITION BY bucket"
+        " ORDER BY notification_id) AS before FROM stored_events) e WHERE recorded_at < before"
+    )
+    assert rows(dsn, back) == [(0,)], "a recorded time goes back"
     for name, version, state in rows(dsn, "SELECT originator_id, version, state FROM stream_head"):
         with connect(dsn) as connection:
             events = connection.execute(
@@ -194,6 +199,28 @@ def test_two_processes_on_one_database_stay_exact(ledger_dsn: str) -> None:
     assert_sound(ledger_dsn)
 
 
+def test_recorded_times_never_go_back_whatever_the_clocks_say(ledger_dsn: str) -> None:
+    """A process whose clock is behind writes after one whose clock is right, over all lanes."""
+
+    async def both() -> None:
+        behind = NOW - timedelta(days=30)
+        async with (
+            Ledger(ledger_dsn, now=lambda: NOW) as right,
+            Ledger(ledger_dsn, now=lambda: behind) as late,
+        ):
+            for n in range(6):
+                await right.execute(command("unit.open", unit_id=f"r{n}", title="x"))
+                await asyncio.gather(
+                    *[
+                        late.execute(command("unit.open", unit_id=f"l{n}{m}", title="x"))
+                        for m in range(3)
+                    ]
+                )
+
+    asyncio.run(both())
+    assert_sound(ledger_dsn)
+
+
 def test_a_broken_connection_is_replaced_and_every_answer_is_true(ledger_dsn: str) -> None:
     executed(ledger_dsn, *a_club(1), *a_member("m1", 100_000))
 
@@ -219,6 +246,7 @@ def test_a_broken_connection_is_replaced_and_every_answer_is_true(ledger_dsn: st
     stored = rows(ledger_dsn, "SELECT count(*) FROM stored_events WHERE topic = 'visit.recorded'")
     assert stored == [(len(answers),)]
     assert len({answer.position for answer in answers}) == len(answers)
+    assert not any(answer.replayed for answer in answers)
     assert_sound(ledger_dsn)
 
 

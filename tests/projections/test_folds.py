@@ -1,6 +1,8 @@
 """The folds against plain Python, over histories and cuts that nobody thought of."""
 
+from collections import Counter
 from collections.abc import Callable
+from datetime import timedelta
 from itertools import pairwise
 from typing import Any
 
@@ -14,15 +16,15 @@ from projections import points
 from projections.catalogue import PROJECTIONS
 from projections.plain import Plain
 from projections.projection import Projection
-from projections.runner import compare, rebuild
+from projections.runner import compare, prepare, rebuild
 from projections.schemas import LIVE, heads
 from projections.typed import Window
 from projections.windows import advance
-from tests.projections.histories import STEPS, World, history, lay
+from tests.projections.histories import STEPS, World, furnished, history, lay
 from tests.projections.tables import emptied, in_python, in_sql
 
 EXAMPLES = settings(
-    max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+    max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
 )
 
 
@@ -116,3 +118,63 @@ def test_a_version_follows_the_text() -> None:
     for kind in kinds:
         del PROJECTIONS[kind.name]
     assert kinds[0].version != kinds[1].version
+
+
+def everything_twice(buckets: int) -> World:
+    """What is summed up comes twice to the same row, so that the second adds to the first."""
+    world = furnished(buckets)
+    for n in (1, 2):
+        for member in ("m1", "m3"):
+            who: dict[str, Any] = {"member_id": member}
+            world.does("tier.change", **who, tier="gold" if n == 1 else "diamond")
+            soon = world.now + timedelta(hours=2)
+            words: dict[str, Any] = {"source": "bill", "rule": "v1", "expires_at": soon}
+            world.does("points.credit", **who, points=9, **words)
+            world.does("points.debit", **who, points=12)
+            world.does("points.reverse_debit", **who, debit=n)
+            world.does("points.debit", **who, points=3)
+            world.does("points.reverse_credit", **who, lot=1, points=5)
+            world.now += timedelta(hours=3)
+            world.does("points.expire", **who)
+            world.does("bill.record", **who, month=f"2008-0{n}", amount_fen=100, margin_fen=7)
+            world.does("campaign.offer", **who, campaign_id="drawn")
+            at: dict[str, Any] = {"club_id": "lounge", "service_id": "room", "again": True}
+            for pay in ("points", "auto", "points"):
+                world.does("visit.record", **who, **at, companions=1, pay=pay)
+            world.does("visit.undo", **who, visit=3 * n - 2, actor="supervisor:wang")
+        world.does("campaign.enrol", member_id=f"m{2 * n - 1}", campaign_id="plain",
+                   prepaid_fen=500)  # fmt: skip
+        world.does("campaign.change_terms", campaign_id="plain", prepaid_min_fen=n, gift_bp=1,
+                   months_bound=n, min_monthly_fen=0)  # fmt: skip
+        world.does("emergency.declare", club_id="health")
+        world.does("visit.admit_in_emergency", club_id="health", category="child", people=n)
+        world.does("emergency.end", club_id="health")
+        world.does("unit.open", unit_id="east", title=f"East {n}")
+        world.does("member.mark_important", member_id="m1", important=n == 1)
+        world.does("activity.hold", club_id="health", activity_id="a", title="A")
+        world.does("activity.attend", club_id="health", activity_id="a", member_id=f"m{2 * n - 1}")
+        world.now += timedelta(days=1)
+    return world
+
+
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+def test_the_second_time_adds_to_the_first(ledger_dsn: str, size: int) -> None:
+    with connect(ledger_dsn) as conn:
+        prepare(conn)
+        world = everything_twice(len(heads(conn)))
+        times = Counter(stored.event.topic for stored in world.log)
+        assert all(times[topic] >= 2 for topic in SUMMED), times
+        lay(conn, world.log)
+        for bucket, head in heads(conn).items():
+            for window in Window(bucket, 0, head).pieces(size):
+                advance(conn, LIVE, window)
+        assert in_sql(conn) == in_python(world.log)
+
+
+SUMMED = {
+    *(topic for topic in CATALOGUE if topic.startswith(("points.", "visit.", "tier."))),
+    "bill.issued",
+    "campaign.enrolled",
+    "campaign.offered",
+    "activity.attended",
+}

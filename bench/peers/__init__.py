@@ -1,0 +1,1 @@
+"""Others doing the same command: stock eventsourcing, emmett, message-db."""

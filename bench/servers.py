@@ -1,0 +1,127 @@
+"""A server process of the bench: one of several applications under the settings of `serve`."""
+
+import gc
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from functools import partial
+from multiprocessing import connection, parent_process
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI, Response
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.routing import Route
+from uvicorn.supervisors.multiprocess import Multiprocess
+
+from api import models
+from api.http import create_app
+from api.http.inputs import PathId
+from api.http.visits import VisitRequest
+from api.settings import Settings
+from bench.peers import stock
+
+READY = b'{"visit":1,"payment":"points","points":1,"price_version":1,"spendable_points":1199999}'
+
+
+def floor(_: str) -> Any:
+    """Nothing is decided: the request is read and validated, and an answer is written."""
+    app = FastAPI(docs_url=None, redoc_url=None)
+
+    @app.post("/members/{member_id}/visits", response_model=models.VisitReceipt, status_code=201)
+    async def record_visit(member_id: PathId, visit: VisitRequest) -> models.VisitReceipt:
+        return models.VisitReceipt(
+            visit=1,
+            payment="points",
+            points=visit.shown_points,
+            price_version=1,
+            spendable_points=1_199_999,
+            bucket=0,
+            position=1,
+        )
+
+    @app.post("/bare/members/{member_id}/visits", status_code=201)
+    async def record_bare(member_id: PathId, visit: VisitRequest) -> Response:
+        return Response(READY, status_code=201, media_type="application/json")
+
+    app.router.routes.insert(
+        0, Route("/starlette/members/{member_id}/visits", _starlette, methods=["POST"])
+    )
+    return app
+
+
+async def _starlette(request: Request) -> Response:
+    try:
+        VisitRequest.model_validate_json(await request.body())
+    except ValueError:
+        return Response(status_code=422)
+    return Response(READY, status_code=201, media_type="application/json")
+
+
+def ours(dsn: str, *, follow: bool) -> FastAPI:
+    """The product itself; the answers are folded here or, as in a larger installation, not."""
+    return create_app(dsn, Settings(), follow=follow)
+
+
+APPS: dict[str, Callable[[str], FastAPI | Starlette]] = {
+    "floor": floor,
+    "ours": partial(ours, follow=False),
+    "followed": partial(ours, follow=True),
+    "stock": stock.app,
+}
+
+
+def worker(name: str, dsn: str) -> FastAPI | Starlette:
+    """One worker, frozen as those of `serve` are; it does not outlive who started it."""
+    parent = parent_process()
+    if parent is not None:
+        threading.Thread(target=_follow_to_the_end, args=(parent.sentinel,), daemon=True).start()
+    app = APPS[name](dsn)
+    gc.collect()
+    gc.freeze()
+    return app
+
+
+def _follow_to_the_end(sentinel: int) -> None:
+    connection.wait([sentinel])
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _end_with_input() -> None:
+    sys.stdin.read()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def main() -> None:
+    """Read what to serve from the first line, tell the port, serve until the input ends."""
+    asked = json.loads(sys.stdin.readline())
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    print(json.dumps({"port": listener.getsockname()[1]}), flush=True)
+    threading.Thread(target=_end_with_input, daemon=True).start()
+    config = uvicorn.Config(
+        partial(worker, asked["app"], asked["dsn"]),
+        factory=True,
+        workers=asked["workers"],
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        access_log=False,
+        log_level="info",  # at its start alone: the bench counts the workers that are up
+        server_header=False,
+        timeout_graceful_shutdown=3,
+    )
+    if asked["workers"] == 1:
+        uvicorn.Server(config).run([listener])
+    else:
+        Multiprocess(config, [listener]).run()
+
+
+if __name__ == "__main__":
+    main()
