@@ -33,7 +33,7 @@ serve: $(RUN) ## Serve what the data directory holds
 	$(BIN)/clubledger serve $(OPTIONS) $(if $(PORT),--port $(PORT))
 
 test: $(DEV) ## Run every test (ARGS="-k tidy" and the like go to pytest)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses=3 --dist=loadfile $(ARGS)
 
 check: $(DEV) ## Lint, format, types, and the doors between the rooms
 	$(BIN)/ruff check .

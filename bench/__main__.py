@@ -88,7 +88,8 @@ def main(given: Sequence[str] | None = None) -> int:
     chosen = [each for each in PARTS.values() if not wanted or each.name in wanted]
     whole = len(chosen) == len(PARTS) and not options.quick
     folder = found.out or (REPOSITORY / "docs" if whole else REPOSITORY / "build" / "bench")
-    signal.signal(signal.SIGTERM, _interrupt)
+    for which in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(which, _interrupt)
     start = time.monotonic()
 
     def tell(said: str) -> None:
@@ -134,6 +135,9 @@ def main(given: Sequence[str] | None = None) -> int:
 
 
 def _interrupt(_: int, __: FrameType | None) -> None:
+    """Once: a second Ctrl-C must not cut short the cleaning up."""
+    for which in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(which, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 

@@ -87,12 +87,16 @@ class Child:
         self.tell(question)
         return self.hear(within_s)
 
-    def close(self) -> None:
-        """End it and all of its group."""
+    def end_input(self) -> None:
+        """Let it come to its end by itself."""
         assert self._process.stdin is not None
-        assert self._process.stdout is not None
         with contextlib.suppress(OSError):
             self._process.stdin.close()
+
+    def close(self) -> None:
+        """End it and all of its group."""
+        assert self._process.stdout is not None
+        self.end_input()
         try:
             self._process.wait(PATIENCE_S)
         except BaseException:

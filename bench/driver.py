@@ -3,9 +3,7 @@
 import asyncio
 import cProfile
 import gc
-import io
 import json
-import pstats
 import random
 import sys
 import time
@@ -16,13 +14,13 @@ import uvloop
 
 from api.clock import Clock
 from bench import population
+from bench.profiling import heaviest
 from domain.campaigns import Enrol
 from domain.command import Command
 from domain.refusal import Refusal
 from domain.visits import RecordVisit
 from ledger.ledger import Ledger
 
-PROFILE_LINES = 15
 Make = Callable[[int], Command]
 
 
@@ -114,11 +112,7 @@ async def profiled(ledger: Ledger, question: dict[str, Any]) -> dict[str, Any]:
     profile.enable()
     answer = await drive(ledger, question)
     profile.disable()
-    text = io.StringIO()
-    pstats.Stats(profile, stream=text).strip_dirs().sort_stats("tottime").print_stats(PROFILE_LINES)
-    said = [line.rstrip() for line in text.getvalue().splitlines() if line.strip()]
-    table = next((n for n, line in enumerate(said) if line.split()[:1] == ["ncalls"]), len(said))
-    return {**answer, "profile": said[table:]}
+    return {**answer, "profile": heaviest(profile)}
 
 
 async def serve(config: dict[str, Any]) -> None:

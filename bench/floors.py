@@ -6,7 +6,7 @@ import psycopg
 
 from bench import http, pgbench
 from bench.ground import Ground
-from bench.parts import Subject, part
+from bench.parts import Subject, counted, part
 
 
 @part("pgbench", arena="inprocess")
@@ -27,7 +27,7 @@ def pgbench_floor(ground: Ground, stack: ExitStack) -> list[Subject]:
     return [
         Subject(
             f"{name}.c{clients}",
-            f"pgbench: {said}, {clients} client(s)",
+            f"pgbench: {said}, {counted(clients, 'client')}",
             pgbench.runner(ground, dsn, script, clients),
             watch={"postgres": [ground.postgres]},
         )
@@ -44,7 +44,11 @@ def http_floor(ground: Ground, stack: ExitStack) -> list[Subject]:
     return [
         *(
             http.subject(
-                f"fastapi.c{n}", f"empty FastAPI POST, {n} connection(s)", ground, server, n
+                f"fastapi.c{n}",
+                f"empty FastAPI POST, {counted(n, 'connection')}",
+                ground,
+                server,
+                n,
             )
             for n in (1, 8, 32, 128)
         ),

@@ -19,7 +19,7 @@ from api.clock import Clock
 from bench import machine, population
 from bench.children import Child, python
 from bench.options import Options
-from bench.parts import FaultError
+from bench.parts import FaultError, counted
 from ledger.database import connect, install
 from ledger.embedded import EmbeddedServer, running
 from ledger.importing import Importer
@@ -45,7 +45,7 @@ class Ground:
     left_out: dict[str, str] = field(default_factory=dict)
     """What was not measured, and why."""
     texts: dict[str, list[str]] = field(default_factory=dict)
-    """What parts have to say beside figures: notes, and the lines of a profile."""
+    """Profiles: title -> lines."""
     failed: bool = False
     _made: set[str] = field(default_factory=set)
     _names: Iterator[int] = field(default_factory=lambda: count(1))
@@ -82,7 +82,9 @@ class Ground:
         """A copy of the ledger with all members, vacuumed and analyzed."""
         name = f"{MEMBERS}_{buckets}"
         if name not in self._made:
-            self.tell(f"Importing {self.options.members:,} members into {buckets} bucket(s)")
+            self.tell(
+                f"Importing {self.options.members:,} members into {counted(buckets, 'bucket')}"
+            )
             self._import(name, buckets)
             if buckets == 1:
                 self._copy_kept(NEW, name)

@@ -15,7 +15,7 @@ from psycopg import Connection
 
 from bench.children import Child, environment
 from bench.ground import Ground
-from bench.parts import AbsentError, FaultError, Outcome, Subject, part
+from bench.parts import AbsentError, FaultError, Outcome, Subject, counted, part
 from ledger.database import connect
 from ledger.reading import total
 from projections import runner
@@ -51,9 +51,19 @@ def wrk() -> str:
     return found
 
 
-def serving(ground: Ground, stack: ExitStack, app: str, dsn: str = "", workers: int = 1) -> Server:
+def serving(
+    ground: Ground,
+    stack: ExitStack,
+    app: str,
+    dsn: str = "",
+    *,
+    workers: int = 1,
+    profile: bool = False,
+) -> Server:
     """Start one of the applications of bench.servers and wait until every worker is up."""
-    child = ground.python(stack, "bench.servers", app=app, dsn=dsn, workers=workers)
+    child = ground.python(
+        stack, "bench.servers", app=app, dsn=dsn, workers=workers, profile=profile
+    )
     port = child.hear(START_S)["port"]
     until = time.monotonic() + START_S
     while child.log.read_text("utf-8", "replace").count(STARTED) < workers:
@@ -186,7 +196,7 @@ def over_http(ground: Ground, stack: ExitStack) -> list[Subject]:
     subjects = [
         ours(
             f"http.w1.c{n}",
-            f"visits over HTTP, {n} connection(s)",
+            f"visits over HTTP, {counted(n, 'connection')}",
             ground,
             one,
             n,

@@ -122,19 +122,3 @@ def in_process(ground: Ground, stack: ExitStack) -> list[Subject]:
             beside="inprocess.128",
         ),
     ]
-
-
-@part("profile", arena="profile")
-def profile(ground: Ground, stack: ExitStack) -> list[Subject]:
-    """Where a command's time goes in our process, by cProfile."""
-    child = driver(ground, stack, ground.members(stack))
-
-    def run(seconds: int) -> Outcome:
-        asked = {"kind": "visit", "members": ground.options.members, "at_once": 128}
-        asked |= {"seconds": seconds, "run": ground.token()}
-        child.ask(asked, seconds + GRACE_S)  # warm
-        found = child.ask({**asked, "run": ground.token(), "profile": True}, seconds + GRACE_S)
-        ground.texts["profile"] = found["profile"]
-        return Outcome(found["count"], found["seconds"])
-
-    return [Subject("profile.128", "visits in process under the profiler, 128 at once", run)]

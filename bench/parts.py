@@ -70,10 +70,16 @@ ARENAS: Mapping[str, Arena] = {
     "tail": Arena("The tail over HTTP, with 32 connections"),
     "fresh": Arena("A database that is new", warm=False, in_order=True, most_rounds=3),
     "import": Arena("Import", warm=False, in_order=True, most_rounds=3),
-    "reads": Arena("Reading the log", most_rounds=3),
+    "reads": Arena("Reading the log", warm=False, most_rounds=3),
     "profile": Arena("Profile", warm=False, most_rounds=1),
 }
 """In the order in which they are played and reported."""
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
 
 Open = Callable[["Ground", ExitStack], list[Subject]]
 

@@ -103,7 +103,7 @@ def as_json(result: Result) -> dict[str, Any]:
         },
         "left_out": dict(result.left_out),
         "third_core": third_core(result.found),
-        "profile": list(result.texts.get("profile", ())),
+        "profiles": {title: list(lines) for title, lines in result.texts.items()},
     }
 
 
@@ -178,10 +178,11 @@ def as_page(result: Result) -> str:
         series = [each for each in result.found.values() if each.arena == name]
         if series and name != "profile":
             blocks += [f"## {arena.title}", _arena_table(name, series, result.found)]
-    profile = result.texts.get("profile")
-    if profile:
-        words = "Visits in process, 128 at once; the profiler itself makes Python slower."
-        blocks += ["## Where our process spends its time", words, _fenced(profile)]
+    if result.texts:
+        words = "The heaviest functions by their own time. The profiler itself slows Python down."
+        blocks += ["## Where our process spends its time", words]
+    for title, lines in result.texts.items():
+        blocks += [f"### {title[0].upper()}{title[1:]}", _fenced(lines)]
     if result.left_out:
         rows = [f"- **{what}**: {why}" for what, why in result.left_out.items()]
         blocks += ["## Left out", "\n".join(rows)]
@@ -192,11 +193,12 @@ def as_page(result: Result) -> str:
 def _opening(result: Result) -> list[str]:
     rounds, seconds = result.options["rounds"], result.options["seconds"]
     said = (
-        f"One run of {result.minutes:.0f} minutes, {rounds} rounds of {seconds} s each. Within a"
-        " round everything of a table is run in turn, and a ratio is the median of the rounds'"
-        " ratios, because the machine's speed drifts. The range stands in parentheses. Every"
-        " commit of every participant is durable: fsync and synchronous_commit are on. The load"
-        " generator runs on the same cores."
+        f"One run of {result.minutes:.0f} minutes, in {rounds} rounds of {seconds} s for each row"
+        " (three for what takes long). Within a round all rows of a table are run in turn, and a"
+        " ratio is the median of the rounds' ratios, because the machine's speed drifts. The range"
+        " stands in parentheses. Every commit of every participant is durable: fsync and"
+        " synchronous_commit are on, as the server itself says below. The load generator runs on"
+        " the same cores."
     )
     if not result.quick:
         return [said]

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
+from subprocess import SubprocessError
 
 import psycopg
 
@@ -72,17 +73,14 @@ def ratios(above: Series, below: Series, metric: str) -> list[float]:
 
 def arranged(subjects: Sequence[Subject]) -> list[Subject]:
     """Each behind the one that it is compared with."""
-    placed: list[Subject] = []
-    for subject in subjects:
-        names = [each.name for each in placed]
-        if subject.beside in names:
-            index = names.index(subject.beside) + 1
-            while index < len(placed) and placed[index].beside == subject.beside:
-                index += 1
-            placed.insert(index, subject)
-        else:
-            placed.append(subject)
-    return placed
+    names = {each.name for each in subjects}
+
+    def with_company(subject: Subject) -> list[Subject]:
+        company = [each for each in subjects if each.beside == subject.name]
+        return [subject, *(one for each in company for one in with_company(each))]
+
+    alone = [each for each in subjects if each.beside not in names]
+    return [one for each in alone for one in with_company(each)]
 
 
 def order_of(subjects: Sequence[Subject], number: int, in_order: bool) -> list[Subject]:
@@ -103,8 +101,8 @@ def play(
     tell: Tell,
 ) -> dict[str, Series]:
     """Run the subjects of an arena round after round; no round begins after `until`."""
-    found = {each.name: Series(each.name, each.title, each.counts, name) for each in subjects}
     placed = list(subjects) if arena.in_order else arranged(subjects)
+    found = {each.name: Series(each.name, each.title, each.counts, name) for each in placed}
     if arena.warm and options.warm_up:
         tell(f"{arena.title}: warming up {len(placed)} subjects")
         for subject in placed:
@@ -116,16 +114,18 @@ def play(
             break
         for subject in order_of(placed, number, arena.in_order):
             series = found[subject.name]
-            if len(series.faults) < GIVE_UP_AFTER:
-                tell(f"{arena.title}, round {number + 1} of {rounds}: {subject.title}")
-                _try(subject, options.seconds, series, counts=True, tell=tell)
+            if len(series.faults) >= GIVE_UP_AFTER:
+                series.rounds.append(None)
+                continue
+            tell(f"{arena.title}, round {number + 1} of {rounds}: {subject.title}")
+            _try(subject, options.seconds, series, counts=True, tell=tell)
     return found
 
 
 def _try(subject: Subject, seconds: int, series: Series, *, counts: bool, tell: Tell) -> None:
     try:
         measured: Mapping[str, float] | None = measure(subject, seconds)
-    except (FaultError, psycopg.Error, OSError) as fault:
+    except (FaultError, psycopg.Error, OSError, SubprocessError) as fault:
         said = (str(fault).strip().splitlines() or [type(fault).__name__])[0]
         series.faults.append(said)
         measured = None

@@ -1,5 +1,6 @@
 """A server process of the bench: one of several applications under the settings of `serve`."""
 
+import cProfile
 import gc
 import json
 import os
@@ -17,6 +18,7 @@ from fastapi import FastAPI, Response
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.supervisors.multiprocess import Multiprocess
 
 from api import models
@@ -25,6 +27,7 @@ from api.http.inputs import PathId
 from api.http.visits import VisitRequest
 from api.settings import Settings
 from bench.peers import stock
+from bench.profiling import heaviest
 
 READY = b'{"visit":1,"payment":"points","points":1,"price_version":1,"spendable_points":1199999}'
 
@@ -87,25 +90,49 @@ def worker(name: str, dsn: str) -> FastAPI | Starlette:
     return app
 
 
+class Watched:
+    """An application under the profiler, from its first request on: its start is not wanted."""
+
+    def __init__(self, app: ASGIApp, profile: cProfile.Profile) -> None:
+        self._app = app
+        self._profile: cProfile.Profile | None = profile
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._profile is not None and scope["type"] == "http" and scope["method"] == "POST":
+            self._profile.enable()
+            self._profile = None
+        await self._app(scope, receive, send)
+
+
 def _follow_to_the_end(sentinel: int) -> None:
     connection.wait([sentinel])
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _end_with_input() -> None:
+def _end_with_input(server: uvicorn.Server | None) -> None:
     sys.stdin.read()
-    os.kill(os.getpid(), signal.SIGTERM)
+    if server is None:
+        os.kill(os.getpid(), signal.SIGTERM)
+    else:
+        server.should_exit = True
 
 
 def main() -> None:
-    """Read what to serve from the first line, tell the port, serve until the input ends."""
+    """Read what to serve from the first line, tell the port, serve until the input ends.
+
+    A profile, if it is asked for, is told at the end.
+    """
     asked = json.loads(sys.stdin.readline())
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     print(json.dumps({"port": listener.getsockname()[1]}), flush=True)
-    threading.Thread(target=_end_with_input, daemon=True).start()
+    profile = cProfile.Profile()
+
+    def watched() -> ASGIApp:
+        return Watched(worker(asked["app"], asked["dsn"]), profile)
+
     config = uvicorn.Config(
-        partial(worker, asked["app"], asked["dsn"]),
+        watched if asked["profile"] else partial(worker, asked["app"], asked["dsn"]),
         factory=True,
         workers=asked["workers"],
         loop="uvloop",
@@ -117,10 +144,15 @@ def main() -> None:
         server_header=False,
         timeout_graceful_shutdown=3,
     )
-    if asked["workers"] == 1:
-        uvicorn.Server(config).run([listener])
-    else:
+    server = uvicorn.Server(config) if asked["workers"] == 1 else None
+    threading.Thread(target=_end_with_input, args=(server,), daemon=True).start()
+    if server is None:
         Multiprocess(config, [listener]).run()
+    else:
+        server.run([listener])
+    if asked["profile"]:
+        profile.disable()
+        print(json.dumps({"profile": heaviest(profile)}), flush=True)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ const { getPostgreSQLEventStore } = require('@event-driven-io/emmett-postgresql'
 
 const DAY = 86_400_000;
 const PRICE = 1;
+const AGAIN = { retry: { onVersionConflict: 10 } }; // somebody else was faster
 
 const initialState = () => ({
   tier: 'gold',
@@ -53,10 +54,8 @@ const drive = async (store, { clients, seconds, members }) => {
   const work = async () => {
     while (performance.now() < end) {
       const member = 1 + Math.floor(Math.random() * members);
-      await handle(store, `member-${member}`, {
-        type: 'Visit',
-        data: { club: 'health', service: 'escort', desk: 'd1', shownPoints: PRICE },
-      });
+      const data = { club: 'health', service: 'escort', desk: 'd1', shownPoints: PRICE };
+      await handle(store, `member-${member}`, { type: 'Visit', data }, AGAIN);
       count += 1;
     }
   };

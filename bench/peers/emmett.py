@@ -8,7 +8,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from bench.children import Child
 from bench.ground import Ground
-from bench.parts import Outcome, Subject, part
+from bench.parts import Outcome, Subject, counted, part
 from bench.peers import packages
 
 PACKAGES = {
@@ -45,7 +45,7 @@ def emmett(ground: Ground, stack: ExitStack) -> list[Subject]:
 
         return Subject(
             f"emmett.c{clients}",
-            f"emmett-postgresql in process, {clients} client(s)",
+            f"emmett-postgresql in process, {counted(clients, 'client')}",
             run,
             watch={"app": [child.pid], "postgres": [ground.postgres]},
         )

@@ -4,7 +4,7 @@ from contextlib import ExitStack
 
 from bench import http
 from bench.ground import Ground
-from bench.parts import Outcome, Subject, part
+from bench.parts import Outcome, Subject, counted, part
 from bench.peers import stock
 
 GRACE_S = 60
@@ -28,7 +28,7 @@ def in_process(ground: Ground, stack: ExitStack) -> list[Subject]:
 
         return Subject(
             f"stock.t{threads}",
-            f"stock eventsourcing in process, {threads} thread(s)",
+            f"stock eventsourcing in process, {counted(threads, 'thread')}",
             run,
             watch={"app": [child.pid], "postgres": [ground.postgres]},
         )

@@ -8,7 +8,7 @@ from psycopg.conninfo import make_conninfo
 
 from bench import pgbench
 from bench.ground import Ground
-from bench.parts import Subject, part
+from bench.parts import Subject, counted, part
 from bench.peers import packages
 
 PACKAGES = {"@eventide/message-db": "1.3.1"}
@@ -46,7 +46,7 @@ def message_db(ground: Ground, stack: ExitStack) -> list[Subject]:
     return [
         Subject(
             f"message_db.c{clients}",
-            f"message-db, write_message alone, {clients} client(s)",
+            f"message-db, write_message alone, {counted(clients, 'client')}",
             pgbench.runner(ground, dsn, "message_db.pgbench", clients),
             watch={"postgres": [ground.postgres]},
         )

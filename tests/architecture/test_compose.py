@@ -15,7 +15,7 @@ import yaml
 from jsonschema import Draft202012Validator
 
 REPOSITORY = Path(__file__).parents[2]
-ROOMS = ("domain", "ledger", "projections", "api")
+ROOMS = ("domain", "ledger", "projections", "demo", "api")
 SCHEMA = Draft202012Validator(
     json.loads(Path(__file__).with_name("compose-spec.json").read_text("utf-8"))
 )

@@ -277,7 +277,7 @@ def test_a_database_that_is_away_is_said_to_be_so(
 ) -> None:
     monkeypatch.setattr(ledger, "MAX_ATTEMPTS", 2)
 
-    async def act(opened: Ledger) -> BaseException:
+    async def act(opened: Ledger) -> Receipt | BaseException:
         monkeypatch.setattr(opened, "_dsn", "host=/nowhere dbname=none")
         await opened._disconnect()
         return (

@@ -37,7 +37,7 @@ class OnAFreshLedger:
 
     @pytest.fixture(autouse=True)
     def _ledger(self, installed: Callable[[int], str]) -> None:
-        type(self).installed = staticmethod(installed)  # type: ignore[assignment]
+        type(self).installed = staticmethod(installed)
         self.stores: list[LaneRecorder] = []
 
     def create_recorder(self) -> LaneRecorder:

@@ -122,10 +122,12 @@ def test_a_version_follows_the_text() -> None:
 
 def everything_twice(buckets: int) -> World:
     """What is summed up comes twice to the same row, so that the second adds to the first."""
-    world = furnished(buckets)
+    world, who = furnished(buckets), dict[str, Any]()
+    for member in ("m1", "m3"):
+        world.does("points.credit", member_id=member, points=900, source="gift", rule="v1")
     for n in (1, 2):
         for member in ("m1", "m3"):
-            who: dict[str, Any] = {"member_id": member}
+            who = {"member_id": member}
             world.does("tier.change", **who, tier="gold" if n == 1 else "diamond")
             soon = world.now + timedelta(hours=2)
             words: dict[str, Any] = {"source": "bill", "rule": "v1", "expires_at": soon}
@@ -137,13 +139,11 @@ def everything_twice(buckets: int) -> World:
             world.now += timedelta(hours=3)
             world.does("points.expire", **who)
             world.does("bill.record", **who, month=f"2008-0{n}", amount_fen=100, margin_fen=7)
-            world.does("campaign.offer", **who, campaign_id="drawn")
+            world.does("bill.record", **who, month=f"2008-0{n + 2}", amount_fen=5000)
             at: dict[str, Any] = {"club_id": "lounge", "service_id": "room", "again": True}
             for pay in ("points", "auto", "points"):
                 world.does("visit.record", **who, **at, companions=1, pay=pay)
             world.does("visit.undo", **who, visit=3 * n - 2, actor="supervisor:wang")
-        world.does("campaign.enrol", member_id=f"m{2 * n - 1}", campaign_id="plain",
-                   prepaid_fen=500)  # fmt: skip
         world.does("campaign.change_terms", campaign_id="plain", prepaid_min_fen=n, gift_bp=1,
                    months_bound=n, min_monthly_fen=0)  # fmt: skip
         world.does("emergency.declare", club_id="health")
@@ -151,9 +151,13 @@ def everything_twice(buckets: int) -> World:
         world.does("emergency.end", club_id="health")
         world.does("unit.open", unit_id="east", title=f"East {n}")
         world.does("member.mark_important", member_id="m1", important=n == 1)
-        world.does("activity.hold", club_id="health", activity_id="a", title="A")
-        world.does("activity.attend", club_id="health", activity_id="a", member_id=f"m{2 * n - 1}")
         world.now += timedelta(days=1)
+    world.does("activity.hold", club_id="health", activity_id="a", title="A")
+    for number in range(1, 6):
+        who = {"member_id": f"m{number}"}
+        world.does("activity.attend", **who, club_id="health", activity_id="a")
+        world.does("campaign.offer", **who, campaign_id="drawn")
+        world.does("campaign.enrol", **who, campaign_id="plain", prepaid_fen=500)
     return world
 
 

@@ -1,0 +1,189 @@
+"""The bench runs from end to end on tiny numbers and writes a table; nothing is timed here."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from bench import catalogue, goals, lives, machine, population
+from bench.ground import TABLES
+from bench.options import REPOSITORY
+from ledger.database import connect, install
+from ledger.importing import Importer
+from tests.ledger.facts import NOW
+
+PARTS = "floors,http,pgbench,inprocess,import"
+TINY = ("--quick", "--members", "1000", "--seconds", "1", "--rounds", "1")
+PATIENCE_S = 200
+
+
+def command(*arguments: str | Path) -> list[str]:
+    return [sys.executable, "-m", "bench", *map(str, arguments)]
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONWARNINGS": "default"}
+
+
+@pytest.mark.slow
+def test_it_measures_and_writes_a_table(tmp_path: Path) -> None:
+    """Without wrk what goes over HTTP is left out, and the reason said."""
+    done = subprocess.run(
+        command("--parts", PARTS, *TINY, "--out", tmp_path),
+        cwd=REPOSITORY,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    told = json.loads((tmp_path / "benchmarks.json").read_text("utf-8"))
+    assert told["postgresql"]["fsync"] == told["postgresql"]["synchronous_commit"] == "on"
+    found = {each["id"]: each for each in told["measurements"]}
+    for name in ("pgbench.c32", "inprocess.128", "inprocess.b4.p2.128", "import.ours"):
+        assert found[f"{name}:rate"]["median"] > 0
+    over_http = ["http.w1.c32", "http.w2.c32", "fastapi.c32", "starlette.c32"]
+    if "http" in told["left_out"]:
+        assert "wrk is not installed" in told["left_out"]["http"]
+        assert not [each for each in found if each.startswith(tuple(over_http))]
+    else:
+        assert all(found[f"{name}:p999_ms"]["valid"] for name in over_http)
+    judged = {each["id"]: each for each in told["goals"]}
+    assert judged["in_process"]["value"] > 0
+    assert judged["history"]["met"] is None
+    assert (tmp_path / "benchmarks.md").read_text("utf-8").startswith("# Benchmarks")
+
+
+@pytest.mark.slow
+def test_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> None:
+    tmp_path.chmod(0o711)
+    scratch = Path(f"/tmp/bench-test-{os.getpid()}")
+    scratch.mkdir(mode=0o711)
+    try:
+        running = subprocess.Popen(
+            command("--parts", "inprocess", *TINY, "--rounds", "50", "--minutes", "3",
+                    "--out", tmp_path, "--scratch", scratch),
+            cwd=REPOSITORY,
+            env=environment(),
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )  # fmt: skip
+        assert running.stderr is not None
+        for line in running.stderr:
+            if "round 1 of 50" in line:
+                break
+        time.sleep(0.3)
+        running.send_signal(signal.SIGINT)
+        rest = running.stderr.read()
+        assert running.wait(60) == 130, rest
+        assert "Traceback" not in rest
+        assert not list(scratch.iterdir())
+        assert not list(tmp_path.iterdir())
+    finally:
+        running.kill()
+        running.wait()
+        running.stderr.close()
+        scratch.rmdir()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--parts", "tea"), "unknown parts: tea"),
+        (("--members", "10"), "at least 1000"),
+        (("--rounds", "0"), "invalid"),
+    ],
+)
+def test_nonsense_is_refused(arguments: tuple[str, ...], said: str) -> None:
+    done = subprocess.run(
+        command(*arguments), cwd=REPOSITORY, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert said in done.stderr
+
+
+def test_every_part_says_what_it_measures() -> None:
+    for part in catalogue.PARTS.values():
+        assert part.about.endswith(".")
+
+
+def test_goals_name_subjects_of_the_bench() -> None:
+    """Every name that a goal compares stands in the sources."""
+    sources = "".join(path.read_text("utf-8") for path in (REPOSITORY / "bench").rglob("*.py"))
+    made = {"fastapi.c32": "fastapi.c{n}", "http.w1.c32": "http.w1.c{n}"}
+    made |= {"http.w2.c32": "http.w2.c{n}", "pgbench.c32": "{name}.c{clients}"}
+    for goal in goals.listed():
+        for name in (goal.above, goal.below):
+            assert f'"{made.get(name, name)}"' in sources, name
+
+
+def test_a_server_that_forgets_is_refused(database: str) -> None:
+    """The server of the tests runs without fsync."""
+    with psycopg.connect(database) as connection, pytest.raises(machine.NotDurableError):
+        machine.promised(connection)
+
+
+# ------------------------------------------------------------------------------------ histories
+def members(dsn: str, number: int) -> None:
+    for done in Importer(dsn, now=NOW).load_all(population.files(NOW, number, campaigns=2)):
+        assert done.kept
+
+
+def test_a_history_written_by_sql_is_what_the_rules_would_have_written(database: str) -> None:
+    install(database)
+    members(database, 3)
+    begun = population.member(lives.NOBODY, NOW)
+    life = lives.lived(NOW, begun + lives.visits(NOW, 4))
+    with connect(database) as connection:
+        indexes = names_of_indexes(connection)
+        with lives.without_indexes(connection, "stored_events", "command_log"):
+            assert names_of_indexes(connection) < indexes
+            lives.write(connection, life, "m", 3, NOW, after=len(begun))
+            lives.write(connection, life, "x", 2, NOW)
+        assert names_of_indexes(connection) == indexes
+        for prefix, number in (("m", 3), ("m", 1), ("x", 2)):
+            lives.check(connection, f"member:{population.member_id(prefix, number)}")
+        gaps = connection.execute(
+            "SELECT count(*) = max(notification_id) AND count(DISTINCT notification_id) = count(*)"
+            " AND max(notification_id) = (SELECT position FROM log_head) FROM stored_events"
+        ).fetchone()
+        assert gaps == (True,)
+        keys = connection.execute("SELECT count(*) FROM command_log WHERE key LIKE '%h2-%'")
+        assert keys.fetchone() == (4 + len(life.commands),)
+
+
+def names_of_indexes(connection: psycopg.Connection[Any]) -> set[str]:
+    rows = connection.execute("SELECT indexdef FROM pg_indexes WHERE schemaname = 'ledger'")
+    return {row[0] for row in rows.fetchall()}
+
+
+def test_a_head_that_is_not_the_fold_is_noticed(database: str) -> None:
+    install(database)
+    members(database, 1)
+    stream = f"member:{population.member_id('m', 1)}"
+    with connect(database) as connection:
+        lives.check(connection, stream)
+        connection.execute(
+            "UPDATE stored_events SET topic = 'tier.changed', state ="
+            " replace(convert_from(state, 'UTF8'), 'gold', 'silver')::bytea"
+            " WHERE originator_id = %s AND topic = 'tier.changed'",
+            (stream,),
+        )
+        with pytest.raises(lives.FaultError, match="not the fold"):
+            lives.check(connection, stream)
+
+
+def test_the_tables_of_the_ledger_are_those_that_the_bench_knows(database: str) -> None:
+    install(database)
+    with connect(database) as connection:
+        rows = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'ledger'")
+        assert set(TABLES) <= {row[0] for row in rows.fetchall()}
