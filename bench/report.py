@@ -211,7 +211,7 @@ def _goal_table(goals: Sequence[Judged]) -> str:
         value = each.why if each.ratio is None else _ranged(each.ratio)
         met = {True: "yes", False: "no", None: "-"}[each.met]
         asked = f"{each.goal.comparison} {each.goal.goal:g}"
-        rows.append(f"| {each.goal.text} | {value} | {asked} | {met} | {each.goal.prototype} |")
+        rows.append(_row([each.goal.text, value, asked, met, each.goal.prototype]))
     return "\n".join(rows)
 
 
@@ -270,8 +270,8 @@ def _fenced(lines: Sequence[str]) -> str:
 
 
 def _facts(result: Result) -> str:
-    rows = [f"| measured at | {result.measured_at} |", f"| commit | {result.commit} |"]
-    rows += [f"| {name} | {value} |" for name, value in result.machine.items()]
-    rows += [f"| PostgreSQL {name} | {value} |" for name, value in result.postgresql.items()]
-    rows += [f"| {name} | {value} |" for name, value in result.options.items()]
+    facts = {"measured at": result.measured_at, "commit": result.commit, **result.machine}
+    facts |= {f"PostgreSQL {name}": value for name, value in result.postgresql.items()}
+    facts |= result.options
+    rows = [_row([name.replace("_", " "), str(value)]) for name, value in facts.items()]
     return "\n".join(["| | |", "|---|---|", *rows])

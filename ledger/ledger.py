@@ -429,5 +429,11 @@ class Ledger:
         for done in batch.decided.values():
             done.waiting.sent = True
         cursor = connection.cursor(binary=True)
-        await cursor.execute(_APPEND, batch.said)
+        try:
+            await cursor.execute(_APPEND, batch.said)
+        except psycopg.Error as failure:
+            if failure.sqlstate in _CONFLICTS:  # certainly not written
+                for done in batch.decided.values():
+                    done.waiting.sent = False
+            raise
         return dict(await cursor.fetchall())

@@ -3,9 +3,9 @@
 from bench.rounds import Series
 
 
-def series(subject: str, *rates: float, arena: str = "http", **more: float) -> Series:
+def series(subject: str, *rates: float, **more: float) -> Series:
     """A subject with a round for each rate."""
-    found = Series(subject, f"the title of {subject}", "commands", arena)
+    found = Series(subject, f"the title of {subject}", "commands", "http")
     found.rounds = [{"rate": rate, **more} for rate in rates]
     return found
 

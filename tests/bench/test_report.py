@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -82,7 +83,7 @@ def test_the_json_says_what_the_page_says(tmp_path: Path) -> None:
     assert "1.00 (goal >= 1)" in texts
 
 
-def written(folder: Path) -> tuple[str, str, dict[str, object]]:
+def written(folder: Path) -> tuple[str, str, dict[str, Any]]:
     paths = report.write(result(both()), folder)
     assert {path.name for path in paths} == {"benchmarks.md", "benchmarks.svg", "benchmarks.json"}
     texts = {path.suffix: path.read_text("utf-8") for path in paths}
@@ -105,6 +106,6 @@ def test_nothing_measured_still_makes_a_page(tmp_path: Path) -> None:
     assert all(path.read_text("utf-8") for path in paths)
 
 
-def test_the_alarm_rings_for_a_goal_that_is_misspelt(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_alarm_rings_for_a_goal_that_is_misspelt() -> None:
     with pytest.raises(TypeError, match="gaol"):
-        goals.Goal(**{"id": "x", "gaol": 1.0})  # type: ignore[arg-type]
+        goals.Goal(id="x", gaol=1.0)  # type: ignore[call-arg]
