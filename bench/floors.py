@@ -22,7 +22,7 @@ def pgbench_floor(ground: Ground, stack: ExitStack) -> list[Subject]:
         connection.execute("VACUUM ANALYZE f_balance")
     scripts = {
         "pgbench": ("floor.pgbench", "update one row, insert one event"),
-        "pgbench_once": ("floor_once.pgbench", "the same and an idempotency key"),
+        "pgbench_once": ("floor_once.pgbench", "one row, one event, one idempotency key"),
     }
     return [
         Subject(

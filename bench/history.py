@@ -72,7 +72,10 @@ def _fill(ground: Ground, dsn: str) -> int:
     visits = (LONG_EVENTS - few.events) // lives.EVENTS_A_VISIT
     many = lives.lived(now, five + lives.visits(now, visits))
     with connect(dsn) as connection:
-        with lives.without_indexes(connection, "stored_events", "command_log"):
+        with (
+            lives.without_indexes(connection, "stored_events", "command_log"),
+            connection.transaction(),
+        ):
             lives.write(connection, long, "m", members, now, after=len(begun))
             lives.write(connection, few, FEW, LONG_MEMBERS, now)
             lives.write(connection, many, MANY, LONG_MEMBERS, now)

@@ -7,7 +7,7 @@ from html import escape
 from bench.goals import Judged
 from bench.rounds import Series
 
-WIDTH, LABELS, PLOT, ROW, TOP = 960, 430, 360, 22, 54
+WIDTH, LABELS, PLOT, ROW, TOP = 1000, 460, 360, 22, 54
 LOW, HIGH = 0.25, 4.0
 TICKS = (0.25, 0.5, 1.0, 2.0, 4.0)
 FLOOR, OURS, PEER, MISSED, INK, FAINT = (

@@ -12,6 +12,7 @@ from fastapi.routing import APIRoute
 from api.clock import Clock
 from api.http import campaigns, clubs, figures, handlers, log, members, service, visits
 from api.http.documented import document
+from api.http.express import Express, Hot
 from api.http.follower import Follower
 from api.http.inputs import House
 from api.http.reads import Reads
@@ -44,6 +45,13 @@ TAGS = [
 ]
 
 
+HOT = (
+    Hot("members", "visits", visits.VisitRequest),
+    Hot("campaigns", "enrolments", campaigns.EnrolmentRequest),
+)
+"""The routes with a queue waiting."""
+
+
 def create_app(dsn: str, settings: Settings | None = None, *, follow: bool = True) -> FastAPI:
     """The application on an installed ledger. `follow` also keeps the answers up to date."""
     known = settings or Settings()
@@ -62,6 +70,7 @@ def create_app(dsn: str, settings: Settings | None = None, *, follow: bool = Tru
     app.add_middleware(
         handlers.Doorway, max_body_bytes=known.max_body_bytes, show_traceback=known.traceback
     )
+    app.add_middleware(Express, routes=HOT, max_body_bytes=known.max_body_bytes)
     handlers.install(app)
     for noun in (members, visits, campaigns, clubs, figures, log, service):
         app.include_router(noun.router)

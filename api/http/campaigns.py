@@ -36,6 +36,10 @@ class EnrolmentRequest(BaseModel):
         None, description="the version of the terms; if they have moved, it is refused"
     )
 
+    def command(self, path_id: str, key: str, actor: str) -> Enrol:
+        """The enrolment in the campaign of the path."""
+        return Enrol(key=key, actor=actor, campaign_id=path_id, **self.__dict__)
+
 
 @router.get("/campaigns", response_model=models.Campaigns)
 async def list_campaigns(house: InHouse, wait_for: Awaited) -> models.Campaigns:
@@ -100,12 +104,4 @@ async def enrol(
     actor: WriteActor = DEFAULT_ACTOR,
 ) -> Response:
     """Enrol a member: one place of the campaign, and the binding it brings. Safe to send again."""
-    command = Enrol(
-        key=key,
-        actor=actor,
-        member_id=enrolment.member_id,
-        campaign_id=campaign_id,
-        prepaid_fen=enrolment.prepaid_fen,
-        shown_terms=enrolment.shown_terms,
-    )
-    return receipt_of(await house.ledger.execute(command))
+    return receipt_of(await house.ledger.execute(enrolment.command(campaign_id, key, actor)))

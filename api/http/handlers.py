@@ -104,7 +104,7 @@ class Doorway:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                message["headers"] = [*message["headers"], *_headers(scope)]
+                message["headers"] = [*message["headers"], *headers_of(scope)]
             await send(message)
 
         for name, value in scope["headers"]:
@@ -130,7 +130,8 @@ class Doorway:
         log.error("A defect: %s at %s, on %s %s", type(cause).__name__, way, scope["method"], route)
 
 
-def _headers(scope: Scope) -> list[tuple[bytes, bytes]]:
+def headers_of(scope: Scope) -> list[tuple[bytes, bytes]]:
+    """What every answer carries."""
     made = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
     house = getattr(scope["app"].state, "house", None) if "app" in scope else None
     clock: Clock | None = getattr(house, "clock", None)

@@ -23,10 +23,17 @@ WRITE: dict[int | str, dict[str, Any]] = {
 """What every write's documentation says of its answer."""
 
 
-def receipt_of(receipt: Receipt) -> Response:
+def told_of(receipt: Receipt) -> dict[str, Any]:
     """What was written, and where the log holds it."""
-    told = {**receipt.body, "bucket": receipt.bucket, "position": receipt.position}
+    return {**receipt.body, "bucket": receipt.bucket, "position": receipt.position}
+
+
+def receipt_of(receipt: Receipt) -> Response:
+    """The answer to a write."""
     headers = {REPLAYED_HEADER: "true"} if receipt.replayed else None
     return Response(
-        orjson.dumps(told), status_code=201, headers=headers, media_type="application/json"
+        orjson.dumps(told_of(receipt)),
+        status_code=201,
+        headers=headers,
+        media_type="application/json",
     )

@@ -44,6 +44,10 @@ class VisitRequest(BaseModel):
         False, description="it is another visit although the last one was a moment ago"
     )
 
+    def command(self, path_id: str, key: str, actor: str) -> RecordVisit:
+        """The visit of the member in the path."""
+        return RecordVisit(key=key, actor=actor, member_id=path_id, **self.__dict__)
+
 
 class UndoRequest(BaseModel):
     """Which desk takes it back, and why."""
@@ -92,8 +96,7 @@ async def record_visit(
     actor: WriteActor = DEFAULT_ACTOR,
 ) -> Response:
     """Admit a member to a club's service and debit the points. Safe to send again."""
-    command = RecordVisit(key=key, actor=actor, member_id=member_id, **visit.model_dump())
-    return receipt_of(await house.ledger.execute(command))
+    return receipt_of(await house.ledger.execute(visit.command(member_id, key, actor)))
 
 
 @router.post(

@@ -36,7 +36,6 @@ FILES = (
 @part("message_db", arena="inprocess")
 def message_db(ground: Ground, stack: ExitStack) -> list[Subject]:
     """message-db: pgbench appends an event by write_message; no rule is decided."""
-    packages.node()
     folder: Path = packages.installed(PACKAGES) / "@eventide" / "message-db" / "database"
     dsn = make_conninfo(ground.created(stack), options="-c search_path=message_store,public")
     with psycopg.connect(dsn, autocommit=True) as connection:

@@ -1,5 +1,6 @@
 """The HTTP API against a real server: writes that are safe to repeat, refusals, reads."""
 
+import re
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from api.http.app import HOT
 from tests.api import facts
 from tests.api.running import Server, clubledger, serving, stopped
 
@@ -344,6 +346,37 @@ def test_a_read_waits_for_a_position_but_not_for_ever(http: httpx.Client) -> Non
 
 
 # ------------------------------------------------------------------------------ several workers
+SLOW_LANE = {"Content-Type": "application/json; charset=utf-8"}
+"""The express lane leaves a request with such a header to the application's own route."""
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{}, {"shown_points": 11}, {"club_id": "nowhere"}, {"companions": -1}, {"nothing": 1}],
+    ids=["taken", "price changed", "unknown club", "not valid", "not known"],
+)
+def test_the_express_lane_answers_as_the_route_does(
+    http: httpx.Client, gold: str, other: dict[str, Any]
+) -> None:
+    key = fresh_key()
+    body = {"club_id": "t-club", "service_id": "tea", "desk": "d1", "shown_points": 10, **other}
+    path, headers = f"/members/{gold}/visits", {"Idempotency-Key": key}
+    fast = http.post(path, json=body, headers=headers)
+    slow = http.post(path, json=body, headers=headers | SLOW_LANE)
+    assert (fast.status_code, fast.json()) == (slow.status_code, slow.json())
+    apart = {"date", "idempotent-replayed"}
+    assert {k: v for k, v in fast.headers.items() if k not in apart} == {
+        k: v for k, v in slow.headers.items() if k not in apart
+    }
+    assert ("idempotent-replayed" in slow.headers) == (not other)
+
+
+def test_every_express_lane_is_a_route_of_the_document(http: httpx.Client) -> None:
+    paths = http.get("/openapi.json").json()["paths"]
+    posts = {re.sub(r"{\w+}", "{}", path) for path, methods in paths.items() if "post" in methods}
+    assert {f"/{hot.before}/{{}}/{hot.after}" for hot in HOT} <= posts
+
+
 @pytest.mark.slow
 def test_workers_share_the_ledger_and_leave_together(demo_dir: Path, gold: str) -> None:
     several = serving(demo_dir, "--workers", "2")

@@ -1,0 +1,124 @@
+"""The express lane: the few routes with a queue waiting, without the framework's machinery.
+
+A request that is in order is answered here. Anything else (another path, a header too few, a body
+that is not valid) goes on to the route of the same path with its body unread, so that there is
+one place that says what is wrong, and one document that describes both.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol, Self
+
+import orjson
+from pydantic import ValidationError
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api import problems
+from api.http.handlers import headers_of
+from api.http.inputs import ACTOR_HEADER, DEFAULT_ACTOR, KEY_HEADER, House
+from api.http.receipts import REPLAYED_HEADER, told_of
+from domain.command import Command
+from domain.refusal import Refusal
+
+_JSON = b"application/json"
+_KEY, _ACTOR = KEY_HEADER.lower().encode(), ACTOR_HEADER.lower().encode()
+_WANTED = {_KEY, _ACTOR, b"content-type", b"content-length"}
+_REPLAYED = (REPLAYED_HEADER.lower().encode(), b"true")
+
+
+class Asked(Protocol):
+    """A request's body, which with its path and headers is a command."""
+
+    @classmethod
+    def model_validate_json(cls, json_data: bytes, /) -> Self: ...
+
+    def command(self, path_id: str, key: str, actor: str) -> Command: ...
+
+
+@dataclass(frozen=True)
+class Hot:
+    """A route `before/{id}/after`, and the model of its body."""
+
+    before: str
+    after: str
+    body: type[Asked]
+
+
+class Express:
+    """Answers hot requests, and hands on all others."""
+
+    def __init__(self, app: ASGIApp, *, routes: tuple[Hot, ...], max_body_bytes: int) -> None:
+        self.app = app
+        self.routes = {(route.before, route.after): route.body for route in routes}
+        self.max_body_bytes = max_body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "POST":
+            await self.app(scope, receive, send)
+            return
+        parts = scope["path"].split("/")
+        body = self.routes.get((parts[1], parts[3])) if len(parts) == 4 else None
+        headers = _headers(scope) if body and not scope["query_string"] else None
+        house: House | None = getattr(scope["app"].state, "house", None)
+        if body is None or headers is None or house is None or self._too_long(headers):
+            await self.app(scope, receive, send)
+            return
+        first = await receive()
+        command = None if first.get("more_body") else _command(body, parts[2], headers, first)
+        if command is None:
+            await self.app(scope, _again(first, receive), send)
+            return
+        try:
+            receipt = await house.ledger.execute(command)
+        except Refusal as refusal:
+            refused = problems.answer(problems.of_refusal(refusal))
+            refused.raw_headers += headers_of(scope)
+            await refused(scope, receive, send)
+            return
+        said = orjson.dumps(told_of(receipt))
+        answered = [
+            (b"content-length", str(len(said)).encode()),
+            (b"content-type", _JSON),
+            *headers_of(scope),
+        ]
+        if receipt.replayed:
+            answered.append(_REPLAYED)
+        await send({"type": "http.response.start", "status": 201, "headers": answered})
+        await send({"type": "http.response.body", "body": said})
+
+    def _too_long(self, headers: Mapping[bytes, bytes]) -> bool:
+        length = headers.get(b"content-length", b"")
+        return not length.isdigit() or int(length) > self.max_body_bytes
+
+
+def _headers(scope: Scope) -> dict[bytes, bytes] | None:
+    """The headers that matter, or None if they are not as they should be."""
+    found: dict[bytes, bytes] = {}
+    for name, value in scope["headers"]:
+        if name in _WANTED:
+            if name in found:
+                return None
+            found[name] = value
+    return found if found.get(b"content-type") == _JSON and _KEY in found else None
+
+
+def _command(
+    body: type[Asked], path_id: str, headers: Mapping[bytes, bytes], message: Message
+) -> Command | None:
+    """The command that is asked for, if the request is in order."""
+    try:
+        key = headers[_KEY].decode("latin-1")
+        actor = headers[_ACTOR].decode("latin-1") if _ACTOR in headers else DEFAULT_ACTOR
+        return body.model_validate_json(message["body"]).command(path_id, key, actor)
+    except (ValidationError, KeyError):
+        return None
+
+
+def _again(first: Message, receive: Receive) -> Receive:
+    """What was read is there once more."""
+    unread: list[Message] = [first]
+
+    async def replayed() -> Message:
+        return unread.pop() if unread else await receive()
+
+    return replayed
