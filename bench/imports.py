@@ -3,8 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from datetime import timedelta
-from pathlib import Path
+from datetime import datetime, timedelta
 
 from bench import population
 from bench.ground import Ground
@@ -16,15 +15,16 @@ GRACE_S = 300
 LOTS = 2
 BILLS = 4
 VISITS = 4
+FILES = 4
 TABLES = ("stored_events", "stream_head", "command_log", "persons")
 
 
-def facts(ground: Ground) -> Iterator[Fact]:
-    """A file as a new installation brings it: members with names, lots, bills and visits."""
-    now = ground.now
+def facts(now: datetime, numbers: range) -> Iterator[Fact]:
+    """What a new installation brings: members with names, lots, bills and visits."""
     opening = population.opening(now)
-    yield from population.house(now, 0)
-    for number in range(1, ground.options.import_members + 1):
+    if numbers[0] == 1:
+        yield from population.house(now, 0)
+    for number in numbers:
         member = population.member_id("m", number)
         joined, *others = population.member(member, now, LOTS)
         yield {**joined, "name": f"客户{number}", "phone": f"+861{number:010d}"}
@@ -44,19 +44,24 @@ def facts(ground: Ground) -> Iterator[Fact]:
             yield population.visit(member, opening + timedelta(days=200 + 40 * day))
 
 
-def write_file(ground: Ground) -> Path:
-    """The file in the scratch directory."""
-    path = ground.scratch / "facts.jsonl"
-    with path.open("wb") as file:
-        for fact in facts(ground):
-            file.write(population.line(fact) + b"\n")
-    return path
+def written(ground: Ground, parts: int) -> list[str]:
+    """The facts in the scratch directory, in so many files."""
+    members = ground.options.import_members
+    paths = []
+    for part_number in range(parts):
+        first, last = (members * n // parts for n in (part_number, part_number + 1))
+        path = ground.scratch / f"facts-{parts}-{part_number}.jsonl"
+        with path.open("wb") as file:
+            for fact in facts(ground.now, range(first + 1, last + 1)):
+                file.write(population.line(fact) + b"\n")
+        paths.append(str(path))
+    return paths
 
 
 @part("import", arena="import")
 def imports(ground: Ground, stack: ExitStack) -> list[Subject]:
     """Import with validation, and INSERT ... SELECT of the same rows with the same indexes."""
-    path = write_file(ground)
+    one, several = written(ground, 1), written(ground, FILES)
     state: dict[str, str] = {}
     databases = ExitStack()
     stack.callback(databases.close)
@@ -66,13 +71,13 @@ def imports(ground: Ground, stack: ExitStack) -> list[Subject]:
         state["dsn"] = ground.created(databases)
         install(state["dsn"])
 
-    def load(_: int) -> Outcome:
+    def load(files: list[str]) -> Outcome:
         with ExitStack() as child_stack:
             child = ground.python(
                 child_stack,
                 "bench.importer",
                 dsn=state["dsn"],
-                file=str(path),
+                files=files,
                 now=ground.now.isoformat(),
             )
             found = child.hear(GRACE_S)
@@ -97,11 +102,19 @@ def imports(ground: Ground, stack: ExitStack) -> list[Subject]:
                     connection.execute(copied.encode())
             return Outcome(float(state["events"]), time.perf_counter() - start)
 
+    title = "import with validation by the ledger's rules"
     return [
         Subject(
+            "import.files",
+            f"{title}, {FILES} files: one is written while the next is decided",
+            lambda _: load(several),
+            counts="events",
+            before=empty,
+        ),
+        Subject(
             "import.ours",
-            "import of a file of facts, with validation, by the ledger's rules",
-            load,
+            f"{title}, one file",
+            lambda _: load(one),
             counts="events",
             before=empty,
         ),

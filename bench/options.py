@@ -18,7 +18,7 @@ class Options:
     import_members: int = 12_000
     opening_seconds: int = 10
     """How long a fresh database's beginning lasts."""
-    minutes: float = 24.0
+    minutes: float = 23.0
     """After this no further round begins."""
     quick: bool = False
 
@@ -32,8 +32,8 @@ FULL = Options()
 QUICK = Options(
     seconds=1,
     rounds=1,
-    members=5_000,
-    history_events=200_000,
+    members=2_000,
+    history_events=100_000,
     import_members=600,
     opening_seconds=1,
     minutes=1.7,

@@ -169,6 +169,7 @@ class Ledger:
         known = dict(rows)
         self._buckets = int(known["buckets"])
         self._digest_key = bytes.fromhex(known["digest_key"])
+        heads.fold_version()  # reads all rules once: not while somebody waits
         self._task = asyncio.create_task(self._run(), name="batcher")
         return self
 

@@ -40,13 +40,13 @@ class House:
     figures: KnownFigures = field(default_factory=KnownFigures)
 
 
-def house(request: Request) -> House:
+async def house(request: Request) -> House:
     """The installation that this worker serves."""
     found: House = request.app.state.house
     return found
 
 
-def _key(
+async def _key(
     key: Annotated[
         Key | None,
         Header(
@@ -72,7 +72,7 @@ WaitFor = Annotated[
 ]
 
 
-def _position(wait_for: WaitFor = None) -> tuple[int, int] | None:
+async def _position(wait_for: WaitFor = None) -> tuple[int, int] | None:
     if wait_for is None:
         return None
     bucket, _, position = wait_for.rpartition(":")
