@@ -14,6 +14,8 @@ CHANNEL = "clubledger"
 MAX_BUCKETS = 64
 FROZEN_MS = 3_000
 """How long a writer may hold the lanes without saying a word."""
+PATIENCE_MS = 2_000
+"""How long a live batch waits for the lanes at a time, while an import holds them."""
 _LOCK = 0x636C7562  # 'club': the advisory lock under which migrations run
 _OPTIONS = f"-c search_path={SCHEMA},public -c TimeZone=Asia/Shanghai"
 
@@ -32,7 +34,8 @@ async def aconnect(dsn: str, **options: Any) -> AsyncConnection[Any]:
 
     A process that is frozen while it holds the lanes loses them after some seconds.
     """
-    impatient = f"{_OPTIONS} -c idle_in_transaction_session_timeout={FROZEN_MS}"
+    patience = {"idle_in_transaction_session_timeout": FROZEN_MS, "lock_timeout": PATIENCE_MS}
+    impatient = " ".join([_OPTIONS, *(f"-c {name}={ms}" for name, ms in patience.items())])
     connection = await AsyncConnection.connect(dsn, autocommit=True, options=impatient, **options)
     connection.prepare_threshold = 0
     return connection

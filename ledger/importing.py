@@ -88,8 +88,10 @@ def why(failure: Exception) -> tuple[str, str]:
     if isinstance(failure, ValidationError):
         said = []
         for error in failure.errors(include_url=False, include_input=False, include_context=False):
-            place = ".".join(str(part) for part in error["loc"])
-            said.append(f"{place}: {error['msg']}" if place else error["msg"])
+            place = ".".join(str(part) if part in _DECLARED else "?" for part in error["loc"])
+            known = error["type"] != "union_tag_invalid"  # whose message repeats the name
+            message = error["msg"] if known else "there is no command of this name"
+            said.append(f"{place}: {message}" if place else message)
         return "not_valid", "; ".join(said[:5])
     return "not_readable", str(failure)
 
@@ -198,27 +200,32 @@ class _Attempt:
         self.commands: list[tuple[str, bytes, int, int, bytes]] = []
         self.keys: dict[str, bytes] = {}
         self.persons: dict[str, tuple[str | None, str | None]] = {}
+        self.reads: set[str] = set()
+        self.only_read: dict[str, int] = {}  # stream -> the version at which it was read
 
     def stage(self, connection: Connection[Any], lines: Iterable[bytes], exclusive: bool) -> bool:
         """Decide every line and stage what comes of it. False if nothing is to be written."""
         owner, done = self.owner, self.done
         self.working.lanes = {}
-        if self._answered(connection):
-            return False
         connection.execute("BEGIN")
-        connection.execute("SELECT stage_import()")
         if exclusive:
             lanes = list(range(owner._buckets))
             connection.execute("SELECT take_lanes(%b::int2[])", (lanes,))
+        if self._answered(connection):
+            return False
+        connection.execute("SELECT stage_import()")
         self._floor(connection)
         with connect(owner._dsn) as reader:
             self._stage_events(connection, reader, lines)
         if done.rejected and self.rejects is None:
-            done.kept = False
             owner._forget()
             connection.execute("ROLLBACK")
+            # The same file may have come in meanwhile: then that is why its lines are refused.
+            done.kept = self._answered(connection)
             return False
         self._stage_rest(connection)
+        read = [self.working.streams[name] for name in sorted(self.reads)]
+        self.only_read = {s.name: s.stored for s in read if s.version == s.stored}
         for stream in self.working.streams.values():
             stream.stored = stream.version
         owner._latest = self.latest
@@ -226,7 +233,10 @@ class _Attempt:
 
     def settle(self, connection: Connection[Any]) -> Imported:
         """Move what is staged into the log, and commit."""
-        connection.execute("SELECT append_staged(%s, %s)", (self.now, heads.fold_version()))
+        connection.execute(
+            "SELECT append_staged(%s, %s, %s)",
+            (heads.fold_version(), list(self.only_read), list(self.only_read.values())),
+        )
         connection.execute("COMMIT")
         if self.done.events > WORTH_ANALYZING:
             connection.execute("ANALYZE stored_events, stream_head, command_log, persons")
@@ -239,10 +249,13 @@ class _Attempt:
 
     def _answered(self, connection: Connection[Any]) -> bool:
         row = connection.execute(
-            "SELECT response FROM command_log WHERE key = %s", (self.done.key,)
+            "SELECT digest, response FROM command_log WHERE key = %s", (self.done.key,)
         ).fetchone()
         if row is not None:
-            told = msgspec.json.decode(row[0])
+            if row[0]:
+                raise KeyReused  # by a command: a file has no digest of its own
+            told = msgspec.json.decode(row[1])
+            self.done.rejections.clear()
             self.done.facts, self.done.events = told["facts"], told["events"]
             self.done.rejected, self.done.replayed = told["rejected"], True
         return row is not None
@@ -342,6 +355,8 @@ class _Attempt:
         digest = b""
         own_key = command.key != NO_KEY
         if own_key:
+            if command.key == self.done.key:
+                raise KeyReused
             digest = digest_of(command, self.owner._digest_key)
             known = self.keys.get(command.key) or answered.get(command.key)
             if known is not None:
@@ -355,6 +370,8 @@ class _Attempt:
         at = command.at
         assert at is not None
         entries, body = self.working.decide(command, names, at, self.now)
+        if command.reads:
+            self.reads.update(names[len(command.writes) :])
         if self.owner._as_occurred and at > self.latest:
             self.latest, self.stamp = at, copying.timestamptz(at)
         for entry in entries:
@@ -442,6 +459,10 @@ class _Attempt:
 
 _HEADS = "SELECT ord, number, fold, said FROM load_batch('{}', %b::text[])"
 _CONFLICTS = ("CL001", "CL002")
+_DECLARED = frozenset(
+    {"command", *COMMANDS, *(name for kind in COMMANDS.values() for name in kind.model_fields)}
+)
+"""What may be repeated of a bad line: the names that are ours."""
 _SEVEN, _FIVE, _THREE = copying.columns(7), copying.columns(5), copying.columns(3)
 _TOPICS = {topic: copying.text(topic) for topic in CATALOGUE}
 

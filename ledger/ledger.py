@@ -35,7 +35,7 @@ from ledger.working import (
 
 MAX_BATCH = 128
 MAX_QUEUE = 4096
-MAX_ATTEMPTS = 8
+MAX_ATTEMPTS = 5
 """How often a batch is tried again when another process was faster or the connection broke."""
 
 
@@ -141,7 +141,7 @@ _LOAD = (
     "SELECT of_key, ord, number, bucket, fold, said, digest FROM load_batch(%b::text[], %b::text[])"
 )
 _APPEND = (
-    "SELECT bucket, base FROM append_batch(%b::timestamptz, %b::text,"
+    "SELECT bucket, base FROM append_batch(%b::timestamptz, %b::text, %b::text[], %b::int8[],"
     " %b::int2[], %b::int8[],"
     " %b::text[], %b::int2[], %b::int8[], %b::int8[], %b::bytea[],"
     " %b::text[], %b::int2[], %b::int8[], %b::int8[], %b::text[], %b::bytea[],"
@@ -375,10 +375,15 @@ class Ledger:
                 working.put(name, 0, heads.fresh(name))
                 continue
             version, fold, said = found[index]
-            state = state_from(name, fold, said)
-            if state is None:
-                await cursor.execute(EVENTS, (name, version))
-                state = heads.refold(name, await cursor.fetchall())
+            try:
+                state = state_from(name, fold, said)
+                if state is None:
+                    await cursor.execute(EVENTS, (name, version))
+                    state = heads.refold(name, await cursor.fetchall())
+            except psycopg.Error:
+                raise
+            except Exception as defect:  # this stream cannot be read: the others can
+                raise _Defect(next(each for each in waiting if name in each.names)) from defect
             working.put(name, version, state)
         return [each for index, each in enumerate(waiting) if index not in answered]
 
@@ -386,6 +391,7 @@ class Ledger:
         """The parameters of append_batch. States are encoded now: the next batch changes them."""
         working = batch.working
         changed = working.changed()
+        only_read = working.only_read([done.waiting.command for done in batch.decided.values()])
         decided = batch.decided.values()
         entries = [entry for done in decided for entry in done.entries]
         persons: dict[str, Personal] = {}
@@ -396,6 +402,8 @@ class Ledger:
         return (
             now,
             heads.fold_version(),
+            Texts([stream.name for stream in only_read]),
+            Int8s([stream.stored for stream in only_read]),
             Int2s(list(working.lanes)),
             Int8s(list(working.lanes.values())),
             Texts([stream.name for stream in changed]),

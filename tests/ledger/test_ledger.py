@@ -11,10 +11,11 @@ import pytest
 from domain.lots import NotEnoughPoints
 from domain.refusal import Refusal
 from domain.state import Member
-from ledger import heads, ledger
+from domain.visits import PriceChanged
+from ledger import database, heads, ledger
 from ledger.database import InstallError, connect, install, meta
 from ledger.ledger import Busy, CommandFailed, Ledger, Receipt, Unanswered
-from ledger.working import DatedInFuture, KeyReused
+from ledger.working import DatedInFuture, KeyReused, digest_of
 from tests.ledger.facts import NOW, a_club, a_member, a_visit, asked, command, executed
 
 
@@ -312,6 +313,80 @@ def test_a_head_of_other_rules_is_folded_again(ledger_dsn: str) -> None:
         connection.execute("UPDATE stream_head SET fold = 'older', state = 'nonsense'")
     (receipt,) = executed(ledger_dsn, a_visit("m1"))
     assert receipt.body["spendable_points"] == 3
+
+
+def test_a_stream_that_cannot_be_read_stops_its_own_commands_only(ledger_dsn: str) -> None:
+    executed(ledger_dsn, *a_club(1), *a_member("m1"), *a_member("m2"))
+    with connect(ledger_dsn) as connection:
+        connection.execute(
+            "UPDATE stream_head SET state = 'nonsense' WHERE originator_id = 'member:m1'"
+        )
+    answers = together(ledger_dsn, a_visit("m2"), a_visit("m1"), a_visit("m2"), a_visit("m1"))
+    kinds = [type(answer) for answer in answers]
+    assert kinds == [Receipt, CommandFailed, Receipt, CommandFailed]
+
+
+def test_a_price_that_moves_in_between_is_seen(ledger_dsn: str) -> None:
+    """A visit only reads the club: its version is looked at again when the batch is written."""
+    executed(ledger_dsn, *a_club(10), *a_member("m1", 100))
+    dearer = a_club(99)[-1]
+    once: list[str] = []
+
+    async def act(opened: Ledger) -> Any:
+        append = opened._append
+
+        async def late(connection: Any, batch: Any) -> dict[int, int]:
+            if not once:
+                once.append("")
+                async with Ledger(ledger_dsn, now=lambda: NOW) as other:
+                    await other.execute(dearer)
+            return await append(connection, batch)
+
+        opened._append = late  # type: ignore[method-assign]
+        return await asyncio.gather(
+            opened.execute(a_visit("m1", shown_points=10)), return_exceptions=True
+        )
+
+    (answer,) = with_ledger(ledger_dsn, act)
+    assert answer == PriceChanged(shown_points=10, price_points=99, price_version=2)
+
+
+def test_a_process_frozen_with_the_lanes_in_hand_loses_them(
+    ledger_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "FROZEN_MS", 300)
+    executed(ledger_dsn, *a_club(1), *a_member("m1"))
+
+    async def act(opened: Ledger) -> Receipt:
+        frozen = await database.aconnect(ledger_dsn)
+        await frozen.execute("BEGIN")
+        await frozen.execute("SELECT take_lanes(array(SELECT bucket FROM log_head))")
+        try:
+            return await opened.execute(a_visit("m1"))
+        finally:
+            await frozen.close()
+
+    assert isinstance(with_ledger(ledger_dsn, act), Receipt)
+
+
+def test_an_import_that_keeps_the_lanes_makes_nobody_wait_for_ever(
+    ledger_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "PATIENCE_MS", 50)
+    monkeypatch.setattr(ledger, "MAX_ATTEMPTS", 2)
+    executed(ledger_dsn, *a_club(1), *a_member("m1"))
+    with connect(ledger_dsn) as holder, holder.transaction():
+        holder.execute("SELECT take_lanes(array(SELECT bucket FROM log_head))")
+        assert asked(ledger_dsn, a_visit("m1")) == "unanswered"
+    assert asked(ledger_dsn, a_visit("m1")) == "done"
+
+
+def test_a_digest_says_nothing_without_the_ledgers_secret() -> None:
+    one = command("member.join", member_id="m1", unit_id="u1", phone="13900001234", key="k")
+    other = one.model_copy(update={"phone": "13900001235"})
+    assert digest_of(one, b"secret") == digest_of(one, b"secret")
+    assert digest_of(one, b"secret") != digest_of(one, b"another")
+    assert digest_of(one, b"secret") != digest_of(other, b"secret")
 
 
 def test_installing_again_changes_nothing_and_says_what_is_wrong(

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 from eventsourcing.application import Application
-from eventsourcing.persistence import IntegrityError, StoredEvent
+from eventsourcing.persistence import IntegrityError, ProgrammingError, StoredEvent
 from eventsourcing.postgres import PostgresApplicationRecorder
 from eventsourcing.tests.persistence import (
     AggregateRecorderTestCase,
@@ -15,6 +15,7 @@ from eventsourcing.tests.persistence import (
 )
 
 from domain.units import UnitOpened
+from ledger.database import bucket_of
 from ledger.library import (
     EventMapper,
     Factory,
@@ -47,7 +48,10 @@ class OnAFreshLedger:
         return recorder
 
     def new_originator_id(self) -> str:
-        return f"test:{uuid4()}"
+        buckets = 4 if self.recorder_class.bucket else 1
+        while bucket_of(stream := f"test:{uuid4()}", buckets) != self.recorder_class.bucket:
+            pass
+        return stream
 
     def tearDown(self) -> None:
         for recorder in self.stores:
@@ -115,6 +119,17 @@ def test_the_stock_recorder_reads_our_log(installed: Callable[[int], str]) -> No
         assert stock.max_notification_id() == 1
         assert [e.topic for e in stock.select_notifications(1, 10)] == ["unit.opened"]
         assert [e.originator_version for e in stock.select_events("unit:u1")] == [1]
+    finally:
+        store.close()
+
+
+def test_a_stream_lives_in_one_lane(installed: Callable[[int], str]) -> None:
+    store = datastore(installed(4))
+    lane = bucket_of("unit:u1", 4)
+    foreign = type("Foreign", (LaneRecorder,), {"bucket": (lane + 1) % 4})(store)
+    try:
+        with pytest.raises(ProgrammingError, match=f"a stream of lane {lane}"):
+            foreign.insert_events([StoredEvent("unit:u1", 1, "unit.opened", b"{}")])
     finally:
         store.close()
 
