@@ -21,7 +21,7 @@ COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --universal --generate-h
 .NOTPARALLEL:
 .PHONY: all setup dev demo serve test check format bench lock clean help
 
-all: demo serve ## Set up, load the demo year if there is no data yet, serve on 127.0.0.1:8000
+all: demo serve ## What make alone does: make demo, then make serve on 127.0.0.1:8000
 
 setup: $(RUN) ## Make .venv with what clubledger needs to run
 dev: $(DEV) ## Make .venv with what its developers need, too

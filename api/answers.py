@@ -1,7 +1,7 @@
 """Answers that both doors give, put together from the queries of the projections."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 import msgspec
@@ -15,7 +15,7 @@ from ledger import reading
 from projections import bindings, campaigns, clubs, figures, members, points, returns, runner
 
 SCALED = "scaled"
-"""The verdict on a figure of a scaled demo, which cannot come out as reported."""
+"""The verdict on a figure of a scaled demo that does not come out as reported for that."""
 MAX_SHARED = 20
 """How many members are shown for one phone number."""
 
@@ -134,7 +134,7 @@ def campaign(conn: Connection[Any], campaign_id: str, until: date) -> models.Cam
 
 
 def all_figures(conn: Connection[Any], meta: Mapping[str, str]) -> models.Figures:
-    """Every figure of the report; those of a scaled demo are marked, since they cannot agree."""
+    """Every figure of the report; what differs in a scaled demo says so, and is no fault."""
     demo = demo_of(meta)
     return models.Figures(
         demo=demo,
@@ -177,7 +177,9 @@ def log_page(conn: Connection[Any], bucket: int, after: int, limit: int) -> mode
     if head is None:
         return None
     page = _events(reading.log(conn, bucket, after, limit))
-    last = page[-1].position if page else after
+    if not page:
+        return models.LogPage(events=page, bucket=bucket, head=head, next=after)
+    last = page[-1].position  # It may have come after the head was read.
     return models.LogPage(events=page, bucket=bucket, head=max(head, last), next=last)
 
 
@@ -200,7 +202,7 @@ def _event(stored: reading.Stored) -> models.Event:
         stream=stored.stream,
         version=stored.version,
         topic=stored.topic,
-        recorded_at=stored.recorded_at,
+        recorded_at=stored.recorded_at.astimezone(UTC),
         occurred_at=state.pop("occurred_at"),
         actor=state.pop("actor"),
         key=state.pop("key"),

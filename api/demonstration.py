@@ -18,6 +18,8 @@ from ledger.importing import Importer
 
 SCALE, SEED, COMPLETE = "demo_scale", "demo_seed", "demo_complete"
 """The names under which the demo is remembered in the installation's facts."""
+_LOADING = 0x636C0003
+"""The advisory lock of whoever loads the demo: a second load waits, and finds it loaded."""
 
 
 @dataclass
@@ -53,12 +55,14 @@ def assumed(figure_id: str) -> list[str]:
 
 def canonical(scale: str) -> str:
     """A scale in one writing, so that 1, 1.0 and 1.00 are the same demo."""
+    from demo import SMALLEST
+
     try:
         value = Decimal(scale)
     except InvalidOperation as error:
         raise WrongUse(f"A scale is a number such as 0.01, not {scale!r}.") from error
-    if not (value.is_finite() and 0 < value <= 1):
-        raise WrongUse(f"A scale is above 0 and at most 1, not {scale}.")
+    if not (value.is_finite() and Decimal(SMALLEST) <= value <= 1):
+        raise WrongUse(f"A scale is at least {SMALLEST} and at most 1, not {scale}.")
     return format(value.normalize(), "f")
 
 
@@ -70,10 +74,28 @@ def load(
     facts_done: Callable[[int], None],
 ) -> Loaded:
     """Load what is not loaded yet. `chapter_begins` hears its title and about how many facts."""
+    with connect(dsn) as session:
+        found = session.execute("SELECT pg_try_advisory_lock(%s)", (_LOADING,)).fetchone()
+        if found != (True,):
+            chapter_begins("waiting for another load of the demo", 0)
+            session.execute("SELECT pg_advisory_lock(%s)", (_LOADING,))
+        # The session holds the lock until it ends, however it ends.
+        return _load(dsn, scale, seed, chapter_begins, facts_done)
+
+
+def _load(
+    dsn: str,
+    scale: str,
+    seed: int,
+    chapter_begins: Callable[[str, int], None],
+    facts_done: Callable[[int], None],
+) -> Loaded:
+    """Under the lock of loads."""
     import demo
 
-    _claim(dsn, scale, seed, demo.CLOCK_STARTS_AT)
     done = Loaded()
+    if _claim(dsn, scale, seed, demo.CLOCK_STARTS_AT):
+        return done
     chapter_begins("drawing the year", 0)
     importer = Importer(dsn, now=demo.CLOCK_STARTS_AT, recorded_as_occurred=True)
 
@@ -99,9 +121,9 @@ def load(
     return done
 
 
-def _claim(dsn: str, scale: str, seed: int, starts_at: datetime) -> None:
-    """Mark an empty ledger as this demo's, or see that it is."""
-    with connect(dsn) as connection:
+def _claim(dsn: str, scale: str, seed: int, starts_at: datetime) -> bool:
+    """Mark an empty ledger as this demo's, or see that it is. Whether all of it is there."""
+    with connect(dsn) as connection, connection.transaction():
         known = demo_of(meta(connection))
         if known is None:
             events = reading.total(connection)
@@ -112,8 +134,10 @@ def _claim(dsn: str, scale: str, seed: int, starts_at: datetime) -> None:
                 )
             offset = str(offset_to(starts_at))
             set_meta(connection, **{OFFSET: offset, SEED: str(seed), SCALE: scale})
-        elif (known.scale, known.seed) != (scale, seed):
+            return False
+        if (known.scale, known.seed) != (scale, seed):
             raise Rejected(
                 f"This ledger holds the demo of scale {known.scale} and seed {known.seed},"
                 f" not of scale {scale} and seed {seed}: one ledger holds one demo."
             )
+        return known.complete

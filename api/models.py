@@ -321,7 +321,7 @@ class Figure(View):
     difference: Number | None
     verdict: str = Field(
         description="agrees; DIFFERS; DISAGREES: the document contradicts itself; not derivable;"
-        " scaled: the history is a demo that is scaled down"
+        " not reported; not computable; scaled: it differs, since the demo is scaled down"
     )
     assumed: list[str] = Field(description="the assumptions it rests on")
     events: int = Field(description="how many events it is derived from")

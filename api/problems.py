@@ -184,9 +184,9 @@ def of_refusal(refusal: Refusal) -> dict[str, Any]:
 
 
 def _said(value: Any) -> str:
-    if isinstance(value, list):
-        return ", ".join(map(str, value)) or "none"
-    return "none" if value is None else str(value)
+    """A value as JSON would spell it, a text without its quotes."""
+    said: str = orjson.dumps(value, default=str).decode()
+    return said.strip('"') if said.startswith('"') else said.replace(",", ", ")
 
 
 def answer(problem: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:

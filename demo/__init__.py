@@ -8,6 +8,7 @@ not say stands in `assumptions.toml`, with the figures that rest on it.
 from demo.assumptions import ASSUMED, ASSUMPTIONS, Assumption
 from demo.examples import EXAMPLES
 from demo.instants import CLOCK_STARTS_AT
+from demo.scaling import SMALLEST
 from demo.year import DEFAULT_SEED, Chapter, chapters
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "CLOCK_STARTS_AT",
     "DEFAULT_SEED",
     "EXAMPLES",
+    "SMALLEST",
     "Assumption",
     "Chapter",
     "chapters",

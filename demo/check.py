@@ -1,7 +1,7 @@
 """`python -m demo.check [scale] [seed]`: replay the demo and compare it with the report.
 
-At full scale it takes a minute, and it ends with 1 if a figure differs. At another scale no
-figure can agree; then only a refusal makes it fail.
+At full scale it takes a minute, and it ends with 1 if a figure differs. At another scale
+totals are smaller; then only a refusal makes it fail.
 """
 
 import gc

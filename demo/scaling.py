@@ -7,10 +7,13 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+SMALLEST = "0.0005"
+"""Below it some kinds of customers would have to come out of nobody."""
+
 
 @dataclass(frozen=True)
 class Scale:
-    """A factor above 0 and at most 1, and the seed of all that is drawn."""
+    """A factor from the smallest scale to 1, and the seed of all that is drawn."""
 
     factor: Fraction
     seed: int
@@ -27,8 +30,8 @@ class Scale:
 def scale_of(factor: str, seed: int) -> Scale:
     """The scale that a caller writes as text, such as "0.01"."""
     value = Fraction(factor)
-    if not 0 < value <= 1:
-        raise ValueError(f"a scale is above 0 and at most 1, not {factor}")
+    if not Fraction(SMALLEST) <= value <= 1:
+        raise ValueError(f"a scale is at least {SMALLEST} and at most 1, not {factor}")
     return Scale(value, seed)
 
 

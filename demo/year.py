@@ -94,7 +94,7 @@ def plan(scale: str, seed: int = DEFAULT_SEED) -> Year:
 
 
 def chapters(scale: str, seed: int = DEFAULT_SEED) -> Iterator[Chapter]:
-    """The history in order. `scale` is above 0 and at most 1; figures are exact only at 1."""
+    """The history in order. `scale` is from 0.0005 to 1; figures are exact only at 1."""
     sources = plan(scale, seed).sources
     for key, title, first, until in _WINDOWS:
         facts = count_within(sources, first, until)

@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import fields as fields_of
+from datetime import date
 from inspect import getdoc
 from pathlib import Path
 from types import ModuleType
@@ -212,11 +213,12 @@ def _belongs(kind: type[Refusal], module: str) -> bool:
 
 def figures_page() -> str:
     """Every figure: what the report prints and how it is computed."""
-    date, entries = reported()
+    printed_on, entries = reported()
     parts = [
         "# Figures",
         MADE,
-        f"What `clubledger figures` derives, at {date:%-d %B %Y}, beside what the report prints."
+        f"What `clubledger figures` derives, at {printed_on:%-d %B %Y}, beside what the report"
+        " prints."
         " A derived value is rounded half up to the digits that the report prints and then"
         " compared. *Exact* must agree. *Nearly* is at most as reported and at least 95 % of it."
         " *Contradiction*: the report's own inputs give another value, which must come out."
@@ -245,7 +247,9 @@ def figures_page() -> str:
 def _printed(entry: Reported) -> str:
     if entry.reported is None:
         return ""
-    return str(entry.reported) if entry.unit == "yyyymmdd" else f"{entry.reported:,} {entry.unit}"
+    if entry.unit == "yyyymmdd":
+        return date.fromisoformat(str(entry.reported)).isoformat()
+    return f"{entry.reported:,} {entry.unit}"
 
 
 def _rests_on(figure: str) -> list[str]:

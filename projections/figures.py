@@ -22,6 +22,25 @@ from projections.ratio import rounded
 AGREES, DIFFERS, CONTRADICTS = "agrees", "DIFFERS", "DISAGREES"
 NOT_DERIVABLE, NOT_COMPUTABLE, NOT_REPORTED = "not derivable", "not computable", "not reported"
 NEARLY = Fraction(95, 100)
+COUNTED = {
+    "tiers": "Every change of tier up to the date, the later ones of the same customer too",
+    "on_net": "Every change of tier up to the date, and the VIP customers who left",
+    "retention": "All who are on the snapshot, those of them who left, and each of their bills"
+    " below 50 yuan",
+    "health_opened": "",
+    "health_visits": "The visits that were undone count twice: once recorded, once undone",
+    "lounge_visits": "All visits of the year; those that were undone count twice: once recorded,"
+    " once undone",
+    "lounge_emergency": "Each lets in one person or several",
+    "car_activities": "",
+    "car_attendance": "",
+    "enrolments": "",
+    "offers": "The offers (to those drawn into the control group, too) and the enrolments",
+    "binding_base": "",
+    "binding": "All who are on the base, each start of a binding of theirs up to the date, and"
+    " each end; who was bound twice has several",
+}
+"""Why a figure rests on more events than it says, by its evidence; empty where it does not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +161,12 @@ def explain(
         events[:limit],
         (last.bucket, last.position) if last else None,
     )
+
+
+def counted(figure_id: str) -> str:
+    """Which events were counted for a figure, where that is not plain."""
+    evidence_of = reported()[1][figure_id].evidence
+    return COUNTED[evidence_of] if evidence_of is not None else ""
 
 
 def failures(found: Sequence[Figure]) -> list[Figure]:

@@ -43,7 +43,6 @@ __all__ = [
     "rebuild",
     "snapshot",
     "status",
-    "wait_for",
 ]
 
 WINDOW_EVENTS = 50_000
@@ -141,8 +140,11 @@ def compare(dsn: str, limit: int = 100) -> list[Difference]:
                 with conn.transaction():
                     # Keeps the live answers where they are until all is compared.
                     conn.execute("LOCK TABLE answers.checkpoint IN SHARE ROW EXCLUSIVE MODE")
-                    for window in missing(positions(conn, SCRATCH), positions(conn)):
+                    built, live = positions(conn, SCRATCH), positions(conn)
+                    for window in missing(built, live):
                         fold_window(conn, SCRATCH, window)
+                    for window in missing(live, built):
+                        fold_window(conn, LIVE, window)  # To be behind is not to differ.
                     return _differences(conn, limit)
             finally:
                 drop(conn, SCRATCH)
@@ -152,16 +154,6 @@ def status(conn: Conn) -> list[LaneStatus]:
     """How far the answers are behind the log, by lane."""
     done = positions(conn) if installed(conn) else {}
     return [LaneStatus(bucket, head, done.get(bucket, 0)) for bucket, head in heads(conn).items()]
-
-
-def wait_for(conn: Conn, bucket: int, position: int, timeout_s: float = 2.0) -> bool:
-    """Whether the answers hold this position, waiting for it so long at most."""
-    until = time.monotonic() + timeout_s
-    while not (installed(conn) and positions(conn).get(bucket, 0) >= position):
-        if time.monotonic() >= until:
-            return False
-        time.sleep(AGAIN_S)
-    return True
 
 
 def prepare(conn: Conn) -> None:

@@ -22,7 +22,9 @@ app = typer.Typer(
 
 @app.command()
 def demo(
-    scale: Annotated[str, typer.Option(help="Size of the branch: 1 is the report's.")] = "1",
+    scale: Annotated[
+        str, typer.Option(help="Size of the branch, from 0.0005; 1 is the report's.")
+    ] = "1",
     seed: Annotated[int, typer.Option(min=0, max=2**31, help="Another history.")] = SEED,
     no_figures: Annotated[bool, typer.Option("--no-figures", help="Load and fold only.")] = False,
     data_dir: DataDir = None,

@@ -1,22 +1,70 @@
 """`figures`: the report's figures beside those that the events give."""
 
-from collections.abc import Callable
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
+from typing import Any
 
 from rich.text import Text
 
 from api import answers, models
-from api.cli import output
+from api.cli import layouts, output
+from api.cli.layouts import Column, Heading
+from api.demonstration import demo_of
 from api.failures import NotFound
 from api.settings import Settings
 from api.wiring import Database, opened
 from ledger.database import connect
 from projections import runner
-from projections.figures import AGREES, CONTRADICTS, DIFFERS
+from projections.figures import (
+    AGREES,
+    CONTRADICTS,
+    DIFFERS,
+    NOT_COMPUTABLE,
+    NOT_DERIVABLE,
+    NOT_REPORTED,
+    counted,
+)
 
-WITH_CHINESE, WITH_UNITS = 150, 120
-"""Columns a terminal needs for all of the table; on a narrower one it goes without."""
 STYLES = {AGREES: "green", DIFFERS: "bold red", CONTRADICTS: "yellow"}
+MARKS = {
+    AGREES: "=",
+    DIFFERS: "X",
+    CONTRADICTS: "!",
+    NOT_DERIVABLE: "-",
+    NOT_COMPUTABLE: "?",
+    NOT_REPORTED: ".",
+    answers.SCALED: "~",
+}
+"""Verdicts where there is no room for the word; a line below the table says what they mean."""
+PLURAL = {AGREES: "agree", DIFFERS: "DIFFER", CONTRADICTS: "DISAGREE"}
+DAY = "yyyymmdd"
+"""The unit of a day written as a number, which a reader is shown as a date."""
+IN_PART = "The demo is loaded in part: `clubledger demo` goes on."
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What of the table is shown, and how."""
+
+    grouped: bool = True
+    chinese: bool = False
+    units: bool = True
+    marks: bool = False
+    events: bool = True
+
+
+LAYOUTS = (
+    Layout(grouped=False, chinese=True),
+    Layout(chinese=True),
+    Layout(),
+    Layout(marks=True),
+    Layout(marks=True, events=False),
+    Layout(marks=True, events=False, units=False),
+)
+"""From the widest to the narrowest: the first that fits is taken, in the worst case the last."""
 
 
 def run(settings: Settings, explain: str | None, limit: int, as_json: bool) -> int:
@@ -40,42 +88,93 @@ def tell_figures(shown: models.Figures, as_json: bool) -> int:
     if as_json:
         output.tell(shown)
     else:
-        _table(shown)
+        _told(shown)
     return 1 if any(figure.verdict == DIFFERS for figure in shown.figures) else 0
 
 
-def _table(shown: models.Figures) -> None:
+def _told(shown: models.Figures) -> None:
     console = output.stdout()
-    chinese, units = console.width >= WITH_CHINESE, console.width >= WITH_UNITS
-    columns: dict[str, Callable[[models.Figure], str | Text] | None] = {
-        "figure": lambda figure: figure.id,
-        "": (lambda figure: figure.zh) if chinese else None,
-        "reported": lambda figure: _shown(figure, figure.reported),
-        "derived": lambda figure: _shown(figure, figure.derived),
-        "difference": lambda figure: _shown(figure, figure.difference),
-        "unit": (lambda figure: figure.unit or "") if units else None,
-        "verdict": lambda figure: Text(figure.verdict, style=STYLES.get(figure.verdict, "")),
-        "assumed?": lambda figure: "assumed" if figure.assumed else "",
-        "events": lambda figure: output.number(figure.events),
-    }
-    cells = {name: cell for name, cell in columns.items() if cell is not None}
-    table = output.plain_table(*cells, right=("reported", "derived", "difference", "events"))
-    section = ""
-    for figure in shown.figures:
-        if figure.section != section:
-            section = figure.section
-            table.add_row(Text(section, style="bold"))
-        table.add_row(*(cell(figure) for cell in cells.values()))
-    console.print(table)
-    _flags(shown)
+    in_part = shown.demo is not None and not shown.demo.complete
+    if in_part:
+        output.say(f"{IN_PART} Until then the figures are those of a part of the year.\n")
+    layout, lines = fitting(shown.figures, console.width)
+    for line in lines:
+        console.print(line, soft_wrap=True)
+    if layout.marks:
+        used = {figure.verdict for figure in shown.figures}
+        marks = [f"{mark} {verdict}" for verdict, mark in MARKS.items() if verdict in used]
+        output.say(layouts.folded(f"Marks: {', '.join(marks)}.", console.width))
+    _flags(shown, console.width, layout)
+    if in_part:
+        output.say(IN_PART)
+
+
+def fitting(figures: Sequence[models.Figure], width: int) -> tuple[Layout, list[Text]]:
+    """The widest layout that fits, and the lines of the table in it."""
+    found: list[Text] = []
+    for layout in LAYOUTS:
+        found = _table(figures, layout)
+        if layouts.width(found) <= width:
+            return layout, found
+    return LAYOUTS[-1], found
+
+
+def _table(figures: Sequence[models.Figure], layout: Layout) -> list[Text]:
+    """Rows under their sections; grouped, under what their ids begin with."""
+    numbers = [Column(name, right=True) for name in ("reported", "derived")]
+    difference = Column("diff." if layout.marks else "difference", right=True)
+    columns = [Column("figure"), *[Column("")] * layout.chinese, *numbers, difference]
+    columns += [Column("unit")] * layout.units + [Column("" if layout.marks else "verdict")]
+    columns += [Column("assumed?")] * (not layout.grouped)
+    columns += [Column("events", right=True)] * layout.events
+    rows: list[layouts.Row] = []
+    above = ""
+    for figure in figures:
+        group, _, name = figure.id.rpartition(".")
+        heading = f"{group}." if layout.grouped else figure.section
+        if heading != above:
+            rows.append(Heading(heading))
+            above = heading
+        cells: list[str | Text] = [f" {name}" if layout.grouped else figure.id]
+        cells += [figure.zh] * layout.chinese
+        cells += [_shown(figure, figure.reported), _shown(figure, figure.derived)]
+        cells += [_difference(figure)]
+        cells += [_unit(figure)] * layout.units + [_verdict(figure, layout)]
+        cells += ["assumed" if figure.assumed else ""] * (not layout.grouped)
+        cells += [output.number(figure.events)] * layout.events
+        rows.append(cells)
+    return layouts.lines(columns, rows)
+
+
+def _verdict(figure: models.Figure, layout: Layout) -> Text:
+    said = MARKS.get(figure.verdict, figure.verdict) if layout.marks else figure.verdict
+    star = "*" if figure.assumed and layout.grouped else ""
+    return Text.assemble((said, STYLES.get(figure.verdict, "")), star)
 
 
 def _shown(figure: models.Figure, value: Decimal | None) -> str:
-    """A value for a reader; a day written as a number keeps its digits together."""
-    return str(value) if value is not None and figure.unit == "yyyymmdd" else output.number(value)
+    """A value for a reader."""
+    if value is None or figure.unit != DAY:
+        return output.number(value)
+    return _day(value).isoformat()
 
 
-def _flags(shown: models.Figures) -> None:
+def _difference(figure: models.Figure) -> str:
+    if figure.unit != DAY or figure.derived is None or figure.reported is None:
+        return output.number(figure.difference)
+    days = (_day(figure.derived) - _day(figure.reported)).days
+    return output.counted(days, "day") if days else "0"
+
+
+def _day(value: Decimal) -> date:
+    return date.fromisoformat(str(value))
+
+
+def _unit(figure: models.Figure) -> str:
+    return "day" if figure.unit == DAY else figure.unit or ""
+
+
+def _flags(shown: models.Figures, width: int, layout: Layout) -> None:
     """What a reader must know who sees the numbers alone."""
     by_verdict: dict[str, list[models.Figure]] = {}
     for figure in shown.figures:
@@ -84,25 +183,29 @@ def _flags(shown: models.Figures) -> None:
         output.say("\nThe document contradicts itself:")
         for figure in contradictions:
             why = figure.note or figure.formula or ""
-            output.say(f"  {figure.id}: it prints {figure.reported}, its own inputs give"
-                       f" {figure.derived}. {why}".rstrip())  # fmt: skip
+            said = f"it prints {figure.reported}, its own inputs give {figure.derived}. {why}"
+            output.say(layouts.folded(f"{figure.id}: {said}".rstrip(), width, "  ", "    "))
     if noted := [f for f in shown.figures if f.note and f.verdict != CONTRADICTS]:
         output.say("\nNotes:")
         for figure in noted:
-            output.say(f"  {figure.id}: {figure.note}")
-    counts = ", ".join(f"{len(each)} {verdict}" for verdict, each in sorted(by_verdict.items()))
-    output.say(f"\n{len(shown.figures)} figures: {counts}.")
+            output.say(layouts.folded(f"{figure.id}: {figure.note}", width, "  ", "    "))
+    counts = ", ".join(
+        f"{len(each)} {verdict if len(each) == 1 else PLURAL.get(verdict, verdict)}"
+        for verdict, each in sorted(by_verdict.items())
+    )
+    total = f"{output.counted(len(shown.figures), 'figure')}: {counts}."
+    output.say("\n" + layouts.folded(total, width))
     if any(figure.assumed for figure in shown.figures):
-        output.say(
-            "assumed: it rests on what the document does not give; demo/assumptions.toml lists it."
-        )
+        mark = "*" if layout.grouped else "assumed"
+        said = f"{mark}: it rests on what the document does not give, and the demo chose;"
+        output.say(layouts.folded(f"{said} demo/assumptions.toml lists it.", width))
     if shown.demo and shown.demo.scale != "1":
-        output.say(
-            f"The history is a demo scaled to {shown.demo.scale}: its figures cannot agree with"
-            ' the report, and their verdict is "scaled".'
+        said = (
+            f"The history is a demo scaled to {shown.demo.scale}: its totals are smaller and its"
+            " shares round differently. What does not come out as reported for that is called"
+            ' "scaled"; what holds at any size still agrees.'
         )
-    if shown.demo and not shown.demo.complete:
-        output.say("The demo is loaded in part: `clubledger demo` goes on.")
+        output.say(layouts.folded(said, width))
 
 
 def _explained(database: Database, figure_id: str, limit: int, as_json: bool) -> int:
@@ -113,12 +216,21 @@ def _explained(database: Database, figure_id: str, limit: int, as_json: bool) ->
     if as_json:
         output.tell(found)
         return 0
-    figure = found.figure
+    _told_why(found, demo_of(database.meta))
+    return 0
+
+
+def _told_why(found: models.Explanation, demo: models.Demo | None) -> None:
+    figure, console = found.figure, output.stdout()
+    if demo is not None and not demo.complete:
+        output.say(f"{IN_PART}\n")
     output.say(f"{figure.id}  {figure.title}  {figure.zh}")
+    unit = _unit(figure)
     lines = {
         "reported": _shown(figure, figure.reported),
         "derived": _shown(figure, figure.derived),
-        "difference": _shown(figure, figure.difference),
+        "difference": _difference(figure),
+        "unit": unit,
         "verdict": figure.verdict,
         "formula": figure.formula or "",
         "assumed": ", ".join(figure.assumed),
@@ -126,15 +238,30 @@ def _explained(database: Database, figure_id: str, limit: int, as_json: bool) ->
     }
     for name, value in lines.items():
         if value:
-            output.say(f"  {name:<12}{value}")
+            output.say(layouts.folded(value, console.width, f"  {name:<12}", " " * 14))
     if found.inputs:
         output.say("inputs")
         for given in found.inputs:
-            output.say(f"  {given.name}: {given.value}")
-    output.say(f"{figure.events:,} events; the first {len(found.events)}:")
-    table = output.plain_table("position", "occurred at", "event", "stream", right=("position",))
-    for event in found.events:
-        position = f"{event.bucket}:{event.position}"
-        table.add_row(position, output.local(event.occurred_at), event.topic, event.stream)
-    output.stdout().print(table)
-    return 0
+            output.say(f"  {given.name}: {_given(given.value)}")
+    if not figure.events:
+        output.say("no events")
+        return
+    said = f"{output.counted(figure.events, 'event')}. {counted(figure.id)}".rstrip(". ") + "."
+    output.say(layouts.folded(said, console.width, "", "  "))
+    if figure.events > len(found.events):
+        output.say(f"The first {len(found.events):,} of them:")
+    columns = [Column("position", right=True), Column("occurred at")]
+    columns += [Column("event"), Column("stream")]
+    rows = [
+        (f"{each.bucket}:{each.position}", output.local(each.occurred_at), each.topic, each.stream)
+        for each in found.events
+    ]
+    for line in layouts.lines(columns, rows):
+        console.print(line, soft_wrap=True)
+
+
+def _given(value: Any) -> str:
+    """An input for a reader."""
+    if isinstance(value, bool) or value is None:
+        return json.dumps(value)
+    return f"{value:,}" if isinstance(value, int | float | Decimal) else str(value)

@@ -106,20 +106,32 @@ def _told(done: Imported, keep_good: Path | None, took_s: float, as_json: bool) 
             "took_s": round(took_s, 2),
         }
         output.tell(told)
-    elif done.replayed:
-        output.say(f"this file was taken before: {done.facts:,} facts, {done.events:,} events")
     elif done.kept:
-        output.say(f"took {done.facts:,} facts, {done.events:,} events in {took_s:.1f} s")
-    if not done.rejected or done.replayed:
+        took = f"{output.counted(done.facts, 'fact')}, {output.counted(done.events, 'event')}"
+        then = f", {_lines(done)} rejected then" if done.rejected else ""
+        output.say(
+            f"this file was taken before: {took}{then}"
+            if done.replayed
+            else f"took {took} in {took_s:.1f} s"
+        )
+    if not done.rejected:
         return 0
+    if done.replayed:
+        raise Rejected(
+            f"This file was taken before, and {_lines(done)} rejected then:"
+            " they are not in the ledger, and are not written out again."
+        )
     if not as_json:
         for each in done.rejections[:SHOWN]:
             output.note(f"line {each.line}: {each.reason}")
         if done.rejected > SHOWN:
             output.note(f"... and {done.rejected - SHOWN:,} more")
-    lines = "1 line was" if done.rejected == 1 else f"{done.rejected:,} lines were"
     raise Rejected(
-        f"{lines} rejected and written to {keep_good}; the rest was taken."
+        f"{_lines(done)} rejected and written to {keep_good}; the rest was taken."
         if done.kept
-        else f"{lines} rejected, so nothing of the file was taken."
+        else f"{_lines(done)} rejected, so nothing of the file was taken."
     )
+
+
+def _lines(done: Imported) -> str:
+    return f"{output.counted(done.rejected, 'line')} {'was' if done.rejected == 1 else 'were'}"

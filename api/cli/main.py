@@ -3,6 +3,7 @@
 import signal
 import sys
 import traceback
+from io import TextIOWrapper
 from types import FrameType
 
 import typer
@@ -23,6 +24,10 @@ def _stop(_: int, __: FrameType | None) -> None:
 
 def main() -> None:
     """Run the command line."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            # A letter that the encoding lacks is shown as `?`, and ends no command.
+            stream.reconfigure(errors="replace")
     signal.signal(signal.SIGTERM, _stop)
     sys.exit(_run(sys.argv[1:]))
 

@@ -55,9 +55,14 @@ def note(text: str) -> None:
 def tell(answer: BaseModel | dict[str, Any]) -> None:
     """The answer as JSON."""
     if isinstance(answer, BaseModel):
-        sys.stdout.write(answer.model_dump_json(indent=2) + "\n")
+        text = answer.model_dump_json(indent=2)
     else:
-        sys.stdout.write(json.dumps(answer, ensure_ascii=False, indent=2, default=str) + "\n")
+        text = json.dumps(answer, ensure_ascii=False, indent=2, default=str)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(json.loads(text), indent=2)  # what cannot be written is escaped
+    sys.stdout.write(f"{text}\n")
 
 
 def complain(failure: Failure, as_json: bool) -> None:
@@ -98,6 +103,11 @@ def local(instant: datetime | None) -> str:
 def number(value: Any) -> str:
     """A number for a reader."""
     return "" if value is None else f"{value:,}"
+
+
+def counted(count: int, noun: str) -> str:
+    """So many of them, in words."""
+    return f"{count:,} {noun if abs(count) == 1 else noun + 's'}"
 
 
 class Steps:

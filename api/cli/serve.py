@@ -16,6 +16,8 @@ from fastapi import FastAPI
 from uvicorn.supervisors.multiprocess import Multiprocess
 
 from api.cli import output
+from api.cli.revival import kept_alive
+from api.demonstration import demo_of
 from api.failures import CannotListen, CannotOpen, Stopped
 from api.http import create_app
 from api.settings import Settings
@@ -33,7 +35,8 @@ def run(settings: Settings, as_json: bool) -> int:
             with opened(settings, create=True) as database:
                 announce = partial(_announce, listener, settings.host, database, as_json)
                 threading.Thread(target=announce, name="announcer", daemon=True).start()
-                return _run(listener, settings, database.dsn)
+                with kept_alive(settings, database.dsn):
+                    return _run(listener, settings, database.dsn)
         except Stopped:
             return 0
 
@@ -116,6 +119,11 @@ def _announce(listener: socket.socket, host: str, database: Database, as_json: b
     while not _answers(reachable, port):
         time.sleep(LOOK_AGAIN_S)
     address = _address(host, port)
+    demo = demo_of(database.meta)
+    if demo is not None and not demo.complete:
+        output.note(
+            "The demo is loaded in part, and so is what is served: `clubledger demo` goes on."
+        )
     if as_json:
         output.tell({"serves": address, "clock": database.clock.stamp()})
     else:

@@ -1,6 +1,5 @@
 """Campaigns: enrol a member; see what a campaign came to."""
 
-from datetime import date
 from functools import partial
 from typing import Annotated
 
@@ -13,7 +12,7 @@ from api.http.documented import refuses
 from api.http.inputs import DEFAULT_ACTOR, Awaited, InHouse, PathId, WriteActor, WriteKey
 from api.http.receipts import WRITE, receipt_of
 from domain.campaigns import Enrol, UnknownCampaign
-from domain.values import Fen, MemberId, local_date
+from domain.values import Day, Fen, MemberId, local_date
 from projections import campaigns
 
 router = APIRouter(tags=["campaigns"])
@@ -57,7 +56,7 @@ async def campaign_figures(
     campaign_id: PathId,
     house: InHouse,
     wait_for: Awaited,
-    until: Annotated[date | None, Query(description="the last day of its effect")] = None,
+    until: Annotated[Day | None, Query(description="the last day of its effect")] = None,
 ) -> models.CampaignFigures:
     """A campaign: heads, prepaid sum, mean, cost, and its return where that is computable."""
     upto = until or local_date(house.clock.now())

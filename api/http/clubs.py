@@ -1,6 +1,5 @@
 """Clubs: their services and prices, and how much they are used."""
 
-from datetime import date
 from functools import partial
 from typing import Annotated, Literal
 
@@ -11,6 +10,7 @@ from api.http.documented import refuses
 from api.http.inputs import Awaited, InHouse, PathId
 from api.problems import DoorProblem
 from domain.clubs import UnknownClub
+from domain.values import Day
 from projections import clubs
 
 router = APIRouter(tags=["clubs"])
@@ -45,8 +45,8 @@ async def club_use(
     club_id: PathId,
     house: InHouse,
     wait_for: Awaited,
-    first: Annotated[date | None, Query(alias="from", description="this year's 1 January")] = None,
-    last: Annotated[date | None, Query(alias="to", description="today")] = None,
+    first: Annotated[Day | None, Query(alias="from", description="this year's 1 January")] = None,
+    last: Annotated[Day | None, Query(alias="to", description="today")] = None,
     by: Annotated[
         list[Literal["service", "month", "tier", "unit"]],
         Query(description="what the rows are grouped by", max_length=4),

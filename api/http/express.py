@@ -17,7 +17,7 @@ from api import problems
 from api.http.handlers import headers_of
 from api.http.inputs import ACTOR_HEADER, DEFAULT_ACTOR, KEY_HEADER, House
 from api.http.receipts import REPLAYED_HEADER, told_of
-from domain.command import Command
+from domain.command import NO_KEY, Command
 from domain.refusal import Refusal
 
 _JSON = b"application/json"
@@ -108,6 +108,8 @@ def _command(
     """The command that is asked for, if the request is in order."""
     try:
         key = headers[_KEY].decode("latin-1")
+        if key == NO_KEY:
+            return None
         actor = headers[_ACTOR].decode("latin-1") if _ACTOR in headers else DEFAULT_ACTOR
         return body.model_validate_json(message["body"]).command(path_id, key, actor)
     except (ValidationError, KeyError):

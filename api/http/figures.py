@@ -31,9 +31,10 @@ def _figures(
 @router.get("/figures", response_model=models.Figures, responses=refuses("not_caught_up"))
 async def all_figures(house: InHouse, wait_for: Awaited) -> models.Figures:
     """Every figure: reported, derived, difference, verdict, assumptions, number of events."""
+    await house.reads.reach(wait_for)  # Before the lock, which others ask for.
     async with house.figures.lock:
         question = partial(_figures, meta=house.meta, known=house.figures)
-        found = await house.reads(question, wait_for)
+        found = await house.reads(question)
     house.figures.positions, house.figures.found = found
     return found[1].model_copy(update={"clock": answers.local(house.clock.now())})
 

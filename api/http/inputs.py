@@ -11,6 +11,7 @@ from api.http.reads import Reads
 from api.models import Figures
 from api.problems import DoorProblem
 from api.settings import Settings
+from domain.command import NO_KEY
 from domain.values import Actor, Id, Key, Ordinal
 from ledger.ledger import Ledger
 
@@ -56,7 +57,7 @@ async def _key(
         ),
     ] = None,
 ) -> str:
-    if key is None:
+    if key in (None, NO_KEY):  # The ledger writes a key that is not there as NO_KEY.
         raise DoorProblem("key_missing")
     return key
 

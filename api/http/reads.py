@@ -1,6 +1,8 @@
 """Reads: queries run in threads, on a few connections that are kept."""
 
+import asyncio
 from collections.abc import Callable
+from contextlib import nullcontext
 from queue import Empty, LifoQueue
 from typing import Any, TypeVar
 
@@ -17,15 +19,24 @@ T = TypeVar("T")
 
 WAIT_S = 2.0
 """How long a read waits for the answers to reach a position."""
+LOOK_AGAIN_S = 0.02
 
 
 class Reads:
-    """At most `size` queries at once, each on a connection of its own and one state of the log."""
+    """At most `size` questions at once, each on a connection of its own and one state of the log.
+
+    Who waits for a position holds no thread and no connection: all who wait share short looks at
+    how far the answers are, beside the questions.
+    """
 
     def __init__(self, dsn: str, size: int) -> None:
         self._dsn = dsn
         self._idle: LifoQueue[Connection[Any]] = LifoQueue()
         self._limit = anyio.CapacityLimiter(size)
+        self._brief = anyio.CapacityLimiter(2)
+        self._looking = asyncio.Lock()
+        self._begun = 0
+        self._lanes: dict[int, runner.LaneStatus] = {}
 
     async def __call__(
         self,
@@ -33,16 +44,55 @@ class Reads:
         wait_for: tuple[int, int] | None = None,
     ) -> T:
         """Ask. With `wait_for` (bucket, position), not before the answers hold that position."""
-        return await to_thread.run_sync(self._ask, question, wait_for, limiter=self._limit)
+        await self.reach(wait_for)
+        return await to_thread.run_sync(self._ask, question, limiter=self._limit)
 
-    def _ask(self, question: Callable[[Connection[Any]], T], wait_for: tuple[int, int] | None) -> T:
+    async def briefly(self, question: Callable[[Connection[Any]], T]) -> T:
+        """Ask what takes no time, beside the questions that take theirs, of tables that no swap
+        of the answers locks."""
+        return await to_thread.run_sync(self._ask, question, False, limiter=self._brief)
+
+    async def reach(self, wait_for: tuple[int, int] | None) -> None:
+        """Wait until the answers hold this (bucket, position), if the log holds it already."""
+        if wait_for is None:
+            return
+        bucket, position = wait_for
+        more = {"bucket": bucket, "position": position}
+        clock = asyncio.get_running_loop()
+        until = clock.time() + WAIT_S
+        while True:
+            lane = (await self._look()).get(bucket)
+            if lane is None:
+                raise DoorProblem("not_caught_up", f"There is no bucket {bucket}.", more)
+            if lane.position >= position:
+                return
+            if lane.head < position:
+                said = f"The log of bucket {bucket} ends at position {lane.head} as yet."
+                raise DoorProblem("not_caught_up", said, more)
+            if clock.time() >= until:
+                raise DoorProblem("not_caught_up", more=more)
+            await asyncio.sleep(LOOK_AGAIN_S)
+
+    async def _look(self) -> dict[int, runner.LaneStatus]:
+        """Where log and answers stand, by a look that began after this was called: one look at a
+        time, whose findings are those of all who came while the one before was under way."""
+        known = self._begun
+        async with self._looking:
+            if self._begun <= known:
+                self._begun += 1
+                try:
+                    lanes = await self.briefly(runner.status)
+                except BaseException:
+                    self._begun -= 1  # It found nothing for anybody.
+                    raise
+                self._lanes = {lane.bucket: lane for lane in lanes}
+        return self._lanes
+
+    def _ask(self, question: Callable[[Connection[Any]], T], whole: bool = True) -> T:
+        """`whole`: on one state of the answers, however many queries it takes."""
         connection = self._connection()
         try:
-            if wait_for is not None and not runner.wait_for(connection, *wait_for, WAIT_S):
-                raise DoorProblem(
-                    "not_caught_up", more={"bucket": wait_for[0], "position": wait_for[1]}
-                )
-            with runner.snapshot(connection):
+            with runner.snapshot(connection) if whole else nullcontext():
                 answer = question(connection)
         except psycopg.Error:
             connection.close()  # Whatever befell it: the next read gets a fresh one.

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import re
 import select
 import signal
@@ -10,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,22 @@ def started(
         env=environment(**extra),
         start_new_session=True,
     )
+
+
+def on_terminal(*arguments: str, data_dir: Path, columns: int) -> str:
+    """What a command shows on a terminal so wide, without its colours."""
+    ours, theirs = pty.openpty()
+    known = environment(TERM="dumb", NO_COLOR="1", COLUMNS=str(columns))
+    command = [*COMMAND, *arguments, "--data-dir", str(data_dir)]
+    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=known) as shown:
+        os.close(theirs)
+        said = b""
+        with suppress(OSError):  # the terminal is gone with its last writer
+            while block := os.read(ours, 65_536):
+                said += block
+        os.close(ours)
+    assert shown.returncode == 0, said
+    return re.sub(r"\x1b\[[0-9;]*m", "", said.decode()).replace("\r\n", "\n")
 
 
 @dataclass(frozen=True)

@@ -11,17 +11,22 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
 
 from api import models
-from api.cli.figures import tell_figures
+from api.cli.figures import fitting, tell_figures
 from api.failures import EXIT_CODES
 from api.settings import Settings
+from demo import SMALLEST
 from ledger.embedded import EmbeddedServer
+from projections.evidence import EVIDENCE
+from projections.figures import COUNTED
 from tests.api import facts
 from tests.api.running import (
     SCALE,
     clubledger,
     empty_directory,
+    on_terminal,
     serving,
     started,
     stopped,
@@ -111,6 +116,49 @@ def test_a_figure_that_differs_ends_with_1(capsys: pytest.CaptureFixture[str]) -
         assert "DIFFERS" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("width", [80, 100, 120, 150, 200])
+def test_a_narrow_table_breaks_no_name(demo_dir: Path, width: int) -> None:
+    told = clubledger("figures", "--json", data_dir=demo_dir).json
+    shown = models.Figures.model_validate(told).figures
+    layout, lines = fitting(shown, width)
+    assert max(line.cell_len for line in lines) <= width
+    assert layout.units
+    rows, said = [line.plain for line in lines], set[str]()
+    for row in rows:
+        said |= {row.split("  ")[0], row.strip().split("  ")[0]}
+    for figure in shown:
+        name = figure.id.rpartition(".")[2] if layout.grouped else figure.id
+        assert name in said
+    if layout.grouped:
+        assert {f"{figure.id.rpartition('.')[0]}." for figure in shown} <= set(rows)
+    assert any("2008-06-30" in row for row in rows)
+
+
+def test_the_narrowest_layout_is_taken_where_none_fits() -> None:
+    layout, lines = fitting([_figure("a.b", "1", "1", "agrees")], 5)
+    assert (layout.units, layout.events) == (False, False)
+    assert [line.plain for line in lines][1:] == ["a.", " b             1        1      0  ="]
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_terminal_gets_no_line_that_it_would_break(demo_dir: Path, width: int) -> None:
+    for arguments in (("figures",), ("figures", "--explain", "binding.rate")):
+        for line in on_terminal(*arguments, data_dir=demo_dir, columns=width).splitlines():
+            assert cell_len(line) <= width, line
+
+
+@pytest.mark.parametrize("command", [("figures",), ("figures", "--json"), ("events", "--json")])
+def test_an_encoding_that_lacks_letters_is_no_failure(
+    demo_dir: Path, command: tuple[str, ...]
+) -> None:
+    ended = clubledger(*command, data_dir=demo_dir, PYTHONIOENCODING="ascii", PYTHONUTF8="0")
+    assert (ended.code, ended.err) == (0, "")
+    if "--json" in command:
+        assert ended.json == clubledger(*command, data_dir=demo_dir).json | (
+            {"clock": ended.json["clock"]} if "clock" in ended.json else {}
+        )
+
+
 def test_figures_as_json(demo_dir: Path) -> None:
     told = clubledger("figures", "--json", data_dir=demo_dir).json
     names = {"id", "reported", "derived", "difference", "verdict", "assumed", "events"}
@@ -124,10 +172,20 @@ def test_a_figure_is_explained(demo_dir: Path) -> None:
     assert shown.code == 0, shown.err
     assert "formula" in shown.out
     assert "inputs" in shown.out
+    assert "each start of a binding" in shown.out
+    opened = clubledger("figures", "--explain", "clubs.health_opened", data_dir=demo_dir).out
+    assert "reported    2008-06-30" in opened
+    assert "\n1 event.\n" in opened
+    claim = clubledger("figures", "--explain", "binding.target_basic", data_dir=demo_dir).out
+    assert claim.endswith("no events\n")
     told = clubledger(
         "figures", "--explain", "binding.rate", "--limit", "2", "--json", data_dir=demo_dir
     ).json
     assert len(told["events"]) == 2
+
+
+def test_every_kind_of_evidence_says_what_was_counted() -> None:
+    assert COUNTED.keys() == EVIDENCE.keys()
 
 
 def test_an_unknown_figure_is_refused(demo_dir: Path) -> None:
@@ -161,10 +219,32 @@ def test_a_demo_does_not_mix_with_other_events(own_ledger: Path) -> None:
     assert ended.problem["exit_code"] == 3
 
 
-@pytest.mark.parametrize("scale", ["0", "-1", "1.5", "nan", "inf", "small"])
+@pytest.mark.parametrize("scale", ["0", "-1", "1.5", "nan", "inf", "small", "0.0001", "0.00049"])
 def test_a_scale_out_of_range_is_wrong_use(data_dir: Path, scale: str) -> None:
     assert clubledger("demo", f"--scale={scale}", data_dir=data_dir).code == 2
     assert not list(data_dir.iterdir())
+
+
+def test_the_smallest_scale_loads(data_dir: Path) -> None:
+    loaded = clubledger("demo", "--scale", SMALLEST, data_dir=data_dir)
+    assert loaded.code == 0, loaded.err
+    assert f"a demo scaled to {SMALLEST}" in loaded.out
+
+
+def test_a_demo_in_part_says_so(own_ledger: Path) -> None:
+    loading = started("demo", "--scale", SCALE, "--no-figures", data_dir=own_ledger)
+    assert loading.stderr is not None
+    for line in loading.stderr:
+        if line.startswith(b"May 2008"):
+            break
+    loading.kill()
+    loading.communicate()
+    for arguments in (("figures",), ("figures", "--explain", "binding.rate")):
+        shown = clubledger(*arguments, data_dir=own_ledger)
+        assert shown.code == 0
+        assert shown.out.startswith("The demo is loaded in part: `clubledger demo` goes on.")
+    served = stopped(serving(own_ledger))
+    assert served.err.startswith("The demo is loaded in part, and so is what is served")
 
 
 @pytest.mark.slow
@@ -256,6 +336,16 @@ def test_nothing_is_kept_of_a_bad_file_unless_it_is_asked_for(
     assert sorted(rejects.read_bytes().splitlines(True)) == sorted(bad)
     assert clubledger("status", "--json", data_dir=own_ledger).json["events"] > 0
 
+    other = tmp_path / "other.jsonl"
+    again = clubledger("import", file, "--keep-good", other, data_dir=own_ledger)
+    assert again.code == 3
+    assert again.out.startswith("this file was taken before: ")
+    assert again.out.endswith(f"events, {len(bad)} lines were rejected then\n")
+    assert "they are not in the ledger" in again.err
+    assert not other.exists()
+    again = clubledger("import", file, "--json", data_dir=own_ledger)
+    assert (again.code, again.json["replayed"], again.json["rejected"]) == (3, True, len(bad))
+
     mine = clubledger("import", file, "--keep-good", rejects, data_dir=own_ledger)
     assert mine.code == 2
     assert sorted(rejects.read_bytes().splitlines(True)) == sorted(bad)
@@ -292,6 +382,8 @@ def test_nobody_is_not_found(demo_dir: Path) -> None:
 def test_events_from_a_position_and_of_a_stream(demo_dir: Path) -> None:
     page = clubledger("events", "--after", "3", "--limit", "4", "--json", data_dir=demo_dir).json
     assert [event["position"] for event in page["events"]] == [4, 5, 6, 7]
+    times = [event[at] for event in page["events"] for at in ("occurred_at", "recorded_at")]
+    assert {time[-1] for time in times} == {"Z"}
     stream = page["events"][0]["stream"]
     told = clubledger("events", "--stream", stream, "--json", data_dir=demo_dir).json
     assert {event["stream"] for event in told["events"]} == {stream}

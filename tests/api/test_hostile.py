@@ -109,6 +109,23 @@ def test_a_write_without_a_key_is_refused(http: httpx.Client) -> None:
     assert (answer.status_code, answer.json()["code"]) == (400, "key_missing")
 
 
+@pytest.mark.parametrize("sent", ["application/json", "application/json; charset=utf-8"])
+def test_the_ledgers_word_for_no_key_is_no_key(http: httpx.Client, sent: str) -> None:
+    answer = post(http, json.dumps(GOOD), **{"Idempotency-Key": "-", "Content-Type": sent})
+    assert (answer.status_code, answer.json()["code"]) == (400, "key_missing")
+
+
+@pytest.mark.parametrize("day", ["9999-12-31", "0001-01-01", "2500-01-01"])
+@pytest.mark.parametrize(
+    "path", ["/campaigns/golden_autumn?until=", "/clubs/health/use?from=", "/clubs/health/use?to="]
+)
+def test_a_day_out_of_range_is_refused(http: httpx.Client, path: str, day: str) -> None:
+    answer = http.get(f"{path}{day}")
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
+    name = path.rpartition("?")[2].removesuffix("=")
+    assert answer.json()["errors"][0]["field"] == f"query.{name}"
+
+
 @pytest.mark.parametrize("key", ["", "two words", "x" * 129, "é"])
 def test_a_key_out_of_shape_is_refused(http: httpx.Client, key: str) -> None:
     headers = [(b"Idempotency-Key", key.encode("latin-1"))]

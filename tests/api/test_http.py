@@ -274,6 +274,7 @@ def test_the_log_is_read_without_gaps(http: httpx.Client) -> None:
     assert positions == list(range(1, 15))
     end = http.get("/events", params={"after": first["head"] + 1000}).json()
     assert (end["events"], end["next"]) == ([], first["head"] + 1000)
+    assert end["head"] == first["head"]
     assert http.get("/events", params={"bucket": 63}).json()["code"] == "not_found"
 
 

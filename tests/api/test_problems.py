@@ -12,6 +12,7 @@ import pytest
 from api import problems
 from domain.catalogue import REFUSALS
 from domain.lots import NotEnoughPoints
+from domain.visits import NotEligible
 
 DOCS = Path(__file__).parents[2] / "docs" / "http.md"
 
@@ -56,6 +57,14 @@ def test_every_refusal_becomes_a_problem_with_its_numbers(code: str) -> None:
 def test_a_problem_says_its_numbers_to_a_reader() -> None:
     told = problems.of_refusal(NotEnoughPoints(needed_points=50, spendable_points=20))
     assert told["detail"].endswith("nothing was taken: needed_points 50, spendable_points 20.")
+
+
+def test_a_problem_spells_values_as_json_does() -> None:
+    told = problems.of_refusal(
+        NotEligible(club_id="health", tier=None, important=False, admitted_tiers=["gold", "silver"])
+    )["detail"]
+    wanted = 'club_id health, tier null, important false, admitted_tiers ["gold", "silver"].'
+    assert told.endswith(wanted)
 
 
 def test_the_documentation_lists_every_problem() -> None:

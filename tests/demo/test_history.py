@@ -77,14 +77,14 @@ def test_chapters_have_keys_and_titles_of_their_own() -> None:
     assert chapters[-1].key == "demo-2008-12"
 
 
-@pytest.mark.parametrize("scale", ["0", "-0.1", "1.01"])
-def test_a_scale_is_above_0_and_at_most_1(scale: str) -> None:
+@pytest.mark.parametrize("scale", ["0", "-0.1", "0.0004", "1.01"])
+def test_a_scale_is_not_too_small_and_at_most_1(scale: str) -> None:
     with pytest.raises(ValueError, match="at most 1"):
         next(demo.chapters(scale, 1))
 
 
 @pytest.mark.parametrize("seed", [demo.DEFAULT_SEED, 1, 2])
-@pytest.mark.parametrize("scale", ["0.001", "0.003", "0.01"])
+@pytest.mark.parametrize("scale", [demo.SMALLEST, "0.001", "0.003", "0.01"])
 def test_every_line_is_accepted(scale: str, seed: int) -> None:
     tally = replayed(scale, seed).tally
     assert tally.bound_on(LAST_DAY, BASE) == round(43_204 * float(scale))

@@ -164,7 +164,8 @@ def visit_scene(draw: st.DrawFn, m: str) -> Scene:
     words = {"member_id": m, "club_id": draw(CLUB), "service_id": "room", "again": True}
     come = [("visit.record", {**words, "companions": draw(st.integers(0, 2))})] * draw(COUNT)
     undo = {"member_id": m, "visit": draw(COUNT), "actor": SUPERVISOR}
-    return [("tier.change", {"member_id": m, "tier": "gold"}), *come, ("visit.undo", undo)]
+    tier = draw(st.sampled_from(["gold", "diamond"]))  # Diamonds have two free visits a year.
+    return [("tier.change", {"member_id": m, "tier": tier}), *come, ("visit.undo", undo)]
 
 
 @st.composite
@@ -303,6 +304,10 @@ def history(scenes: Sequence[Any], buckets: int) -> World:
 
 
 EPILOGUE: Scene = [
+    ("member.join", {"member_id": "m7", "unit_id": "west"}),
+    ("tier.change", {"member_id": "m7", "tier": "diamond"}),
+    ("visit.record", {"member_id": "m7", "club_id": "lounge", "service_id": "room"}),
+    ("visit.undo", {"member_id": "m7", "visit": 1, "actor": SUPERVISOR}),
     ("emergency.declare", {"club_id": "lounge"}),
     ("visit.admit_in_emergency", {"club_id": "lounge", "category": "child", "people": 2}),
     ("emergency.end", {"club_id": "lounge"}),

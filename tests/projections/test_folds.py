@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from domain.catalogue import CATALOGUE
+from domain.visits import VisitRecorded, VisitUndone
 from ledger.database import connect
 from projections import points
 from projections.catalogue import PROJECTIONS
@@ -57,10 +58,22 @@ def test_sql_and_python_agree_wherever_the_log_is_cut(
             assert points.unbalanced(conn) == []
             assert_statements_end_in_the_balance(conn, world)
             told.update(stored.event.topic for stored in world.log)
+            assert free_visits_undone(world), "what is free comes back too"
 
         told = set[str]()
         agree()
         assert told == CATALOGUE.keys(), "an event that no history tells of is not tested"
+
+
+def free_visits_undone(world: World) -> int:
+    """How many visits that cost a place of the year were taken back."""
+    free = {
+        (s.stream, s.event.visit)
+        for s in world.log
+        if isinstance(s.event, VisitRecorded) and s.event.payment == "free_visit"
+    }
+    undone = {(s.stream, s.event.visit) for s in world.log if isinstance(s.event, VisitUndone)}
+    return len(free & undone)
 
 
 def assert_statements_end_in_the_balance(conn: Any, world: World) -> None:

@@ -305,7 +305,7 @@ def test_the_return_is_what_the_offered_brought_above_control(
     offered = [m for n, m in enumerate(margins) if arms[f"c{n}"] == "offered"]
     control = [m for n, m in enumerate(margins) if arms[f"c{n}"] == "control"]
     lost = next(member for member, arm in arms.items() if arm == "control")
-    world.does("member.leave", member_id=lost, at=on("2008-02-20"))
+    world.does("member.leave", member_id=lost, at=on("2008-03-30", 0))
     again = furnished(buckets)
     again.log.clear()
     for stored in world.log:
@@ -329,9 +329,11 @@ def test_the_return_is_what_the_offered_brought_above_control(
         assert float(found.low) == pytest.approx(float(found.value) - half, abs=1e-3)
         assert found.control.retained == k - 1
         assert found.cost_per_retained_fen == rounded(Fraction(100 * k, n), 2)
-        kept = returns.campaign_return(conn, "c", date(2008, 2, 29))
-        assert isinstance(kept, returns.Return)
-        assert kept.value == found.value
+        for day in (date(2008, 2, 29), date(2008, 3, 29)):
+            kept = returns.campaign_return(conn, "c", day)
+            assert isinstance(kept, returns.Return)
+            assert kept.value == found.value
+            assert kept.control.retained == k, "he left as the next day began"
 
 
 @pytest.mark.parametrize(
@@ -407,7 +409,7 @@ def test_lost_are_who_left_and_who_spent_little_in_three_months_of_the_year(
     bills("m2", 5000, "2008-03", "2008-04")
     bills("m3", 10, "2008-01", "2008-02", "2008-03")
     bills("m5", 10, "2008-01", "2008-02", "2008-03")
-    world.does("member.leave", member_id="m3", at=on("2008-11-30"))
+    world.does("member.leave", member_id="m3", at=on("2008-11-30", 0))
     with answers(installed, world, buckets) as conn:
 
         def kept(day: date) -> tuple[int, int, int]:
@@ -422,6 +424,8 @@ def test_lost_are_who_left_and_who_spent_little_in_three_months_of_the_year(
         assert found is not None
         assert (found.base, found.lost, found.frozen_size) == (4, 2, 5)
         assert cohorts.retention(conn, "none", YEAR_END) is None
+        # m3 left as 30 November began: he was there when the 29th ended.
+        assert [kept(date(2008, 11, day))[0] for day in (29, 30)] == [0, 1]
         base, snapshot = cohorts.cohorts(conn)
         assert (base.members, base.frozen_at) == (0, None)
         assert (snapshot.members, snapshot.frozen_size) == (4, 5)

@@ -1,0 +1,33 @@
+"""Two demos loaded into one ledger at the same time."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ledger.embedded import EmbeddedServer
+from tests.api.running import SCALE, clubledger, empty_directory, started
+
+
+@pytest.fixture
+def own_ledger() -> Iterator[Path]:
+    """A directory of its own, with a database that stays up between the commands."""
+    with empty_directory() as path, EmbeddedServer(path):
+        yield path
+
+
+@pytest.mark.parametrize("seed", [None, "7"])
+def test_of_two_loads_at_once_one_waits_for_the_other(own_ledger: Path, seed: str | None) -> None:
+    demo = ("demo", "--no-figures", "--json", "--scale", SCALE)
+    both = [
+        started(*demo, data_dir=own_ledger),
+        started(*demo, *(("--seed", seed) if seed else ()), data_dir=own_ledger),
+    ]
+    ended = [(*process.communicate(timeout=240), process.returncode) for process in both]
+    codes = sorted(code for _, _, code in ended)
+    assert codes == ([0, 3] if seed else [0, 0]), ended
+    if seed:
+        (refused,) = [err for _, err, code in ended if code == 3]
+        assert b"one ledger holds one demo" in refused
+    status = clubledger("status", "--json", data_dir=own_ledger).json
+    assert (status["demo"]["complete"], status["behind"]) == (True, 0)

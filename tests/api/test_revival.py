@@ -1,0 +1,70 @@
+"""`serve` and its embedded PostgreSQL, which somebody kills."""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.api.running import empty_directory, serving, stopped
+from tests.postgres import kill_servers
+
+PATIENCE_S = 60
+
+
+@pytest.fixture
+def data_dir() -> Iterator[Path]:
+    """A data directory of its own, on which no server is left."""
+    with empty_directory() as path:
+        yield path
+        kill_servers(path)
+
+
+def kill_postgres(data_dir: Path) -> None:
+    """End the postmaster as the kernel does when memory is short."""
+    record = (data_dir / "pgdata" / "postmaster.pid").read_text()
+    os.kill(int(record.splitlines()[0]), signal.SIGKILL)
+
+
+def eventually(true: Callable[[], bool]) -> bool:
+    until = time.monotonic() + PATIENCE_S
+    while not true():
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def test_a_killed_database_is_brought_up_again(data_dir: Path) -> None:
+    server = serving(data_dir)
+    try:
+        with httpx.Client(base_url=server.address, timeout=30) as client:
+            for _ in range(2):
+                kill_postgres(data_dir)
+                assert eventually(lambda: client.get("/health").status_code == 503)
+                assert eventually(lambda: client.get("/health").status_code == 200)
+                assert client.get("/clubs").status_code == 200
+                refused = client.post(
+                    "/members/nobody/visits",
+                    json={"club_id": "c", "service_id": "s", "desk": "d", "shown_points": 1},
+                    headers={"Idempotency-Key": "k"},
+                )
+                assert refused.json()["code"] == "unknown_member", "the writer is back too"
+    finally:
+        ended = stopped(server)
+    assert ended.code == 0, ended.err
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_database_that_cannot_be_brought_up_ends_the_server(data_dir: Path, workers: str) -> None:
+    server = serving(data_dir, "--workers", workers)
+    (data_dir / "pgdata" / "PG_VERSION").write_text("9\n")
+    kill_postgres(data_dir)
+    out, err = server.process.communicate(timeout=PATIENCE_S)
+    assert server.process.returncode == 4, (out, err)
+    assert b"was made by PostgreSQL 9" in err
+    assert json.loads(err.splitlines()[-1])["code"] == "cannot_open"

@@ -1,0 +1,78 @@
+"""Reads that wait for a position: they keep nobody else waiting, and wait for nothing in vain."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import httpx
+import pytest
+
+from api.http import create_app, reads
+from ledger.database import connect
+from projections import runner
+from tests.projections.histories import furnished, lay
+
+
+@asynccontextmanager
+async def asked(dsn: str) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of an application whose answers stand still."""
+    app = create_app(dsn, follow=False)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://here") as client,
+    ):
+        yield client
+
+
+@pytest.fixture
+def behind(installed: Callable[[int], str]) -> str:
+    """A ledger whose answers hold nothing of it yet."""
+    dsn = installed(1)
+    with connect(dsn) as conn:
+        lay(conn, furnished().log)
+    return dsn
+
+
+def test_who_waits_keeps_nobody_waiting(behind: str) -> None:
+    async def ask() -> None:
+        async with asked(behind) as client:
+            waiting = [
+                asyncio.create_task(client.get(f"{path}?wait_for=0:1"))
+                for path in ("/clubs", "/figures", "/campaigns", "/members/m1") * 5
+            ]
+            await asyncio.sleep(0.2)
+            for path in ("/health", "/status", "/clubs", "/figures"):
+                answer = await client.get(path)
+                assert answer.status_code == 200, answer.text
+                assert not any(task.done() for task in waiting), path
+            for answer in await asyncio.gather(*waiting):
+                assert (answer.status_code, answer.json()["code"]) == (504, "not_caught_up")
+
+    asyncio.run(ask())
+
+
+def test_who_waits_is_answered_when_it_is_there(behind: str) -> None:
+    async def ask() -> None:
+        async with asked(behind) as client:
+            waiting = asyncio.create_task(client.get("/clubs?wait_for=0:1"))
+            await asyncio.sleep(0.1)
+            assert not waiting.done()
+            await asyncio.to_thread(runner.project, behind)
+            assert len((await waiting).json()["clubs"]) == 2
+
+    asyncio.run(ask())
+
+
+@pytest.mark.parametrize("place", ["0:999999", "7:1", "63:0"])
+def test_what_the_log_does_not_hold_is_not_waited_for(
+    behind: str, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reads, "WAIT_S", 600.0)
+
+    async def ask() -> None:
+        async with asked(behind) as client:
+            answer = await asyncio.wait_for(client.get(f"/figures?wait_for={place}"), 20)
+            assert (answer.status_code, answer.json()["code"]) == (504, "not_caught_up")
+            assert answer.json()["position"] == int(place.partition(":")[2])
+
+    asyncio.run(ask())
