@@ -5,7 +5,7 @@ from typing import Any
 
 AT = "2009-01-05T08:00:00+08:00"
 PRICE_POINTS = 10
-MEMBERS = 24
+MEMBERS = 32
 POOR, SILVER, LEFT, FREE = "t-poor", "t-silver", "t-left", "t-free"
 PHONE, SHARED_PHONE = "13900000001", "13900000077"
 
