@@ -158,6 +158,7 @@ class Ledger:
         self._now = now
         self._queue: deque[_Waiting] = deque()
         self._awake = asyncio.Event()
+        self._enough = 1
         self._connections: dict[str, AsyncConnection[Any]] = {}
         self._buckets = 1
         self._digest_key = b""
@@ -196,7 +197,8 @@ class Ledger:
         future: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
         digest = digest_of(command, self._digest_key)
         self._queue.append(_Waiting(command, streams_of(command), digest, future))
-        self._awake.set()
+        if len(self._queue) >= self._enough:
+            self._awake.set()
         return await future
 
     # ------------------------------------------------------------------- the batcher's loop
@@ -207,9 +209,7 @@ class Ledger:
         waiting: list[_Waiting] = []
         try:
             while True:
-                while not self._queue:
-                    self._awake.clear()
-                    await self._awake.wait()
+                await self._gathered(flight, ahead)
                 waiting = self._take(ahead if flight and not flight.done() else None)
                 batch = None
                 if flight is not None:
@@ -225,6 +225,7 @@ class Ledger:
                 else:
                     ahead = batch
                     flight = asyncio.create_task(self._land(batch), name="append")
+                    flight.add_done_callback(lambda _: self._awake.set())
         finally:
             if flight is not None:
                 flight.cancel()
@@ -233,11 +234,25 @@ class Ledger:
             for each in [*waiting, *(ahead.waiting if ahead else ())]:
                 each.refuse(Unanswered(retry_after_s=1))
 
+    async def _gathered(self, flight: asyncio.Task[bool] | None, ahead: _Batch | None) -> None:
+        """Wait for enough: one, or while a batch is in flight as many as are in that.
+
+        So the askers fall into two halves that take turns; a batch costs too much to be smaller.
+        """
+        while True:
+            flying = len(ahead.waiting) if ahead and flight and not flight.done() else 1
+            self._enough = max(1, min(flying, MAX_BATCH))
+            if len(self._queue) >= self._enough:
+                return
+            self._awake.clear()
+            await self._awake.wait()
+
     def _take(self, ahead: _Batch | None) -> list[_Waiting]:
-        """The next batch. A key that is in flight waits until it has landed."""
+        """The next batch: half of who waits. A key that is in flight waits until it has landed."""
         taken: list[_Waiting] = []
         later: list[_Waiting] = []
-        for _ in range(min(MAX_BATCH, len(self._queue))):
+        half = (len(self._queue) + (len(ahead.waiting) if ahead else 0) + 1) // 2
+        for _ in range(min(MAX_BATCH, half, len(self._queue))):
             each = self._queue.popleft()
             if each.future.cancelled():
                 continue
