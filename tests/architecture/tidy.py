@@ -258,6 +258,6 @@ RULES = [
         "No file knows the machine it was written on",
         machine_paths,
         rings=(("docs/use.md", f"cd {ROOT}x"), ("Makefile", f'PYTHON="{ROOT}x/python"')),
-        quiet=(("docs/use.md", "https://example.com/work/ /var/lib/clubledger ./work/"),),
+        quiet=(("docs/use.md", "https://example.com/root/ /var/lib/clubledger ./root/"),),
     ),
 ]
