@@ -277,8 +277,8 @@ class Ledger:
             bases = {}
             if batch.decided:
                 bases = await self._append(await self._connection("writer"), batch)
-        except psycopg.Error as failure:
-            if failure.sqlstate not in _CONFLICTS:
+        except Exception as failure:  # noqa: BLE001 - tried again by `_insist`, which tells what it was
+            if getattr(failure, "sqlstate", None) not in _CONFLICTS:
                 await self._disconnect("writer")
             await self._insist(batch.waiting)
             return False

@@ -381,6 +381,23 @@ def test_an_import_that_keeps_the_lanes_makes_nobody_wait_for_ever(
     assert asked(ledger_dsn, a_visit("m1")) == "done"
 
 
+def test_the_batcher_outlives_a_defect_of_its_own(ledger_dsn: str) -> None:
+    executed(ledger_dsn, *a_club(1), *a_member("m1"))
+
+    async def act(opened: Ledger) -> list[Any]:
+        append = opened._append
+
+        async def breaks(connection: Any, batch: Any) -> dict[int, int]:
+            opened._append = append  # type: ignore[method-assign]
+            raise ZeroDivisionError
+
+        opened._append = breaks  # type: ignore[method-assign]
+        return [await asyncio.wait_for(opened.execute(a_visit("m1")), 5) for _ in range(2)]
+
+    assert [receipt.body["visit"] for receipt in with_ledger(ledger_dsn, act)] == [1, 2]
+    assert_sound(ledger_dsn)
+
+
 def test_a_digest_says_nothing_without_the_ledgers_secret() -> None:
     one = command("member.join", member_id="m1", unit_id="u1", phone="13900001234", key="k")
     other = one.model_copy(update={"phone": "13900001235"})
