@@ -15,7 +15,7 @@ ROOMS := domain ledger projections demo api
 TYPED := $(wildcard $(ROOMS) bench tests)
 OPTIONS := $(if $(DATA_DIR),--data-dir "$(DATA_DIR)")
 COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --universal --generate-hashes \
-	--no-header --no-emit-index-url --no-emit-find-links $(if $(UPGRADE),--upgrade) --group build
+	--no-header --no-strip-extras --no-emit-index-url --no-emit-find-links $(if $(UPGRADE),--upgrade) --group build
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:

@@ -87,14 +87,14 @@ def bindings(conn: Conn, member_id: str) -> list[Binding]:
     cursor = conn.cursor(row_factory=class_row(Binding))
     return cursor.execute(
         "SELECT binding, policy, campaign, starts_on, ends_on, ended_on, cause, unit"
-        " FROM answers.binding WHERE member_id = %s ORDER BY binding",
+        " FROM binding WHERE member_id = %s ORDER BY binding",
         (member_id,),
     ).fetchall()
 
 
 def binding_rate(conn: Conn, cohort: str, on: date) -> BindingRate | None:
     """Each customer of the base counts once, however many policies bind him on the day."""
-    known = conn.execute("SELECT 1 FROM answers.cohort WHERE cohort = %s", (cohort,)).fetchone()
+    known = conn.execute("SELECT 1 FROM cohort WHERE cohort = %s", (cohort,)).fetchone()
     if known is None:
         return None
     found = conn.execute(
@@ -102,15 +102,15 @@ def binding_rate(conn: Conn, cohort: str, on: date) -> BindingRate | None:
         SELECT c.unit, u.title, c.base, c.bound
         FROM (
             SELECT c.unit, count(*) AS base, count(b.member_id) AS bound
-            FROM answers.cohort_member c
+            FROM cohort_member c
             LEFT JOIN (
-                SELECT DISTINCT bucket, member_id FROM answers.binding
+                SELECT DISTINCT bucket, member_id FROM binding
                 WHERE starts_on <= %(on)s AND until > %(on)s
             ) b ON b.member_id = c.member_id AND b.bucket = c.bucket
             WHERE c.cohort = %(cohort)s
             GROUP BY 1
         ) c
-        LEFT JOIN answers.unit u ON u.unit = c.unit
+        LEFT JOIN unit u ON u.unit = c.unit
         ORDER BY c.unit
         """,
         {"cohort": cohort, "on": on},

@@ -188,19 +188,19 @@ _CAMPAIGNS = """
         coalesce(u.prepaid_fen, 0)::bigint AS prepaid_fen,
         coalesce(u.gift_fen, 0)::bigint AS gift_fen, c.other_costs_fen,
         coalesce(a.offered, 0)::bigint AS offered, coalesce(a.control, 0)::bigint AS control
-    FROM answers.campaign c
+    FROM campaign c
     CROSS JOIN LATERAL (
-        SELECT * FROM answers.campaign_terms t WHERE t.campaign = c.campaign
+        SELECT * FROM campaign_terms t WHERE t.campaign = c.campaign
         ORDER BY version DESC LIMIT 1
     ) t
     CROSS JOIN LATERAL (
         SELECT sum(heads) AS heads, sum(prepaid_fen) AS prepaid_fen, sum(gift_fen) AS gift_fen
-        FROM answers.campaign_use u WHERE u.campaign = c.campaign
+        FROM campaign_use u WHERE u.campaign = c.campaign
     ) u
     CROSS JOIN LATERAL (
         SELECT sum(heads) FILTER (WHERE arm = 'offered') AS offered,
             sum(heads) FILTER (WHERE arm = 'control') AS control
-        FROM answers.campaign_arm a WHERE a.campaign = c.campaign
+        FROM campaign_arm a WHERE a.campaign = c.campaign
     ) a
 """
 
@@ -224,7 +224,7 @@ def campaign_use(conn: Conn, campaign_id: str) -> list[CampaignUse]:
         """
         SELECT tier, unit, sum(heads)::bigint AS heads, sum(prepaid_fen)::bigint AS prepaid_fen,
             sum(gift_fen)::bigint AS gift_fen
-        FROM answers.campaign_use WHERE campaign = %s GROUP BY 1, 2 ORDER BY 1, 2
+        FROM campaign_use WHERE campaign = %s GROUP BY 1, 2 ORDER BY 1, 2
         """,
         (campaign_id,),
     ).fetchall()

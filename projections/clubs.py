@@ -196,7 +196,7 @@ def clubs(conn: Conn) -> list[Club]:
         """
         SELECT club, title, opens_on, opens_minute, closes_minute, tiers, important, capacity,
             emergency_since IS NOT NULL AS in_emergency
-        FROM answers.club ORDER BY club
+        FROM club ORDER BY club
         """
     ).fetchall()
 
@@ -208,7 +208,7 @@ def prices(conn: Conn, club: str) -> list[ServicePrice]:
         """
         SELECT DISTINCT ON (service) service, title, version, points, tier_points,
             companion_points, free_visits, since
-        FROM answers.service WHERE club = %s ORDER BY service, version DESC
+        FROM service WHERE club = %s ORDER BY service, version DESC
         """,
         (club,),
     ).fetchall()
@@ -219,7 +219,7 @@ def emergencies(conn: Conn, club: str | None = None) -> list[Emergency]:
     cursor = conn.cursor(row_factory=class_row(Emergency))
     return cursor.execute(
         """
-        SELECT club, month, category, admissions, people FROM answers.emergency_use
+        SELECT club, month, category, admissions, people FROM emergency_use
         WHERE %(club)s::text IS NULL OR club = %(club)s ORDER BY club, month, category
         """,
         {"club": club},
@@ -233,9 +233,9 @@ def activities(conn: Conn, club: str | None = None) -> list[Activity]:
         """
         SELECT club, activity, title, held_at, cost_fen, fee_fen, commission_fen,
             coalesce(u.attendances, 0)::bigint AS attendances
-        FROM answers.activity a
+        FROM activity a
         LEFT JOIN (
-            SELECT club, activity, sum(attendances) AS attendances FROM answers.activity_use
+            SELECT club, activity, sum(attendances) AS attendances FROM activity_use
             GROUP BY 1, 2
         ) u USING (club, activity)
         WHERE %(club)s::text IS NULL OR club = %(club)s ORDER BY held_at, club, activity

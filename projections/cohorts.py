@@ -142,17 +142,15 @@ def cohorts(conn: Conn) -> list[Cohort]:
     return cursor.execute(
         """
         SELECT cohort, title, purpose, criterion, "on", opened_at, frozen_at, frozen_size,
-            (SELECT count(*) FROM answers.cohort_member m WHERE m.cohort = c.cohort) AS members
-        FROM answers.cohort c ORDER BY cohort
+            (SELECT count(*) FROM cohort_member m WHERE m.cohort = c.cohort) AS members
+        FROM cohort c ORDER BY cohort
         """
     ).fetchall()
 
 
 def retention(conn: Conn, cohort: str, on: date) -> Retention | None:
     """Who of a snapshot was kept at a date; null if there is no such snapshot."""
-    known = conn.execute(
-        "SELECT frozen_size FROM answers.cohort WHERE cohort = %s", (cohort,)
-    ).fetchone()
+    known = conn.execute("SELECT frozen_size FROM cohort WHERE cohort = %s", (cohort,)).fetchone()
     if known is None:
         return None
     found = conn.execute(
@@ -160,9 +158,9 @@ def retention(conn: Conn, cohort: str, on: date) -> Retention | None:
         SELECT count(*), count(*) FILTER (WHERE m.left_at < %(end)s),
             count(*) FILTER (WHERE (m.left_at IS NULL OR m.left_at >= %(end)s)
                 AND bit_count((b.low_months & %(months)s)::bit(12)) >= %(lost)s)
-        FROM answers.cohort_member c
-        JOIN answers.member m ON m.member_id = c.member_id AND m.bucket = c.bucket
-        LEFT JOIN answers.bill_year b
+        FROM cohort_member c
+        JOIN member m ON m.member_id = c.member_id AND m.bucket = c.bucket
+        LEFT JOIN bill_year b
         ON b.member_id = c.member_id AND b.bucket = c.bucket AND b.year = %(year)s
         WHERE c.cohort = %(cohort)s
         """,

@@ -28,7 +28,7 @@ class EventRef:
 _KNOWN = "occurred_at < %(end)s"
 _YEAR = "occurred_at >= %(start)s AND occurred_at < %(end)s"
 _OF_COHORT = (
-    "EXISTS (SELECT FROM answers.cohort_member c WHERE c.cohort = %(cohort)s"
+    "EXISTS (SELECT FROM cohort_member c WHERE c.cohort = %(cohort)s"
     " AND c.member_id = e.member_id AND c.bucket = e.bucket)"
 )
 
@@ -90,7 +90,7 @@ def bounds(on: date) -> dict[str, Any]:
 def count(conn: Conn, evidence: str, given: Mapping[str, Any]) -> int:
     """How many events a set holds."""
     parts = " UNION ALL ".join(
-        f"SELECT count(*) AS n FROM typed.{typed_tables()[topic].name} e WHERE {condition}"
+        f"SELECT count(*) AS n FROM {typed_tables()[topic].name} e WHERE {condition}"
         for topic, condition in EVIDENCE[evidence]
     )
     (found,) = conn.execute(f"SELECT sum(n)::bigint FROM ({parts}) parts", given).fetchone() or (0,)
@@ -111,7 +111,7 @@ def page(
         table = typed_tables()[topic]
         parts.append(
             f"(SELECT bucket, position, '{table.stream}:' || {table.id_column} AS stream,"
-            f" '{topic}' AS topic, occurred_at FROM typed.{table.name} e"
+            f" '{topic}' AS topic, occurred_at FROM {table.name} e"
             f" WHERE {condition} AND (bucket, position) > (%(bucket)s, %(position)s)"
             " ORDER BY bucket, position LIMIT %(limit)s)"
         )

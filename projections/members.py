@@ -199,23 +199,23 @@ def member(conn: Conn, member_id: str, at: datetime) -> MemberCard | None:
         """
         SELECT m.member_id, m.unit, u.title AS unit_title, m.tier, m.tier_since, m.important,
             m.joined_at, m.left_at, v.visits, v.undone_visits, v.companions, v.last_visit_at,
-            (SELECT count(*) FROM typed.activity_attended a WHERE a.member_id = m.member_id)
+            (SELECT count(*) FROM activity_attended a WHERE a.member_id = m.member_id)
                 AS attendances,
             coalesce(l.balance, 0) AS balance_points, coalesce(l.spendable, 0) AS spendable_points
-        FROM answers.member m
-        LEFT JOIN answers.unit u ON u.unit = m.unit
+        FROM member m
+        LEFT JOIN unit u ON u.unit = m.unit
         CROSS JOIN LATERAL (
             SELECT count(*) FILTER (WHERE undone_at IS NULL) AS visits,
                 count(undone_at) AS undone_visits,
                 coalesce(sum(companions) FILTER (WHERE undone_at IS NULL), 0)::bigint AS companions,
                 max(at) FILTER (WHERE undone_at IS NULL) AS last_visit_at
-            FROM answers.visit WHERE visit.member_id = m.member_id
+            FROM visit WHERE visit.member_id = m.member_id
         ) v
         CROSS JOIN LATERAL (
             SELECT sum(remaining)::bigint AS balance,
                 (sum(remaining) FILTER (WHERE available_from <= %(at)s
                     AND (expires_at IS NULL OR expires_at > %(at)s)))::bigint AS spendable
-            FROM answers.lot WHERE lot.member_id = m.member_id
+            FROM lot WHERE lot.member_id = m.member_id
         ) l
         WHERE m.member_id = %(member)s
         """,
@@ -227,7 +227,7 @@ def tier_history(conn: Conn, member_id: str) -> list[TierSpan]:
     """A customer's tiers, earliest first."""
     cursor = conn.cursor(row_factory=class_row(TierSpan))
     return cursor.execute(
-        "SELECT tier, unit, since, until, reason FROM answers.tier_span"
+        "SELECT tier, unit, since, until, reason FROM tier_span"
         " WHERE member_id = %s ORDER BY position",
         (member_id,),
     ).fetchall()
@@ -244,7 +244,7 @@ _BY_TIER = """
 def tiers(conn: Conn, on: date, unit: str | None = None) -> Tiers:
     """How many hold each tier at a date, in all or in one unit."""
     found = conn.execute(
-        f"SELECT {_BY_TIER} FROM answers.tier_day"
+        f"SELECT {_BY_TIER} FROM tier_day"
         " WHERE day <= %(on)s AND (%(unit)s::text IS NULL OR unit = %(unit)s)",
         {"on": on, "unit": unit},
     ).fetchone()
@@ -259,9 +259,9 @@ def tiers_by_unit(conn: Conn, on: date) -> list[UnitTiers]:
         SELECT d.unit, u.title, diamond, gold, silver, member, diamond + gold + silver + member
             AS vips
         FROM (
-            SELECT unit, {_BY_TIER} FROM answers.tier_day WHERE day <= %s GROUP BY unit
+            SELECT unit, {_BY_TIER} FROM tier_day WHERE day <= %s GROUP BY unit
         ) d
-        LEFT JOIN answers.unit u ON u.unit = d.unit
+        LEFT JOIN unit u ON u.unit = d.unit
         ORDER BY d.unit
         """,
         (on,),
@@ -272,7 +272,7 @@ def tiers_by_month(conn: Conn, first: date, last: date) -> list[Tiers]:
     """How many hold each tier at the end of each month, and on the last day."""
     found = conn.execute(
         f"SELECT o.day, d.* FROM unnest(%s::date[]) o(day) CROSS JOIN LATERAL"
-        f" (SELECT {_BY_TIER} FROM answers.tier_day t WHERE t.day <= o.day) d ORDER BY o.day",
+        f" (SELECT {_BY_TIER} FROM tier_day t WHERE t.day <= o.day) d ORDER BY o.day",
         (list(month_ends(first, last)),),
     ).fetchall()
     return [Tiers(*row) for row in found]
@@ -289,8 +289,8 @@ def on_net(conn: Conn, on: date) -> OnNet:
     (vips, left) = conn.execute(
         """
         SELECT count(*), count(*) FILTER (WHERE m.left_at < %(end)s)
-        FROM answers.tier_span s
-        JOIN answers.member m ON m.member_id = s.member_id AND m.bucket = s.bucket
+        FROM tier_span s
+        JOIN member m ON m.member_id = s.member_id AND m.bucket = s.bucket
         WHERE s.tier IS NOT NULL AND s.since < %(end)s AND (s.until IS NULL OR s.until >= %(end)s)
         """,
         {"end": end_of(on)},

@@ -196,19 +196,19 @@ class Imbalance:
 
 _MOVES = """
     SELECT member_id, stream_version, bucket, position, occurred_at, 'points.credited' AS topic,
-        points, source AS text, actor FROM typed.points_credited
+        points, source AS text, actor FROM points_credited
     UNION ALL
     SELECT member_id, stream_version, bucket, position, occurred_at, 'points.debited',
-        -points, reason, actor FROM typed.points_debited
+        -points, reason, actor FROM points_debited
     UNION ALL
     SELECT member_id, stream_version, bucket, position, occurred_at, 'points.debit_reversed',
-        points, reason, actor FROM typed.points_debit_reversed
+        points, reason, actor FROM points_debit_reversed
     UNION ALL
     SELECT member_id, stream_version, bucket, position, occurred_at, 'points.expired',
-        -points, 'lot ' || lot, actor FROM typed.points_expired
+        -points, 'lot ' || lot, actor FROM points_expired
     UNION ALL
     SELECT member_id, stream_version, bucket, position, occurred_at, 'points.credit_reversed',
-        -points, reason, actor FROM typed.points_credit_reversed
+        -points, reason, actor FROM points_credit_reversed
 """
 
 
@@ -228,9 +228,9 @@ def account(conn: Conn, member_id: str, at: datetime) -> Account:
                     AS pending,
                 coalesce(sum(remaining) FILTER (WHERE available_from <= %(at)s
                     AND expires_at <= %(at)s), 0)::bigint AS lapsed
-            FROM answers.lot WHERE member_id = %(member)s
+            FROM lot WHERE member_id = %(member)s
         ) l
-        LEFT JOIN answers.account a ON a.member_id = %(member)s
+        LEFT JOIN account a ON a.member_id = %(member)s
         """,
         {"member": member_id, "at": at},
     ).fetchone()
@@ -245,7 +245,7 @@ def lots(conn: Conn, member_id: str, spent: bool = False) -> list[Lot]:
         """
         SELECT lot, credited, debited, returned, expired, reversed, remaining, earned_at,
             available_from, expires_at, source, rule
-        FROM answers.lot WHERE member_id = %s AND (%s OR remaining > 0)
+        FROM lot WHERE member_id = %s AND (%s OR remaining > 0)
         ORDER BY expires_at NULLS LAST, earned_at, lot
         """,
         (member_id, spent),
@@ -285,8 +285,8 @@ def conservation(conn: Conn) -> Conservation:
             coalesce(sum(expired), 0)::bigint AS expired,
             coalesce(sum(reversed), 0)::bigint AS reversed,
             coalesce(sum(balance), 0)::bigint AS balance,
-            (SELECT coalesce(sum(remaining), 0)::bigint FROM answers.lot) AS lots_remaining
-        FROM answers.account
+            (SELECT coalesce(sum(remaining), 0)::bigint FROM lot) AS lots_remaining
+        FROM account
         """
     ).fetchone()
     assert found is not None  # an aggregate without GROUP BY has a row
@@ -300,9 +300,9 @@ def unbalanced(conn: Conn, limit: int = 100) -> list[Imbalance]:
         f"""
         SELECT member_id, coalesce(a.balance, 0) AS balance, coalesce(l.remaining, 0)
             AS lots_remaining, coalesce(e.points, 0) AS events_balance
-        FROM answers.account a
+        FROM account a
         FULL JOIN (
-            SELECT member_id, sum(remaining)::bigint AS remaining FROM answers.lot GROUP BY 1
+            SELECT member_id, sum(remaining)::bigint AS remaining FROM lot GROUP BY 1
         ) l USING (member_id)
         FULL JOIN (
             SELECT member_id, sum(points)::bigint AS points FROM ({_MOVES}) moves GROUP BY 1

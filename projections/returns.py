@@ -137,11 +137,11 @@ def _arms(conn: Conn, campaign_id: str, months: tuple[date, date], until: date) 
         SELECT o.arm, count(*), coalesce(sum(b.margin), 0)::bigint,
             count(*) FILTER (WHERE m.left_at IS NULL OR m.left_at >= %(end)s),
             coalesce(sum(b.margin::numeric * b.margin), 0), coalesce(sum(b.bills), 0)::bigint
-        FROM typed.campaign_offered o
-        JOIN answers.member m ON m.member_id = o.member_id AND m.bucket = o.bucket
+        FROM campaign_offered o
+        JOIN member m ON m.member_id = o.member_id AND m.bucket = o.bucket
         LEFT JOIN (
             SELECT bucket, member_id, sum(margin_fen) AS margin, count(margin_fen) AS bills
-            FROM typed.bill_issued WHERE month BETWEEN %(first)s AND %(last)s GROUP BY 1, 2
+            FROM bill_issued WHERE month BETWEEN %(first)s AND %(last)s GROUP BY 1, 2
         ) b ON b.member_id = o.member_id AND b.bucket = o.bucket
         WHERE o.campaign = %(campaign)s
         GROUP BY 1

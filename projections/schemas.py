@@ -119,6 +119,11 @@ def search_path(conn: Conn, schema: str) -> Iterator[None]:
     conn.execute("SET LOCAL search_path = ledger, public")
 
 
+def look_at(conn: Conn, schemas: Schemas) -> None:
+    """From here to the end of the transaction, queries read these answers and typed events."""
+    conn.execute(f"SET LOCAL search_path = {schemas.answers}, {schemas.typed}, ledger, public")
+
+
 @contextmanager
 def session_lock(conn: Conn, key: int) -> Iterator[None]:
     """Waits for an advisory lock of the session. The server frees it if this process dies."""
@@ -137,7 +142,7 @@ def try_session_lock(conn: Conn, key: int) -> bool:
 
 
 @contextmanager
-def snapshot(conn: Conn) -> Iterator[None]:
+def snapshot(conn: Conn, schemas: Schemas = LIVE) -> Iterator[None]:
     """Several queries on one state of the answers, whatever is folded or swapped meanwhile.
 
     The table lock is taken before the snapshot, which PostgreSQL takes with the first query: so a
@@ -145,5 +150,6 @@ def snapshot(conn: Conn) -> Iterator[None]:
     """
     with conn.transaction():
         conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        conn.execute("LOCK TABLE answers.checkpoint IN ACCESS SHARE MODE")
+        conn.execute(f"LOCK TABLE {schemas.answers}.checkpoint IN ACCESS SHARE MODE")
+        look_at(conn, schemas)
         yield

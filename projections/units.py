@@ -47,6 +47,4 @@ class Unit:
 def units(conn: Conn) -> list[Unit]:
     """All units, by their id."""
     cursor = conn.cursor(row_factory=class_row(Unit))
-    return cursor.execute(
-        "SELECT unit, title, opened_at FROM answers.unit ORDER BY unit"
-    ).fetchall()
+    return cursor.execute("SELECT unit, title, opened_at FROM unit ORDER BY unit").fetchall()

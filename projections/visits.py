@@ -174,7 +174,7 @@ def visits(
         f"""
         SELECT member_id, visit, at, club, service, tier, unit, companions, payment, points, desk,
             actor, undone_at, bucket, position
-        FROM answers.visit WHERE {" AND ".join(wanted) or "true"}
+        FROM visit WHERE {" AND ".join(wanted) or "true"}
         ORDER BY at DESC, bucket DESC, position DESC LIMIT %(limit)s
         """,
         {
@@ -203,7 +203,7 @@ def use(
         f"""
         SELECT {columns}, sum(visits)::bigint AS visits, sum(companions)::bigint AS companions,
             sum(points)::bigint AS points, coalesce(sum(free_visits), 0)::bigint AS free_visits
-        FROM answers.club_use
+        FROM club_use
         WHERE month BETWEEN %(first)s AND %(last)s AND (%(club)s::text IS NULL OR club = %(club)s)
         GROUP BY {", ".join(wanted) or "()"}
         HAVING sum(visits) > 0
@@ -218,14 +218,14 @@ def reception(conn: Conn, club: str, first: date, last: date) -> Reception | Non
 
     The mean is over the calendar months in which it was open on some day of first..last.
     """
-    opened = conn.execute("SELECT opens_on FROM answers.club WHERE club = %s", (club,)).fetchone()
+    opened = conn.execute("SELECT opens_on FROM club WHERE club = %s", (club,)).fetchone()
     if opened is None:
         return None
     found = conn.execute(
         """
         SELECT count(*), coalesce(sum(companions), 0)::bigint, coalesce(sum(points), 0)::bigint,
             count(*) FILTER (WHERE payment = 'free_visit'), count(DISTINCT member_id)
-        FROM answers.visit WHERE club = %s AND at >= %s AND at < %s AND undone_at IS NULL
+        FROM visit WHERE club = %s AND at >= %s AND at < %s AND undone_at IS NULL
         """,
         (club, start_of(first), end_of(last)),
     ).fetchone()

@@ -45,3 +45,9 @@ def emptied(conn: Connection[Any]) -> None:
     conn.execute(f"TRUNCATE ledger.stored_events, {', '.join(tables)}")
     conn.execute("UPDATE ledger.log_head SET position = 0")
     conn.execute("UPDATE answers.checkpoint SET position = 0")
+
+
+def looking(conn: Connection[Any]) -> Connection[Any]:
+    """The same connection, whose queries read the live answers outside of a snapshot too."""
+    conn.execute(f"SET search_path = {LIVE.answers}, {LIVE.typed}, ledger, public")
+    return conn

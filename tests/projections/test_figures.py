@@ -13,6 +13,7 @@ from projections import evidence, figures, runner
 from projections.derivations import DERIVE
 from projections.figures import Figure, reported
 from tests.projections.histories import World, lay
+from tests.projections.tables import looking
 
 END = date(2008, 12, 31)
 
@@ -86,7 +87,7 @@ def conn(postgres: str) -> Iterator[Any]:
         with connect(dsn) as connection:
             lay(connection, small_year().log)
             runner.project(dsn)
-            yield connection
+            yield looking(connection)
 
 
 def by_id(found: list[Figure]) -> dict[str, Figure]:

@@ -24,6 +24,7 @@ from projections import (
 from projections.days import month_ends, months_between
 from projections.ratio import Ratio, rounded
 from tests.projections.histories import World, furnished, lay
+from tests.projections.tables import looking
 
 YEAR_END = date(2008, 12, 31)
 NOON = datetime(2008, 12, 31, 4, tzinfo=UTC)
@@ -40,7 +41,7 @@ def answers(installed: Callable[[int], str], world: World, buckets: int = 1) -> 
     with connect(dsn) as conn:
         lay(conn, world.log)
     runner.project(dsn)
-    return connect(dsn)
+    return looking(connect(dsn))
 
 
 @pytest.fixture(params=[1, 4], ids=["1 bucket", "4 buckets"])
