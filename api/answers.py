@@ -12,7 +12,17 @@ from api.clock import Clock
 from api.demonstration import assumed, demo_of
 from domain.values import PROGRAMME_ZONE, local_date
 from ledger import reading
-from projections import bindings, campaigns, clubs, figures, members, points, returns, runner
+from projections import (
+    auditing,
+    bindings,
+    campaigns,
+    clubs,
+    figures,
+    members,
+    points,
+    returns,
+    runner,
+)
 
 SCALED = "scaled"
 """The verdict on a figure of a scaled demo that does not come out as reported for that."""
@@ -168,6 +178,25 @@ def explanation(
         inputs=[models.Input.model_validate(each) for each in found.inputs],
         events=[models.EventRef.model_validate(each) for each in found.events],
         next=found.next,
+    )
+
+
+def audit(found: auditing.Audit) -> models.Audit:
+    """What an audit found."""
+    return models.Audit(
+        events=found.events,
+        behind=found.behind,
+        sample_members=found.sample.members,
+        seed=found.sample.seed,
+        comparisons=[
+            models.Comparison(
+                against=each.against,
+                different=each.different,
+                tables=[models.Tally.model_validate(tally) for tally in each.tables.values()],
+                differences=[models.Difference.model_validate(one) for one in each.differences],
+            )
+            for each in found.comparisons
+        ],
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from psycopg import Connection
 
-_COLUMNS = "bucket, notification_id, originator_id, originator_version, topic, state, recorded_at"
+COLUMNS = "bucket, notification_id, originator_id, originator_version, topic, state, recorded_at"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ def history(connection: Connection[Any], stream: str, after: int, limit: int) ->
 def _read(
     connection: Connection[Any], condition: str, parameters: tuple[object, ...]
 ) -> Iterator[Stored]:
-    query = f"SELECT {_COLUMNS} FROM stored_events WHERE {condition}"
+    query = f"SELECT {COLUMNS} FROM stored_events WHERE {condition}"
     for row in connection.execute(query.encode(), parameters):
         yield Stored(*row)
 

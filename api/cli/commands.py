@@ -101,6 +101,33 @@ def rebuild(data_dir: DataDir = None, as_json: Json = False) -> int:
     return upkeep.rebuild(settings_of(data_dir), as_json)
 
 
+@app.command()
+def compare(
+    second_opinion: Annotated[
+        bool, typer.Option("--second-opinion", help="Hold answers against a fold in Python, too.")
+    ] = False,
+    sample: Annotated[
+        int, typer.Option(min=1, max=10**9, help="Members whose events are folded one by one.")
+    ] = 1_000,
+    seed: Annotated[int, typer.Option(min=0, max=2**31, help="Another sample.")] = 0,
+    full: Annotated[bool, typer.Option("--full", help="Every member instead of a sample.")] = False,
+    limit: Annotated[
+        int, typer.Option(min=1, max=10_000, help="Differences listed of each comparison.")
+    ] = 100,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> int:
+    """Hold the live answers against a fresh replay, and the heads of the streams against events.
+
+    Every row of every answer is compared; of heads and the second opinion a sample. Changes
+    nothing, and ends with 1 if a row differs.
+    """
+    from api.cli.audit import run
+
+    members = None if full else sample
+    return run(settings_of(data_dir), second_opinion, members, seed, limit, as_json)
+
+
 @app.command("import")
 def import_file(
     file: Annotated[str, typer.Argument(metavar="FILE", help="JSON Lines of facts; - is stdin.")],
