@@ -58,7 +58,7 @@ def test_a_sound_ledger_differs_in_nothing(sound: str) -> None:
     assert [each.against for each in found.comparisons] == [*ALL]
     assert (found.events, found.behind) == (13, 0)
     for each in found.comparisons:
-        assert sum(tally.rows for tally in each.tables.values()) > 5, each.against
+        assert sum(tally.rows for tally in each.tables.values()) > 3, each.against
     with connect(sound) as conn:
         left = conn.execute("SELECT to_regnamespace('answers_scratch')").fetchone()
         assert left == (None,)
