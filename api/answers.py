@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from psycopg import Connection
@@ -13,6 +13,7 @@ from api.demonstration import assumed, demo_of
 from domain.values import PROGRAMME_ZONE, local_date
 from ledger import reading
 from projections import (
+    asof,
     auditing,
     bindings,
     campaigns,
@@ -23,6 +24,9 @@ from projections import (
     returns,
     runner,
 )
+from projections.moments import Moment
+
+D = TypeVar("D", bound=models.Dated)
 
 SCALED = "scaled"
 """The verdict on a figure of a scaled demo that does not come out as reported for that."""
@@ -143,13 +147,26 @@ def campaign(conn: Connection[Any], campaign_id: str, until: date) -> models.Cam
     )
 
 
-def all_figures(conn: Connection[Any], meta: Mapping[str, str]) -> models.Figures:
+def dated(found: D, moment: Moment | None) -> D:
+    """The answer with the moment that it is as of."""
+    if moment is None:
+        return found
+    told = models.Moment(
+        known_at=moment.known_at, effective_at=moment.effective_at, positions=moment.cursor
+    )
+    return found.model_copy(update={"moment": told})
+
+
+def all_figures(
+    conn: Connection[Any], meta: Mapping[str, str], moment: Moment | None = None
+) -> models.Figures:
     """Every figure of the report; what differs in a scaled demo says so, and is no fault."""
     demo = demo_of(meta)
+    found = figures.figures(conn) if moment is None else asof.all_figures(conn, moment)
     return models.Figures(
         demo=demo,
         clock=local(Clock.of(meta).now()),
-        figures=[_figure(figure, demo) for figure in figures.figures(conn)],
+        figures=[_figure(figure, demo) for figure in found],
     )
 
 
@@ -168,9 +185,11 @@ def explanation(
     figure_id: str,
     limit: int,
     after: tuple[int, int] | None = None,
+    moment: Moment | None = None,
 ) -> models.Explanation | None:
     """A figure, its formula, its inputs and a page of the events behind it."""
-    found = figures.explain(conn, figure_id, limit=limit, after=after)
+    on = None if moment is None else asof.report_day(moment)
+    found = figures.explain(conn, figure_id, on, limit=limit, after=after)
     if found is None:
         return None
     return models.Explanation(

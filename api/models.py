@@ -32,6 +32,26 @@ class View(BaseModel):
     model_config = ConfigDict(from_attributes=True, frozen=True)
 
 
+class Moment(View):
+    """What an answer is as of: what was known by then, of what had happened by then."""
+
+    known_at: datetime | None = Field(
+        description="what was asked for, else when the last of these events was recorded;"
+        " null before the first"
+    )
+    effective_at: datetime | None = Field(description="null: whenever it happened")
+    positions: str = Field(
+        description="the last event of each bucket, as `known_at` takes them",
+        examples=["0:1234567"],
+    )
+
+
+class Dated(View):
+    """An answer that can be asked as of a moment."""
+
+    moment: Moment | None = Field(None, description="null: the answer is that of now")
+
+
 class Rate(View):
     """A ratio of two whole numbers; `percent` is rounded half up to four digits."""
 
@@ -87,7 +107,7 @@ class Binding(View):
     cause: str | None
 
 
-class Member(View):
+class Member(Dated):
     """A member's card. The phone number is shown with its middle hidden."""
 
     member_id: str
@@ -223,7 +243,7 @@ class Use(View):
     free_visits: int
 
 
-class ClubUse(View):
+class ClubUse(Dated):
     """Use of a club over the months that hold `first` to `last`."""
 
     club: str
@@ -291,7 +311,7 @@ class Return(View):
     reason: str | None = Field(None, description="why it is not computable")
 
 
-class CampaignFigures(Campaign):
+class CampaignFigures(Campaign, Dated):
     """A campaign with the figures derived from its events."""
 
     mean_prepaid_fen: Rate
@@ -337,7 +357,7 @@ class Demo(View):
     complete: bool
 
 
-class Figures(View):
+class Figures(Dated):
     """All figures of the report."""
 
     demo: Demo | None
@@ -362,7 +382,7 @@ class EventRef(View):
     occurred_at: datetime
 
 
-class Explanation(View):
+class Explanation(Dated):
     """A figure, its formula and inputs, and a page of the events behind it."""
 
     figure: Figure

@@ -10,11 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from domain.catalogue import REFUSALS
 from domain.refusal import Refusal
-from ledger import importing, ledger
+from ledger import importing, ledger, reading
 
 MEDIA_TYPE = "application/problem+json"
 
-WITH_REFUSALS = (importing, ledger)
+WITH_REFUSALS = (importing, ledger, reading)
 """Modules outside the domain whose refusals register themselves when they are imported."""
 
 STATUS: dict[str, int] = {
@@ -77,6 +77,7 @@ STATUS: dict[str, int] = {
     "not_within_binding": 422,
     "prepaid_too_small": 422,
     "undated_fact": 422,
+    "unknown_position": 422,
     "window_reversed": 422,
     # Ask again, with the same key.
     "busy": 503,

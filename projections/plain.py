@@ -4,6 +4,7 @@ It shares nothing with the SQL but the names of tables and columns. Tests compar
 histories that nobody thought of; an auditor may do so over a sample.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -33,10 +34,14 @@ class Stored:
 
 
 class Plain:
-    """All tables: by name, the rows by their key."""
+    """All tables: by name, the rows by their key.
 
-    def __init__(self) -> None:
+    `gaps`: events were left out, so that one may speak of a row that is not there; it changes none.
+    """
+
+    def __init__(self, *, gaps: bool = False) -> None:
         self.tables: dict[str, dict[tuple[Any, ...], Row]] = {}
+        self.gaps = gaps
         self._open_spans: dict[str, Row] = {}
 
     def take(self, table: str) -> list[Row]:
@@ -64,6 +69,8 @@ class Plain:
         return self.tables[table].setdefault(key, row)
 
     def _row(self, table: str, *key: Any) -> Row:
+        if self.gaps and key not in self.tables.get(table, {}):
+            return defaultdict(int)
         return self.tables[table][key]
 
     def _sum(self, table: str, key: Row, **amounts: int) -> None:

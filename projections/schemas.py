@@ -84,10 +84,13 @@ def outdated(conn: Conn) -> bool:
     return wanted != set(found)
 
 
-def create(conn: Conn, schemas: Schemas, *, bare: bool) -> None:
-    """Make a pair of schemas with empty tables at position 0; bare: without what queries need."""
+def create(conn: Conn, schemas: Schemas, *, bare: bool, over: str | None = None) -> None:
+    """Make a pair of schemas with empty tables at position 0; bare: without what queries need.
+
+    `over` is a condition: the typed events are then views onto the live ones that fulfil it.
+    """
     with conn.transaction():
-        typed.create(conn, schemas.typed)
+        typed.create(conn, schemas.typed, over)
         conn.execute(f"CREATE SCHEMA {schemas.answers}")
         conn.execute(_CHECKPOINT.format(schema=schemas.answers))
         with search_path(conn, schemas.answers):

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from api.cli.options import DataDir, Json, settings_of
+from api.cli.options import DataDir, EffectiveAt, Json, KnownAt, asked_of, settings_of
 
 SEED = 2008
 
@@ -48,6 +48,8 @@ def figures(
     limit: Annotated[
         int, typer.Option(min=1, max=1000, help="How many events --explain shows.")
     ] = 20,
+    known_at: KnownAt = None,
+    effective_at: EffectiveAt = None,
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> int:
@@ -57,7 +59,8 @@ def figures(
     """
     from api.cli.figures import run
 
-    return run(settings_of(data_dir), explain, limit, as_json)
+    asked = asked_of(known_at, effective_at)
+    return run(settings_of(data_dir), explain, limit, asked, as_json)
 
 
 @app.command()

@@ -1,14 +1,18 @@
 """Options that every command takes, and the settings they amount to."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
 
 import typer
 
 from api.failures import WrongUse
 
 if TYPE_CHECKING:
+    from api.moments import Asked
     from api.settings import Settings
+
+T = TypeVar("T")
 
 DataDir: TypeAlias = Annotated[
     Path | None,
@@ -21,6 +25,44 @@ DataDir: TypeAlias = Annotated[
 Json: TypeAlias = Annotated[
     bool, typer.Option("--json", help="Say it as JSON on stdout, problems as JSON on stderr.")
 ]
+
+KnownAt: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="MOMENT",
+        help="As it was known then: a day (its end), an instant with its offset, or positions"
+        " (0:1234567).",
+        show_default=False,
+    ),
+]
+EffectiveAt: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TIME",
+        help="By what had happened until then, a day (its end) or an instant: what was told late"
+        " counts if it is known.",
+        show_default=False,
+    ),
+]
+
+
+def asked_of(known_at: str | None, effective_at: str | None) -> "Asked | None":
+    """The moment that is asked about; none is now."""
+    if known_at is None and effective_at is None:
+        return None
+    from api import moments
+
+    return moments.Asked(
+        _read("--known-at", moments.known_at, known_at),
+        _read("--effective-at", moments.effective_at, effective_at),
+    )
+
+
+def _read(option: str, reader: Callable[[str], T], text: str | None) -> T | None:
+    try:
+        return None if text is None else reader(text)
+    except ValueError as error:
+        raise WrongUse(f"{option}: {error}.") from None
 
 
 def settings_of(data_dir: Path | None = None, **said: Any) -> "Settings":

@@ -1,0 +1,54 @@
+"""Looking at the answers from the command line: as they are now, or as of a moment."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from psycopg import Connection
+
+from api import models, problems
+from api.cli import output
+from api.failures import Rejected
+from api.moments import Asked
+from api.wiring import Database
+from domain.refusal import Refusal
+from ledger.database import connect
+from projections import asof, moments, runner
+from projections.moments import Moment
+
+
+@contextmanager
+def looking(
+    database: Database, asked: Asked | None
+) -> Iterator[tuple[Connection[Any], Moment | None]]:
+    """(a connection that reads the answers, brought up to date; the moment they are as of)."""
+    if asked is None:
+        runner.project(database.dsn)
+        with connect(database.dsn) as connection, runner.snapshot(connection):
+            yield connection, None
+        return
+    moment = moment_of(database, asked)
+    with output.steps() as steps:
+        asof.build(database.dsn, moment, lambda at: steps.reach(at.stage, at.done, at.total))
+    with asof.answers(database.dsn, moment) as connection:
+        yield connection, moment
+
+
+def moment_of(database: Database, asked: Asked) -> Moment:
+    """The moment that is meant, at the clock's time."""
+    now = database.clock.now()
+    try:
+        with connect(database.dsn) as connection:
+            return moments.moment(connection, asked.known, asked.effective_at, now)
+    except Refusal as refusal:
+        raise Rejected(problems.of_refusal(refusal)["detail"], refusal.numbers()) from None
+
+
+def say_moment(moment: models.Moment | None) -> None:
+    """Above an answer: what it is as of."""
+    if moment is None:
+        return
+    said = [f"known by {output.local(moment.known_at) or 'nobody yet'} ({moment.positions})"]
+    if moment.effective_at is not None:
+        said.append(f"happened by {output.local(moment.effective_at)}")
+    output.say(f"As of what was {', and had '.join(said)}.\n")
