@@ -145,7 +145,7 @@ def test_memory_does_not_grow_with_the_list(name: str, tmp_path: Path) -> None:
         return found
 
     peak(10)  # what is imported or compiled once
-    assert peak(6_000) < 2 * peak(1_000)
+    assert peak(10_000) < peak(1_000) + 500_000, "9,000 rows are some megabytes"
 
 
 # -------------------------------------------------------------------------------- from the log
@@ -177,7 +177,7 @@ def exported(kind: str, where: Path, *words: str, data_dir: Path) -> bytes:
 LISTS = {
     "statement": (("member", EVIL, "--statement"), "entries"),
     "figures": (("figures",), "figures"),
-    "events": (("figures", "--explain", "clubs.lounge_visits"), "events"),
+    "events": (("figures", "--explain", "clubs.lounge_monthly"), "events"),
     "no events": (("figures", "--explain", "binding.target_basic"), "events"),
 }
 
@@ -226,7 +226,7 @@ def test_a_file_says_what_it_is_of(evil_dir: Path, tmp_path: Path) -> None:
     assert about["clock"].startswith("2009-01-")
     (tmp_path / "file.jsonl").unlink()
     sheets = read_xlsx(exported("xlsx", tmp_path, *words, data_dir=evil_dir))
-    assert dict(sheets["about"])["positions"] == about["positions"]
+    assert ["positions", about["positions"]] in sheets["about"]
 
 
 def test_each_line_tells_the_rule_behind_it(evil_dir: Path, tmp_path: Path) -> None:
@@ -312,9 +312,10 @@ def test_two_exports_at_once_give_one_whole_file(demo_dir: Path, tmp_path: Path)
 def test_a_reader_who_has_gone_does_not_cost_the_file(demo_dir: Path, tmp_path: Path) -> None:
     target = tmp_path / "figures.jsonl"
     process = started("figures", "--export", target, data_dir=demo_dir)
-    assert process.stdout is not None
-    process.stdout.close()
-    assert process.wait(60) == 0
+    with process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.wait(60) == 0
     assert read_jsonl(target.read_bytes())[0]["export"] == "figures"
 
 
@@ -341,7 +342,7 @@ def test_the_same_file_over_http(
 
 
 def test_pages_follow_each_other_to_what_the_file_holds(http: httpx.Client) -> None:
-    path, paged, after = "/figures/clubs.lounge_visits/explain", [], None
+    path, paged, after = "/figures/clubs.lounge_monthly/explain", [], None
     while True:
         page = http.get(path, params={"limit": 7, **({"after": after} if after else {})}).json()
         paged += page["events"]
@@ -386,4 +387,4 @@ def test_the_accept_header_is_understood(header: str, wanted: str | None) -> Non
 
 
 def test_a_name_is_safe_in_a_header() -> None:
-    assert Export('a"b\r\n/c', {}, Thing, iter(())).safe_name == "a_b____c"
+    assert Export('a"b\r\n/c', {}, Thing, iter(())).safe_name == "a_b___c"
