@@ -1,6 +1,6 @@
 """Answers that both doors give, put together from the queries of the projections."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any, TypeVar
 
@@ -12,10 +12,22 @@ from api.clock import Clock
 from api.demonstration import assumed, demo_of
 from domain.values import PROGRAMME_ZONE, local_date
 from ledger import reading
-from projections import asof, bindings, campaigns, clubs, figures, members, points, returns, runner
+from projections import (
+    asof,
+    bindings,
+    campaigns,
+    clubs,
+    figures,
+    members,
+    past,
+    points,
+    returns,
+    runner,
+)
 from projections.moments import Moment
 
 D = TypeVar("D", bound=models.Dated)
+Card = Callable[[Connection[Any], str], models.Member | None]
 
 SCALED = "scaled"
 """The verdict on a figure of a scaled demo that does not come out as reported for that."""
@@ -40,12 +52,26 @@ def looks_like_phone(text: str) -> bool:
 def member(conn: Connection[Any], member_id: str, at: datetime) -> models.Member | None:
     """A member's card with points, lots that are left, and bindings."""
     card = members.member(conn, member_id, at)
-    account = points.account(conn, member_id, at)
-    if card is None or account is None:
+    if card is None:
         return None
-    person = reading.person(conn, member_id)
+    account = points.account(conn, member_id, at)
+    lots, bound = points.lots(conn, member_id), bindings.bindings(conn, member_id)
+    return _member(conn, past.Past(card, account, lots, bound))
+
+
+def member_then(
+    conn: Connection[Any], member_id: str, moment: Moment, now: datetime
+) -> models.Member | None:
+    """The same as of a moment, from his stream; his name and phone are those of now."""
+    found = past.member(conn, member_id, moment, moment.at or now)
+    return None if found is None else dated(_member(conn, found), moment)
+
+
+def _member(conn: Connection[Any], found: past.Past) -> models.Member:
+    card = found.card
+    person = reading.person(conn, card.member_id)
     return models.Member(
-        member_id=member_id,
+        member_id=card.member_id,
         name=None if person is None else person.name,
         phone=None if person is None else masked(person.phone),
         unit=card.unit,
@@ -58,16 +84,16 @@ def member(conn: Connection[Any], member_id: str, at: datetime) -> models.Member
         visits=card.visits,
         last_visit_at=card.last_visit_at,
         spendable_points=card.spendable_points,
-        points=models.Account.model_validate(account),
-        lots=[models.Lot.model_validate(lot) for lot in points.lots(conn, member_id)],
-        bindings=[models.Binding.model_validate(b) for b in bindings.bindings(conn, member_id)],
+        points=models.Account.model_validate(found.account),
+        lots=[models.Lot.model_validate(lot) for lot in found.lots],
+        bindings=[models.Binding.model_validate(each) for each in found.bindings],
     )
 
 
-def members_with_phone(conn: Connection[Any], phone: str, at: datetime) -> models.Members:
-    """The members with this number."""
+def members_with_phone(conn: Connection[Any], phone: str, card: Card) -> models.Members:
+    """The cards of the members with this number."""
     ids = reading.members_with_phone(conn, phone, MAX_SHARED)
-    cards = (member(conn, member_id, at) for member_id in ids)
+    cards = (card(conn, member_id) for member_id in ids)
     return models.Members(members=[card for card in cards if card is not None])
 
 

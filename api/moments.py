@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
 from pydantic import TypeAdapter, ValidationError
@@ -20,14 +19,6 @@ _DAY, _INSTANT = TypeAdapter(Day), TypeAdapter(Instant)
 
 class Unreadable(ValueError):
     """It is no moment; the message says what would be, and never what was written."""
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What was known by `known` (null: by now) of what had happened by `effective_at`."""
-
-    known: Known | None
-    effective_at: datetime | None
 
 
 def known_at(text: str) -> Known:

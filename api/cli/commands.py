@@ -134,13 +134,16 @@ def member(
         bool, typer.Option("--statement", help="Show the points, newest first.")
     ] = False,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="Lines of the statement.")] = 50,
+    known_at: KnownAt = None,
+    effective_at: EffectiveAt = None,
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> int:
     """A member's card with points, lots and bindings; or the statement of points."""
     from api.cli.members import run
 
-    return run(settings_of(data_dir), id_or_phone, limit if statement else None, as_json)
+    asked = asked_of(known_at, effective_at)
+    return run(settings_of(data_dir), id_or_phone, limit if statement else None, asked, as_json)
 
 
 @app.command()

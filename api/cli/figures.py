@@ -15,7 +15,6 @@ from api.cli.layouts import Column, Heading
 from api.cli.looking import looking, say_moment
 from api.demonstration import demo_of
 from api.failures import NotFound
-from api.moments import Asked
 from api.settings import Settings
 from api.wiring import Database, opened
 from projections.figures import (
@@ -27,6 +26,7 @@ from projections.figures import (
     NOT_REPORTED,
     counted,
 )
+from projections.moments import Asked
 
 STYLES = {AGREES: "green", DIFFERS: "bold red", CONTRADICTS: "yellow"}
 MARKS = {

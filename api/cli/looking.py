@@ -9,12 +9,11 @@ from psycopg import Connection
 from api import models, problems
 from api.cli import output
 from api.failures import Rejected
-from api.moments import Asked
 from api.wiring import Database
 from domain.refusal import Refusal
 from ledger.database import connect
 from projections import asof, moments, runner
-from projections.moments import Moment
+from projections.moments import Asked, Moment
 
 
 @contextmanager
@@ -39,7 +38,7 @@ def moment_of(database: Database, asked: Asked) -> Moment:
     now = database.clock.now()
     try:
         with connect(database.dsn) as connection:
-            return moments.moment(connection, asked.known, asked.effective_at, now)
+            return moments.moment(connection, asked, now)
     except Refusal as refusal:
         raise Rejected(problems.of_refusal(refusal)["detail"], refusal.numbers()) from None
 

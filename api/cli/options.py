@@ -9,8 +9,8 @@ import typer
 from api.failures import WrongUse
 
 if TYPE_CHECKING:
-    from api.moments import Asked
     from api.settings import Settings
+    from projections.moments import Asked
 
 T = TypeVar("T")
 
@@ -51,8 +51,9 @@ def asked_of(known_at: str | None, effective_at: str | None) -> "Asked | None":
     if known_at is None and effective_at is None:
         return None
     from api import moments
+    from projections.moments import Asked
 
-    return moments.Asked(
+    return Asked(
         _read("--known-at", moments.known_at, known_at),
         _read("--effective-at", moments.effective_at, effective_at),
     )

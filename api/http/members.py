@@ -27,7 +27,8 @@ class LookupRequest(BaseModel):
 @router.post("/members/lookup", response_model=models.Members)
 async def lookup_members(asked: LookupRequest, house: InHouse, wait_for: Awaited) -> models.Members:
     """The members with this phone number; none is an empty list. Writes nothing."""
-    question = partial(answers.members_with_phone, phone=asked.phone, at=house.clock.now())
+    card = partial(answers.member, at=house.clock.now())
+    question = partial(answers.members_with_phone, phone=asked.phone, card=card)
     return await house.reads(question, wait_for)
 
 
