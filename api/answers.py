@@ -19,12 +19,13 @@ from projections import (
     clubs,
     figures,
     members,
+    moments,
     past,
     points,
     returns,
     runner,
 )
-from projections.moments import Moment
+from projections.moments import Asked, Moment
 
 D = TypeVar("D", bound=models.Dated)
 Card = Callable[[Connection[Any], str], models.Member | None]
@@ -60,9 +61,10 @@ def member(conn: Connection[Any], member_id: str, at: datetime) -> models.Member
 
 
 def member_then(
-    conn: Connection[Any], member_id: str, moment: Moment, now: datetime
+    conn: Connection[Any], member_id: str, asked: Asked, now: datetime
 ) -> models.Member | None:
     """The same as of a moment, from his stream; his name and phone are those of now."""
+    moment = moments.moment(conn, asked, now)
     found = past.member(conn, member_id, moment, moment.at or now)
     return None if found is None else dated(_member(conn, found), moment)
 
@@ -119,7 +121,12 @@ def club(conn: Connection[Any], club_id: str) -> models.ClubCard | None:
 
 
 def club_use(
-    conn: Connection[Any], club_id: str, first: date, last: date, by: Sequence[str]
+    conn: Connection[Any],
+    club_id: str,
+    first: date,
+    last: date,
+    by: Sequence[str],
+    moment: Moment | None = None,
 ) -> models.ClubUse | None:
     """Use of a club over the months that hold these days."""
     came = clubs.reception(conn, club_id, first, last)
@@ -127,7 +134,7 @@ def club_use(
         return None
     dimensions: Any = ("club", *(name for name in by if name != "club"))
     rows = clubs.use(conn, first, last, dimensions, club=club_id)
-    return models.ClubUse(
+    told = models.ClubUse(
         club=club_id,
         first=first,
         last=last,
@@ -140,9 +147,12 @@ def club_use(
         monthly_visits=models.Rate.model_validate(came.mean),
         rows=[models.Use.model_validate(row) for row in rows],
     )
+    return dated(told, moment)
 
 
-def campaign(conn: Connection[Any], campaign_id: str, until: date) -> models.CampaignFigures | None:
+def campaign(
+    conn: Connection[Any], campaign_id: str, until: date, moment: Moment | None = None
+) -> models.CampaignFigures | None:
     """A campaign, what it came to, and its return where that can be computed."""
     found = campaigns.campaign(conn, campaign_id)
     if found is None:
@@ -152,7 +162,7 @@ def campaign(conn: Connection[Any], campaign_id: str, until: date) -> models.Cam
         returned = models.Return(value=None, reason=brought.reason)
     else:
         returned = models.Return.model_validate(brought)
-    return models.CampaignFigures(
+    told = models.CampaignFigures(
         **dict(models.Campaign.model_validate(found)),
         mean_prepaid_fen=models.Rate.model_validate(found.mean_prepaid),
         cost_fen=found.cost_fen,
@@ -160,6 +170,7 @@ def campaign(conn: Connection[Any], campaign_id: str, until: date) -> models.Cam
         take_up=models.Rate.model_validate(found.take_up),
         campaign_return=returned,
     )
+    return dated(told, moment)
 
 
 def dated(found: D, moment: Moment | None) -> D:
@@ -178,11 +189,9 @@ def all_figures(
     """Every figure of the report; what differs in a scaled demo says so, and is no fault."""
     demo = demo_of(meta)
     found = figures.figures(conn) if moment is None else asof.all_figures(conn, moment)
-    return models.Figures(
-        demo=demo,
-        clock=local(Clock.of(meta).now()),
-        figures=[_figure(figure, demo) for figure in found],
-    )
+    told = [_figure(figure, demo) for figure in found]
+    clock = local(Clock.of(meta).now())
+    return dated(models.Figures(demo=demo, clock=clock, figures=told), moment)
 
 
 def _figure(figure: figures.Figure, demo: models.Demo | None) -> models.Figure:
@@ -207,12 +216,13 @@ def explanation(
     found = figures.explain(conn, figure_id, on, limit=limit, after=after)
     if found is None:
         return None
-    return models.Explanation(
+    told = models.Explanation(
         figure=_figure(found.figure, demo_of(meta)),
         inputs=[models.Input.model_validate(each) for each in found.inputs],
         events=[models.EventRef.model_validate(each) for each in found.events],
         next=found.next,
     )
+    return dated(told, moment)
 
 
 def log_page(conn: Connection[Any], bucket: int, after: int, limit: int) -> models.LogPage | None:
@@ -275,9 +285,9 @@ def status(
     )
 
 
-def this_year(clock: Clock) -> tuple[date, date]:
+def this_year(now: datetime) -> tuple[date, date]:
     """From the first day of the programme's year to today."""
-    today = local_date(clock.now())
+    today = local_date(now)
     return today.replace(month=1, day=1), today
 
 

@@ -106,6 +106,7 @@ DOOR: dict[str, Kind] = {
     "invalid": Kind(422, "The request does not fit its schema."),
     "internal": Kind(500, "A defect of clubledger. What was asked may or may not have happened."),
     "unavailable": Kind(503, "The database does not answer."),
+    "building": Kind(503, "The answers as of that moment are being built: ask again in a while."),
     "not_caught_up": Kind(504, "The answers have not caught up with that position yet."),
 }
 """The door's own problems."""

@@ -26,6 +26,11 @@ class Asked:
     known: Known | None
     effective_at: datetime | None = None
 
+    @property
+    def at(self) -> datetime | None:
+        """The time for which answers are asked; null if only positions are named."""
+        return self.effective_at or (self.known if isinstance(self.known, datetime) else None)
+
 
 @dataclass(frozen=True, slots=True)
 class Moment:

@@ -81,8 +81,7 @@ def run(
 def figures_of(database: Database, asked: Asked | None = None) -> models.Figures:
     """All figures as they are now, or as of a moment."""
     with looking(database, asked) as (connection, moment):
-        found = answers.all_figures(connection, database.meta, moment)
-        return answers.dated(found, moment)
+        return answers.all_figures(connection, database.meta, moment)
 
 
 def tell_figures(shown: models.Figures, as_json: bool) -> int:
@@ -218,7 +217,6 @@ def _explained(
         found = answers.explanation(connection, database.meta, figure_id, limit, moment=moment)
     if found is None:
         raise NotFound(f"There is no figure {figure_id!r}: `clubledger figures` lists them.")
-    found = answers.dated(found, moment)
     if as_json:
         output.tell(found)
         return 0

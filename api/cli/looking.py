@@ -26,19 +26,19 @@ def looking(
         with connect(database.dsn) as connection, runner.snapshot(connection):
             yield connection, None
         return
-    moment = moment_of(database, asked)
+    with connect(database.dsn) as connection, refusable():
+        moment = moments.moment(connection, asked, database.clock.now())
     with output.steps() as steps:
         asof.build(database.dsn, moment, lambda at: steps.reach(at.stage, at.done, at.total))
     with asof.answers(database.dsn, moment) as connection:
         yield connection, moment
 
 
-def moment_of(database: Database, asked: Asked) -> Moment:
-    """The moment that is meant, at the clock's time."""
-    now = database.clock.now()
+@contextmanager
+def refusable() -> Iterator[None]:
+    """A moment that the log does not hold ends the command with a sentence."""
     try:
-        with connect(database.dsn) as connection:
-            return moments.moment(connection, asked, now)
+        yield
     except Refusal as refusal:
         raise Rejected(problems.of_refusal(refusal)["detail"], refusal.numbers()) from None
 

@@ -7,7 +7,7 @@ from psycopg import Connection
 
 from api import answers, models
 from api.cli import output
-from api.cli.looking import looking, moment_of, say_moment
+from api.cli.looking import looking, refusable, say_moment
 from api.failures import NotFound
 from api.settings import Settings
 from api.wiring import Database, opened
@@ -43,9 +43,8 @@ def _found(database: Database, id_or_phone: str, asked: Asked | None) -> models.
     if asked is None:
         with looking(database, None) as (connection, _):
             return _the_only(connection, id_or_phone, partial(answers.member, at=now))
-    moment = moment_of(database, asked)
-    with connect(database.dsn) as connection:
-        card = partial(answers.member_then, moment=moment, now=now)
+    with connect(database.dsn) as connection, refusable():
+        card = partial(answers.member_then, asked=asked, now=now)
         return _the_only(connection, id_or_phone, card)
 
 

@@ -1,8 +1,7 @@
 """Options that every command takes, and the settings they amount to."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
@@ -11,8 +10,6 @@ from api.failures import WrongUse
 if TYPE_CHECKING:
     from api.settings import Settings
     from projections.moments import Asked
-
-T = TypeVar("T")
 
 DataDir: TypeAlias = Annotated[
     Path | None,
@@ -51,19 +48,12 @@ def asked_of(known_at: str | None, effective_at: str | None) -> "Asked | None":
     if known_at is None and effective_at is None:
         return None
     from api import moments
-    from projections.moments import Asked
 
-    return Asked(
-        _read("--known-at", moments.known_at, known_at),
-        _read("--effective-at", moments.effective_at, effective_at),
-    )
-
-
-def _read(option: str, reader: Callable[[str], T], text: str | None) -> T | None:
     try:
-        return None if text is None else reader(text)
-    except ValueError as error:
-        raise WrongUse(f"{option}: {error}.") from None
+        return moments.asked(known_at, effective_at)
+    except moments.Unreadable as error:
+        option = error.name.replace("_", "-")
+        raise WrongUse(f"--{option}: {error.detail}.") from None
 
 
 def settings_of(data_dir: Path | None = None, **said: Any) -> "Settings":

@@ -10,7 +10,7 @@ from psycopg import Connection
 from api import answers, models
 from api.demonstration import demo_of
 from api.http.documented import refuses
-from api.http.inputs import Awaited, InHouse, KnownFigures, Limit
+from api.http.inputs import PAST, AsOf, Awaited, InHouse, KnownFigures, Limit
 from api.problems import DoorProblem
 from projections import runner
 
@@ -28,9 +28,11 @@ def _figures(
     return positions, found
 
 
-@router.get("/figures", response_model=models.Figures, responses=refuses("not_caught_up"))
-async def all_figures(house: InHouse, wait_for: Awaited) -> models.Figures:
+@router.get("/figures", response_model=models.Figures, responses=refuses(*PAST))
+async def all_figures(house: InHouse, wait_for: Awaited, asked: AsOf) -> models.Figures:
     """Every figure: reported, derived, difference, verdict, assumptions, number of events."""
+    if asked is not None:
+        return await house.ask(partial(answers.all_figures, meta=house.meta), wait_for, asked)
     await house.reads.reach(wait_for)  # Before the lock, which others ask for.
     async with house.figures.lock:
         question = partial(_figures, meta=house.meta, known=house.figures)
@@ -42,12 +44,13 @@ async def all_figures(house: InHouse, wait_for: Awaited) -> models.Figures:
 @router.get(
     "/figures/{figure_id}/explain",
     response_model=models.Explanation,
-    responses=refuses("unknown_figure", "not_caught_up"),
+    responses=refuses("unknown_figure", *PAST),
 )
 async def explain_figure(
     figure_id: Annotated[str, Path(pattern=r"^[a-z0-9_.-]{1,100}$", examples=["binding.rate"])],
     house: InHouse,
     wait_for: Awaited,
+    asked: AsOf,
     limit: Limit = 50,
     after: Annotated[str | None, Query(pattern=r"^[0-9]{1,2}:[0-9]{1,18}$")] = None,
 ) -> models.Explanation:
@@ -59,7 +62,7 @@ async def explain_figure(
     question = partial(
         answers.explanation, meta=house.meta, figure_id=figure_id, limit=limit, after=behind
     )
-    found = await house.reads(question, wait_for)
+    found = await house.ask(question, wait_for, asked)
     if found is None:
         raise DoorProblem("unknown_figure")
     return found
