@@ -25,8 +25,10 @@ from projections import (
     returns,
     runner,
 )
+from projections import changes as changing
 from projections.moments import Asked, Moment
 
+Seen = tuple[Moment, changing.State]
 D = TypeVar("D", bound=models.Dated)
 Card = Callable[[Connection[Any], str], models.Member | None]
 
@@ -175,12 +177,13 @@ def campaign(
 
 def dated(found: D, moment: Moment | None) -> D:
     """The answer with the moment that it is as of."""
-    if moment is None:
-        return found
-    told = models.Moment(
+    return found if moment is None else found.model_copy(update={"moment": _moment(moment)})
+
+
+def _moment(moment: Moment) -> models.Moment:
+    return models.Moment(
         known_at=moment.known_at, effective_at=moment.effective_at, positions=moment.cursor
     )
-    return found.model_copy(update={"moment": told})
 
 
 def all_figures(
@@ -223,6 +226,24 @@ def explanation(
         next=found.next,
     )
     return dated(told, moment)
+
+
+def seen(conn: Connection[Any], moment: Moment) -> Seen:
+    """What `changes` needs of a moment, on the answers as of it."""
+    return moment, changing.state(conn, moment)
+
+
+def changes(conn: Connection[Any], before: Seen, after: Seen) -> models.Changes:
+    """What changed from one moment to another, on the live answers."""
+    found = changing.changes(conn, before[0], after[0], (before[1], after[1]))
+    return models.Changes(
+        before=_moment(before[0]),
+        after=_moment(after[0]),
+        figures=[models.FigureChange.model_validate(each) for each in found.figures],
+        sums=[models.SumChange.model_validate(each) for each in found.measures],
+        events=[models.Between.model_validate(each) for each in found.events],
+        foots=found.foot,
+    )
 
 
 def log_page(conn: Connection[Any], bucket: int, after: int, limit: int) -> models.LogPage | None:

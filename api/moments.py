@@ -24,24 +24,26 @@ class Unreadable(Exception):
     detail: str
 
 
-def asked(known_at: str | None, effective_at: str | None) -> Asked | None:
-    """The moment that is asked about; none is now. Raises Unreadable."""
-    if known_at is None and effective_at is None:
-        return None
+def asked(
+    known_at: str | None,
+    effective_at: str | None,
+    names: tuple[str, str] = ("known_at", "effective_at"),
+) -> Asked:
+    """The moment that is asked about; without either it is now. Raises Unreadable."""
     return Asked(
-        known=None if known_at is None else known(known_at),
-        effective_at=None if effective_at is None else _instant("effective_at", effective_at),
+        known=None if known_at is None else _known(names[0], known_at),
+        effective_at=None if effective_at is None else _instant(names[1], effective_at),
     )
 
 
-def known(text: str) -> Known:
+def _known(name: str, text: str) -> Known:
     """An instant, or bucket -> position; a position alone is one of bucket 0."""
     if POSITIONS.fullmatch(text) is None:
-        return _instant("known_at", text, ", or positions (bucket:position, separated by commas)")
+        return _instant(name, text, ", or positions (bucket:position, separated by commas)")
     parts = [part.rpartition(":") for part in text.split(",")]
     positions = {int(bucket or 0): int(position) for bucket, _, position in parts}
     if len(positions) < len(parts):
-        raise Unreadable("known_at", "a bucket is named twice")
+        raise Unreadable(name, "a bucket is named twice")
     return positions
 
 

@@ -6,7 +6,15 @@ from typing import Annotated
 
 import typer
 
-from api.cli.options import DataDir, EffectiveAt, Json, KnownAt, asked_of, settings_of
+from api.cli.options import (
+    DataDir,
+    EffectiveAt,
+    Json,
+    KnownAt,
+    asked_of,
+    maybe_asked_of,
+    settings_of,
+)
 
 SEED = 2008
 
@@ -59,8 +67,39 @@ def figures(
     """
     from api.cli.figures import run
 
-    asked = asked_of(known_at, effective_at)
+    asked = maybe_asked_of(known_at, effective_at)
     return run(settings_of(data_dir), explain, limit, asked, as_json)
+
+
+@app.command()
+def changes(
+    known_before: Annotated[
+        str, typer.Option("--from", metavar="MOMENT", help="The earlier moment, as --known-at.")
+    ],
+    known_after: Annotated[
+        str | None,
+        typer.Option("--to", metavar="MOMENT", help="The later one, as --known-at; else now."),
+    ] = None,
+    before: Annotated[
+        str | None,
+        typer.Option("--from-effective", metavar="TIME", help="Of the earlier, as --effective-at."),
+    ] = None,
+    after: Annotated[
+        str | None,
+        typer.Option("--to-effective", metavar="TIME", help="Of the later, as --effective-at."),
+    ] = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> int:
+    """What changed from one moment to another: figures, sums, and the events that make them.
+
+    Ends with 1 if a sum does not change by what its events add up to.
+    """
+    from api.cli.changes import run
+
+    earlier = asked_of(known_before, before, ("from", "from-effective"))
+    later = asked_of(known_after, after, ("to", "to-effective"))
+    return run(settings_of(data_dir), earlier, later, as_json)
 
 
 @app.command()
@@ -142,7 +181,7 @@ def member(
     """A member's card with points, lots and bindings; or the statement of points."""
     from api.cli.members import run
 
-    asked = asked_of(known_at, effective_at)
+    asked = maybe_asked_of(known_at, effective_at)
     return run(settings_of(data_dir), id_or_phone, limit if statement else None, asked, as_json)
 
 

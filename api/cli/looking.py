@@ -45,9 +45,14 @@ def refusable() -> Iterator[None]:
 
 def say_moment(moment: models.Moment | None) -> None:
     """Above an answer: what it is as of."""
-    if moment is None:
-        return
-    said = [f"known by {output.local(moment.known_at) or 'nobody yet'} ({moment.positions})"]
+    if moment is not None:
+        output.say(f"As of {moment_line(moment)}.\n")
+
+
+def moment_line(moment: models.Moment) -> str:
+    """A moment for a reader."""
+    known = f"what was known by {output.local(moment.known_at) or 'nobody yet'}"
+    happened = ""
     if moment.effective_at is not None:
-        said.append(f"happened by {output.local(moment.effective_at)}")
-    output.say(f"As of what was {', and had '.join(said)}.\n")
+        happened = f" and had happened by {output.local(moment.effective_at)}"
+    return f"{known} ({moment.positions}){happened}"

@@ -43,17 +43,23 @@ EffectiveAt: TypeAlias = Annotated[
 ]
 
 
-def asked_of(known_at: str | None, effective_at: str | None) -> "Asked | None":
-    """The moment that is asked about; none is now."""
-    if known_at is None and effective_at is None:
-        return None
+def asked_of(
+    known_at: str | None,
+    effective_at: str | None,
+    names: tuple[str, str] = ("known-at", "effective-at"),
+) -> "Asked":
+    """The moment that these options name; without either it is now."""
     from api import moments
 
     try:
-        return moments.asked(known_at, effective_at)
+        return moments.asked(known_at, effective_at, names)
     except moments.Unreadable as error:
-        option = error.name.replace("_", "-")
-        raise WrongUse(f"--{option}: {error.detail}.") from None
+        raise WrongUse(f"--{error.name}: {error.detail}.") from None
+
+
+def maybe_asked_of(known_at: str | None, effective_at: str | None) -> "Asked | None":
+    """The same; without either the live answers are meant."""
+    return None if known_at is None is effective_at else asked_of(known_at, effective_at)
 
 
 def settings_of(data_dir: Path | None = None, **said: Any) -> "Settings":

@@ -10,7 +10,17 @@ from psycopg import Connection
 from api import answers, models
 from api.demonstration import demo_of
 from api.http.documented import refuses
-from api.http.inputs import PAST, AsOf, Awaited, InHouse, KnownFigures, Limit
+from api.http.inputs import (
+    EFFECTIVE,
+    KNOWN,
+    PAST,
+    AsOf,
+    Awaited,
+    InHouse,
+    KnownFigures,
+    Limit,
+    read_moment,
+)
 from api.problems import DoorProblem
 from projections import runner
 
@@ -66,3 +76,18 @@ async def explain_figure(
     if found is None:
         raise DoorProblem("unknown_figure")
     return found
+
+
+@router.get("/changes", response_model=models.Changes, responses=refuses(*PAST))
+async def changes(
+    house: InHouse,
+    known_before: Annotated[str, Query(alias="from", description=KNOWN, examples=["2008-12-31"])],
+    known_after: Annotated[str | None, Query(alias="to", description=f"{KNOWN} Else now.")] = None,
+    before: Annotated[str | None, Query(alias="from_effective", description=EFFECTIVE)] = None,
+    after: Annotated[str | None, Query(alias="to_effective", description=EFFECTIVE)] = None,
+) -> models.Changes:
+    """What changed from one moment to another: figures, sums, and the events that make them."""
+    earlier = read_moment(known_before, before, ("from", "from_effective"))
+    later = read_moment(known_after, after, ("to", "to_effective"))
+    seen = [await house.ask(answers.seen, None, asked) for asked in (earlier, later)]
+    return await house.reads(partial(answers.changes, before=seen[0], after=seen[1]))

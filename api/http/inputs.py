@@ -107,30 +107,43 @@ async def _position(wait_for: WaitFor = None) -> tuple[int, int] | None:
     return int(bucket or 0), int(position)
 
 
-async def _asked(
-    known_at: Annotated[
-        str | None,
-        Query(
-            description="As it was known then: a day (its end in the programme's zone), an instant"
-            " with its offset, or positions of the log (`<bucket>:<position>`, by commas).",
-            examples=["2008-12-31", "2008-12-31T18:00:00+08:00", "0:1234567"],
-        ),
-    ] = None,
-    effective_at: Annotated[
-        str | None,
-        Query(
-            description="By what had happened until then, a day (its end) or an instant: what was"
-            " told late counts if it is known.",
-            examples=["2008-12-31"],
-        ),
-    ] = None,
-) -> Asked | None:
+KNOWN = (
+    "As it was known then: a day (its end in the programme's zone), an instant with its offset, or"
+    " positions of the log (`<bucket>:<position>`, by commas)."
+)
+EFFECTIVE = (
+    "By what had happened until then, a day (its end) or an instant: what was told late counts if"
+    " it is known."
+)
+
+
+def read_moment(
+    known_at: str | None,
+    effective_at: str | None,
+    names: tuple[str, str] = ("known_at", "effective_at"),
+) -> Asked:
+    """The moment that these parameters name."""
     try:
-        return moments.asked(known_at, effective_at)
+        return moments.asked(known_at, effective_at, names)
     except moments.Unreadable as error:
         told = {"field": f"query.{error.name}", "code": "moment", "detail": error.detail}
         said = f"{told['field']}: {error.detail}"
         raise DoorProblem("invalid", said, {"errors": [told]}) from None
+
+
+async def _asked(
+    known_at: Annotated[
+        str | None,
+        Query(
+            description=KNOWN,
+            examples=["2008-12-31", "2008-12-31T18:00:00+08:00", "0:1234567"],
+        ),
+    ] = None,
+    effective_at: Annotated[
+        str | None, Query(description=EFFECTIVE, examples=["2008-12-31"])
+    ] = None,
+) -> Asked | None:
+    return None if known_at is None is effective_at else read_moment(known_at, effective_at)
 
 
 InHouse: TypeAlias = Annotated[House, Depends(house)]
