@@ -412,6 +412,53 @@ class Explanation(Dated):
     )
 
 
+class FigureChange(View):
+    """A figure that is another one at the later moment; null where it has no value."""
+
+    id: str
+    before: Number | None
+    after: Number | None
+    difference: Number | None
+
+
+class Cause(View):
+    """The events of a topic that only one of the moments holds, and what they add to a sum."""
+
+    topic: str
+    events: int
+    amount: int
+
+
+class SumChange(View):
+    """A sum over events at the two moments, and the events between that make the difference."""
+
+    name: str = Field(examples=["points.balance", "clubs.health.visits"])
+    before: int
+    after: int
+    difference: int
+    causes: list[Cause]
+    foots: bool = Field(description="whether the causes add up to the difference; they must")
+
+
+class Between(View):
+    """How many events of a topic only the later, and only the earlier moment holds."""
+
+    topic: str
+    added: int
+    dropped: int
+
+
+class Changes(View):
+    """What changed from one moment to another."""
+
+    before: Moment
+    after: Moment
+    figures: list[FigureChange]
+    sums: list[SumChange]
+    events: list[Between]
+    foots: bool = Field(description="whether every sum changed by what its events add up to")
+
+
 # -------------------------------------------------------------------------------------- audit
 class Value(View):
     """What a column holds, and what it should; null where there is no such row."""

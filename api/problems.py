@@ -27,6 +27,7 @@ STATUS: dict[str, int] = {
     "unknown_debit": 404,
     "unknown_lot": 404,
     "unknown_member": 404,
+    "unknown_position": 404,
     "unknown_service": 404,
     "unknown_unit": 404,
     "unknown_visit": 404,
@@ -77,7 +78,6 @@ STATUS: dict[str, int] = {
     "not_within_binding": 422,
     "prepaid_too_small": 422,
     "undated_fact": 422,
-    "unknown_position": 422,
     "window_reversed": 422,
     # Ask again, with the same key.
     "busy": 503,
@@ -107,6 +107,7 @@ DOOR: dict[str, Kind] = {
     "invalid": Kind(422, "The request does not fit its schema."),
     "internal": Kind(500, "A defect of clubledger. What was asked may or may not have happened."),
     "unavailable": Kind(503, "The database does not answer."),
+    "building": Kind(503, "The answers as of that moment are being built: ask again in a while."),
     "not_caught_up": Kind(504, "The answers have not caught up with that position yet."),
 }
 """The door's own problems."""

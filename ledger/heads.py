@@ -1,12 +1,15 @@
 """Heads: the folded state of a stream as bytes, and the code version that folded it."""
 
 import ast
+from datetime import datetime
 from functools import cache
 from hashlib import sha256
 from importlib.resources import files
-from typing import Any
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 import msgspec
+from pydantic import AwareDatetime, BaseModel
 
 from domain.catalogue import CATALOGUE, STATES
 from domain.event import Event
@@ -56,6 +59,46 @@ def event_of(topic: str, state: bytes) -> Event:
     while version < kind.version:
         fields, version = kind.upcast(fields, version), version + 1
     return kind.model_validate_json(msgspec.json.encode(fields))
+
+
+def written(topic: str, state: bytes) -> Any:
+    """An event's fields from its stored bytes: of their types, but not validated again.
+
+    They were validated when they were written. Reading a long stream so takes a tenth of the time.
+    """
+    kind = CATALOGUE[topic]
+    return event_of(topic, state) if kind.version > 1 else _decoder(kind).decode(state)
+
+
+@cache
+def _decoder(kind: type[Event]) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(_struct(kind))
+
+
+def _struct(kind: type[BaseModel]) -> type[msgspec.Struct]:
+    """A structure with the fields of a model, and an event's topic."""
+    fields: list[Any] = []
+    for name, field in kind.model_fields.items():
+        default = () if field.is_required() else (field.get_default(call_default_factory=True),)
+        fields.append((name, _plain(field.annotation), *default))
+    namespace = {"topic": kind.topic} if issubclass(kind, Event) else {}
+    return msgspec.defstruct(kind.__name__, fields, namespace=namespace, kw_only=True)
+
+
+def _plain(annotation: Any) -> Any:
+    """A field's type without what pydantic alone understands."""
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _plain(inner[0])
+    if origin in (Union, UnionType):
+        return Union[tuple(map(_plain, inner))]  # noqa: UP007 - made, not written
+    if origin in (tuple, dict, list):
+        return origin[tuple(part if part is ... else _plain(part) for part in inner)]
+    if annotation is AwareDatetime:
+        return datetime
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return _struct(annotation)
+    return annotation
 
 
 def bytes_of(event: Event) -> bytes:

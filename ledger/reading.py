@@ -8,6 +8,7 @@ from typing import Any
 from psycopg import Connection
 
 from domain.refusal import Refusal
+from ledger.database import bucket_of
 
 COLUMNS = "bucket, notification_id, originator_id, originator_version, topic, state, recorded_at"
 
@@ -117,6 +118,19 @@ def history(connection: Connection[Any], stream: str, after: int, limit: int) ->
             (stream, after, limit),
         )
     )
+
+
+def life(
+    connection: Connection[Any], stream: str, positions: Mapping[int, int]
+) -> list[tuple[int, int, str, bytes]]:
+    """(bucket, position, topic, state) of a stream's events up to the position of its bucket."""
+    bucket = bucket_of(stream, len(positions))
+    return connection.execute(
+        "SELECT bucket, notification_id, topic, state FROM ledger.stored_events"
+        " WHERE originator_id = %s AND bucket = %s AND notification_id <= %s"
+        " ORDER BY originator_version",
+        (stream, bucket, positions[bucket]),
+    ).fetchall()
 
 
 def _read(

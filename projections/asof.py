@@ -19,6 +19,7 @@ from operator import itemgetter
 import psycopg
 from pydantic import TypeAdapter
 
+from domain.values import local_date
 from ledger.database import connect
 from ledger.heads import fold_version
 from projections import figures, typed
@@ -79,7 +80,7 @@ def _code() -> str:
 def report_day(moment: Moment) -> date:
     """The day at which figures are asked: the report's, or that of an earlier moment."""
     printed_on, _ = figures.reported()
-    return printed_on if moment.day is None else min(printed_on, moment.day)
+    return printed_on if moment.at is None else min(printed_on, local_date(moment.at))
 
 
 def all_figures(conn: Conn, moment: Moment) -> list[figures.Figure]:

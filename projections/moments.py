@@ -7,9 +7,8 @@ the effective one.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 
-from domain.values import local_date
 from ledger import reading
 from ledger.working import DatedInFuture
 from projections.connection import Conn
@@ -18,6 +17,19 @@ from projections.typed import Window
 
 Known = datetime | Mapping[int, int]
 """By an instant, or by position: bucket -> position."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What was known by `known` (null: by now) of what had happened by `effective_at`."""
+
+    known: Known | None
+    effective_at: datetime | None = None
+
+    @property
+    def at(self) -> datetime | None:
+        """The time for which answers are asked; null if only positions are named."""
+        return self.effective_at or (self.known if isinstance(self.known, datetime) else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,18 +63,18 @@ class Moment:
         return ",".join(f"{bucket}:{position}" for bucket, position in self.positions)
 
     @property
-    def day(self) -> date | None:
-        """The programme's day in which it lies; null if nothing says."""
-        instants = [at for at in (self.known_at, self.effective_at) if at is not None]
-        return local_date(min(instants)) if instants else None
+    def at(self) -> datetime | None:
+        """The time for which its answers are asked; null before the first event."""
+        return self.effective_at or self.known_at
 
 
-def moment(conn: Conn, known: Known | None, effective_at: datetime | None, now: datetime) -> Moment:
-    """The moment that is meant. `known` null: by now.
+def moment(conn: Conn, asked: Asked, now: datetime) -> Moment:
+    """The moment that is meant.
 
     Of lanes that `known` leaves out, what was recorded by the latest of the positions it names.
     Raises DatedInFuture and reading.UnknownPosition.
     """
+    known, effective_at = asked.known, asked.effective_at
     for at in (known, effective_at):
         if isinstance(at, datetime) and at > now:
             raise DatedInFuture(at, now)

@@ -14,6 +14,7 @@ from api.cli.options import (
     Json,
     KnownAt,
     asked_of,
+    maybe_asked_of,
     settings_of,
     target_of,
 )
@@ -72,9 +73,40 @@ def figures(
     """
     from api.cli.figures import run
 
-    asked = asked_of(known_at, effective_at)
+    asked = maybe_asked_of(known_at, effective_at)
     target = target_of(export, force)
     return run(settings_of(data_dir), explain, limit, asked, target, as_json)
+
+
+@app.command()
+def changes(
+    known_before: Annotated[
+        str, typer.Option("--from", metavar="MOMENT", help="The earlier moment, as --known-at.")
+    ],
+    known_after: Annotated[
+        str | None,
+        typer.Option("--to", metavar="MOMENT", help="The later one, as --known-at; else now."),
+    ] = None,
+    before: Annotated[
+        str | None,
+        typer.Option("--from-effective", metavar="TIME", help="Of the earlier, as --effective-at."),
+    ] = None,
+    after: Annotated[
+        str | None,
+        typer.Option("--to-effective", metavar="TIME", help="Of the later, as --effective-at."),
+    ] = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> int:
+    """What changed from one moment to another: figures, sums, and the events that make them.
+
+    Ends with 1 if a sum does not change by what its events add up to.
+    """
+    from api.cli.changes import run
+
+    earlier = asked_of(known_before, before, ("from", "from-effective"))
+    later = asked_of(known_after, after, ("to", "to-effective"))
+    return run(settings_of(data_dir), earlier, later, as_json)
 
 
 @app.command()
@@ -177,17 +209,20 @@ def member(
     limit: Annotated[int, typer.Option(min=1, max=1000, help="Lines of the statement.")] = 50,
     export: ExportFile = None,
     force: Force = False,
+    known_at: KnownAt = None,
+    effective_at: EffectiveAt = None,
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> int:
     """A member's card with points, lots and bindings; or the statement of points."""
     from api.cli.members import run
 
+    asked = maybe_asked_of(known_at, effective_at)
     target = target_of(export, force)
     if target is not None and not statement:
         raise WrongUse("--export goes with --statement: a card is no list.")
     lines = limit if statement else None
-    return run(settings_of(data_dir), id_or_phone, lines, target, as_json)
+    return run(settings_of(data_dir), id_or_phone, lines, asked, target, as_json)
 
 
 @app.command()

@@ -17,7 +17,6 @@ from api.cli.looking import looking, say_moment
 from api.demonstration import demo_of
 from api.exports import Export
 from api.failures import NotFound
-from api.moments import Asked
 from api.settings import Settings
 from api.wiring import Database, opened
 from projections.figures import (
@@ -29,6 +28,7 @@ from projections.figures import (
     NOT_REPORTED,
     counted,
 )
+from projections.moments import Asked
 from projections.schemas import held
 
 STYLES = {AGREES: "green", DIFFERS: "bold red", CONTRADICTS: "yellow"}
@@ -91,8 +91,7 @@ def run(
 def figures_of(database: Database, asked: Asked | None = None) -> models.Figures:
     """All figures as they are now, or as of a moment."""
     with looking(database, asked) as (connection, moment):
-        found = answers.all_figures(connection, database.meta, moment)
-        return answers.dated(found, moment)
+        return answers.all_figures(connection, database.meta, moment)
 
 
 def _exported(
@@ -102,7 +101,7 @@ def _exported(
     with looking(database, asked) as (connection, moment):
         if explain is None:
             found = answers.all_figures(connection, database.meta, moment)
-            export = answers.figures_export(answers.dated(found, moment), held(connection))
+            export = answers.figures_export(found, held(connection))
         else:
             export = answers.evidence_export(connection, database.meta, explain, moment)
         if export is None:
@@ -247,7 +246,6 @@ def _explained(
         found = answers.explanation(connection, database.meta, figure_id, limit, moment=moment)
     if found is None:
         raise _unknown(figure_id)
-    found = answers.dated(found, moment)
     if as_json:
         output.tell(found)
         return 0

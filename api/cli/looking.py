@@ -9,12 +9,11 @@ from psycopg import Connection
 from api import models, problems
 from api.cli import output
 from api.failures import Rejected
-from api.moments import Asked
 from api.wiring import Database
 from domain.refusal import Refusal
 from ledger.database import connect
 from projections import asof, moments, runner
-from projections.moments import Moment
+from projections.moments import Asked, Moment
 
 
 @contextmanager
@@ -27,28 +26,33 @@ def looking(
         with connect(database.dsn) as connection, runner.snapshot(connection):
             yield connection, None
         return
-    moment = moment_of(database, asked)
+    with connect(database.dsn) as connection, refusable():
+        moment = moments.moment(connection, asked, database.clock.now())
     with output.steps() as steps:
         asof.build(database.dsn, moment, lambda at: steps.reach(at.stage, at.done, at.total))
     with asof.answers(database.dsn, moment) as connection:
         yield connection, moment
 
 
-def moment_of(database: Database, asked: Asked) -> Moment:
-    """The moment that is meant, at the clock's time."""
-    now = database.clock.now()
+@contextmanager
+def refusable() -> Iterator[None]:
+    """A moment that the log does not hold ends the command with a sentence."""
     try:
-        with connect(database.dsn) as connection:
-            return moments.moment(connection, asked.known, asked.effective_at, now)
+        yield
     except Refusal as refusal:
         raise Rejected(problems.of_refusal(refusal)["detail"], refusal.numbers()) from None
 
 
 def say_moment(moment: models.Moment | None) -> None:
     """Above an answer: what it is as of."""
-    if moment is None:
-        return
-    said = [f"known by {output.local(moment.known_at) or 'nobody yet'} ({moment.positions})"]
+    if moment is not None:
+        output.say(f"As of {moment_line(moment)}.\n")
+
+
+def moment_line(moment: models.Moment) -> str:
+    """A moment for a reader."""
+    known = f"what was known by {output.local(moment.known_at) or 'nobody yet'}"
+    happened = ""
     if moment.effective_at is not None:
-        said.append(f"happened by {output.local(moment.effective_at)}")
-    output.say(f"As of what was {', and had '.join(said)}.\n")
+        happened = f" and had happened by {output.local(moment.effective_at)}"
+    return f"{known} ({moment.positions}){happened}"

@@ -1,8 +1,7 @@
 """Options that every command takes, and the settings they amount to."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
@@ -10,10 +9,8 @@ from api.failures import WrongUse
 
 if TYPE_CHECKING:
     from api.cli.files import Target
-    from api.moments import Asked
     from api.settings import Settings
-
-T = TypeVar("T")
+    from projections.moments import Asked
 
 DataDir: TypeAlias = Annotated[
     Path | None,
@@ -72,23 +69,23 @@ def target_of(path: Path | None, force: bool) -> "Target | None":
     return target
 
 
-def asked_of(known_at: str | None, effective_at: str | None) -> "Asked | None":
-    """The moment that is asked about; none is now."""
-    if known_at is None and effective_at is None:
-        return None
+def asked_of(
+    known_at: str | None,
+    effective_at: str | None,
+    names: tuple[str, str] = ("known-at", "effective-at"),
+) -> "Asked":
+    """The moment that these options name; without either it is now."""
     from api import moments
 
-    return moments.Asked(
-        _read("--known-at", moments.known_at, known_at),
-        _read("--effective-at", moments.effective_at, effective_at),
-    )
-
-
-def _read(option: str, reader: Callable[[str], T], text: str | None) -> T | None:
     try:
-        return None if text is None else reader(text)
-    except ValueError as error:
-        raise WrongUse(f"{option}: {error}.") from None
+        return moments.asked(known_at, effective_at, names)
+    except moments.Unreadable as error:
+        raise WrongUse(f"--{error.name}: {error.detail}.") from None
+
+
+def maybe_asked_of(known_at: str | None, effective_at: str | None) -> "Asked | None":
+    """The same; without either the live answers are meant."""
+    return None if known_at is None is effective_at else asked_of(known_at, effective_at)
 
 
 def settings_of(data_dir: Path | None = None, **said: Any) -> "Settings":

@@ -15,6 +15,7 @@ from api.http.documented import document
 from api.http.express import Express, Hot
 from api.http.follower import Follower
 from api.http.inputs import House
+from api.http.past import Past
 from api.http.reads import Reads
 from api.settings import Settings
 from ledger.database import connect, meta
@@ -92,7 +93,8 @@ def _lifespan(dsn: str, settings: Settings, follow: bool) -> Any:
         clock, facts = Clock(), dict[str, str]()
         reads, files = Reads(dsn, settings.read_connections), Reads(dsn, FILES_AT_ONCE)
         async with Ledger(dsn, now=clock.now) as ledger:
-            house = House(settings, facts, clock, ledger, reads, files)
+            past = Past(dsn, reads)
+            house = House(settings, facts, clock, ledger, reads, files, past)
             await _learn(house)
             app.state.house = house
             learner = asyncio.create_task(_keep_learning(house), name="learner")

@@ -12,6 +12,7 @@ from psycopg import Connection
 from api.exports import FORMATS, DoesNotFit, Export
 from api.http.inputs import House
 from api.problems import DoorProblem
+from projections.moments import Asked, Moment
 
 BLOCK_BYTES = 1 << 16
 JSON = "application/json"
@@ -64,16 +65,17 @@ Wanted: TypeAlias = Annotated[str | None, Depends(_format)]
 async def download(
     house: House,
     wanted: str,
-    question: Callable[[Connection[Any]], Export | None],
-    wait_for: tuple[int, int] | None,
+    question: Callable[..., Export | None],
+    wait_for: tuple[int, int] | None = None,
+    asked: Asked | None = None,
 ) -> Response | None:
     """The export as a file, written in full before its first byte is sent; None if there is none.
 
-    Some at a time, on connections of their own: the pages never wait for the files.
+    Those of the live answers come some at a time, on connections of their own: no page waits.
     """
 
-    def written(conn: Connection[Any]) -> tuple[str, BinaryIO] | None:
-        export = question(conn)
+    def written(conn: Connection[Any], **moment: Moment) -> tuple[str, BinaryIO] | None:
+        export = question(conn, **moment)
         if export is None:
             return None
         with ExitStack() as stack:
@@ -82,9 +84,8 @@ async def download(
             stack.pop_all()  # Whoever sends it closes it.
         return f"{export.safe_name}.{wanted}", file
 
-    await house.reads.reach(wait_for)
     try:
-        made = await house.files(written)
+        made = await house.ask(written, wait_for, asked, house.files)
     except DoesNotFit as large:
         raise DoorProblem("too_large_a_sheet", str(large), {"most": large.most}) from large
     if made is None:

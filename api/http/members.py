@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from api import answers, models
 from api.http.documented import refuses
 from api.http.downloads import DOWNLOAD, Wanted, download
-from api.http.inputs import Awaited, InHouse, Limit, PathId, Position
+from api.http.inputs import AsOf, Awaited, InHouse, Limit, PathId, Position
 from domain.members import Phone, UnknownMember
 
 router = APIRouter(tags=["members"])
@@ -29,18 +29,24 @@ class LookupRequest(BaseModel):
 @router.post("/members/lookup", response_model=models.Members)
 async def lookup_members(asked: LookupRequest, house: InHouse, wait_for: Awaited) -> models.Members:
     """The members with this phone number; none is an empty list. Writes nothing."""
-    question = partial(answers.members_with_phone, phone=asked.phone, at=house.clock.now())
+    card = partial(answers.member, at=house.clock.now())
+    question = partial(answers.members_with_phone, phone=asked.phone, card=card)
     return await house.reads(question, wait_for)
 
 
 @router.get(
     "/members/{member_id}",
     response_model=models.Member,
-    responses=refuses("unknown_member", "not_caught_up"),
+    responses=refuses("unknown_member", "unknown_position", "dated_in_future", "not_caught_up"),
 )
-async def member(member_id: PathId, house: InHouse, wait_for: Awaited) -> models.Member:
+async def member(
+    member_id: PathId, house: InHouse, wait_for: Awaited, asked: AsOf
+) -> models.Member:
     """A member's card with points, lots and bindings."""
-    question = partial(answers.member, member_id=member_id, at=house.clock.now())
+    now = house.clock.now()
+    question = partial(answers.member, member_id=member_id, at=now)
+    if asked is not None:
+        question = partial(answers.member_then, member_id=member_id, asked=asked, now=now)
     found = await house.reads(question, wait_for)
     if found is None:
         raise UnknownMember(member_id)
