@@ -205,8 +205,8 @@ def spending(
         at = enrolled.occurred_at
         member = Member(joined_at=at, tier=enrolled.tier, unit=enrolled.unit)
         try:
-            enrol = enrol(enrolled, Asked(member_id, [enrolled], member, known))
-            events = enrol.decide(at, member, scenario.terms(now, campaign_id, at))
+            command = enrol(enrolled, Asked(member_id, [enrolled], member, known))
+            events = command.decide(at, member, scenario.terms(now, campaign_id, at))
             events[0].apply(campaign)
         except Refusal:
             campaign.participants = enrolled.place
