@@ -1,13 +1,16 @@
 """What the commands of members were decided by beside their own state: clubs and campaigns."""
 
 from array import array
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-from domain.campaigns import CampaignEnrolled, CampaignLaunched, TermsChanged
-from domain.clubs import ClubOpened, ServicePriced
+from msgspec.structs import replace
+
+from domain.campaigns import CampaignEnrolled, CampaignLaunched, TermsChanged, UnknownCampaign
+from domain.clubs import ClubOpened, ServicePriced, UnknownClub
 from domain.event import Event
 from domain.state import Campaign, Club, Price, Terms
-from domain.visits import VisitRecorded
+from domain.visits import UnknownService, VisitRecorded
+from domain.whatif.scenario import Scenario
 
 
 @dataclass
@@ -35,6 +38,16 @@ class Known:
                 event.apply(campaign := self.campaigns.setdefault(stream_id, Campaign()))
                 assert campaign.terms is not None
                 self.terms[stream_id, campaign.terms.version] = campaign.terms
+
+    def refuse_unknown(self, scenario: Scenario) -> None:
+        """Refuses a scenario about a club, a service or a campaign that there is not."""
+        for club, service in scenario.services:
+            if club not in self.clubs:
+                raise UnknownClub(club)
+            if service is not None and service not in self.clubs[club].services:
+                raise UnknownService(club, service)
+        for campaign in scenario.campaigns - self.campaigns.keys():
+            raise UnknownCampaign(campaign)
 
     def price(self, visit: VisitRecorded) -> Price:
         """The price by which a visit was recorded."""

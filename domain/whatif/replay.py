@@ -7,10 +7,12 @@ same rules. What was refused is not in the record and is not asked again.
 
 from array import array
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 from typing import Generic, TypeVar
+
+from msgspec.structs import replace
 
 from domain.campaigns import CampaignEnrolled, CampaignOffered, Enrol, OfferCampaign
 from domain.command import Command

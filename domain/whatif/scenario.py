@@ -7,6 +7,8 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from domain.event import CATALOGUE
+from domain.members import BillIssued
 from domain.points import CreditPoints
 from domain.state import Campaign, Price
 from domain.values import Fen
@@ -82,6 +84,12 @@ class Scenario(BaseModel):
     def alters(self) -> set[str]:
         """The topics of the events that may come out otherwise."""
         return {topic for change in self.changes for topic in change.alters}
+
+    @property
+    def reads(self) -> set[str]:
+        """The topics of a member's stream that a replay needs: bills for a rule of tiers alone."""
+        found = {topic for topic, event in CATALOGUE.items() if event.stream == "member"}
+        return found if self.tier_rule else found - {BillIssued.topic}
 
     def _of(self, kind: type[Any]) -> Iterator[Any]:
         return (change for change in self.changes if isinstance(change, kind))
