@@ -8,7 +8,7 @@ EXIT_CODES: dict[int, str] = {
     1: "`figures` and `demo`: a figure differs from what the report says.",
     2: "The command was used wrongly: an unknown option, a value out of range.",
     3: "Refused: rejected lines (now or when the file was taken), an unknown member or figure, a"
-    " demo that will not mix.",
+    " scenario that cannot be, a demo that will not mix.",
     4: "The database, its directory or the port cannot be used.",
     5: "A defect of clubledger.",
     130: "Interrupted by Ctrl-C. What was committed stays; run the command again to go on.",

@@ -30,9 +30,11 @@ from projections.building import FOLD_EVENTS, Progress, Report
 from projections.catalogue import PROJECTIONS
 from projections.connection import Conn
 from projections.runner import PoisonedEvent, project
-from projections.schemas import BUILDER, LIVE, outdated, positions
+from projections.schemas import BUILDER, LIVE, outdated, positions, try_session_lock
 from projections.typed import Window, typed_tables
 
+SUPPOSING = 0x636C0003
+"""The advisory lock of whoever supposes something alone."""
 ROWS = 10_000
 """Rows that a cursor brings at a time, and that are kept until they are copied."""
 TEMPORARY = "pg_temp"
@@ -65,20 +67,27 @@ class Replayed:
     members: int
 
 
+class AnotherIsSupposed(Exception):
+    """Somebody who wanted to be alone supposes something just now."""
+
+
 @contextmanager
-def recorded(dsn: str, timeout_s: float = 0) -> Iterator[Conn]:
+def recorded(dsn: str, *, alone: bool = False, timeout_s: float = 0) -> Iterator[Conn]:
     """A connection whose queries read the live answers at one position. What is made on it comes
     before them, and is gone at the end.
 
     No rebuild is swapped in meanwhile: it waits for the end of this, as this for the end of that.
-    A statement that takes longer than `timeout_s` is cancelled; 0 is never.
+    `alone` raises AnotherIsSupposed while another who is alone is here. A statement that takes
+    longer than `timeout_s` is cancelled; 0 is never.
     """
-    poisoned = None
-    try:
-        project(dsn)
-    except PoisonedEvent as poison:
-        poisoned = poison  # What lies before it can be answered, if it is answered at all.
     with connect(dsn) as conn:
+        if alone and not try_session_lock(conn, SUPPOSING):
+            raise AnotherIsSupposed
+        poisoned = None
+        try:
+            project(dsn)
+        except PoisonedEvent as poison:
+            poisoned = poison  # What lies before it can be answered, if it is answered at all.
         conn.prepare_threshold = None  # A plan does not see that its table is hidden by a new one.
         conn.execute(f"SET statement_timeout = {int(timeout_s * 1000)}")
         conn.execute("SET temp_buffers = '64MB'")

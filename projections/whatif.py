@@ -36,12 +36,12 @@ MEASURES: Mapping[str, str] = {
         ) l ON l.member_id = a.member_id AND l.bucket = a.bucket
         GROUP BY 1
     """,
-    "visits by club": """
+    "visits_by_club": """
         SELECT club, sum(visits) AS visits, sum(companions) AS companions, sum(points) AS points,
             sum(free_visits) AS free_visits
         FROM club_use GROUP BY 1
     """,
-    "visits by tier": """
+    "visits_by_tier": """
         SELECT coalesce(tier, 'none'), sum(visits) AS visits, sum(companions) AS companions,
             sum(points) AS points, sum(free_visits) AS free_visits
         FROM club_use GROUP BY 1
@@ -149,14 +149,15 @@ def what_if(
     limit: int = 50,
     skip: int = 0,
     report: Report | None = None,
-    timeout_s: float = 0,
+    **how: Any,
 ) -> WhatIf:
     """The history under a scenario against the history, points and bindings as they stand at `at`.
 
     Of the members affected and of the refusals, `limit` after the first `skip`; members most
-    affected first. Raises UnknownClub, UnknownService and UnknownCampaign.
+    affected first; `how` is what `recorded` takes. Raises UnknownClub, UnknownService and
+    UnknownCampaign.
     """
-    with recorded(dsn, timeout_s) as conn:
+    with recorded(dsn, **how) as conn:
         sums, figures = _sums(conn, scenario, at), _derived(conn)
         replayed = suppose(conn, scenario, report)
         supposed_sums, supposed_figures = _sums(conn, scenario, at), _derived(conn)
@@ -167,7 +168,7 @@ def what_if(
             replayed_members=replayed.members,
             sums=[
                 Difference(*name, sums.get(name, 0), supposed_sums.get(name, 0))
-                for name in {**sums, **supposed_sums}
+                for name in sorted({**sums, **supposed_sums}, key=_in_order)
             ],
             figures=[
                 FigureDifference(
@@ -200,6 +201,12 @@ def _sums(conn: Conn, scenario: Scenario, at: datetime) -> Sums:
         for (_, key, _), points in outstanding.items():
             found["liability", key, "fen"] = points * value // 1000
     return found
+
+
+def _in_order(name: tuple[str, str | None, str]) -> tuple[str, bool, str]:
+    """By subject and key, the total last; measures as they come."""
+    subject, key, _ = name
+    return subject, key is None, key or ""
 
 
 def _derived(conn: Conn) -> dict[str, Decimal | None]:

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
 from api.clock import Clock
-from api.http import campaigns, clubs, figures, handlers, log, members, service, visits
+from api.http import campaigns, clubs, figures, handlers, log, members, service, visits, whatif
 from api.http.documented import document
 from api.http.express import Express, Hot
 from api.http.follower import Follower
@@ -72,7 +72,7 @@ def create_app(dsn: str, settings: Settings | None = None, *, follow: bool = Tru
     )
     app.add_middleware(Express, routes=HOT, max_body_bytes=known.max_body_bytes)
     handlers.install(app)
-    for noun in (members, visits, campaigns, clubs, figures, log, service):
+    for noun in (members, visits, campaigns, clubs, figures, whatif, log, service):
         app.include_router(noun.router)
     app.openapi = lambda: document(app)  # type: ignore[method-assign]
     return app
@@ -89,7 +89,7 @@ def _lifespan(dsn: str, settings: Settings, follow: bool) -> Any:
         clock, facts = Clock(), dict[str, str]()
         reads = Reads(dsn, settings.read_connections)
         async with Ledger(dsn, now=clock.now) as ledger:
-            house = House(settings, facts, clock, ledger, reads)
+            house = House(dsn, settings, facts, clock, ledger, reads)
             await _learn(house)
             app.state.house = house
             learner = asyncio.create_task(_keep_learning(house), name="learner")
