@@ -312,7 +312,7 @@ def audit(found: auditing.Audit) -> models.Audit:
                 against=each.against,
                 different=each.different,
                 tables=[models.Tally.model_validate(tally) for tally in each.tables.values()],
-                differences=[models.Difference.model_validate(one) for one in each.differences],
+                differences=[models.RowDifference.model_validate(one) for one in each.differences],
             )
             for each in found.comparisons
         ],

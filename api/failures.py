@@ -9,7 +9,7 @@ EXIT_CODES: dict[int, str] = {
     " from what the events give.",
     2: "The command was used wrongly: an unknown option, a value out of range.",
     3: "Refused: rejected lines (now or when the file was taken), an unknown member or figure, a"
-    " demo that will not mix.",
+    " scenario that cannot be, a demo that will not mix.",
     4: "The database, its directory, the port or the file to write cannot be used.",
     5: "A defect of clubledger.",
     130: "Interrupted by Ctrl-C. What was committed stays; run the command again to go on.",

@@ -108,6 +108,8 @@ DOOR: dict[str, Kind] = {
     "internal": Kind(500, "A defect of clubledger. What was asked may or may not have happened."),
     "unavailable": Kind(503, "The database does not answer."),
     "building": Kind(503, "The answers as of that moment are being built: ask again in a while."),
+    "what_if_running": Kind(503, "Another scenario is being replayed: one at a time."),
+    "what_if_too_long": Kind(504, "The replay takes longer than a request may: use the command."),
     "not_caught_up": Kind(504, "The answers have not caught up with that position yet."),
 }
 """The door's own problems."""

@@ -177,6 +177,28 @@ def compare(
     return run(settings_of(data_dir), second_opinion, members, seed, limit, as_json)
 
 
+@app.command("what-if")
+def what_if(
+    file: Annotated[
+        str, typer.Argument(metavar="SCENARIO", help="JSON of the rules changed; - is stdin.")
+    ],
+    top: Annotated[
+        int, typer.Option(min=1, max=1000, help="How many members, most affected first.")
+    ] = 10,
+    skip: Annotated[int, typer.Option(min=0, help="How many of them to leave out first.")] = 0,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> int:
+    """Replay the history under changed rules beside what is, and tell the difference.
+
+    The live answers stay as they are. Recorded commands that the changed rules would have refused
+    are counted.
+    """
+    from api.cli.whatif import run
+
+    return run(settings_of(data_dir), file, top, skip, as_json)
+
+
 @app.command("import")
 def import_file(
     file: Annotated[str, typer.Argument(metavar="FILE", help="JSON Lines of facts; - is stdin.")],

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
 from api.clock import Clock
-from api.http import campaigns, clubs, figures, handlers, log, members, service, visits
+from api.http import campaigns, clubs, figures, handlers, log, members, service, visits, whatif
 from api.http.documented import document
 from api.http.express import Express, Hot
 from api.http.follower import Follower
@@ -76,7 +76,7 @@ def create_app(dsn: str, settings: Settings | None = None, *, follow: bool = Tru
     )
     app.add_middleware(Express, routes=HOT, max_body_bytes=known.max_body_bytes)
     handlers.install(app)
-    for noun in (members, visits, campaigns, clubs, figures, log, service):
+    for noun in (members, visits, campaigns, clubs, figures, whatif, log, service):
         app.include_router(noun.router)
     app.openapi = lambda: document(app)  # type: ignore[method-assign]
     return app
@@ -94,7 +94,7 @@ def _lifespan(dsn: str, settings: Settings, follow: bool) -> Any:
         reads, files = Reads(dsn, settings.read_connections), Reads(dsn, FILES_AT_ONCE)
         async with Ledger(dsn, now=clock.now) as ledger:
             past = Past(dsn, reads)
-            house = House(settings, facts, clock, ledger, reads, files, past)
+            house = House(dsn, settings, facts, clock, ledger, reads, files, past)
             await _learn(house)
             app.state.house = house
             learner = asyncio.create_task(_keep_learning(house), name="learner")

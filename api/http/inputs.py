@@ -42,6 +42,7 @@ class KnownFigures:
 class House:
     """What one worker of the server holds: opened at its start, closed at its end."""
 
+    dsn: str  # holds a password: never shown
     settings: Settings
     meta: dict[str, str]
     clock: Clock
