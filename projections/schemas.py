@@ -46,7 +46,8 @@ OLD = Schemas("answers_old", "typed_old")
 
 def versions() -> dict[str, str]:
     """The version of each projection, and of the typed tables under the name of their schema."""
-    shapes = "\0".join(table.shape for table in typed_tables().values())
+    # Sorted, since the catalogue's order is that in which a program happened to import it.
+    shapes = "\0".join(sorted(table.shape for table in typed_tables().values()))
     found = {name: projection.version for name, projection in PROJECTIONS.items()}
     return {typed.SCHEMA: sha256(shapes.encode()).hexdigest()[:16], **found}
 

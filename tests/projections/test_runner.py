@@ -166,6 +166,15 @@ def test_answers_of_another_version_are_rebuilt(one_lane: str) -> None:
         assert in_sql(conn) == in_python(world.log)
 
 
+def test_versions_do_not_depend_on_what_was_imported_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = state.versions()
+    backwards = dict(reversed(state.typed_tables().items()))
+    monkeypatch.setattr(state, "typed_tables", lambda: backwards)
+    assert state.versions() == before
+
+
 def test_only_who_finds_the_checkpoint_where_he_left_it_may_fold(one_lane: str) -> None:
     with connect(one_lane) as conn:
         lay(conn, busy(len(runner.status(conn))).log)
