@@ -30,7 +30,7 @@ class Sample:
     that are not members' are few, and always among them.
     """
 
-    members: int | None = 1_000
+    members: int | None
     seed: int = 0
 
 

@@ -131,6 +131,12 @@ def test_compare_as_json_counts_what_it_saw(demo_dir: Path) -> None:
     assert "tables ..." in ended.err
 
 
+def test_compare_of_everybody_and_of_some_is_wrong_use(demo_dir: Path) -> None:
+    ended = clubledger("compare", "--full", "--sample", "5", data_dir=demo_dir)
+    assert ended.code == 2
+    assert "--full takes every member" in ended.err
+
+
 def test_compare_lists_no_more_than_it_is_asked_for(own_demo: Path) -> None:
     with EmbeddedServer(own_demo) as server, connect(server.dsn) as connection:
         connection.execute("UPDATE answers.account SET returned = returned + 1")

@@ -352,6 +352,23 @@ def test_pages_follow_each_other_to_what_the_file_holds(http: httpx.Client) -> N
     assert read_jsonl(http.get(path, params={"format": "jsonl"}).content)[1] == paged
 
 
+def test_what_was_known_then_is_a_file_too(
+    http: httpx.Client, demo_dir: Path, tmp_path: Path
+) -> None:
+    words = ("figures", "--explain", "binding.rate", "--known-at", "2008-06-30")
+    about, rows = read_jsonl(exported("jsonl", tmp_path, *words, data_dir=demo_dir))
+    assert about["figure"]["events"] == len(rows)
+    assert about["positions"] == about["moment"]["positions"]
+    asked = {"format": "jsonl", "known_at": "2008-06-30"}
+    told, same = read_jsonl(http.get("/figures/binding.rate/explain", params=asked).content)
+    assert same == rows
+    assert told["moment"] == about["moment"]
+    told, figures = read_jsonl(http.get("/figures", params=asked).content)
+    assert told["positions"] == about["positions"]
+    (rate,) = (each for each in figures if each["id"] == "binding.rate")
+    assert rate == about["figure"]
+
+
 def test_what_is_not_there_is_a_problem_and_no_file(http: httpx.Client) -> None:
     for path, status in (("/members/nobody/statement", 404), ("/figures/nothing/explain", 404)):
         assert http.get(path, params={"format": "csv"}).status_code == status

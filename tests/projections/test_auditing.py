@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from ledger.checking import Sample, streams
 from ledger.database import connect
 from projections import auditing, runner
-from projections.auditing import Audit, Check, compare
+from projections.auditing import EVERYONE, Audit, Check, compare
 from projections.comparing import Comparison, Difference
 from projections.plain import Plain
 from projections.runner import PoisonedEvent
@@ -19,7 +19,6 @@ from tests.projections.histories import STEPS, furnished, history, lay, lay_rows
 from tests.projections.tables import emptied
 
 ALL: tuple[Check, ...] = ("replay", "heads", "second opinion")
-EVERY = Sample(members=None)
 
 
 @pytest.fixture
@@ -53,7 +52,7 @@ def values(difference: Difference) -> dict[str, tuple[Any, Any]]:
 
 # -------------------------------------------------------------------------------------- sound
 def test_a_sound_ledger_differs_in_nothing(sound: str) -> None:
-    found = compare(sound, ALL, EVERY)
+    found = compare(sound, ALL)
     assert found.different == 0
     assert [each.against for each in found.comparisons] == [*ALL]
     assert (found.events, found.behind) == (13, 0)
@@ -65,7 +64,7 @@ def test_a_sound_ledger_differs_in_nothing(sound: str) -> None:
 
 
 def test_an_empty_ledger_differs_in_nothing(ledger_dsn: str) -> None:
-    assert compare(ledger_dsn, ALL, EVERY).different == 0
+    assert compare(ledger_dsn, ALL).different == 0
 
 
 @given(scenes=STEPS)
@@ -76,7 +75,7 @@ def test_sql_and_python_are_of_one_opinion(ledger_dsn: str, scenes: Any) -> None
         buckets = len(runner.status(conn))
         lay(conn, history(scenes, buckets).log)
         runner.project(ledger_dsn)
-    assert compare(ledger_dsn, ["second opinion"], EVERY).different == 0
+    assert compare(ledger_dsn, ["second opinion"]).different == 0
 
 
 def test_answers_that_are_behind_are_compared_where_they_stand(ledger_dsn: str) -> None:
@@ -85,7 +84,7 @@ def test_answers_that_are_behind_are_compared_where_they_stand(ledger_dsn: str) 
         lay(conn, log[:-3])
         runner.project(ledger_dsn)
         lay(conn, log[-3:])
-    found = compare(ledger_dsn, ["replay", "second opinion"], EVERY)
+    found = compare(ledger_dsn, ["replay", "second opinion"])
     assert (found.different, found.events, found.behind) == (0, len(log) - 3, 3)
     with connect(ledger_dsn) as conn:
         assert sum(lane.lag for lane in runner.status(conn)) == 3, "it folded into what is live"
@@ -103,7 +102,7 @@ def test_who_writes_and_folds_meanwhile_is_no_difference(
         return real(conn)
 
     monkeypatch.setattr(auditing, "_one_state", late)
-    found = compare(sound, ALL, EVERY)
+    found = compare(sound, ALL)
     assert (found.different, found.events) == (0, 15)
 
 
@@ -119,14 +118,14 @@ def test_nobody_waits_for_a_comparison(sound: str, monkeypatch: pytest.MonkeyPat
         real(*given)
 
     monkeypatch.setattr(auditing, "_walk", slow)
-    assert compare(sound, ALL, EVERY).different == 0
+    assert compare(sound, ALL).different == 0
     assert [folded.events for folded in came] == [2]
 
 
 # ------------------------------------------------------------------------------------- damage
 def test_a_damaged_answer_is_found_by_both_opinions(sound: str) -> None:
     damaged(sound, "UPDATE answers.lot SET credited = credited + 7 WHERE member_id = 'm1'")
-    found = compare(sound, ALL, EVERY)
+    found = compare(sound, ALL)
     assert told(found, "heads") == []
     for against in ("replay", "second opinion"):
         (difference,) = of(found, against).differences
@@ -137,7 +136,7 @@ def test_a_damaged_answer_is_found_by_both_opinions(sound: str) -> None:
 
 def test_a_missing_row_is_found(sound: str) -> None:
     damaged(sound, "DELETE FROM answers.account WHERE member_id = 'm2'")
-    found = compare(sound, ALL, EVERY)
+    found = compare(sound, ALL)
     for against in ("replay", "second opinion"):
         assert [each[:2] for each in told(found, against)] == [("answers.account", "missing")]
     (difference,) = of(found, "replay").differences
@@ -152,7 +151,7 @@ def test_a_row_without_reason_is_found(sound: str, member: str) -> None:
         f" source, rule) SELECT bucket, '{member}', 99, 5, earned_at, earned_at, source, rule"
         " FROM answers.lot WHERE member_id = 'm1'",
     )
-    found = compare(sound, ALL, EVERY)
+    found = compare(sound, ALL)
     for against in ("replay", "second opinion"):
         ((table, kind, key),) = told(found, against)
         assert (table, kind, key["member_id"], key["lot"]) == ("answers.lot", "extra", member, 99)
@@ -160,7 +159,7 @@ def test_a_row_without_reason_is_found(sound: str, member: str) -> None:
 
 def test_an_answer_about_no_member_is_found(sound: str) -> None:
     damaged(sound, "UPDATE answers.club_use SET visits = visits + 1")
-    found = compare(sound, ALL, EVERY)
+    found = compare(sound, ALL)
     for against in ("replay", "second opinion"):
         assert {each[:2] for each in told(found, against)} == {("answers.club_use", "changed")}
     assert told(compare(sound, ["second opinion"], Sample(1)), "second opinion") == []
@@ -214,7 +213,7 @@ def test_a_checkpoint_that_skipped_an_event_is_found(sound: str) -> None:
         "UPDATE answers.checkpoint c SET position = h.position FROM ledger.log_head h"
         " WHERE h.bucket = c.bucket",
     )
-    found = compare(sound, ALL, EVERY)
+    found = compare(sound, ALL)
     for against in ("replay", "second opinion"):
         assert "answers.visit" in {table for table, _, _ in told(found, against)}
 
@@ -323,7 +322,7 @@ def test_a_sample_is_the_same_every_time_and_another_with_another_seed(
     assert "unit:u1" in first
     assert first == drawn(Sample(5))
     assert first != drawn(Sample(5, seed=1))
-    assert drawn(EVERY) == drawn(Sample(1_000)) > first
+    assert drawn(EVERYONE) == drawn(Sample(1_000)) > first
 
 
 def test_a_sample_finds_what_is_in_it_and_nothing_else(sound: str) -> None:
@@ -339,7 +338,7 @@ def test_the_list_is_bounded_and_the_counts_are_not(sound: str) -> None:
         "UPDATE answers.lot SET credited = credited + 1",
         "DELETE FROM answers.visit",
     )
-    for each in compare(sound, ["replay", "second opinion"], EVERY, limit=3).comparisons:
+    for each in compare(sound, ["replay", "second opinion"], limit=3).comparisons:
         assert len(each.differences) == 3, each.against
         assert each.different == 6
         changed = [each.tables[f"answers.{table}"].changed for table in ("account", "lot")]
@@ -348,13 +347,13 @@ def test_the_list_is_bounded_and_the_counts_are_not(sound: str) -> None:
 
 def test_batches_do_not_show(sound: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(auditing, "BATCH", 1)
-    assert compare(sound, ALL, EVERY).different == 0
+    assert compare(sound, ALL).different == 0
 
 
 def test_the_second_opinion_can_be_wrong(sound: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Proof that it is one: a fold in Python that forgets an event is of another opinion."""
     monkeypatch.setattr(Plain, "on_points_debited", lambda *_: None)
-    found = compare(sound, ["second opinion"], EVERY)
+    found = compare(sound, ["second opinion"])
     assert {table for table, _, _ in told(found, "second opinion")} == {
         "answers.account",
         "answers.lot",

@@ -20,7 +20,7 @@ from projections import schemas as state
 from projections.auditing import Audit, compare
 from projections.runner import PoisonedEvent, Progress
 from projections.schemas import LIVE, SHADOW, create, outdated
-from projections.typed import Window
+from projections.typed import Window, typed_tables
 from projections.windows import MovedOn, fold_window
 from tests.projections.histories import World, furnished, lay, lay_rows
 from tests.projections.tables import in_python, in_sql
@@ -170,7 +170,7 @@ def test_versions_do_not_depend_on_what_was_imported_first(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     before = state.versions()
-    backwards = dict(reversed(state.typed_tables().items()))
+    backwards = dict(reversed(typed_tables().items()))
     monkeypatch.setattr(state, "typed_tables", lambda: backwards)
     assert state.versions() == before
 
