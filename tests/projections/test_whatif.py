@@ -106,12 +106,9 @@ def test_the_database_supposes_what_python_supposes(
                         for each in all_of_his
                     ]
                     assert refused(changed) == sorted(told, key=str)
-                codes.update(code for _, _, code, _ in told)
             assert in_sql(conn) == in_python(world.log), "what is stays as it was"
 
-        codes = set[str]()
         agree()
-        assert "not_enough_points" in codes
 
 
 # ------------------------------------------------------------------------------ one small history
@@ -120,7 +117,7 @@ def visited() -> World:
     world = furnished()
     for member in ("m1", "m3"):
         world.does("tier.change", member_id=member, tier="gold")
-    come = {"club_id": "lounge", "service_id": "room", "again": True}
+    come: dict[str, Any] = {"club_id": "lounge", "service_id": "room", "again": True}
     for member in ("m1", "m1", "m2"):
         world.does("visit.record", member_id=member, **come)
     world.does("points.debit", member_id="m1", points=20)
@@ -202,7 +199,12 @@ def test_lapsed_points_are_expired_whether_or_not_it_is_written_down(small: str)
 def test_a_figure_that_would_come_out_otherwise_is_named(installed: Callable[[int], str]) -> None:
     dsn, world = installed(1), furnished()
     world.does("points.credit", member_id="m2", points=900, source="bill", rule="v1")
-    come = {"member_id": "m2", "club_id": "lounge", "service_id": "room", "again": True}
+    come: dict[str, Any] = {
+        "member_id": "m2",
+        "club_id": "lounge",
+        "service_id": "room",
+        "again": True,
+    }
     for _ in range(12):
         world.does("visit.record", **come)
     with connect(dsn) as conn:
@@ -277,6 +279,15 @@ def test_it_sees_one_position_while_the_live_answers_go_on(small: str) -> None:
         assert project(small).events == 2
         assert in_sql(conn) == in_python(world.log)
         assert asked(changed) == before
+
+
+def test_a_query_that_was_prepared_reads_what_would_be(small: str) -> None:
+    log, half = visited().log, scenario(HALF_LOUNGE)
+    with recorded(small) as changed:
+        for _ in range(7):
+            assert asked(changed) == in_python(log)
+        suppose(changed, half)
+        assert asked(changed) == in_python(suppose_in_python(log, half).log)
 
 
 def test_two_suppose_at_once_and_do_not_meet(small: str) -> None:
