@@ -10,10 +10,12 @@ from psycopg import Connection
 from api import models
 from api.clock import Clock
 from api.demonstration import assumed, demo_of
+from api.exports import Export
 from domain.values import PROGRAMME_ZONE, local_date
 from ledger import reading
 from projections import (
     asof,
+    auditing,
     bindings,
     campaigns,
     clubs,
@@ -27,6 +29,7 @@ from projections import (
 )
 from projections import changes as changing
 from projections.moments import Asked, Moment
+from projections.schemas import held
 
 Seen = tuple[Moment, changing.State]
 D = TypeVar("D", bound=models.Dated)
@@ -111,6 +114,21 @@ def statement(
     page = [models.Entry.model_validate(line) for line in lines[:limit]]
     more = page[-1].stream_version if len(lines) > limit else None
     return models.Statement(member_id=member_id, entries=page, next=more)
+
+
+def statement_export(
+    conn: Connection[Any], meta: Mapping[str, str], member_id: str
+) -> Export | None:
+    """A member's whole statement as a file; None if there is no such member."""
+    if not reading.history(conn, f"member:{member_id}", after=0, limit=1):
+        return None
+    lines = points.whole_statement(conn, member_id)
+    return Export(
+        f"statement-{member_id}",
+        {"member_id": member_id, **_standing(conn, meta)},
+        models.Entry,
+        map(models.Entry.model_validate, lines),
+    )
 
 
 def club(conn: Connection[Any], club_id: str) -> models.ClubCard | None:
@@ -243,6 +261,61 @@ def changes(conn: Connection[Any], before: Seen, after: Seen) -> models.Changes:
         sums=[models.SumChange.model_validate(each) for each in found.measures],
         events=[models.Between.model_validate(each) for each in found.events],
         foots=found.foot,
+    )
+
+
+def figures_export(found: models.Figures, positions: Mapping[int, int]) -> Export:
+    """All figures as a file: as they are at these positions, unless they are as of a moment."""
+    held_then = found.moment.positions if found.moment else _said(positions)
+    about = found.model_dump(mode="json", exclude={"figures"}) | {"positions": held_then}
+    return Export("figures", about, models.Figure, iter(found.figures))
+
+
+def evidence_export(
+    conn: Connection[Any],
+    meta: Mapping[str, str],
+    figure_id: str,
+    moment: Moment | None = None,
+) -> Export | None:
+    """All events behind a figure as a file; None if there is no such figure."""
+    found = explanation(conn, meta, figure_id, limit=1, moment=moment)
+    if found is None:
+        return None
+    on = None if moment is None else asof.report_day(moment)
+    about = found.model_dump(mode="json", exclude={"events", "next"})
+    return Export(
+        f"figure-{figure_id}",
+        about | _standing(conn, meta),
+        models.EventRef,
+        map(models.EventRef.model_validate, figures.events(conn, figure_id, on)),
+    )
+
+
+def _standing(conn: Connection[Any], meta: Mapping[str, str]) -> dict[str, Any]:
+    """The positions that the answers hold, and the clock when they were asked."""
+    return {"clock": local(Clock.of(meta).now()), "positions": _said(held(conn))}
+
+
+def _said(positions: Mapping[int, int]) -> str:
+    return ",".join(f"{bucket}:{position}" for bucket, position in positions.items())
+
+
+def audit(found: auditing.Audit) -> models.Audit:
+    """What an audit found."""
+    return models.Audit(
+        events=found.events,
+        behind=found.behind,
+        sample_members=found.sample.members,
+        seed=found.sample.seed,
+        comparisons=[
+            models.Comparison(
+                against=each.against,
+                different=each.different,
+                tables=[models.Tally.model_validate(tally) for tally in each.tables.values()],
+                differences=[models.RowDifference.model_validate(one) for one in each.differences],
+            )
+            for each in found.comparisons
+        ],
     )
 
 

@@ -134,6 +134,16 @@ class Members(View):
     members: list[Member]
 
 
+class LotUse(View):
+    """So many points of a lot."""
+
+    lot: int
+    points: int
+
+    def __str__(self) -> str:
+        return f"lot {self.lot}: {self.points}"
+
+
 class Entry(View):
     """A line of a statement: signed points, and the balance after them."""
 
@@ -144,6 +154,11 @@ class Entry(View):
     topic: str
     points: int
     balance: int
+    rule: str | None = Field(
+        description="what decided it: the rule of the credit, or the version of the price",
+        examples=["price health/waiting 1"],
+    )
+    lots: list[LotUse] = Field(description="which lots, and how many points of each")
     text: str
     actor: str
 
@@ -380,6 +395,10 @@ class EventRef(View):
     stream: str
     topic: str
     occurred_at: datetime
+    rule: str | None = Field(
+        description="what decided it: a version of a price or of terms, or a policy",
+        examples=["terms golden_autumn 1"],
+    )
 
 
 class Explanation(Dated):
@@ -438,6 +457,131 @@ class Changes(View):
     sums: list[SumChange]
     events: list[Between]
     foots: bool = Field(description="whether every sum changed by what its events add up to")
+
+
+# -------------------------------------------------------------------------------------- audit
+class Value(View):
+    """What a column holds, and what it should; null where there is no such row."""
+
+    column: str
+    live: Any
+    expected: Any
+
+
+class RowDifference(View):
+    """A row that is not what it should be."""
+
+    table: str
+    kind: str = Field(
+        description="changed; missing; extra: there without reason; unlike: the table is not there"
+        " or has other columns"
+    )
+    key: dict[str, Any]
+    values: list[Value] = Field(description="the columns that differ")
+
+
+class Tally(View):
+    """How many rows of a table were looked at, and how many differ in which way."""
+
+    table: str
+    rows: int
+    changed: int
+    missing: int
+    extra: int
+    unlike: int
+    unchecked: int = Field(description="heads that earlier rules folded: nothing relies on them")
+
+
+class Comparison(View):
+    """What was held against what."""
+
+    against: str = Field(description="replay; heads; second opinion")
+    different: int = Field(description="rows that differ, listed or not")
+    tables: list[Tally]
+    differences: list[RowDifference] = Field(description="the first of them")
+
+
+class Audit(View):
+    """The live answers and the heads of the streams, held against the log."""
+
+    events: int = Field(description="that the answers hold")
+    behind: int = Field(description="that they do not hold yet")
+    sample_members: int | None = Field(description="null: all of them")
+    seed: int = Field(description="that drew the sample")
+    comparisons: list[Comparison]
+
+
+# ------------------------------------------------------------------------------------ what if
+class Difference(View):
+    """A sum as it is and as it would be."""
+
+    subject: str = Field(
+        description="points (by tier), liability (by tier), visits_by_club, visits_by_tier,"
+        " campaigns, bindings (by policy), members (by tier)"
+    )
+    key: str | None = Field(description="which club, tier, campaign or policy; null is the total")
+    measure: str
+    recorded: int
+    supposed: int
+    difference: int
+
+
+class FigureDifference(View):
+    """A figure of the report that would come out otherwise; null is not computable."""
+
+    id: str
+    title: str
+    unit: str | None
+    recorded: Number | None
+    supposed: Number | None
+
+
+class Refusals(View):
+    """How many recorded commands would have been refused: by event, reason and tier."""
+
+    topic: str
+    code: str
+    tier: str | None
+    count: int
+
+
+class Refusal(View):
+    """A recorded command that would have been refused; where the event stands that it made."""
+
+    bucket: int
+    position: int
+    member_id: str
+    topic: str
+    code: str
+    tier: str | None
+    numbers: dict[str, Any]
+
+
+class Affected(View):
+    """A member for whom something would be otherwise. Points are those that have not lapsed."""
+
+    member_id: str
+    tier: str | None
+    supposed_tier: str | None
+    points: int
+    supposed_points: int
+    gift_fen: int
+    supposed_gift_fen: int
+    refusals: int
+
+
+class WhatIf(View):
+    """What a scenario would have changed, in the history up to these positions."""
+
+    at: datetime = Field(description="points, bindings and tiers are those of this time")
+    positions: dict[int, int] = Field(description="by bucket")
+    replayed_members: int = Field(description="whom a change touches")
+    sums: list[Difference]
+    figures: list[FigureDifference] = Field(description="those that would come out otherwise")
+    refusals: list[Refusals]
+    refused: list[Refusal] = Field(description="a page of them, oldest first")
+    affected_members: int
+    affected: list[Affected] = Field(description="a page of them, most affected first")
 
 
 # ---------------------------------------------------------------------------------------- log

@@ -103,10 +103,13 @@ DOOR: dict[str, Kind] = {
     "method_not_allowed": Kind(405, "This address does not take this method."),
     "too_large": Kind(413, "The request's body is too long."),
     "not_json": Kind(415, "The request's body must be application/json."),
+    "too_large_a_sheet": Kind(422, "The list does not fit into a spreadsheet."),
     "invalid": Kind(422, "The request does not fit its schema."),
     "internal": Kind(500, "A defect of clubledger. What was asked may or may not have happened."),
     "unavailable": Kind(503, "The database does not answer."),
     "building": Kind(503, "The answers as of that moment are being built: ask again in a while."),
+    "what_if_running": Kind(503, "Another scenario is being replayed: one at a time."),
+    "what_if_too_long": Kind(504, "The replay takes longer than a request may: use the command."),
     "not_caught_up": Kind(504, "The answers have not caught up with that position yet."),
 }
 """The door's own problems."""

@@ -1,8 +1,10 @@
 """Prepaid binding: a policy that binds a customer from a day to a day, and how it ends early."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any, Literal
+
+from msgspec.structs import replace
 
 from domain.event import Event
 from domain.members import MemberCommand, joined, on_the_network

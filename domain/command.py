@@ -65,8 +65,10 @@ class Command(BaseModel):
         return None
 
     def event(self, kind: type[E], at: datetime, /, **fields: Any) -> E:
-        """An event of this command's doing."""
-        return kind(occurred_at=at, actor=self.actor, key=self.key, **fields)
+        """An event of this command's doing, validated like one that is read."""
+        fields["occurred_at"], fields["actor"], fields["key"] = at, self.actor, self.key
+        made: E = kind.__pydantic_validator__.validate_python(fields)
+        return made
 
     @property
     def role(self) -> str:

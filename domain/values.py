@@ -5,6 +5,7 @@ named at the door. Patterns keep control characters out of everything that is st
 """
 
 from datetime import UTC, date, datetime
+from functools import lru_cache
 from typing import Annotated, Literal, get_args
 from zoneinfo import ZoneInfo
 
@@ -71,11 +72,13 @@ TIERS: tuple[Tier, ...] = get_args(Tier)
 """Highest first."""
 
 
+@lru_cache(maxsize=1024)
 def local_date(instant: datetime) -> date:
-    """The programme's calendar day that holds this instant."""
+    """The programme's calendar day that holds this instant. All of a batch share one instant."""
     return instant.astimezone(PROGRAMME_ZONE).date()
 
 
+@lru_cache(maxsize=1024)
 def local_minute(instant: datetime) -> int:
     """Minutes after the programme's midnight."""
     local = instant.astimezone(PROGRAMME_ZONE)

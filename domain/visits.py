@@ -32,9 +32,11 @@ from domain.values import (
 UNDO_MINUTES = 15
 """How long the desk itself may undo its visit; after that it takes a supervisor."""
 UNDO_DAYS = 31
+UNDO = timedelta(days=UNDO_DAYS)
 UNDO_VISITS = 32
 """A supervisor may undo it for 31 days, while it and its debit are among the latest 32."""
 REPEAT_MINUTES = 10
+REPEAT = timedelta(minutes=REPEAT_MINUTES)
 """A second visit to the same club within this time is asked about."""
 ATTENDANCE_DAYS = 92
 """How late an attendance may be entered."""
@@ -68,7 +70,7 @@ class VisitRecorded(Event, name="visit.recorded", stream="member"):
             used = {**state.free_visits, free: state.free_visits.get(free, 0) + 1}
             remembered = first_year_remembered(used)
             state.free_visits = {key: n for key, n in used.items() if year_of(key) >= remembered}
-        oldest = self.occurred_at - timedelta(days=UNDO_DAYS)
+        oldest = self.occurred_at - UNDO
         state.visits = [v for v in state.visits[1 - UNDO_VISITS :] if v.at >= oldest]
         state.visits.append(
             Visit(
@@ -323,16 +325,15 @@ class RecordVisit(MemberCommand):
     def _not_twice(self, member: Member, at: datetime) -> None:
         if self.again:
             return
-        moment = timedelta(minutes=REPEAT_MINUTES)
         for visit in reversed(member.visits):  # all: one entered late stands behind younger ones
-            if visit.club == self.club_id and abs(at - visit.at) <= moment:
+            if visit.club == self.club_id and abs(at - visit.at) <= REPEAT:
                 raise VisitRepeated(visit.id, visit.at, REPEAT_MINUTES)
 
     def _free(self, member: Member, price: Price, own: int, at: datetime) -> bool:
         """Whether this visit uses one of the year's free visits; one without a price never does."""
-        if not own:
-            return False
         granted = 0 if member.tier is None else price.free_visits.get(member.tier, 0)
+        if not own or (not granted and self.pay != "free_visit"):
+            return False
         key = free_visit_key(self.club_id, self.service_id, at)
         used = member.free_visits.get(key, 0)
         if year_of(key) < first_year_remembered(member.free_visits):
@@ -365,7 +366,7 @@ class UndoVisit(MemberCommand):
     def decide(self, at: datetime, member: Member) -> list[Event]:
         joined(member, self.member_id, at)
         visit = next((visit for visit in member.visits if visit.id == self.visit), None)
-        if visit is None or not timedelta() <= at - visit.at <= timedelta(days=UNDO_DAYS):
+        if visit is None or not timedelta() <= at - visit.at <= UNDO:
             raise UnknownVisit(self.visit, member.visits_made, UNDO_DAYS)
         debit = reversible(member, visit.debit, at)
         if debit is None and visit.debit is not None:  # its points could not be returned

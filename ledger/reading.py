@@ -10,7 +10,7 @@ from psycopg import Connection
 from domain.refusal import Refusal
 from ledger.database import bucket_of
 
-_COLUMNS = "bucket, notification_id, originator_id, originator_version, topic, state, recorded_at"
+COLUMNS = "bucket, notification_id, originator_id, originator_version, topic, state, recorded_at"
 
 
 @dataclass
@@ -137,7 +137,7 @@ def life(
 def _read(
     connection: Connection[Any], condition: str, parameters: tuple[object, ...]
 ) -> Iterator[Stored]:
-    query = f"SELECT {_COLUMNS} FROM stored_events WHERE {condition}"
+    query = f"SELECT {COLUMNS} FROM stored_events WHERE {condition}"
     for row in connection.execute(query.encode(), parameters):
         yield Stored(*row)
 

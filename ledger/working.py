@@ -14,6 +14,7 @@ from domain.event import Event
 from domain.refusal import Refusal
 from ledger import heads
 from ledger.database import bucket_of
+from ledger.heads import kind_of
 
 
 @dataclass
@@ -85,16 +86,14 @@ class WorkingSet:
         """
         if at > now:
             raise DatedInFuture(at, now)
-        known = [self.streams[name] for name in names]
-        states = {
-            kind: stream.state
-            for kind, stream in zip((*command.writes, *command.reads), known, strict=True)
-        }
-        written = dict(zip(command.writes, known, strict=False))  # the reads come after them
+        streams = self.streams
+        known = {kind_of(name): streams[name] for name in names}
+        states = {kind: stream.state for kind, stream in known.items()}
         events = command.decide(at, **states)
         entries = []
         for event in events:
-            stream = written[event.stream]
+            assert event.stream in command.writes, f"{type(command).__name__} only reads it"
+            stream = known[event.stream]
             event.apply(stream.state)
             stream.version += 1
             self.lanes[stream.bucket] = offset = self.lanes.get(stream.bucket, 0) + 1

@@ -49,18 +49,19 @@ class Task:
 
 @dataclass
 class Builder:
-    """Fills a pair of schemas up to the heads of the lanes as they are when it starts."""
+    """Fills a pair of schemas up to given positions, or to the heads as they are at its start."""
 
     dsn: str
     schemas: Schemas
     report: Report | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def build(self, conn: Conn) -> int:
+    def build(self, conn: Conn, target: dict[int, int] | None = None) -> int:
         """Makes the schemas and fills them; returns how many events that were."""
         drop(conn, self.schemas)
         create(conn, self.schemas, bare=True)
-        lanes = [Window(bucket, 0, upto) for bucket, upto in heads(conn).items() if upto]
+        ends = heads(conn) if target is None else target
+        lanes = [Window(bucket, 0, upto) for bucket, upto in ends.items() if upto]
         windows = [window for lane in lanes for window in lane.pieces(FILL_EVENTS)]
         self._each("events", [self._filling(window) for window in windows])
         for table in typed_tables().values():

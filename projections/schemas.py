@@ -46,7 +46,8 @@ OLD = Schemas("answers_old", "typed_old")
 
 def versions() -> dict[str, str]:
     """The version of each projection, and of the typed tables under the name of their schema."""
-    shapes = "\0".join(table.shape for table in typed_tables().values())
+    # Sorted, since the catalogue's order is that in which a program happened to import it.
+    shapes = "\0".join(sorted(table.shape for table in typed_tables().values()))
     found = {name: projection.version for name, projection in PROJECTIONS.items()}
     return {typed.SCHEMA: sha256(shapes.encode()).hexdigest()[:16], **found}
 
@@ -60,10 +61,18 @@ def heads(conn: Conn) -> dict[int, int]:
 
 def positions(conn: Conn, schemas: Schemas = LIVE) -> dict[int, int]:
     """How far the answers have come in each lane."""
+    return _positions(conn, f"{schemas.answers}.checkpoint")
+
+
+def held(conn: Conn) -> dict[int, int]:
+    """How far the answers have come that the queries of this transaction read."""
+    return _positions(conn, "checkpoint")
+
+
+def _positions(conn: Conn, checkpoint: str) -> dict[int, int]:
     return dict(
         conn.execute(
-            f"SELECT bucket, min(position) FROM {schemas.answers}.checkpoint"
-            " GROUP BY bucket ORDER BY bucket"
+            f"SELECT bucket, min(position) FROM {checkpoint} GROUP BY bucket ORDER BY bucket"
         ).fetchall()
     )
 

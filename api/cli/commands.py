@@ -9,12 +9,16 @@ import typer
 from api.cli.options import (
     DataDir,
     EffectiveAt,
+    ExportFile,
+    Force,
     Json,
     KnownAt,
     asked_of,
     maybe_asked_of,
     settings_of,
+    target_of,
 )
+from api.failures import WrongUse
 
 SEED = 2008
 
@@ -56,6 +60,8 @@ def figures(
     limit: Annotated[
         int, typer.Option(min=1, max=1000, help="How many events --explain shows.")
     ] = 20,
+    export: ExportFile = None,
+    force: Force = False,
     known_at: KnownAt = None,
     effective_at: EffectiveAt = None,
     data_dir: DataDir = None,
@@ -68,7 +74,8 @@ def figures(
     from api.cli.figures import run
 
     asked = maybe_asked_of(known_at, effective_at)
-    return run(settings_of(data_dir), explain, limit, asked, as_json)
+    target = target_of(export, force)
+    return run(settings_of(data_dir), explain, limit, asked, target, as_json)
 
 
 @app.command()
@@ -143,6 +150,55 @@ def rebuild(data_dir: DataDir = None, as_json: Json = False) -> int:
     return upkeep.rebuild(settings_of(data_dir), as_json)
 
 
+@app.command()
+def compare(
+    second_opinion: Annotated[
+        bool, typer.Option("--second-opinion", help="Hold answers against a fold in Python, too.")
+    ] = False,
+    sample: Annotated[
+        int, typer.Option(min=1, max=10**9, help="Members whose events are folded one by one.")
+    ] = 1_000,
+    seed: Annotated[int, typer.Option(min=0, max=2**31, help="Another sample.")] = 0,
+    full: Annotated[bool, typer.Option("--full", help="Every member instead of a sample.")] = False,
+    limit: Annotated[
+        int, typer.Option(min=1, max=10_000, help="Differences listed of each comparison.")
+    ] = 100,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> int:
+    """Hold the live answers against a fresh replay, and the heads of the streams against events.
+
+    Every row of every answer is compared; of heads and the second opinion a sample. Changes
+    nothing, and ends with 1 if a row differs.
+    """
+    from api.cli.audit import run
+
+    members = None if full else sample
+    return run(settings_of(data_dir), second_opinion, members, seed, limit, as_json)
+
+
+@app.command("what-if")
+def what_if(
+    file: Annotated[
+        str, typer.Argument(metavar="SCENARIO", help="JSON of the rules changed; - is stdin.")
+    ],
+    top: Annotated[
+        int, typer.Option(min=1, max=1000, help="How many members, most affected first.")
+    ] = 10,
+    skip: Annotated[int, typer.Option(min=0, help="How many of them to leave out first.")] = 0,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> int:
+    """Replay the history under changed rules beside what is, and tell the difference.
+
+    The live answers stay as they are. Recorded commands that the changed rules would have refused
+    are counted.
+    """
+    from api.cli.whatif import run
+
+    return run(settings_of(data_dir), file, top, skip, as_json)
+
+
 @app.command("import")
 def import_file(
     file: Annotated[str, typer.Argument(metavar="FILE", help="JSON Lines of facts; - is stdin.")],
@@ -173,6 +229,8 @@ def member(
         bool, typer.Option("--statement", help="Show the points, newest first.")
     ] = False,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="Lines of the statement.")] = 50,
+    export: ExportFile = None,
+    force: Force = False,
     known_at: KnownAt = None,
     effective_at: EffectiveAt = None,
     data_dir: DataDir = None,
@@ -182,7 +240,11 @@ def member(
     from api.cli.members import run
 
     asked = maybe_asked_of(known_at, effective_at)
-    return run(settings_of(data_dir), id_or_phone, limit if statement else None, asked, as_json)
+    target = target_of(export, force)
+    if target is not None and not statement:
+        raise WrongUse("--export goes with --statement: a card is no list.")
+    lines = limit if statement else None
+    return run(settings_of(data_dir), id_or_phone, lines, asked, target, as_json)
 
 
 @app.command()

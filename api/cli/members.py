@@ -7,6 +7,7 @@ from psycopg import Connection
 
 from api import answers, models
 from api.cli import output
+from api.cli.files import Target
 from api.cli.looking import looking, refusable, say_moment
 from api.failures import NotFound
 from api.settings import Settings
@@ -16,14 +17,26 @@ from projections.moments import Asked
 
 
 def run(
-    settings: Settings, id_or_phone: str, lines: int | None, asked: Asked | None, as_json: bool
+    settings: Settings,
+    id_or_phone: str,
+    lines: int | None,
+    asked: Asked | None,
+    target: Target | None,
+    as_json: bool,
 ) -> int:
-    """Show a card, or so many lines of the statement; as they are now, or as of a moment."""
+    """Show a card, or so many lines of the statement; as they are now, or as of a moment.
+
+    With a target, all of the statement is written to it.
+    """
     with opened(settings) as database:
         found = _found(database, id_or_phone, asked)
         statement = None
         if lines is not None:
             with looking(database, asked) as (connection, _):
+                if target is not None:
+                    export = answers.statement_export(connection, database.meta, found.member_id)
+                    assert export is not None  # whoever has a card has a statement
+                    return target.write(export, as_json)
                 statement = answers.statement(connection, found.member_id, lines, None)
     if as_json:
         output.tell(statement or found)
@@ -103,7 +116,15 @@ def _card(found: models.Member) -> None:
 
 def _statement(lines: models.Statement) -> None:
     table = output.plain_table(
-        "at", "points", "balance", "what", "text", "actor", right=("points", "balance")
+        "at",
+        "points",
+        "balance",
+        "what",
+        "text",
+        "rule",
+        "lots",
+        "actor",
+        right=("points", "balance"),
     )
     for line in lines.entries:
         table.add_row(
@@ -112,6 +133,8 @@ def _statement(lines: models.Statement) -> None:
             output.number(line.balance),
             line.topic,
             line.text,
+            line.rule or "",
+            ", ".join(map(str, line.lots)),
             line.actor,
         )
     output.stdout().print(table)

@@ -42,11 +42,13 @@ class KnownFigures:
 class House:
     """What one worker of the server holds: opened at its start, closed at its end."""
 
+    dsn: str  # holds a password: never shown
     settings: Settings
     meta: dict[str, str]
     clock: Clock
     ledger: Ledger
     reads: Reads
+    files: Reads  # for whole lists, which take long
     past: Past
     figures: KnownFigures = field(default_factory=KnownFigures)
 
@@ -55,10 +57,15 @@ class House:
         question: Callable[..., T],
         wait_for: tuple[int, int] | None,
         asked: Asked | None,
+        reads: Reads | None = None,
     ) -> T:
-        """question(connection), of the live answers; or question(connection, moment=moment)."""
+        """question(connection), of the live answers; or question(connection, moment=moment).
+
+        `reads` are the connections for the live ones, unless they are those of the pages.
+        """
         if asked is None:
-            return await self.reads(question, wait_for)
+            await self.reads.reach(wait_for)
+            return await (reads or self.reads)(question)
         await self.reads.reach(wait_for)
         moment = await self.past.moment(asked, self.clock.now())
         return await self.past(partial(question, moment=moment), moment)
