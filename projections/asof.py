@@ -39,8 +39,9 @@ from projections.schemas import (
     versions,
 )
 
-KEPT = 12
-"""Pairs that are kept: the month ends of a year. The one not asked for longest goes first."""
+KEPT = 8
+"""Pairs that are kept, each about as large as the live answers. The one that was not asked for
+longest goes first."""
 
 _REGISTRY = """
     CREATE SCHEMA IF NOT EXISTS asof;
