@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 EXIT_CODES: dict[int, str] = {
     0: "Done. `figures`, `demo`: every exact figure agrees, or the history is a scaled demo.",
     1: "`figures` and `demo`: a figure differs from what the report says. `compare`: a row differs"
-    " from what the events give.",
+    " from what the events give. `changes`: a sum did not change by what its events add up to.",
     2: "The command was used wrongly: an unknown option, a value out of range.",
     3: "Refused: rejected lines (now or when the file was taken), an unknown member or figure, a"
     " scenario that cannot be, a demo that will not mix.",

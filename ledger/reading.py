@@ -122,14 +122,15 @@ def history(connection: Connection[Any], stream: str, after: int, limit: int) ->
 
 def life(
     connection: Connection[Any], stream: str, positions: Mapping[int, int]
-) -> list[tuple[int, int, str, bytes]]:
-    """(bucket, position, topic, state) of a stream's events up to the position of its bucket."""
+) -> list[tuple[str, bytes]]:
+    """(topic, state) of a stream's events up to the position of its bucket, oldest first."""
     bucket = bucket_of(stream, len(positions))
     return connection.execute(
-        "SELECT bucket, notification_id, topic, state FROM ledger.stored_events"
+        "SELECT topic, state FROM ledger.stored_events"
         " WHERE originator_id = %s AND bucket = %s AND notification_id <= %s"
         " ORDER BY originator_version",
         (stream, bucket, positions[bucket]),
+        binary=True,
     ).fetchall()
 
 

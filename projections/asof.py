@@ -9,7 +9,7 @@ views lead to the old tables and are dropped with them; they are made anew when 
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import date
 from functools import cache
 from hashlib import sha256
@@ -39,8 +39,9 @@ from projections.schemas import (
     versions,
 )
 
-KEPT = 12
-"""Pairs that are kept: the month ends of a year. The one not asked for longest goes first."""
+KEPT = 8
+"""Pairs that are kept, each about as large as the live answers. The one that was not asked for
+longest goes first."""
 
 _REGISTRY = """
     CREATE SCHEMA IF NOT EXISTS asof;
@@ -53,7 +54,6 @@ _REGISTRY = """
     )
 """
 _FIGURES = TypeAdapter(list[figures.Figure])
-_GONE = (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName)
 
 
 class NotKept(Exception):
@@ -98,36 +98,43 @@ def snapshot(conn: Conn, moment: Moment) -> Iterator[None]:
     Raises NotKept where they have to be built.
     """
     pair = pair_of(moment)
-    try:
+    with _there():
         conn.execute(
             "UPDATE asof.kept SET used = nextval('asof.uses') WHERE name = %s", (pair.answers,)
         )
-        with conn.transaction():
-            conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+    with conn.transaction():
+        conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        with _there():
             conn.execute(
                 f"LOCK TABLE {LIVE.answers}.checkpoint, {pair.answers}.checkpoint"
                 " IN ACCESS SHARE MODE"
             )
-            if _views(conn, pair) != _live_tables(conn):
-                raise NotKept
-            look_at(conn, pair)
-            yield
-    except _GONE as gone:
+        if _views(conn, pair) != _live_tables(conn):
+            raise NotKept
+        look_at(conn, pair)
+        yield
+
+
+@contextmanager
+def _there() -> Iterator[None]:
+    """What is not there is not kept."""
+    try:
+        yield
+    except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName) as gone:
         raise NotKept from gone
 
 
 @contextmanager
 def answers(dsn: str, moment: Moment, report: Report | None = None) -> Iterator[Conn]:
     """A connection whose queries read the answers as of a moment, built now if they must be."""
-    with connect(dsn) as conn:
+    with connect(dsn) as conn, ExitStack() as reading:
         while True:
-            build(dsn, moment, report)
             try:
-                with snapshot(conn, moment):
-                    yield conn
-                    return
+                reading.enter_context(snapshot(conn, moment))
+                break
             except NotKept:
-                continue  # A swap or an eviction came in between.
+                build(dsn, moment, report)
+        yield conn
 
 
 def build(dsn: str, moment: Moment, report: Report | None = None) -> None:

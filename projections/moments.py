@@ -87,5 +87,7 @@ def moment(conn: Conn, asked: Asked, now: datetime) -> Moment:
         if position > ends.get(bucket, -1):
             raise reading.UnknownPosition(bucket, position, ends.get(bucket))
     known_at = reading.recorded_by(conn, known)
-    others = reading.positions_at(conn, known_at) if known_at else dict.fromkeys(ends, 0)
+    others = dict.fromkeys(ends, 0)
+    if known_at is not None and known.keys() != ends.keys():
+        others = reading.positions_at(conn, known_at)
     return Moment(tuple(sorted({**others, **known}.items())), known_at, effective_at)

@@ -29,9 +29,12 @@ def looking(
     with connect(database.dsn) as connection, refusable():
         moment = moments.moment(connection, asked, database.clock.now())
     with output.steps() as steps:
-        asof.build(database.dsn, moment, lambda at: steps.reach(at.stage, at.done, at.total))
-    with asof.answers(database.dsn, moment) as connection:
-        yield connection, moment
+
+        def report(at: runner.Progress) -> None:
+            steps.reach(at.stage, at.done, at.total)
+
+        with asof.answers(database.dsn, moment, report) as connection:
+            yield connection, moment
 
 
 @contextmanager
