@@ -215,7 +215,7 @@ class _Attempt:
             return False
         connection.execute("SELECT stage_import()")
         self._floor(connection)
-        with connect(owner._dsn) as reader:
+        with connect(owner._dsn, pinned=True) as reader:
             self._stage_events(connection, reader, lines)
         if done.rejected and self.rejects is None:
             owner._forget()

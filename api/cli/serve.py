@@ -12,14 +12,14 @@ from functools import partial
 from multiprocessing import connection, parent_process
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 from uvicorn.supervisors.multiprocess import Multiprocess
 
 from api.cli import output
 from api.cli.revival import kept_alive
 from api.demonstration import demo_of
 from api.failures import CannotListen, CannotOpen, Stopped
-from api.http import create_app
+from api.http import create_lanes
 from api.settings import Settings
 from api.wiring import Database, opened
 
@@ -95,12 +95,12 @@ class _Several(Multiprocess):
         super().handle_int()
 
 
-def worker(dsn: str, settings: Settings) -> FastAPI:
+def worker(dsn: str, settings: Settings) -> ASGIApp:
     """The application of one worker, which does not outlive the process that started it."""
     parent = parent_process()
     if parent is not None:
         threading.Thread(target=_follow_to_the_end, args=(parent.sentinel,), daemon=True).start()
-    app = create_app(dsn, settings)
+    app = create_lanes(dsn, settings)
     # What is imported stays: the collector's passes over it were the slowest answers.
     gc.collect()
     gc.freeze()
