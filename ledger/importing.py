@@ -369,7 +369,7 @@ class _Attempt:
             command.__dict__["key"] = f"{self.done.key}:{line}"
         at = command.at
         assert at is not None
-        entries, body = self.working.decide(command, names, at, self.now)
+        entries, body = self.working.decide(command, names, at, self.now, told=own_key)
         if command.reads:
             self.reads.update(names[len(command.writes) :])
         if self.owner._as_occurred and at > self.latest:

@@ -78,11 +78,12 @@ class WorkingSet:
             )
 
     def decide(
-        self, command: Command, names: list[str], at: datetime, now: datetime
+        self, command: Command, names: list[str], at: datetime, now: datetime, told: bool = True
     ) -> tuple[list[Entry], dict[str, Any]]:
         """(the entries that this command makes, its receipt). A refusal changes nothing.
 
-        `names` are the command's streams as `streams_of` tells them.
+        `names` are the command's streams as `streams_of` tells them. Without `told` nobody asks
+        for the receipt: it stays empty.
         """
         if at > now:
             raise DatedInFuture(at, now)
@@ -98,7 +99,7 @@ class WorkingSet:
             stream.version += 1
             self.lanes[stream.bucket] = offset = self.lanes.get(stream.bucket, 0) + 1
             entries.append(Entry(stream, stream.version, offset, event))
-        return entries, command.receipt(events, **states)
+        return entries, command.receipt(events, **states) if told else {}
 
     def only_read(self, commands: Iterable[Command]) -> list[Stream]:
         """The streams that these commands read and nothing in this set has changed."""
