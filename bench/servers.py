@@ -1,7 +1,6 @@
 """A server process of the bench: one of several applications under the settings of `serve`."""
 
 import cProfile
-import gc
 import json
 import os
 import signal
@@ -25,6 +24,7 @@ from api.http import create_lanes
 from api.http.inputs import PathId
 from api.http.visits import VisitRequest
 from api.settings import Settings
+from api.wiring import settle_in
 from bench.peers import stock
 from bench.profiling import heaviest
 
@@ -84,8 +84,7 @@ def worker(name: str, dsn: str) -> ASGIApp:
     if parent is not None:
         threading.Thread(target=_follow_to_the_end, args=(parent.sentinel,), daemon=True).start()
     app = APPS[name](dsn)
-    gc.collect()
-    gc.freeze()
+    settle_in()
     return app
 
 

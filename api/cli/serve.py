@@ -1,6 +1,5 @@
 """`serve`: the HTTP door, in one process or several, and the follower that keeps answers fresh."""
 
-import gc
 import http.client
 import os
 import signal
@@ -21,7 +20,7 @@ from api.demonstration import demo_of
 from api.failures import CannotListen, CannotOpen, Stopped
 from api.http import create_lanes
 from api.settings import Settings
-from api.wiring import Database, opened
+from api.wiring import Database, opened, settle_in
 
 GRACE_S = 10
 """How long requests that are under way may take once it is told to stop."""
@@ -101,9 +100,7 @@ def worker(dsn: str, settings: Settings) -> ASGIApp:
     if parent is not None:
         threading.Thread(target=_follow_to_the_end, args=(parent.sentinel,), daemon=True).start()
     app = create_lanes(dsn, settings)
-    # What is imported stays: the collector's passes over it were the slowest answers.
-    gc.collect()
-    gc.freeze()
+    settle_in()
     return app
 
 
