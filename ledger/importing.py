@@ -34,7 +34,6 @@ from ledger.working import (
     WorkingSet,
     digest_of,
     state_from,
-    streams_of,
 )
 
 CHUNK = 5_000
@@ -308,7 +307,7 @@ class _Attempt:
             except (ValueError, Refusal) as failure:
                 bad.append((line, text, failure))
             else:
-                facts.append((line, text, command, streams_of(command)))
+                facts.append((line, text, command, command.streams()))
         return facts, bad
 
     def _reject(self, line: int, text: bytes, failure: Exception) -> None:

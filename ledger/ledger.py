@@ -33,7 +33,6 @@ from ledger.working import (
     WorkingSet,
     digest_of,
     state_from,
-    streams_of,
 )
 
 MAX_BATCH = 128
@@ -204,7 +203,7 @@ class Ledger:
             raise ValueError("a command needs a key of its own")
         future: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
         digest = digest_of(command, self._digest_key)
-        self._queue.append(_Waiting(command, streams_of(command), digest, future))
+        self._queue.append(_Waiting(command, command.streams(), digest, future))
         if len(self._queue) >= self._enough:
             self._awake.set()
         return await future
