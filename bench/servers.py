@@ -140,6 +140,7 @@ def main() -> None:
         access_log=False,
         log_level="info",  # at its start alone: the bench counts the workers that are up
         server_header=False,
+        proxy_headers=False,
         timeout_graceful_shutdown=3,
     )
     server = uvicorn.Server(config) if asked["workers"] == 1 else None

@@ -70,6 +70,7 @@ def _run(listener: socket.socket, settings: Settings, dsn: str) -> int:
         access_log=False,
         log_level="warning",
         server_header=False,
+        proxy_headers=False,  # nothing asks where a request came from
         timeout_graceful_shutdown=GRACE_S,
     )
     try:
