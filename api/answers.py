@@ -1,8 +1,8 @@
 """Answers that both doors give, put together from the queries of the projections."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from psycopg import Connection
@@ -10,9 +10,29 @@ from psycopg import Connection
 from api import models
 from api.clock import Clock
 from api.demonstration import assumed, demo_of
+from api.exports import Export
 from domain.values import PROGRAMME_ZONE, local_date
 from ledger import reading
-from projections import bindings, campaigns, clubs, figures, members, points, returns, runner
+from projections import (
+    asof,
+    bindings,
+    campaigns,
+    clubs,
+    figures,
+    members,
+    moments,
+    past,
+    points,
+    returns,
+    runner,
+)
+from projections import changes as changing
+from projections.moments import Asked, Moment
+from projections.schemas import held
+
+Seen = tuple[Moment, changing.State]
+D = TypeVar("D", bound=models.Dated)
+Card = Callable[[Connection[Any], str], models.Member | None]
 
 SCALED = "scaled"
 """The verdict on a figure of a scaled demo that does not come out as reported for that."""
@@ -37,12 +57,27 @@ def looks_like_phone(text: str) -> bool:
 def member(conn: Connection[Any], member_id: str, at: datetime) -> models.Member | None:
     """A member's card with points, lots that are left, and bindings."""
     card = members.member(conn, member_id, at)
-    account = points.account(conn, member_id, at)
-    if card is None or account is None:
+    if card is None:
         return None
-    person = reading.person(conn, member_id)
+    account = points.account(conn, member_id, at)
+    lots, bound = points.lots(conn, member_id), bindings.bindings(conn, member_id)
+    return _member(conn, past.Past(card, account, lots, bound))
+
+
+def member_then(
+    conn: Connection[Any], member_id: str, asked: Asked, now: datetime
+) -> models.Member | None:
+    """The same as of a moment, from his stream; his name and phone are those of now."""
+    moment = moments.moment(conn, asked, now)
+    found = past.member(conn, member_id, moment, moment.at or now)
+    return None if found is None else dated(_member(conn, found), moment)
+
+
+def _member(conn: Connection[Any], found: past.Past) -> models.Member:
+    card = found.card
+    person = reading.person(conn, card.member_id)
     return models.Member(
-        member_id=member_id,
+        member_id=card.member_id,
         name=None if person is None else person.name,
         phone=None if person is None else masked(person.phone),
         unit=card.unit,
@@ -55,16 +90,16 @@ def member(conn: Connection[Any], member_id: str, at: datetime) -> models.Member
         visits=card.visits,
         last_visit_at=card.last_visit_at,
         spendable_points=card.spendable_points,
-        points=models.Account.model_validate(account),
-        lots=[models.Lot.model_validate(lot) for lot in points.lots(conn, member_id)],
-        bindings=[models.Binding.model_validate(b) for b in bindings.bindings(conn, member_id)],
+        points=models.Account.model_validate(found.account),
+        lots=[models.Lot.model_validate(lot) for lot in found.lots],
+        bindings=[models.Binding.model_validate(each) for each in found.bindings],
     )
 
 
-def members_with_phone(conn: Connection[Any], phone: str, at: datetime) -> models.Members:
-    """The members with this number."""
+def members_with_phone(conn: Connection[Any], phone: str, card: Card) -> models.Members:
+    """The cards of the members with this number."""
     ids = reading.members_with_phone(conn, phone, MAX_SHARED)
-    cards = (member(conn, member_id, at) for member_id in ids)
+    cards = (card(conn, member_id) for member_id in ids)
     return models.Members(members=[card for card in cards if card is not None])
 
 
@@ -80,6 +115,21 @@ def statement(
     return models.Statement(member_id=member_id, entries=page, next=more)
 
 
+def statement_export(
+    conn: Connection[Any], meta: Mapping[str, str], member_id: str
+) -> Export | None:
+    """A member's whole statement as a file; None if there is no such member."""
+    if not reading.history(conn, f"member:{member_id}", after=0, limit=1):
+        return None
+    lines = points.whole_statement(conn, member_id)
+    return Export(
+        f"statement-{member_id}",
+        {"member_id": member_id, **_standing(conn, meta)},
+        models.Entry,
+        map(models.Entry.model_validate, lines),
+    )
+
+
 def club(conn: Connection[Any], club_id: str) -> models.ClubCard | None:
     """A club with its services and the prices in force."""
     found = next((each for each in clubs.clubs(conn) if each.club == club_id), None)
@@ -90,7 +140,12 @@ def club(conn: Connection[Any], club_id: str) -> models.ClubCard | None:
 
 
 def club_use(
-    conn: Connection[Any], club_id: str, first: date, last: date, by: Sequence[str]
+    conn: Connection[Any],
+    club_id: str,
+    first: date,
+    last: date,
+    by: Sequence[str],
+    moment: Moment | None = None,
 ) -> models.ClubUse | None:
     """Use of a club over the months that hold these days."""
     came = clubs.reception(conn, club_id, first, last)
@@ -98,7 +153,7 @@ def club_use(
         return None
     dimensions: Any = ("club", *(name for name in by if name != "club"))
     rows = clubs.use(conn, first, last, dimensions, club=club_id)
-    return models.ClubUse(
+    told = models.ClubUse(
         club=club_id,
         first=first,
         last=last,
@@ -111,9 +166,12 @@ def club_use(
         monthly_visits=models.Rate.model_validate(came.mean),
         rows=[models.Use.model_validate(row) for row in rows],
     )
+    return dated(told, moment)
 
 
-def campaign(conn: Connection[Any], campaign_id: str, until: date) -> models.CampaignFigures | None:
+def campaign(
+    conn: Connection[Any], campaign_id: str, until: date, moment: Moment | None = None
+) -> models.CampaignFigures | None:
     """A campaign, what it came to, and its return where that can be computed."""
     found = campaigns.campaign(conn, campaign_id)
     if found is None:
@@ -123,7 +181,7 @@ def campaign(conn: Connection[Any], campaign_id: str, until: date) -> models.Cam
         returned = models.Return(value=None, reason=brought.reason)
     else:
         returned = models.Return.model_validate(brought)
-    return models.CampaignFigures(
+    told = models.CampaignFigures(
         **dict(models.Campaign.model_validate(found)),
         mean_prepaid_fen=models.Rate.model_validate(found.mean_prepaid),
         cost_fen=found.cost_fen,
@@ -131,16 +189,29 @@ def campaign(conn: Connection[Any], campaign_id: str, until: date) -> models.Cam
         take_up=models.Rate.model_validate(found.take_up),
         campaign_return=returned,
     )
+    return dated(told, moment)
 
 
-def all_figures(conn: Connection[Any], meta: Mapping[str, str]) -> models.Figures:
+def dated(found: D, moment: Moment | None) -> D:
+    """The answer with the moment that it is as of."""
+    return found if moment is None else found.model_copy(update={"moment": _moment(moment)})
+
+
+def _moment(moment: Moment) -> models.Moment:
+    return models.Moment(
+        known_at=moment.known_at, effective_at=moment.effective_at, positions=moment.cursor
+    )
+
+
+def all_figures(
+    conn: Connection[Any], meta: Mapping[str, str], moment: Moment | None = None
+) -> models.Figures:
     """Every figure of the report; what differs in a scaled demo says so, and is no fault."""
     demo = demo_of(meta)
-    return models.Figures(
-        demo=demo,
-        clock=local(Clock.of(meta).now()),
-        figures=[_figure(figure, demo) for figure in figures.figures(conn)],
-    )
+    found = figures.figures(conn) if moment is None else asof.all_figures(conn, moment)
+    told = [_figure(figure, demo) for figure in found]
+    clock = local(Clock.of(meta).now())
+    return dated(models.Figures(demo=demo, clock=clock, figures=told), moment)
 
 
 def _figure(figure: figures.Figure, demo: models.Demo | None) -> models.Figure:
@@ -158,17 +229,74 @@ def explanation(
     figure_id: str,
     limit: int,
     after: tuple[int, int] | None = None,
+    moment: Moment | None = None,
 ) -> models.Explanation | None:
     """A figure, its formula, its inputs and a page of the events behind it."""
-    found = figures.explain(conn, figure_id, limit=limit, after=after)
+    on = None if moment is None else asof.report_day(moment)
+    found = figures.explain(conn, figure_id, on, limit=limit, after=after)
     if found is None:
         return None
-    return models.Explanation(
+    told = models.Explanation(
         figure=_figure(found.figure, demo_of(meta)),
         inputs=[models.Input.model_validate(each) for each in found.inputs],
         events=[models.EventRef.model_validate(each) for each in found.events],
         next=found.next,
     )
+    return dated(told, moment)
+
+
+def seen(conn: Connection[Any], moment: Moment) -> Seen:
+    """What `changes` needs of a moment, on the answers as of it."""
+    return moment, changing.state(conn, moment)
+
+
+def changes(conn: Connection[Any], before: Seen, after: Seen) -> models.Changes:
+    """What changed from one moment to another, on the live answers."""
+    found = changing.changes(conn, before[0], after[0], (before[1], after[1]))
+    return models.Changes(
+        before=_moment(before[0]),
+        after=_moment(after[0]),
+        figures=[models.FigureChange.model_validate(each) for each in found.figures],
+        sums=[models.SumChange.model_validate(each) for each in found.measures],
+        events=[models.Between.model_validate(each) for each in found.events],
+        foots=found.foot,
+    )
+
+
+def figures_export(found: models.Figures, positions: Mapping[int, int]) -> Export:
+    """All figures as a file: as they are at these positions, unless they are as of a moment."""
+    held_then = found.moment.positions if found.moment else _said(positions)
+    about = found.model_dump(mode="json", exclude={"figures"}) | {"positions": held_then}
+    return Export("figures", about, models.Figure, iter(found.figures))
+
+
+def evidence_export(
+    conn: Connection[Any],
+    meta: Mapping[str, str],
+    figure_id: str,
+    moment: Moment | None = None,
+) -> Export | None:
+    """All events behind a figure as a file; None if there is no such figure."""
+    found = explanation(conn, meta, figure_id, limit=1, moment=moment)
+    if found is None:
+        return None
+    on = None if moment is None else asof.report_day(moment)
+    about = found.model_dump(mode="json", exclude={"events", "next"})
+    return Export(
+        f"figure-{figure_id}",
+        about | _standing(conn, meta),
+        models.EventRef,
+        map(models.EventRef.model_validate, figures.events(conn, figure_id, on)),
+    )
+
+
+def _standing(conn: Connection[Any], meta: Mapping[str, str]) -> dict[str, Any]:
+    """The positions that the answers hold, and the clock when they were asked."""
+    return {"clock": local(Clock.of(meta).now()), "positions": _said(held(conn))}
+
+
+def _said(positions: Mapping[int, int]) -> str:
+    return ",".join(f"{bucket}:{position}" for bucket, position in positions.items())
 
 
 def log_page(conn: Connection[Any], bucket: int, after: int, limit: int) -> models.LogPage | None:
@@ -231,9 +359,9 @@ def status(
     )
 
 
-def this_year(clock: Clock) -> tuple[date, date]:
+def this_year(now: datetime) -> tuple[date, date]:
     """From the first day of the programme's year to today."""
-    today = local_date(clock.now())
+    today = local_date(now)
     return today.replace(month=1, day=1), today
 
 

@@ -32,6 +32,26 @@ class View(BaseModel):
     model_config = ConfigDict(from_attributes=True, frozen=True)
 
 
+class Moment(View):
+    """What an answer is as of: what was known by then, of what had happened by then."""
+
+    known_at: datetime | None = Field(
+        description="what was asked for, else when the last of these events was recorded;"
+        " null before the first"
+    )
+    effective_at: datetime | None = Field(description="null: whenever it happened")
+    positions: str = Field(
+        description="the last event of each bucket, as `known_at` takes them",
+        examples=["0:1234567"],
+    )
+
+
+class Dated(View):
+    """An answer that can be asked as of a moment."""
+
+    moment: Moment | None = Field(None, description="null: the answer is that of now")
+
+
 class Rate(View):
     """A ratio of two whole numbers; `percent` is rounded half up to four digits."""
 
@@ -87,7 +107,7 @@ class Binding(View):
     cause: str | None
 
 
-class Member(View):
+class Member(Dated):
     """A member's card. The phone number is shown with its middle hidden."""
 
     member_id: str
@@ -114,6 +134,16 @@ class Members(View):
     members: list[Member]
 
 
+class LotUse(View):
+    """So many points of a lot."""
+
+    lot: int
+    points: int
+
+    def __str__(self) -> str:
+        return f"lot {self.lot}: {self.points}"
+
+
 class Entry(View):
     """A line of a statement: signed points, and the balance after them."""
 
@@ -124,6 +154,11 @@ class Entry(View):
     topic: str
     points: int
     balance: int
+    rule: str | None = Field(
+        description="what decided it: the rule of the credit, or the version of the price",
+        examples=["price health/waiting 1"],
+    )
+    lots: list[LotUse] = Field(description="which lots, and how many points of each")
     text: str
     actor: str
 
@@ -223,7 +258,7 @@ class Use(View):
     free_visits: int
 
 
-class ClubUse(View):
+class ClubUse(Dated):
     """Use of a club over the months that hold `first` to `last`."""
 
     club: str
@@ -291,7 +326,7 @@ class Return(View):
     reason: str | None = Field(None, description="why it is not computable")
 
 
-class CampaignFigures(Campaign):
+class CampaignFigures(Campaign, Dated):
     """A campaign with the figures derived from its events."""
 
     mean_prepaid_fen: Rate
@@ -337,7 +372,7 @@ class Demo(View):
     complete: bool
 
 
-class Figures(View):
+class Figures(Dated):
     """All figures of the report."""
 
     demo: Demo | None
@@ -360,9 +395,13 @@ class EventRef(View):
     stream: str
     topic: str
     occurred_at: datetime
+    rule: str | None = Field(
+        description="what decided it: a version of a price or of terms, or a policy",
+        examples=["terms golden_autumn 1"],
+    )
 
 
-class Explanation(View):
+class Explanation(Dated):
     """A figure, its formula and inputs, and a page of the events behind it."""
 
     figure: Figure
@@ -371,6 +410,126 @@ class Explanation(View):
     next: tuple[int, int] | None = Field(
         description="send it as `after=<bucket>:<position>` for the next page"
     )
+
+
+class FigureChange(View):
+    """A figure that is another one at the later moment; null where it has no value."""
+
+    id: str
+    before: Number | None
+    after: Number | None
+    difference: Number | None
+
+
+class Cause(View):
+    """The events of a topic that only one of the moments holds, and what they add to a sum."""
+
+    topic: str
+    events: int
+    amount: int
+
+
+class SumChange(View):
+    """A sum over events at the two moments, and the events between that make the difference."""
+
+    name: str = Field(examples=["points.balance", "clubs.health.visits"])
+    before: int
+    after: int
+    difference: int
+    causes: list[Cause]
+    foots: bool = Field(description="whether the causes add up to the difference; they must")
+
+
+class Between(View):
+    """How many events of a topic only the later, and only the earlier moment holds."""
+
+    topic: str
+    added: int
+    dropped: int
+
+
+class Changes(View):
+    """What changed from one moment to another."""
+
+    before: Moment
+    after: Moment
+    figures: list[FigureChange]
+    sums: list[SumChange]
+    events: list[Between]
+    foots: bool = Field(description="whether every sum changed by what its events add up to")
+
+
+# ------------------------------------------------------------------------------------ what if
+class Difference(View):
+    """A sum as it is and as it would be."""
+
+    subject: str = Field(
+        description="points (by tier), liability (by tier), visits_by_club, visits_by_tier,"
+        " campaigns, bindings (by policy), members (by tier)"
+    )
+    key: str | None = Field(description="which club, tier, campaign or policy; null is the total")
+    measure: str
+    recorded: int
+    supposed: int
+    difference: int
+
+
+class FigureDifference(View):
+    """A figure of the report that would come out otherwise; null is not computable."""
+
+    id: str
+    title: str
+    unit: str | None
+    recorded: Number | None
+    supposed: Number | None
+
+
+class Refusals(View):
+    """How many recorded commands would have been refused: by event, reason and tier."""
+
+    topic: str
+    code: str
+    tier: str | None
+    count: int
+
+
+class Refusal(View):
+    """A recorded command that would have been refused; where the event stands that it made."""
+
+    bucket: int
+    position: int
+    member_id: str
+    topic: str
+    code: str
+    tier: str | None
+    numbers: dict[str, Any]
+
+
+class Affected(View):
+    """A member for whom something would be otherwise. Points are those that have not lapsed."""
+
+    member_id: str
+    tier: str | None
+    supposed_tier: str | None
+    points: int
+    supposed_points: int
+    gift_fen: int
+    supposed_gift_fen: int
+    refusals: int
+
+
+class WhatIf(View):
+    """What a scenario would have changed, in the history up to these positions."""
+
+    at: datetime = Field(description="points, bindings and tiers are those of this time")
+    positions: dict[int, int] = Field(description="by bucket")
+    replayed_members: int = Field(description="whom a change touches")
+    sums: list[Difference]
+    figures: list[FigureDifference] = Field(description="those that would come out otherwise")
+    refusals: list[Refusals]
+    refused: list[Refusal] = Field(description="a page of them, oldest first")
+    affected_members: int
+    affected: list[Affected] = Field(description="a page of them, most affected first")
 
 
 # ---------------------------------------------------------------------------------------- log

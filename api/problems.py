@@ -10,11 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from domain.catalogue import REFUSALS
 from domain.refusal import Refusal
-from ledger import importing, ledger
+from ledger import importing, ledger, reading
 
 MEDIA_TYPE = "application/problem+json"
 
-WITH_REFUSALS = (importing, ledger)
+WITH_REFUSALS = (importing, ledger, reading)
 """Modules outside the domain whose refusals register themselves when they are imported."""
 
 STATUS: dict[str, int] = {
@@ -27,6 +27,7 @@ STATUS: dict[str, int] = {
     "unknown_debit": 404,
     "unknown_lot": 404,
     "unknown_member": 404,
+    "unknown_position": 404,
     "unknown_service": 404,
     "unknown_unit": 404,
     "unknown_visit": 404,
@@ -102,9 +103,13 @@ DOOR: dict[str, Kind] = {
     "method_not_allowed": Kind(405, "This address does not take this method."),
     "too_large": Kind(413, "The request's body is too long."),
     "not_json": Kind(415, "The request's body must be application/json."),
+    "too_large_a_sheet": Kind(422, "The list does not fit into a spreadsheet."),
     "invalid": Kind(422, "The request does not fit its schema."),
     "internal": Kind(500, "A defect of clubledger. What was asked may or may not have happened."),
     "unavailable": Kind(503, "The database does not answer."),
+    "building": Kind(503, "The answers as of that moment are being built: ask again in a while."),
+    "what_if_running": Kind(503, "Another scenario is being replayed: one at a time."),
+    "what_if_too_long": Kind(504, "The replay takes longer than a request may: use the command."),
     "not_caught_up": Kind(504, "The answers have not caught up with that position yet."),
 }
 """The door's own problems."""

@@ -1,6 +1,6 @@
 """Every part there is. A module that brings one is imported here, and nowhere else is it named."""
 
-from bench import floors, fresh, history, http, imports, inprocess, profiles, reads, tail
+from bench import floors, fresh, history, http, imports, inprocess, past, profiles, reads, tail
 from bench.parts import PARTS, Part
 from bench.peers import emmett, library, message_db
 
@@ -18,6 +18,7 @@ MODULES = (
     fresh,
     imports,
     reads,
+    past,
     profiles,
 )
 

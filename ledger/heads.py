@@ -1,12 +1,16 @@
 """Heads: the folded state of a stream as bytes, and the code version that folded it."""
 
 import ast
-from functools import cache
+from collections.abc import Callable
+from datetime import datetime
+from functools import cache, partial
 from hashlib import sha256
 from importlib.resources import files
-from typing import Any
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 import msgspec
+from pydantic import AwareDatetime, BaseModel
 
 from domain.catalogue import CATALOGUE, STATES
 from domain.event import Event
@@ -56,6 +60,43 @@ def event_of(topic: str, state: bytes) -> Event:
     while version < kind.version:
         fields, version = kind.upcast(fields, version), version + 1
     return kind.model_validate_json(msgspec.json.encode(fields))
+
+
+@cache
+def reader(topic: str) -> Callable[[bytes], Any]:
+    """What reads the stored bytes of an event as its fields: of their types, not validated again.
+
+    They were validated when they were written. A long stream is read in a fraction of the time.
+    """
+    kind = CATALOGUE[topic]
+    if kind.version > 1:
+        return partial(event_of, topic)
+    return msgspec.json.Decoder(_struct(kind)).decode
+
+
+def _struct(kind: type[BaseModel]) -> type[msgspec.Struct]:
+    """A structure with the fields of a model."""
+    fields: list[Any] = []
+    for name, field in kind.model_fields.items():
+        default = () if field.is_required() else (field.get_default(call_default_factory=True),)
+        fields.append((name, _plain(field.annotation), *default))
+    return msgspec.defstruct(kind.__name__, fields, kw_only=True)
+
+
+def _plain(annotation: Any) -> Any:
+    """A field's type without what pydantic alone understands."""
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _plain(inner[0])
+    if origin in (Union, UnionType):
+        return Union[tuple(map(_plain, inner))]  # noqa: UP007 - made, not written
+    if origin in (tuple, dict, list):
+        return origin[tuple(part if part is ... else _plain(part) for part in inner)]
+    if annotation is AwareDatetime:
+        return datetime
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return _struct(annotation)
+    return annotation
 
 
 def bytes_of(event: Event) -> bytes:

@@ -1,13 +1,26 @@
 """Reading the log as it is, and the people whom it knows by id only."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from psycopg import Connection
 
-_COLUMNS = "bucket, notification_id, originator_id, originator_version, topic, state, recorded_at"
+from domain.refusal import Refusal
+from ledger.database import bucket_of
+
+COLUMNS = "bucket, notification_id, originator_id, originator_version, topic, state, recorded_at"
+
+
+@dataclass
+class UnknownPosition(Refusal):
+    """The log holds no such position: it ends before it, or has no such bucket (a head of null)."""
+
+    code = "unknown_position"
+    bucket: int
+    position: int
+    head: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +59,45 @@ def total(connection: Connection[Any]) -> int:
     return 0 if found is None else int(found[0])
 
 
+def positions_at(connection: Connection[Any], instant: datetime) -> dict[int, int]:
+    """Of each bucket the last position that was recorded by this instant, 0 if there is none.
+
+    Recorded times never go back in a lane, so each is found by halving: some twenty looks at the
+    index of positions in a million events, and no index on the time.
+    """
+    found = connection.execute(
+        """
+        WITH RECURSIVE search AS (
+            SELECT bucket, 0::bigint AS low, position AS high FROM ledger.log_head
+            UNION ALL
+            SELECT bucket,
+                CASE WHEN recorded_at <= %(instant)s THEN middle ELSE low END,
+                CASE WHEN recorded_at <= %(instant)s THEN high ELSE middle - 1 END
+            FROM (
+                SELECT bucket, low, high, middle, (
+                    SELECT recorded_at FROM ledger.stored_events e
+                    WHERE e.notification_id = middle AND e.bucket = halves.bucket
+                ) AS recorded_at
+                FROM (SELECT *, (low + high + 1) / 2 AS middle FROM search WHERE low < high) halves
+            ) looked_at
+        )
+        SELECT bucket, low FROM search WHERE low = high ORDER BY bucket
+        """,
+        {"instant": instant},
+    )
+    return dict(found.fetchall())
+
+
+def recorded_by(connection: Connection[Any], positions: Mapping[int, int]) -> datetime | None:
+    """When the latest of these (bucket -> position) was recorded; None before the first event."""
+    found = connection.execute(
+        "SELECT max(recorded_at) FROM unnest(%s::smallint[], %s::bigint[]) p(bucket, position)"
+        " JOIN ledger.stored_events e ON e.notification_id = p.position AND e.bucket = p.bucket",
+        (list(positions), list(positions.values())),
+    ).fetchone()
+    return None if found is None else found[0]
+
+
 def log(connection: Connection[Any], bucket: int, after: int, limit: int) -> list[Stored]:
     """Up to `limit` events of a bucket behind a position, in the order of their commits."""
     return list(
@@ -68,10 +120,24 @@ def history(connection: Connection[Any], stream: str, after: int, limit: int) ->
     )
 
 
+def life(
+    connection: Connection[Any], stream: str, positions: Mapping[int, int]
+) -> list[tuple[str, bytes]]:
+    """(topic, state) of a stream's events up to the position of its bucket, oldest first."""
+    bucket = bucket_of(stream, len(positions))
+    return connection.execute(
+        "SELECT topic, state FROM ledger.stored_events"
+        " WHERE originator_id = %s AND bucket = %s AND notification_id <= %s"
+        " ORDER BY originator_version",
+        (stream, bucket, positions[bucket]),
+        binary=True,
+    ).fetchall()
+
+
 def _read(
     connection: Connection[Any], condition: str, parameters: tuple[object, ...]
 ) -> Iterator[Stored]:
-    query = f"SELECT {_COLUMNS} FROM stored_events WHERE {condition}"
+    query = f"SELECT {COLUMNS} FROM stored_events WHERE {condition}"
     for row in connection.execute(query.encode(), parameters):
         yield Stored(*row)
 

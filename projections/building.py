@@ -6,7 +6,7 @@ short, the next start drops what is there.
 """
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ from projections import typed
 from projections.catalogue import PROJECTIONS
 from projections.connection import Conn
 from projections.projection import Projection
-from projections.schemas import Schemas, create, drop, heads, search_path
+from projections.schemas import LIVE, Schemas, create, drop, heads, search_path
 from projections.typed import PoisonedEvent, TypedTable, Window, typed_tables
 from projections.windows import UNTAKEN, culprit
 
@@ -49,32 +49,36 @@ class Task:
 
 @dataclass
 class Builder:
-    """Fills a pair of schemas up to the heads of the lanes as they are when it starts."""
+    """Fills a pair of schemas up to given positions, or to the heads as they are at its start."""
 
     dsn: str
     schemas: Schemas
     report: Report | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def build(self, conn: Conn) -> int:
+    def build(self, conn: Conn, target: dict[int, int] | None = None) -> int:
         """Makes the schemas and fills them; returns how many events that were."""
         drop(conn, self.schemas)
         create(conn, self.schemas, bare=True)
-        lanes = [Window(bucket, 0, upto) for bucket, upto in heads(conn).items() if upto]
+        ends = heads(conn) if target is None else target
+        lanes = [Window(bucket, 0, upto) for bucket, upto in ends.items() if upto]
         windows = [window for lane in lanes for window in lane.pieces(FILL_EVENTS)]
         self._each("events", [self._filling(window) for window in windows])
         for table in typed_tables().values():
             # Without it the folds would be planned for tables of an unknown size.
             conn.execute(f"ANALYZE {self.schemas.typed}.{table.name}")
+        self.fold(conn, lanes, [self._indexing(conn, each) for each in typed_tables().values()])
+        return sum(lane.size for lane in lanes)
+
+    def fold(self, conn: Conn, lanes: list[Window], beside: Sequence[Task] = ()) -> None:
+        """Folds these windows of the pair's typed events into its empty answers."""
         tasks = [self._folding(conn, projection, lanes) for projection in PROJECTIONS.values()]
-        tasks += [self._indexing(conn, table) for table in typed_tables().values()]
-        self._each("answers", sorted(tasks, key=lambda task: -task.events))
+        self._each("answers", sorted([*tasks, *beside], key=lambda task: -task.events))
         for lane in lanes:
             conn.execute(
                 f"UPDATE {self.schemas.answers}.checkpoint SET position = %s WHERE bucket = %s",
                 (lane.upto, lane.bucket),
             )
-        return sum(lane.size for lane in lanes)
 
     def _filling(self, window: Window) -> Task:
         def work(conn: Conn) -> None:
@@ -107,10 +111,13 @@ class Builder:
         return Task(self._events(conn, table), work)
 
     def _events(self, conn: Conn, table: TypedTable) -> int:
-        """How many there are, as ANALYZE estimated."""
+        """How many there are, as ANALYZE estimated; of a view, how many its table holds."""
         (found,) = conn.execute(
-            "SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE oid = %s::regclass",
-            (f"{self.schemas.typed}.{table.name}",),
+            "SELECT greatest(c.reltuples, 0)::bigint FROM pg_class v"
+            " LEFT JOIN pg_namespace live ON v.relkind = 'v' AND live.nspname = %s"
+            " JOIN pg_class c ON c.relname = v.relname"
+            " AND c.relnamespace = coalesce(live.oid, v.relnamespace) WHERE v.oid = %s::regclass",
+            (LIVE.typed, f"{self.schemas.typed}.{table.name}"),
         ).fetchone() or (0,)
         return int(found)
 

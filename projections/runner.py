@@ -3,13 +3,11 @@
 import threading
 import time
 from dataclasses import dataclass
-from typing import Any
 
 import psycopg
 
 from ledger.database import CHANNEL, connect
 from projections.building import Builder, Progress, Report
-from projections.catalogue import PROJECTIONS
 from projections.connection import Conn
 from projections.schemas import (
     BUILDER,
@@ -28,16 +26,14 @@ from projections.schemas import (
     snapshot,
     try_session_lock,
 )
-from projections.typed import PoisonedEvent, Window, typed_tables
+from projections.typed import PoisonedEvent, Window
 from projections.windows import MovedOn, advance, fold_window
 
 __all__ = [
-    "Difference",
     "Folded",
     "LaneStatus",
     "PoisonedEvent",
     "Progress",
-    "compare",
     "follow",
     "project",
     "rebuild",
@@ -74,15 +70,6 @@ class LaneStatus:
     def lag(self) -> int:
         """Events that the answers do not hold yet."""
         return self.head - self.position
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """A row that only one side has."""
-
-    table: str
-    only_in: str
-    row: dict[str, Any]
 
 
 def project(dsn: str, progress: Report | None = None) -> Folded:
@@ -127,27 +114,6 @@ def rebuild(dsn: str, progress: Report | None = None) -> Folded:
     with connect(dsn) as conn:
         prepare(conn)
         return _rebuild(dsn, conn, progress)
-
-
-def compare(dsn: str, limit: int = 100) -> list[Difference]:
-    """Fold everything again beside the live answers and list the rows that differ."""
-    with connect(dsn) as conn:
-        prepare(conn)
-        with session_lock(conn, BUILDER):
-            drop(conn, SCRATCH)
-            try:
-                Builder(dsn, SCRATCH).build(conn)
-                with conn.transaction():
-                    # Keeps the live answers where they are until all is compared.
-                    conn.execute("LOCK TABLE answers.checkpoint IN SHARE ROW EXCLUSIVE MODE")
-                    built, live = positions(conn, SCRATCH), positions(conn)
-                    for window in missing(built, live):
-                        fold_window(conn, SCRATCH, window)
-                    for window in missing(live, built):
-                        fold_window(conn, LIVE, window)  # To be behind is not to differ.
-                    return _differences(conn, limit)
-            finally:
-                drop(conn, SCRATCH)
 
 
 def status(conn: Conn) -> list[LaneStatus]:
@@ -237,34 +203,3 @@ def _swap(conn: Conn) -> int:
                 raise
             time.sleep(AGAIN_S)
     raise AssertionError("the last try returns or raises")
-
-
-def _differences(conn: Conn, limit: int) -> list[Difference]:
-    pairs = [(LIVE.typed, SCRATCH.typed, table.name) for table in typed_tables().values()] + [
-        (LIVE.answers, SCRATCH.answers, name)
-        for projection in PROJECTIONS.values()
-        for name in projection.table_names()
-    ]
-    found: list[Difference] = []
-    for live, rebuilt, name in pairs:
-        if _digest(conn, f"{live}.{name}") == _digest(conn, f"{rebuilt}.{name}"):
-            continue
-        for side, one, other in (("live", live, rebuilt), ("rebuilt", rebuilt, live)):
-            rows = conn.execute(
-                f"""
-                SELECT row_to_json(t) FROM {one}.{name} t WHERE t::text IN (
-                    SELECT t::text FROM {one}.{name} t
-                    EXCEPT ALL SELECT t::text FROM {other}.{name} t
-                ) LIMIT %s
-                """,
-                (limit - len(found),),
-            ).fetchall()
-            found += [Difference(f"{live}.{name}", side, row) for (row,) in rows]
-    return found
-
-
-def _digest(conn: Conn, table: str) -> tuple[Any, ...] | None:
-    """How many rows, and the sum of their hashes: equal tables agree in both in any order."""
-    return conn.execute(
-        f"SELECT count(*), sum(hashtextextended(t::text, 0)) FROM {table} t"
-    ).fetchone()

@@ -46,7 +46,8 @@ OLD = Schemas("answers_old", "typed_old")
 
 def versions() -> dict[str, str]:
     """The version of each projection, and of the typed tables under the name of their schema."""
-    shapes = "\0".join(table.shape for table in typed_tables().values())
+    # Sorted, since the catalogue's order is that in which a program happened to import it.
+    shapes = "\0".join(sorted(table.shape for table in typed_tables().values()))
     found = {name: projection.version for name, projection in PROJECTIONS.items()}
     return {typed.SCHEMA: sha256(shapes.encode()).hexdigest()[:16], **found}
 
@@ -60,10 +61,18 @@ def heads(conn: Conn) -> dict[int, int]:
 
 def positions(conn: Conn, schemas: Schemas = LIVE) -> dict[int, int]:
     """How far the answers have come in each lane."""
+    return _positions(conn, f"{schemas.answers}.checkpoint")
+
+
+def held(conn: Conn) -> dict[int, int]:
+    """How far the answers have come that the queries of this transaction read."""
+    return _positions(conn, "checkpoint")
+
+
+def _positions(conn: Conn, checkpoint: str) -> dict[int, int]:
     return dict(
         conn.execute(
-            f"SELECT bucket, min(position) FROM {schemas.answers}.checkpoint"
-            " GROUP BY bucket ORDER BY bucket"
+            f"SELECT bucket, min(position) FROM {checkpoint} GROUP BY bucket ORDER BY bucket"
         ).fetchall()
     )
 
@@ -84,10 +93,13 @@ def outdated(conn: Conn) -> bool:
     return wanted != set(found)
 
 
-def create(conn: Conn, schemas: Schemas, *, bare: bool) -> None:
-    """Make a pair of schemas with empty tables at position 0; bare: without what queries need."""
+def create(conn: Conn, schemas: Schemas, *, bare: bool, over: str | None = None) -> None:
+    """Make a pair of schemas with empty tables at position 0; bare: without what queries need.
+
+    `over` is a condition: the typed events are then views onto the live ones that fulfil it.
+    """
     with conn.transaction():
-        typed.create(conn, schemas.typed)
+        typed.create(conn, schemas.typed, over)
         conn.execute(f"CREATE SCHEMA {schemas.answers}")
         conn.execute(_CHECKPOINT.format(schema=schemas.answers))
         with search_path(conn, schemas.answers):

@@ -126,6 +126,13 @@ class TypedTable:
         columns = ", ".join(column.definition for column in self.columns)
         return f"CREATE TABLE {schema}.{self.name} ({columns})"
 
+    def view(self, schema: str, condition: str) -> str:
+        """The live events that fulfil a condition; it follows its table when that is renamed."""
+        return (
+            f"CREATE VIEW {schema}.{self.name} AS"
+            f" SELECT * FROM {SCHEMA}.{self.name} WHERE {condition}"
+        )
+
     def indexes(self, schema: str) -> list[str]:
         """Made after a bulk fill: sorting once is cheaper than a million insertions."""
         texts = [f"ALTER TABLE {schema}.{self.name} ADD PRIMARY KEY (position, bucket)"]
@@ -179,11 +186,14 @@ def typed_tables() -> dict[str, TypedTable]:
     return {topic: typed_table(event) for topic, event in CATALOGUE.items()}
 
 
-def create(conn: Conn, schema: str) -> None:
-    """Make the schema and its empty tables, without their indexes."""
+def create(conn: Conn, schema: str, over: str | None = None) -> None:
+    """Make the schema and its empty tables, without their indexes.
+
+    `over`: not tables but views, onto the live events that fulfil this condition.
+    """
     conn.execute(f"CREATE SCHEMA {schema}")
     for table in typed_tables().values():
-        conn.execute(table.create(schema))
+        conn.execute(table.create(schema) if over is None else table.view(schema, over))
 
 
 def topics(conn: Conn, window: Window) -> list[str]:

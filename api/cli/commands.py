@@ -6,9 +6,22 @@ from typing import Annotated
 
 import typer
 
-from api.cli.options import DataDir, Json, settings_of
+from api.cli.options import (
+    DataDir,
+    EffectiveAt,
+    ExportFile,
+    Force,
+    Json,
+    KnownAt,
+    asked_of,
+    maybe_asked_of,
+    settings_of,
+    target_of,
+)
+from api.failures import WrongUse
 
 SEED = 2008
+SAMPLE = 1_000
 
 app = typer.Typer(
     name="clubledger",
@@ -48,6 +61,10 @@ def figures(
     limit: Annotated[
         int, typer.Option(min=1, max=1000, help="How many events --explain shows.")
     ] = 20,
+    export: ExportFile = None,
+    force: Force = False,
+    known_at: KnownAt = None,
+    effective_at: EffectiveAt = None,
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> int:
@@ -57,7 +74,40 @@ def figures(
     """
     from api.cli.figures import run
 
-    return run(settings_of(data_dir), explain, limit, as_json)
+    asked = maybe_asked_of(known_at, effective_at)
+    target = target_of(export, force)
+    return run(settings_of(data_dir), explain, limit, asked, target, as_json)
+
+
+@app.command()
+def changes(
+    known_before: Annotated[
+        str, typer.Option("--from", metavar="MOMENT", help="The earlier moment, as --known-at.")
+    ],
+    known_after: Annotated[
+        str | None,
+        typer.Option("--to", metavar="MOMENT", help="The later one, as --known-at; else now."),
+    ] = None,
+    before: Annotated[
+        str | None,
+        typer.Option("--from-effective", metavar="TIME", help="Of the earlier, as --effective-at."),
+    ] = None,
+    after: Annotated[
+        str | None,
+        typer.Option("--to-effective", metavar="TIME", help="Of the later, as --effective-at."),
+    ] = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> int:
+    """What changed from one moment to another: figures, sums, and the events that make them.
+
+    Ends with 1 if a sum does not change by what its events add up to.
+    """
+    from api.cli.changes import run
+
+    earlier = asked_of(known_before, before, ("from", "from-effective"))
+    later = asked_of(known_after, after, ("to", "to-effective"))
+    return run(settings_of(data_dir), earlier, later, as_json)
 
 
 @app.command()
@@ -101,6 +151,58 @@ def rebuild(data_dir: DataDir = None, as_json: Json = False) -> int:
     return upkeep.rebuild(settings_of(data_dir), as_json)
 
 
+@app.command()
+def compare(
+    second_opinion: Annotated[
+        bool, typer.Option("--second-opinion", help="Hold answers against a fold in Python, too.")
+    ] = False,
+    sample: Annotated[
+        int | None,
+        typer.Option(min=1, max=10**9, help="Members drawn for heads and second opinion: 1,000."),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, max=2**31, help="Another sample.")] = 0,
+    full: Annotated[bool, typer.Option("--full", help="Every member instead of a sample.")] = False,
+    limit: Annotated[
+        int, typer.Option(min=1, max=10_000, help="Differences listed of each comparison.")
+    ] = 100,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> int:
+    """Hold the live answers against a fresh replay, and the heads of the streams against events.
+
+    Every row of every answer is compared; of heads and the second opinion a sample. Changes
+    nothing, and ends with 1 if a row differs.
+    """
+    from api.cli.audit import run
+
+    if full and sample is not None:
+        raise WrongUse("--full takes every member, and --sample some of them.")
+    members = None if full else sample or SAMPLE
+    return run(settings_of(data_dir), second_opinion, members, seed, limit, as_json)
+
+
+@app.command("what-if")
+def what_if(
+    file: Annotated[
+        str, typer.Argument(metavar="SCENARIO", help="JSON of the rules changed; - is stdin.")
+    ],
+    top: Annotated[
+        int, typer.Option(min=1, max=1000, help="How many members, most affected first.")
+    ] = 10,
+    skip: Annotated[int, typer.Option(min=0, help="How many of them to leave out first.")] = 0,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> int:
+    """Replay the history under changed rules beside what is, and tell the difference.
+
+    The live answers stay as they are. Recorded commands that the changed rules would have refused
+    are counted.
+    """
+    from api.cli.whatif import run
+
+    return run(settings_of(data_dir), file, top, skip, as_json)
+
+
 @app.command("import")
 def import_file(
     file: Annotated[str, typer.Argument(metavar="FILE", help="JSON Lines of facts; - is stdin.")],
@@ -131,13 +233,22 @@ def member(
         bool, typer.Option("--statement", help="Show the points, newest first.")
     ] = False,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="Lines of the statement.")] = 50,
+    export: ExportFile = None,
+    force: Force = False,
+    known_at: KnownAt = None,
+    effective_at: EffectiveAt = None,
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> int:
     """A member's card with points, lots and bindings; or the statement of points."""
     from api.cli.members import run
 
-    return run(settings_of(data_dir), id_or_phone, limit if statement else None, as_json)
+    asked = maybe_asked_of(known_at, effective_at)
+    target = target_of(export, force)
+    if target is not None and not statement:
+        raise WrongUse("--export goes with --statement: a card is no list.")
+    lines = limit if statement else None
+    return run(settings_of(data_dir), id_or_phone, lines, asked, target, as_json)
 
 
 @app.command()

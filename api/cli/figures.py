@@ -11,13 +11,14 @@ from rich.text import Text
 
 from api import answers, models
 from api.cli import layouts, output
+from api.cli.files import Target
 from api.cli.layouts import Column, Heading
+from api.cli.looking import looking, say_moment
 from api.demonstration import demo_of
+from api.exports import Export
 from api.failures import NotFound
 from api.settings import Settings
 from api.wiring import Database, opened
-from ledger.database import connect
-from projections import runner
 from projections.figures import (
     AGREES,
     CONTRADICTS,
@@ -27,6 +28,8 @@ from projections.figures import (
     NOT_REPORTED,
     counted,
 )
+from projections.moments import Asked
+from projections.schemas import held
 
 STYLES = {AGREES: "green", DIFFERS: "bold red", CONTRADICTS: "yellow"}
 MARKS = {
@@ -67,20 +70,47 @@ LAYOUTS = (
 """From the widest to the narrowest: the first that fits is taken, in the worst case the last."""
 
 
-def run(settings: Settings, explain: str | None, limit: int, as_json: bool) -> int:
-    """Print all figures, or explain one."""
+def run(
+    settings: Settings,
+    explain: str | None,
+    limit: int,
+    asked: Asked | None,
+    target: Target | None,
+    as_json: bool,
+) -> int:
+    """Print all figures, or explain one; as they are now, or as of a moment. Or write a file."""
     with opened(settings) as database:
-        runner.project(database.dsn)
+        if target is not None:
+            return _exported(database, explain, asked, target, as_json)
         if explain is not None:
-            return _explained(database, explain, limit, as_json)
-        shown = figures_of(database)
+            return _explained(database, explain, limit, asked, as_json)
+        shown = figures_of(database, asked)
     return tell_figures(shown, as_json)
 
 
-def figures_of(database: Database) -> models.Figures:
-    """All figures as they are now."""
-    with connect(database.dsn) as connection, runner.snapshot(connection):
-        return answers.all_figures(connection, database.meta)
+def figures_of(database: Database, asked: Asked | None = None) -> models.Figures:
+    """All figures as they are now, or as of a moment."""
+    with looking(database, asked) as (connection, moment):
+        return answers.all_figures(connection, database.meta, moment)
+
+
+def _exported(
+    database: Database, explain: str | None, asked: Asked | None, target: Target, as_json: bool
+) -> int:
+    export: Export | None
+    with looking(database, asked) as (connection, moment):
+        if explain is None:
+            found = answers.all_figures(connection, database.meta, moment)
+            export = answers.figures_export(found, held(connection))
+        else:
+            export = answers.evidence_export(connection, database.meta, explain, moment)
+        if export is None:
+            raise _unknown(explain)
+        return target.write(export, as_json)
+
+
+def _unknown(figure_id: str | None) -> NotFound:
+    return NotFound(f"There is no figure {figure_id!r}: `clubledger figures` lists them.")
 
 
 def tell_figures(shown: models.Figures, as_json: bool) -> int:
@@ -95,6 +125,7 @@ def tell_figures(shown: models.Figures, as_json: bool) -> int:
 def _told(shown: models.Figures) -> None:
     console = output.stdout()
     in_part = shown.demo is not None and not shown.demo.complete
+    say_moment(shown.moment)
     if in_part:
         output.say(f"{IN_PART} Until then the figures are those of a part of the year.\n")
     layout, lines = fitting(shown.figures, console.width)
@@ -208,11 +239,13 @@ def _flags(shown: models.Figures, width: int, layout: Layout) -> None:
         output.say(layouts.folded(said, width))
 
 
-def _explained(database: Database, figure_id: str, limit: int, as_json: bool) -> int:
-    with connect(database.dsn) as connection, runner.snapshot(connection):
-        found = answers.explanation(connection, database.meta, figure_id, limit)
+def _explained(
+    database: Database, figure_id: str, limit: int, asked: Asked | None, as_json: bool
+) -> int:
+    with looking(database, asked) as (connection, moment):
+        found = answers.explanation(connection, database.meta, figure_id, limit, moment=moment)
     if found is None:
-        raise NotFound(f"There is no figure {figure_id!r}: `clubledger figures` lists them.")
+        raise _unknown(figure_id)
     if as_json:
         output.tell(found)
         return 0
@@ -222,6 +255,7 @@ def _explained(database: Database, figure_id: str, limit: int, as_json: bool) ->
 
 def _told_why(found: models.Explanation, demo: models.Demo | None) -> None:
     figure, console = found.figure, output.stdout()
+    say_moment(found.moment)
     if demo is not None and not demo.complete:
         output.say(f"{IN_PART}\n")
     output.say(f"{figure.id}  {figure.title}  {figure.zh}")
@@ -251,9 +285,15 @@ def _told_why(found: models.Explanation, demo: models.Demo | None) -> None:
     if figure.events > len(found.events):
         output.say(f"The first {len(found.events):,} of them:")
     columns = [Column("position", right=True), Column("occurred at")]
-    columns += [Column("event"), Column("stream")]
+    columns += [Column("event"), Column("stream"), Column("rule")]
     rows = [
-        (f"{each.bucket}:{each.position}", output.local(each.occurred_at), each.topic, each.stream)
+        (
+            f"{each.bucket}:{each.position}",
+            output.local(each.occurred_at),
+            each.topic,
+            each.stream,
+            each.rule or "",
+        )
         for each in found.events
     ]
     for line in layouts.lines(columns, rows):

@@ -1,31 +1,48 @@
 """`member`: a card, or the statement of points."""
 
+from functools import partial
+from typing import Any
+
+from psycopg import Connection
+
 from api import answers, models
 from api.cli import output
+from api.cli.files import Target
+from api.cli.looking import looking, refusable, say_moment
 from api.failures import NotFound
 from api.settings import Settings
-from api.wiring import opened
+from api.wiring import Database, opened
 from ledger.database import connect
-from projections import runner
+from projections.moments import Asked
 
 
-def run(settings: Settings, id_or_phone: str, lines: int | None, as_json: bool) -> int:
-    """Show a card, or so many lines of the statement."""
+def run(
+    settings: Settings,
+    id_or_phone: str,
+    lines: int | None,
+    asked: Asked | None,
+    target: Target | None,
+    as_json: bool,
+) -> int:
+    """Show a card, or so many lines of the statement; as they are now, or as of a moment.
+
+    With a target, all of the statement is written to it.
+    """
     with opened(settings) as database:
-        runner.project(database.dsn)
-        with connect(database.dsn) as connection, runner.snapshot(connection):
-            at = database.clock.now()
-            found = answers.member(connection, id_or_phone, at)
-            if found is None and answers.looks_like_phone(id_or_phone):
-                shared = answers.members_with_phone(connection, id_or_phone, at).members
-                found = _the_only(shared)
-            if found is None:
-                raise NotFound("There is no member of this id or phone number.")
-            statement = lines and answers.statement(connection, found.member_id, lines, None)
+        found = _found(database, id_or_phone, asked)
+        statement = None
+        if lines is not None:
+            with looking(database, asked) as (connection, _):
+                if target is not None:
+                    export = answers.statement_export(connection, database.meta, found.member_id)
+                    assert export is not None  # whoever has a card has a statement
+                    return target.write(export, as_json)
+                statement = answers.statement(connection, found.member_id, lines, None)
     if as_json:
         output.tell(statement or found)
         return 0
     output.demo_clock(database.clock)
+    say_moment(found.moment)
     if statement:
         _statement(statement)
     else:
@@ -33,11 +50,30 @@ def run(settings: Settings, id_or_phone: str, lines: int | None, as_json: bool) 
     return 0
 
 
-def _the_only(members: list[models.Member]) -> models.Member | None:
-    if len(members) > 1:
-        ids = ", ".join(each.member_id for each in members)
+def _found(database: Database, id_or_phone: str, asked: Asked | None) -> models.Member:
+    """The card; as of a moment it comes from the member's stream, and no answers are needed."""
+    now = database.clock.now()
+    if asked is None:
+        with looking(database, None) as (connection, _):
+            return _the_only(connection, id_or_phone, partial(answers.member, at=now))
+    with connect(database.dsn) as connection, refusable():
+        card = partial(answers.member_then, asked=asked, now=now)
+        return _the_only(connection, id_or_phone, card)
+
+
+def _the_only(connection: Connection[Any], id_or_phone: str, card: answers.Card) -> models.Member:
+    found = card(connection, id_or_phone)
+    if found is not None:
+        return found
+    shared = []
+    if answers.looks_like_phone(id_or_phone):
+        shared = answers.members_with_phone(connection, id_or_phone, card).members
+    if len(shared) > 1:
+        ids = ", ".join(each.member_id for each in shared)
         raise NotFound(f"Several members share this phone number: {ids}.")
-    return members[0] if members else None
+    if not shared:
+        raise NotFound("There is no member of this id or phone number.")
+    return shared[0]
 
 
 def _card(found: models.Member) -> None:
@@ -80,7 +116,15 @@ def _card(found: models.Member) -> None:
 
 def _statement(lines: models.Statement) -> None:
     table = output.plain_table(
-        "at", "points", "balance", "what", "text", "actor", right=("points", "balance")
+        "at",
+        "points",
+        "balance",
+        "what",
+        "text",
+        "rule",
+        "lots",
+        "actor",
+        right=("points", "balance"),
     )
     for line in lines.entries:
         table.add_row(
@@ -89,6 +133,8 @@ def _statement(lines: models.Statement) -> None:
             output.number(line.balance),
             line.topic,
             line.text,
+            line.rule or "",
+            ", ".join(map(str, line.lots)),
             line.actor,
         )
     output.stdout().print(table)

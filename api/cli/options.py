@@ -8,7 +8,9 @@ import typer
 from api.failures import WrongUse
 
 if TYPE_CHECKING:
+    from api.cli.files import Target
     from api.settings import Settings
+    from projections.moments import Asked
 
 DataDir: TypeAlias = Annotated[
     Path | None,
@@ -21,6 +23,69 @@ DataDir: TypeAlias = Annotated[
 Json: TypeAlias = Annotated[
     bool, typer.Option("--json", help="Say it as JSON on stdout, problems as JSON on stderr.")
 ]
+
+ExportFile: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--export",
+        metavar="FILE",
+        help="Write the whole list to a file: .csv, .jsonl or .xlsx.",
+        show_default=False,
+    ),
+]
+Force: TypeAlias = Annotated[
+    bool, typer.Option("--force", help="Replace the file if it is there already.")
+]
+KnownAt: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="MOMENT",
+        help="As it was known then: a day (its end), an instant with its offset, or positions"
+        " (0:1234567).",
+        show_default=False,
+    ),
+]
+EffectiveAt: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TIME",
+        help="By what had happened until then, a day (its end) or an instant: what was told late"
+        " counts if it is known.",
+        show_default=False,
+    ),
+]
+
+
+def target_of(path: Path | None, force: bool) -> "Target | None":
+    """The file that a list is to be written to; refused before any work is done for it."""
+    if path is None:
+        if force:
+            raise WrongUse("--force goes with --export.")
+        return None
+    from api.cli.files import Target
+
+    target = Target(path, force)
+    target.check()
+    return target
+
+
+def asked_of(
+    known_at: str | None,
+    effective_at: str | None,
+    names: tuple[str, str] = ("known-at", "effective-at"),
+) -> "Asked":
+    """The moment that these options name; without either it is now."""
+    from api import moments
+
+    try:
+        return moments.asked(known_at, effective_at, names)
+    except moments.Unreadable as error:
+        raise WrongUse(f"--{error.name}: {error.detail}.") from None
+
+
+def maybe_asked_of(known_at: str | None, effective_at: str | None) -> "Asked | None":
+    """The same; without either the live answers are meant."""
+    return None if known_at is None is effective_at else asked_of(known_at, effective_at)
 
 
 def settings_of(data_dir: Path | None = None, **said: Any) -> "Settings":

@@ -10,11 +10,12 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
 from api.clock import Clock
-from api.http import campaigns, clubs, figures, handlers, log, members, service, visits
+from api.http import campaigns, clubs, figures, handlers, log, members, service, visits, whatif
 from api.http.documented import document
 from api.http.express import Express, Hot
 from api.http.follower import Follower
 from api.http.inputs import House
+from api.http.past import Past
 from api.http.reads import Reads
 from api.settings import Settings
 from ledger.database import connect, meta
@@ -23,6 +24,9 @@ from projections import runner
 
 LOOK_AGAIN_S = 2.0
 """How often a worker asks whether a demo was loaded meanwhile, whose clock it has to show."""
+
+FILES_AT_ONCE = 2
+"""Whole lists that a worker writes at the same time; others wait their turn."""
 
 DESCRIPTION = """The ledger of a city's VIP clubs: points, visits, campaigns, figures.
 
@@ -71,7 +75,7 @@ def create_app(dsn: str, settings: Settings | None = None, *, follow: bool = Tru
         handlers.Doorway, max_body_bytes=known.max_body_bytes, show_traceback=known.traceback
     )
     handlers.install(app)
-    for noun in (members, visits, campaigns, clubs, figures, log, service):
+    for noun in (members, visits, campaigns, clubs, figures, whatif, log, service):
         app.include_router(noun.router)
     app.openapi = lambda: document(app)  # type: ignore[method-assign]
     return app
@@ -93,9 +97,10 @@ def _lifespan(dsn: str, settings: Settings, follow: bool) -> Any:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await asyncio.to_thread(_make_ready, dsn)
         clock, facts = Clock(), dict[str, str]()
-        reads = Reads(dsn, settings.read_connections)
+        reads, files = Reads(dsn, settings.read_connections), Reads(dsn, FILES_AT_ONCE)
         async with Ledger(dsn, now=clock.now) as ledger:
-            house = House(settings, facts, clock, ledger, reads)
+            past = Past(dsn, reads)
+            house = House(dsn, settings, facts, clock, ledger, reads, files, past)
             await _learn(house)
             app.state.house = house
             learner = asyncio.create_task(_keep_learning(house), name="learner")
@@ -109,6 +114,7 @@ def _lifespan(dsn: str, settings: Settings, follow: bool) -> Any:
                 if follow:
                     await asyncio.to_thread(follower.stop)
                 reads.close()
+                files.close()
 
     return lifespan
 

@@ -9,7 +9,16 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api import answers, models
 from api.http.documented import refuses
-from api.http.inputs import DEFAULT_ACTOR, Awaited, InHouse, PathId, WriteActor, WriteKey
+from api.http.inputs import (
+    DEFAULT_ACTOR,
+    PAST,
+    AsOf,
+    Awaited,
+    InHouse,
+    PathId,
+    WriteActor,
+    WriteKey,
+)
 from api.http.receipts import WRITE, receipt_of
 from domain.campaigns import Enrol, UnknownCampaign
 from domain.values import Day, Fen, MemberId, local_date
@@ -50,18 +59,19 @@ async def list_campaigns(house: InHouse, wait_for: Awaited) -> models.Campaigns:
 @router.get(
     "/campaigns/{campaign_id}",
     response_model=models.CampaignFigures,
-    responses=refuses("unknown_campaign", "not_caught_up"),
+    responses=refuses("unknown_campaign", *PAST),
 )
 async def campaign_figures(
     campaign_id: PathId,
     house: InHouse,
     wait_for: Awaited,
+    asked: AsOf,
     until: Annotated[Day | None, Query(description="the last day of its effect")] = None,
 ) -> models.CampaignFigures:
     """A campaign: heads, prepaid sum, mean, cost, and its return where that is computable."""
-    upto = until or local_date(house.clock.now())
+    upto = until or local_date(house.at(asked))
     question = partial(answers.campaign, campaign_id=campaign_id, until=upto)
-    found = await house.reads(question, wait_for)
+    found = await house.ask(question, wait_for, asked)
     if found is None:
         raise UnknownCampaign(campaign_id)
     return found

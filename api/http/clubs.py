@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query
 
 from api import answers, models
 from api.http.documented import refuses
-from api.http.inputs import Awaited, InHouse, PathId
+from api.http.inputs import PAST, AsOf, Awaited, InHouse, PathId
 from api.problems import DoorProblem
 from domain.clubs import UnknownClub
 from domain.values import Day
@@ -39,12 +39,13 @@ async def club(club_id: PathId, house: InHouse, wait_for: Awaited) -> models.Clu
 @router.get(
     "/clubs/{club_id}/use",
     response_model=models.ClubUse,
-    responses=refuses("unknown_club", "invalid", "not_caught_up"),
+    responses=refuses("unknown_club", "invalid", *PAST),
 )
 async def club_use(
     club_id: PathId,
     house: InHouse,
     wait_for: Awaited,
+    asked: AsOf,
     first: Annotated[Day | None, Query(alias="from", description="this year's 1 January")] = None,
     last: Annotated[Day | None, Query(alias="to", description="today")] = None,
     by: Annotated[
@@ -53,12 +54,12 @@ async def club_use(
     ] = ["month"],  # noqa: B006 - FastAPI copies it
 ) -> models.ClubUse:
     """Visits, companions, points and free visits over the months that hold `from` to `to`."""
-    begins, ends = answers.this_year(house.clock)
+    begins, ends = answers.this_year(house.at(asked))
     begins, ends = first or begins, last or ends
     if ends < begins:
         raise DoorProblem("invalid", "query.to: it lies before query.from")
     question = partial(answers.club_use, club_id=club_id, first=begins, last=ends, by=by)
-    found = await house.reads(question, wait_for)
+    found = await house.ask(question, wait_for, asked)
     if found is None:
         raise UnknownClub(club_id)
     return found

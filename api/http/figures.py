@@ -5,12 +5,25 @@ from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
+from fastapi.responses import Response
 from psycopg import Connection
 
 from api import answers, models
 from api.demonstration import demo_of
 from api.http.documented import refuses
-from api.http.inputs import Awaited, InHouse, KnownFigures, Limit
+from api.http.downloads import DOWNLOAD, Wanted, download
+from api.http.inputs import (
+    EFFECTIVE,
+    KNOWN,
+    PAST,
+    AsOf,
+    Awaited,
+    House,
+    InHouse,
+    KnownFigures,
+    Limit,
+    read_moment,
+)
 from api.problems import DoorProblem
 from projections import runner
 
@@ -28,38 +41,81 @@ def _figures(
     return positions, found
 
 
-@router.get("/figures", response_model=models.Figures, responses=refuses("not_caught_up"))
-async def all_figures(house: InHouse, wait_for: Awaited) -> models.Figures:
+@router.get(
+    "/figures",
+    response_model=models.Figures,
+    responses={**DOWNLOAD, **refuses(*PAST)},
+)
+async def all_figures(
+    house: InHouse, wait_for: Awaited, asked: AsOf, wanted: Wanted
+) -> models.Figures | Response:
     """Every figure: reported, derived, difference, verdict, assumptions, number of events."""
+    positions: dict[int, int] = {}
+    if asked is not None:
+        question = partial(answers.all_figures, meta=house.meta)
+        shown = await house.ask(question, wait_for, asked)
+    else:
+        shown, positions = await _live_figures(house, wait_for)
+    if wanted is None:
+        return shown
+    export = answers.figures_export(shown, positions)
+    return await download(house, wanted, lambda _: export) or shown
+
+
+async def _live_figures(
+    house: House, wait_for: tuple[int, int] | None
+) -> tuple[models.Figures, dict[int, int]]:
     await house.reads.reach(wait_for)  # Before the lock, which others ask for.
     async with house.figures.lock:
         question = partial(_figures, meta=house.meta, known=house.figures)
-        found = await house.reads(question)
-    house.figures.positions, house.figures.found = found
-    return found[1].model_copy(update={"clock": answers.local(house.clock.now())})
+        positions, found = await house.reads(question)
+    house.figures.positions, house.figures.found = positions, found
+    return found.model_copy(update={"clock": answers.local(house.clock.now())}), positions
 
 
 @router.get(
     "/figures/{figure_id}/explain",
     response_model=models.Explanation,
-    responses=refuses("unknown_figure", "not_caught_up"),
+    responses={**DOWNLOAD, **refuses("unknown_figure", "too_large_a_sheet", *PAST)},
 )
 async def explain_figure(
     figure_id: Annotated[str, Path(pattern=r"^[a-z0-9_.-]{1,100}$", examples=["binding.rate"])],
     house: InHouse,
     wait_for: Awaited,
+    asked: AsOf,
+    wanted: Wanted,
     limit: Limit = 50,
     after: Annotated[str | None, Query(pattern=r"^[0-9]{1,2}:[0-9]{1,18}$")] = None,
-) -> models.Explanation:
-    """A figure's formula, its inputs, and the events behind it, page by page."""
+) -> models.Explanation | Response:
+    """A figure's formula, its inputs, and the events behind it, page by page. Or all as a file."""
     behind = None
     if after is not None:
         bucket, _, position = after.partition(":")
         behind = int(bucket), int(position)
-    question = partial(
-        answers.explanation, meta=house.meta, figure_id=figure_id, limit=limit, after=behind
-    )
-    found = await house.reads(question, wait_for)
+    found: models.Explanation | Response | None
+    if wanted is None:
+        question = partial(
+            answers.explanation, meta=house.meta, figure_id=figure_id, limit=limit, after=behind
+        )
+        found = await house.ask(question, wait_for, asked)
+    else:
+        whole = partial(answers.evidence_export, meta=house.meta, figure_id=figure_id)
+        found = await download(house, wanted, whole, wait_for, asked)
     if found is None:
         raise DoorProblem("unknown_figure")
     return found
+
+
+@router.get("/changes", response_model=models.Changes, responses=refuses(*PAST))
+async def changes(
+    house: InHouse,
+    known_before: Annotated[str, Query(alias="from", description=KNOWN, examples=["2008-12-31"])],
+    known_after: Annotated[str | None, Query(alias="to", description=f"{KNOWN} Else now.")] = None,
+    before: Annotated[str | None, Query(alias="from_effective", description=EFFECTIVE)] = None,
+    after: Annotated[str | None, Query(alias="to_effective", description=EFFECTIVE)] = None,
+) -> models.Changes:
+    """What changed from one moment to another: figures, sums, and the events that make them."""
+    earlier = read_moment(known_before, before, ("from", "from_effective"))
+    later = read_moment(known_after, after, ("to", "to_effective"))
+    seen = [await house.ask(answers.seen, None, asked) for asked in (earlier, later)]
+    return await house.reads(partial(answers.changes, before=seen[0], after=seen[1]))

@@ -1,12 +1,17 @@
 """What requests bring: path ids, headers, pages; and the installation they are asked of."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Annotated, TypeAlias
+from datetime import datetime
+from functools import partial
+from typing import Annotated, TypeAlias, TypeVar
 
 from fastapi import Depends, Header, Path, Query, Request
 
+from api import moments
 from api.clock import Clock
+from api.http.past import Past
 from api.http.reads import Reads
 from api.models import Figures
 from api.problems import DoorProblem
@@ -14,9 +19,13 @@ from api.settings import Settings
 from domain.command import NO_KEY
 from domain.values import Actor, Id, Key, Ordinal
 from ledger.ledger import Ledger
+from projections.moments import Asked
 
+T = TypeVar("T")
 DEFAULT_ACTOR = "clerk:desk"
 KEY_HEADER, ACTOR_HEADER = "Idempotency-Key", "Clubledger-Actor"
+PAST = ("unknown_position", "dated_in_future", "not_caught_up", "building")
+"""Why what is asked as of a moment may be refused."""
 
 
 @dataclass
@@ -33,12 +42,37 @@ class KnownFigures:
 class House:
     """What one worker of the server holds: opened at its start, closed at its end."""
 
+    dsn: str  # holds a password: never shown
     settings: Settings
     meta: dict[str, str]
     clock: Clock
     ledger: Ledger
     reads: Reads
+    files: Reads  # for whole lists, which take long
+    past: Past
     figures: KnownFigures = field(default_factory=KnownFigures)
+
+    async def ask(
+        self,
+        question: Callable[..., T],
+        wait_for: tuple[int, int] | None,
+        asked: Asked | None,
+        reads: Reads | None = None,
+    ) -> T:
+        """question(connection), of the live answers; or question(connection, moment=moment).
+
+        `reads` are the connections for the live ones, unless they are those of the pages.
+        """
+        if asked is None:
+            await self.reads.reach(wait_for)
+            return await (reads or self.reads)(question)
+        await self.reads.reach(wait_for)
+        moment = await self.past.moment(asked, self.clock.now())
+        return await self.past(partial(question, moment=moment), moment)
+
+    def at(self, asked: Asked | None) -> datetime:
+        """The time for which is asked: now, unless a moment is named by its time."""
+        return (asked and asked.at) or self.clock.now()
 
 
 async def house(request: Request) -> House:
@@ -80,8 +114,48 @@ async def _position(wait_for: WaitFor = None) -> tuple[int, int] | None:
     return int(bucket or 0), int(position)
 
 
+KNOWN = (
+    "As it was known then: a day (its end in the programme's zone), an instant with its offset, or"
+    " positions of the log (`<bucket>:<position>`, by commas)."
+)
+EFFECTIVE = (
+    "By what had happened until then, a day (its end) or an instant: what was told late counts if"
+    " it is known."
+)
+
+
+def read_moment(
+    known_at: str | None,
+    effective_at: str | None,
+    names: tuple[str, str] = ("known_at", "effective_at"),
+) -> Asked:
+    """The moment that these parameters name."""
+    try:
+        return moments.asked(known_at, effective_at, names)
+    except moments.Unreadable as error:
+        told = {"field": f"query.{error.name}", "code": "moment", "detail": error.detail}
+        said = f"{told['field']}: {error.detail}"
+        raise DoorProblem("invalid", said, {"errors": [told]}) from None
+
+
+async def _asked(
+    known_at: Annotated[
+        str | None,
+        Query(
+            description=KNOWN,
+            examples=["2008-12-31", "2008-12-31T18:00:00+08:00", "0:1234567"],
+        ),
+    ] = None,
+    effective_at: Annotated[
+        str | None, Query(description=EFFECTIVE, examples=["2008-12-31"])
+    ] = None,
+) -> Asked | None:
+    return None if known_at is None is effective_at else read_moment(known_at, effective_at)
+
+
 InHouse: TypeAlias = Annotated[House, Depends(house)]
 WriteKey: TypeAlias = Annotated[str, Depends(_key)]
+AsOf: TypeAlias = Annotated[Asked | None, Depends(_asked)]
 Awaited: TypeAlias = Annotated[tuple[int, int] | None, Depends(_position)]
 WriteActor: TypeAlias = Annotated[
     Actor,

@@ -1,14 +1,17 @@
 """Members: a card by id or phone, the statement of points, the history."""
 
+from contextlib import nullcontext
 from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Query
+from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict
 
 from api import answers, models
 from api.http.documented import refuses
-from api.http.inputs import Awaited, InHouse, Limit, PathId, Position
+from api.http.downloads import DOWNLOAD, Wanted, download
+from api.http.inputs import AsOf, Awaited, InHouse, Limit, PathId, Position
 from domain.members import Phone, UnknownMember
 
 router = APIRouter(tags=["members"])
@@ -27,19 +30,26 @@ class LookupRequest(BaseModel):
 @router.post("/members/lookup", response_model=models.Members)
 async def lookup_members(asked: LookupRequest, house: InHouse, wait_for: Awaited) -> models.Members:
     """The members with this phone number; none is an empty list. Writes nothing."""
-    question = partial(answers.members_with_phone, phone=asked.phone, at=house.clock.now())
+    card = partial(answers.member, at=house.clock.now())
+    question = partial(answers.members_with_phone, phone=asked.phone, card=card)
     return await house.reads(question, wait_for)
 
 
 @router.get(
     "/members/{member_id}",
     response_model=models.Member,
-    responses=refuses("unknown_member", "not_caught_up"),
+    responses=refuses("unknown_member", "unknown_position", "dated_in_future", "not_caught_up"),
 )
-async def member(member_id: PathId, house: InHouse, wait_for: Awaited) -> models.Member:
+async def member(
+    member_id: PathId, house: InHouse, wait_for: Awaited, asked: AsOf
+) -> models.Member:
     """A member's card with points, lots and bindings."""
-    question = partial(answers.member, member_id=member_id, at=house.clock.now())
-    found = await house.reads(question, wait_for)
+    now = house.clock.now()
+    if asked is None:
+        found = await house.reads(partial(answers.member, member_id=member_id, at=now), wait_for)
+    else:  # from the log, which lags behind nothing
+        question = partial(answers.member_then, member_id=member_id, asked=asked, now=now)
+        found = await house.reads.within(nullcontext, question)
     if found is None:
         raise UnknownMember(member_id)
     return found
@@ -48,18 +58,27 @@ async def member(member_id: PathId, house: InHouse, wait_for: Awaited) -> models
 @router.get(
     "/members/{member_id}/statement",
     response_model=models.Statement,
-    responses=refuses("unknown_member", "not_caught_up"),
+    responses={
+        **DOWNLOAD,
+        **refuses("unknown_member", "too_large_a_sheet", "not_caught_up"),
+    },
 )
 async def member_statement(
     member_id: PathId,
     house: InHouse,
     wait_for: Awaited,
+    wanted: Wanted,
     limit: Limit = 50,
     before: Annotated[int | None, Query(ge=1, le=2**62)] = None,
-) -> models.Statement:
-    """A member's points, newest first, each line with the balance after it."""
-    question = partial(answers.statement, member_id=member_id, limit=limit, before=before)
-    found = await house.reads(question, wait_for)
+) -> models.Statement | Response:
+    """A member's points, newest first, each line with the balance after it. Or all as a file."""
+    found: models.Statement | Response | None
+    if wanted is None:
+        question = partial(answers.statement, member_id=member_id, limit=limit, before=before)
+        found = await house.reads(question, wait_for)
+    else:
+        whole = partial(answers.statement_export, meta=house.meta, member_id=member_id)
+        found = await download(house, wanted, whole, wait_for)
     if found is None:
         raise UnknownMember(member_id)
     return found

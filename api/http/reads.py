@@ -2,9 +2,9 @@
 
 import asyncio
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from queue import Empty, LifoQueue
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import anyio
 import psycopg
@@ -16,6 +16,7 @@ from ledger.database import connect
 from projections import runner
 
 T = TypeVar("T")
+Snapshot: TypeAlias = Callable[[Connection[Any]], AbstractContextManager[Any]]
 
 WAIT_S = 2.0
 """How long a read waits for the answers to reach a position."""
@@ -45,12 +46,16 @@ class Reads:
     ) -> T:
         """Ask. With `wait_for` (bucket, position), not before the answers hold that position."""
         await self.reach(wait_for)
-        return await to_thread.run_sync(self._ask, question, limiter=self._limit)
+        return await self.within(runner.snapshot, question)
+
+    async def within(self, snapshot: Snapshot, question: Callable[[Connection[Any]], T]) -> T:
+        """Ask on one state of the answers, however many queries it takes."""
+        return await to_thread.run_sync(self._ask, question, snapshot, limiter=self._limit)
 
     async def briefly(self, question: Callable[[Connection[Any]], T]) -> T:
         """Ask what takes no time, beside the questions that take theirs, of tables that no swap
         of the answers locks."""
-        return await to_thread.run_sync(self._ask, question, False, limiter=self._brief)
+        return await to_thread.run_sync(self._ask, question, nullcontext, limiter=self._brief)
 
     async def reach(self, wait_for: tuple[int, int] | None) -> None:
         """Wait until the answers hold this (bucket, position), if the log holds it already."""
@@ -88,11 +93,10 @@ class Reads:
                 self._lanes = {lane.bucket: lane for lane in lanes}
         return self._lanes
 
-    def _ask(self, question: Callable[[Connection[Any]], T], whole: bool = True) -> T:
-        """`whole`: on one state of the answers, however many queries it takes."""
+    def _ask(self, question: Callable[[Connection[Any]], T], snapshot: Snapshot) -> T:
         connection = self._connection()
         try:
-            with runner.snapshot(connection) if whole else nullcontext():
+            with snapshot(connection):
                 answer = question(connection)
         except psycopg.Error:
             connection.close()  # Whatever befell it: the next read gets a fresh one.

@@ -30,9 +30,9 @@ def in_sql(conn: Connection[Any], schemas: Schemas = LIVE) -> dict[str, Any]:
     }
 
 
-def in_python(log: Iterable[Stored]) -> dict[str, Any]:
-    """The same from the events."""
-    plain = Plain().fold(log)
+def in_python(log: Iterable[Stored], *, gaps: bool = False) -> dict[str, Any]:
+    """The same from the events; `gaps`: some of them were left out."""
+    plain = Plain(gaps=gaps).fold(log)
     assert plain.tables.keys() <= set(NAMES)
     return {name: ordered(plain.rows(name)) for name in NAMES}
 

@@ -17,9 +17,10 @@ from domain.catalogue import CATALOGUE
 from ledger.database import connect
 from projections import building, runner
 from projections import schemas as state
+from projections.auditing import Audit, compare
 from projections.runner import PoisonedEvent, Progress
 from projections.schemas import LIVE, SHADOW, create, outdated
-from projections.typed import Window
+from projections.typed import Window, typed_tables
 from projections.windows import MovedOn, fold_window
 from tests.projections.histories import World, furnished, lay, lay_rows
 from tests.projections.tables import in_python, in_sql
@@ -78,6 +79,11 @@ def following(dsn: str) -> Iterator[list[BaseException]]:
 
 def caught_up(conn: Any) -> bool:
     return state.installed(conn) and all(lane.lag == 0 for lane in runner.status(conn))
+
+
+def replayed(dsn: str) -> Audit:
+    """The live answers held against a replay of the log."""
+    return compare(dsn, ["replay"])
 
 
 def schemas(conn: Any) -> set[str]:
@@ -160,39 +166,22 @@ def test_answers_of_another_version_are_rebuilt(one_lane: str) -> None:
         assert in_sql(conn) == in_python(world.log)
 
 
+def test_versions_do_not_depend_on_what_was_imported_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = state.versions()
+    backwards = dict(reversed(typed_tables().items()))
+    monkeypatch.setattr(state, "typed_tables", lambda: backwards)
+    assert state.versions() == before
+
+
 def test_only_who_finds_the_checkpoint_where_he_left_it_may_fold(one_lane: str) -> None:
     with connect(one_lane) as conn:
         lay(conn, busy(len(runner.status(conn))).log)
         runner.project(one_lane)
         with pytest.raises(MovedOn):
             fold_window(conn, LIVE, Window(0, 0, 1))
-        assert runner.compare(one_lane) == []
-
-
-def test_to_be_behind_is_no_difference(ledger_dsn: str) -> None:
-    with connect(ledger_dsn) as conn:
-        world = busy(len(runner.status(conn)))
-        lay(conn, world.log[:-5])
-        runner.project(ledger_dsn)
-        lay(conn, world.log[-5:])
-        assert runner.compare(ledger_dsn) == []
-        assert in_sql(conn) == in_python(world.log)
-
-
-def test_a_row_that_was_tampered_with_is_listed(one_lane: str) -> None:
-    with connect(one_lane) as conn:
-        lay(conn, busy(len(runner.status(conn))).log)
-        runner.project(one_lane)
-        conn.execute("UPDATE answers.lot SET credited = credited + 1 WHERE member_id = 'm1'")
-        conn.execute("DELETE FROM typed.unit_opened WHERE unit_id = 'west'")
-        found = runner.compare(one_lane)
-        assert [(d.table, d.only_in) for d in found] == [
-            ("typed.unit_opened", "rebuilt"),
-            ("answers.lot", "live"),
-            ("answers.lot", "rebuilt"),
-        ]
-        assert [d.row["credited"] for d in found[1:]] == [101, 100]
-        assert schemas(conn) == {"answers", "typed"}
+        assert not replayed(one_lane).different
 
 
 # ----------------------------------------------------------------------------- poisoned events
@@ -349,7 +338,7 @@ def test_a_swap_gives_up_on_a_reader_who_never_ends(
         with runner.snapshot(conn), pytest.raises(psycopg.errors.LockNotAvailable):
             runner.rebuild(one_lane)
         assert runner.rebuild(one_lane).rebuilt
-        assert runner.compare(one_lane) == []
+        assert not replayed(one_lane).different
 
 
 # --------------------------------------------------------------------------------- being killed

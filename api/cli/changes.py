@@ -1,0 +1,51 @@
+"""`changes`: what became of the figures from one moment to another, and by which events."""
+
+from api import answers, models
+from api.cli import output
+from api.cli.looking import looking, moment_line
+from api.settings import Settings
+from api.wiring import opened
+from projections.moments import Asked
+
+
+def run(settings: Settings, before: Asked, after: Asked, as_json: bool) -> int:
+    """Tell what changed; 1 if it is not what the events between add up to."""
+    with opened(settings) as database:
+        seen = []
+        for asked in (before, after):
+            with looking(database, asked) as (connection, moment):
+                assert moment is not None  # it was asked for
+                seen.append(answers.seen(connection, moment))
+        with looking(database, None) as (connection, _):
+            found = answers.changes(connection, *seen)
+    if as_json:
+        output.tell(found)
+    else:
+        _told(found)
+    return 0 if found.foots else 1
+
+
+def _told(found: models.Changes) -> None:
+    output.say(f"From {moment_line(found.before)}\n  to {moment_line(found.after)}.\n")
+    numbers = ("from", "to", "difference")
+    figures = output.plain_table("figure", *numbers, right=numbers)
+    for figure in found.figures:
+        figures.add_row(figure.id, *_numbers(figure))
+    sums = output.plain_table("sum", *numbers, "by", right=numbers)
+    for each in found.sums:
+        by = ", ".join(f"{c.amount:+,} by {c.events:,} {c.topic}" for c in each.causes)
+        sums.add_row(each.name, *_numbers(each), by if each.foots else f"DOES NOT ADD UP: {by}")
+    events = output.plain_table("events between", "added", "dropped", right=("added", "dropped"))
+    for between in found.events:
+        events.add_row(between.topic, output.number(between.added), output.number(between.dropped))
+    for table in (figures, sums, events):
+        if table.row_count:
+            output.stdout().print(table)
+            output.say("")
+    if not found.events:
+        output.say("Both moments hold the same events.")
+
+
+def _numbers(change: models.FigureChange | models.SumChange) -> tuple[str, str, str]:
+    number = output.number
+    return number(change.before), number(change.after), number(change.difference)

@@ -1,0 +1,61 @@
+"""Looking at the answers from the command line: as they are now, or as of a moment."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from psycopg import Connection
+
+from api import models, problems
+from api.cli import output
+from api.failures import Rejected
+from api.wiring import Database
+from domain.refusal import Refusal
+from ledger.database import connect
+from projections import asof, moments, runner
+from projections.moments import Asked, Moment
+
+
+@contextmanager
+def looking(
+    database: Database, asked: Asked | None
+) -> Iterator[tuple[Connection[Any], Moment | None]]:
+    """(a connection that reads the answers, brought up to date; the moment they are as of)."""
+    if asked is None:
+        runner.project(database.dsn)
+        with connect(database.dsn) as connection, runner.snapshot(connection):
+            yield connection, None
+        return
+    with connect(database.dsn) as connection, refusable():
+        moment = moments.moment(connection, asked, database.clock.now())
+    with output.steps() as steps:
+
+        def report(at: runner.Progress) -> None:
+            steps.reach(at.stage, at.done, at.total)
+
+        with asof.answers(database.dsn, moment, report) as connection:
+            yield connection, moment
+
+
+@contextmanager
+def refusable() -> Iterator[None]:
+    """A moment that the log does not hold ends the command with a sentence."""
+    try:
+        yield
+    except Refusal as refusal:
+        raise Rejected(problems.of_refusal(refusal)["detail"], refusal.numbers()) from None
+
+
+def say_moment(moment: models.Moment | None) -> None:
+    """Above an answer: what it is as of."""
+    if moment is not None:
+        output.say(f"As of {moment_line(moment)}.\n")
+
+
+def moment_line(moment: models.Moment) -> str:
+    """A moment for a reader."""
+    known = f"what was known by {output.local(moment.known_at) or 'nobody yet'}"
+    happened = ""
+    if moment.effective_at is not None:
+        happened = f" and had happened by {output.local(moment.effective_at)}"
+    return f"{known} ({moment.positions}){happened}"

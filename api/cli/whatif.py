@@ -1,0 +1,115 @@
+"""`what-if`: the history under changed rules, and what would be otherwise."""
+
+import sys
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from api import models
+from api.cli import layouts, output
+from api.cli.layouts import Column, Heading
+from api.failures import NotFound, Rejected, WrongUse
+from api.settings import Settings
+from api.wiring import opened
+from domain.refusal import Refusal
+from domain.whatif import Scenario
+from projections.whatif import what_if
+
+
+def run(settings: Settings, file: str, top: int, skip: int, as_json: bool) -> int:
+    """Replay under the scenario of a file, and print the difference."""
+    scenario = _read(file)
+    with opened(settings) as database, output.steps() as steps:
+        try:
+            found = what_if(
+                database.dsn,
+                scenario,
+                database.clock.now(),
+                limit=top,
+                skip=skip,
+                report=lambda at: steps.reach(at.stage, at.done, at.total),
+            )
+        except Refusal as refusal:
+            raise NotFound(str(refusal), refusal.numbers()) from refusal
+    shown = models.WhatIf.model_validate(found)
+    if as_json:
+        output.tell(shown)
+        return 0
+    output.demo_clock(database.clock)
+    _told(shown, skip)
+    return 0
+
+
+def _read(file: str) -> Scenario:
+    try:
+        text = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    except OSError as error:
+        raise WrongUse(f"{file} cannot be read: {error.strerror}.") from error
+    try:
+        return Scenario.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False, include_context=False)[0]
+        place = ".".join(map(str, first["loc"])) or "the scenario"
+        raise Rejected(f"{place}: {first['msg']}.") from error
+
+
+def _told(found: models.WhatIf, skip: int) -> None:
+    """Whatever differs; what does not is left out."""
+    console = output.stdout()
+    columns = [Column("")] + [Column(n, right=True) for n in ("recorded", "supposed", "difference")]
+    rows: list[layouts.Row] = []
+    above = ""
+    for each in found.sums:
+        if each.difference:
+            if each.subject != above:
+                rows.append(Heading(each.subject.replace("_", " ")))
+                above = each.subject
+            name = f" {each.key or 'all'}: {each.measure}"
+            values = (f"{each.recorded:,}", f"{each.supposed:,}", f"{each.difference:+,}")
+            rows.append((name, *values))
+    for figure in found.figures:
+        if above != "figures":
+            rows.append(Heading("figures"))
+            above = "figures"
+        rows.append((f" {figure.id}", f"{figure.recorded}", f"{figure.supposed}", ""))
+    if rows:
+        for line in layouts.lines(columns, rows):
+            console.print(line, soft_wrap=True)
+    else:
+        output.say("nothing would be otherwise")
+    _refusals(found)
+    output.say(
+        f"{output.counted(found.replayed_members, 'member')} replayed,"
+        f" {output.counted(found.affected_members, 'member')} affected"
+    )
+    if found.affected:
+        table = output.plain_table(
+            "member", "tier", "points", "supposed", "gift fen", "supposed", "refusals",
+            right=("points", "supposed", "gift fen", "refusals"),
+        )  # fmt: skip
+        for member in found.affected:
+            tier, supposed = member.tier or "none", member.supposed_tier or "none"
+            table.add_row(
+                member.member_id,
+                tier if tier == supposed else f"{tier} -> {supposed}",
+                *(
+                    output.number(value)
+                    for value in (
+                        member.points,
+                        member.supposed_points,
+                        member.gift_fen,
+                        member.supposed_gift_fen,
+                        member.refusals,
+                    )
+                ),
+            )
+        console.print(table)
+    left = found.affected_members - skip - len(found.affected)
+    if left > 0:
+        output.say(f"... and {left:,} more: --skip {skip + len(found.affected)}")
+
+
+def _refusals(found: models.WhatIf) -> None:
+    for each in found.refusals:
+        tier = each.tier or "no tier"
+        output.say(f"would be refused: {each.count:,} {each.topic}, {each.code}, {tier}")

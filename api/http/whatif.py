@@ -1,0 +1,69 @@
+"""What if: the history under changed rules."""
+
+import time
+from functools import partial
+from typing import Annotated
+
+from anyio import to_thread
+from fastapi import APIRouter, Query
+from psycopg.errors import QueryCanceled
+
+from api import models
+from api.http.documented import refuses
+from api.http.inputs import House, InHouse, Limit
+from api.problems import DoorProblem
+from domain.whatif import Scenario
+from projections.building import Progress
+from projections.supposed import AnotherIsSupposed
+from projections.whatif import WhatIf, what_if
+
+LIMIT_S = 120.0
+"""How long a replay may take here. The command line has no limit."""
+AGAIN_S = 5
+
+router = APIRouter(tags=["figures"])
+
+Skip = Annotated[int, Query(ge=0, le=1_000_000, description="how many to leave out before them")]
+
+
+class TooLong(Exception):
+    """The replay has taken longer than it may."""
+
+
+def _within_limit(house: House, scenario: Scenario, limit: int, skip: int) -> WhatIf:
+    until = time.monotonic() + LIMIT_S
+
+    def look(_: Progress) -> None:
+        if time.monotonic() > until:
+            raise TooLong
+
+    return what_if(
+        house.dsn, scenario, house.clock.now(), limit, skip, look, alone=True, timeout_s=LIMIT_S
+    )
+
+
+@router.post(
+    "/what-if",
+    response_model=models.WhatIf,
+    responses=refuses(
+        "unknown_club",
+        "unknown_service",
+        "unknown_campaign",
+        "what_if_running",
+        "what_if_too_long",
+    ),
+)
+async def suppose(
+    scenario: Scenario, house: InHouse, limit: Limit = 50, skip: Skip = 0
+) -> models.WhatIf:
+    """Replay the history under changed rules, and tell what would be otherwise. Writes nothing.
+
+    `limit` and `skip` page through the members affected and the refusals; each page is a replay.
+    """
+    try:
+        found = await to_thread.run_sync(partial(_within_limit, house, scenario, limit, skip))
+    except AnotherIsSupposed:
+        raise DoorProblem("what_if_running", more={"retry_after_s": AGAIN_S}) from None
+    except (QueryCanceled, TooLong):
+        raise DoorProblem("what_if_too_long", more={"limit_s": int(LIMIT_S)}) from None
+    return models.WhatIf.model_validate(found)

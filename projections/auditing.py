@@ -1,0 +1,168 @@
+"""The audit: live answers beside a fresh replay, heads beside their events, SQL beside Python."""
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import ValidationError
+
+from ledger import checking, heads
+from ledger.checking import Disagreement, Folded, Sample
+from ledger.database import connect
+from projections.building import Builder, Progress, Report
+from projections.catalogue import PROJECTIONS
+from projections.comparing import Comparison, compare_tables
+from projections.connection import Conn
+from projections.runner import missing, prepare
+from projections.schemas import BUILDER, LIVE, SCRATCH, drop, positions, session_lock
+from projections.schemas import heads as ends_of
+from projections.second_opinion import SecondOpinion
+from projections.typed import PoisonedEvent, typed_tables
+from projections.windows import fold_window
+
+Check = Literal["replay", "heads", "second opinion"]
+ALWAYS: tuple[Check, ...] = ("replay", "heads")
+EVERYONE = Sample(members=None)
+BATCH = 500
+"""Streams whose rows are asked for together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """What was compared: the events that the answers hold, those they lack, and each comparison."""
+
+    events: int
+    behind: int
+    sample: Sample
+    comparisons: list[Comparison]
+
+    @property
+    def different(self) -> int:
+        return sum(comparison.different for comparison in self.comparisons)
+
+
+def compare(
+    dsn: str,
+    checks: Collection[Check] = ALWAYS,
+    sample: Sample = EVERYONE,
+    limit: int = 100,
+    report: Report | None = None,
+) -> Audit:
+    """Hold the live answers and the heads against the log, all of it at one position.
+
+    Writes nothing but a scratch schema, and keeps no one from writing or folding. The replay is
+    of everything; heads and second opinion are of the sample. At most `limit` differences are
+    listed of each comparison. Raises PoisonedEvent for an event that cannot be read.
+    """
+    with connect(dsn) as conn:
+        prepare(conn)
+        with session_lock(conn, BUILDER):
+            try:
+                if "replay" in checks:
+                    _replay(dsn, conn, report)
+                with _one_state(conn):
+                    return _compared(conn, checks, sample, limit, report)
+            finally:
+                drop(conn, SCRATCH)
+
+
+def _replay(dsn: str, conn: Conn, report: Report | None) -> None:
+    """As far as the live answers say they are: to be behind is not to differ."""
+    ends = ends_of(conn)
+    held = {bucket: min(upto, ends.get(bucket, 0)) for bucket, upto in positions(conn).items()}
+    Builder(dsn, SCRATCH, report).build(conn, held)
+
+
+@contextmanager
+def _one_state(conn: Conn) -> Iterator[None]:
+    """All that is read is of one moment, whoever writes and folds meanwhile."""
+    with conn.transaction():
+        conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        conn.execute(f"LOCK TABLE {LIVE.answers}.checkpoint IN ACCESS SHARE MODE")
+        yield
+
+
+def _compared(
+    conn: Conn, checks: Collection[Check], sample: Sample, limit: int, report: Report | None
+) -> Audit:
+    ends, held = ends_of(conn), positions(conn)
+    comparisons = {check: Comparison(check, limit) for check in checks}
+    if "replay" in checks:
+        _compare_replay(conn, comparisons["replay"], report)
+    if "heads" in checks:
+        into = comparisons["heads"]
+        for found in (*checking.lanes(conn), *checking.versions(conn)):
+            _note(into, found)
+    if "heads" in checks or "second opinion" in checks:
+        opinion = None
+        if "second opinion" in checks:
+            opinion = SecondOpinion(conn, comparisons["second opinion"])
+        _walk(conn, sample, comparisons.get("heads"), opinion, report)
+    behind = sum(max(end - held.get(bucket, 0), 0) for bucket, end in ends.items())
+    return Audit(sum(ends.values()) - behind, behind, sample, list(comparisons.values()))
+
+
+def _compare_replay(conn: Conn, into: Comparison, report: Report | None) -> None:
+    """Every table, after the replay has caught up with what was folded while it was made."""
+    ends = ends_of(conn)
+    held = {bucket: min(upto, ends.get(bucket, 0)) for bucket, upto in positions(conn).items()}
+    for window in missing(positions(conn, SCRATCH), held):
+        fold_window(conn, SCRATCH, window)
+    pairs = [(LIVE.typed, SCRATCH.typed, table.name) for table in typed_tables().values()]
+    names = [name for kind in PROJECTIONS.values() for name in kind.table_names()]
+    pairs += [(LIVE.answers, SCRATCH.answers, name) for name in ("checkpoint", *names)]
+    for number, (live, replayed, name) in enumerate(pairs, 1):
+        compare_tables(conn, into, f"{live}.{name}", f"{replayed}.{name}")
+        if report:
+            report(Progress("tables", number, len(pairs)))
+
+
+def _walk(
+    conn: Conn,
+    sample: Sample,
+    into: Comparison | None,
+    opinion: SecondOpinion | None,
+    report: Report | None,
+) -> None:
+    """The streams of the sample, each folded once for its head and once for the answers."""
+    batch: list[Folded] = []
+    seen = 0
+    total = sum(ends_of(conn).values()) if sample.members is None else 0
+
+    def compare_batch() -> None:
+        if into is not None:
+            into.tally("ledger.stream_head").rows += len(batch)
+            for found in checking.states(conn, batch):
+                _note(into, found)
+        if opinion is not None:
+            opinion.members([folded.stream for folded in batch])
+        batch.clear()
+        if report:
+            report(Progress("streams", seen, total or seen))
+
+    for stream, events in checking.streams(conn, sample):
+        state, version = heads.fresh(stream), 0
+        for stored in events:
+            try:
+                event = heads.event_of(stored.topic, stored.state)
+                event.apply(state)
+                if opinion is not None:
+                    opinion.take(stored, event)
+            except (ValidationError, LookupError, ValueError, AssertionError) as error:
+                why = type(error).__name__  # Its text may quote what the event holds.
+                raise PoisonedEvent(stored.bucket, stored.position, stored.topic, why) from error
+            version, seen = stored.version, seen + 1
+        batch.append(Folded(stream, version, state))
+        if len(batch) == BATCH:
+            compare_batch()
+    compare_batch()
+    if opinion is not None and sample.members is None:
+        opinion.programme()
+
+
+def _note(into: Comparison, found: Disagreement | None) -> None:
+    if found is None:
+        into.tally("ledger.stream_head").unchecked += 1
+    else:
+        into.differs(found.table, found.key, found.live, found.expected)

@@ -1,0 +1,213 @@
+"""What changed from one moment to another, and the events between that it comes from.
+
+A measure is a sum over events: its difference between two moments is the sum over the events that
+only one of them holds. Its two values come from the folded answers and its causes from the typed
+events, so that each checks the other: they *foot*.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+from projections import asof
+from projections.connection import Conn
+from projections.figures import Figure
+from projections.moments import Moment
+from projections.typed import typed_tables
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What the events of a topic add to a measure: the key, and how much, in SQL."""
+
+    topic: str
+    amount: str
+    key: str = "''"
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """`values`: a query on the answers for (key, value); `parts`: what makes it of events."""
+
+    values: str
+    parts: tuple[Part, ...]
+
+
+def _points(column: str, *parts: tuple[str, str]) -> Measure:
+    made = tuple(Part(f"points.{topic}", amount) for topic, amount in parts)
+    return Measure(f"SELECT '', sum({column}) FROM account", made)
+
+
+def _enrolments(column: str, amount: str) -> Measure:
+    return Measure(
+        f"SELECT campaign, sum({column}) FROM campaign_use GROUP BY 1",
+        (Part("campaign.enrolled", amount, "campaign"),),
+    )
+
+
+MEASURES: dict[str, Measure] = {
+    "points.credited": _points("credited", ("credited", "points")),
+    "points.debited": _points("debited", ("debited", "points")),
+    "points.returned": _points("returned", ("debit_reversed", "points")),
+    "points.expired": _points("expired", ("expired", "points")),
+    "points.reversed": _points("reversed", ("credit_reversed", "points")),
+    "points.balance": _points(
+        "balance",
+        ("credited", "points"),
+        ("debited", "-points"),
+        ("debit_reversed", "points"),
+        ("expired", "-points"),
+        ("credit_reversed", "-points"),
+    ),
+    "tiers.{}": Measure(
+        "SELECT tier, sum(delta) FROM tier_day GROUP BY 1",
+        (Part("tier.changed", "1", "tier"), Part("tier.changed", "-1", "from_tier")),
+    ),
+    "clubs.{}.visits": Measure(
+        "SELECT club, sum(visits) FROM club_use GROUP BY 1",
+        (Part("visit.recorded", "1", "club"), Part("visit.undone", "-1", "club")),
+    ),
+    "campaigns.{}.heads": _enrolments("heads", "1"),
+    "campaigns.{}.prepaid_fen": _enrolments("prepaid_fen", "prepaid_fen"),
+    "bindings.{}.started": Measure(
+        "SELECT policy, count(*) FROM binding GROUP BY 1",
+        (Part("binding.started", "1", "policy"),),
+    ),
+}
+"""By the pattern of their names; the key takes the place of {}."""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The figures and the measures as of a moment."""
+
+    figures: list[Figure]
+    measures: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class FigureChange:
+    """A figure that is another one at the other moment; null where it has no value."""
+
+    id: str
+    before: Decimal | None
+    after: Decimal | None
+    difference: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """The events of a topic that only one of the moments holds, and what they add to a measure."""
+
+    topic: str
+    events: int
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class MeasureChange:
+    """A measure, its difference, and the events that make it."""
+
+    name: str
+    before: int
+    after: int
+    causes: list[Cause]
+
+    @property
+    def difference(self) -> int:
+        return self.after - self.before
+
+    @property
+    def foots(self) -> bool:
+        """Whether the events add up to the difference. They must."""
+        return sum(cause.amount for cause in self.causes) == self.difference
+
+
+@dataclass(frozen=True, slots=True)
+class Between:
+    """How many events of a topic only the later, and only the earlier moment holds."""
+
+    topic: str
+    added: int
+    dropped: int
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What changed, and the events between."""
+
+    figures: list[FigureChange]
+    measures: list[MeasureChange]
+    events: list[Between]
+
+    @property
+    def foot(self) -> bool:
+        return all(measure.foots for measure in self.measures)
+
+
+def state(conn: Conn, moment: Moment) -> State:
+    """The figures and measures as of the moment of this snapshot."""
+    found = {}
+    for pattern, measure in MEASURES.items():
+        for key, value in conn.execute(measure.values).fetchall():
+            found[pattern.format(key)] = int(value or 0)
+    return State(asof.all_figures(conn, moment), found)
+
+
+def changes(conn: Conn, before: Moment, after: Moment, states: tuple[State, State]) -> Changes:
+    """What changed between two moments with these states, by the live events between them."""
+    was, now = states
+    causes = _causes(conn, before, after)
+    names = dict.fromkeys([*was.measures, *now.measures, *causes])
+    measures = [
+        MeasureChange(name, was.measures.get(name, 0), now.measures.get(name, 0), causes[name])
+        for name in sorted(names)
+    ]
+    return Changes(
+        list(_figures(was.figures, now.figures)),
+        [measure for measure in measures if measure.difference or measure.causes],
+        _between(conn, before, after),
+    )
+
+
+def _figures(was: Iterable[Figure], now: Iterable[Figure]) -> Iterable[FigureChange]:
+    for one, other in zip(was, now, strict=True):
+        before, after = one.derived, other.derived
+        if before != after:
+            difference = None if before is None or after is None else after - before
+            yield FigureChange(one.id, before, after, difference)
+
+
+def _only_one(before: Moment, after: Moment) -> str:
+    return f"({before.condition}) <> ({after.condition})"
+
+
+def _causes(conn: Conn, before: Moment, after: Moment) -> defaultdict[str, list[Cause]]:
+    """Of each measure's name, what the events add to it that only one of the moments holds."""
+    found: defaultdict[str, list[Cause]] = defaultdict(list)
+    for pattern, measure in MEASURES.items():
+        for part in measure.parts:
+            rows = conn.execute(
+                f"""
+                SELECT {part.key}, count(*),
+                    sum(CASE WHEN {after.condition} THEN {part.amount} ELSE -({part.amount}) END)
+                FROM {typed_tables()[part.topic].name}
+                WHERE {_only_one(before, after)} AND {part.key} IS NOT NULL
+                GROUP BY 1
+                """
+            ).fetchall()
+            for key, events, amount in rows:
+                found[pattern.format(key)].append(Cause(part.topic, events, int(amount)))
+    return found
+
+
+def _between(conn: Conn, before: Moment, after: Moment) -> list[Between]:
+    parts = " UNION ALL ".join(
+        f"SELECT '{topic}' AS topic, count(*) FILTER (WHERE {after.condition}) AS added,"
+        f" count(*) FILTER (WHERE {before.condition}) AS dropped"
+        f" FROM {table.name} WHERE {_only_one(before, after)}"
+        for topic, table in typed_tables().items()
+    )
+    rows = conn.execute(f"{parts} ORDER BY topic").fetchall()
+    return [Between(*row) for row in rows if row[1] or row[2]]

@@ -1,0 +1,93 @@
+"""Moments: what was known by a time or position, of what had happened by a time.
+
+Known is when the log learnt of an event (`recorded_at`, its position), effective is when it
+happened (`occurred_at`). "31 December as known then" names both by that day; "as known now" only
+the effective one.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from ledger import reading
+from ledger.working import DatedInFuture
+from projections.connection import Conn
+from projections.schemas import heads
+from projections.typed import Window
+
+Known = datetime | Mapping[int, int]
+"""By an instant, or by position: bucket -> position."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What was known by `known` (null: by now) of what had happened by `effective_at`."""
+
+    known: Known | None
+    effective_at: datetime | None = None
+
+    @property
+    def at(self) -> datetime | None:
+        """The time for which answers are asked; null if only positions are named."""
+        return self.effective_at or (self.known if isinstance(self.known, datetime) else None)
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """The events up to a position of each lane, of which those count that had occurred by a time.
+
+    `known_at` is the time that was asked for, else when the last of these events was recorded;
+    null before the first. `effective_at` null: whenever they occurred.
+    """
+
+    positions: tuple[tuple[int, int], ...]
+    known_at: datetime | None
+    effective_at: datetime | None
+
+    @property
+    def lanes(self) -> list[Window]:
+        """The windows of the log that it holds."""
+        return [Window(bucket, 0, upto) for bucket, upto in self.positions if upto]
+
+    @property
+    def condition(self) -> str:
+        """The same for a typed table, in SQL with literal bounds."""
+        known = " OR ".join(lane.condition() for lane in self.lanes) or "false"
+        if self.effective_at is None:
+            return f"({known})"
+        return f"({known}) AND occurred_at <= '{self.effective_at.isoformat()}'::timestamptz"
+
+    @property
+    def cursor(self) -> str:
+        """The positions as one word, with which the same moment can be asked for again."""
+        return ",".join(f"{bucket}:{position}" for bucket, position in self.positions)
+
+    @property
+    def at(self) -> datetime | None:
+        """The time for which its answers are asked; null before the first event."""
+        return self.effective_at or self.known_at
+
+
+def moment(conn: Conn, asked: Asked, now: datetime) -> Moment:
+    """The moment that is meant.
+
+    Of lanes that `known` leaves out, what was recorded by the latest of the positions it names.
+    Raises DatedInFuture and reading.UnknownPosition.
+    """
+    known, effective_at = asked.known, asked.effective_at
+    for at in (known, effective_at):
+        if isinstance(at, datetime) and at > now:
+            raise DatedInFuture(at, now)
+    ends = heads(conn)
+    if known is None:
+        return Moment(tuple(ends.items()), reading.recorded_by(conn, ends), effective_at)
+    if isinstance(known, datetime):
+        return Moment(tuple(reading.positions_at(conn, known).items()), known, effective_at)
+    for bucket, position in known.items():
+        if position > ends.get(bucket, -1):
+            raise reading.UnknownPosition(bucket, position, ends.get(bucket))
+    known_at = reading.recorded_by(conn, known)
+    others = dict.fromkeys(ends, 0)
+    if known_at is not None and known.keys() != ends.keys():
+        others = reading.positions_at(conn, known_at)
+    return Moment(tuple(sorted({**others, **known}.items())), known_at, effective_at)

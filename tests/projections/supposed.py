@@ -1,0 +1,78 @@
+"""A history as it would have been, told in plain Python: what the database must agree with."""
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import Any
+
+from domain.campaigns import CampaignEnrolled, PlaceTaken
+from domain.event import Event
+from domain.whatif import Known, Refused, Scenario, replay, spending
+from projections.plain import Stored
+
+
+@dataclass
+class Supposed:
+    """The log that would have been, lane by lane, and what would have been refused."""
+
+    log: list[Stored] = field(default_factory=list)
+    refused: dict[str, list[Refused[Any]]] = field(default_factory=lambda: defaultdict(list))
+
+    @property
+    def refusals(self) -> int:
+        return sum(map(len, self.refused.values()))
+
+
+def known_of(log: list[Stored], scenario: Scenario) -> Known:
+    """Prices and terms, and what the changed gifts would have spent."""
+    known = Known()
+    for stored in log:
+        known.learn(stored.id, stored.event)
+    for campaign in scenario.campaigns & known.campaigns.keys():
+        enrolled = [
+            (s.id, s.event)
+            for s in log
+            if isinstance(s.event, CampaignEnrolled) and s.event.campaign == campaign
+        ]
+        by_place = sorted(enrolled, key=lambda one: one[1].place)
+        known.spent_fen[campaign] = spending(scenario, known, campaign, by_place)
+    return known
+
+
+def suppose(log: list[Stored], scenario: Scenario) -> Supposed:
+    """Every member's stream replayed; the streams of others as they are but for lost places."""
+    found, known = Supposed(), known_of(log, scenario)
+    streams: dict[str, list[Stored]] = defaultdict(list)
+    for stored in log:
+        streams[stored.stream].append(stored)
+    told: list[Stored] = []
+    for stream, history in streams.items():
+        kind, _, name = stream.partition(":")
+        if kind != "member":
+            told += history
+            continue
+        placed = [(stored, stored.event) for stored in history]
+        for outcome in replay(scenario, known, name, placed):
+            if isinstance(outcome, Refused):
+                found.refused[name].append(outcome)
+            else:
+                at = outcome.place
+                told.append(Stored(at.bucket, at.position, at.stream, outcome.event))
+    places = {(e.campaign, e.place): e.gift_fen for e in enrolments(told)}
+    for stored in told:
+        event: Event = stored.event
+        if isinstance(event, PlaceTaken):
+            if (stored.id, event.place) not in places:
+                continue
+            event = event.model_copy(update={"gift_fen": places[stored.id, event.place]})
+        found.log.append(Stored(stored.bucket, stored.position, stored.stream, event))
+    found.log.sort(key=lambda stored: (stored.bucket, stored.position))
+    return found
+
+
+def enrolments(log: list[Stored]) -> list[CampaignEnrolled]:
+    return [stored.event for stored in log if isinstance(stored.event, CampaignEnrolled)]
+
+
+def scenario(*changes: dict[str, Any], **said: Any) -> Scenario:
+    """A scenario as a file would say it."""
+    return Scenario.model_validate({"changes": changes, **said})

@@ -1,0 +1,362 @@
+"""Answers as of a moment: those of a fresh fold, kept, dropped, and built again if need be."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ledger import reading
+from ledger.database import connect
+from ledger.working import DatedInFuture
+from projections import asof, bindings, figures, members, past, points, runner
+from projections.asof import pair_of
+from projections.building import Builder
+from projections.connection import Conn
+from projections.days import end_of
+from projections.moments import Asked, Moment, moment
+from projections.plain import Stored
+from projections.runner import PoisonedEvent
+from projections.schemas import LIVE, heads
+from projections.typed import Window
+from projections.windows import advance
+from tests.projections.histories import MEMBERS, STEPS, World, furnished, history, lay, lay_rows
+from tests.projections.tables import emptied, in_python, in_sql, looking
+from tests.projections.test_runner import replayed
+
+LEAP_DAY = end_of(date(2008, 2, 29)) - timedelta(microseconds=1)
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def one_lane(installed: Callable[[int], str]) -> str:
+    """A fresh ledger where the number of lanes does not matter."""
+    return installed(1)
+
+
+def examples(number: int) -> settings:
+    careless = [HealthCheck.function_scoped_fixture]
+    return settings(max_examples=number, suppress_health_check=careless, deadline=None)
+
+
+def forgotten(conn: Conn) -> None:
+    """No pair is kept any more."""
+    found = conn.execute(r"SELECT nspname FROM pg_namespace WHERE nspname LIKE 'asof%'").fetchall()
+    for (name,) in found:
+        conn.execute(f"DROP SCHEMA IF EXISTS {name} CASCADE")
+
+
+def held(world: World, then: Moment) -> list[Stored]:
+    """The events that a moment holds."""
+    known = dict(then.positions)
+    return [
+        stored
+        for stored in world.log
+        if stored.position <= known[stored.bucket]
+        and (then.effective_at is None or stored.event.occurred_at <= then.effective_at)
+    ]
+
+
+def asked(conn: Conn, member_id: str, at: datetime) -> past.Past | None:
+    """A member by the queries on the answers."""
+    card = members.member(conn, member_id, at)
+    if card is None:
+        return None
+    account, lots = points.account(conn, member_id, at), points.lots(conn, member_id)
+    return past.Past(card, account, lots, bindings.bindings(conn, member_id))
+
+
+# ----------------------------------------------------------------------------------- the laws
+@pytest.mark.parametrize("buckets", [1, 4])
+def test_as_of_any_moment_is_a_fresh_fold_of_its_events(
+    installed: Callable[[int], str], buckets: int
+) -> None:
+    dsn = installed(buckets)
+    with looking(connect(dsn)) as conn:
+
+        @examples(8)
+        @given(steps=STEPS, choice=st.data())
+        def agree(steps: list[Any], choice: st.DataObject) -> None:
+            world = history(steps, buckets)
+            forgotten(conn)
+            emptied(conn)
+            lay(conn, world.log)
+            known = {b: choice.draw(st.integers(0, end)) for b, end in heads(conn).items()}
+            late = choice.draw(st.sampled_from(world.log)).event.occurred_at
+            for then in (moment(conn, Asked(known), NOW), moment(conn, Asked(known, late), NOW)):
+                asof.build(dsn, then)
+                wanted = in_python(held(world, then), gaps=then.effective_at is not None)
+                found = in_sql(conn, pair_of(then))
+                for table, rows in wanted.items():
+                    assert found[table] == rows, table
+                with asof.snapshot(conn, then):
+                    for member_id in MEMBERS:
+                        at = then.at or NOW
+                        assert past.member(conn, member_id, then, at) == asked(conn, member_id, at)
+
+        agree()
+
+
+@pytest.mark.parametrize("buckets", [1, 4])
+def test_a_member_as_of_every_position_is_what_was_live_at_that_position(
+    installed: Callable[[int], str], buckets: int
+) -> None:
+    with looking(connect(installed(buckets))) as conn:
+
+        @examples(3)
+        @given(steps=STEPS)
+        def agree(steps: list[Any]) -> None:
+            world = history(steps, buckets)
+            emptied(conn)
+            lay(conn, world.log)
+            done = dict.fromkeys(heads(conn), 0)
+            for stored in world.log:
+                done[stored.bucket] = stored.position
+                advance(conn, LIVE, Window(stored.bucket, stored.position - 1, stored.position))
+                at = stored.event.occurred_at
+                then = Moment(tuple(done.items()), at, None)
+                wanted = asked(conn, stored.id, at)
+                assert past.member(conn, stored.id, then, at) == wanted
+                told.append(wanted)
+
+        told = list[past.Past | None]()
+        agree()
+        assert any(found and found.lots and found.bindings for found in told)
+
+
+# ------------------------------------------------------------------------------- two times
+def story(conn: Conn) -> dict[str, int]:
+    """A history in one lane, an event an hour from 28 February 2008 on; positions by name.
+
+    m9 has 100 points, and pays with them on 1 March; the reversal follows on the 3rd. Told on the
+    4th: that on 29 February he had already paid with 60 of them, at another desk.
+    """
+    world = World(1, now=datetime(2008, 2, 20, tzinfo=UTC))
+    at = {}
+    world.does("unit.open", unit_id="east", title="East")
+    world.does("member.join", member_id="m9", unit_id="east")
+    world.does("points.credit", member_id="m9", points=100, source="bill", rule="v1")
+    for name, day, command, words in (
+        ("paid", datetime(2008, 3, 1, tzinfo=UTC), "points.debit", {"points": 100}),
+        ("reversed", datetime(2008, 3, 3, tzinfo=UTC), "points.reverse_debit", {"debit": 1}),
+        ("told late", LEAP_DAY, "points.debit", {"points": 60}),
+    ):
+        world.does(command, at=day, member_id="m9", **words)
+        at[name] = len(world.log)
+    assert not world.refused
+    lay(conn, world.log)
+    conn.execute(
+        "UPDATE ledger.stored_events SET recorded_at = greatest('2008-02-20Z'::timestamptz,"
+        " '2008-03-01Z'::timestamptz + (notification_id - 4) * interval '1 day')"
+    )
+    return at
+
+
+def balance(dsn: str, known: Any, effective_at: datetime | None = None) -> int:
+    """The programme's points as of a moment."""
+    with connect(dsn) as conn:
+        then = moment(conn, Asked(known, effective_at), NOW)
+    with asof.answers(dsn, then) as conn:
+        return points.conservation(conn).balance
+
+
+def test_what_was_told_late_counts_as_known_now_and_not_as_known_then(one_lane: str) -> None:
+    with connect(one_lane) as conn:
+        story(conn)
+    assert balance(one_lane, LEAP_DAY) == 100  # as known then
+    assert balance(one_lane, None, LEAP_DAY) == 40  # as known now
+    assert balance(one_lane, None, LEAP_DAY - timedelta(microseconds=1)) == 100
+    assert balance(one_lane, None) == 40
+
+
+def test_the_past_as_known_later_may_be_overdrawn(one_lane: str) -> None:
+    """By 2 March he had, as we know now, paid 160 of his 100 points: no answer is refused."""
+    with connect(one_lane) as conn:
+        story(conn)
+        second = datetime(2008, 3, 2, tzinfo=UTC)
+        then = moment(conn, Asked(None, second), NOW)
+        with asof.answers(one_lane, then) as past_conn:
+            assert points.conservation(past_conn).balance == -60
+            assert points.conservation(past_conn).holds
+            assert points.unbalanced(past_conn) == []
+            assert asked(past_conn, "m9", second) == past.member(conn, "m9", then, second)
+
+
+def test_positions_are_found_by_time_in_every_lane(ledger_dsn: str) -> None:
+    with connect(ledger_dsn) as conn:
+        ends = heads(conn)
+        world = furnished(len(ends))
+        lay(conn, world.log)
+        conn.execute(
+            "UPDATE ledger.stored_events SET recorded_at ="
+            " '2008-01-01Z'::timestamptz + notification_id / 3 * interval '1 hour'"
+        )
+        ends = heads(conn)
+        for hours in range(-1, 20):
+            instant = datetime(2008, 1, 1, tzinfo=UTC) + timedelta(hours=hours)
+            wanted = {lane: min(end, max(0, hours * 3 + 2)) for lane, end in ends.items()}
+            assert reading.positions_at(conn, instant) == wanted
+        lane = max(ends, key=ends.__getitem__)
+        found = moment(conn, Asked({lane: 4}), NOW)
+        assert dict(found.positions) == {
+            bucket: 4 if bucket == lane else min(end, 5) for bucket, end in ends.items()
+        }
+
+
+def test_a_moment_that_has_not_come_is_refused(one_lane: str) -> None:
+    with connect(one_lane) as conn:
+        story(conn)
+        later = NOW + timedelta(seconds=1)
+        for asked_for in (Asked(later), Asked(None, later)):
+            with pytest.raises(DatedInFuture):
+                moment(conn, asked_for, NOW)
+        for known, head in (({0: 7}, 6), ({1: 0}, None)):
+            with pytest.raises(reading.UnknownPosition) as refused:
+                moment(conn, Asked(known), NOW)
+            assert refused.value.head == head
+
+
+def test_before_the_first_event_there_is_nothing(ledger_dsn: str) -> None:
+    """Nor in a ledger without any."""
+    assert balance(ledger_dsn, None) == 0
+    with connect(ledger_dsn) as conn:
+        lay(conn, furnished(len(heads(conn))).log)
+    for known in (datetime(2000, 1, 1, tzinfo=UTC), {0: 0}):
+        assert balance(ledger_dsn, known) == 0
+    assert balance(ledger_dsn, None) == 500
+
+
+def test_an_event_that_cannot_be_taken_spoils_only_what_holds_it(one_lane: str) -> None:
+    with connect(one_lane) as conn:
+        last = story(conn)["told late"]
+        lay_rows(conn, [(0, "member:m9", "points.vanished", b"{}", last + 1)])
+    assert balance(one_lane, {0: last}) == 40
+    with pytest.raises(PoisonedEvent, match=r"points\.vanished"):
+        balance(one_lane, {0: last + 1})
+
+
+# ------------------------------------------------------------------------- kept and dropped
+def pairs(conn: Conn) -> set[str]:
+    found = conn.execute(r"SELECT nspname FROM pg_namespace WHERE nspname LIKE 'asof\_%'")
+    return {name for (name,) in found.fetchall()}
+
+
+class Counting:
+    """How often answers were folded as of a moment."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.times, fold = 0, Builder.fold
+
+        def counted(builder: Builder, *given: Any) -> None:
+            self.times += 1
+            fold(builder, *given)
+
+        monkeypatch.setattr(Builder, "fold", counted)
+
+
+def test_what_was_asked_before_is_kept(one_lane: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with connect(one_lane) as conn:
+        story(conn)
+    folds = Counting(monkeypatch)
+    assert balance(one_lane, {0: 3}) == 100
+    assert balance(one_lane, {0: 3}) == 100
+    assert balance(one_lane, datetime(2008, 2, 29, tzinfo=UTC)) == 100  # the same by its time
+    assert folds.times == 1
+
+
+def test_figures_are_kept_with_their_moment(one_lane: str) -> None:
+    with connect(one_lane) as conn:
+        lay(conn, furnished().log)
+        then = moment(conn, Asked(None), NOW)
+        with asof.answers(one_lane, then) as past_conn:
+            found = asof.all_figures(past_conn, then)
+            assert found == figures.figures(past_conn, asof.report_day(then))
+            assert len(found) > 30
+
+
+def test_who_was_not_asked_for_longest_goes_first(
+    one_lane: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asof, "KEPT", 2)
+    with connect(one_lane) as conn:
+        story(conn)
+        then = [moment(conn, Asked({0: n}), NOW) for n in range(4)]
+        for number in (0, 1, 0, 2):
+            with asof.answers(one_lane, then[number]):
+                pass
+        kept = {pair_of(then[0]), pair_of(then[2])}
+        assert pairs(conn) == {name for each in kept for name in (each.answers, each.typed)}
+        with asof.answers(one_lane, then[0]) as reader:  # It is read: the other one has to go.
+            reader.execute("SELECT 1")
+            with asof.answers(one_lane, then[2]):
+                pass
+            with asof.answers(one_lane, then[3]):
+                assert pair_of(then[0]).answers in pairs(conn)
+            assert points.conservation(reader).balance == 0
+
+
+def test_a_builder_that_dies_leaves_nothing_that_is_believed(
+    one_lane: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with connect(one_lane) as conn:
+        story(conn)
+        fold = Builder.fold
+
+        def dies(builder: Builder, *given: Any) -> None:
+            fold(builder, *given)
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(Builder, "fold", dies)
+        with pytest.raises(KeyboardInterrupt):
+            balance(one_lane, {0: 3})
+        assert pairs(conn)
+        then = moment(conn, Asked({0: 3}), NOW)
+        with pytest.raises(asof.NotKept), asof.snapshot(conn, then):
+            pass
+        monkeypatch.setattr(Builder, "fold", fold)
+        assert balance(one_lane, {0: 3}) == 100
+        assert balance(one_lane, {0: 4}) == 0
+        assert len(pairs(conn)) == 4
+
+
+def test_after_a_rebuild_the_views_are_made_anew(
+    one_lane: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with connect(one_lane) as conn:
+        story(conn)
+        then = moment(conn, Asked({0: 4}), NOW)
+        with asof.answers(one_lane, then) as before:
+            wanted = points.statement(before, "m9")
+        folds = Counting(monkeypatch)
+        runner.rebuild(one_lane)
+        with pytest.raises(asof.NotKept), asof.snapshot(conn, then):
+            pass
+        with asof.answers(one_lane, then) as after:
+            assert points.statement(after, "m9") == wanted
+            assert [entry.points for entry in wanted] == [-100, 100]
+        assert folds.times == 1, "the rebuild's own"
+
+
+def test_many_ask_at_once_while_answers_are_rebuilt_and_dropped(
+    one_lane: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asof, "KEPT", 2)
+    with connect(one_lane) as conn:
+        story(conn)
+    wanted = {2: 0, 3: 100, 4: 0, 5: 100, 6: 40}
+
+    def ask(number: int) -> bool:
+        if number % 6 == 5:
+            runner.rebuild(one_lane)
+            return True
+        known = 2 + number % 5
+        return balance(one_lane, {0: known}) == wanted[known]
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(ask, range(24)))
+    with connect(one_lane) as conn:
+        assert len(pairs(conn)) <= 2 * 2
+        assert not replayed(one_lane).different

@@ -1,0 +1,367 @@
+"""The audit: each kind of damage is planted and found, and what is sound is left in peace."""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from ledger import heads
+from ledger.checking import Sample, streams
+from ledger.database import connect
+from projections import auditing, runner
+from projections.auditing import EVERYONE, Audit, Check, compare
+from projections.comparing import Comparison, Difference
+from projections.plain import Plain
+from projections.runner import PoisonedEvent
+from tests.ledger.facts import a_club, a_member, a_visit, command, executed
+from tests.projections.histories import STEPS, furnished, history, lay, lay_rows
+from tests.projections.tables import emptied
+
+ALL: tuple[Check, ...] = ("replay", "heads", "second opinion")
+
+
+@pytest.fixture
+def sound(ledger_dsn: str) -> str:
+    """A ledger in which a little happened, written by the ledger itself, and its answers."""
+    executed(ledger_dsn, *a_club(10), *a_member("m1", 100), *a_member("m2", 50))
+    visits = [a_visit("m1"), a_visit("m2")]
+    executed(ledger_dsn, *visits)
+    runner.project(ledger_dsn)
+    return ledger_dsn
+
+
+def damaged(dsn: str, *statements: str) -> None:
+    with connect(dsn) as conn:
+        for statement in statements:
+            conn.execute(statement.encode())
+
+
+def told(found: Audit, against: str) -> list[tuple[str, str, dict[str, Any]]]:
+    """(table, kind, key) of what one comparison lists."""
+    return [(d.table, d.kind, dict(d.key)) for d in of(found, against).differences]
+
+
+def of(found: Audit, against: str) -> Comparison:
+    return next(each for each in found.comparisons if each.against == against)
+
+
+def values(difference: Difference) -> dict[str, tuple[Any, Any]]:
+    return {value.column: (value.live, value.expected) for value in difference.values}
+
+
+# -------------------------------------------------------------------------------------- sound
+def test_a_sound_ledger_differs_in_nothing(sound: str) -> None:
+    found = compare(sound, ALL)
+    assert found.different == 0
+    assert [each.against for each in found.comparisons] == [*ALL]
+    assert (found.events, found.behind) == (13, 0)
+    for each in found.comparisons:
+        assert sum(tally.rows for tally in each.tables.values()) > 3, each.against
+    with connect(sound) as conn:
+        left = conn.execute("SELECT to_regnamespace('answers_scratch')").fetchone()
+        assert left == (None,)
+
+
+def test_an_empty_ledger_differs_in_nothing(ledger_dsn: str) -> None:
+    assert compare(ledger_dsn, ALL).different == 0
+
+
+@given(scenes=STEPS)
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_sql_and_python_are_of_one_opinion(ledger_dsn: str, scenes: Any) -> None:
+    with connect(ledger_dsn) as conn:
+        emptied(conn)
+        buckets = len(runner.status(conn))
+        lay(conn, history(scenes, buckets).log)
+        runner.project(ledger_dsn)
+    assert compare(ledger_dsn, ["second opinion"]).different == 0
+
+
+def test_answers_that_are_behind_are_compared_where_they_stand(ledger_dsn: str) -> None:
+    with connect(ledger_dsn) as conn:
+        log = furnished(len(runner.status(conn))).log
+        lay(conn, log[:-3])
+        runner.project(ledger_dsn)
+        lay(conn, log[-3:])
+    found = compare(ledger_dsn, ["replay", "second opinion"])
+    assert (found.different, found.events, found.behind) == (0, len(log) - 3, 3)
+    with connect(ledger_dsn) as conn:
+        assert sum(lane.lag for lane in runner.status(conn)) == 3, "it folded into what is live"
+
+
+def test_who_writes_and_folds_meanwhile_is_no_difference(
+    sound: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the replay and the comparison a visit comes in, is folded and moves the heads on."""
+    real = auditing._one_state
+
+    def late(conn: Any) -> Any:
+        executed(sound, a_visit("m1", again=True))
+        runner.project(sound)
+        return real(conn)
+
+    monkeypatch.setattr(auditing, "_one_state", late)
+    found = compare(sound, ALL)
+    assert (found.different, found.events) == (0, 15)
+
+
+def test_nobody_waits_for_a_comparison(sound: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the midst of it somebody writes, and his visit is folded."""
+    real, came = auditing._walk, list[runner.Folded]()
+
+    def slow(*given: Any) -> None:
+        executed(sound, a_visit("m1", again=True))
+        thread = threading.Thread(target=lambda: came.append(runner.project(sound)))
+        thread.start()
+        thread.join(20)
+        real(*given)
+
+    monkeypatch.setattr(auditing, "_walk", slow)
+    assert compare(sound, ALL).different == 0
+    assert [folded.events for folded in came] == [2]
+
+
+# ------------------------------------------------------------------------------------- damage
+def test_a_damaged_answer_is_found_by_both_opinions(sound: str) -> None:
+    damaged(sound, "UPDATE answers.lot SET credited = credited + 7 WHERE member_id = 'm1'")
+    found = compare(sound, ALL)
+    assert told(found, "heads") == []
+    for against in ("replay", "second opinion"):
+        (difference,) = of(found, against).differences
+        assert (difference.table, difference.kind) == ("answers.lot", "changed")
+        assert difference.key["member_id"] == "m1"
+        assert values(difference) == {"credited": (107, 100), "remaining": (97, 90)}
+
+
+def test_a_missing_row_is_found(sound: str) -> None:
+    damaged(sound, "DELETE FROM answers.account WHERE member_id = 'm2'")
+    found = compare(sound, ALL)
+    for against in ("replay", "second opinion"):
+        assert [each[:2] for each in told(found, against)] == [("answers.account", "missing")]
+    (difference,) = of(found, "replay").differences
+    assert values(difference)["balance"] == (None, 40)
+
+
+@pytest.mark.parametrize("member", ["m1", "nobody"])
+def test_a_row_without_reason_is_found(sound: str, member: str) -> None:
+    damaged(
+        sound,
+        "INSERT INTO answers.lot (bucket, member_id, lot, credited, earned_at, available_from,"
+        f" source, rule) SELECT bucket, '{member}', 99, 5, earned_at, earned_at, source, rule"
+        " FROM answers.lot WHERE member_id = 'm1'",
+    )
+    found = compare(sound, ALL)
+    for against in ("replay", "second opinion"):
+        ((table, kind, key),) = told(found, against)
+        assert (table, kind, key["member_id"], key["lot"]) == ("answers.lot", "extra", member, 99)
+
+
+def test_an_answer_about_no_member_is_found(sound: str) -> None:
+    damaged(sound, "UPDATE answers.club_use SET visits = visits + 1")
+    found = compare(sound, ALL)
+    for against in ("replay", "second opinion"):
+        assert {each[:2] for each in told(found, against)} == {("answers.club_use", "changed")}
+    assert told(compare(sound, ["second opinion"], Sample(1)), "second opinion") == []
+
+
+def test_a_damaged_typed_row_is_found(sound: str) -> None:
+    damaged(
+        sound,
+        "UPDATE typed.points_debited SET lots = '[]' WHERE member_id = 'm1'",
+        "INSERT INTO typed.unit_opened SELECT bucket, position + 50, 'u9', stream_version,"
+        " recorded_at, occurred_at, actor, key, title FROM typed.unit_opened",
+    )
+    found = compare(sound)
+    assert {each[:2] for each in told(found, "replay")} == {
+        ("typed.points_debited", "changed"),
+        ("typed.unit_opened", "extra"),
+    }
+
+
+def test_a_row_that_is_there_twice_is_found(sound: str) -> None:
+    damaged(
+        sound,
+        "ALTER TABLE answers.account DROP CONSTRAINT account_pkey",
+        "INSERT INTO answers.account (bucket, member_id, credited, debited, returned, expired,"
+        " reversed) SELECT bucket, member_id, credited, debited, returned, expired, reversed"
+        " FROM answers.account WHERE member_id = 'm1'",
+    )
+    ((table, kind, key),) = told(compare(sound), "replay")
+    assert (table, kind, key["member_id"]) == ("answers.account", "extra", "m1")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE answers.checkpoint SET position = position + 5 WHERE projection = 'points'",
+        "UPDATE answers.checkpoint SET position = position + 5",
+        "UPDATE answers.checkpoint SET position = position - 1 WHERE position > 0",
+        "DELETE FROM answers.checkpoint WHERE projection = 'points'",
+        "INSERT INTO answers.checkpoint VALUES ('more', 0, 0, 'x')",
+    ],
+)
+def test_a_wrong_checkpoint_is_found(sound: str, statement: str) -> None:
+    damaged(sound, statement)
+    assert compare(sound).different > 0
+
+
+def test_a_checkpoint_that_skipped_an_event_is_found(sound: str) -> None:
+    executed(sound, a_visit("m1", again=True))
+    damaged(
+        sound,
+        "UPDATE answers.checkpoint c SET position = h.position FROM ledger.log_head h"
+        " WHERE h.bucket = c.bucket",
+    )
+    found = compare(sound, ALL)
+    for against in ("replay", "second opinion"):
+        assert "answers.visit" in {table for table, _, _ in told(found, against)}
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["DROP TABLE answers.lot", "ALTER TABLE answers.lot ADD COLUMN more bigint"],
+)
+def test_a_table_that_is_unlike_is_found(sound: str, statement: str) -> None:
+    damaged(sound, statement)
+    assert told(compare(sound), "replay") == [("answers.lot", "unlike", {})]
+
+
+# -------------------------------------------------------------------------------------- heads
+def test_a_head_that_is_not_the_fold_of_its_events_is_found(sound: str) -> None:
+    with connect(sound) as conn:
+        (stored,) = conn.execute(
+            "SELECT state FROM ledger.stream_head WHERE originator_id = 'member:m1'"
+        ).fetchone() or (b"",)
+        state = heads.decode("member:m1", stored)
+        state.lots[0].points += 1
+        conn.execute(
+            "UPDATE ledger.stream_head SET state = %s WHERE originator_id = 'member:m1'",
+            (heads.encode(state),),
+        )
+    found = compare(sound)
+    assert told(found, "replay") == []
+    (difference,) = of(found, "heads").differences
+    assert (difference.table, difference.kind) == ("ledger.stream_head", "changed")
+    assert difference.key == {"stream": "member:m1"}
+    ((column, (live, expected)),) = values(difference).items()
+    assert column == "lots"
+    assert (91 in live[0], 90 in expected[0]) == (True, True)
+
+
+HEADS = {
+    "a head is missing": (
+        "DELETE FROM ledger.stream_head WHERE originator_id = 'member:m1'",
+        ("ledger.stream_head", "missing"),
+    ),
+    "a head without events": (
+        "INSERT INTO ledger.stream_head SELECT 'member:m9', bucket, version, fold, state"
+        " FROM ledger.stream_head WHERE originator_id = 'member:m1'",
+        ("ledger.stream_head", "extra"),
+    ),
+    "a head of another version": (
+        "UPDATE ledger.stream_head SET version = version + 1 WHERE originator_id = 'member:m1'",
+        ("ledger.stream_head", "changed"),
+    ),
+    "a head in another lane": (
+        "UPDATE ledger.stream_head SET bucket = bucket + 1 WHERE originator_id = 'member:m1'",
+        ("ledger.stream_head", "changed"),
+    ),
+    "a head that is no state": (
+        "UPDATE ledger.stream_head SET state = 'x' WHERE originator_id = 'member:m1'",
+        ("ledger.stream_head", "changed"),
+    ),
+    "a lane that says more than it holds": (
+        "UPDATE ledger.log_head SET position = position + 1 WHERE bucket = 0",
+        ("ledger.log_head", "changed"),
+    ),
+}
+
+
+@pytest.mark.parametrize(("statement", "expected"), HEADS.values(), ids=HEADS.keys())
+def test_a_damaged_head_is_found(sound: str, statement: str, expected: tuple[str, str]) -> None:
+    damaged(sound, statement)
+    assert [each[:2] for each in told(compare(sound, ["heads"]), "heads")] == [expected]
+
+
+def test_an_event_that_was_taken_away_is_found(sound: str) -> None:
+    damaged(
+        sound,
+        "DELETE FROM ledger.stored_events WHERE originator_id = 'member:m1'"
+        " AND topic = 'tier.changed'",
+    )
+    found = compare(sound, ["heads"])
+    assert {each[0] for each in told(found, "heads")} == {"ledger.stream_head", "ledger.log_head"}
+
+
+def test_a_head_of_earlier_rules_is_counted_and_no_difference(sound: str) -> None:
+    damaged(sound, "UPDATE ledger.stream_head SET fold = 'old', state = 'x'"
+            " WHERE originator_id = 'member:m1'")  # fmt: skip
+    found = of(compare(sound), "heads")
+    assert (found.different, found.tables["ledger.stream_head"].unchecked) == (0, 1)
+
+
+def test_an_event_that_cannot_be_read_is_named(installed: Callable[[int], str]) -> None:
+    dsn = installed(1)
+    with connect(dsn) as conn:
+        lay(conn, furnished(1).log[:2])
+        lay_rows(conn, [(0, "unit:a", "unit.opened", b'{"title": "Secret"}', 3)])
+    with pytest.raises(PoisonedEvent, match=r"position 3 of bucket 0 \(unit.opened\)") as caught:
+        compare(dsn, ["heads"])
+    assert "Secret" not in str(caught.value)
+
+
+# ---------------------------------------------------------------------------- samples, bounds
+def test_a_sample_is_the_same_every_time_and_another_with_another_seed(
+    installed: Callable[[int], str],
+) -> None:
+    dsn = installed(1)
+    joined = [command("member.join", member_id=f"m{n}", unit_id="u1") for n in range(40)]
+    executed(dsn, command("unit.open", unit_id="u1", title="U"), *joined)
+
+    def drawn(sample: Sample) -> set[str]:
+        with connect(dsn) as conn, conn.transaction():
+            return {stream for stream, _ in streams(conn, sample)}
+
+    first = drawn(Sample(5))
+    assert len(first) == 6
+    assert "unit:u1" in first
+    assert first == drawn(Sample(5))
+    assert first != drawn(Sample(5, seed=1))
+    assert drawn(EVERYONE) == drawn(Sample(1_000)) > first
+
+
+def test_a_sample_finds_what_is_in_it_and_nothing_else(sound: str) -> None:
+    damaged(sound, "UPDATE answers.account SET credited = credited + 1")
+    found = of(compare(sound, ["second opinion"], Sample(1)), "second opinion")
+    assert (found.different, found.tables["answers.account"].rows) == (1, 1)
+
+
+def test_the_list_is_bounded_and_the_counts_are_not(sound: str) -> None:
+    damaged(
+        sound,
+        "UPDATE answers.account SET credited = credited + 1",
+        "UPDATE answers.lot SET credited = credited + 1",
+        "DELETE FROM answers.visit",
+    )
+    for each in compare(sound, ["replay", "second opinion"], limit=3).comparisons:
+        assert len(each.differences) == 3, each.against
+        assert each.different == 6
+        changed = [each.tables[f"answers.{table}"].changed for table in ("account", "lot")]
+        assert (changed, each.tables["answers.visit"].missing) == ([2, 2], 2)
+
+
+def test_batches_do_not_show(sound: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(auditing, "BATCH", 1)
+    assert compare(sound, ALL).different == 0
+
+
+def test_the_second_opinion_can_be_wrong(sound: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Proof that it is one: a fold in Python that forgets an event is of another opinion."""
+    monkeypatch.setattr(Plain, "on_points_debited", lambda *_: None)
+    found = compare(sound, ["second opinion"])
+    assert {table for table, _, _ in told(found, "second opinion")} == {
+        "answers.account",
+        "answers.lot",
+    }

@@ -1,0 +1,130 @@
+"""A member's statement: what is behind each line, page by page, and by the member's index."""
+
+import json
+from collections.abc import Callable
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from domain.values import start_of
+from ledger.database import connect
+from projections import evidence, points, runner
+from projections.typed import typed_tables
+from tests.projections.histories import World, furnished, lay
+from tests.projections.tables import looking
+
+MOVES = 5_000
+SEQUENTIAL = {"Seq Scan", "Parallel Seq Scan"}
+
+
+def on(day: str) -> datetime:
+    return start_of(date.fromisoformat(day)) + timedelta(hours=10)
+
+
+def answers(installed: Callable[[int], str], world: World, buckets: int = 1) -> Any:
+    """A connection to the answers over this world."""
+    dsn = installed(buckets)
+    with connect(dsn) as conn:
+        lay(conn, world.log)
+    runner.project(dsn)
+    return looking(connect(dsn))
+
+
+def test_each_line_says_its_rule_and_its_lots(installed: Callable[[int], str]) -> None:
+    world = furnished(4)
+    member = {"member_id": "m1"}
+    world.does("points.credit", **member, points=20, source="gift", rule="v2",
+               at=on("2008-01-02"), expires_at=on("2008-03-01"))  # fmt: skip
+    visit = {"club_id": "lounge", "service_id": "room", "pay": "points"}
+    world.does("visit.record", **member, **visit, at=on("2008-01-03"))
+    world.does("visit.undo", **member, visit=1, actor="supervisor:wang", at=on("2008-01-04"))
+    world.does("points.debit", **member, points=5, reason="parking", at=on("2008-01-05"))
+    world.does("points.reverse_debit", **member, debit=2, at=on("2008-01-06"))
+    world.does("points.reverse_credit", **member, lot=1, points=10, at=on("2008-01-07"))
+    world.does("points.expire", **member, at=on("2008-03-02"))
+    with answers(installed, world, 4) as conn:
+        lines = points.statement(conn, "m1")
+        assert [(line.topic, line.points, line.rule) for line in reversed(lines)] == [
+            ("points.credited", 100, "v1"),
+            ("points.credited", 20, "v2"),
+            ("points.debited", -40, "price lounge/room 1"),
+            ("points.debit_reversed", 40, "price lounge/room 1"),
+            ("points.debited", -5, None),
+            ("points.debit_reversed", 5, None),
+            ("points.credit_reversed", -10, "v1"),
+            ("points.expired", -20, "v2"),
+        ]
+        for line in lines:
+            assert sum(use["points"] for use in line.lots) == abs(line.points)
+        assert lines[5].lots == [{"lot": 2, "points": 20}, {"lot": 1, "points": 20}]
+        with conn.transaction():
+            assert list(points.whole_statement(conn, "m1")) == lines
+            assert list(points.whole_statement(conn, "nobody")) == []
+
+
+def test_an_event_behind_a_figure_says_its_rule(installed: Callable[[int], str]) -> None:
+    world = furnished(4)
+    world.does("cohort.include", cohort_id="base", member_id="m1")
+    world.does("campaign.change_terms", campaign_id="plain", prepaid_min_fen=1, gift_bp=1,
+               months_bound=6, min_monthly_fen=0)  # fmt: skip
+    world.does("campaign.enrol", campaign_id="plain", member_id="m1", prepaid_fen=500)
+    world.does("binding.start", member_id="m1", policy="handset", starts_on=date(2008, 1, 1),
+               ends_on=date(2009, 1, 1))  # fmt: skip
+    given = {**evidence.bounds(date(2008, 12, 31)), "cohort": "base", "campaigns": ["plain"]}
+    with answers(installed, world, 4) as conn, conn.transaction():
+        found = [(each.topic, each.rule) for each in evidence.whole(conn, "binding", given)]
+        assert sorted(found) == [
+            ("binding.started", "policy handset"),
+            ("binding.started", "terms plain 2"),
+            ("cohort.included", None),
+        ]
+        assert evidence.page(conn, "binding", given, limit=9) == list(
+            evidence.whole(conn, "binding", given)
+        )
+        enrolled = list(evidence.whole(conn, "enrolments", given))
+        assert [each.rule for each in enrolled] == ["terms plain 2"]
+
+
+def filled(conn: Any) -> None:
+    """Thousands of moves of m1 among those of many others."""
+    for topic, points_each in (("points_credited", 3), ("points_debited", 2)):
+        table = next(each for each in typed_tables().values() if each.name == topic)
+        columns = [column.name for column in table.columns]
+        given = {
+            "position": "1000000 + n", "member_id": "CASE WHEN n % 20 = 0 THEN 'm1' ELSE 'x' || n"
+            " END", "stream_version": f"1000 + n * 2 + {points_each}", "points": str(points_each),
+        }  # fmt: skip
+        made = [given.get(name, f'"{name}"') for name in columns]
+        named = ", ".join(f'"{name}"' for name in columns)
+        conn.execute(
+            f"INSERT INTO typed.{topic} ({named}) SELECT {', '.join(made)}"
+            f" FROM (SELECT * FROM typed.{topic} LIMIT 1) one, generate_series(1, {MOVES * 10}) n"
+        )
+        conn.execute(f"ANALYZE typed.{topic}")
+
+
+def nodes(plan: dict[str, Any]) -> list[tuple[str, str]]:
+    own = [(plan["Node Type"], plan.get("Relation Name", ""))]
+    return own + [found for part in plan.get("Plans", []) for found in nodes(part)]
+
+
+def test_a_long_statement_is_found_by_the_member(installed: Callable[[int], str]) -> None:
+    world = furnished()
+    world.does("points.debit", member_id="m1", points=1)
+    with answers(installed, world) as conn:
+        filled(conn)
+        asked = {"member": "m1", "before": None, "limit": 50}
+        (told,) = conn.execute(f"EXPLAIN (FORMAT JSON) {points._STATEMENT}", asked).fetchone()
+        plan = told if isinstance(told, list) else json.loads(told)
+        scanned = {name for kind, name in nodes(plan[0]["Plan"]) if kind in SEQUENTIAL}
+        assert not scanned & {"points_credited", "points_debited"}
+        lines, before = [], None
+        while page := points.statement(conn, "m1", limit=700, before=before):
+            lines += page
+            before = page[-1].stream_version
+        assert len(lines) == MOVES + 2
+        balance = 0
+        for line in reversed(lines):
+            balance += line.points
+            assert line.balance == balance
+        with conn.transaction():
+            assert list(points.whole_statement(conn, "m1")) == lines
