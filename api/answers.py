@@ -10,6 +10,7 @@ from psycopg import Connection
 from api import models
 from api.clock import Clock
 from api.demonstration import assumed, demo_of
+from api.exports import Export
 from domain.values import PROGRAMME_ZONE, local_date
 from ledger import reading
 from projections import (
@@ -25,6 +26,7 @@ from projections import (
     runner,
 )
 from projections.moments import Moment
+from projections.schemas import held
 
 D = TypeVar("D", bound=models.Dated)
 
@@ -92,6 +94,21 @@ def statement(
     page = [models.Entry.model_validate(line) for line in lines[:limit]]
     more = page[-1].stream_version if len(lines) > limit else None
     return models.Statement(member_id=member_id, entries=page, next=more)
+
+
+def statement_export(
+    conn: Connection[Any], meta: Mapping[str, str], member_id: str
+) -> Export | None:
+    """A member's whole statement as a file; None if there is no such member."""
+    if not reading.history(conn, f"member:{member_id}", after=0, limit=1):
+        return None
+    lines = points.whole_statement(conn, member_id)
+    return Export(
+        f"statement-{member_id}",
+        {"member_id": member_id, **_standing(conn, meta)},
+        models.Entry,
+        map(models.Entry.model_validate, lines),
+    )
 
 
 def club(conn: Connection[Any], club_id: str) -> models.ClubCard | None:
@@ -198,6 +215,41 @@ def explanation(
         events=[models.EventRef.model_validate(each) for each in found.events],
         next=found.next,
     )
+
+
+def figures_export(found: models.Figures, positions: Mapping[int, int]) -> Export:
+    """All figures, as they are at these positions, as a file."""
+    about = found.model_dump(mode="json", exclude={"figures"}) | {"positions": _said(positions)}
+    return Export("figures", about, models.Figure, iter(found.figures))
+
+
+def evidence_export(
+    conn: Connection[Any],
+    meta: Mapping[str, str],
+    figure_id: str,
+    moment: Moment | None = None,
+) -> Export | None:
+    """All events behind a figure as a file; None if there is no such figure."""
+    found = explanation(conn, meta, figure_id, limit=1, moment=moment)
+    if found is None:
+        return None
+    on = None if moment is None else asof.report_day(moment)
+    about = dated(found, moment).model_dump(mode="json", exclude={"events", "next"})
+    return Export(
+        f"figure-{figure_id}",
+        about | _standing(conn, meta),
+        models.EventRef,
+        map(models.EventRef.model_validate, figures.events(conn, figure_id, on)),
+    )
+
+
+def _standing(conn: Connection[Any], meta: Mapping[str, str]) -> dict[str, Any]:
+    """The positions that the answers hold, and the clock when they were asked."""
+    return {"clock": local(Clock.of(meta).now()), "positions": _said(held(conn))}
+
+
+def _said(positions: Mapping[int, int]) -> str:
+    return ",".join(f"{bucket}:{position}" for bucket, position in positions.items())
 
 
 def audit(found: auditing.Audit) -> models.Audit:

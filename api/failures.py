@@ -10,7 +10,7 @@ EXIT_CODES: dict[int, str] = {
     2: "The command was used wrongly: an unknown option, a value out of range.",
     3: "Refused: rejected lines (now or when the file was taken), an unknown member or figure, a"
     " demo that will not mix.",
-    4: "The database, its directory or the port cannot be used.",
+    4: "The database, its directory, the port or the file to write cannot be used.",
     5: "A defect of clubledger.",
     130: "Interrupted by Ctrl-C. What was committed stays; run the command again to go on.",
     143: "Stopped by SIGTERM. It is how `serve` and `project --follow` end: they end with 0.",
@@ -43,6 +43,12 @@ class CannotListen(Failure):
     """The address or port cannot be used."""
 
     code, title, exit_code = "cannot_listen", "The address cannot be listened on.", 4
+
+
+class CannotWrite(Failure):
+    """A file cannot be written: no room, no right."""
+
+    code, title, exit_code = "cannot_write", "The file cannot be written.", 4
 
 
 class WrongUse(Failure):

@@ -134,6 +134,16 @@ class Members(View):
     members: list[Member]
 
 
+class LotUse(View):
+    """So many points of a lot."""
+
+    lot: int
+    points: int
+
+    def __str__(self) -> str:
+        return f"lot {self.lot}: {self.points}"
+
+
 class Entry(View):
     """A line of a statement: signed points, and the balance after them."""
 
@@ -144,6 +154,11 @@ class Entry(View):
     topic: str
     points: int
     balance: int
+    rule: str | None = Field(
+        description="what decided it: the rule of the credit, or the version of the price",
+        examples=["price health/waiting 1"],
+    )
+    lots: list[LotUse] = Field(description="which lots, and how many points of each")
     text: str
     actor: str
 
@@ -380,6 +395,10 @@ class EventRef(View):
     stream: str
     topic: str
     occurred_at: datetime
+    rule: str | None = Field(
+        description="what decided it: a version of a price or of terms, or a policy",
+        examples=["terms golden_autumn 1"],
+    )
 
 
 class Explanation(Dated):

@@ -103,6 +103,7 @@ DOOR: dict[str, Kind] = {
     "method_not_allowed": Kind(405, "This address does not take this method."),
     "too_large": Kind(413, "The request's body is too long."),
     "not_json": Kind(415, "The request's body must be application/json."),
+    "too_large_a_sheet": Kind(422, "The list does not fit into a spreadsheet."),
     "invalid": Kind(422, "The request does not fit its schema."),
     "internal": Kind(500, "A defect of clubledger. What was asked may or may not have happened."),
     "unavailable": Kind(503, "The database does not answer."),

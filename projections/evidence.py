@@ -1,6 +1,6 @@
 """The events behind a figure: how many there are, and where the log holds them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -16,13 +16,14 @@ from projections.typed import typed_tables
 
 @dataclass(frozen=True, slots=True)
 class EventRef:
-    """Where the log holds an event."""
+    """Where the log holds an event, and the version of the price or terms that decided it."""
 
     bucket: int
     position: int
     stream: str
     topic: str
     occurred_at: datetime
+    rule: str | None
 
 
 _KNOWN = "occurred_at < %(end)s"
@@ -76,6 +77,19 @@ EVIDENCE: dict[str, tuple[tuple[str, str], ...]] = {
 """Sets of events: topic and condition. Of bills, those that decide: the low ones."""
 
 
+RULES = {
+    "visit.recorded": ("'price ' || club || '/' || service || ' ' || price_version", ""),
+    "campaign.enrolled": ("'terms ' || campaign || ' ' || terms_version", ""),
+    "binding.started": (
+        "coalesce('terms ' || campaign || ' ' || of_terms, 'policy ' || policy)",
+        # The enrolment of the same command, under other names than those of the conditions.
+        " LEFT JOIN (SELECT member_id AS of_member, key AS of_key, terms_version AS of_terms"
+        " FROM campaign_enrolled) n ON of_member = e.member_id AND of_key = e.key",
+    ),
+}
+"""What decided an event, and whom to ask for it beside its own typed table."""
+
+
 def bounds(on: date) -> dict[str, Any]:
     """The days of the year up to a date, for the conditions."""
     return {
@@ -106,18 +120,31 @@ def page(
 ) -> list[EventRef]:
     """Events of a set in the order of the log, lane by lane, after (bucket, position)."""
     bucket, position = after or (-1, 0)
+    cursor = conn.cursor(row_factory=class_row(EventRef))
+    asked = {**given, "bucket": bucket, "position": position, "limit": limit}
+    return cursor.execute(_listed(evidence), asked).fetchall()
+
+
+def whole(conn: Conn, evidence: str, given: Mapping[str, Any]) -> Iterator[EventRef]:
+    """All events of a set, fetched as they are asked for. Only within a transaction."""
+    with conn.cursor(name="evidence", row_factory=class_row(EventRef)) as cursor:
+        everything = {**given, "bucket": -1, "position": 0, "limit": None}
+        yield from cursor.execute(_listed(evidence), everything)
+
+
+def _listed(evidence: str) -> str:
     parts = []
     for topic, condition in EVIDENCE[evidence]:
         table = typed_tables()[topic]
+        rule, beside = RULES.get(topic, ("NULL::text", ""))
         parts.append(
             f"(SELECT bucket, position, '{table.stream}:' || {table.id_column} AS stream,"
-            f" '{topic}' AS topic, occurred_at FROM {table.name} e"
+            f" '{topic}' AS topic, occurred_at, {rule} AS rule"
+            f" FROM {table.name} e{beside}"
             f" WHERE {condition} AND (bucket, position) > (%(bucket)s, %(position)s)"
             " ORDER BY bucket, position LIMIT %(limit)s)"
         )
-    cursor = conn.cursor(row_factory=class_row(EventRef))
-    return cursor.execute(
+    return (
         f"SELECT * FROM ({' UNION ALL '.join(parts)}) parts"
-        " ORDER BY bucket, position LIMIT %(limit)s",
-        {**given, "bucket": bucket, "position": position, "limit": limit},
-    ).fetchall()
+        " ORDER BY bucket, position LIMIT %(limit)s"
+    )

@@ -4,7 +4,7 @@ What is reported stands in `figures.toml`; how each is derived, in `derivations.
 """
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -161,6 +161,15 @@ def explain(
         events[:limit],
         (last.bucket, last.position) if last else None,
     )
+
+
+def events(conn: Conn, figure_id: str, on: date | None = None) -> Iterator[EventRef]:
+    """All events behind a figure, fetched as they are asked for. Only within a transaction."""
+    date_of_report, entries = reported()
+    entry = entries[figure_id]
+    if entry.evidence is not None:
+        given = _given(Report(conn, on or date_of_report), entry)
+        yield from evidence.whole(conn, entry.evidence, given)
 
 
 def counted(figure_id: str) -> str:

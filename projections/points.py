@@ -1,5 +1,6 @@
 """Points: lots and what is left of them, accounts, statements, and whether all of it adds up."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -147,7 +148,12 @@ class Lot:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A line of a statement; `balance` is that after it."""
+    """A line of a statement; `balance` is that after it.
+
+    `rule` is what decided it: the rule of the credit (also where it lapses or is reversed), the
+    version of the price (also where the debit is reversed). `lots`: which lots, and how many points
+    of each.
+    """
 
     stream_version: int
     bucket: int
@@ -156,6 +162,8 @@ class Entry:
     topic: str
     points: int
     balance: int
+    rule: str | None
+    lots: list[dict[str, int]]
     text: str
     actor: str
 
@@ -196,19 +204,41 @@ class Imbalance:
 
 _MOVES = """
     SELECT member_id, stream_version, bucket, position, occurred_at, 'points.credited' AS topic,
-        points, source AS text, actor FROM points_credited
+        points, source AS text, actor, lot, NULL::bigint AS debit, NULL::bigint AS visit,
+        json_build_array(json_build_object('lot', lot, 'points', points)) AS lots
+    FROM points_credited
     UNION ALL
     SELECT member_id, stream_version, bucket, position, occurred_at, 'points.debited',
-        -points, reason, actor FROM points_debited
+        -points, reason, actor, NULL, debit, visit, lots FROM points_debited
     UNION ALL
     SELECT member_id, stream_version, bucket, position, occurred_at, 'points.debit_reversed',
-        points, reason, actor FROM points_debit_reversed
+        points, reason, actor, NULL, debit, NULL, lots FROM points_debit_reversed
     UNION ALL
     SELECT member_id, stream_version, bucket, position, occurred_at, 'points.expired',
-        -points, 'lot ' || lot, actor FROM points_expired
+        -points, 'lot ' || lot, actor, lot, NULL, NULL,
+        json_build_array(json_build_object('lot', lot, 'points', points)) FROM points_expired
     UNION ALL
     SELECT member_id, stream_version, bucket, position, occurred_at, 'points.credit_reversed',
-        -points, reason, actor FROM points_credit_reversed
+        -points, reason, actor, lot, NULL, NULL, lots FROM points_credit_reversed
+"""
+_STATEMENT = f"""
+    SELECT e.stream_version, e.bucket, e.position, e.at, e.topic, e.points, e.balance,
+        coalesce(l.rule, 'price ' || v.club || '/' || v.service || ' ' || v.price_version) AS rule,
+        e.lots, e.text, e.actor
+    FROM (
+        SELECT * FROM (
+            SELECT *, occurred_at AS at,
+                (sum(points) OVER (ORDER BY stream_version))::bigint AS balance
+            FROM ({_MOVES}) moves WHERE member_id = %(member)s
+        ) entries
+        WHERE %(before)s::bigint IS NULL OR stream_version < %(before)s
+        ORDER BY stream_version DESC LIMIT %(limit)s
+    ) e
+    LEFT JOIN lot l ON l.member_id = %(member)s AND l.lot = e.lot
+    LEFT JOIN points_debited d ON e.topic = 'points.debit_reversed'
+        AND d.member_id = %(member)s AND d.debit = e.debit
+    LEFT JOIN visit v ON v.member_id = %(member)s AND v.visit = coalesce(e.visit, d.visit)
+    ORDER BY e.stream_version DESC
 """
 
 
@@ -260,18 +290,14 @@ def statement(
     `before` is the stream version of the last line of the page before.
     """
     cursor = conn.cursor(row_factory=class_row(Entry))
-    return cursor.execute(
-        f"""
-        SELECT * FROM (
-            SELECT stream_version, bucket, position, occurred_at AS at, topic, points,
-                (sum(points) OVER (ORDER BY stream_version))::bigint AS balance, text, actor
-            FROM ({_MOVES}) moves WHERE member_id = %(member)s
-        ) entries
-        WHERE %(before)s::bigint IS NULL OR stream_version < %(before)s
-        ORDER BY stream_version DESC LIMIT %(limit)s
-        """,
-        {"member": member_id, "before": before, "limit": limit},
-    ).fetchall()
+    page = {"member": member_id, "before": before, "limit": limit}
+    return cursor.execute(_STATEMENT, page).fetchall()
+
+
+def whole_statement(conn: Conn, member_id: str) -> Iterator[Entry]:
+    """All lines of a statement, fetched as they are asked for. Only within a transaction."""
+    with conn.cursor(name="statement", row_factory=class_row(Entry)) as cursor:
+        yield from cursor.execute(_STATEMENT, {"member": member_id, "before": None, "limit": None})
 
 
 def conservation(conn: Conn) -> Conservation:

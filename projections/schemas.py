@@ -111,10 +111,18 @@ def heads(conn: Conn) -> dict[int, int]:
 
 def positions(conn: Conn, schemas: Schemas = LIVE) -> dict[int, int]:
     """How far the answers have come in each lane."""
+    return _positions(conn, f"{schemas.answers}.checkpoint")
+
+
+def held(conn: Conn) -> dict[int, int]:
+    """How far the answers have come that the queries of this transaction read."""
+    return _positions(conn, "checkpoint")
+
+
+def _positions(conn: Conn, checkpoint: str) -> dict[int, int]:
     return dict(
         conn.execute(
-            f"SELECT bucket, min(position) FROM {schemas.answers}.checkpoint"
-            " GROUP BY bucket ORDER BY bucket"
+            f"SELECT bucket, min(position) FROM {checkpoint} GROUP BY bucket ORDER BY bucket"
         ).fetchall()
     )
 

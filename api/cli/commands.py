@@ -6,7 +6,18 @@ from typing import Annotated
 
 import typer
 
-from api.cli.options import DataDir, EffectiveAt, Json, KnownAt, asked_of, settings_of
+from api.cli.options import (
+    DataDir,
+    EffectiveAt,
+    ExportFile,
+    Force,
+    Json,
+    KnownAt,
+    asked_of,
+    settings_of,
+    target_of,
+)
+from api.failures import WrongUse
 
 SEED = 2008
 
@@ -48,6 +59,8 @@ def figures(
     limit: Annotated[
         int, typer.Option(min=1, max=1000, help="How many events --explain shows.")
     ] = 20,
+    export: ExportFile = None,
+    force: Force = False,
     known_at: KnownAt = None,
     effective_at: EffectiveAt = None,
     data_dir: DataDir = None,
@@ -60,7 +73,8 @@ def figures(
     from api.cli.figures import run
 
     asked = asked_of(known_at, effective_at)
-    return run(settings_of(data_dir), explain, limit, asked, as_json)
+    target = target_of(export, force)
+    return run(settings_of(data_dir), explain, limit, asked, target, as_json)
 
 
 @app.command()
@@ -161,13 +175,19 @@ def member(
         bool, typer.Option("--statement", help="Show the points, newest first.")
     ] = False,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="Lines of the statement.")] = 50,
+    export: ExportFile = None,
+    force: Force = False,
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> int:
     """A member's card with points, lots and bindings; or the statement of points."""
     from api.cli.members import run
 
-    return run(settings_of(data_dir), id_or_phone, limit if statement else None, as_json)
+    target = target_of(export, force)
+    if target is not None and not statement:
+        raise WrongUse("--export goes with --statement: a card is no list.")
+    lines = limit if statement else None
+    return run(settings_of(data_dir), id_or_phone, lines, target, as_json)
 
 
 @app.command()

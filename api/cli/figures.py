@@ -11,9 +11,11 @@ from rich.text import Text
 
 from api import answers, models
 from api.cli import layouts, output
+from api.cli.files import Target
 from api.cli.layouts import Column, Heading
 from api.cli.looking import looking, say_moment
 from api.demonstration import demo_of
+from api.exports import Export
 from api.failures import NotFound
 from api.moments import Asked
 from api.settings import Settings
@@ -27,6 +29,7 @@ from projections.figures import (
     NOT_REPORTED,
     counted,
 )
+from projections.schemas import held
 
 STYLES = {AGREES: "green", DIFFERS: "bold red", CONTRADICTS: "yellow"}
 MARKS = {
@@ -68,10 +71,17 @@ LAYOUTS = (
 
 
 def run(
-    settings: Settings, explain: str | None, limit: int, asked: Asked | None, as_json: bool
+    settings: Settings,
+    explain: str | None,
+    limit: int,
+    asked: Asked | None,
+    target: Target | None,
+    as_json: bool,
 ) -> int:
-    """Print all figures, or explain one; as they are now, or as of a moment."""
+    """Print all figures, or explain one; as they are now, or as of a moment. Or write a file."""
     with opened(settings) as database:
+        if target is not None:
+            return _exported(database, explain, asked, target, as_json)
         if explain is not None:
             return _explained(database, explain, limit, asked, as_json)
         shown = figures_of(database, asked)
@@ -83,6 +93,25 @@ def figures_of(database: Database, asked: Asked | None = None) -> models.Figures
     with looking(database, asked) as (connection, moment):
         found = answers.all_figures(connection, database.meta, moment)
         return answers.dated(found, moment)
+
+
+def _exported(
+    database: Database, explain: str | None, asked: Asked | None, target: Target, as_json: bool
+) -> int:
+    export: Export | None
+    with looking(database, asked) as (connection, moment):
+        if explain is None:
+            found = answers.all_figures(connection, database.meta, moment)
+            export = answers.figures_export(answers.dated(found, moment), held(connection))
+        else:
+            export = answers.evidence_export(connection, database.meta, explain, moment)
+        if export is None:
+            raise _unknown(explain)
+        return target.write(export, as_json)
+
+
+def _unknown(figure_id: str | None) -> NotFound:
+    return NotFound(f"There is no figure {figure_id!r}: `clubledger figures` lists them.")
 
 
 def tell_figures(shown: models.Figures, as_json: bool) -> int:
@@ -217,7 +246,7 @@ def _explained(
     with looking(database, asked) as (connection, moment):
         found = answers.explanation(connection, database.meta, figure_id, limit, moment=moment)
     if found is None:
-        raise NotFound(f"There is no figure {figure_id!r}: `clubledger figures` lists them.")
+        raise _unknown(figure_id)
     found = answers.dated(found, moment)
     if as_json:
         output.tell(found)
@@ -258,9 +287,15 @@ def _told_why(found: models.Explanation, demo: models.Demo | None) -> None:
     if figure.events > len(found.events):
         output.say(f"The first {len(found.events):,} of them:")
     columns = [Column("position", right=True), Column("occurred at")]
-    columns += [Column("event"), Column("stream")]
+    columns += [Column("event"), Column("stream"), Column("rule")]
     rows = [
-        (f"{each.bucket}:{each.position}", output.local(each.occurred_at), each.topic, each.stream)
+        (
+            f"{each.bucket}:{each.position}",
+            output.local(each.occurred_at),
+            each.topic,
+            each.stream,
+            each.rule or "",
+        )
         for each in found.events
     ]
     for line in layouts.lines(columns, rows):

@@ -2,6 +2,7 @@
 
 from api import answers, models
 from api.cli import output
+from api.cli.files import Target
 from api.failures import NotFound
 from api.settings import Settings
 from api.wiring import opened
@@ -9,8 +10,10 @@ from ledger.database import connect
 from projections import runner
 
 
-def run(settings: Settings, id_or_phone: str, lines: int | None, as_json: bool) -> int:
-    """Show a card, or so many lines of the statement."""
+def run(
+    settings: Settings, id_or_phone: str, lines: int | None, target: Target | None, as_json: bool
+) -> int:
+    """Show a card, or so many lines of the statement; or write all of it to a file."""
     with opened(settings) as database:
         runner.project(database.dsn)
         with connect(database.dsn) as connection, runner.snapshot(connection):
@@ -21,6 +24,10 @@ def run(settings: Settings, id_or_phone: str, lines: int | None, as_json: bool) 
                 found = _the_only(shared)
             if found is None:
                 raise NotFound("There is no member of this id or phone number.")
+            if target is not None:
+                export = answers.statement_export(connection, database.meta, found.member_id)
+                assert export is not None  # whoever has a card has a statement
+                return target.write(export, as_json)
             statement = lines and answers.statement(connection, found.member_id, lines, None)
     if as_json:
         output.tell(statement or found)
@@ -80,7 +87,15 @@ def _card(found: models.Member) -> None:
 
 def _statement(lines: models.Statement) -> None:
     table = output.plain_table(
-        "at", "points", "balance", "what", "text", "actor", right=("points", "balance")
+        "at",
+        "points",
+        "balance",
+        "what",
+        "text",
+        "rule",
+        "lots",
+        "actor",
+        right=("points", "balance"),
     )
     for line in lines.entries:
         table.add_row(
@@ -89,6 +104,8 @@ def _statement(lines: models.Statement) -> None:
             output.number(line.balance),
             line.topic,
             line.text,
+            line.rule or "",
+            ", ".join(map(str, line.lots)),
             line.actor,
         )
     output.stdout().print(table)

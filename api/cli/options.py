@@ -9,6 +9,7 @@ import typer
 from api.failures import WrongUse
 
 if TYPE_CHECKING:
+    from api.cli.files import Target
     from api.moments import Asked
     from api.settings import Settings
 
@@ -26,6 +27,18 @@ Json: TypeAlias = Annotated[
     bool, typer.Option("--json", help="Say it as JSON on stdout, problems as JSON on stderr.")
 ]
 
+ExportFile: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--export",
+        metavar="FILE",
+        help="Write the whole list to a file: .csv, .jsonl or .xlsx.",
+        show_default=False,
+    ),
+]
+Force: TypeAlias = Annotated[
+    bool, typer.Option("--force", help="Replace the file if it is there already.")
+]
 KnownAt: TypeAlias = Annotated[
     str | None,
     typer.Option(
@@ -44,6 +57,19 @@ EffectiveAt: TypeAlias = Annotated[
         show_default=False,
     ),
 ]
+
+
+def target_of(path: Path | None, force: bool) -> "Target | None":
+    """The file that a list is to be written to; refused before any work is done for it."""
+    if path is None:
+        if force:
+            raise WrongUse("--force goes with --export.")
+        return None
+    from api.cli.files import Target
+
+    target = Target(path, force)
+    target.check()
+    return target
 
 
 def asked_of(known_at: str | None, effective_at: str | None) -> "Asked | None":

@@ -24,6 +24,9 @@ from projections import runner
 LOOK_AGAIN_S = 2.0
 """How often a worker asks whether a demo was loaded meanwhile, whose clock it has to show."""
 
+FILES_AT_ONCE = 2
+"""Whole lists that a worker writes at the same time; others wait their turn."""
+
 DESCRIPTION = """The ledger of a city's VIP clubs: points, visits, campaigns, figures.
 
 Writes need `Idempotency-Key`: a request that is sent again changes nothing and gets the first
@@ -87,9 +90,9 @@ def _lifespan(dsn: str, settings: Settings, follow: bool) -> Any:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await asyncio.to_thread(_make_ready, dsn)
         clock, facts = Clock(), dict[str, str]()
-        reads = Reads(dsn, settings.read_connections)
+        reads, files = Reads(dsn, settings.read_connections), Reads(dsn, FILES_AT_ONCE)
         async with Ledger(dsn, now=clock.now) as ledger:
-            house = House(settings, facts, clock, ledger, reads)
+            house = House(settings, facts, clock, ledger, reads, files)
             await _learn(house)
             app.state.house = house
             learner = asyncio.create_task(_keep_learning(house), name="learner")
@@ -103,6 +106,7 @@ def _lifespan(dsn: str, settings: Settings, follow: bool) -> Any:
                 if follow:
                     await asyncio.to_thread(follower.stop)
                 reads.close()
+                files.close()
 
     return lifespan
 

@@ -5,11 +5,13 @@ from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
+from fastapi.responses import Response
 from psycopg import Connection
 
 from api import answers, models
 from api.demonstration import demo_of
 from api.http.documented import refuses
+from api.http.downloads import DOWNLOAD, Wanted, download
 from api.http.inputs import Awaited, InHouse, KnownFigures, Limit
 from api.problems import DoorProblem
 from projections import runner
@@ -28,38 +30,57 @@ def _figures(
     return positions, found
 
 
-@router.get("/figures", response_model=models.Figures, responses=refuses("not_caught_up"))
-async def all_figures(house: InHouse, wait_for: Awaited) -> models.Figures:
+@router.get(
+    "/figures",
+    response_model=models.Figures,
+    responses={**DOWNLOAD, **refuses("not_caught_up")},
+)
+async def all_figures(
+    house: InHouse, wait_for: Awaited, wanted: Wanted
+) -> models.Figures | Response:
     """Every figure: reported, derived, difference, verdict, assumptions, number of events."""
     await house.reads.reach(wait_for)  # Before the lock, which others ask for.
     async with house.figures.lock:
         question = partial(_figures, meta=house.meta, known=house.figures)
         found = await house.reads(question)
     house.figures.positions, house.figures.found = found
-    return found[1].model_copy(update={"clock": answers.local(house.clock.now())})
+    shown = found[1].model_copy(update={"clock": answers.local(house.clock.now())})
+    if wanted is None:
+        return shown
+    export = answers.figures_export(shown, found[0])
+    return await download(house, wanted, lambda _: export, None) or shown
 
 
 @router.get(
     "/figures/{figure_id}/explain",
     response_model=models.Explanation,
-    responses=refuses("unknown_figure", "not_caught_up"),
+    responses={
+        **DOWNLOAD,
+        **refuses("unknown_figure", "too_large_a_sheet", "not_caught_up"),
+    },
 )
 async def explain_figure(
     figure_id: Annotated[str, Path(pattern=r"^[a-z0-9_.-]{1,100}$", examples=["binding.rate"])],
     house: InHouse,
     wait_for: Awaited,
+    wanted: Wanted,
     limit: Limit = 50,
     after: Annotated[str | None, Query(pattern=r"^[0-9]{1,2}:[0-9]{1,18}$")] = None,
-) -> models.Explanation:
-    """A figure's formula, its inputs, and the events behind it, page by page."""
+) -> models.Explanation | Response:
+    """A figure's formula, its inputs, and the events behind it, page by page. Or all as a file."""
     behind = None
     if after is not None:
         bucket, _, position = after.partition(":")
         behind = int(bucket), int(position)
-    question = partial(
-        answers.explanation, meta=house.meta, figure_id=figure_id, limit=limit, after=behind
-    )
-    found = await house.reads(question, wait_for)
+    found: models.Explanation | Response | None
+    if wanted is None:
+        question = partial(
+            answers.explanation, meta=house.meta, figure_id=figure_id, limit=limit, after=behind
+        )
+        found = await house.reads(question, wait_for)
+    else:
+        whole = partial(answers.evidence_export, meta=house.meta, figure_id=figure_id)
+        found = await download(house, wanted, whole, wait_for)
     if found is None:
         raise DoorProblem("unknown_figure")
     return found

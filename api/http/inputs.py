@@ -38,6 +38,7 @@ class House:
     clock: Clock
     ledger: Ledger
     reads: Reads
+    files: Reads  # for whole lists, which take long
     figures: KnownFigures = field(default_factory=KnownFigures)
 
 

@@ -4,10 +4,12 @@ from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Query
+from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict
 
 from api import answers, models
 from api.http.documented import refuses
+from api.http.downloads import DOWNLOAD, Wanted, download
 from api.http.inputs import Awaited, InHouse, Limit, PathId, Position
 from domain.members import Phone, UnknownMember
 
@@ -48,18 +50,27 @@ async def member(member_id: PathId, house: InHouse, wait_for: Awaited) -> models
 @router.get(
     "/members/{member_id}/statement",
     response_model=models.Statement,
-    responses=refuses("unknown_member", "not_caught_up"),
+    responses={
+        **DOWNLOAD,
+        **refuses("unknown_member", "too_large_a_sheet", "not_caught_up"),
+    },
 )
 async def member_statement(
     member_id: PathId,
     house: InHouse,
     wait_for: Awaited,
+    wanted: Wanted,
     limit: Limit = 50,
     before: Annotated[int | None, Query(ge=1, le=2**62)] = None,
-) -> models.Statement:
-    """A member's points, newest first, each line with the balance after it."""
-    question = partial(answers.statement, member_id=member_id, limit=limit, before=before)
-    found = await house.reads(question, wait_for)
+) -> models.Statement | Response:
+    """A member's points, newest first, each line with the balance after it. Or all as a file."""
+    found: models.Statement | Response | None
+    if wanted is None:
+        question = partial(answers.statement, member_id=member_id, limit=limit, before=before)
+        found = await house.reads(question, wait_for)
+    else:
+        whole = partial(answers.statement_export, meta=house.meta, member_id=member_id)
+        found = await download(house, wanted, whole, wait_for)
     if found is None:
         raise UnknownMember(member_id)
     return found

@@ -32,6 +32,11 @@ class Contract:
         """Fail if this answer was not promised."""
         response.read()
         media_type = response.headers["content-type"].partition(";")[0]
+        operation = self.operation(response.request.method, response.request.url.path)
+        if not media_type.endswith("json"):
+            assert operation is not None
+            assert media_type in operation["responses"]["200"]["content"]
+            return
         body = response.json()
         if response.status_code >= 400:
             assert media_type == PROBLEM, body
@@ -39,7 +44,6 @@ class Contract:
             assert body["status"] == response.status_code
             assert body["title"]
             assert body["detail"]
-        operation = self.operation(response.request.method, response.request.url.path)
         if operation is None:
             return
         promised = operation["responses"].get(str(response.status_code))

@@ -1,0 +1,164 @@
+"""Exports: whole lists as files, row after row, in memory that does not grow with them.
+
+The formats are one list. The columns of a file are the fields of the model that pages show, so
+that a page and a file say the same.
+"""
+
+import csv
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from io import TextIOWrapper
+from tempfile import TemporaryDirectory
+from typing import Any, BinaryIO
+
+import xlsxwriter  # type: ignore[import-untyped]
+from pydantic_core import to_jsonable_python
+
+from api.models import View
+
+SHEET_ROWS = 1_048_576
+CELL_CHARACTERS = 32_767
+"""What a spreadsheet can hold."""
+EXACT = 2**53
+"""Whole numbers beyond it are text in a spreadsheet, which knows only floats."""
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+"""Text that begins so would be run by a spreadsheet that opens a CSV file."""
+
+Cell = str | int | Decimal | None
+
+
+@dataclass(frozen=True)
+class Export:
+    """A list to be written: its rows are views of one kind, made as they are asked for.
+
+    `name` is that of the file, without what the format adds; `about` says what the list is of.
+    """
+
+    name: str
+    about: Mapping[str, Any]
+    kind: type[View]
+    rows: Iterator[View]
+
+    @property
+    def columns(self) -> list[str]:
+        return list(self.kind.model_fields)
+
+    @property
+    def safe_name(self) -> str:
+        """The name with nothing in it that a file's name or a header must not hold."""
+        return re.sub(r"[^A-Za-z0-9._-]", "_", self.name)
+
+    def cells(self) -> Iterator[list[Cell]]:
+        """The rows as cells, without the names of the columns."""
+        for row in self.rows:
+            yield [cell(getattr(row, column)) for column in self.columns]
+
+
+class DoesNotFit(Exception):
+    """The list is too large for a spreadsheet; the message says for what, and what else there is"""
+
+    def __init__(self, what: str, most: int) -> None:
+        others = " or ".join(name for name in FORMATS if name != "xlsx")
+        super().__init__(f"A spreadsheet holds at most {most:,} {what}: take {others}.")
+        self.most = most
+
+
+@dataclass(frozen=True)
+class Format:
+    """How a file is written, and what it is called over HTTP."""
+
+    media_type: str
+    write: Callable[[Export, BinaryIO], None]
+
+
+def cell(value: Any) -> Cell:
+    """A value in one cell: numbers stay numbers, everything else is text."""
+    match value:
+        case None:
+            return None
+        case bool():
+            return "true" if value else "false"
+        case int() | Decimal():
+            return value
+        case datetime() | date():
+            return value.isoformat()
+        case str():
+            return str(value)
+        case list() | tuple():
+            return ", ".join(map(str, value))
+    return json.dumps(to_jsonable_python(value), ensure_ascii=False)
+
+
+def harmless(value: Cell) -> str:
+    """A cell of a CSV file, which no spreadsheet takes for a formula."""
+    if isinstance(value, str):
+        return f"'{value}" if value.startswith(FORMULA) else value
+    return "" if value is None else f"{value:f}" if isinstance(value, Decimal) else str(value)
+
+
+def _csv(export: Export, out: BinaryIO) -> None:
+    """RFC 4180 in UTF-8, with the mark by which spreadsheets know it."""
+    text = TextIOWrapper(out, encoding="utf-8-sig", newline="", write_through=True)
+    lines = csv.writer(text)
+    lines.writerow(export.columns)
+    for cells in export.cells():
+        lines.writerow(map(harmless, cells))
+    text.detach()
+
+
+def _jsonl(export: Export, out: BinaryIO) -> None:
+    """First an object that says what it is of, then one a row."""
+    about = {"export": export.name, **export.about}
+    out.write(json.dumps(to_jsonable_python(about), ensure_ascii=False).encode() + b"\n")
+    for row in export.rows:
+        out.write(row.model_dump_json().encode() + b"\n")
+
+
+def _xlsx(export: Export, out: BinaryIO) -> None:
+    """One sheet with the rows, and one that says what they are of. No text becomes a formula."""
+    with TemporaryDirectory(prefix="clubledger-") as aside:
+        options = {
+            "constant_memory": True,
+            "tmpdir": aside,
+            "strings_to_formulas": False,
+            "strings_to_urls": False,
+            "strings_to_numbers": False,
+        }
+        book = xlsxwriter.Workbook(out, options)
+        sheet = book.add_worksheet("rows")
+        for number, cells in enumerate(_with_names(export)):
+            if number >= SHEET_ROWS:
+                raise DoesNotFit("rows", SHEET_ROWS - 1)
+            _write_row(sheet, number, cells)
+        about = book.add_worksheet("about")
+        for number, (name, value) in enumerate({"export": export.name, **export.about}.items()):
+            _write_row(about, number, [name, cell(value)])
+        book.close()
+
+
+def _with_names(export: Export) -> Iterator[Sequence[Cell]]:
+    yield export.columns
+    yield from export.cells()
+
+
+def _write_row(sheet: Any, number: int, cells: Sequence[Cell]) -> None:
+    for column, value in enumerate(cells):
+        if isinstance(value, int | Decimal) and -EXACT <= value <= EXACT:
+            sheet.write_number(number, column, value)
+        elif value is not None:
+            text = str(value)
+            if len(text) > CELL_CHARACTERS:
+                raise DoesNotFit("characters in a cell", CELL_CHARACTERS)
+            sheet.write_string(number, column, text)
+
+
+FORMATS: dict[str, Format] = {
+    "csv": Format("text/csv", _csv),
+    "jsonl": Format("application/jsonl", _jsonl),
+    "xlsx": Format("application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", _xlsx),
+}
+"""Every format, by the name that ends a file."""

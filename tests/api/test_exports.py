@@ -1,0 +1,389 @@
+"""Exports: what a page shows and nothing else, whatever it holds, and never half a file."""
+
+import io
+import subprocess
+import tracemalloc
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta, timezone
+from decimal import Decimal
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import httpx
+import pytest
+
+from api import exports
+from api.exports import FORMATS, DoesNotFit, Export
+from api.http.downloads import _accepted
+from api.models import LotUse, View
+from tests.api.facts import fact, lines, member
+from tests.api.running import COMMAND, Ended, Server, clubledger, environment, started
+from tests.api.spreadsheets import read_csv, read_jsonl, read_xlsx
+
+EVIL = "t-evil"
+HOSTILE = [
+    "=1+1",
+    "+86",
+    "-2+3",
+    "@SUM(A1)",
+    "＝1+1",
+    'say "no", he said',
+    "健康俱乐部,积分",
+    "'quoted",
+    "https://example.com/x",
+    "0012",
+    "a;b\tc",
+]
+XLSX = FORMATS["xlsx"].media_type
+
+
+class Thing(View):
+    """A row of every kind of value."""
+
+    text: str | None
+    number: int | Decimal | None = None
+    flag: bool = False
+    at: datetime | date | None = None
+    lots: tuple[LotUse, ...] = ()
+    names: tuple[str, ...] = ()
+
+
+def written(name: str, rows: Iterator[Thing] | list[Thing], **about: Any) -> bytes:
+    out = io.BytesIO()
+    FORMATS[name].write(Export("things", about, Thing, iter(rows)), out)
+    return out.getvalue()
+
+
+# -------------------------------------------------------------------------------------- cells
+TEXTS = [*HOSTILE, "\t=1", "\r=1", "two\nlines", "two\r\nlines", "", " =1", "\x01", "😀", "_x0041_"]
+
+
+def test_text_in_csv_is_text_and_no_formula() -> None:
+    header, *rows = read_csv(written("csv", [Thing(text=text) for text in TEXTS]))
+    assert header == ["text", "number", "flag", "at", "lots", "names"]
+    for text, row in zip(TEXTS, rows, strict=True):
+        assert row[0].removeprefix("'") == text.removeprefix("'")
+        assert not row[0].startswith(exports.FORMULA), text
+    quoted = [row[0] for row in rows if row[0].startswith("'")]
+    assert len(quoted) == 8, quoted  # One of them was quoted from the start.
+
+
+def test_text_in_a_spreadsheet_is_text_as_it_is() -> None:
+    _, *rows = read_xlsx(written("xlsx", [Thing(text=text) for text in TEXTS]))["rows"]
+    for text, row in zip(TEXTS, rows, strict=True):
+        shown = text.replace("\x01", "_x0001_").replace("_x0041_", "_x005F_x0041_")
+        shown = shown.replace("\r\n", "\n")  # as XML reads the end of a line
+        assert (row[0] or "").replace("_x000D_", "\r").replace("\r\n", "\n") == shown
+
+
+def test_text_in_json_lines_is_as_it_is() -> None:
+    about, rows = read_jsonl(written("jsonl", [Thing(text=text) for text in TEXTS], of="者"))
+    assert about == {"export": "things", "of": "者"}
+    assert [row["text"] for row in rows] == TEXTS
+
+
+def test_numbers_stay_numbers() -> None:
+    values: list[int | Decimal | None] = [
+        -5,
+        0,
+        76_385,
+        Decimal("41.29"),
+        Decimal("-0.00"),
+        Decimal("1E+3"),
+        2**60,
+        None,
+    ]
+    rows = [Thing(text=None, number=value) for value in values]
+    assert [row[1] for row in read_csv(written("csv", rows))[1:]] == [
+        "-5", "0", "76385", "41.29", "-0.00", "1000", str(2**60), "",
+    ]  # fmt: skip
+    shown = [row[1] if len(row) > 1 else None for row in read_xlsx(written("xlsx", rows))["rows"]]
+    assert shown[1:7] == [-5, 0, 76_385, 41.29, 0, 1000]
+    assert shown[7:] == [str(2**60), None], "more than a float holds is text"
+
+
+def test_other_values_are_text_that_can_be_read_again() -> None:
+    at = datetime(2008, 7, 1, 9, tzinfo=timezone(timedelta(hours=8)))
+    lots = (LotUse(lot=1, points=5), LotUse(lot=2, points=7))
+    row = Thing(text="x", flag=True, at=at, lots=lots, names=("a", "b"))
+    said = ["x", "", "true", "2008-07-01T09:00:00+08:00", "lot 1: 5, lot 2: 7", "a, b"]
+    assert read_csv(written("csv", [row]))[1] == said
+    assert read_xlsx(written("xlsx", [row]))["rows"][1] == [word or None for word in said]
+    assert read_jsonl(written("jsonl", [row]))[1] == [row.model_dump(mode="json")]
+
+
+def test_an_empty_list_has_its_columns_and_says_what_it_is_of() -> None:
+    assert read_csv(written("csv", [])) == [list(Thing.model_fields)]
+    sheets = read_xlsx(written("xlsx", [], at=date(2008, 12, 31), positions="0:5"))
+    assert sheets["rows"] == [list(Thing.model_fields)]
+    assert sheets["about"] == [["export", "things"], ["at", "2008-12-31"], ["positions", "0:5"]]
+    assert read_jsonl(written("jsonl", [], n=1)) == ({"export": "things", "n": 1}, [])
+
+
+# ------------------------------------------------------------------------------------- bounds
+def test_what_a_spreadsheet_cannot_hold_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exports, "SHEET_ROWS", 3)
+    rows = [Thing(text="x")] * 2
+    assert len(read_xlsx(written("xlsx", rows))["rows"]) == 3
+    with pytest.raises(DoesNotFit, match="at most 2 rows: take csv or jsonl"):
+        written("xlsx", [*rows, Thing(text="x")])
+    with pytest.raises(DoesNotFit, match="at most 32,767 characters in a cell"):
+        written("xlsx", [Thing(text="x" * 32_768)])
+    assert len(read_csv(written("csv", [*rows, *rows]))) == 5
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_memory_does_not_grow_with_the_list(name: str, tmp_path: Path) -> None:
+    def peak(rows: int) -> int:
+        with (tmp_path / name).open("wb") as out:
+            tracemalloc.start()
+            made = (Thing(text=f"line {n}" * 20, number=n) for n in range(rows))
+            FORMATS[name].write(Export("things", {}, Thing, made), out)
+            found = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+        return found
+
+    peak(10)  # what is imported or compiled once
+    assert peak(6_000) < 2 * peak(1_000)
+
+
+# -------------------------------------------------------------------------------- from the log
+@pytest.fixture(scope="module")
+def evil_dir(demo_dir: Path) -> Path:
+    """The demo with a member whose history is written by somebody who means harm."""
+    made = member(EVIL, "gold", 0, "13911111111")
+    made += [
+        fact("points.credit", member_id=EVIL, points=10 + n, source=text[:40], rule=text)
+        for n, text in enumerate(HOSTILE)
+        if "\t" not in text
+    ]
+    made.append(fact("points.debit", member_id=EVIL, points=30, reason="=cmd|' /C calc'!A0"))
+    unit = fact("unit.open", unit_id="t-unit", title="Unit")
+    taken = clubledger("import", "-", data_dir=demo_dir, stdin=lines([unit, *made]))
+    assert taken.code == 0, taken.err
+    return demo_dir
+
+
+def exported(kind: str, where: Path, *words: str, data_dir: Path) -> bytes:
+    target = where / f"file.{kind}"
+    ended = clubledger(*words, "--export", target, "--force", data_dir=data_dir)
+    assert ended.code == 0, ended.err
+    assert f" is in {target}: {target.stat().st_size:,} bytes" in ended.out
+    assert [each.name for each in where.iterdir()] == [target.name]
+    return target.read_bytes()
+
+
+LISTS = {
+    "statement": (("member", EVIL, "--statement"), "entries"),
+    "figures": (("figures",), "figures"),
+    "events": (("figures", "--explain", "clubs.lounge_visits"), "events"),
+    "no events": (("figures", "--explain", "binding.target_basic"), "events"),
+}
+
+
+@pytest.mark.parametrize(("words", "name"), LISTS.values(), ids=LISTS.keys())
+def test_a_file_holds_what_the_page_shows(
+    evil_dir: Path, tmp_path: Path, words: tuple[str, ...], name: str
+) -> None:
+    page = () if name == "figures" else ("--limit", "1000")
+    shown = clubledger(*words, *page, "--json", data_dir=evil_dir).json
+    assert shown.get("next") is None, "more than a page"
+    _, rows = read_jsonl(exported("jsonl", tmp_path, *words, data_dir=evil_dir))
+    assert rows == shown[name]
+    (tmp_path / "file.jsonl").unlink()
+    header, *lines_ = read_csv(exported("csv", tmp_path, *words, data_dir=evil_dir))
+    (tmp_path / "file.csv").unlink()
+    sheet = read_xlsx(exported("xlsx", tmp_path, *words, data_dir=evil_dir))["rows"]
+    assert sheet[0] == header
+    assert len(lines_) == len(sheet) - 1 == len(rows)
+    for row, line, cells in zip(rows, lines_, sheet[1:], strict=True):
+        filled = [*cells, *[None] * (len(header) - len(cells))]
+        for column, text, cell in zip(header, line, filled, strict=True):
+            value = row[column]
+            if isinstance(value, list):
+                value = ", ".join(
+                    f"lot {x['lot']}: {x['points']}" if isinstance(x, dict) else x for x in value
+                )
+            said = "" if value is None else str(value)
+            if isinstance(value, str):
+                assert text == (f"'{said}" if said.startswith(exports.FORMULA) else said)
+                assert (cell or "") == said
+            else:
+                assert (Decimal(text) if text else None) == (
+                    None if value is None else Decimal(said)
+                )
+                assert cell == (None if value is None else float(value))
+
+
+def test_a_file_says_what_it_is_of(evil_dir: Path, tmp_path: Path) -> None:
+    words = ("figures", "--explain", "binding.rate")
+    about, rows = read_jsonl(exported("jsonl", tmp_path, *words, data_dir=evil_dir))
+    assert about["export"] == "figure-binding.rate"
+    assert about["figure"]["id"] == "binding.rate"
+    assert about["figure"]["events"] == len(rows)
+    assert about["positions"].startswith("0:")
+    assert about["clock"].startswith("2009-01-")
+    (tmp_path / "file.jsonl").unlink()
+    sheets = read_xlsx(exported("xlsx", tmp_path, *words, data_dir=evil_dir))
+    assert dict(sheets["about"])["positions"] == about["positions"]
+
+
+def test_each_line_tells_the_rule_behind_it(evil_dir: Path, tmp_path: Path) -> None:
+    words = ("figures", "--explain", "binding.rate")
+    _, rows = read_jsonl(exported("jsonl", tmp_path, *words, data_dir=evil_dir))
+    rules = {row["rule"] for row in rows if row["topic"] == "binding.started"}
+    assert "terms golden_autumn 1" in rules
+    assert "policy handset" in rules
+    shown = clubledger("member", EVIL, "--statement", "--json", data_dir=evil_dir).json["entries"]
+    assert shown[0]["lots"] == [{"lot": 1, "points": 10}, {"lot": 2, "points": 11},
+                                {"lot": 3, "points": 9}]  # fmt: skip
+    assert [entry["rule"] for entry in shown[:0:-1]] == [t for t in HOSTILE if "\t" not in t]
+
+
+# -------------------------------------------------------------------------------------- files
+def test_a_file_that_is_there_is_kept(demo_dir: Path, tmp_path: Path) -> None:
+    target = tmp_path / "figures.csv"
+    target.write_text("mine")
+    ended = clubledger("figures", "--export", target, data_dir=demo_dir)
+    assert (ended.code, target.read_text()) == (2, "mine")
+    assert "--force replaces it" in ended.err
+    assert clubledger("figures", "--export", target, "--force", data_dir=demo_dir).code == 0
+    assert target.read_bytes().startswith(b"\xef\xbb\xbfid,")
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("figures", "--export", "x.pdf"), 2, "ends in one of .csv, .jsonl, .xlsx"),
+        (("figures", "--export", "none/x.csv"), 4, "cannot be written: No such file"),
+        (("figures", "--force"), 2, "--force goes with --export"),
+        (("member", "m000001", "--export", "x.csv"), 2, "--export goes with --statement"),
+        (("figures", "--explain", "nothing", "--export", "x.csv"), 3, "There is no figure"),
+        (("member", "nobody", "--statement", "--export", "x.csv"), 3, "There is no member"),
+    ],
+)
+def test_what_cannot_be_exported_leaves_nothing(
+    demo_dir: Path, tmp_path: Path, words: tuple[str, ...], code: int, said: str
+) -> None:
+    ended = clubledger(*words, data_dir=demo_dir, cwd=tmp_path)
+    assert (ended.code, ended.out) == (code, "")
+    assert said in ended.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def short_of_room(*words: str | Path, data_dir: Path) -> Ended:
+    """Run a command that may write no file of more than some kilobytes, as on a full disk."""
+    command = [*COMMAND, *map(str, words), "--data-dir", str(data_dir)]
+    done = subprocess.run(
+        ["bash", "-c", 'ulimit -f 8; exec "$@"', "bash", *command],
+        capture_output=True, env=environment(), timeout=120, check=False,
+    )  # fmt: skip
+    return Ended(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_full_disk_leaves_no_half_file(demo_dir: Path, tmp_path: Path, kind: str) -> None:
+    target = tmp_path / f"events.{kind}"
+    words = ("figures", "--explain", "members.vip_total", "--export", target)
+    ended = short_of_room(*words, data_dir=demo_dir)
+    assert ended.code == 4, ended.err
+    assert "cannot be written: File too large" in ended.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_two_exports_at_once_give_one_whole_file(demo_dir: Path, tmp_path: Path) -> None:
+    target, ends = tmp_path / "figures.csv", list[Ended]()
+    threads = [
+        Thread(
+            target=lambda: ends.append(clubledger("figures", "--export", target, data_dir=demo_dir))
+        )
+        for _ in range(3)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(ended.code for ended in ends) == [0, 2, 2]
+    assert [each.name for each in tmp_path.iterdir()] == [target.name]
+    assert len(read_csv(target.read_bytes())) > 20
+
+
+def test_a_reader_who_has_gone_does_not_cost_the_file(demo_dir: Path, tmp_path: Path) -> None:
+    target = tmp_path / "figures.jsonl"
+    process = started("figures", "--export", target, data_dir=demo_dir)
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.wait(60) == 0
+    assert read_jsonl(target.read_bytes())[0]["export"] == "figures"
+
+
+# --------------------------------------------------------------------------------------- HTTP
+@pytest.mark.parametrize("name", FORMATS)
+def test_the_same_file_over_http(
+    http: httpx.Client, evil_dir: Path, tmp_path: Path, name: str
+) -> None:
+    path = f"/members/{EVIL}/statement"
+    asked = http.get(path, params={"format": name, "limit": 1})
+    accepted = http.get(path, headers={"Accept": FORMATS[name].media_type})
+    for found in (asked, accepted):
+        assert found.status_code == 200, found.text
+        assert found.headers["content-type"].partition(";")[0] == FORMATS[name].media_type
+        disposition = f'attachment; filename="statement-{EVIL}.{name}"'
+        assert found.headers["content-disposition"] == disposition
+        assert int(found.headers["content-length"]) == len(found.content)
+        assert found.headers["clubledger-clock"].startswith("2009-01-")
+    if name == "csv":
+        words = ("member", EVIL, "--statement")
+        assert asked.content == exported("csv", tmp_path, *words, data_dir=evil_dir)
+    for path in ("/figures", "/figures/binding.rate/explain"):
+        assert http.get(path, params={"format": name}).status_code == 200
+
+
+def test_pages_follow_each_other_to_what_the_file_holds(http: httpx.Client) -> None:
+    path, paged, after = "/figures/clubs.lounge_visits/explain", [], None
+    while True:
+        page = http.get(path, params={"limit": 7, **({"after": after} if after else {})}).json()
+        paged += page["events"]
+        if page["next"] is None:
+            break
+        after = ":".join(map(str, page["next"]))
+    assert read_jsonl(http.get(path, params={"format": "jsonl"}).content)[1] == paged
+
+
+def test_what_is_not_there_is_a_problem_and_no_file(http: httpx.Client) -> None:
+    for path, status in (("/members/nobody/statement", 404), ("/figures/nothing/explain", 404)):
+        assert http.get(path, params={"format": "csv"}).status_code == status
+    assert http.get("/figures", params={"format": "pdf"}).status_code == 422
+
+
+def test_a_client_that_goes_away_costs_nobody_anything(server: Server) -> None:
+    for _ in range(5):
+        with httpx.stream("GET", f"{server.address}/figures?format=xlsx", timeout=30) as response:
+            assert response.status_code == 200
+    assert httpx.get(f"{server.address}/figures?format=csv", timeout=30).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("header", "wanted"),
+    [
+        ("", None),
+        ("*/*", None),
+        ("application/json", None),
+        ("text/csv", "csv"),
+        ("TEXT/CSV; header=present", "csv"),
+        ("text/csv;q=0.5, application/json", None),
+        ("text/csv, application/json;q=0.5", "csv"),
+        (f"{XLSX}, */*;q=0.1", "xlsx"),
+        ("text/html, */*", None),
+        ("text/csv;q=0", None),
+        ("text/csv;q=x", None),
+        ("application/jsonl;q=0.9,text/csv;q=0.2", "jsonl"),
+    ],
+)
+def test_the_accept_header_is_understood(header: str, wanted: str | None) -> None:
+    assert _accepted(header) == wanted
+
+
+def test_a_name_is_safe_in_a_header() -> None:
+    assert Export('a"b\r\n/c', {}, Thing, iter(())).safe_name == "a_b____c"
