@@ -212,9 +212,9 @@ class Builder:
         return Task(self._events(conn, table), [Step(f"{table.key} indexes", index, NOWHERE)])
 
     def _events(self, conn: Conn, table: TypedTable) -> int:
-        """How many there are, as ANALYZE estimated; of a view, how many its table holds."""
+        """How many there are, 1 at least, as ANALYZE estimated; of a view, how many its table holds."""
         (found,) = conn.execute(
-            "SELECT greatest(c.reltuples, 0)::bigint FROM pg_class v"
+            "SELECT greatest(c.reltuples, 1)::bigint FROM pg_class v"
             " LEFT JOIN pg_namespace live ON v.relkind = 'v' AND live.nspname = %s"
             " JOIN pg_class c ON c.relname = v.relname"
             " AND c.relnamespace = coalesce(live.oid, v.relnamespace) WHERE v.oid = %s::regclass",

@@ -5,12 +5,14 @@ fields in columns of their types. It is filled in windows by set-based SQL, once
 an order of magnitude faster than JSON and never parse anything.
 """
 
+import ast
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cache, cached_property
 from hashlib import sha256
 from inspect import getsource
+from textwrap import dedent
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -112,7 +114,7 @@ class TypedTable:
     stream: str  # the kind of its streams
     own: tuple[Column, ...]  # the event's fields, occurred_at, actor and key among them
     version: int = 1
-    upcast: str = ""  # the text that brings older shapes up to this one
+    upcast: str = ""  # the version of its shape, and the code that brings older ones up to it
 
     @property
     def id_column(self) -> str:
@@ -209,8 +211,13 @@ def typed_table(event: type[Event]) -> TypedTable:
         kind, nullable = _column_type(field.annotation)
         own.append(Column(name, kind, nullable))
     name = event.topic.replace(".", "_")
-    upcast = "" if event.version == 1 else f" version {event.version}: {getsource(event.upcast)}"
+    upcast = "" if event.version == 1 else f" version {event.version} {_code(event)}"
     return TypedTable(event.topic, name, event.stream, tuple(own), event.version, upcast)
+
+
+def _code(event: type[Event]) -> str:
+    """What brings older shapes up, comments and layout apart."""
+    return ast.dump(ast.parse(dedent(getsource(event.upcast))))
 
 
 @cache

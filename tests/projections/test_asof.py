@@ -1,25 +1,19 @@
 """Answers as of a moment: those of a fresh fold, kept, dropped, and built again when they must be."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
-import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from domain.visits import VisitRecorded
 from ledger.database import connect
-from ledger.reading import UnknownPosition, positions_at
-from ledger.working import DatedInFuture
-from projections import asof, figures, points, runner
-from projections.asof import NotKept, pair_of
+from projections import asof, runner
+from projections.asof import pair_of
 from projections.moments import Moment, moment
-from projections.plain import Plain, Stored
-from projections.runner import PoisonedEvent
-from tests.projections.histories import STEPS, World, furnished, history, lay, lay_rows
+from projections.plain import Stored
+from tests.projections.histories import STEPS, World, history, lay
 from tests.projections.tables import emptied, in_python, in_sql, looking
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
