@@ -107,6 +107,7 @@ DOOR: dict[str, Kind] = {
     "invalid": Kind(422, "The request does not fit its schema."),
     "internal": Kind(500, "A defect of clubledger. What was asked may or may not have happened."),
     "unavailable": Kind(503, "The database does not answer."),
+    "answers_stand_still": Kind(503, "The answers stand still before an event they cannot take."),
     "not_caught_up": Kind(504, "The answers have not caught up with that position yet."),
 }
 """The door's own problems."""
