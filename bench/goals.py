@@ -1,4 +1,4 @@
-"""Goals: ratios of two subjects, judged by the median of their rounds."""
+"""Goals: ratios of two subjects, or one figure, judged by the median of their rounds."""
 
 import tomllib
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ class Goal:
     id: str
     text: str
     above: str
-    below: str
+    below: str  # empty: the figure itself is judged
     metric: str
     comparison: Literal[">=", "<="]
     goal: float
@@ -53,12 +53,15 @@ def judged(found: Mapping[str, Series]) -> list[Judged]:
 
 
 def _judged(goal: Goal, found: Mapping[str, Series]) -> Judged:
-    for name in (goal.above, goal.below):
+    for name in filter(None, (goal.above, goal.below)):
         if name not in found:
             return Judged(goal, None, f"{name} was not measured")
         if not found[name].valid:
             return Judged(goal, None, f"{name} does not count")
-    values = ratios(found[goal.above], found[goal.below], goal.metric)
+    if goal.below:
+        values = ratios(found[goal.above], found[goal.below], goal.metric)
+    else:
+        values = [each for each in found[goal.above].values(goal.metric) if each is not None]
     if not values:
         return Judged(goal, None, "no round has both")
     return Judged(goal, Spread.of(values))
