@@ -2,15 +2,12 @@
 
 import json
 import os
-import resource
 import sys
 import threading
 import time
 
+from bench.memory import peak_mb
 from projections import runner
-
-KIB_A_MB = 1_024
-"""Linux counts in KiB."""
 
 
 def main() -> None:
@@ -26,8 +23,7 @@ def main() -> None:
         start = time.perf_counter()
         runner.rebuild(dsn)
         took_s = time.perf_counter() - start
-        peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / KIB_A_MB
-        print(json.dumps({"seconds": took_s, "peak_mb": peak_mb}), flush=True)
+        print(json.dumps({"seconds": took_s, "peak_mb": peak_mb()}), flush=True)
         return
     while True:
         runner.rebuild(dsn)

@@ -212,7 +212,7 @@ class Builder:
         return Task(self._events(conn, table), [Step(f"{table.key} indexes", index, NOWHERE)])
 
     def _events(self, conn: Conn, table: TypedTable) -> int:
-        """How many there are, 1 at least, as ANALYZE estimated; of a view, how many its table holds."""
+        """How many there are as ANALYZE estimated, at least 1; of a view, how many its table has."""
         (found,) = conn.execute(
             "SELECT greatest(c.reltuples, 1)::bigint FROM pg_class v"
             " LEFT JOIN pg_namespace live ON v.relkind = 'v' AND live.nspname = %s"

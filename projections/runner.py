@@ -214,10 +214,12 @@ def _catch_up(dsn: str, conn: Conn, progress: Report | None) -> Folded:
     try:
         folded = _made_anew(dsn, conn, target, progress)
         done = 0
-        while windows := missing(positions(conn), target):
+        while windows := missing(stood := positions(conn), target):
             try:
                 advance(conn, LIVE, windows[0])
             except MovedOn:
+                if positions(conn) == stood:  # Nobody came: the checkpoints of a lane disagree.
+                    folded = _rebuild(dsn, conn, progress, everything)
                 continue  # A rebuild was swapped in: go on from where that one stands.
             done += windows[0].size
             if progress:

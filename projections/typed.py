@@ -24,7 +24,7 @@ from ledger.heads import bytes_of, event_of
 from projections.connection import Conn
 
 SCHEMA = "typed"
-RARE = 16
+RARE = 4
 """An event that makes up less than this part of a window is looked up by its positions."""
 UPCAST_EVENTS = 10_000
 """Positions that are looked through at a time for events of an older shape."""

@@ -421,7 +421,7 @@ def test_what_would_become_something_else_is_dropped(
         elif what == "other steps":
             monkeypatch.setattr(building, "FILL_EVENTS", 7)
         else:
-            conn.execute(f"UPDATE {SHADOW.answers}.checkpoint SET position = position + 1")
+            conn.execute("UPDATE ledger.log_head SET position = position - 1")
         rebuild(folded)
         assert oid(conn, f"{LIVE.answers}.lot") != kept
         assert titles(conn) in ({"EAST", "WEST"}, {"East", "West"})

@@ -110,6 +110,19 @@ def test_answers_of_another_version_are_rebuilt(one_lane: str) -> None:
         assert in_sql(conn) == in_python(world.log)
 
 
+def test_checkpoints_that_disagree_are_mended_by_a_rebuild(ledger_dsn: str) -> None:
+    with connect(ledger_dsn) as conn:
+        world = busy(len(runner.status(conn)))
+        lay(conn, world.log[:-5])
+        runner.project(ledger_dsn)
+        conn.execute(
+            "UPDATE answers.checkpoint SET position = position - 1 WHERE projection = 'points'"
+        )
+        lay(conn, world.log[-5:])
+        assert runner.project(ledger_dsn).rebuilt
+        assert in_sql(conn) == in_python(world.log)
+
+
 def test_only_who_finds_the_checkpoint_where_he_left_it_may_fold(one_lane: str) -> None:
     with connect(one_lane) as conn:
         lay(conn, busy(len(runner.status(conn))).log)
