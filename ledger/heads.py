@@ -80,7 +80,7 @@ def _struct(kind: type[BaseModel]) -> type[msgspec.Struct]:
     for name, field in kind.model_fields.items():
         default = () if field.is_required() else (field.get_default(call_default_factory=True),)
         fields.append((name, _plain(field.annotation), *default))
-    return msgspec.defstruct(kind.__name__, fields, kw_only=True)
+    return msgspec.defstruct(kind.__name__, fields, kw_only=True, gc=False)  # no cycles in them
 
 
 def _plain(annotation: Any) -> Any:

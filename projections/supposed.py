@@ -88,7 +88,6 @@ def recorded(dsn: str, *, alone: bool = False, timeout_s: float = 0) -> Iterator
             project(dsn)
         except PoisonedEvent as poison:
             poisoned = poison  # What lies before it can be answered, if it is answered at all.
-        conn.prepare_threshold = None  # A plan does not see that its table is hidden by a new one.
         conn.execute(f"SET statement_timeout = {int(timeout_s * 1000)}")
         conn.execute("SET temp_buffers = '64MB'")
         conn.execute("SET work_mem = '64MB'")
@@ -292,7 +291,7 @@ def _fold(conn: Conn, scenario: Scenario, lanes: list[Window], report: Report | 
         projection.create(conn, bare=True)
         for lane in lanes:
             for window in lane.pieces(FOLD_EVENTS):
-                projection.fold_window(conn, window, TEMPORARY, projection.topics())
+                projection.fold_window(conn, window, projection.topics())
         projection.index(conn)
         for table in projection.table_names():
             conn.execute(f"ANALYZE {table}")

@@ -25,7 +25,7 @@ from domain.campaigns import (
     UnknownCampaign,
     drawn_into_control,
 )
-from domain.clubs import UnknownClub
+from domain.clubs import DeclareEmergency, UnknownClub
 from domain.command import Command
 from domain.event import Event
 from domain.lots import LotUse, NotEnoughPoints
@@ -171,6 +171,14 @@ def test_a_price_holds_from_its_day_on_and_for_its_tier_and_service_only() -> No
     supposing(of_gold)(MEMBER, CLUB, credit(100), visit(companions=1)).then(
         fact(PointsDebited, points=35), fact(VisitRecorded, points=35)
     )
+
+
+def test_who_was_let_in_at_night_during_an_emergency_would_be_let_in() -> None:
+    emergency = do(DeclareEmergency, "2008-07-15 20:00", reason="冰雪灾害")
+    night = visit("2008-07-15 23:30")
+    supposing(HALF)(MEMBER, CLUB, credit(100), emergency, night).then(
+        fact(PointsDebited, points=35), fact(VisitRecorded, points=35)
+    ).then_refused()
 
 
 def test_who_could_not_have_paid_is_refused_and_has_no_visit_to_undo() -> None:

@@ -191,6 +191,20 @@ def test_terms_and_tiers_are_told_where_they_differ(small: str) -> None:
     assert ("members", "gold", "on_the_network") in differences(small, scenario(silver))
 
 
+def test_the_last_place_is_lost_with_its_enrolment(installed: Callable[[int], str]) -> None:
+    dsn, world = installed(4), furnished(4)
+    for member, fen in (("m1", 1_000), ("m2", 500)):
+        world.does("campaign.enrol", member_id=member, campaign_id="plain", prepaid_fen=fen)
+    with connect(dsn) as conn:
+        lay(conn, world.log)
+    said = scenario({"change": "campaign_terms", "campaign": "plain", "prepaid_min_fen": 501})
+    with recorded(dsn) as changed:
+        assert changed.execute("SELECT max(places) FROM campaign").fetchone() == (2,)
+        suppose(changed, said)
+        assert changed.execute("SELECT max(places) FROM campaign").fetchone() == (1,)
+        assert asked(changed) == in_python(suppose_in_python(world.log, said).log)
+
+
 def test_lapsed_points_are_expired_whether_or_not_it_is_written_down(small: str) -> None:
     told = differences(small, scenario({"change": "expiry_policy", "expires": "month_end"}))
     assert told["points", None, "expired"] == -told["points", None, "outstanding"] == 390
