@@ -362,19 +362,31 @@ def status(
     conn: Connection[Any], meta: Mapping[str, str], version: str, place: str | None
 ) -> models.Status:
     """What this installation is and how far its answers are."""
-    lanes = [models.Lane.model_validate(lane) for lane in runner.status(conn)]
     clock = Clock.of(meta)
+    now = clock.now()
+    lanes = [
+        models.Lane(
+            bucket=lane.bucket,
+            head=lane.head,
+            position=lane.position,
+            lag=lane.lag,
+            lag_s=lane.lag_s(now),
+        )
+        for lane in runner.status(conn)
+    ]
     server = conn.info.server_version
     return models.Status(
         version=version,
         database=place,
         server=f"{server // 10_000}.{server % 10_000}",
-        clock=local(clock.now()),
+        clock=local(now),
         demo_clock=clock.is_demo,
         demo=demo_of(meta),
         buckets=len(lanes),
         events=sum(lane.head for lane in lanes),
         behind=sum(lane.lag for lane in lanes),
+        behind_s=max((lane.lag_s for lane in lanes), default=0.0),
+        standstills=[models.Standstill.model_validate(each) for each in runner.standstills(conn)],
         lanes=lanes,
     )
 

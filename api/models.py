@@ -623,7 +623,16 @@ class Lane(View):
     bucket: int
     head: int
     position: int
-    lag: int
+    lag: int = Field(description="events that the answers do not hold yet")
+    lag_s: float = Field(description="age of the oldest of them, in seconds; 0 if there is none")
+
+
+class Standstill(View):
+    """An event that the answers cannot take: they wait before it, and it is tried again."""
+
+    bucket: int
+    position: int
+    topic: str
 
 
 class Status(View):
@@ -638,4 +647,6 @@ class Status(View):
     buckets: int
     events: int
     behind: int = Field(description="events that the answers do not hold yet")
+    behind_s: float = Field(description="age of the oldest of them, in seconds")
+    standstills: list[Standstill] = Field(description="where the answers stand still; none: well")
     lanes: list[Lane]

@@ -5,14 +5,17 @@ import re
 import resource
 import shutil
 import subprocess
+import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import quantiles
 
 from psycopg import Connection
 
+from api.clock import Clock
 from bench.children import Child, environment
 from bench.ground import Ground
 from bench.parts import AbsentError, FaultError, Outcome, Subject, counted, part
@@ -26,6 +29,8 @@ START_S = 60
 EVENTS_A_COMMAND = 2
 """A visit writes its debit and itself, an enrolment its place and itself."""
 SETTLE_S = 20
+LOOK_AGAIN_S = 0.01
+FEWEST_LOOKS = 10
 STARTED = "Application startup complete"
 _RESULT = re.compile(
     r"^RES requests=(\d+) us=(\d+) p50=(\d+) p99=(\d+) p999=(\d+) max=(\d+) status=(\d+)"
@@ -253,9 +258,37 @@ def followed(ground: Ground, stack: ExitStack) -> list[Subject]:
                 time.sleep(0.05)
 
     title = "visits over HTTP with the answers followed, 32 connections"
-    return [
-        ours("http.followed.c32", title, ground, server, 32, beside="http.w1.c32", after=settle)
-    ]
+    subject = ours("http.followed.c32", title, ground, server, 32, beside="http.w1.c32",
+                   after=settle)  # fmt: skip
+    return [replace(subject, run=lagged(subject.run, dsn))]
+
+
+def lagged(run: Callable[[int], Outcome], dsn: str) -> Callable[[int], Outcome]:
+    """The same run, with how far the answers were behind while it lasted: the age of the oldest
+    event that they did not hold, looked at every few milliseconds."""
+
+    def looked(seconds: int) -> Outcome:
+        over, ages = threading.Event(), list[float]()
+
+        def look() -> None:
+            with connect(dsn) as connection:
+                while not over.wait(LOOK_AGAIN_S):
+                    lanes = runner.status(connection)
+                    ages.append(max(lane.lag_s(Clock().now()) for lane in lanes) * 1e3)
+
+        looker = threading.Thread(target=look)
+        looker.start()
+        try:
+            outcome = run(seconds)
+        finally:
+            over.set()
+            looker.join()
+        if len(ages) < FEWEST_LOOKS:
+            raise FaultError(f"the lag was looked at {len(ages)} times")
+        lag = {f"lag_p{at}_ms": quantiles(ages, n=100)[at - 1] for at in (50, 99)}
+        return replace(outcome, more={**outcome.more, **lag})
+
+    return looked
 
 
 def _lag(connection: Connection[tuple[object, ...]]) -> int:

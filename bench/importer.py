@@ -1,13 +1,13 @@
 """A process that imports files and tells how long it took and how much memory it needed."""
 
 import json
-import resource
 import sys
 import time
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from pathlib import Path
 
+from bench.memory import peak_mb
 from ledger.importing import Importer
 
 
@@ -32,9 +32,7 @@ def main() -> None:
         print(json.dumps({"fault": f"lines were rejected: {rejected[0]}"}))
         return
     events = sum(each.events for each in done)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    peak_mb = peak / (2**20 if sys.platform == "darwin" else 2**10)
-    told = {"events": events, "seconds": seconds, "cpu_s": cpu_s, "peak_mb": peak_mb}
+    told = {"events": events, "seconds": seconds, "cpu_s": cpu_s, "peak_mb": peak_mb()}
     print(json.dumps(told))
 
 

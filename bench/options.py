@@ -16,6 +16,7 @@ class Options:
     members: int = FULL_MEMBERS
     history_events: int = 10_000_000
     import_members: int = 12_000
+    demo_scale: float = 1.0
     opening_seconds: int = 10
     """How long a fresh database's beginning lasts."""
     minutes: float = 23.0
@@ -35,6 +36,7 @@ QUICK = Options(
     members=2_000,
     history_events=100_000,
     import_members=600,
+    demo_scale=0.02,
     opening_seconds=1,
     minutes=1.7,
     quick=True,

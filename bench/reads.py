@@ -1,47 +1,160 @@
-"""Reading the log: the place for what projections and answers cost. A row is one function more."""
+"""Reading the log: what projections and answers cost. A row is one function more."""
 
 import time
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
 
+from psycopg import Connection
+
+from api import demonstration
 from bench.ground import Ground
 from bench.parts import Outcome, Subject, part
-from ledger.database import connect
+from ledger.database import connect, install
 from ledger.reading import total
 from projections import runner
+from projections.building import Builder
+from projections.points import Points
+from projections.projection import Projection
+from projections.schemas import SCRATCH, Extent, drop, everything, heads, search_path
+from projections.typed import Window, typed_tables
+from projections.visits import Visits
+
+SEED = 2008
+PATIENCE_S = 600
+TENTH = 0.1
+ALONE = "bench_alone"
+"""The schema into which one fold is folded alone."""
 
 
-@part("copy", arena="reads")
-def copy(ground: Ground, stack: ExitStack) -> list[Subject]:
-    """COPY of the whole log to binary, discarded: the floor of whoever reads all of it."""
-    dsn = ground.members(stack)
+def demo(ground: Ground, stack: ExitStack, share: float = 1.0) -> str:
+    """A ledger with the demo year, or a share of it, its answers folded and analyzed."""
+    dsn = ground.created(stack)
+    install(dsn)
+    scale = demonstration.canonical(f"{ground.options.demo_scale * share:g}")
+    ground.tell(f"Loading the demo year at {scale}")
+    demonstration.load(dsn, scale, SEED, lambda *_: None, lambda _: None)
+    runner.project(dsn)
+    with connect(dsn) as connection:
+        connection.execute("VACUUM (FREEZE, ANALYZE)")
+    return dsn
 
-    def run(_: int) -> Outcome:
-        with connect(dsn) as connection, connection.cursor() as cursor:
-            events = total(connection)
-            start = time.perf_counter()
-            with cursor.copy("COPY stored_events TO STDOUT (FORMAT binary)") as rows:
-                for _block in rows:
-                    pass
-            return Outcome(events, time.perf_counter() - start)
 
-    title = "COPY of the whole log to binary, discarded"
-    return [
-        Subject("reads.copy", title, run, counts="events", watch={"postgres": [ground.postgres]})
+@part("reads", arena="reads")
+def reads(ground: Ground, stack: ExitStack) -> list[Subject]:
+    """The demo year: COPY of its log, typed events, answers, single folds, a whole rebuild."""
+    dsn = demo(ground, stack)
+    topics, projections = everything().topics, everything().projections
+    runs: dict[str, tuple[str, Callable[[], float]]] = {
+        "reads.copy": ("COPY of the whole log to binary, discarded", lambda: copied(dsn)),
+        "reads.typed": (
+            "typed events from the log",
+            lambda: built(dsn, Extent(topics, frozenset())),
+        ),
+        "reads.answers": (
+            "every answer from the typed events",
+            lambda: built(dsn, Extent(frozenset(), projections)),
+        ),
+        "reads.club_use": ("the use of clubs, alone", lambda: folded(dsn, Visits, "club_use")),
+        "reads.accounts": (
+            "the points of each member, alone",
+            lambda: folded(dsn, Points, "account"),
+        ),
+    }
+    watch = {"postgres": [ground.postgres]}
+    subjects = [
+        Subject(
+            name,
+            title,
+            _counted(dsn, run),
+            counts="events",
+            watch=watch,
+            beside="" if name == "reads.copy" else "reads.copy",
+        )
+        for name, (title, run) in runs.items()
     ]
+    return [*subjects, *_rebuilds(ground, stack, dsn)]
 
 
-@part("rebuild", arena="reads")
-def rebuild(ground: Ground, stack: ExitStack) -> list[Subject]:
-    """A rebuild of every answer from the whole log."""
-    dsn = ground.members(stack)
+def _rebuilds(ground: Ground, stack: ExitStack, dsn: str) -> list[Subject]:
+    """A rebuild of everything in a process of its own, on all events and on a tenth of them."""
 
-    def run(_: int) -> Outcome:
-        with connect(dsn) as connection:
-            events = total(connection)
-        start = time.perf_counter()
-        runner.rebuild(dsn)
-        return Outcome(events, time.perf_counter() - start)
+    def rebuilt(dsn: str) -> Callable[[int], Outcome]:
+        def run(_: int) -> Outcome:
+            with connect(dsn) as connection, ExitStack() as child_ends:
+                events = total(connection)
+                child = ground.python(child_ends, "bench.rebuilder", dsn=dsn, once=True)
+                child.hear(PATIENCE_S)
+                told = child.hear(PATIENCE_S)
+            return Outcome(events, told["seconds"], {"peak_mb": told["peak_mb"]})
+
+        return run
 
     watch = {"postgres": [ground.postgres]}
-    title = "rebuild of every answer"
-    return [Subject("reads.rebuild", title, run, counts="events", watch=watch, beside="reads.copy")]
+    tenth = demo(ground, stack, TENTH)
+    return [
+        Subject("reads.rebuild", "rebuild of every answer", rebuilt(dsn), counts="events",
+                watch=watch, beside="reads.copy"),
+        Subject("reads.rebuild.tenth", "the same on a tenth of the events", rebuilt(tenth),
+                counts="events", watch=watch, beside="reads.rebuild"),
+    ]  # fmt: skip
+
+
+def _counted(dsn: str, run: Callable[[], float]) -> Callable[[int], Outcome]:
+    """Events of the whole log a second, whatever is made of them."""
+
+    def counted(_: int) -> Outcome:
+        with connect(dsn) as connection:
+            return Outcome(total(connection), run())
+
+    return counted
+
+
+@contextmanager
+def _connected(dsn: str) -> Iterator[Connection[Any]]:
+    """As the builder's own connections are."""
+    with connect(dsn) as connection:
+        connection.execute("SET synchronous_commit = off")
+        connection.execute("SET work_mem = '256MB'")
+        yield connection
+
+
+def copied(dsn: str) -> float:
+    """Seconds to read the log."""
+    with connect(dsn) as connection, connection.cursor() as cursor:
+        start = time.perf_counter()
+        with cursor.copy("COPY (SELECT * FROM stored_events) TO STDOUT (FORMAT binary)") as rows:
+            for _block in rows:
+                pass
+        return time.perf_counter() - start
+
+
+def built(dsn: str, extent: Extent) -> float:
+    """Seconds to make this much beside the live answers, with all its indexes."""
+    with connect(dsn) as connection:
+        drop(connection, SCRATCH)
+        try:
+            start = time.perf_counter()
+            Builder(dsn, SCRATCH, extent=extent).build(connection)
+            return time.perf_counter() - start
+        finally:
+            drop(connection, SCRATCH)
+
+
+def folded(dsn: str, projection: type[Projection], table: str) -> float:
+    """Seconds to fold one table from all typed events, upserted into an empty one with its key."""
+    (made,) = (text for text in projection.tables if f"CREATE TABLE {table} " in text)
+    (fold,) = (text for text in projection.fold if f"INSERT INTO {table} " in text)
+    with _connected(dsn) as connection:
+        connection.execute(f"CREATE SCHEMA {ALONE}")
+        try:
+            with connection.transaction(), search_path(connection, ALONE, "answers", "typed"):
+                connection.execute(made.encode())
+                start = time.perf_counter()
+                for bucket, upto in heads(connection).items():
+                    whole = Window(bucket, 0, upto)
+                    sources = {each.name: each.source(whole) for each in typed_tables().values()}
+                    connection.execute(fold.format_map(sources).encode())
+            return time.perf_counter() - start
+        finally:
+            connection.execute(f"DROP SCHEMA {ALONE} CASCADE")

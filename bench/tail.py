@@ -70,7 +70,7 @@ class _Rebuilds:
         child.hear(PATIENCE_S)
 
     def stop(self) -> None:
-        """End it; what it left half done the next one drops."""
+        """End it; what it left half done the next one goes on with."""
         with self._ground.admin() as connection:
             connection.execute(
                 "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"

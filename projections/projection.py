@@ -30,7 +30,6 @@ class Projection:
     """CREATE TABLE, with the keys that the folds rely on. Every key ends in the lane."""
     indexes: ClassVar[tuple[str, ...]] = ()
     """What only the queries need: made after a rebuild has filled the tables."""
-    views: ClassVar[tuple[str, ...]] = ()
     fold: ClassVar[tuple[str, ...]]
 
     name: ClassVar[str]
@@ -51,7 +50,7 @@ class Projection:
                 raise TypeError(f"a fold of {cls.name} names no known event: {unknown or text}")
             cls._reads[text] = tuple(known[name] for name in named)
         shapes = sorted({table.shape for tables in cls._reads.values() for table in tables})
-        texts = (*cls.tables, *cls.indexes, *cls.views, *cls.fold, *shapes)
+        texts = (*cls.tables, *cls.indexes, *cls.fold, *shapes)
         cls.version = sha256("\0".join(texts).encode()).hexdigest()[:16]
         PROJECTIONS[cls.name] = cls
 
@@ -68,7 +67,7 @@ class Projection:
     @classmethod
     def create(cls, conn: Conn, *, bare: bool = False) -> None:
         """Make its empty tables in the first schema of the search path."""
-        for text in (*cls.tables, *cls.views):
+        for text in cls.tables:
             conn.execute(text)
         if not bare:
             cls.index(conn)
@@ -80,9 +79,9 @@ class Projection:
             conn.execute(text)
 
     @classmethod
-    def fold_window(cls, conn: Conn, window: Window, typed: str, occurred: set[str]) -> None:
-        """Fold a window of typed events into the tables of the search path."""
+    def fold_window(cls, conn: Conn, window: Window, occurred: set[str]) -> None:
+        """Fold a window of typed events into the tables of the search path, which has both."""
         for text, tables in cls._reads.items():
             if any(table.topic in occurred for table in tables):
-                sources = {table.name: table.source(typed, window) for table in tables}
+                sources = {table.name: table.source(window) for table in tables}
                 conn.execute(text.format_map(sources))

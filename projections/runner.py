@@ -2,9 +2,12 @@
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 import psycopg
+from psycopg.rows import class_row
 
 from ledger.database import CHANNEL, connect
 from projections.building import Builder, Progress, Report
@@ -16,14 +19,20 @@ from projections.schemas import (
     RUNNER,
     SCRATCH,
     SHADOW,
+    STANDSTILL,
+    Extent,
     create,
     drop,
+    everything,
+    forget_gone,
     heads,
     installed,
+    keep,
     outdated,
     positions,
     session_lock,
     snapshot,
+    stale,
     try_session_lock,
 )
 from projections.typed import PoisonedEvent, Window
@@ -34,10 +43,12 @@ __all__ = [
     "LaneStatus",
     "PoisonedEvent",
     "Progress",
+    "Standstill",
     "follow",
     "project",
     "rebuild",
     "snapshot",
+    "standstills",
     "status",
 ]
 
@@ -47,7 +58,9 @@ REBUILD_EVENTS = 200_000
 """So far behind, and by more than half of the log, a rebuild is faster than windows."""
 POLL_S = 0.2
 AGAIN_S = 0.02
-SWAP_TRIES = 100
+SWAP_TRIES = 60
+KEPT_TIMEOUT_MS = 1_200
+"""Longer than it takes until PostgreSQL calls autovacuum off a table that somebody waits for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +78,27 @@ class LaneStatus:
     bucket: int
     head: int
     position: int
+    waiting_since: datetime | None
+    """When the oldest event that the answers do not hold yet was recorded."""
 
     @property
     def lag(self) -> int:
         """Events that the answers do not hold yet."""
         return self.head - self.position
+
+    def lag_s(self, now: datetime) -> float:
+        """The age of the oldest event that the answers do not hold yet; 0 if they hold all."""
+        waits = timedelta(0) if self.waiting_since is None else now - self.waiting_since
+        return max(waits.total_seconds(), 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Standstill:
+    """An event that the answers cannot take: they wait before it, and are tried again."""
+
+    bucket: int
+    position: int
+    topic: str
 
 
 def project(dsn: str, progress: Report | None = None) -> Folded:
@@ -109,28 +138,60 @@ def follow(dsn: str, stop: threading.Event) -> None:
             stop.wait(POLL_S)
 
 
-def rebuild(dsn: str, progress: Report | None = None) -> Folded:
-    """Fold everything again beside the live answers, then put it into their place at once."""
+def rebuild(dsn: str, progress: Report | None = None, *, anew: bool = False) -> Folded:
+    """Fold everything again beside the live answers, then put it into their place at once.
+
+    One that was cut short is gone on with, unless all of it is wanted anew.
+    """
     with connect(dsn) as conn:
         prepare(conn)
-        return _rebuild(dsn, conn, progress)
+        if anew:
+            with session_lock(conn, BUILDER):
+                drop(conn, SHADOW)
+        return _rebuild(dsn, conn, progress, everything)
 
 
 def status(conn: Conn) -> list[LaneStatus]:
     """How far the answers are behind the log, by lane."""
     done = positions(conn) if installed(conn) else {}
-    return [LaneStatus(bucket, head, done.get(bucket, 0)) for bucket, head in heads(conn).items()]
+    lanes = [(bucket, head, done.get(bucket, 0)) for bucket, head in heads(conn).items()]
+    behind = [(bucket, position) for bucket, head, position in lanes if head > position]
+    waiting = dict[int, datetime]()
+    if behind:
+        found = conn.execute(
+            "SELECT bucket, recorded_at FROM ledger.stored_events"
+            " JOIN unnest(%s::smallint[], %s::bigint[]) l(bucket, position) USING (bucket)"
+            " WHERE notification_id = position + 1",
+            tuple(map(list, zip(*behind, strict=True))),
+        )
+        waiting = dict(found.fetchall())
+    return [LaneStatus(*lane, waiting.get(lane[0])) for lane in lanes]
+
+
+def standstills(conn: Conn) -> list[Standstill]:
+    """Where the answers stand still, by lane: nowhere, as a rule. Known to every process."""
+    found = conn.execute("SELECT to_regclass('answers.standstill') IS NOT NULL").fetchone()
+    if found != (True,):
+        return []
+    cursor = conn.cursor(row_factory=class_row(Standstill))
+    return cursor.execute(
+        "SELECT bucket, position, topic FROM answers.standstill ORDER BY bucket"
+    ).fetchall()
 
 
 def prepare(conn: Conn) -> None:
-    """Make empty answers if there are none, and drop what an interrupted rebuild left behind."""
+    """Make empty answers if there are none, and drop what is of no more use to anybody.
+
+    What a rebuild that was cut short has done stays for the next one.
+    """
     if not installed(conn):
         with session_lock(conn, BUILDER):
             if not installed(conn):
                 create(conn, LIVE, bare=False)
     if try_session_lock(conn, BUILDER):
         try:
-            drop(conn, SHADOW, SCRATCH, OLD)
+            drop(conn, SCRATCH, OLD)
+            conn.execute(STANDSTILL.format(schema=LIVE.answers))  # Older answers have none.
         finally:
             conn.execute("SELECT pg_advisory_unlock(%s)", (BUILDER,))
 
@@ -149,51 +210,81 @@ def missing(done: dict[int, int], target: dict[int, int]) -> list[Window]:
 
 def _catch_up(dsn: str, conn: Conn, progress: Report | None) -> Folded:
     """Under the runner's lock: everything up to the heads as they are now."""
-    target, folded = heads(conn), Folded(0, rebuilt=False)
-    behind = sum(target.values()) - sum(positions(conn).values())
-    if outdated(conn) or behind > max(REBUILD_EVENTS, sum(target.values()) // 2):
-        folded = _rebuild(dsn, conn, progress)
-    done = 0
-    while windows := missing(positions(conn), target):
-        try:
-            advance(conn, LIVE, windows[0])
-        except MovedOn:
-            continue  # A rebuild was swapped in: go on from where that one stands.
-        done += windows[0].size
-        if progress:
-            left = sum(window.size for window in windows[1:])
-            progress(Progress("windows", done, done + left))
+    target = heads(conn)
+    try:
+        folded = _made_anew(dsn, conn, target, progress)
+        done = 0
+        while windows := missing(stood := positions(conn), target):
+            try:
+                advance(conn, LIVE, windows[0])
+            except MovedOn:
+                if positions(conn) == stood:  # Nobody came: the checkpoints of a lane disagree.
+                    folded = _rebuild(dsn, conn, progress, everything)
+                continue  # A rebuild was swapped in: go on from where that one stands.
+            done += windows[0].size
+            if progress:
+                left = sum(window.size for window in windows[1:])
+                progress(Progress("windows", done, done + left))
+    except PoisonedEvent as poison:
+        conn.execute(
+            "INSERT INTO answers.standstill VALUES (%s, %s, %s) ON CONFLICT (bucket) DO UPDATE"
+            " SET position = excluded.position, topic = excluded.topic",
+            (poison.bucket, poison.position, poison.topic),
+        )
+        raise
+    conn.execute("DELETE FROM answers.standstill")
     return Folded(folded.events + done, folded.rebuilt)
 
 
-def _rebuild(dsn: str, conn: Conn, progress: Report | None) -> Folded:
+def _made_anew(dsn: str, conn: Conn, target: dict[int, int], progress: Report | None) -> Folded:
+    """What was folded by other texts; all of it if that is quicker than the windows left."""
+    behind = sum(target.values()) - sum(positions(conn).values())
+    if behind > max(REBUILD_EVENTS, sum(target.values()) // 2):
+        return _rebuild(dsn, conn, progress, everything)
+    if outdated(conn):
+        return _rebuild(dsn, conn, progress, lambda: stale(conn))
+    return Folded(0, rebuilt=False)
+
+
+def _rebuild(dsn: str, conn: Conn, progress: Report | None, wanted: Callable[[], Extent]) -> Folded:
+    """Under the builder's lock, what is then wanted. Kept answers decide how far the others go."""
     with session_lock(conn, BUILDER):
-        drop(conn, SHADOW, OLD)
-        events = Builder(dsn, SHADOW, progress).build(conn)
-        while (windows := missing(positions(conn, SHADOW), heads(conn))) and len(windows) > 1:
-            advance(conn, SHADOW, windows[0])
+        drop(conn, OLD)
+        forget_gone(conn)
+        extent = wanted()
+        if not extent.size:
+            return Folded(0, rebuilt=False)
+
+        def goal() -> dict[int, int]:
+            return heads(conn) if extent.whole else positions(conn)
+
+        events = Builder(dsn, SHADOW, progress, extent).build(conn, goal())
+        while len(windows := missing(positions(conn, SHADOW), goal())) > 1:
+            advance(conn, SHADOW, windows[0], extent)
             events += windows[0].size
-        events += _swap(conn)
+        events += _swap(conn, extent, goal)
         drop(conn, OLD)
     return Folded(events, rebuilt=True)
 
 
-def _swap(conn: Conn) -> int:
+def _swap(conn: Conn, extent: Extent, goal: Callable[[], dict[int, int]]) -> int:
     """Folds the last few events and renames, in one transaction; returns how many they were.
 
     Readers take the old tables or the new ones: renaming a schema locks no table. Only snapshots
-    and the runner are waited for, by one lock asked for before anything else is held.
+    and the runner are waited for, by one lock asked for before anything else is held; where tables
+    are kept, so is who reads one of those outside of a snapshot.
     """
     for attempt in range(1, SWAP_TRIES + 1):
         try:
             with conn.transaction():
                 conn.execute("SET LOCAL lock_timeout = '200ms'")
                 conn.execute("LOCK TABLE answers.checkpoint IN ACCESS EXCLUSIVE MODE")
-                conn.execute("SET LOCAL lock_timeout = 0")
+                conn.execute(f"SET LOCAL lock_timeout = '{KEPT_TIMEOUT_MS}ms'")
                 events = 0
-                for window in missing(positions(conn, SHADOW), heads(conn)):
-                    fold_window(conn, SHADOW, window)
+                for window in missing(positions(conn, SHADOW), goal()):
+                    fold_window(conn, SHADOW, window, extent)
                     events += window.size
+                keep(conn, extent.rest, SHADOW)
                 for old, new in ((LIVE, OLD), (SHADOW, LIVE)):
                     conn.execute(f"ALTER SCHEMA {old.answers} RENAME TO {new.answers}")
                     conn.execute(f"ALTER SCHEMA {old.typed} RENAME TO {new.typed}")
@@ -201,5 +292,5 @@ def _swap(conn: Conn) -> int:
         except psycopg.errors.LockNotAvailable:
             if attempt == SWAP_TRIES:
                 raise
-            time.sleep(AGAIN_S)
+            time.sleep(AGAIN_S * attempt)
     raise AssertionError("the last try returns or raises")

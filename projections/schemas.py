@@ -1,18 +1,19 @@
 """The schemas of this room: live ones, and those beside them that come and go.
 
 Answers and typed events stand in a pair of schemas. With the answers stands `checkpoint`:
-how far each projection (or the typed tables) has come in each lane, and by which version.
+how far each projection and each typed table has come in each lane, and by which version. All of a
+pair stand at one position; where versions are other ones, just those are made anew.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from hashlib import sha256
 
 from projections import typed
 from projections.catalogue import PROJECTIONS
 from projections.connection import Conn
-from projections.typed import typed_tables
+from projections.projection import Projection
+from projections.typed import TypedTable, typed_tables
 
 RUNNER = 0x636C0001
 """The advisory lock of whoever folds into the live answers."""
@@ -27,6 +28,13 @@ _CHECKPOINT = """
         version text NOT NULL,
         PRIMARY KEY (projection, bucket)
     ) WITH (fillfactor = 50)
+"""
+STANDSTILL = """
+    CREATE TABLE IF NOT EXISTS {schema}.standstill (
+        bucket smallint PRIMARY KEY,
+        position bigint NOT NULL,
+        topic text NOT NULL
+    )
 """
 
 
@@ -44,12 +52,54 @@ SCRATCH = Schemas("answers_scratch", "typed_scratch")
 OLD = Schemas("answers_old", "typed_old")
 
 
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """What is made anew: typed tables by topic, and projections by name. The rest is kept."""
+
+    topics: frozenset[str]
+    projections: frozenset[str]
+
+    @property
+    def tables(self) -> list[TypedTable]:
+        return [table for topic, table in typed_tables().items() if topic in self.topics]
+
+    @property
+    def folds(self) -> list[type[Projection]]:
+        return [each for name, each in PROJECTIONS.items() if name in self.projections]
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """By name: what the checkpoints of these say."""
+        tables = {table.key: table.digest for table in self.tables}
+        return tables | {projection.name: projection.version for projection in self.folds}
+
+    @property
+    def size(self) -> int:
+        """How many things it is."""
+        return len(self.topics) + len(self.projections)
+
+    @property
+    def rest(self) -> "Extent":
+        """What is kept."""
+        return Extent(
+            frozenset(typed_tables().keys() - self.topics),
+            frozenset(PROJECTIONS.keys() - self.projections),
+        )
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing is kept."""
+        return not self.rest.size
+
+
+def everything() -> Extent:
+    """All there is."""
+    return Extent(frozenset(typed_tables()), frozenset(PROJECTIONS))
+
+
 def versions() -> dict[str, str]:
-    """The version of each projection, and of the typed tables under the name of their schema."""
-    # Sorted, since the catalogue's order is that in which a program happened to import it.
-    shapes = "\0".join(sorted(table.shape for table in typed_tables().values()))
-    found = {name: projection.version for name, projection in PROJECTIONS.items()}
-    return {typed.SCHEMA: sha256(shapes.encode()).hexdigest()[:16], **found}
+    """The version of each projection and of each typed table, by name."""
+    return everything().versions
 
 
 def heads(conn: Conn) -> dict[int, int]:
@@ -85,36 +135,90 @@ def installed(conn: Conn) -> bool:
     return bool(found)
 
 
+def recorded(conn: Conn, schemas: Schemas = LIVE) -> set[tuple[str, int, str]]:
+    """(name, lane, version) of all that is there."""
+    found = conn.execute(f"SELECT projection, bucket, version FROM {schemas.answers}.checkpoint")
+    return set(found.fetchall())
+
+
+def recording(conn: Conn, extent: Extent) -> set[tuple[str, int, str]]:
+    """The same as it will be once this is made by the present texts."""
+    lanes = heads(conn)
+    return {(name, lane, text) for name, text in extent.versions.items() for lane in lanes}
+
+
 def outdated(conn: Conn) -> bool:
     """Whether the answers were folded by other texts than these, or for other lanes."""
-    found = conn.execute("SELECT projection, bucket, version FROM answers.checkpoint").fetchall()
-    lanes = heads(conn)
-    wanted = {(name, lane, text) for name, text in versions().items() for lane in lanes}
-    return wanted != set(found)
+    return recorded(conn) != recording(conn, everything())
 
 
-def create(conn: Conn, schemas: Schemas, *, bare: bool, over: str | None = None) -> None:
+def stale(conn: Conn) -> Extent:
+    """What of the live answers and typed events was made by other texts, or is not there.
+
+    The version of a projection holds the shapes of its events: so what reads a table that is
+    filled anew is folded anew.
+    """
+    lacking = {name for name, _, _ in recording(conn, everything()) - recorded(conn)}
+    return Extent(
+        frozenset(topic for topic, table in typed_tables().items() if table.key in lacking),
+        frozenset(PROJECTIONS.keys() & lacking),
+    )
+
+
+def forget_gone(conn: Conn) -> None:
+    """What no class stands for any more has no version; its tables go with the next swap."""
+    conn.execute(
+        "DELETE FROM answers.checkpoint WHERE projection <> ALL(%s)", ([*everything().versions],)
+    )
+
+
+def create(
+    conn: Conn,
+    schemas: Schemas,
+    *,
+    bare: bool,
+    over: str | None = None,
+    extent: Extent | None = None,
+) -> None:
     """Make a pair of schemas with empty tables at position 0; bare: without what queries need.
 
     `over` is a condition: the typed events are then views onto the live ones that fulfil it.
     """
+    made = extent or everything()
     with conn.transaction():
-        typed.create(conn, schemas.typed, over)
+        typed.create(conn, schemas.typed, over, made.topics)
         conn.execute(f"CREATE SCHEMA {schemas.answers}")
         conn.execute(_CHECKPOINT.format(schema=schemas.answers))
+        conn.execute(STANDSTILL.format(schema=schemas.answers))
         with search_path(conn, schemas.answers):
-            for projection in PROJECTIONS.values():
+            for projection in made.folds:
                 projection.create(conn, bare=bare)
         if not bare:
-            for table in typed_tables().values():
+            for table in made.tables:
                 for text in table.indexes(schemas.typed):
                     conn.execute(text)
-        for name, version in versions().items():
-            for bucket in heads(conn):
-                conn.execute(
-                    f"INSERT INTO {schemas.answers}.checkpoint VALUES (%s, %s, 0, %s)",
-                    (name, bucket, version),
-                )
+        for name, bucket, version in recording(conn, made):
+            conn.execute(
+                f"INSERT INTO {schemas.answers}.checkpoint VALUES (%s, %s, 0, %s)",
+                (name, bucket, version),
+            )
+
+
+def keep(conn: Conn, extent: Extent, into: Schemas) -> None:
+    """Move this part of the live pair into another one, with its checkpoints.
+
+    Only who reads them outside of a snapshot is waited for.
+    """
+    for table in extent.tables:
+        conn.execute(f"ALTER TABLE {LIVE.typed}.{table.name} SET SCHEMA {into.typed}")
+    for projection in extent.folds:
+        for name in projection.table_names():
+            conn.execute(f"ALTER TABLE {LIVE.answers}.{name} SET SCHEMA {into.answers}")
+    conn.execute(
+        f"INSERT INTO {into.answers}.checkpoint"
+        f" SELECT * FROM {LIVE.answers}.checkpoint WHERE projection = ANY(%s)",
+        ([*extent.versions],),
+    )
 
 
 def drop(conn: Conn, *pairs: Schemas) -> None:
@@ -124,9 +228,9 @@ def drop(conn: Conn, *pairs: Schemas) -> None:
 
 
 @contextmanager
-def search_path(conn: Conn, schema: str) -> Iterator[None]:
-    """Inside, unqualified tables are those of this schema. Only within a transaction."""
-    conn.execute(f"SET LOCAL search_path = {schema}")
+def search_path(conn: Conn, *schemas: str) -> Iterator[None]:
+    """Inside, unqualified tables are those of these schemas. Only within a transaction."""
+    conn.execute(f"SET LOCAL search_path = {', '.join(schemas)}")
     yield
     conn.execute("SET LOCAL search_path = ledger, public")
 

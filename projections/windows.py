@@ -6,9 +6,8 @@ from typing import Any
 import psycopg
 
 from projections import typed
-from projections.catalogue import PROJECTIONS
 from projections.connection import Conn
-from projections.schemas import Schemas, search_path, versions
+from projections.schemas import LIVE, Extent, Schemas, everything, search_path
 from projections.typed import PoisonedEvent, Window
 
 UNTAKEN = (psycopg.DataError, psycopg.IntegrityError)
@@ -19,43 +18,50 @@ class MovedOn(Exception):
     """The checkpoint is not where the window begins: another runner was here."""
 
 
-def move_checkpoint(conn: Conn, schemas: Schemas, window: Window) -> None:
-    """Compare and set, for all projections at once. The row locks keep other runners out."""
+def move_checkpoint(conn: Conn, schemas: Schemas, window: Window, extent: Extent) -> None:
+    """Compare and set, for all that is folded at once. The row locks keep other runners out."""
     moved = conn.execute(
         f"UPDATE {schemas.answers}.checkpoint SET position = %s"
         " WHERE bucket = %s AND position = %s",
         (window.upto, window.bucket, window.after),
     ).rowcount
-    if moved != len(versions()):
+    if moved != extent.size:
         raise MovedOn
 
 
-def fold_window(conn: Conn, schemas: Schemas, window: Window) -> None:
-    """One transaction: the checkpoint, the typed events, every projection.
+def sources(schemas: Schemas, extent: Extent) -> tuple[str, ...]:
+    """Where a fold finds its tables and its events, of which the kept ones are the live ones."""
+    own = (schemas.answers, schemas.typed)
+    return own if extent.whole else (*own, LIVE.typed)
+
+
+def fold_window(conn: Conn, schemas: Schemas, window: Window, extent: Extent | None = None) -> None:
+    """One transaction: the checkpoint, the typed events, every projection, or an extent of them.
 
     The commit is not waited for: if the machine fails, checkpoint and answers are lost together
     and the window is folded again. It cannot outlive the events it read, whose commit comes
     before it in the same write-ahead log.
     """
+    made = extent or everything()
     with conn.transaction():
         conn.execute("SET LOCAL synchronous_commit = off")
         conn.execute("SET LOCAL work_mem = '64MB'")
-        move_checkpoint(conn, schemas, window)
-        occurred = set(typed.fill(conn, schemas.typed, window))
-        with search_path(conn, schemas.answers):
-            for projection in PROJECTIONS.values():
-                projection.fold_window(conn, window, schemas.typed, occurred)
+        move_checkpoint(conn, schemas, window, made)
+        occurred = typed.fill(conn, schemas.typed, window, made.topics)
+        with search_path(conn, *sources(schemas, made)):
+            for projection in made.folds:
+                projection.fold_window(conn, window, occurred)
 
 
-def advance(conn: Conn, schemas: Schemas, window: Window) -> None:
+def advance(conn: Conn, schemas: Schemas, window: Window, extent: Extent | None = None) -> None:
     """Fold a window; if an event in it cannot be taken, fold up to it, and then say which."""
     try:
-        fold_window(conn, schemas, window)
+        fold_window(conn, schemas, window, extent)
     except (PoisonedEvent, *UNTAKEN) as error:
-        poison = culprit(conn, window, error, lambda part: fold_window(conn, schemas, part))
+        poison = culprit(conn, window, error, lambda part: fold_window(conn, schemas, part, extent))
         if poison.position - 1 > window.after:
             good = Window(window.bucket, window.after, poison.position - 1)
-            fold_window(conn, schemas, good)
+            fold_window(conn, schemas, good, extent)
         raise poison from error
 
 

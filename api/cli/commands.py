@@ -143,11 +143,20 @@ def project(
 
 
 @app.command()
-def rebuild(data_dir: DataDir = None, as_json: Json = False) -> int:
-    """Make all answers anew beside the live ones, then put them in their place at once."""
+def rebuild(
+    anew: Annotated[
+        bool, typer.Option("--anew", help="Drop what a rebuild that was stopped has done.")
+    ] = False,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> int:
+    """Make all answers anew beside the live ones, then put them in their place at once.
+
+    One that was stopped goes on where it stopped.
+    """
     from api.cli import upkeep
 
-    return upkeep.rebuild(settings_of(data_dir), as_json)
+    return upkeep.rebuild(settings_of(data_dir), anew, as_json)
 
 
 @app.command()

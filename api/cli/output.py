@@ -10,7 +10,14 @@ from typing import Any
 
 from pydantic import BaseModel
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 from api.clock import Clock
@@ -117,14 +124,16 @@ class Steps:
         self._bar = bar
         self._task: Any = None
         self._title, self._done, self._total = "", 0, 0
-        self._told = time.monotonic()
+        self._told = self._begun = time.monotonic()
+        self._found = 0
+        """What was done of it before it began: a rebuild goes on with that."""
 
     def begin(self, title: str, total: int) -> None:
         """A step begins; `total` may be an estimate."""
-        self._title, self._done, self._total = title, 0, total
+        self._title, self._done, self._total, self._found = title, 0, total, 0
+        self._told = self._begun = time.monotonic()
         if self._bar is None:
             note(f"{title} ...")
-            self._told = time.monotonic()
             return
         if self._task is not None:
             self._bar.remove_task(self._task)
@@ -138,12 +147,20 @@ class Steps:
         """The step is so far; another title begins another step."""
         if title != self._title:
             self.begin(title, total)
+            self._found = done
         self._done, self._total = done, total
         if self._bar is not None:
             self._bar.update(self._task, completed=done, total=max(total, done) or None)
         elif time.monotonic() - self._told >= LINE_EVERY_S:
             self._told = time.monotonic()
-            note(f"{title}: {done:,} of {total:,}")
+            note(f"{title}: {done:,} of {total:,}{self._left()}")
+
+    def _left(self) -> str:
+        """How long the rest will take, at the pace of what was done since it began."""
+        done, rest = self._done - self._found, self._total - self._done
+        if done <= 0 or rest <= 0:
+            return ""
+        return f", {(time.monotonic() - self._begun) / done * rest:,.0f} s left"
 
 
 @contextmanager
@@ -158,6 +175,7 @@ def steps() -> Iterator[Steps]:
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
+        TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, transient=True) as bar:
         yield Steps(bar)

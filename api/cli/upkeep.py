@@ -45,13 +45,13 @@ def _follow(dsn: str) -> int:
     return 128 + signal.SIGINT if signal.SIGINT in came else 0
 
 
-def rebuild(settings: Settings, as_json: bool) -> int:
+def rebuild(settings: Settings, anew: bool, as_json: bool) -> int:
     """Make all answers anew beside the live ones, then put them in their place at once."""
     with opened(settings) as database:
         begun = time.monotonic()
         with output.steps() as steps:
             folded = runner.rebuild(
-                database.dsn, lambda at: steps.reach(at.stage, at.done, at.total)
+                database.dsn, lambda at: steps.reach(at.stage, at.done, at.total), anew=anew
             )
         _told("rebuilt from", folded, time.monotonic() - begun, as_json)
     return 0
@@ -89,9 +89,14 @@ def status(settings: Settings, as_json: bool) -> int:
         if found.demo is None
         else f"scale {found.demo.scale}, seed {found.demo.seed}"
         + ("" if found.demo.complete else ", loaded in part: `clubledger demo` goes on"),
-        "events": f"{found.events:,}, of which the answers lack {found.behind:,}",
+        "events": f"{found.events:,}, of which the answers lack {found.behind:,}"
+        + (f", the oldest for {found.behind_s:,.1f} s" if found.behind else ""),
         "buckets": f"{found.buckets}",
     }
+    for still in found.standstills:
+        lines["answers"] = (
+            f"stand still before position {still.position} of bucket {still.bucket} ({still.topic})"
+        )
     for name, value in lines.items():
         output.say(f"{name:<12}{value}")
     return 0

@@ -1,16 +1,19 @@
 """The service itself: what it is, whether it is well, and what its problems mean."""
 
+from dataclasses import asdict
 from functools import partial
 from importlib.metadata import version
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Response
+from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel, Field
 
-from api import answers, models, problems
+from api import answers, metrics, models, problems
 from api.http.documented import refuses
 from api.http.inputs import InHouse
 from ledger import reading
+from projections import runner
 
 VERSION = version("clubledger")
 
@@ -70,6 +73,37 @@ async def health(house: InHouse) -> Health:
     """Whether the service and its database answer."""
     await house.reads.briefly(reading.total)
     return Health(clock=house.clock.stamp(), demo_clock=house.clock.is_demo)
+
+
+class Ready(BaseModel):
+    """The service answers, and its answers are not standing still."""
+
+    status: str = "ready"
+
+
+@router.get(
+    "/ready",
+    response_model=Ready,
+    responses=refuses("answers_stand_still", "unavailable"),
+)
+async def ready(house: InHouse) -> Ready:
+    """Whether questions may be sent here: the answers do not stand still before an event."""
+    for still in await house.reads.briefly(runner.standstills):
+        said = (
+            f"The event at position {still.position} of bucket {still.bucket} ({still.topic})"
+            " cannot be taken."
+        )
+        raise problems.DoorProblem("answers_stand_still", said, asdict(still))
+    return Ready()
+
+
+@router.get("/metrics", response_class=PlainTextResponse)
+async def prometheus(house: InHouse) -> Response:
+    """How far the answers are, in the text format of Prometheus."""
+    lanes = await house.reads.briefly(runner.status)
+    standstills = await house.reads.briefly(runner.standstills)
+    said = metrics.text(lanes, standstills, house.clock.now())
+    return Response(said, media_type=metrics.MEDIA_TYPE)
 
 
 @router.get("/status", response_model=models.Status)

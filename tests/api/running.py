@@ -10,11 +10,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import httpx
+
+from api.http import create_app
 
 REPOSITORY = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-c", "from api.cli import main; main()")
@@ -138,3 +142,14 @@ def empty_directory() -> Iterator[Path]:
     """A directory that the server's account can enter, which pytest's own may not be."""
     with tempfile.TemporaryDirectory(prefix="clubledger-test-") as path:
         yield Path(path).resolve()
+
+
+@asynccontextmanager
+async def asked(dsn: str, *, follow: bool = False) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of an application in this process, whose answers stand still or follow."""
+    app = create_app(dsn, follow=follow)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://here") as client,
+    ):
+        yield client

@@ -18,7 +18,7 @@ from projections.schemas import heads
 from tests.api.contract import Contract
 from tests.api.running import clubledger
 from tests.projections.histories import lay
-from tests.projections.test_runner import busy
+from tests.projections.workings import busy
 
 
 @asynccontextmanager

@@ -1,27 +1,15 @@
 """Reads that wait for a position: they keep nobody else waiting, and wait for nothing in vain."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 
-import httpx
 import pytest
 
-from api.http import create_app, reads
+from api.http import reads
 from ledger.database import connect
 from projections import runner
+from tests.api.running import asked
 from tests.projections.histories import furnished, lay
-
-
-@asynccontextmanager
-async def asked(dsn: str) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of an application whose answers stand still."""
-    app = create_app(dsn, follow=False)
-    async with (
-        app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://here") as client,
-    ):
-        yield client
 
 
 @pytest.fixture

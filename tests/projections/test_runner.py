@@ -5,9 +5,8 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import psycopg
@@ -19,13 +18,12 @@ from projections import building, runner
 from projections import schemas as state
 from projections.auditing import Audit, compare
 from projections.runner import PoisonedEvent, Progress
-from projections.schemas import LIVE, SHADOW, create, outdated
+from projections.schemas import LIVE, outdated
 from projections.typed import Window
 from projections.windows import MovedOn, fold_window
-from tests.projections.histories import World, furnished, lay, lay_rows
+from tests.projections.histories import START, lay, lay_rows
 from tests.projections.tables import in_python, in_sql
-
-PATIENCE_S = 20
+from tests.projections.workings import PATIENCE_S, busy, caught_up, eventually, following, schemas
 
 
 @pytest.fixture
@@ -34,63 +32,9 @@ def one_lane(installed: Callable[[int], str]) -> str:
     return installed(1)
 
 
-def busy(buckets: int, visits: int = 12) -> World:
-    """A world in which something happened in every lane."""
-    world = furnished(buckets)
-    for number in range(visits):
-        member = f"m{1 + number % 5}"
-        if number < 5:
-            world.does("tier.change", member_id=member, tier="gold")
-        at: dict[str, Any] = {"club_id": "lounge", "service_id": "room", "again": True}
-        world.does("visit.record", member_id=member, **at)
-    return world
-
-
-def eventually(true: Callable[[], bool]) -> bool:
-    """Whether it comes true before patience ends."""
-    until = time.monotonic() + PATIENCE_S
-    while not true():
-        if time.monotonic() > until:
-            return False
-        time.sleep(0.01)
-    return True
-
-
-@contextmanager
-def following(dsn: str) -> Iterator[list[BaseException]]:
-    """A follower in a thread of its own, with what it died of."""
-    stop, died = threading.Event(), list[BaseException]()
-
-    def follow() -> None:
-        try:
-            runner.follow(dsn, stop)
-        except PoisonedEvent as poisoned:
-            died.append(poisoned)
-
-    thread = threading.Thread(target=follow)
-    thread.start()
-    try:
-        yield died
-    finally:
-        stop.set()
-        thread.join(PATIENCE_S)
-        assert not thread.is_alive()
-
-
-def caught_up(conn: Any) -> bool:
-    return state.installed(conn) and all(lane.lag == 0 for lane in runner.status(conn))
-
-
 def replayed(dsn: str) -> Audit:
     """The live answers held against a replay of the log."""
     return compare(dsn, ["replay"])
-
-
-def schemas(conn: Any) -> set[str]:
-    found = conn.execute(
-        "SELECT nspname FROM pg_namespace WHERE nspname LIKE ANY (%s)", (["answers%", "typed%"],)
-    )
-    return {name for (name,) in found.fetchall()}
 
 
 # -------------------------------------------------------------------------------- catching up
@@ -166,13 +110,17 @@ def test_answers_of_another_version_are_rebuilt(one_lane: str) -> None:
         assert in_sql(conn) == in_python(world.log)
 
 
-def test_versions_do_not_depend_on_what_was_imported_first(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    before = state.versions()
-    backwards = dict(reversed(state.typed_tables().items()))
-    monkeypatch.setattr(state, "typed_tables", lambda: backwards)
-    assert state.versions() == before
+def test_checkpoints_that_disagree_are_mended_by_a_rebuild(ledger_dsn: str) -> None:
+    with connect(ledger_dsn) as conn:
+        world = busy(len(runner.status(conn)))
+        lay(conn, world.log[:-5])
+        runner.project(ledger_dsn)
+        conn.execute(
+            "UPDATE answers.checkpoint SET position = position - 1 WHERE projection = 'points'"
+        )
+        lay(conn, world.log[-5:])
+        assert runner.project(ledger_dsn).rebuilt
+        assert in_sql(conn) == in_python(world.log)
 
 
 def test_only_who_finds_the_checkpoint_where_he_left_it_may_fold(one_lane: str) -> None:
@@ -224,7 +172,9 @@ def test_an_event_that_cannot_be_taken_stops_the_runner_and_is_named(
                          place + 1)])  # fmt: skip
         with pytest.raises(PoisonedEvent, match=rf"position {place} of bucket 0 \({topic}\)"):
             runner.project(dsn)
-        assert runner.status(conn) == [runner.LaneStatus(0, place + 1, place - 1)]
+        (lane,) = runner.status(conn)
+        assert (lane.head, lane.position) == (place + 1, place - 1)
+        assert runner.standstills(conn) == [runner.Standstill(0, place, topic)]
         with pytest.raises(PoisonedEvent, match=rf"position {place} of bucket 0"):
             runner.project(dsn)
         assert in_sql(conn) == in_python(world.log)
@@ -244,8 +194,33 @@ def test_a_rebuild_over_a_poisoned_event_leaves_the_live_answers_alone(
         with pytest.raises(PoisonedEvent, match=f"position {place} "):
             runner.rebuild(dsn)
         assert in_sql(conn) == in_python(world.log)
-        runner.prepare(conn)
-        assert schemas(conn) == {"answers", "typed"}
+        assert runner.standstills(conn) == [], "the live answers still follow"
+
+
+def test_once_the_cause_is_mended_it_goes_on(installed: Callable[[int], str]) -> None:
+    dsn = installed(1)
+    with connect(dsn) as conn:
+        assert runner.standstills(conn) == [], "no answers yet"
+        lay_rows(conn, [(0, "unit:a", "unit.opened", b"{}", 1)])
+        with pytest.raises(PoisonedEvent):
+            runner.project(dsn)
+        assert runner.standstills(conn) == [runner.Standstill(0, 1, "unit.opened")]
+        conn.execute(
+            "UPDATE ledger.stored_events SET state = %b", (POISONS["a stream of another kind"][2],)
+        )
+        assert runner.project(dsn).events == 1
+        assert runner.standstills(conn) == []
+
+
+def test_lag_is_the_age_of_the_oldest_event_not_folded(ledger_dsn: str) -> None:
+    with connect(ledger_dsn) as conn:
+        world = busy(len(runner.status(conn)))
+        lay(conn, world.log)
+        in_ten_s = START + timedelta(seconds=10)
+        assert {lane.lag_s(in_ten_s) for lane in runner.status(conn)} == {10.0}
+        assert {lane.lag_s(START - timedelta(1)) for lane in runner.status(conn)} == {0.0}
+        runner.project(ledger_dsn)
+        assert {lane.lag_s(in_ten_s) for lane in runner.status(conn)} == {0.0}
 
 
 def test_a_follower_dies_of_a_poisoned_event(installed: Callable[[int], str]) -> None:
@@ -368,6 +343,7 @@ def test_a_runner_that_is_killed_leaves_what_the_next_one_goes_on_from(
             [sys.executable, "-c", KILLED, stage, work, ledger_dsn], check=False
         )
         assert killed.returncode == -signal.SIGKILL
+        getattr(runner, work)(ledger_dsn)
         runner.project(ledger_dsn)
         assert in_sql(conn) == in_python(world.log)
         assert schemas(conn) == {"answers", "typed"}
@@ -393,19 +369,6 @@ def waits_for_a_table(conn: Any) -> bool:
         "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'relation'"
     ).fetchone()
     return bool(waiting)
-
-
-def test_leftovers_of_a_killed_rebuild_are_dropped(one_lane: str) -> None:
-    with connect(one_lane) as conn:
-        runner.prepare(conn)
-        create(conn, SHADOW, bare=True)
-        runner.prepare(conn)
-        assert schemas(conn) == {"answers", "typed"}
-        with connect(one_lane) as builder:
-            builder.execute("SELECT pg_advisory_lock(%s)", (state.BUILDER,))
-            create(builder, SHADOW, bare=True)
-            runner.prepare(conn)
-            assert SHADOW.answers in schemas(conn), "somebody is at work on it"
 
 
 def test_every_event_has_a_typed_table(one_lane: str) -> None:

@@ -1,0 +1,68 @@
+"""A world to fold, followers at work on it, and what can be seen from outside."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from projections import runner
+from projections import schemas as state
+from projections.runner import PoisonedEvent
+from tests.projections.histories import World, furnished
+
+PATIENCE_S = 20
+
+
+def busy(buckets: int, visits: int = 12) -> World:
+    """A world in which something happened in every lane."""
+    world = furnished(buckets)
+    for number in range(visits):
+        member = f"m{1 + number % 5}"
+        if number < 5:
+            world.does("tier.change", member_id=member, tier="gold")
+        at: dict[str, Any] = {"club_id": "lounge", "service_id": "room", "again": True}
+        world.does("visit.record", member_id=member, **at)
+    return world
+
+
+def eventually(true: Callable[[], bool]) -> bool:
+    """Whether it comes true before patience ends."""
+    until = time.monotonic() + PATIENCE_S
+    while not true():
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+@contextmanager
+def following(dsn: str) -> Iterator[list[BaseException]]:
+    """A follower in a thread of its own, with what it died of."""
+    stop, died = threading.Event(), list[BaseException]()
+
+    def follow() -> None:
+        try:
+            runner.follow(dsn, stop)
+        except PoisonedEvent as poisoned:
+            died.append(poisoned)
+
+    thread = threading.Thread(target=follow)
+    thread.start()
+    try:
+        yield died
+    finally:
+        stop.set()
+        thread.join(PATIENCE_S)
+        assert not thread.is_alive()
+
+
+def caught_up(conn: Any) -> bool:
+    return state.installed(conn) and all(lane.lag == 0 for lane in runner.status(conn))
+
+
+def schemas(conn: Any) -> set[str]:
+    found = conn.execute(
+        "SELECT nspname FROM pg_namespace WHERE nspname LIKE ANY (%s)", (["answers%", "typed%"],)
+    )
+    return {name for (name,) in found.fetchall()}
