@@ -15,7 +15,6 @@ from domain.values import PROGRAMME_ZONE, local_date
 from ledger import reading
 from projections import (
     asof,
-    auditing,
     bindings,
     campaigns,
     clubs,
@@ -298,25 +297,6 @@ def _standing(conn: Connection[Any], meta: Mapping[str, str]) -> dict[str, Any]:
 
 def _said(positions: Mapping[int, int]) -> str:
     return ",".join(f"{bucket}:{position}" for bucket, position in positions.items())
-
-
-def audit(found: auditing.Audit) -> models.Audit:
-    """What an audit found."""
-    return models.Audit(
-        events=found.events,
-        behind=found.behind,
-        sample_members=found.sample.members,
-        seed=found.sample.seed,
-        comparisons=[
-            models.Comparison(
-                against=each.against,
-                different=each.different,
-                tables=[models.Tally.model_validate(tally) for tally in each.tables.values()],
-                differences=[models.RowDifference.model_validate(one) for one in each.differences],
-            )
-            for each in found.comparisons
-        ],
-    )
 
 
 def log_page(conn: Connection[Any], bucket: int, after: int, limit: int) -> models.LogPage | None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import cProfile
-import gc
 import json
 import random
 import sys
@@ -13,6 +12,7 @@ from typing import Any
 import uvloop
 
 from api.clock import Clock
+from api.wiring import settle_in
 from bench import population
 from bench.profiling import heaviest
 from domain.campaigns import Enrol
@@ -118,8 +118,7 @@ async def profiled(ledger: Ledger, question: dict[str, Any]) -> dict[str, Any]:
 async def serve(config: dict[str, Any]) -> None:
     """Answer questions until the input ends."""
     async with Ledger(config["dsn"], now=Clock().now) as ledger:
-        gc.collect()
-        gc.freeze()
+        settle_in()
         print(json.dumps({"ready": True}), flush=True)
         while asked := await asyncio.to_thread(sys.stdin.readline):
             question = json.loads(asked)

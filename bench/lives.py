@@ -19,7 +19,7 @@ from bench.parts import FaultError
 from bench.population import Fact
 from ledger import heads
 from ledger.importing import parse
-from ledger.working import EVENTS, WorkingSet, streams_of
+from ledger.working import EVENTS, WorkingSet
 
 PLACEHOLDER = "@"
 """Stands for the member's number wherever an event names its command's key."""
@@ -62,7 +62,7 @@ def _decided(working: WorkingSet, fact: Fact, now: datetime) -> list[Any]:
             working.put(name, 0, heads.fresh(name))
     command = parse(population.line(fact))
     assert command.at is not None
-    return working.decide(command, streams_of(command), command.at, now)[0]
+    return working.decide(command, command.streams(), command.at, now)[0]
 
 
 def visits(now: datetime, number: int) -> list[Fact]:

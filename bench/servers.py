@@ -1,7 +1,6 @@
 """A server process of the bench: one of several applications under the settings of `serve`."""
 
 import cProfile
-import gc
 import json
 import os
 import signal
@@ -15,17 +14,17 @@ from typing import Any
 
 import uvicorn
 from fastapi import FastAPI, Response
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.supervisors.multiprocess import Multiprocess
 
 from api import models
-from api.http import create_app
+from api.http import create_lanes
 from api.http.inputs import PathId
 from api.http.visits import VisitRequest
 from api.settings import Settings
+from api.wiring import settle_in
 from bench.peers import stock
 from bench.profiling import heaviest
 
@@ -66,12 +65,12 @@ async def _starlette(request: Request) -> Response:
     return Response(READY, status_code=201, media_type="application/json")
 
 
-def ours(dsn: str, *, follow: bool) -> FastAPI:
+def ours(dsn: str, *, follow: bool) -> ASGIApp:
     """The product itself; the answers are folded here or, as in a larger installation, not."""
-    return create_app(dsn, Settings(), follow=follow)
+    return create_lanes(dsn, Settings(), follow=follow)
 
 
-APPS: dict[str, Callable[[str], FastAPI | Starlette]] = {
+APPS: dict[str, Callable[[str], ASGIApp]] = {
     "floor": floor,
     "ours": partial(ours, follow=False),
     "followed": partial(ours, follow=True),
@@ -79,14 +78,13 @@ APPS: dict[str, Callable[[str], FastAPI | Starlette]] = {
 }
 
 
-def worker(name: str, dsn: str) -> FastAPI | Starlette:
+def worker(name: str, dsn: str) -> ASGIApp:
     """One worker, frozen as those of `serve` are; it does not outlive who started it."""
     parent = parent_process()
     if parent is not None:
         threading.Thread(target=_follow_to_the_end, args=(parent.sentinel,), daemon=True).start()
     app = APPS[name](dsn)
-    gc.collect()
-    gc.freeze()
+    settle_in()
     return app
 
 
@@ -142,6 +140,7 @@ def main() -> None:
         access_log=False,
         log_level="info",  # at its start alone: the bench counts the workers that are up
         server_header=False,
+        proxy_headers=False,
         timeout_graceful_shutdown=3,
     )
     server = uvicorn.Server(config) if asked["workers"] == 1 else None

@@ -17,7 +17,8 @@ from pydantic import BaseModel, TypeAdapter
 
 import demo
 import ledger.importing
-import ledger.ledger  # these two know every refusal of the ledger
+import ledger.ledger
+import ledger.reading  # these three know every refusal of the ledger
 from domain import values
 from domain.catalogue import CATALOGUE, COMMANDS, NOUNS, REFUSALS
 from domain.command import Command

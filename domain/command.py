@@ -39,6 +39,8 @@ class Command(BaseModel):
 
     writes: ClassVar[dict[str, str]] = {}
     reads: ClassVar[dict[str, str]] = {}
+    kinds: ClassVar[tuple[str, ...]] = ()
+    """The kinds of its streams: those it writes, then those it reads."""
 
     key: Key = NO_KEY
     actor: Actor
@@ -46,12 +48,22 @@ class Command(BaseModel):
 
     @classmethod
     def __pydantic_init_subclass__(cls, **_: Any) -> None:
+        cls.kinds = (*cls.writes, *cls.reads)
+        cls._addresses = tuple(
+            (f"{kind}:", field) for kind, field in (*cls.writes.items(), *cls.reads.items())
+        )
         if "command" not in cls.model_fields:
             return  # a base of several commands
         name = get_args(cls.model_fields["command"].annotation)[0]
         if name in COMMANDS:
             raise TypeError(f"two commands are called {name}")
         COMMANDS[name] = cls
+
+    _addresses: ClassVar[tuple[tuple[str, str], ...]] = ()
+
+    def streams(self) -> list[str]:
+        """The names of its streams, one for each of its kinds."""
+        return [prefix + getattr(self, field) for prefix, field in self._addresses]
 
     decide: ClassVar[Callable[..., list[Event]]]
     """decide(at, **states): the events this command makes happen at `at`, or a refusal."""

@@ -1,14 +1,8 @@
-"""Arrays as PostgreSQL sends them in binary: psycopg's own cost more than the rules they carry."""
+"""Arrays as PostgreSQL takes them in binary: psycopg's own cost more than the rules they carry."""
 
 from collections.abc import Iterable, Sequence
 from functools import partial
 from struct import Struct
-from typing import Any, ClassVar
-
-from psycopg import AsyncConnection
-from psycopg.abc import Buffer
-from psycopg.adapt import Dumper
-from psycopg.pq import Format
 
 _HEAD = Struct(">iiIii").pack
 _INT8 = partial(Struct(">iq").pack, 8)
@@ -16,78 +10,33 @@ _INT2 = partial(Struct(">ih").pack, 2)
 _LENGTH = Struct(">i").pack
 _NULL = _LENGTH(-1)
 _EMPTY = Struct(">iiI").pack
+_OID_BYTEA, _OID_INT8, _OID_INT2, _OID_TEXT = 17, 20, 21, 25
 
 
-class Array:
-    """An array in its binary form."""
-
-    oid: ClassVar[int]
-    element: ClassVar[int]
-    __slots__ = ("said",)
-
-    def __init__(self, elements: Sequence[Any]) -> None:
-        if elements:
-            head = _HEAD(1, 1, self.element, len(elements), 1)
-            self.said = head + b"".join(self.elements(elements))
-        else:
-            self.said = _EMPTY(0, 0, self.element)
-
-    @staticmethod
-    def elements(values: Sequence[Any]) -> Iterable[bytes]:
-        """Each element with its length before it."""
-        raise TypeError("an array has elements of a type")
+def _array(element: int, count: int, elements: Iterable[bytes]) -> bytes:
+    """One dimension of so many elements, each with its length before it."""
+    if not count:
+        return _EMPTY(0, 0, element)
+    return _HEAD(1, 1, element, count, 1) + b"".join(elements)
 
 
-class Int8s(Array):
+def int8s(values: Sequence[int]) -> bytes:
     """bigint[]"""
-
-    oid, element = 1016, 20
-
-    @staticmethod
-    def elements(values: Sequence[int]) -> Iterable[bytes]:
-        return map(_INT8, values)
+    return _array(_OID_INT8, len(values), map(_INT8, values))
 
 
-class Int2s(Array):
+def int2s(values: Sequence[int]) -> bytes:
     """smallint[]"""
-
-    oid, element = 1005, 21
-
-    @staticmethod
-    def elements(values: Sequence[int]) -> Iterable[bytes]:
-        return map(_INT2, values)
+    return _array(_OID_INT2, len(values), map(_INT2, values))
 
 
-class Byteas(Array):
+def byteas(values: Sequence[bytes]) -> bytes:
     """bytea[]"""
-
-    oid, element = 1001, 17
-
-    @staticmethod
-    def elements(values: Sequence[bytes]) -> Iterable[bytes]:
-        return [_LENGTH(len(value)) + value for value in values]
+    return _array(_OID_BYTEA, len(values), [_LENGTH(len(value)) + value for value in values])
 
 
-class Texts(Array):
+def texts(values: Sequence[str | None]) -> bytes:
     """text[], whose elements may be null"""
-
-    oid, element = 1009, 25
-
-    @staticmethod
-    def elements(values: Sequence[str | None]) -> Iterable[bytes]:
-        said = [None if value is None else value.encode() for value in values]
-        return [_NULL if value is None else _LENGTH(len(value)) + value for value in said]
-
-
-class _ArrayDumper(Dumper):
-    format = Format.BINARY
-
-    def dump(self, obj: Array) -> Buffer:
-        return obj.said
-
-
-def register(connection: AsyncConnection[Any]) -> None:
-    """Let a connection send these arrays."""
-    for kind in (Int8s, Int2s, Byteas, Texts):
-        dumper = type(f"{kind.__name__}Dumper", (_ArrayDumper,), {"oid": kind.oid})
-        connection.adapters.register_dumper(kind, dumper)
+    said = [None if value is None else value.encode() for value in values]
+    elements = [_NULL if value is None else _LENGTH(len(value)) + value for value in said]
+    return _array(_OID_TEXT, len(said), elements)

@@ -8,6 +8,7 @@ HEADER = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
 TRAILER = b"\xff\xff"
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _INT64 = Struct(">iq").pack
+_MICROS = Struct(">q").pack
 _INT32 = Struct(">i").pack
 _INT16 = Struct(">ih").pack
 
@@ -33,7 +34,12 @@ def text(value: str | None) -> bytes:
     return _INT32(-1) if value is None else binary(value.encode())
 
 
-def timestamptz(value: datetime) -> bytes:
-    """An instant: microseconds since the year 2000, by integers alone."""
+def microseconds(value: datetime) -> bytes:
+    """An instant as PostgreSQL holds it: microseconds since the year 2000, by integers alone."""
     since = value - _EPOCH
-    return _INT64(8, (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds)
+    return _MICROS((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds)
+
+
+def timestamptz(value: datetime) -> bytes:
+    """An instant."""
+    return binary(microseconds(value))

@@ -18,24 +18,36 @@ PATIENCE_MS = 2_000
 """How long a live batch waits for the lanes at a time, while an import holds them."""
 _LOCK = 0x636C7562  # 'club': the advisory lock under which migrations run
 _OPTIONS = f"-c search_path={SCHEMA},public -c TimeZone=Asia/Shanghai"
+PINNED = " ".join(
+    f"-c {setting}"
+    for setting in (
+        "enable_hashjoin=off",
+        "enable_mergejoin=off",
+        "enable_seqscan=off",
+        "plan_cache_mode=force_generic_plan",
+        "jit=off",
+    )
+)
+"""For connections that look up heads and keys: by index, from the first minute on."""
 
 
 class InstallError(Exception):
     """The database cannot be used as a ledger; the message says why and what to do."""
 
 
-def connect(dsn: str, **options: Any) -> Connection[Any]:
+def connect(dsn: str, *, pinned: bool = False, **options: Any) -> Connection[Any]:
     """A connection in autocommit, which sees the ledger's tables and the programme's days."""
-    return psycopg.connect(dsn, autocommit=True, options=_OPTIONS, **options)
+    said = f"{_OPTIONS} {PINNED}" if pinned else _OPTIONS
+    return psycopg.connect(dsn, autocommit=True, options=said, **options)
 
 
 async def aconnect(dsn: str, **options: Any) -> AsyncConnection[Any]:
-    """The same for asyncio. Statements are prepared at once: the same few come for ever.
+    """The same for asyncio, pinned. Statements are prepared at once: the same few come for ever.
 
     A process that is frozen while it holds the lanes loses them after some seconds.
     """
     patience = {"idle_in_transaction_session_timeout": FROZEN_MS, "lock_timeout": PATIENCE_MS}
-    impatient = " ".join([_OPTIONS, *(f"-c {name}={ms}" for name, ms in patience.items())])
+    impatient = " ".join([_OPTIONS, PINNED, *(f"-c {name}={ms}" for name, ms in patience.items())])
     connection = await AsyncConnection.connect(dsn, autocommit=True, options=impatient, **options)
     connection.prepare_threshold = 0
     return connection

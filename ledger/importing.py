@@ -34,7 +34,6 @@ from ledger.working import (
     WorkingSet,
     digest_of,
     state_from,
-    streams_of,
 )
 
 CHUNK = 5_000
@@ -215,7 +214,7 @@ class _Attempt:
             return False
         connection.execute("SELECT stage_import()")
         self._floor(connection)
-        with connect(owner._dsn) as reader:
+        with connect(owner._dsn, pinned=True) as reader:
             self._stage_events(connection, reader, lines)
         if done.rejected and self.rejects is None:
             owner._forget()
@@ -308,7 +307,7 @@ class _Attempt:
             except (ValueError, Refusal) as failure:
                 bad.append((line, text, failure))
             else:
-                facts.append((line, text, command, streams_of(command)))
+                facts.append((line, text, command, command.streams()))
         return facts, bad
 
     def _reject(self, line: int, text: bytes, failure: Exception) -> None:
@@ -369,7 +368,7 @@ class _Attempt:
             command.__dict__["key"] = f"{self.done.key}:{line}"
         at = command.at
         assert at is not None
-        entries, body = self.working.decide(command, names, at, self.now)
+        entries, body = self.working.decide(command, names, at, self.now, told=own_key)
         if command.reads:
             self.reads.update(names[len(command.writes) :])
         if self.owner._as_occurred and at > self.latest:

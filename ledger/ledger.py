@@ -12,17 +12,20 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from struct import Struct
 from typing import Any, Self
 
 import msgspec
 import psycopg
-from psycopg import AsyncConnection
+from psycopg.abc import Buffer
 
 from domain.command import NO_KEY, Command, Personal
 from domain.refusal import Refusal
 from ledger import heads
-from ledger.arrays import Byteas, Int2s, Int8s, Texts, register
+from ledger.arrays import byteas, int2s, int8s, texts
+from ledger.copying import microseconds
 from ledger.database import aconnect, bucket_of
+from ledger.wire import Question, Wire
 from ledger.working import (
     EVENTS,
     Entry,
@@ -30,7 +33,6 @@ from ledger.working import (
     WorkingSet,
     digest_of,
     state_from,
-    streams_of,
 )
 
 MAX_BATCH = 128
@@ -109,7 +111,7 @@ class _Batch:
     again: list[tuple[_Waiting, str]] = field(default_factory=list)
     known: list[tuple[_Waiting, Receipt]] = field(default_factory=list)
     refused: list[tuple[_Waiting, Refusal]] = field(default_factory=list)
-    said: tuple[Any, ...] = ()  # the parameters of append_batch
+    said: tuple[bytes, ...] = ()  # the parameters of append_batch
 
     def answer(self, bases: dict[int, int]) -> None:
         """Tell everybody; `bases` is the position of each lane before the batch."""
@@ -137,17 +139,22 @@ class _Defect(Exception):
 
 
 _CONFLICTS = ("CL001", "CL002", "23505")
-_LOAD = (
-    "SELECT of_key, ord, number, bucket, fold, said, digest FROM load_batch(%b::text[], %b::text[])"
+_LOAD = Question(
+    b"load",
+    b"SELECT of_key, ord, number, bucket, fold, said, digest"
+    b" FROM load_batch($1::text[], $2::text[])",
 )
-_APPEND = (
-    "SELECT bucket, base FROM append_batch(%b::timestamptz, %b::text, %b::text[], %b::int8[],"
-    " %b::int2[], %b::int8[],"
-    " %b::text[], %b::int2[], %b::int8[], %b::int8[], %b::bytea[],"
-    " %b::text[], %b::int2[], %b::int8[], %b::int8[], %b::text[], %b::bytea[],"
-    " %b::text[], %b::bytea[], %b::int2[], %b::int8[], %b::bytea[],"
-    " %b::text[], %b::text[], %b::text[])"
+_APPEND = Question(
+    b"append",
+    b"SELECT bucket, base FROM append_batch($1::timestamptz, $2::text, $3::text[], $4::int8[],"
+    b" $5::int2[], $6::int8[],"
+    b" $7::text[], $8::int2[], $9::int8[], $10::int8[], $11::bytea[],"
+    b" $12::text[], $13::int2[], $14::int8[], $15::int8[], $16::text[], $17::bytea[],"
+    b" $18::text[], $19::bytea[], $20::int2[], $21::int8[], $22::bytea[],"
+    b" $23::text[], $24::text[], $25::text[])",
 )
+_INT2, _INT8 = Struct(">h").unpack, Struct(">q").unpack
+_TRUE = b"\x01"
 
 
 class Ledger:
@@ -159,13 +166,13 @@ class Ledger:
         self._queue: deque[_Waiting] = deque()
         self._awake = asyncio.Event()
         self._enough = 1
-        self._connections: dict[str, AsyncConnection[Any]] = {}
+        self._wires: dict[str, Wire] = {}
         self._buckets = 1
         self._digest_key = b""
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        connection = await self._connection("writer")
+        connection = (await self._wire("writer")).connection
         rows = await (await connection.execute("SELECT name, value FROM ledger_meta")).fetchall()
         known = dict(rows)
         self._buckets = int(known["buckets"])
@@ -196,7 +203,7 @@ class Ledger:
             raise ValueError("a command needs a key of its own")
         future: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
         digest = digest_of(command, self._digest_key)
-        self._queue.append(_Waiting(command, streams_of(command), digest, future))
+        self._queue.append(_Waiting(command, command.streams(), digest, future))
         if len(self._queue) >= self._enough:
             self._awake.set()
         return await future
@@ -263,8 +270,7 @@ class Ledger:
     async def _prepared(self, waiting: list[_Waiting], ahead: _Batch | None) -> _Batch | None:
         """The batch, decided; None if it must be decided again or cannot be."""
         try:
-            connection = await self._connection("reader")
-            return await self._prepare(connection, waiting, ahead)
+            return await self._prepare(await self._wire("reader"), waiting, ahead)
         except _Defect:
             return None
         except Exception:  # noqa: BLE001 - tried again by `_insist`, which tells what it was
@@ -276,7 +282,7 @@ class Ledger:
         try:
             bases = {}
             if batch.decided:
-                bases = await self._append(await self._connection("writer"), batch)
+                bases = await self._append(await self._wire("writer"), batch)
         except Exception as failure:  # noqa: BLE001 - tried again by `_insist`, which tells what it was
             if getattr(failure, "sqlstate", None) not in _CONFLICTS:
                 await self._disconnect("writer")
@@ -294,12 +300,12 @@ class Ledger:
             if not waiting:
                 return
             try:
-                connection = await self._connection("writer")
-                async with connection.transaction():
-                    lanes = Int2s(range(self._buckets))
-                    await connection.execute("SELECT take_lanes(%b::int2[])", (lanes,))
-                    batch = await self._prepare(connection, waiting, None)
-                    bases = await self._append(connection, batch) if batch.decided else {}
+                wire = await self._wire("writer")
+                async with wire.connection.transaction():
+                    lanes = list(range(self._buckets))
+                    await wire.connection.execute("SELECT take_lanes(%s::int2[])", (lanes,))
+                    batch = await self._prepare(wire, waiting, None)
+                    bases = await self._append(wire, batch) if batch.decided else {}
             except _Defect as defect:
                 failed = CommandFailed(type(defect.waiting.command).__name__)
                 failed.__cause__ = defect.__cause__
@@ -318,29 +324,26 @@ class Ledger:
         for each in waiting:
             each.refuse(failure)
 
-    async def _connection(self, role: str) -> AsyncConnection[Any]:
-        known = self._connections.get(role)
-        if known is None or known.closed:
-            known = self._connections[role] = await aconnect(self._dsn)
-            register(known)
+    async def _wire(self, role: str) -> Wire:
+        known = self._wires.get(role)
+        if known is None or known.connection.closed:
+            known = self._wires[role] = Wire(await aconnect(self._dsn))
         return known
 
     async def _disconnect(self, *roles: str) -> None:
-        for role in roles or tuple(self._connections):
-            connection = self._connections.pop(role, None)
-            if connection is not None:
+        for role in roles or tuple(self._wires):
+            wire = self._wires.pop(role, None)
+            if wire is not None:
                 with contextlib.suppress(psycopg.Error):
-                    await connection.close()
+                    await wire.connection.close()
 
     # ------------------------------------------------------------------------------- a batch
-    async def _prepare(
-        self, connection: AsyncConnection[Any], waiting: list[_Waiting], ahead: _Batch | None
-    ) -> _Batch:
+    async def _prepare(self, wire: Wire, waiting: list[_Waiting], ahead: _Batch | None) -> _Batch:
         """Load what the commands need, decide them, and encode what they write."""
         batch = _Batch(waiting, WorkingSet(self._buckets))
         if ahead is not None:
             batch.working.follow(ahead.working)
-        fresh = await self._load(connection, batch)
+        fresh = await self._load(wire, batch)
         now = self._now()
         for each in fresh:
             first = batch.decided.get(each.command.key)
@@ -364,24 +367,26 @@ class Ledger:
             batch.said = self._said(batch, now)
         return batch
 
-    async def _load(self, connection: AsyncConnection[Any], batch: _Batch) -> list[_Waiting]:
+    async def _load(self, wire: Wire, batch: _Batch) -> list[_Waiting]:
         """Take the heads in. Returns the commands whose keys were never answered."""
         waiting, working = batch.waiting, batch.working
         missing = working.missing([name for each in waiting for name in each.names])
         keys = [each.command.key for each in waiting]
-        cursor = connection.cursor(binary=True)
-        await cursor.execute(_LOAD, (Texts(keys), Texts(missing)))
+        rows = await wire.ask(_LOAD, (texts(keys), texts(missing)))
         answered = set()
         found: dict[int, tuple[int, str, bytes]] = {}
-        for of_key, ordinal, number, bucket, fold, said, digest in await cursor.fetchall():
-            if not of_key:
-                found[ordinal - 1] = (number, fold, said)
+        for row in range(rows.ntuples):
+            of_key, *numbers, fold, said, digest = [rows.get_value(row, n) for n in range(7)]
+            index, number = _int8(numbers[0]) - 1, _int8(numbers[1])
+            if of_key != _TRUE:
+                found[index] = (number, bytes(fold or b"").decode(), bytes(said or b""))
                 continue
-            each = waiting[ordinal - 1]
-            answered.add(ordinal - 1)
+            each = waiting[index]
+            answered.add(index)
             if digest == each.digest:
                 replayed = not each.sent  # else it is our own append, whose answer was lost
-                receipt = Receipt(bucket, number, replayed, msgspec.json.decode(said))
+                body = msgspec.json.decode(said or b"")
+                receipt = Receipt(_int2(numbers[2]), number, replayed, body)
                 batch.known.append((each, receipt))
             else:
                 batch.refused.append((each, KeyReused()))
@@ -389,11 +394,11 @@ class Ledger:
             if index not in found:
                 working.put(name, 0, heads.fresh(name))
                 continue
-            version, fold, said = found[index]
+            version, folded_by, stored = found[index]
             try:
-                state = state_from(name, fold, said)
+                state = state_from(name, folded_by, stored)
                 if state is None:
-                    await cursor.execute(EVENTS, (name, version))
+                    cursor = await wire.connection.execute(EVENTS, (name, version), binary=True)
                     state = heads.refold(name, await cursor.fetchall())
             except psycopg.Error:
                 raise
@@ -402,7 +407,7 @@ class Ledger:
             working.put(name, version, state)
         return [each for index, each in enumerate(waiting) if index not in answered]
 
-    def _said(self, batch: _Batch, now: datetime) -> tuple[Any, ...]:
+    def _said(self, batch: _Batch, now: datetime) -> tuple[bytes, ...]:
         """The parameters of append_batch. States are encoded now: the next batch changes them."""
         working = batch.working
         changed = working.changed()
@@ -415,31 +420,31 @@ class Ledger:
             if person is not None:
                 persons[person.member_id] = person
         return (
-            now,
-            heads.fold_version(),
-            Texts([stream.name for stream in only_read]),
-            Int8s([stream.stored for stream in only_read]),
-            Int2s(list(working.lanes)),
-            Int8s(list(working.lanes.values())),
-            Texts([stream.name for stream in changed]),
-            Int2s([stream.bucket for stream in changed]),
-            Int8s([stream.stored for stream in changed]),
-            Int8s([stream.version for stream in changed]),
-            Byteas([heads.encode(stream.state) for stream in changed]),
-            Texts([entry.stream.name for entry in entries]),
-            Int2s([entry.stream.bucket for entry in entries]),
-            Int8s([entry.version for entry in entries]),
-            Int8s([entry.offset for entry in entries]),
-            Texts([entry.event.topic for entry in entries]),
-            Byteas([heads.bytes_of(entry.event) for entry in entries]),
-            Texts(list(batch.decided)),
-            Byteas([done.waiting.digest for done in decided]),
-            Int2s([self._lane_of(done) for done in decided]),
-            Int8s([done.entries[-1].offset if done.entries else 0 for done in decided]),
-            Byteas([done.response for done in decided]),
-            Texts(list(persons)),
-            Texts([person.name for person in persons.values()]),
-            Texts([person.phone for person in persons.values()]),
+            microseconds(now),
+            heads.fold_version().encode(),
+            texts([stream.name for stream in only_read]),
+            int8s([stream.stored for stream in only_read]),
+            int2s(list(working.lanes)),
+            int8s(list(working.lanes.values())),
+            texts([stream.name for stream in changed]),
+            int2s([stream.bucket for stream in changed]),
+            int8s([stream.stored for stream in changed]),
+            int8s([stream.version for stream in changed]),
+            byteas([heads.encode(stream.state) for stream in changed]),
+            texts([entry.stream.name for entry in entries]),
+            int2s([entry.stream.bucket for entry in entries]),
+            int8s([entry.version for entry in entries]),
+            int8s([entry.offset for entry in entries]),
+            texts([entry.event.topic for entry in entries]),
+            byteas([heads.bytes_of(entry.event) for entry in entries]),
+            texts(list(batch.decided)),
+            byteas([done.waiting.digest for done in decided]),
+            int2s([self._lane_of(done) for done in decided]),
+            int8s([done.entries[-1].offset if done.entries else 0 for done in decided]),
+            byteas([done.response for done in decided]),
+            texts(list(persons)),
+            texts([person.name for person in persons.values()]),
+            texts([person.phone for person in persons.values()]),
         )
 
     def _lane_of(self, done: _Decided) -> int:
@@ -448,16 +453,26 @@ class Ledger:
             return done.entries[-1].stream.bucket
         return bucket_of(done.waiting.names[0], self._buckets)
 
-    async def _append(self, connection: AsyncConnection[Any], batch: _Batch) -> dict[int, int]:
+    async def _append(self, wire: Wire, batch: _Batch) -> dict[int, int]:
         """Write the batch. Returns the position of each lane before it."""
         for done in batch.decided.values():
             done.waiting.sent = True
-        cursor = connection.cursor(binary=True)
         try:
-            await cursor.execute(_APPEND, batch.said)
+            rows = await wire.ask(_APPEND, batch.said)
         except psycopg.Error as failure:
             if failure.sqlstate in _CONFLICTS:  # certainly not written
                 for done in batch.decided.values():
                     done.waiting.sent = False
             raise
-        return dict(await cursor.fetchall())
+        lanes = range(rows.ntuples)
+        return {_int2(rows.get_value(n, 0)): _int8(rows.get_value(n, 1)) for n in lanes}
+
+
+def _int2(said: Buffer | None) -> int:
+    value: int = _INT2(said or b"")[0]
+    return value
+
+
+def _int8(said: Buffer | None) -> int:
+    value: int = _INT8(said or b"")[0]
+    return value

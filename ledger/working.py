@@ -14,7 +14,6 @@ from domain.event import Event
 from domain.refusal import Refusal
 from ledger import heads
 from ledger.database import bucket_of
-from ledger.heads import kind_of
 
 
 @dataclass
@@ -78,16 +77,17 @@ class WorkingSet:
             )
 
     def decide(
-        self, command: Command, names: list[str], at: datetime, now: datetime
+        self, command: Command, names: list[str], at: datetime, now: datetime, told: bool = True
     ) -> tuple[list[Entry], dict[str, Any]]:
         """(the entries that this command makes, its receipt). A refusal changes nothing.
 
-        `names` are the command's streams as `streams_of` tells them.
+        `names` are the command's streams as it names them itself. Without `told` nobody asks
+        for the receipt: it stays empty.
         """
         if at > now:
             raise DatedInFuture(at, now)
         streams = self.streams
-        known = {kind_of(name): streams[name] for name in names}
+        known = dict(zip(command.kinds, [streams[name] for name in names], strict=True))
         states = {kind: stream.state for kind, stream in known.items()}
         events = command.decide(at, **states)
         entries = []
@@ -98,7 +98,7 @@ class WorkingSet:
             stream.version += 1
             self.lanes[stream.bucket] = offset = self.lanes.get(stream.bucket, 0) + 1
             entries.append(Entry(stream, stream.version, offset, event))
-        return entries, command.receipt(events, **states)
+        return entries, command.receipt(events, **states) if told else {}
 
     def only_read(self, commands: Iterable[Command]) -> list[Stream]:
         """The streams that these commands read and nothing in this set has changed."""
@@ -113,15 +113,6 @@ class WorkingSet:
     def changed(self) -> list[Stream]:
         """The streams whose heads are to be written."""
         return [stream for stream in self.streams.values() if stream.version > stream.stored]
-
-
-def streams_of(command: Command) -> list[str]:
-    """The names of the streams that a command writes or reads; the first written comes first."""
-    return [
-        f"{kind}:{getattr(command, attribute)}"
-        for table in (command.writes, command.reads)
-        for kind, attribute in table.items()
-    ]
 
 
 def digest_of(command: Command, key: bytes) -> bytes:

@@ -23,6 +23,7 @@ from projections.windows import fold_window
 
 Check = Literal["replay", "heads", "second opinion"]
 ALWAYS: tuple[Check, ...] = ("replay", "heads")
+EVERYONE = Sample(members=None)
 BATCH = 500
 """Streams whose rows are asked for together."""
 
@@ -44,7 +45,7 @@ class Audit:
 def compare(
     dsn: str,
     checks: Collection[Check] = ALWAYS,
-    sample: Sample | None = None,
+    sample: Sample = EVERYONE,
     limit: int = 100,
     report: Report | None = None,
 ) -> Audit:
@@ -54,7 +55,6 @@ def compare(
     of everything; heads and second opinion are of the sample. At most `limit` differences are
     listed of each comparison. Raises PoisonedEvent for an event that cannot be read.
     """
-    drawn = sample or Sample()
     with connect(dsn) as conn:
         prepare(conn)
         with session_lock(conn, BUILDER):
@@ -62,7 +62,7 @@ def compare(
                 if "replay" in checks:
                     _replay(dsn, conn, report)
                 with _one_state(conn):
-                    return _compared(conn, checks, drawn, limit, report)
+                    return _compared(conn, checks, sample, limit, report)
             finally:
                 drop(conn, SCRATCH)
 

@@ -88,7 +88,6 @@ def recorded(dsn: str, *, alone: bool = False, timeout_s: float = 0) -> Iterator
             project(dsn)
         except PoisonedEvent as poison:
             poisoned = poison  # What lies before it can be answered, if it is answered at all.
-        conn.prepare_threshold = None  # A plan does not see that its table is hidden by a new one.
         conn.execute(f"SET statement_timeout = {int(timeout_s * 1000)}")
         conn.execute("SET temp_buffers = '64MB'")
         conn.execute("SET work_mem = '64MB'")

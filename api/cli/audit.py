@@ -4,7 +4,7 @@ import time
 from contextlib import suppress
 from typing import Any
 
-from api import answers, models
+from api import audits
 from api.cli import layouts, output
 from api.settings import Settings
 from api.wiring import opened
@@ -43,7 +43,7 @@ def run(
                 limit,
                 lambda at: steps.reach(at.stage, at.done, at.total),
             )
-    told = answers.audit(found)
+    told = audits.told(found)
     if as_json:
         output.tell(told)
     else:
@@ -51,7 +51,7 @@ def run(
     return 1 if found.different else 0
 
 
-def _told(found: models.Audit, took_s: float) -> None:
+def _told(found: audits.Audit, took_s: float) -> None:
     behind = f"; they lack {found.behind:,} more" if found.behind else ""
     output.say(f"{output.counted(found.events, 'event')} in the answers{behind}")
     drawn = "every stream"
@@ -69,7 +69,7 @@ def _told(found: models.Audit, took_s: float) -> None:
     output.say(f"compared in {took_s:.1f} s")
 
 
-def _differences(found: models.Comparison) -> None:
+def _differences(found: audits.Comparison) -> None:
     if not found.different:
         return
     output.say(f"\n{found.against}")

@@ -21,6 +21,7 @@ from api.cli.options import (
 from api.failures import WrongUse
 
 SEED = 2008
+SAMPLE = 1_000
 
 app = typer.Typer(
     name="clubledger",
@@ -165,8 +166,9 @@ def compare(
         bool, typer.Option("--second-opinion", help="Hold answers against a fold in Python, too.")
     ] = False,
     sample: Annotated[
-        int, typer.Option(min=1, max=10**9, help="Members whose events are folded one by one.")
-    ] = 1_000,
+        int | None,
+        typer.Option(min=1, max=10**9, help="Members drawn for heads and second opinion: 1,000."),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**31, help="Another sample.")] = 0,
     full: Annotated[bool, typer.Option("--full", help="Every member instead of a sample.")] = False,
     limit: Annotated[
@@ -182,7 +184,9 @@ def compare(
     """
     from api.cli.audit import run
 
-    members = None if full else sample
+    if full and sample is not None:
+        raise WrongUse("--full takes every member, and --sample some of them.")
+    members = None if full else sample or SAMPLE
     return run(settings_of(data_dir), second_opinion, members, seed, limit, as_json)
 
 

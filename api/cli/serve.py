@@ -1,6 +1,5 @@
 """`serve`: the HTTP door, in one process or several, and the follower that keeps answers fresh."""
 
-import gc
 import http.client
 import os
 import signal
@@ -12,16 +11,16 @@ from functools import partial
 from multiprocessing import connection, parent_process
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 from uvicorn.supervisors.multiprocess import Multiprocess
 
 from api.cli import output
 from api.cli.revival import kept_alive
 from api.demonstration import demo_of
 from api.failures import CannotListen, CannotOpen, Stopped
-from api.http import create_app
+from api.http import create_lanes
 from api.settings import Settings
-from api.wiring import Database, opened
+from api.wiring import Database, opened, settle_in
 
 GRACE_S = 10
 """How long requests that are under way may take once it is told to stop."""
@@ -71,6 +70,7 @@ def _run(listener: socket.socket, settings: Settings, dsn: str) -> int:
         access_log=False,
         log_level="warning",
         server_header=False,
+        proxy_headers=False,  # nothing asks where a request came from
         timeout_graceful_shutdown=GRACE_S,
     )
     try:
@@ -95,15 +95,13 @@ class _Several(Multiprocess):
         super().handle_int()
 
 
-def worker(dsn: str, settings: Settings) -> FastAPI:
+def worker(dsn: str, settings: Settings) -> ASGIApp:
     """The application of one worker, which does not outlive the process that started it."""
     parent = parent_process()
     if parent is not None:
         threading.Thread(target=_follow_to_the_end, args=(parent.sentinel,), daemon=True).start()
-    app = create_app(dsn, settings)
-    # What is imported stays: the collector's passes over it were the slowest answers.
-    gc.collect()
-    gc.freeze()
+    app = create_lanes(dsn, settings)
+    settle_in()
     return app
 
 

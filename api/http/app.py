@@ -74,12 +74,18 @@ def create_app(dsn: str, settings: Settings | None = None, *, follow: bool = Tru
     app.add_middleware(
         handlers.Doorway, max_body_bytes=known.max_body_bytes, show_traceback=known.traceback
     )
-    app.add_middleware(Express, routes=HOT, max_body_bytes=known.max_body_bytes)
     handlers.install(app)
     for noun in (members, visits, campaigns, clubs, figures, whatif, log, service):
         app.include_router(noun.router)
     app.openapi = lambda: document(app)  # type: ignore[method-assign]
     return app
+
+
+def create_lanes(dsn: str, settings: Settings | None = None, *, follow: bool = True) -> Express:
+    """What a server runs: the express lane, and behind it the application."""
+    known = settings or Settings()
+    app = create_app(dsn, known, follow=follow)
+    return Express(app, routes=HOT, max_body_bytes=known.max_body_bytes)
 
 
 def _name_of(route: APIRoute) -> str:

@@ -1,4 +1,4 @@
-"""The express lane: the few routes with a queue waiting, without the framework's machinery.
+"""The express lane: the few routes with a queue waiting, before the framework's machinery.
 
 A request that is in order is answered here. Anything else (another path, a header too few, a body
 that is not valid) goes on to the route of the same path with its body unread, so that there is
@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from typing import Protocol, Self
 
 import orjson
+from fastapi import FastAPI
 from pydantic import ValidationError
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from api import problems
-from api.http.handlers import headers_of
+from api.http.handlers import carried, last_resort
 from api.http.inputs import ACTOR_HEADER, DEFAULT_ACTOR, KEY_HEADER, House
 from api.http.receipts import REPLAYED_HEADER, told_of
 from domain.command import NO_KEY, Command
@@ -47,7 +48,7 @@ class Hot:
 class Express:
     """Answers hot requests, and hands on all others."""
 
-    def __init__(self, app: ASGIApp, *, routes: tuple[Hot, ...], max_body_bytes: int) -> None:
+    def __init__(self, app: FastAPI, *, routes: tuple[Hot, ...], max_body_bytes: int) -> None:
         self.app = app
         self.routes = {(route.before, route.after): route.body for route in routes}
         self.max_body_bytes = max_body_bytes
@@ -59,10 +60,10 @@ class Express:
         parts = scope["path"].split("/")
         body = self.routes.get((parts[1], parts[3])) if len(parts) == 4 else None
         headers = _headers(scope) if body and not scope["query_string"] else None
-        house: House | None = getattr(scope["app"].state, "house", None)
-        if body is None or headers is None or house is None or self._too_long(headers):
+        if body is None or headers is None or self._too_long(headers):
             await self.app(scope, receive, send)
             return
+        house: House = self.app.state.house
         first = await receive()
         command = None if first.get("more_body") else _command(body, parts[2], headers, first)
         if command is None:
@@ -71,20 +72,23 @@ class Express:
         try:
             receipt = await house.ledger.execute(command)
         except Refusal as refusal:
-            refused = problems.answer(problems.of_refusal(refusal))
-            refused.raw_headers += headers_of(scope)
-            await refused(scope, receive, send)
+            answer = problems.answer(problems.of_refusal(refusal))
+        except Exception as defect:  # noqa: BLE001 - the last resort
+            answer = last_resort(scope, defect, house.settings.traceback)
+        else:
+            said = orjson.dumps(told_of(receipt))
+            answered = [
+                (b"content-length", b"%d" % len(said)),
+                (b"content-type", _JSON),
+                *carried(house.clock),
+            ]
+            if receipt.replayed:
+                answered.append(_REPLAYED)
+            await send({"type": "http.response.start", "status": 201, "headers": answered})
+            await send({"type": "http.response.body", "body": said})
             return
-        said = orjson.dumps(told_of(receipt))
-        answered = [
-            (b"content-length", str(len(said)).encode()),
-            (b"content-type", _JSON),
-            *headers_of(scope),
-        ]
-        if receipt.replayed:
-            answered.append(_REPLAYED)
-        await send({"type": "http.response.start", "status": 201, "headers": answered})
-        await send({"type": "http.response.body", "body": said})
+        answer.raw_headers += carried(house.clock)
+        await answer(scope, receive, send)
 
     def _too_long(self, headers: Mapping[bytes, bytes]) -> bool:
         length = headers.get(b"content-length", b"")

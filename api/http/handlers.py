@@ -20,6 +20,7 @@ log = logging.getLogger("clubledger")
 
 CODES = {404: "not_found", 405: "method_not_allowed", 413: "too_large", 415: "not_json"}
 CLOCK_HEADER = b"clubledger-clock"
+_CARRIED = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
 
 
 def install(app: FastAPI) -> None:
@@ -104,7 +105,7 @@ class Doorway:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                message["headers"] = [*message["headers"], *headers_of(scope)]
+                message["headers"] = [*message["headers"], *carried(_clock_of(scope))]
             await send(message)
 
         for name, value in scope["headers"]:
@@ -114,27 +115,35 @@ class Doorway:
         try:
             await self.app(scope, measured, headed)
         except Exception as defect:  # noqa: BLE001 - the last resort
-            self._tell(scope, defect)
+            answer = last_resort(scope, defect, self.show_traceback)
             if not started:
-                await problems.answer(problems.document("internal"))(scope, receive, headed)
+                await answer(scope, receive, headed)
 
-    def _tell(self, scope: Scope, defect: BaseException) -> None:
-        """Say where it broke. The message may hold what somebody sent, so it stays out."""
-        if self.show_traceback:
-            log.error("A defect", exc_info=defect)
-            return
+
+def last_resort(scope: Scope, defect: BaseException, show_traceback: bool) -> Response:
+    """Say in the log where it broke, and nothing of it to who asked.
+
+    The message may hold what somebody sent, so it stays out of both.
+    """
+    if show_traceback:
+        log.error("A defect", exc_info=defect)
+    else:
         cause = defect.__cause__ or defect
         frames = traceback.extract_tb(cause.__traceback__)[-3:]
         way = " < ".join(f"{frame.filename}:{frame.lineno}" for frame in reversed(frames))
         route = getattr(scope.get("route"), "path", "?")
         log.error("A defect: %s at %s, on %s %s", type(cause).__name__, way, scope["method"], route)
+    return problems.answer(problems.document("internal"))
 
 
-def headers_of(scope: Scope) -> list[tuple[bytes, bytes]]:
-    """What every answer carries."""
-    made = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
+def carried(clock: Clock | None) -> list[tuple[bytes, bytes]]:
+    """The headers that every answer carries."""
+    if clock is None or not clock.is_demo:
+        return _CARRIED
+    return [*_CARRIED, (CLOCK_HEADER, clock.stamp().encode())]
+
+
+def _clock_of(scope: Scope) -> Clock | None:
     house = getattr(scope["app"].state, "house", None) if "app" in scope else None
     clock: Clock | None = getattr(house, "clock", None)
-    if clock is not None and clock.is_demo:
-        made.append((CLOCK_HEADER, clock.stamp().encode()))
-    return made
+    return clock

@@ -17,7 +17,7 @@ from projections.building import Progress
 from projections.supposed import AnotherIsSupposed
 from projections.whatif import WhatIf, what_if
 
-LIMIT_S = 60.0
+LIMIT_S = 120.0
 """How long a replay may take here. The command line has no limit."""
 AGAIN_S = 5
 

@@ -7,7 +7,6 @@ service costs, on which terms a campaign is run, which tier a bill earns.
 
 from collections.abc import Mapping
 from datetime import date, datetime
-from fractions import Fraction
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
 from msgspec.structs import replace
@@ -57,7 +56,8 @@ Touched: TypeAlias = tuple[str, dict[str, str]]
 
 def scaled(points: int, factor: str) -> int:
     """So many points times the factor, rounded down."""
-    return min(int(points * Fraction(factor)), MAX_POINTS)
+    times, _, over = factor.partition("/")
+    return min(points * int(times) // int(over or 1), MAX_POINTS)
 
 
 class Change(BaseModel):

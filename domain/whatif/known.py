@@ -58,13 +58,12 @@ class Known:
         return replace(self.clubs[visit.club], services={visit.service: price})
 
     def campaign(self, enrolled: CampaignEnrolled) -> Campaign:
-        """The campaign as it was for this enrolment. Its budget is asked where gifts change."""
-        campaign, place = self.campaigns[enrolled.campaign], enrolled.place
-        spent = self.spent_fen.get(enrolled.campaign)
+        """The campaign as it was for this enrolment. What was spent on gifts before it counts where
+        gifts are changed; elsewhere its own gift fitted into the budget, and would again."""
+        spent, place = self.spent_fen.get(enrolled.campaign), enrolled.place
         return replace(
-            campaign,
+            self.campaigns[enrolled.campaign],
             terms=self.terms[enrolled.campaign, enrolled.terms_version],
             participants=place - 1,
-            budget_fen=None if spent is None else campaign.budget_fen,
             gift_fen=0 if spent is None else spent[place - 1],
         )

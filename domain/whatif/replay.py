@@ -14,13 +14,13 @@ from typing import Generic, TypeVar
 
 from msgspec.structs import replace
 
-from domain.campaigns import CampaignEnrolled, CampaignOffered, Enrol, OfferCampaign
+from domain.campaigns import CampaignEnrolled, CampaignOffered, Enrol, OfferCampaign, PlaceTaken
 from domain.command import Command
 from domain.event import Event
 from domain.members import BILL_WINDOW_MONTHS, BillIssued, ChangeTier, NothingChanges, TierChanged
 from domain.points import CreditPoints, ReverseCredit
 from domain.refusal import Refusal
-from domain.state import Campaign, Member
+from domain.state import Member
 from domain.values import TIERS, Tier, month_number
 from domain.visits import RecordVisit, VisitRecorded
 from domain.whatif.asked import ASKED, Asked, enrol
@@ -195,21 +195,17 @@ def spending(
     that its own terms, the segment and the budget admit; whether a binding contradicts it is known
     to its member's stream alone, so it counts as well.
     """
-    before, campaign = array("q"), Campaign()
+    before, spent_fen = array("q"), 0
     for member_id, enrolled in enrolments:
-        now = replace(
-            known.campaigns[campaign_id],
-            terms=known.terms[campaign_id, enrolled.terms_version],
-            participants=campaign.participants,
-            gift_fen=campaign.gift_fen,
-        )
-        before.append(now.gift_fen)
+        before.append(spent_fen)
         at = enrolled.occurred_at
         member = Member(joined_at=at, tier=enrolled.tier, unit=enrolled.unit)
+        campaign = replace(known.campaign(enrolled), gift_fen=spent_fen)
+        command = enrol(enrolled, Asked(member_id, [enrolled], member, known))
         try:
-            command = enrol(enrolled, Asked(member_id, [enrolled], member, known))
-            events = command.decide(at, member, scenario.terms(now, campaign_id, at))
-            events[0].apply(campaign)
+            taken, *_ = command.decide(at, member, scenario.terms(campaign, campaign_id, at))
         except Refusal:
-            campaign.participants = enrolled.place
+            continue
+        assert isinstance(taken, PlaceTaken)
+        spent_fen += taken.gift_fen
     return before

@@ -1,11 +1,12 @@
 -- What a batch asks first: the answer already given to each key (a row of a key) and the head of each
--- stream (a row of a head). Rows come back with their ordinal, never by position; plans are pinned to
--- index look-ups, because before the first analyze a hash join over whole tables would be chosen.
+-- stream (a row of a head). Rows come back with their ordinal, never by position. Whoever calls these
+-- functions pins plans to index look-ups (database.PINNED), because before the first analyze a hash
+-- join over whole tables would be chosen; SET on the functions would cost as much as a look-up, and
+-- keep this one from being inlined.
 CREATE FUNCTION load_batch(p_keys text[], p_streams text[])
 RETURNS TABLE (of_key boolean, ord bigint, number bigint, bucket smallint, fold text,
                said bytea, digest bytea)
 LANGUAGE sql STABLE
-SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off
 AS $$
     SELECT true, k.ord, c.position, c.bucket, NULL, c.response, c.digest
     FROM unnest(p_keys) WITH ORDINALITY k(key, ord)
@@ -28,14 +29,10 @@ $$;
 -- lane's lock holds all of them back, and where there are several lanes the rows are locked too.
 CREATE FUNCTION check_reads(r_stream text[], r_version bigint[]) RETURNS void
 LANGUAGE plpgsql
-SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off
 AS $$
 DECLARE
     moved text;
 BEGIN
-    IF cardinality(r_stream) = 0 THEN
-        RETURN;
-    END IF;
     IF (SELECT max(bucket) FROM log_head) > 0 THEN
         PERFORM FROM stream_head h WHERE h.originator_id = ANY (r_stream)
         ORDER BY h.originator_id FOR SHARE;
@@ -69,7 +66,6 @@ CREATE FUNCTION append_batch(
     p_member text[], p_name text[], p_phone text[]
 ) RETURNS TABLE (bucket smallint, base bigint)
 LANGUAGE plpgsql
-SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -90,20 +86,25 @@ BEGIN
         stamps[lane.bucket] := stamp;
     END LOOP;
 
-    PERFORM check_reads(r_stream, r_version);
+    IF cardinality(r_stream) > 0 THEN
+        PERFORM check_reads(r_stream, r_version);
+    END IF;
 
     UPDATE stream_head h SET version = i.after, state = i.state, fold = p_fold
     FROM unnest(h_stream, h_before, h_after, h_state) i(stream, before, after, state)
     WHERE i.before > 0 AND h.originator_id = i.stream AND h.version = i.before;
     GET DIAGNOSTICS wrote = ROW_COUNT;
-    INSERT INTO stream_head (originator_id, bucket, version, fold, state)
-    SELECT i.stream, i.bucket, i.after, p_fold, i.state
-    FROM unnest(h_stream, h_bucket, h_before, h_after, h_state)
-        i(stream, bucket, before, after, state)
-    WHERE i.before = 0
-    ON CONFLICT DO NOTHING;
-    GET DIAGNOSTICS done = ROW_COUNT;
-    IF wrote + done <> cardinality(h_stream) THEN
+    IF 0 = ANY (h_before) THEN
+        INSERT INTO stream_head (originator_id, bucket, version, fold, state)
+        SELECT i.stream, i.bucket, i.after, p_fold, i.state
+        FROM unnest(h_stream, h_bucket, h_before, h_after, h_state)
+            i(stream, bucket, before, after, state)
+        WHERE i.before = 0
+        ON CONFLICT DO NOTHING;
+        GET DIAGNOSTICS done = ROW_COUNT;
+        wrote := wrote + done;
+    END IF;
+    IF wrote <> cardinality(h_stream) THEN
         RAISE EXCEPTION 'a stream has moved on' USING ERRCODE = 'CL001';
     END IF;
 

@@ -45,7 +45,9 @@ BEGIN
         WHERE h.bucket = lane.bucket;
     END LOOP;
 
-    PERFORM check_reads(r_stream, r_version);
+    IF cardinality(r_stream) > 0 THEN
+        PERFORM check_reads(r_stream, r_version);
+    END IF;
 
     SELECT count(*) INTO staged FROM staged_heads;
     UPDATE stream_head h SET version = s.after, state = s.state, fold = p_fold

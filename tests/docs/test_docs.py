@@ -18,7 +18,7 @@ from docs import generate
 from docs.picture import PICTURE, picture
 from ledger import heads
 from ledger.importing import parse
-from ledger.working import WorkingSet, streams_of
+from ledger.working import WorkingSet
 from projections.figures import reported
 from tests.architecture.tidy import RULES, File
 
@@ -161,11 +161,11 @@ def decided(lines: list[str]) -> list[str]:
     """The topics of the events that these facts make, one fact after the other."""
     working, topics = WorkingSet(1), []
     for command in map(parse, lines):
-        for stream in working.missing(streams_of(command)):
+        for stream in working.missing(command.streams()):
             working.put(stream, 0, heads.fresh(stream))
         assert command.at is not None
         now = datetime(2009, 1, 5, tzinfo=UTC)
-        entries, _ = working.decide(command, streams_of(command), command.at, now)
+        entries, _ = working.decide(command, command.streams(), command.at, now)
         topics += [entry.event.topic for entry in entries]
     return topics
 

@@ -335,12 +335,12 @@ def test_a_price_that_moves_in_between_is_seen(ledger_dsn: str) -> None:
     async def act(opened: Ledger) -> Any:
         append = opened._append
 
-        async def late(connection: Any, batch: Any) -> dict[int, int]:
+        async def late(wire: Any, batch: Any) -> dict[int, int]:
             if not once:
                 once.append("")
                 async with Ledger(ledger_dsn, now=lambda: NOW) as other:
                     await other.execute(dearer)
-            return await append(connection, batch)
+            return await append(wire, batch)
 
         opened._append = late  # type: ignore[method-assign]
         return await asyncio.gather(
@@ -387,7 +387,7 @@ def test_the_batcher_outlives_a_defect_of_its_own(ledger_dsn: str) -> None:
     async def act(opened: Ledger) -> list[Any]:
         append = opened._append
 
-        async def breaks(connection: Any, batch: Any) -> dict[int, int]:
+        async def breaks(wire: Any, batch: Any) -> dict[int, int]:
             opened._append = append  # type: ignore[method-assign]
             raise ZeroDivisionError
 

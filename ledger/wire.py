@@ -1,0 +1,87 @@
+"""A connection for the few questions that are asked for ever: prepared, binary, without cursors.
+
+A batch asks two questions. Through psycopg's cursors each costs as much Python as deciding several
+commands. All else (opening, transactions, errors, whatever is seldom) is psycopg's.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from psycopg import AsyncConnection
+from psycopg.errors import error_from_result
+from psycopg.pq import ExecStatus
+from psycopg.pq.abc import PGresult
+
+_BINARY = 1
+_FINE = (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A statement with parameters $1, $2, ..., under the name by which it is prepared."""
+
+    name: bytes
+    text: bytes
+
+
+class Wire:
+    """A psycopg connection in autocommit, and which questions it knows. One asker at a time."""
+
+    def __init__(self, connection: AsyncConnection[Any]) -> None:
+        self.connection = connection
+        self._prepared: set[bytes] = set()
+
+    async def ask(self, question: Question, parameters: Sequence[bytes]) -> PGresult:
+        """The result, in binary. Raises as psycopg does; who is cancelled must close it."""
+        sends = self.connection.pgconn
+        if question.name not in self._prepared:
+            sends.send_prepare(question.name, question.text)
+            await self._answer()
+            self._prepared.add(question.name)
+        formats = [_BINARY] * len(parameters)
+        sends.send_query_prepared(question.name, parameters, formats, _BINARY)
+        return await self._answer()
+
+    async def _answer(self) -> PGresult:
+        """Send what is to be sent, and wait for the whole answer."""
+        pgconn, loop = self.connection.pgconn, asyncio.get_running_loop()
+        told: asyncio.Future[None] = loop.create_future()
+        results: list[PGresult] = []
+
+        def readable() -> None:
+            try:
+                pgconn.consume_input()
+                while not told.done() and not pgconn.is_busy():
+                    result = pgconn.get_result()
+                    if result is None:
+                        told.set_result(None)
+                    else:
+                        results.append(result)
+            except psycopg.Error as failure:
+                if not told.done():
+                    told.set_exception(failure)
+
+        def writable() -> None:
+            try:
+                if not pgconn.flush():
+                    loop.remove_writer(socket)
+            except psycopg.Error as failure:
+                if not told.done():
+                    told.set_exception(failure)
+
+        socket = pgconn.socket
+        loop.add_reader(socket, readable)
+        try:
+            if pgconn.flush():
+                loop.add_writer(socket, writable)
+            await told
+        finally:
+            loop.remove_reader(socket)
+            loop.remove_writer(socket)
+        for result in results:
+            if result.status not in _FINE:
+                raise error_from_result(result)
+        return results[-1]

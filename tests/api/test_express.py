@@ -1,0 +1,43 @@
+"""The express lane at its edge: a rule that breaks is a problem there too, and harms nobody."""
+
+import asyncio
+from typing import Any
+
+import httpx
+import pytest
+
+from api.http import create_lanes
+from domain.visits import RecordVisit
+
+BODY = {"club_id": "health", "service_id": "tea", "desk": "d1", "shown_points": 1}
+
+
+@pytest.mark.parametrize("express", [True, False])
+def test_a_defect_is_told_as_a_problem(
+    ledger_dsn: str, monkeypatch: pytest.MonkeyPatch, express: bool, caplog: Any
+) -> None:
+    def broken(*_: Any, **__: Any) -> Any:
+        raise ZeroDivisionError("王小明")
+
+    async def ask() -> None:
+        lanes = create_lanes(ledger_dsn, follow=False)
+        transport = httpx.ASGITransport(lanes if express else lanes.app)
+        async with (
+            lanes.app.router.lifespan_context(lanes.app),
+            httpx.AsyncClient(transport=transport, base_url="http://here") as client,
+        ):
+            with monkeypatch.context() as planted:
+                planted.setattr(RecordVisit, "decide", broken)
+                answer = await client.post(
+                    "/members/m1/visits", json=BODY, headers={"Idempotency-Key": "k"}
+                )
+            assert (answer.status_code, answer.json()["code"]) == (500, "internal")
+            assert answer.headers["cache-control"] == "no-store"
+            again = await client.post(
+                "/members/m1/visits", json=BODY, headers={"Idempotency-Key": "k"}
+            )
+            assert (again.status_code, again.json()["code"]) == (404, "unknown_member")
+        assert "ZeroDivisionError" in caplog.text
+        assert "王小明" not in caplog.text
+
+    asyncio.run(ask())

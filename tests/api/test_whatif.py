@@ -1,0 +1,171 @@
+"""What if, at both doors, and as its page says it."""
+
+import asyncio
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from api.http import create_app, whatif
+from domain.whatif import Scenario
+from ledger.database import connect
+from ledger.embedded import EmbeddedServer
+from projections.schemas import try_session_lock
+from projections.supposed import SUPPOSING
+from tests.api.running import SCALE, clubledger, empty_directory
+from tests.projections.histories import furnished, lay
+
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "what-if.md"
+SCENARIOS = re.compile(r"^```json\n(.+?)\n```$", re.MULTILINE)
+SHOWN = re.compile(r"^```console\n\$ clubledger (.+?)\n(.*?)```$", re.MULTILINE | re.DOTALL)
+HALF = {"changes": [{"change": "service_price", "club": "lounge", "factor": "1/2"}]}
+
+
+# ------------------------------------------------------------------------------------- its page
+@pytest.fixture(scope="module")
+def own_demo() -> Iterator[Path]:
+    """A demo to which no other test adds anything."""
+    with empty_directory() as path, EmbeddedServer(path):
+        done = clubledger("demo", "--scale", SCALE, "--no-figures", data_dir=path)
+        assert done.code == 0, done.err
+        yield path
+
+
+def test_the_page_shows_what_is_shown(own_demo: Path, tmp_path: Path) -> None:
+    text = PAGE.read_text("utf-8")
+    assert f"clubledger demo --scale {SCALE}" in text
+    first, *_ = SCENARIOS.findall(text)
+    (tmp_path / "half-lounge.json").write_text(first)
+    ((command, wanted),) = SHOWN.findall(text)
+    shown = clubledger(*command.split(), data_dir=own_demo, cwd=tmp_path)
+    assert shown.code == 0, shown.err
+    assert shown.out == wanted
+
+
+def test_every_scenario_of_the_page_is_one_and_every_kind_is_told_of() -> None:
+    text = PAGE.read_text("utf-8")
+    told = [Scenario.model_validate_json(each) for each in SCENARIOS.findall(text)]
+    assert len(told) == text.count("```json")
+    kinds = set(Scenario.model_json_schema()["properties"]["changes"]["items"]["discriminator"][
+        "mapping"
+    ])  # fmt: skip
+    assert {change.change for scenario in told for change in scenario.changes} == kinds
+    assert kinds == set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE))
+
+
+# ----------------------------------------------------------------------------- the command line
+def supposed(data_dir: Path | None, said: Any, *options: str) -> Any:
+    text = said if isinstance(said, bytes) else json.dumps(said).encode()
+    return clubledger("what-if", "-", *options, data_dir=data_dir, stdin=text)
+
+
+def test_json_holds_all_of_it(own_demo: Path) -> None:
+    dear = {"changes": [{"change": "service_price", "club": "lounge", "points": 100_000}]}
+    found = supposed(own_demo, dear, "--json", "--top", "2")
+    assert found.code == 0, found.err
+    told = found.json
+    assert {each["code"] for each in told["refusals"]} == {"not_enough_points", "unknown_visit"}
+    assert len(told["affected"]) == len(told["refused"]) == 2
+    assert told["refused"][0]["numbers"]["needed_points"] >= 100_000
+    next_page = supposed(own_demo, dear, "--json", "--top", "2", "--skip", "2").json
+    assert not {m["member_id"] for m in told["affected"]} & {
+        m["member_id"] for m in next_page["affected"]
+    }
+    assert "would be refused" in supposed(own_demo, dear).out
+
+
+def test_a_scenario_that_changes_nothing_says_so(own_demo: Path) -> None:
+    found = supposed(own_demo, {"changes": []})
+    assert (found.code, found.out.splitlines()[0]) == (0, "nothing would be otherwise")
+
+
+@pytest.mark.parametrize(
+    ("said", "code", "words"),
+    [
+        (b"{", 3, "Invalid JSON"),
+        ({"changes": [{"change": "earning_rate", "factor": 0.5}]}, 3, "changes.0"),
+        ({"changes": [{"change": "service_price", "club": "x", "factor": "1"}]}, 3, "unknown_club"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_in_one_sentence(
+    own_demo: Path, said: Any, code: int, words: str
+) -> None:
+    found = supposed(own_demo, said)
+    assert (found.code, found.out) == (code, "")
+    assert words in found.err.strip().splitlines()[-1]
+
+
+def test_a_file_that_cannot_be_read_is_wrong_use(own_demo: Path) -> None:
+    found = clubledger("what-if", "no-such-file.json", "--json", data_dir=own_demo)
+    assert (found.code, found.problem["code"]) == (2, "wrong_use")
+
+
+# --------------------------------------------------------------------------------- the HTTP door
+def test_over_http_it_is_the_same(http: httpx.Client) -> None:
+    answer = http.post("/what-if?limit=3", json=HALF)
+    assert answer.status_code == 200, answer.text
+    told = answer.json()
+    (total,) = (
+        each
+        for each in told["sums"]
+        if (each["subject"], each["key"], each["measure"]) == ("visits_by_club", None, "points")
+    )
+    assert total["difference"] == total["supposed"] - total["recorded"] < 0
+    assert len(told["affected"]) == 3
+    rest = http.post("/what-if?limit=3&skip=3", json=HALF).json()["affected"]
+    assert rest[0]["member_id"] not in {each["member_id"] for each in told["affected"]}
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "code"),
+    [
+        ({"change": "service_price", "club": "x", "factor": "1/2"}, 404, "unknown_club"),
+        ({"change": "service_price", "club": "lounge", "service": "x", "points": 1}, 404,
+         "unknown_service"),
+        ({"change": "campaign_terms", "campaign": "x", "gift_bp": 1}, 404, "unknown_campaign"),
+        ({"change": "service_price", "club": "lounge"}, 422, "invalid"),
+        ({"change": "earning_rate", "factor": "1/2", "since": "2008-13-01"}, 422, "invalid"),
+    ],
+)  # fmt: skip
+def test_over_http_what_makes_no_sense_is_a_problem(
+    http: httpx.Client, change: dict[str, Any], status: int, code: str
+) -> None:
+    answer = http.post("/what-if", json={"changes": [change]})
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+
+
+def test_over_http_there_is_one_at_a_time(http: httpx.Client, demo_dir: Path) -> None:
+    with EmbeddedServer(demo_dir) as database, connect(database.dsn) as conn:
+        assert try_session_lock(conn, SUPPOSING)
+        answer = http.post("/what-if", json=HALF)
+        assert (answer.status_code, answer.json()["code"]) == (503, "what_if_running")
+        assert answer.headers["Retry-After"] == "5"
+    assert http.post("/what-if", json=HALF).status_code == 200
+
+
+def test_over_http_it_ends_after_a_time(
+    installed: Callable[[int], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dsn = installed(1)
+    world = furnished()
+    world.does("visit.record", member_id="m1", club_id="lounge", service_id="room")
+    with connect(dsn) as conn:
+        lay(conn, world.log)
+    app = create_app(dsn, follow=False)
+
+    async def ask(limit_s: float) -> httpx.Response:
+        monkeypatch.setattr(whatif, "LIMIT_S", limit_s)
+        async with (
+            app.router.lifespan_context(app),
+            httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://here") as http,
+        ):
+            return await http.post("/what-if", json=HALF)
+
+    for limit_s in (0.0, 0.001):  # looked at between statements alone (0 is no timeout), and both
+        answer = asyncio.run(ask(limit_s))
+        assert (answer.status_code, answer.json()["code"]) == (504, "what_if_too_long")
+    assert asyncio.run(ask(60.0)).status_code == 200
