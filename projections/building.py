@@ -212,7 +212,7 @@ class Builder:
         return Task(self._events(conn, table), [Step(f"{table.key} indexes", index, NOWHERE)])
 
     def _events(self, conn: Conn, table: TypedTable) -> int:
-        """How many, as ANALYZE estimated, at least 1; of a view, how many its table has."""
+        """How many there are as ANALYZE estimated, at least 1; of a view, those of its table."""
         (found,) = conn.execute(
             "SELECT greatest(c.reltuples, 1)::bigint FROM pg_class v"
             " LEFT JOIN pg_namespace live ON v.relkind = 'v' AND live.nspname = %s"

@@ -19,7 +19,7 @@ from projections import schemas as state
 from projections.auditing import Audit, compare
 from projections.runner import PoisonedEvent, Progress
 from projections.schemas import LIVE, outdated
-from projections.typed import Window
+from projections.typed import Window, typed_tables
 from projections.windows import MovedOn, fold_window
 from tests.projections.histories import START, lay, lay_rows
 from tests.projections.tables import in_python, in_sql
@@ -108,6 +108,15 @@ def test_answers_of_another_version_are_rebuilt(one_lane: str) -> None:
         assert runner.project(one_lane).rebuilt
         assert not outdated(conn)
         assert in_sql(conn) == in_python(world.log)
+
+
+def test_versions_do_not_depend_on_what_was_imported_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = state.versions()
+    backwards = dict(reversed(typed_tables().items()))
+    monkeypatch.setattr(state, "typed_tables", lambda: backwards)
+    assert state.versions() == before
 
 
 def test_checkpoints_that_disagree_are_mended_by_a_rebuild(ledger_dsn: str) -> None:
