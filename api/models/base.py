@@ -1,0 +1,64 @@
+"""What every answer is made of: views, moments, rates, plain numbers."""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, model_validator
+
+
+def plain_number(value: Decimal) -> int | float:
+    """A decimal as a JSON number: whole if it is whole, else as short as it was written."""
+    return int(value) if value == value.to_integral_value() else float(value)
+
+
+def number_or_same(value: Any) -> Any:
+    return plain_number(value) if isinstance(value, Decimal) else value
+
+
+Number = Annotated[
+    Decimal,
+    PlainSerializer(plain_number, return_type=int | float, when_used="json"),
+    Field(json_schema_extra={"type": "number"}),
+]
+
+
+class View(BaseModel):
+    """An answer, read off what a query returns."""
+
+    model_config = ConfigDict(from_attributes=True, frozen=True)
+
+
+class Moment(View):
+    """What an answer is as of: what was known by then, of what had happened by then."""
+
+    known_at: datetime | None = Field(
+        description="what was asked for, else when the last of these events was recorded;"
+        " null before the first"
+    )
+    effective_at: datetime | None = Field(description="null: whenever it happened")
+    positions: str = Field(
+        description="the last event of each bucket, as `known_at` takes them",
+        examples=["0:1234567"],
+    )
+
+
+class Dated(View):
+    """An answer that can be asked as of a moment."""
+
+    moment: Moment | None = Field(None, description="null: the answer is that of now")
+
+
+class Rate(View):
+    """A ratio of two whole numbers; `percent` is rounded half up to four digits."""
+
+    part: int
+    whole: int
+    percent: Number | None = Field(description="null if the whole is 0")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read(cls, ratio: Any) -> Any:
+        if hasattr(ratio, "whole"):
+            return {"part": ratio.part, "whole": ratio.whole, "percent": ratio.percent(4)}
+        return ratio

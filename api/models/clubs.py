@@ -1,0 +1,74 @@
+"""Clubs, prices, use."""
+
+from datetime import date
+
+from pydantic import Field
+
+from api.models.base import Dated, Rate, View
+
+
+class Price(View):
+    """A service and what it costs, in points; a tier may have its own price."""
+
+    service: str
+    title: str
+    version: int
+    points: int
+    tier_points: dict[str, int]
+    companion_points: int
+    free_visits: dict[str, int]
+
+
+class Club(View):
+    """A club, its days, hours and tiers."""
+
+    club: str
+    title: str
+    opens_on: date
+    opens_minute: int
+    closes_minute: int
+    tiers: list[str]
+    important: bool
+    capacity: int | None
+    in_emergency: bool
+
+
+class ClubCard(Club):
+    """A club with its services and the prices in force."""
+
+    services: list[Price]
+
+
+class Clubs(View):
+    """Every club."""
+
+    clubs: list[Club]
+
+
+class Use(View):
+    """How much a club was used; a dimension that was not asked for is null."""
+
+    service: str | None
+    month: date | str | None
+    tier: str | None
+    unit: str | None
+    visits: int
+    companions: int
+    points: int
+    free_visits: int
+
+
+class ClubUse(Dated):
+    """Use of a club over the months that hold `first` to `last`."""
+
+    club: str
+    first: date
+    last: date
+    visits: int
+    companions: int
+    points: int
+    free_visits: int
+    distinct_members: int
+    months_open: int
+    monthly_visits: Rate = Field(description="visits a month over the months the club was open")
+    rows: list[Use]

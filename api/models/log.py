@@ -1,0 +1,39 @@
+"""Events as the log holds them."""
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import Field
+
+from api.models.base import View
+
+
+class Event(View):
+    """An event as the log holds it; `state` has what is its own."""
+
+    bucket: int
+    position: int
+    stream: str
+    version: int
+    topic: str
+    occurred_at: datetime
+    recorded_at: datetime
+    actor: str
+    key: str
+    state: dict[str, Any]
+
+
+class LogPage(View):
+    """Events of one bucket in the order of their commits."""
+
+    events: list[Event]
+    bucket: int
+    head: int = Field(description="the last position of the bucket")
+    next: int = Field(description="send it as `after` for the next page; it also serves to poll")
+
+
+class History(View):
+    """A member's events, oldest first."""
+
+    events: list[Event]
+    next: int | None = Field(description="send it as `after` for the next page; null at the end")
