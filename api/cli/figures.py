@@ -284,20 +284,25 @@ def _told_why(found: models.Explanation, demo: models.Demo | None) -> None:
     output.say(layouts.folded(said, console.width, "", "  "))
     if figure.events > len(found.events):
         output.say(f"The first {len(found.events):,} of them:")
-    columns = [Column("position", right=True), Column("occurred at")]
-    columns += [Column("event"), Column("stream"), Column("rule")]
-    rows = [
-        (
-            f"{each.bucket}:{each.position}",
-            output.local(each.occurred_at),
-            each.topic,
-            each.stream,
-            each.rule or "",
-        )
-        for each in found.events
-    ]
-    for line in layouts.lines(columns, rows):
+    for line in _events_fitting(found.events, console.width):
         console.print(line, soft_wrap=True)
+
+
+def _events_fitting(events: Sequence[models.EventRef], width: int) -> list[Text]:
+    """A line an event; where there is no room, by its day alone, and then without its rule."""
+    lines: list[Text] = []
+    for timed, ruled in ((True, True), (False, True), (False, False)):
+        columns = [Column("position", right=True), Column("occurred at" if timed else "on")]
+        columns += [Column("event"), Column("stream"), *[Column("rule")] * ruled]
+        rows: list[layouts.Row] = []
+        for each in events:
+            at = output.local(each.occurred_at)
+            cells: list[str | Text] = [f"{each.bucket}:{each.position}", at if timed else at[:10]]
+            rows.append([*cells, each.topic, each.stream, *[each.rule or ""] * ruled])
+        lines = layouts.lines(columns, rows)
+        if layouts.width(lines) <= width:
+            break
+    return lines
 
 
 def _given(value: Any) -> str:
