@@ -169,6 +169,8 @@ class Builder:
                 ).rowcount:
                     step.work(conn, step.window)
         except (PoisonedEvent, *UNTAKEN) as error:
+            if step.window is NOWHERE:
+                raise
             raise culprit(conn, step.window, error, lambda part: step.work(conn, part)) from error
 
     # ---------------------------------------------------------------------------- what is to do
