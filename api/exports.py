@@ -129,15 +129,23 @@ def _xlsx(export: Export, out: BinaryIO) -> None:
             "strings_to_numbers": False,
         }
         book = xlsxwriter.Workbook(out, options)
-        sheet = book.add_worksheet("rows")
-        for number, cells in enumerate(_with_names(export)):
-            if number >= SHEET_ROWS:
-                raise DoesNotFit("rows", SHEET_ROWS - 1)
-            _write_row(sheet, number, cells)
-        about = book.add_worksheet("about")
-        for number, (name, value) in enumerate({"export": export.name, **export.about}.items()):
-            _write_row(about, number, [name, cell(value)])
-        book.close()
+        try:
+            _fill(book, export)
+            book.close()
+        finally:
+            for sheet in book.worksheets():  # which a refusal leaves open
+                sheet.row_data_fh.close()
+
+
+def _fill(book: Any, export: Export) -> None:
+    sheet = book.add_worksheet("rows")
+    for number, cells in enumerate(_with_names(export)):
+        if number >= SHEET_ROWS:
+            raise DoesNotFit("rows", SHEET_ROWS - 1)
+        _write_row(sheet, number, cells)
+    about = book.add_worksheet("about")
+    for number, (name, value) in enumerate({"export": export.name, **export.about}.items()):
+        _write_row(about, number, [name, cell(value)])
 
 
 def _with_names(export: Export) -> Iterator[Sequence[Cell]]:

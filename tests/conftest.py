@@ -53,6 +53,17 @@ def ledger_dsn(installed: Callable[[int], str], request: pytest.FixtureRequest) 
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """How long the storm of tests/ledger/test_storm.py blows, and from which seed."""
+    """How long the storm of tests/ledger/test_storm.py blows, and from which seed; and all tests."""
+    parser.addoption("--all", action="store_true", help="the slow ones, too")
     parser.addoption("--storm-seconds", type=float, default=6.0)
     parser.addoption("--storm-seed", type=int, default=0)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The slow ones run in CI, by `--all`, and when they are named."""
+    named = any("::" in word for word in config.args)
+    if config.getoption("--all") or named:
+        return
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    items[:] = [item for item in items if item not in slow]
+    config.hook.pytest_deselected(items=slow)
