@@ -169,6 +169,8 @@ class Builder:
                 ).rowcount:
                     step.work(conn, step.window)
         except (PoisonedEvent, *UNTAKEN) as error:
+            if step.window is NOWHERE:
+                raise
             raise culprit(conn, step.window, error, lambda part: step.work(conn, part)) from error
 
     # ---------------------------------------------------------------------------- what is to do
@@ -212,7 +214,7 @@ class Builder:
         return Task(self._events(conn, table), [Step(f"{table.key} indexes", index, NOWHERE)])
 
     def _events(self, conn: Conn, table: TypedTable) -> int:
-        """How many there are as ANALYZE estimated, at least 1; of a view, how many its table has."""
+        """How many ANALYZE estimated that there are, at least 1; of a view, in its table."""
         (found,) = conn.execute(
             "SELECT greatest(c.reltuples, 1)::bigint FROM pg_class v"
             " LEFT JOIN pg_namespace live ON v.relkind = 'v' AND live.nspname = %s"
