@@ -25,6 +25,7 @@ CELL_CHARACTERS = 32_767
 """What a spreadsheet can hold."""
 EXACT = 2**53
 """Whole numbers beyond it are text in a spreadsheet, which knows only floats."""
+BLANK = " \u00a0\u3000\ufeff"
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 """Text that begins so would be run by a spreadsheet that opens a CSV file."""
 
@@ -96,7 +97,7 @@ def cell(value: Any) -> Cell:
 def harmless(value: Cell) -> str:
     """A cell of a CSV file, which no spreadsheet takes for a formula."""
     if isinstance(value, str):
-        return f"'{value}" if value.startswith(FORMULA) else value
+        return f"'{value}" if value.lstrip(BLANK).startswith(FORMULA) else value
     return "" if value is None else f"{value:f}" if isinstance(value, Decimal) else str(value)
 
 

@@ -12,6 +12,7 @@ from projections.moments import Asked, Known
 
 POSITIONS = re.compile(r"([0-9]{1,2}:)?[0-9]{1,18}(,[0-9]{1,2}:[0-9]{1,18})*")
 FORMS = "a day, an instant with its offset (2008-12-31T18:00:00+08:00)"
+_WRITTEN = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9:.]{1,15}(Z|[+-][0-9]{2}:?[0-9]{2}))?")
 _BLANK_OFFSET = re.compile(r"(T\S+) (\d\d:\d\d)$")
 _DAY, _INSTANT = TypeAdapter(Day), TypeAdapter(Instant)
 
@@ -52,6 +53,8 @@ def _instant(name: str, text: str, or_else: str = "") -> datetime:
     # In an address a plus means a blank: whoever forgot to write it as %2B is understood.
     written = _BLANK_OFFSET.sub(r"\1+\2", text)
     try:
+        if _WRITTEN.fullmatch(written) is None:
+            raise ValueError("another form")
         if "T" in written:
             return _INSTANT.validate_python(datetime.fromisoformat(written)).astimezone(UTC)
         day: date = _DAY.validate_python(date.fromisoformat(written))

@@ -96,6 +96,7 @@ class Kind:
 
 DOOR: dict[str, Kind] = {
     "key_missing": Kind(400, "A write needs the header Idempotency-Key."),
+    "header_repeated": Kind(400, "A header that says who or under which key is there twice."),
     "malformed": Kind(400, "The request cannot be read."),
     "not_found": Kind(404, "There is nothing at this address."),
     "unknown_figure": Kind(404, "There is no such figure."),

@@ -15,7 +15,7 @@ from domain.lots import Lot, LotUse, allocate, soonest_expiring_first, spendable
 from domain.members import MemberCommand, joined, on_the_network
 from domain.refusal import Refusal
 from domain.state import Debit, Member
-from domain.values import Instant, Ordinal, Points, PointsOrNone, Text
+from domain.values import Instant, Ordinal, Points, PointsOrNone, PointsPaid, Text
 
 REVERSIBLE_DAYS = 31
 REVERSIBLE = timedelta(days=REVERSIBLE_DAYS)
@@ -54,7 +54,7 @@ class PointsDebited(Event, name="points.debited", stream="member"):
     """A member paid with points. Which lots paid is a fact, never recomputed."""
 
     debit: Ordinal
-    points: Points
+    points: PointsPaid
     lots: tuple[LotUse, ...]
     reason: Text
     visit: Ordinal | None = None
@@ -82,7 +82,7 @@ class DebitReversed(Event, name="points.debit_reversed", stream="member"):
     """A debit was taken back: its points returned to the very lots they came from."""
 
     debit: Ordinal
-    points: Points
+    points: PointsPaid
     lots: tuple[LotUse, ...]
     reason: Text
 

@@ -56,6 +56,8 @@ Text = Annotated[str, StringConstraints(pattern=ONE_LINE, min_length=1, max_leng
 
 Points = Annotated[int, Field(ge=1, le=1_000_000_000)]
 PointsOrNone = Annotated[int, Field(ge=0, le=1_000_000_000)]
+PointsPaid = Annotated[int, Field(ge=0, le=1_000_000_000_000)]
+"""What a visit cost in all: its price and that of every companion."""
 Fen = Annotated[int, Field(ge=0, le=1_000_000_000_000)]
 """Money: 1 yuan = 100 fen."""
 SignedFen = Annotated[int, Field(ge=-1_000_000_000_000, le=1_000_000_000_000)]

@@ -20,7 +20,7 @@ from domain.values import (
     Desk,
     Instant,
     Ordinal,
-    PointsOrNone,
+    PointsPaid,
     ServiceId,
     Text,
     Tier,
@@ -57,7 +57,7 @@ class VisitRecorded(Event, name="visit.recorded", stream="member"):
     important: bool
     unit: UnitId
     payment: Payment
-    points: PointsOrNone  # what was debited: the price, or that of the companions alone
+    points: PointsPaid  # what was debited: the price, or that of the companions alone
     price_version: Ordinal
     desk: Desk
     debit: Ordinal | None = None
@@ -277,7 +277,7 @@ class RecordVisit(MemberCommand):
     club_id: ClubId
     service_id: ServiceId
     desk: Desk
-    shown_points: PointsOrNone | None = None
+    shown_points: PointsPaid | None = None
     companions: Companions = 0
     pay: Literal["auto", "points", "free_visit"] = "auto"
     again: bool = False

@@ -53,7 +53,7 @@ def ledger_dsn(installed: Callable[[int], str], request: pytest.FixtureRequest) 
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """How long the storm of tests/ledger/test_storm.py blows, and from which seed; and all tests."""
+    """How long the storm of tests/ledger blows and from which seed; and whether all tests run."""
     parser.addoption("--all", action="store_true", help="the slow ones, too")
     parser.addoption("--storm-seconds", type=float, default=6.0)
     parser.addoption("--storm-seed", type=int, default=0)

@@ -82,6 +82,7 @@ async def house(request: Request) -> House:
 
 
 async def _key(
+    request: Request,
     key: Annotated[
         Key | None,
         Header(
@@ -91,6 +92,9 @@ async def _key(
         ),
     ] = None,
 ) -> str:
+    for header in (KEY_HEADER, ACTOR_HEADER):
+        if len(request.headers.getlist(header)) > 1:
+            raise DoorProblem("header_repeated", f"{header} is there twice.")
     if key in (None, NO_KEY):  # The ledger writes a key that is not there as NO_KEY.
         raise DoorProblem("key_missing")
     return key

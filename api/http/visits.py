@@ -10,7 +10,7 @@ from api import models
 from api.http.documented import refuses
 from api.http.inputs import DEFAULT_ACTOR, InHouse, PathId, VisitNumber, WriteActor, WriteKey
 from api.http.receipts import WRITE, receipt_of
-from domain.values import ClubId, Desk, PointsOrNone, ServiceId, Text
+from domain.values import ClubId, Desk, PointsPaid, ServiceId, Text
 from domain.visits import Companions, RecordVisit, UndoVisit
 
 router = APIRouter(tags=["visits"])
@@ -32,7 +32,7 @@ class VisitRequest(BaseModel):
     club_id: ClubId
     service_id: ServiceId
     desk: Desk
-    shown_points: PointsOrNone = Field(
+    shown_points: PointsPaid = Field(
         description="what the member was told: the whole price, or with a free visit that of the"
         " companions. If the price has moved the visit is refused with the new one."
     )

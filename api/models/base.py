@@ -4,7 +4,9 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, field_validator, model_validator
+
+from domain.values import PROGRAMME_ZONE
 
 
 def plain_number(value: Decimal) -> int | float:
@@ -27,6 +29,12 @@ class View(BaseModel):
     """An answer, read off what a query returns."""
 
     model_config = ConfigDict(from_attributes=True, frozen=True)
+
+    @field_validator("*")
+    @classmethod
+    def in_the_zone(cls, value: Any) -> Any:
+        """Instants are told by the programme's clocks, wherever they were read."""
+        return value.astimezone(PROGRAMME_ZONE) if isinstance(value, datetime) else value
 
 
 class Moment(View):

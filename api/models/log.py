@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from api.models.base import View
 
@@ -21,6 +21,12 @@ class Event(View):
     actor: str
     key: str
     state: dict[str, Any]
+
+    @field_validator("*")
+    @classmethod
+    def in_the_zone(cls, value: Any) -> Any:
+        """As the log has them, in UTC."""
+        return value
 
 
 class LogPage(View):

@@ -41,3 +41,20 @@ def test_a_defect_is_told_as_a_problem(
         assert "王小明" not in caplog.text
 
     asyncio.run(ask())
+
+
+@pytest.mark.parametrize("header", ["Idempotency-Key", "Clubledger-Actor"])
+def test_a_header_that_is_there_twice_is_refused(ledger_dsn: str, header: str) -> None:
+    async def ask() -> None:
+        lanes = create_lanes(ledger_dsn, follow=False)
+        async with (
+            lanes.app.router.lifespan_context(lanes.app),
+            httpx.AsyncClient(
+                transport=httpx.ASGITransport(lanes), base_url="http://here"
+            ) as client,
+        ):
+            twice = [("Idempotency-Key", "k1"), (header, "clerk:li"), (header, "clerk:wang")]
+            answer = await client.post("/members/m1/visits", json=BODY, headers=twice)
+            assert (answer.status_code, answer.json()["code"]) == (400, "header_repeated")
+
+    asyncio.run(ask())

@@ -303,3 +303,17 @@ def test_spending_leaves_the_lots_it_was_asked_about_alone() -> None:
 
 def test_the_asker_is_told_what_can_be_spent_afterwards() -> None:
     given(MEMBER, AUGUST).when(debit(30)).then_told(debit=1, spendable_points=70)
+
+
+def test_a_visit_may_cost_more_than_any_one_credit() -> None:
+    """Fifty companions at the highest price: refused for want of points, never a defect."""
+    paid = PointsDebited(
+        occurred_at=local(NOON),
+        actor="clerk:li",
+        key="k",
+        debit=1,
+        points=51_000_000_000,
+        lots=(LotUse(lot=1, points=1),),
+        reason="lounge/room",
+    )
+    assert paid.points == 51_000_000_000
