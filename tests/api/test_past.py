@@ -80,7 +80,7 @@ def test_every_dated_answer_says_its_moment(told: str) -> None:
                     assert answer.status_code == 200, answer.text
                     then = answer.json()
                     moment = then["moment"]
-                    assert moment[param] == "2020-02-29T15:59:59.999999Z"
+                    assert moment[param] == "2020-02-29T23:59:59.999999+08:00"
                     again = httpx.URL(path).copy_merge_params({"known_at": moment["positions"]})
                     assert (await client.get(again)).status_code == 200
                     assert then.keys() == now.keys()
@@ -260,7 +260,7 @@ def test_the_command_line_asks_as_of_a_moment(demo_dir: Path) -> None:
     assert shown.code == 0, shown.err
     assert shown.out.startswith("As of what was known by 2008-10-31 23:59:59 (0:")
     found = clubledger("figures", "--effective-at", "2008-10-31", "--json", data_dir=demo_dir).json
-    assert found["moment"]["effective_at"] == "2008-10-31T15:59:59.999999Z"
+    assert found["moment"]["effective_at"] == "2008-10-31T23:59:59.999999+08:00"
     assert {each["verdict"] for each in found["figures"]} <= {
         "not reported", "not derivable", "not computable",
     }  # fmt: skip
