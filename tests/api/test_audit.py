@@ -17,6 +17,8 @@ from ledger.embedded import EmbeddedServer
 from projections.auditing import ALWAYS
 from tests.api.running import COMMAND, REPOSITORY, clubledger, empty_directory, environment
 
+pytestmark = pytest.mark.slow
+
 PAGE = REPOSITORY / "docs" / "how-to" / "audit.md"
 BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 ANYTHING = "..."

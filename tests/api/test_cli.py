@@ -231,6 +231,7 @@ def test_the_smallest_scale_loads(data_dir: Path) -> None:
     assert f"a demo scaled to {SMALLEST}" in loaded.out
 
 
+@pytest.mark.slow
 def test_a_demo_in_part_says_so(own_ledger: Path) -> None:
     loading = started("demo", "--scale", SCALE, "--no-figures", data_dir=own_ledger)
     assert loading.stderr is not None
@@ -266,6 +267,7 @@ def test_a_load_that_was_killed_goes_on_where_it_stopped(demo_dir: Path, data_di
     assert log == _log(demo_dir)[: len(log)]
 
 
+@pytest.mark.slow
 def test_four_buckets_give_the_same_figures_as_one(demo_dir: Path, own_ledger: Path) -> None:
     demo = ("demo", "--scale", SCALE, "--json")
     loaded = clubledger(*demo, data_dir=own_ledger, CLUBLEDGER_BUCKETS="4")
@@ -405,6 +407,7 @@ def test_a_reader_who_leaves_is_no_failure(demo_dir: Path, command: str) -> None
 
 
 # --------------------------------------------------------------------------------- the answers
+@pytest.mark.slow
 def test_a_rebuild_changes_no_figure(demo_dir: Path) -> None:
     before = _demo_figures(demo_dir)
     ended = clubledger("rebuild", "--json", data_dir=demo_dir)
@@ -500,6 +503,7 @@ def test_a_port_that_is_taken_is_one_sentence(demo_dir: Path) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_ctrl_c_ends_a_server_with_130(data_dir: Path, workers: str) -> None:
     """On an empty directory, which serving makes a ledger."""

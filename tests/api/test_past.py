@@ -255,6 +255,7 @@ def test_a_moment_the_answers_do_not_hold_yet_is_waited_for(one_lane: str) -> No
 
 
 # --------------------------------------------------------------------------- the command line
+@pytest.mark.slow
 def test_the_command_line_asks_as_of_a_moment(demo_dir: Path) -> None:
     shown = clubledger("figures", "--known-at", "2008-10-31", data_dir=demo_dir)
     assert shown.code == 0, shown.err
@@ -276,6 +277,7 @@ def test_the_command_line_asks_as_of_a_moment(demo_dir: Path) -> None:
     assert all(entry["at"] < "2008-07" for entry in lines["entries"])
 
 
+@pytest.mark.slow
 def test_changes_on_the_command_line(demo_dir: Path) -> None:
     shown = clubledger("changes", "--from", "2008-11-30", "--to", "2008-12-31", data_dir=demo_dir)
     assert shown.code == 0, shown.err

@@ -8,6 +8,8 @@ import pytest
 from ledger.embedded import EmbeddedServer
 from tests.api.running import SCALE, clubledger, empty_directory, started
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def own_ledger() -> Iterator[Path]:

@@ -13,6 +13,8 @@ import pytest
 from tests.api.running import empty_directory, serving, stopped
 from tests.postgres import kill_servers
 
+pytestmark = pytest.mark.slow
+
 PATIENCE_S = 60
 
 

@@ -63,6 +63,7 @@ def supposed(data_dir: Path | None, said: Any, *options: str) -> Any:
     return clubledger("what-if", "-", *options, data_dir=data_dir, stdin=text)
 
 
+@pytest.mark.slow
 def test_json_holds_all_of_it(own_demo: Path) -> None:
     dear = {"changes": [{"change": "service_price", "club": "lounge", "points": 100_000}]}
     found = supposed(own_demo, dear, "--json", "--top", "2")

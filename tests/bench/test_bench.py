@@ -21,6 +21,8 @@ from ledger.importing import Importer
 from tests.ledger.facts import NOW
 from tests.postgres import place
 
+pytestmark = pytest.mark.slow
+
 PARTS = "floors,http,pgbench,import"
 TINY = ("--quick", "--members", "1000", "--seconds", "1", "--rounds", "1")
 PATIENCE_S = 200
