@@ -16,6 +16,9 @@ from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGresult
 
 _BINARY = 1
+_PLAN_AGAIN = frozenset(4**power for power in range(1, 12))
+"""After so many questions they are planned anew: a plan made for empty tables reads all of them,
+and nothing else would tell a connection that they have grown until they are next analyzed."""
 _FINE = (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK)
 
 
@@ -33,10 +36,14 @@ class Wire:
     def __init__(self, connection: AsyncConnection[Any]) -> None:
         self.connection = connection
         self._prepared: set[bytes] = set()
+        self._asked = 0
 
     async def ask(self, question: Question, parameters: Sequence[bytes]) -> PGresult:
         """The result, in binary. Raises as psycopg does; who is cancelled must close it."""
         sends = self.connection.pgconn
+        self._asked += 1
+        if self._asked in _PLAN_AGAIN:
+            await self.connection.execute("DISCARD PLANS")
         if question.name not in self._prepared:
             sends.send_prepare(question.name, question.text)
             await self._answer()
