@@ -90,7 +90,7 @@ class Change(BaseModel):
 
     def touches(self) -> tuple[Touched, ...]:
         """The recorded events whose commands it touches; members without any stay as they are."""
-        raise NotImplementedError
+        raise TypeError(f"{type(self).__name__} says nothing of what it touches")
 
     def credit(self, command: CreditPoints, at: datetime) -> CreditPoints:
         """What a credit would have given."""
