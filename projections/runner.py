@@ -58,6 +58,11 @@ REBUILD_EVENTS = 200_000
 """So far behind, and by more than half of the log, a rebuild is faster than windows."""
 POLL_S = 0.2
 AGAIN_S = 0.02
+REST = 2
+REST_MAX_S = 0.1
+"""While events keep coming the follower rests twice as long as it folded, at most so long. Without
+a rest it would fold a few events at a time, each window at the price of ten times as many, and take
+a core from those who write."""
 SWAP_TRIES = 60
 KEPT_TIMEOUT_MS = 1_200
 """Longer than it takes until PostgreSQL calls autovacuum off a table that somebody waits for."""
@@ -131,7 +136,9 @@ def follow(dsn: str, stop: threading.Event) -> None:
                     if stop.wait(POLL_S):
                         return
                 while not stop.is_set():
-                    _catch_up(dsn, conn, None)
+                    began = time.monotonic()
+                    if _catch_up(dsn, conn, None).events:
+                        stop.wait(min(REST * (time.monotonic() - began), REST_MAX_S))
                     for _ in conn.notifies(timeout=POLL_S, stop_after=1):
                         pass  # The poll is the truth, the notification a hint.
         except psycopg.OperationalError:
