@@ -56,22 +56,20 @@ def document(app: FastAPI) -> dict[str, Any]:
 def _complete(operation: dict[str, Any]) -> None:
     """Say what FastAPI cannot know: the key is required, and how a bad request is answered."""
     responses = operation["responses"]
-    inputs = operation.get("parameters", [])
-    for parameter in inputs:
+    for parameter in operation.get("parameters", []):
         if parameter["name"] == KEY_HEADER:
             parameter["required"] = True
             parameter["schema"] = parameter["schema"]["anyOf"][0]
-    if inputs or "requestBody" in operation:
-        made = {key: value for key, value in responses.get("422", {}).items() if key != "content"}
-        known = responses.get("422", {}).get("content", {}).get(problems.MEDIA_TYPE, {})
-        examples = {**refuses("invalid")[422]["content"][problems.MEDIA_TYPE]["examples"]}
-        examples.update(known.get("examples", {}))
-        listed = ", ".join(f"`{each}`" for each in examples)
-        responses["422"] = {
-            **made,
-            "description": f"Refused: {listed}",
-            "content": _content(examples),
-        }
+    made = {key: value for key, value in responses.get("422", {}).items() if key != "content"}
+    known = responses.get("422", {}).get("content", {}).get(problems.MEDIA_TYPE, {})
+    examples = {**refuses("invalid")[422]["content"][problems.MEDIA_TYPE]["examples"]}
+    examples.update(known.get("examples", {}))
+    listed = ", ".join(f"`{each}`" for each in examples)
+    responses["422"] = {
+        **made,
+        "description": f"Refused: {listed}",
+        "content": _content(examples),
+    }
     if "requestBody" in operation:
         for status, response in refuses("malformed", "not_json").items():
             known = responses.setdefault(str(status), {"description": "", "content": _content({})})

@@ -1,13 +1,15 @@
 """What requests bring: path ids, headers, pages; and the installation they are asked of."""
 
 import asyncio
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from typing import Annotated, TypeAlias, TypeVar
+from typing import Annotated, TypeAlias, TypeVar, get_origin
 
-from fastapi import Depends, Header, Path, Query, Request
+from fastapi import Depends, Header, Path, Query, Request, params
+from fastapi.dependencies.utils import get_flat_params
 
 from api import moments
 from api.clock import Clock
@@ -24,6 +26,8 @@ from projections.moments import Asked
 T = TypeVar("T")
 DEFAULT_ACTOR = "clerk:desk"
 KEY_HEADER, ACTOR_HEADER = "Idempotency-Key", "Clubledger-Actor"
+_SHOWN = re.compile(r"[a-z][a-z_-]{0,39}", re.IGNORECASE)
+"""Names of parameters that may be repeated to who sent them: no number of anybody's."""
 PAST = ("unknown_position", "dated_in_future", "not_caught_up", "building")
 """Why what is asked as of a moment may be refused."""
 
@@ -79,6 +83,33 @@ async def house(request: Request) -> House:
     """The installation that this worker serves."""
     found: House = request.app.state.house
     return found
+
+
+async def known_query(request: Request) -> None:
+    """Refuses a query parameter that the address does not take, or takes once.
+
+    Left out, `known-at` for `known_at` would give today's answer to a question about the past.
+    """
+    fields = [
+        field
+        for field in get_flat_params(request.scope["route"].dependant)
+        if isinstance(field.field_info, params.Query)
+    ]
+    several = {each.alias for each in fields if get_origin(each.field_info.annotation) is list}
+    known = {each.alias for each in fields}
+    sent = [name for name, _ in request.query_params.multi_items()]
+    told = []
+    for name in dict.fromkeys(sent):
+        shown = f"query.{name}" if _SHOWN.fullmatch(name) else "query"
+        if name not in known:
+            detail = "This address takes no such parameter."
+            told.append({"field": shown, "code": "unknown_parameter", "detail": detail})
+        elif sent.count(name) > 1 and name not in several:
+            detail = "It is there more than once."
+            told.append({"field": shown, "code": "repeated_parameter", "detail": detail})
+    if told:
+        said = "; ".join(f"{each['field']}: {each['detail']}" for each in told[:5])
+        raise DoorProblem("invalid", said, {"errors": told[:20]})
 
 
 async def _key(

@@ -104,6 +104,37 @@ def test_a_page_out_of_range_is_refused(http: httpx.Client, query: str) -> None:
     assert http.get(f"/events?{query}").status_code == 422
 
 
+@pytest.mark.parametrize(
+    ("address", "field", "code"),
+    [
+        ("/figures?known-at=2008-12-31", "query.known-at", "unknown_parameter"),
+        ("/clubs?known_at=2008-12-31", "query.known_at", "unknown_parameter"),
+        ("/figures?known_at=2008-12-31&known_at=0:9", "query.known_at", "repeated_parameter"),
+        ("/events?limit=1&limit=1", "query.limit", "repeated_parameter"),
+        ("/figures?KNOWN_AT=2008-12-31", "query.KNOWN_AT", "unknown_parameter"),
+        ("/members/t1?13800001111=1", "query", "unknown_parameter"),
+        ("/health?deep=1", "query.deep", "unknown_parameter"),
+    ],
+)
+def test_a_parameter_that_would_be_left_out_is_refused(
+    http: httpx.Client, address: str, field: str, code: str
+) -> None:
+    answer = http.get(address)
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
+    assert [(each["field"], each["code"]) for each in answer.json()["errors"]] == [(field, code)]
+    assert "13800001111" not in answer.text
+
+
+def test_a_parameter_that_holds_several_may_be_repeated(http: httpx.Client) -> None:
+    assert http.get("/clubs/health/use?by=month&by=tier").status_code == 200
+
+
+def test_a_write_takes_no_parameters(http: httpx.Client) -> None:
+    headers = {"Idempotency-Key": "hostile-query"}
+    answer = http.post(f"{PATH}?shown_points=1", json=GOOD, headers=headers)
+    assert answer.json()["errors"][0]["field"] == "query.shown_points"
+
+
 def test_a_write_without_a_key_is_refused(http: httpx.Client) -> None:
     answer = http.post(PATH, json=GOOD)
     assert (answer.status_code, answer.json()["code"]) == (400, "key_missing")
