@@ -163,7 +163,7 @@ def club_use(
         free_visits=came.free_visits,
         distinct_members=came.distinct_members,
         months_open=came.months_open,
-        monthly_visits=models.Rate.model_validate(came.mean),
+        monthly_visits=models.Mean.model_validate(came.mean),
         rows=[models.Use.model_validate(row) for row in rows],
     )
     return dated(told, moment)
@@ -183,9 +183,9 @@ def campaign(
         returned = models.Return.model_validate(brought)
     told = models.CampaignFigures(
         **dict(models.Campaign.model_validate(found)),
-        mean_prepaid_fen=models.Rate.model_validate(found.mean_prepaid),
+        mean_prepaid_fen=models.Mean.model_validate(found.mean_prepaid),
         cost_fen=found.cost_fen,
-        cost_per_head_fen=models.Rate.model_validate(found.cost_per_head),
+        cost_per_head_fen=models.Mean.model_validate(found.cost_per_head),
         take_up=models.Rate.model_validate(found.take_up),
         campaign_return=returned,
     )

@@ -1,6 +1,6 @@
 """What the doors tell, as models: the command line's --json and HTTP say the same."""
 
-from api.models.base import Dated, Moment, Number, Rate, View, plain_number
+from api.models.base import Dated, Mean, Moment, Number, Rate, View, plain_number
 from api.models.campaigns import Arm, Campaign, CampaignFigures, Campaigns, Return
 from api.models.clubs import Club, ClubCard, Clubs, ClubUse, Price, Use
 from api.models.figures import (
@@ -55,6 +55,7 @@ __all__ = [
     "LogPage",
     "Lot",
     "LotUse",
+    "Mean",
     "Member",
     "Members",
     "Moment",

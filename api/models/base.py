@@ -57,6 +57,21 @@ class Dated(View):
     moment: Moment | None = Field(None, description="null: the answer is that of now")
 
 
+class Mean(View):
+    """A sum over a count; `mean` is rounded half up to two digits."""
+
+    part: int
+    whole: int
+    mean: Number | None = Field(description="null if the whole is 0")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read(cls, ratio: Any) -> Any:
+        if hasattr(ratio, "whole"):
+            return {"part": ratio.part, "whole": ratio.whole, "mean": ratio.quotient(2)}
+        return ratio
+
+
 class Rate(View):
     """A ratio of two whole numbers; `percent` is rounded half up to four digits."""
 

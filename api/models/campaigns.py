@@ -4,7 +4,7 @@ from datetime import date, datetime
 
 from pydantic import Field
 
-from api.models.base import Dated, Number, Rate, View
+from api.models.base import Dated, Mean, Number, Rate, View
 from domain.campaigns import Kind
 
 
@@ -62,9 +62,9 @@ class Return(View):
 class CampaignFigures(Campaign, Dated):
     """A campaign with the figures derived from its events."""
 
-    mean_prepaid_fen: Rate
+    mean_prepaid_fen: Mean
     cost_fen: int
-    cost_per_head_fen: Rate
+    cost_per_head_fen: Mean
     take_up: Rate
     campaign_return: Return
 

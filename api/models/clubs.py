@@ -4,7 +4,7 @@ from datetime import date
 
 from pydantic import Field
 
-from api.models.base import Dated, Rate, View
+from api.models.base import Dated, Mean, View
 
 
 class Price(View):
@@ -70,5 +70,5 @@ class ClubUse(Dated):
     free_visits: int
     distinct_members: int
     months_open: int
-    monthly_visits: Rate = Field(description="visits a month over the months the club was open")
+    monthly_visits: Mean = Field(description="visits a month over the months the club was open")
     rows: list[Use]

@@ -206,7 +206,8 @@ def test_places_are_given_up_to_the_cap_exactly(
     enrolled = next(answer for answer in answers if answer.status_code == 201)
     assert enrolled.json()["gift_fen"] == 5_000
     figures = settled(http, enrolled, "/campaigns/t-campaign")
-    assert figures["mean_prepaid_fen"]["percent"] is not None
+    mean = figures["mean_prepaid_fen"]
+    assert mean["mean"] == round(mean["part"] / mean["whole"], 2)
     assert figures["campaign_return"]["value"] is None
     assert figures["campaign_return"]["reason"]
     twice = enrol(http, asked[[a.status_code for a in answers].index(201)])
