@@ -39,9 +39,7 @@ def install(app: FastAPI) -> None:
         app.add_exception_handler(kind, handler)
 
 
-def as_response(
-    problem: Mapping[str, Any], headers: Mapping[str, str] | None = None
-) -> Response:
+def as_response(problem: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:
     """The problem as a response; busy ones say when to come again."""
     known = dict(headers or {})
     if problem["status"] == 503:

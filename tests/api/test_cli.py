@@ -151,7 +151,9 @@ def test_a_terminal_gets_no_line_that_it_would_break(demo_dir: Path, width: int)
 def test_an_encoding_that_lacks_letters_is_no_failure(
     demo_dir: Path, command: tuple[str, ...]
 ) -> None:
-    ended = clubledger(*command, data_dir=demo_dir, PYTHONIOENCODING="ascii", PYTHONUTF8="0")
+    ended = clubledger(
+        *command, data_dir=demo_dir, cold=True, PYTHONIOENCODING="ascii", PYTHONUTF8="0"
+    )
     assert (ended.code, ended.err) == (0, "")
     if "--json" in command:
         assert ended.json == clubledger(*command, data_dir=demo_dir).json | (
@@ -211,7 +213,8 @@ def test_demos_do_not_mix(demo_dir: Path, other: tuple[str, ...]) -> None:
 
 
 def test_a_demo_does_not_mix_with_other_events(own_ledger: Path) -> None:
-    imported = clubledger("import", "-", data_dir=own_ledger, stdin=facts.lines(facts.facts()))
+    stdin = facts.lines(facts.facts())
+    imported = clubledger("import", "-", data_dir=own_ledger, stdin=stdin, cold=True)
     assert imported.code == 0, imported.err
     ended = clubledger("demo", "--scale", SCALE, "--json", data_dir=own_ledger)
     assert ended.code == 3
@@ -431,7 +434,7 @@ def test_following_ends_when_it_is_told(demo_dir: Path, how: int, code: int) -> 
 # -------------------------------------------------------------------------------- which ledger
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
 def test_a_question_makes_no_ledger(data_dir: Path, command: tuple[str, ...]) -> None:
-    ended = clubledger(*command, "--json", data_dir=data_dir / "mistyped")
+    ended = clubledger(*command, "--json", data_dir=data_dir / "mistyped", cold=True)
     assert (ended.code, ended.problem["code"]) == (4, "cannot_open")
     assert not list(data_dir.iterdir())
 
@@ -474,16 +477,16 @@ def test_a_setting_out_of_range_is_wrong_use() -> None:
     ],
 )
 def test_wrong_use_is_one_sentence(arguments: tuple[str, ...]) -> None:
-    ended = clubledger(*arguments)
+    ended = clubledger(*arguments, cold=True)
     assert (ended.code, ended.out) == (2, "")
     assert len(ended.err.splitlines()) == 1
-    told = clubledger(*arguments, "--json").problem
+    told = clubledger(*arguments, "--json", cold=True).problem
     assert (told["code"], told["exit_code"]) == ("wrong_use", 2)
 
 
 @pytest.mark.parametrize("command", ["demo", "serve", "import", *(c[0] for c in COMMANDS)])
 def test_every_command_explains_itself(command: str) -> None:
-    ended = clubledger(command, "--help")
+    ended = clubledger(command, "--help", cold=True)
     assert ended.code == 0
     assert "--data-dir" in ended.out
     assert "--json" in ended.out
