@@ -21,6 +21,7 @@ import httpx
 
 from api.http import create_app
 from tests.api.warm import Starter
+from tests.postgres import in_memory
 
 REPOSITORY = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-c", "from api.cli import main; main()")
@@ -162,7 +163,7 @@ def stopped(server: Server, how: int = signal.SIGTERM) -> Ended:
 @contextmanager
 def empty_directory() -> Iterator[Path]:
     """A directory that the server's account can enter, which pytest's own may not be."""
-    with tempfile.TemporaryDirectory(prefix="clubledger-test-") as path:
+    with tempfile.TemporaryDirectory(prefix="clubledger-test-", dir=in_memory()) as path:
         yield Path(path).resolve()
 
 
