@@ -1,5 +1,6 @@
 """One PostgreSQL a session, a database of its own for every test that asks."""
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from zlib import crc32
@@ -14,7 +15,6 @@ settings.register_profile("suite", deadline=None, print_blob=True)
 settings.load_profile("suite")
 
 BUCKETS = (1, 4)
-NAMES = ("1 bucket", "4 buckets")
 
 
 @pytest.fixture(scope="session")
@@ -50,7 +50,7 @@ def installed(databases: Databases) -> Iterator[Callable[[int], str]]:
         yield make
 
 
-@pytest.fixture(params=BUCKETS, ids=NAMES)
+@pytest.fixture(params=BUCKETS, ids=["1 bucket", "4 buckets"])
 def ledger_dsn(installed: Callable[[int], str], request: pytest.FixtureRequest) -> str:
     """A fresh ledger, with one lane and with four."""
     return installed(request.param)
@@ -78,8 +78,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _other_half(item: pytest.Item) -> bool:
-    callspec = getattr(item, "callspec", None)
-    if callspec is None or "ledger_dsn" not in callspec.params:
+    params = item.callspec.params if hasattr(item, "callspec") else {}
+    buckets = params.get("ledger_dsn", params.get("buckets"))
+    if buckets not in BUCKETS:
         return False
-    kind = BUCKETS.index(callspec.params["ledger_dsn"])
-    return kind != crc32(item.nodeid.replace(NAMES[kind], "").encode()) % 2
+    name = re.sub(r"\b[14]( buckets?)?\b", "", item.nodeid)  # the same for both
+    return BUCKETS.index(buckets) != crc32(name.encode()) % 2

@@ -87,14 +87,21 @@ def test_the_narrowest_layout_is_taken_where_none_fits() -> None:
     assert [line.plain for line in lines][1:] == ["a.", " b             1        1      0  ="]
 
 
-@pytest.mark.parametrize("width", [80, 120])
+@pytest.mark.parametrize("width", [80, pytest.param(120, marks=pytest.mark.slow)])
 def test_a_terminal_gets_no_line_that_it_would_break(demo_dir: Path, width: int) -> None:
     for arguments in (("figures",), ("figures", "--explain", "binding.rate")):
         for line in on_terminal(*arguments, data_dir=demo_dir, columns=width).splitlines():
             assert cell_len(line) <= width, line
 
 
-@pytest.mark.parametrize("command", [("figures",), ("figures", "--json"), ("events", "--json")])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("figures",),
+        ("figures", "--json"),
+        pytest.param(("events", "--json"), marks=pytest.mark.slow),
+    ],
+)
 def test_an_encoding_that_lacks_letters_is_no_failure(
     demo_dir: Path, command: tuple[str, ...]
 ) -> None:
