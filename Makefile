@@ -32,7 +32,7 @@ demo: $(RUN) ## Set up, load the demo year if there is no data yet, print its fi
 serve: $(RUN) ## Serve what the data directory holds
 	$(BIN)/clubledger serve $(OPTIONS) $(if $(PORT),--port $(PORT))
 
-test: $(DEV) ## Run the tests (ARGS="-k tidy" and the like go to pytest; ARGS=--all adds the slow ones)
+test: $(DEV) ## Run the tests (ARGS="-k tidy" and the like go to pytest; ARGS=--all adds the slow ones, and runs all with one bucket and with four)
 	$(BIN)/python -m pytest --numprocesses=3 --dist=loadfile $(ARGS)
 
 check: $(DEV) ## Lint, format, types, and the doors between the rooms

@@ -15,7 +15,6 @@ from io import TextIOWrapper
 from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO
 
-import xlsxwriter  # type: ignore[import-untyped]
 from pydantic_core import to_jsonable_python
 
 from api.models import View
@@ -121,6 +120,8 @@ def _jsonl(export: Export, out: BinaryIO) -> None:
 
 def _xlsx(export: Export, out: BinaryIO) -> None:
     """One sheet with the rows, and one that says what they are of. No text becomes a formula."""
+    import xlsxwriter  # type: ignore[import-untyped]
+
     with TemporaryDirectory(prefix="clubledger-") as aside:
         options = {
             "constant_memory": True,

@@ -5,7 +5,6 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import orjson
-from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from domain.catalogue import REFUSALS
@@ -194,16 +193,3 @@ def _said(value: Any) -> str:
     """A value as JSON would spell it, a text without its quotes."""
     said: str = orjson.dumps(value, default=str).decode()
     return said.strip('"') if said.startswith('"') else said.replace(",", ", ")
-
-
-def answer(problem: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:
-    """The problem as a response; busy ones say when to come again."""
-    known = dict(headers or {})
-    if problem["status"] == 503:
-        known.setdefault("Retry-After", str(problem.get("retry_after_s", 1)))
-    return Response(
-        orjson.dumps(problem, default=str),
-        status_code=problem["status"],
-        media_type=MEDIA_TYPE,
-        headers=known,
-    )

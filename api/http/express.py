@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from starlette.types import Message, Receive, Scope, Send
 
 from api import problems
-from api.http.handlers import carried, last_resort
+from api.http.handlers import as_response, carried, last_resort
 from api.http.inputs import ACTOR_HEADER, DEFAULT_ACTOR, KEY_HEADER, House
 from api.http.receipts import REPLAYED_HEADER, told_of
 from domain.command import NO_KEY, Command
@@ -72,7 +72,7 @@ class Express:
         try:
             receipt = await house.ledger.execute(command)
         except Refusal as refusal:
-            answer = problems.answer(problems.of_refusal(refusal))
+            answer = as_response(problems.of_refusal(refusal))
         except Exception as defect:  # noqa: BLE001 - the last resort
             answer = last_resort(scope, defect, house.settings.traceback)
         else:

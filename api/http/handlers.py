@@ -5,6 +5,7 @@ import traceback
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import orjson
 import psycopg
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -38,38 +39,51 @@ def install(app: FastAPI) -> None:
         app.add_exception_handler(kind, handler)
 
 
+def as_response(problem: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:
+    """The problem as a response; busy ones say when to come again."""
+    known = dict(headers or {})
+    if problem["status"] == 503:
+        known.setdefault("Retry-After", str(problem.get("retry_after_s", 1)))
+    return Response(
+        orjson.dumps(problem, default=str),
+        status_code=problem["status"],
+        media_type=problems.MEDIA_TYPE,
+        headers=known,
+    )
+
+
 async def _refused(_: Request, refusal: Refusal) -> Response:
-    return problems.answer(problems.of_refusal(refusal))
+    return as_response(problems.of_refusal(refusal))
 
 
 async def _door(_: Request, problem: problems.DoorProblem) -> Response:
-    return problems.answer(problems.document(problem.code, problem.detail, **(problem.more or {})))
+    return as_response(problems.document(problem.code, problem.detail, **(problem.more or {})))
 
 
 async def _http(_: Request, error: HTTPException) -> Response:
     code = CODES.get(error.status_code, "malformed" if error.status_code < 500 else "internal")
-    return problems.answer(problems.document(code), error.headers)
+    return as_response(problems.document(code), error.headers)
 
 
 async def _away(_: Request, error: Exception) -> Response:
     log.error("The database does not answer: %s", type(error).__name__)
-    return problems.answer(problems.document("unavailable"))
+    return as_response(problems.document("unavailable"))
 
 
 async def _invalid(request: Request, error: RequestValidationError | ValidationError) -> Response:
     found: Iterable[Mapping[str, Any]] = error.errors()
     found = list(found)
     if any(each["type"] == "json_invalid" for each in found):
-        return problems.answer(problems.document("malformed"))
+        return as_response(problems.document("malformed"))
     sent = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if found and found[0]["loc"] == ("body",) and not _is_json(sent):
-        return problems.answer(problems.document("not_json"))
+        return as_response(problems.document("not_json"))
     fields = [
         {"field": ".".join(map(str, each["loc"])), "code": each["type"], "detail": each["msg"]}
         for each in found
     ]
     said = "; ".join(f"{each['field']}: {each['detail']}" for each in fields[:5])
-    return problems.answer(problems.document("invalid", said, errors=fields))
+    return as_response(problems.document("invalid", said, errors=fields))
 
 
 def _is_json(media_type: str) -> bool:
@@ -110,7 +124,7 @@ class Doorway:
 
         for name, value in scope["headers"]:
             if name == b"content-length" and int(value) > self.max_body_bytes:
-                await problems.answer(problems.document("too_large"))(scope, receive, headed)
+                await as_response(problems.document("too_large"))(scope, receive, headed)
                 return
         try:
             await self.app(scope, measured, headed)
@@ -133,7 +147,7 @@ def last_resort(scope: Scope, defect: BaseException, show_traceback: bool) -> Re
         way = " < ".join(f"{frame.filename}:{frame.lineno}" for frame in reversed(frames))
         route = getattr(scope.get("route"), "path", "?")
         log.error("A defect: %s at %s, on %s %s", type(cause).__name__, way, scope["method"], route)
-    return problems.answer(problems.document("internal"))
+    return as_response(problems.document("internal"))
 
 
 def carried(clock: Clock | None) -> list[tuple[bytes, bytes]]:

@@ -43,3 +43,17 @@ def http(server: Server, contract: Contract) -> Iterator[httpx.Client]:
     hooks = {"response": [contract.check]}
     with httpx.Client(base_url=server.address, event_hooks=hooks, timeout=30) as client:
         yield client
+
+
+@pytest.fixture
+def data_dir() -> Iterator[Path]:
+    """A data directory of its own, with nothing in it."""
+    with empty_directory() as path:
+        yield path
+
+
+@pytest.fixture
+def own_ledger(data_dir: Path) -> Iterator[Path]:
+    """The same, with a database that stays up between the commands."""
+    with EmbeddedServer(data_dir):
+        yield data_dir

@@ -10,20 +10,24 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import httpx
 
 from api.http import create_app
+from tests.api.warm import Starter
+from tests.postgres import in_memory
 
 REPOSITORY = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-c", "from api.cli import main; main()")
 SCALE = "0.002"
 START_S = 60
+TIMEOUT_S = 240
 
 
 def environment(**extra: str) -> dict[str, str]:
@@ -52,24 +56,43 @@ class Ended:
 def clubledger(
     *arguments: str | Path,
     data_dir: Path | None = None,
-    stdin: bytes | None = None,
+    stdin: bytes = b"",
     cwd: Path | None = None,
+    cold: bool = False,
     **extra: str,
 ) -> Ended:
-    """Run a command to its end."""
+    """Run a command to its end: as a user would, if cold, else from a start that is warm."""
     where = () if data_dir is None else ("--data-dir", str(data_dir))
-    done = subprocess.run(
-        [*COMMAND, *map(str, arguments), *where],
-        input=b"" if stdin is None else stdin,
-        capture_output=True,
-        env=environment(**extra),
-        cwd=cwd,
-        timeout=240,
-        check=False,
-    )
-    ended = Ended(done.returncode, done.stdout.decode(), done.stderr.decode())
+    words, environ = [*map(str, arguments), *where], environment(**extra)
+    run = _cold if cold else _starter().run
+    code, out, err = run(words, environ, cwd, stdin, TIMEOUT_S)
+    ended = Ended(code, out.decode(), err.decode())
     assert "Traceback" not in ended.err, ended.err
     return ended
+
+
+def _cold(
+    words: Iterable[str],
+    environ: Mapping[str, str],
+    cwd: Path | None,
+    stdin: bytes,
+    timeout_s: float,
+) -> tuple[int, bytes, bytes]:
+    done = subprocess.run(
+        [*COMMAND, *words],
+        input=stdin,
+        capture_output=True,
+        env=environ,
+        cwd=cwd,
+        timeout=timeout_s,
+        check=False,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+@cache
+def _starter() -> Starter:
+    return Starter(environment())
 
 
 def started(
@@ -140,7 +163,7 @@ def stopped(server: Server, how: int = signal.SIGTERM) -> Ended:
 @contextmanager
 def empty_directory() -> Iterator[Path]:
     """A directory that the server's account can enter, which pytest's own may not be."""
-    with tempfile.TemporaryDirectory(prefix="clubledger-test-") as path:
+    with tempfile.TemporaryDirectory(prefix="clubledger-test-", dir=in_memory()) as path:
         yield Path(path).resolve()
 
 

@@ -10,6 +10,7 @@ import orjson
 import pytest
 
 from api import problems
+from api.http.handlers import as_response
 from domain.catalogue import REFUSALS
 from domain.lots import NotEnoughPoints
 from domain.visits import NotEligible
@@ -46,7 +47,7 @@ def _filled(kind: type[Any]) -> Any:
 @pytest.mark.parametrize("code", sorted(REFUSALS))
 def test_every_refusal_becomes_a_problem_with_its_numbers(code: str) -> None:
     refusal = _filled(REFUSALS[code])
-    answer = problems.answer(problems.of_refusal(refusal))
+    answer = as_response(problems.of_refusal(refusal))
     body = orjson.loads(answer.body)
     assert answer.media_type == "application/problem+json"
     assert answer.status_code == body["status"] == problems.STATUS[code]

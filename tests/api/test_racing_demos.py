@@ -1,21 +1,12 @@
 """Two demos loaded into one ledger at the same time."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from ledger.embedded import EmbeddedServer
-from tests.api.running import SCALE, clubledger, empty_directory, started
+from tests.api.running import SCALE, clubledger, started
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def own_ledger() -> Iterator[Path]:
-    """A directory of its own, with a database that stays up between the commands."""
-    with empty_directory() as path, EmbeddedServer(path):
-        yield path
 
 
 @pytest.mark.parametrize("seed", [None, "7"])

@@ -421,6 +421,7 @@ def test_a_closed_ancestor_is_named_and_left_closed(directory: Path) -> None:
     assert not (closed / "data").exists()
 
 
+@pytest.mark.slow
 def test_binaries_that_the_server_cannot_reach_are_copied_once(
     directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -278,7 +278,7 @@ print("loaded", flush=True)
 """
 
 
-@pytest.mark.parametrize("after", [0, 1, 3])
+@pytest.mark.parametrize("after", [0, pytest.param(1, marks=pytest.mark.slow), 3])
 def test_a_load_killed_in_the_middle_leaves_nothing_and_can_be_repeated(
     ledger_dsn: str, after: int
 ) -> None:
