@@ -236,6 +236,11 @@ def test_an_event_that_cannot_be_taken_spoils_only_what_holds_it(one_lane: str) 
     assert balance(one_lane, {0: last}) == 40
     with pytest.raises(PoisonedEvent, match=r"points\.vanished"):
         balance(one_lane, {0: last + 1})
+    with connect(one_lane) as conn:
+        then = [moment(conn, Asked({0: position}), NOW) for position in (last, last + 1)]
+        assert past.member(conn, "m9", then[0], NOW)
+        with pytest.raises(LookupError, match=r"points\.vanished"):
+            past.member(conn, "m9", then[1], NOW)
 
 
 # ------------------------------------------------------------------------- kept and dropped

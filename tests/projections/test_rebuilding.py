@@ -15,7 +15,7 @@ from domain.catalogue import CATALOGUE
 from domain.event import Event
 from domain.values import Text
 from ledger.database import bucket_of, connect
-from ledger.heads import bytes_of
+from ledger.heads import bytes_of, reader
 from projections import building, runner
 from projections.building import Builder
 from projections.catalogue import PROJECTIONS
@@ -245,6 +245,14 @@ def test_events_of_an_older_shape_are_brought_up_by_their_own_python(
         assert titles(conn) == {"East Street", "West Street", "Long", "Zed Street"}
         rebuild(folded)
         assert titles(conn) == {"East Street", "West Street", "Long", "Zed Street"}
+
+
+def test_older_shapes_are_brought_up_where_a_stream_is_read(other: Other) -> None:
+    older = bytes_of(opened("Zed"))
+    other.event("unit.opened", second_shape)
+    read = reader.__wrapped__("unit.opened", ("street",))
+    newer = bytes_of(opened("Zed", street="Long"))
+    assert [event.street for event in read([older, newer])] == ["Zed Street", "Long"]
 
 
 def test_an_event_that_cannot_be_brought_up_is_named(folded: str, other: Other) -> None:
