@@ -20,16 +20,17 @@ def millions(ground: Ground, stack: ExitStack) -> list[Subject]:
     """Rebuilds of 10 million events and of a tenth (--history): minutes, and 15 GB of disk."""
     events = ground.options.history_events
     subjects = []
-    for name, number in (("", events), (".tenth", events // SHARE)):
+    sizes = (("millions.rebuild", events), ("millions.rebuild.tenth", events // SHARE))
+    for name, number in sizes:
         dsn, written = _filled(ground, stack, number)
         subjects.append(
             Subject(
-                f"millions.rebuild{name}",
+                name,
                 f"rebuild of every answer from {written:,} events",
                 rebuilt(ground, dsn, PATIENCE_S),
                 counts="events",
                 watch={"postgres": [ground.postgres]},
-                beside="millions.rebuild" if name else "",
+                beside="" if number == events else "millions.rebuild",
             )
         )
     return subjects

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ledger import reading
@@ -26,6 +26,7 @@ from projections.windows import advance
 from tests.projections.histories import MEMBERS, STEPS, World, furnished, history, lay, lay_rows
 from tests.projections.tables import emptied, in_python, in_sql, looking
 from tests.projections.test_runner import replayed
+from tests.projections.workings import CARELESS
 
 LEAP_DAY = end_of(date(2008, 2, 29)) - timedelta(microseconds=1)
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
@@ -38,8 +39,7 @@ def one_lane(installed: Callable[[int], str]) -> str:
 
 
 def examples(number: int) -> settings:
-    careless = [HealthCheck.function_scoped_fixture]
-    return settings(max_examples=number, suppress_health_check=careless, deadline=None)
+    return settings(max_examples=number, suppress_health_check=CARELESS, deadline=None)
 
 
 def forgotten(conn: Conn) -> None:

@@ -314,15 +314,22 @@ def test_what_is_kept_follows_on_after_the_swap(ledger_dsn: str, other: Other) -
 
 # --------------------------------------------------------------------- cut short and resumed
 CUT = """
-import os, sys
+import os, signal, sys, threading
 from projections import building, runner
 building.FILL_EVENTS, building.FOLD_EVENTS = 9, 11
-stage, signal, dsn = sys.argv[1:]
+stage, how, dsn = sys.argv[1:]
+arrived = threading.Event()
+def interrupted(*_):
+    arrived.set()
+    raise KeyboardInterrupt
+signal.signal(signal.SIGINT, interrupted)
 def hear(at):
     if at.stage == stage:
-        os.kill(os.getpid(), int(signal))
+        os.kill(os.getpid(), int(how))
+        arrived.wait(60)
 runner.rebuild(dsn, hear)
 """
+"""Who tells of progress waits until the interrupt has arrived: a busy machine takes its time."""
 
 
 @pytest.fixture
