@@ -43,7 +43,9 @@ def arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seconds", type=_positive, help="of each run")
     parser.add_argument("--rounds", type=_positive, help="at most")
     parser.add_argument("--members", type=_positive, help=f"at least {FEWEST_MEMBERS:,}")
-    parser.add_argument("--history", type=_positive, help="events of the long history")
+    parser.add_argument(
+        "--history", type=_positive, help="events of the long history, and of millions"
+    )
     parser.add_argument("--minutes", type=float, help="after which no further round begins")
     parser.add_argument("--out", type=Path, help="the directory to write to")
     parser.add_argument(
@@ -69,6 +71,11 @@ def _names(parts: str | None) -> list[str]:
     return [name for name in (parts or "").split(",") if name]
 
 
+def chosen_parts(wanted: Sequence[str]) -> list[Part]:
+    """The parts that are named; without a name, all that do not wait to be."""
+    return [part for part in PARTS.values() if (part.name in wanted if wanted else part.always)]
+
+
 def options_of(found: argparse.Namespace) -> Options:
     """The run's options: the full or the quick ones, and what was asked for instead."""
     names = {"history": "history_events"}
@@ -85,8 +92,8 @@ def main(given: Sequence[str] | None = None) -> int:
     found = arguments(given)
     options = options_of(found)
     wanted = _names(found.parts)
-    chosen = [each for each in PARTS.values() if not wanted or each.name in wanted]
-    whole = len(chosen) == len(PARTS) and not options.quick
+    chosen, usual = chosen_parts(wanted), chosen_parts([])
+    whole = {each.name for each in usual} <= {each.name for each in chosen} and not options.quick
     folder = found.out or (REPOSITORY / "docs" if whole else REPOSITORY / "build" / "bench")
     for which in (signal.SIGINT, signal.SIGTERM):
         signal.signal(which, _interrupt)
@@ -102,6 +109,10 @@ def main(given: Sequence[str] | None = None) -> int:
             series = measured(ground, chosen, start + options.minutes * 60)
             if not wanted:
                 ground.left_out.update(ABSENT)
+                ground.left_out.update(
+                    {each.name: "takes long: --parts runs it" for each in PARTS.values()
+                     if not each.always}
+                )  # fmt: skip
             result = report.Result(
                 measured_at=ground.now.isoformat(timespec="minutes"),
                 quick=options.quick,

@@ -1,6 +1,18 @@
 """Every part there is. A module that brings one is imported here, and nowhere else is it named."""
 
-from bench import floors, fresh, history, http, imports, inprocess, past, profiles, reads, tail
+from bench import (
+    floors,
+    fresh,
+    history,
+    http,
+    imports,
+    inprocess,
+    millions,
+    past,
+    profiles,
+    reads,
+    tail,
+)
 from bench.parts import PARTS, Part
 from bench.peers import emmett, library, message_db
 
@@ -19,6 +31,7 @@ MODULES = (
     imports,
     reads,
     past,
+    millions,
     profiles,
 )
 

@@ -92,19 +92,21 @@ class Part:
     arena: str
     about: str
     open: Open
+    always: bool = True
+    """Otherwise only where it is asked for by its name."""
 
 
 PARTS: dict[str, Part] = {}
 
 
-def part(name: str, *, arena: str) -> Callable[[Open], Open]:
+def part(name: str, *, arena: str, always: bool = True) -> Callable[[Open], Open]:
     """Register a function as a part; the first line of its docstring says what it measures."""
 
     def register(function: Open) -> Open:
         assert arena in ARENAS, f"there is no arena {arena}"
         assert name not in PARTS, f"two parts are called {name}"
         about = (function.__doc__ or "").strip().splitlines()[0]
-        PARTS[name] = Part(name, arena, about, function)
+        PARTS[name] = Part(name, arena, about, function, always)
         return function
 
     return register

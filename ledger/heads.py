@@ -1,9 +1,9 @@
 """Heads: the folded state of a stream as bytes, and the code version that folded it."""
 
 import ast
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from functools import cache, partial
+from functools import cache
 from hashlib import sha256
 from importlib.resources import files
 from types import UnionType
@@ -63,21 +63,24 @@ def event_of(topic: str, state: bytes) -> Event:
 
 
 @cache
-def reader(topic: str) -> Callable[[bytes], Any]:
-    """What reads the stored bytes of an event as its fields: of their types, not validated again.
+def reader(topic: str, wanted: tuple[str, ...]) -> Callable[[Sequence[bytes]], Sequence[Any]]:
+    """What reads the stored bytes of many events of one name at once: the wanted fields, of their
+    types, not validated again.
 
     They were validated when they were written. A long stream is read in a fraction of the time.
     """
     kind = CATALOGUE[topic]
     if kind.version > 1:
-        return partial(event_of, topic)
-    return msgspec.json.Decoder(_struct(kind)).decode
+        return lambda states: [event_of(topic, state) for state in states]
+    decode = msgspec.json.Decoder(list[_struct(kind, wanted)]).decode  # type: ignore[misc]
+    return lambda states: decode(b"[%s]" % b",".join(states))
 
 
-def _struct(kind: type[BaseModel]) -> type[msgspec.Struct]:
-    """A structure with the fields of a model."""
+def _struct(kind: type[BaseModel], wanted: tuple[str, ...] = ()) -> type[msgspec.Struct]:
+    """A structure with the fields of a model, or those of them that are wanted."""
     fields: list[Any] = []
-    for name, field in kind.model_fields.items():
+    for name in wanted or kind.model_fields:
+        field = kind.model_fields[name]
         default = () if field.is_required() else (field.get_default(call_default_factory=True),)
         fields.append((name, _plain(field.annotation), *default))
     return msgspec.defstruct(kind.__name__, fields, kw_only=True, gc=False)  # no cycles in them

@@ -88,14 +88,23 @@ def positions_at(connection: Connection[Any], instant: datetime) -> dict[int, in
     return dict(found.fetchall())
 
 
-def recorded_by(connection: Connection[Any], positions: Mapping[int, int]) -> datetime | None:
-    """When the latest of these (bucket -> position) was recorded; None before the first event."""
-    found = connection.execute(
-        "SELECT max(recorded_at) FROM unnest(%s::smallint[], %s::bigint[]) p(bucket, position)"
-        " JOIN ledger.stored_events e ON e.notification_id = p.position AND e.bucket = p.bucket",
-        (list(positions), list(positions.values())),
-    ).fetchone()
-    return None if found is None else found[0]
+def lanes(
+    connection: Connection[Any], named: Mapping[int, int]
+) -> list[tuple[int, int, datetime | None]]:
+    """(bucket, last position, when that was recorded) of each bucket; where another position is
+    named (bucket -> position), when that one was. None before the first event."""
+    return connection.execute(
+        """
+        SELECT bucket, h.position, (
+            SELECT recorded_at FROM ledger.stored_events e
+            WHERE e.notification_id = coalesce(n.position, h.position) AND e.bucket = h.bucket
+        )
+        FROM ledger.log_head h
+        LEFT JOIN unnest(%s::smallint[], %s::bigint[]) n(bucket, position) USING (bucket)
+        ORDER BY bucket
+        """,
+        (list(named), list(named.values())),
+    ).fetchall()
 
 
 def log(connection: Connection[Any], bucket: int, after: int, limit: int) -> list[Stored]:

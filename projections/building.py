@@ -24,6 +24,7 @@ from projections.schemas import (
     drop,
     everything,
     heads,
+    notice_death,
     positions,
     recorded,
     recording,
@@ -281,7 +282,7 @@ class Builder:
             conn.execute("SET synchronous_commit = off")
             conn.execute("SET work_mem = '256MB'")
             conn.execute("SET maintenance_work_mem = '256MB'")
-            conn.execute("SET client_connection_check_interval = '1s'")
+            notice_death(conn)
             yield conn
 
 

@@ -12,7 +12,6 @@ from datetime import datetime
 from ledger import reading
 from ledger.working import DatedInFuture
 from projections.connection import Conn
-from projections.schemas import heads
 from projections.typed import Window
 
 Known = datetime | Mapping[int, int]
@@ -78,16 +77,17 @@ def moment(conn: Conn, asked: Asked, now: datetime) -> Moment:
     for at in (known, effective_at):
         if isinstance(at, datetime) and at > now:
             raise DatedInFuture(at, now)
-    ends = heads(conn)
-    if known is None:
-        return Moment(tuple(ends.items()), reading.recorded_by(conn, ends), effective_at)
     if isinstance(known, datetime):
         return Moment(tuple(reading.positions_at(conn, known).items()), known, effective_at)
-    for bucket, position in known.items():
+    lanes = reading.lanes(conn, known or {})
+    ends = {bucket: end for bucket, end, _ in lanes}
+    positions = ends if known is None else known
+    for bucket, position in positions.items():
         if position > ends.get(bucket, -1):
             raise reading.UnknownPosition(bucket, position, ends.get(bucket))
-    known_at = reading.recorded_by(conn, known)
+    recorded = [at for bucket, _, at in lanes if at is not None and bucket in positions]
+    known_at = max(recorded, default=None)
     others = dict.fromkeys(ends, 0)
-    if known_at is not None and known.keys() != ends.keys():
+    if known_at is not None and positions.keys() != ends.keys():
         others = reading.positions_at(conn, known_at)
-    return Moment(tuple(sorted({**others, **known}.items())), known_at, effective_at)
+    return Moment(tuple(sorted({**others, **positions}.items())), known_at, effective_at)

@@ -1,20 +1,27 @@
 """One member as of a moment, from his stream alone: as quick for any moment as for another.
 
-Only what the card shows is folded, an event at a time, a thousand in a few milliseconds. A test
-holds it against the answers that the SQL folds give as of the same moment.
+Only what the card shows is read and folded, all events of a name at once, a thousand in a
+millisecond. A test holds it against the answers that the SQL folds give as of the same moment.
 """
 
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from operator import attrgetter
+from typing import Any, TypeAlias
 
+from domain.catalogue import CATALOGUE
 from ledger import heads, reading
 from projections.bindings import Binding
 from projections.connection import Conn
 from projections.members import MemberCard
 from projections.moments import Moment
 from projections.points import Account, Lot
+
+Events: TypeAlias = Sequence[Any]
+
+_COMPANIONS, _OCCURRED_AT = attrgetter("companions"), attrgetter("occurred_at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,109 +86,134 @@ class _Life:
     bindings: dict[int, Any] = field(default_factory=dict)
     endings: dict[int, Any] = field(default_factory=dict)
 
-    def on_joined(self, event: Any) -> None:
-        self.joined = event
+    def on_joined(self, events: Events) -> None:
+        self.joined = events[-1]
 
-    def on_tier(self, event: Any) -> None:
-        self.tier = event
+    def on_tier(self, events: Events) -> None:
+        self.tier = events[-1]
 
-    def on_important(self, event: Any) -> None:
-        self.important = event.important
+    def on_important(self, events: Events) -> None:
+        self.important = events[-1].important
 
-    def on_left(self, event: Any) -> None:
-        self.left_at = event.occurred_at
+    def on_left(self, events: Events) -> None:
+        self.left_at = events[-1].occurred_at
 
-    def on_credited(self, event: Any) -> None:
-        self.credited += event.points
-        self.lots[event.lot] = _Moved(event)
+    def on_credited(self, events: Events) -> None:
+        for event in events:
+            self.credited += event.points
+            self.lots[event.lot] = _Moved(event)
 
-    def on_debited(self, event: Any) -> None:
-        self.debited += event.points
-        for use in event.lots:
-            if lot := self.lots.get(use.lot):
-                lot.debited += use.points
+    def on_debited(self, events: Events) -> None:
+        for event in events:
+            self.debited += event.points
+            for use in event.lots:
+                if lot := self.lots.get(use.lot):
+                    lot.debited += use.points
 
-    def on_debit_reversed(self, event: Any) -> None:
-        self.returned += event.points
-        for use in event.lots:
-            if lot := self.lots.get(use.lot):
-                lot.returned += use.points
+    def on_debit_reversed(self, events: Events) -> None:
+        for event in events:
+            self.returned += event.points
+            for use in event.lots:
+                if lot := self.lots.get(use.lot):
+                    lot.returned += use.points
 
-    def on_expired(self, event: Any) -> None:
-        self.expired += event.points
-        if lot := self.lots.get(event.lot):
-            lot.expired += event.points
+    def on_expired(self, events: Events) -> None:
+        for event in events:
+            self.expired += event.points
+            if lot := self.lots.get(event.lot):
+                lot.expired += event.points
 
-    def on_credit_reversed(self, event: Any) -> None:
-        self.reversed += event.points
-        for use in event.lots:
-            if lot := self.lots.get(use.lot):
-                lot.reversed += use.points
+    def on_credit_reversed(self, events: Events) -> None:
+        for event in events:
+            self.reversed += event.points
+            for use in event.lots:
+                if lot := self.lots.get(use.lot):
+                    lot.reversed += use.points
 
-    def on_visit(self, event: Any) -> None:
-        self.visits[event.visit] = event
+    def on_visits(self, events: Events) -> None:
+        self.visits = {event.visit: event for event in events}
 
-    def on_undone(self, event: Any) -> None:
-        self.undone.add(event.visit)
+    def on_undone(self, events: Events) -> None:
+        self.undone = {event.visit for event in events}
 
-    def on_attended(self, event: Any) -> None:
-        self.attendances += 1
+    def on_attended(self, events: Events) -> None:
+        self.attendances = len(events)
 
-    def on_bound(self, event: Any) -> None:
-        self.bindings[event.binding] = event
+    def on_bound(self, events: Events) -> None:
+        self.bindings = {event.binding: event for event in events}
 
-    def on_binding_ended(self, event: Any) -> None:
-        if event.binding in self.bindings:
-            self.endings[event.binding] = event
+    def on_bindings_ended(self, events: Events) -> None:
+        self.endings = {event.binding: event for event in events}
 
 
-_TAKES: dict[str, Callable[[_Life, Any], None]] = {
-    "member.joined": _Life.on_joined,
-    "tier.changed": _Life.on_tier,
-    "member.marked_important": _Life.on_important,
-    "member.left": _Life.on_left,
-    "points.credited": _Life.on_credited,
-    "points.debited": _Life.on_debited,
-    "points.debit_reversed": _Life.on_debit_reversed,
-    "points.expired": _Life.on_expired,
-    "points.credit_reversed": _Life.on_credit_reversed,
-    "visit.recorded": _Life.on_visit,
-    "visit.undone": _Life.on_undone,
-    "activity.attended": _Life.on_attended,
-    "binding.started": _Life.on_bound,
-    "binding.ended": _Life.on_binding_ended,
+_AT = ("occurred_at",)
+_CREDIT = ("lot", "points", "available_from", "expires_at", "source", "rule", *_AT)
+_TAKES: dict[str, tuple[Callable[[_Life, Events], None], tuple[str, ...]]] = {
+    "member.joined": (_Life.on_joined, ("unit", *_AT)),
+    "tier.changed": (_Life.on_tier, ("tier", *_AT)),
+    "member.marked_important": (_Life.on_important, ("important",)),
+    "member.left": (_Life.on_left, _AT),
+    "points.credited": (_Life.on_credited, _CREDIT),
+    "points.debited": (_Life.on_debited, ("points", "lots")),
+    "points.debit_reversed": (_Life.on_debit_reversed, ("points", "lots")),
+    "points.expired": (_Life.on_expired, ("points", "lot")),
+    "points.credit_reversed": (_Life.on_credit_reversed, ("points", "lots")),
+    "visit.recorded": (_Life.on_visits, ("visit", "companions", *_AT)),
+    "visit.undone": (_Life.on_undone, ("visit",)),
+    "activity.attended": (_Life.on_attended, _AT),
+    "binding.started": (
+        _Life.on_bound,
+        ("binding", "policy", "campaign", "starts_on", "ends_on", "unit"),
+    ),
+    "binding.ended": (_Life.on_bindings_ended, ("binding", "ended_on", "cause")),
 }
-"""The events that the card shows something of."""
+"""The events that the card shows something of, and what it needs of them.
+
+They are folded name by name, in this order: credits before whatever takes from their lots.
+"""
 
 
 def member(conn: Conn, member_id: str, moment: Moment, at: datetime) -> Past | None:
     """A member as of a moment, spendable points at an instant; null if he had not joined."""
-    life = _Life()
-    for topic, event in _held(conn, f"member:{member_id}", moment):
-        if take := _TAKES.get(topic):
-            take(life, event)
+    life, stored = _Life(), _by_topic(conn, f"member:{member_id}", moment)
+    for topic, (take, wanted) in _TAKES.items():
+        if events := _held(stored, topic, wanted, moment):
+            take(life, events)
     if life.joined is None:
         return None
-    title = None
-    for _, event in _held(conn, f"unit:{life.joined.unit}", moment):
-        title = event.title
+    unit = _by_topic(conn, f"unit:{life.joined.unit}", moment)
+    opened = _held(unit, "unit.opened", ("title",), moment)
     account = _account(life, member_id, at)
     left = [lot.shown() for lot in life.lots.values() if lot.remaining > 0]
     return Past(
-        _card(life, member_id, title, account),
+        _card(life, member_id, opened[-1].title if opened else None, account),
         account,
         sorted(left, key=_in_order_of_spending),
         [_binding(life, number) for number in sorted(life.bindings)],
     )
 
 
-def _held(conn: Conn, stream: str, moment: Moment) -> Iterator[tuple[str, Any]]:
-    """(topic, event) of a stream up to the moment."""
-    until = moment.effective_at
+def _by_topic(conn: Conn, stream: str, moment: Moment) -> dict[str, list[bytes]]:
+    """A stream up to the positions of the moment: oldest first under each name."""
+    stored = defaultdict[str, list[bytes]](list)
     for topic, state in reading.life(conn, stream, dict(moment.positions)):
-        event = heads.reader(topic)(state)
-        if until is None or event.occurred_at <= until:
-            yield topic, event
+        stored[topic].append(state)
+    if unknown := sorted(stored.keys() - CATALOGUE.keys()):
+        raise LookupError(f"no event has this name: {', '.join(unknown)}")
+    return stored
+
+
+def _held(
+    stored: Mapping[str, Sequence[bytes]], topic: str, wanted: tuple[str, ...], moment: Moment
+) -> Events:
+    """The events of a name that had occurred by the moment, so much of them as is wanted."""
+    if topic not in stored:
+        return ()
+    until = moment.effective_at
+    if until is None:
+        return heads.reader(topic, wanted)(stored[topic])
+    events = heads.reader(topic, tuple(dict.fromkeys((*wanted, *_AT))))(stored[topic])
+    return [each for each in events if each.occurred_at <= until]
 
 
 def _card(life: _Life, member_id: str, unit_title: str | None, account: Account) -> MemberCard:
@@ -197,8 +229,8 @@ def _card(life: _Life, member_id: str, unit_title: str | None, account: Account)
         left_at=life.left_at,
         visits=len(kept),
         undone_visits=len(life.undone),
-        companions=sum(visit.companions for visit in kept),
-        last_visit_at=max((visit.occurred_at for visit in kept), default=None),
+        companions=sum(map(_COMPANIONS, kept)),
+        last_visit_at=max(map(_OCCURRED_AT, kept), default=None),
         attendances=life.attendances,
         balance_points=sum(lot.remaining for lot in life.lots.values()),
         spendable_points=account.spendable,

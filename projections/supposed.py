@@ -30,7 +30,14 @@ from projections.building import FOLD_EVENTS, Progress, Report
 from projections.catalogue import PROJECTIONS
 from projections.connection import Conn
 from projections.runner import PoisonedEvent, project
-from projections.schemas import BUILDER, LIVE, outdated, positions, try_session_lock
+from projections.schemas import (
+    BUILDER,
+    LIVE,
+    notice_death,
+    outdated,
+    positions,
+    try_session_lock,
+)
 from projections.typed import Window, typed_tables
 
 SUPPOSING = 0x636C0003
@@ -91,6 +98,7 @@ def recorded(dsn: str, *, alone: bool = False, timeout_s: float = 0) -> Iterator
         conn.execute(f"SET statement_timeout = {int(timeout_s * 1000)}")
         conn.execute("SET temp_buffers = '64MB'")
         conn.execute("SET work_mem = '64MB'")
+        notice_death(conn)
         conn.execute("SELECT pg_advisory_lock_shared(%s)", (BUILDER,))
         with conn.transaction(force_rollback=True):
             conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")

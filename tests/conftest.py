@@ -6,12 +6,15 @@ from contextlib import ExitStack
 from zlib import crc32
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from ledger.database import install
 from tests.postgres import Databases, server
 
-settings.register_profile("suite", deadline=None, print_blob=True)
+# A machine that is busy with other work is no reason to fail.
+settings.register_profile(
+    "suite", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("suite")
 
 BUCKETS = (1, 4)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from queue import Empty, LifoQueue
+from select import POLLIN, poll
 from typing import Any, TypeAlias, TypeVar
 
 import anyio
@@ -115,7 +116,8 @@ class Reads:
             except Empty:
                 return connect(self._dsn)
             try:
-                connection.execute("SELECT 1")
+                if _spoken_to(connection):  # Of its end, if not of something that can wait.
+                    connection.execute("SELECT 1")
             except psycopg.Error:
                 connection.close()
             else:
@@ -128,3 +130,10 @@ class Reads:
                 self._idle.get_nowait().close()
             except Empty:
                 return
+
+
+def _spoken_to(connection: Connection[Any]) -> bool:
+    """Whether the server has sent something unasked since the last answer."""
+    waiting = poll()
+    waiting.register(connection.fileno(), POLLIN)
+    return bool(waiting.poll(0))

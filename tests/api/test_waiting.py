@@ -64,3 +64,20 @@ def test_what_the_log_does_not_hold_is_not_waited_for(
             assert answer.json()["position"] == int(place.partition(":")[2])
 
     asyncio.run(ask())
+
+
+def test_a_read_is_answered_on_another_connection_when_the_server_has_ended_the_one_it_had(
+    behind: str,
+) -> None:
+    async def ask() -> None:
+        async with asked(behind) as client:
+            for path in ("/clubs", "/members/m1?effective_at=2020-01-01"):
+                assert (await client.get(path)).status_code == 200
+                with connect(behind) as conn:
+                    conn.execute(
+                        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+                        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                    )
+                assert (await client.get(path)).status_code == 200, path
+
+    asyncio.run(ask())

@@ -13,6 +13,7 @@ import psycopg
 import pytest
 
 from bench import catalogue, goals, lives, machine, population
+from bench.__main__ import chosen_parts
 from bench.ground import TABLES
 from bench.options import REPOSITORY
 from bench.parts import FaultError
@@ -125,6 +126,12 @@ def test_nonsense_is_refused(arguments: tuple[str, ...], said: str) -> None:
 def test_every_part_says_what_it_measures() -> None:
     for part in catalogue.PARTS.values():
         assert part.about.endswith(".")
+
+
+def test_what_takes_long_waits_to_be_named() -> None:
+    usual = {part.name for part in chosen_parts([])}
+    assert catalogue.PARTS.keys() - usual == {"millions"}
+    assert [part.name for part in chosen_parts(["millions", "past"])] == ["millions", "past"]
 
 
 def test_goals_name_subjects_of_the_bench() -> None:

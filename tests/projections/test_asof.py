@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ledger import reading
@@ -26,6 +26,7 @@ from projections.windows import advance
 from tests.projections.histories import MEMBERS, STEPS, World, furnished, history, lay, lay_rows
 from tests.projections.tables import emptied, in_python, in_sql, looking
 from tests.projections.test_runner import replayed
+from tests.projections.workings import CARELESS
 
 LEAP_DAY = end_of(date(2008, 2, 29)) - timedelta(microseconds=1)
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
@@ -38,8 +39,7 @@ def one_lane(installed: Callable[[int], str]) -> str:
 
 
 def examples(number: int) -> settings:
-    careless = [HealthCheck.function_scoped_fixture]
-    return settings(max_examples=number, suppress_health_check=careless, deadline=None)
+    return settings(max_examples=number, suppress_health_check=CARELESS, deadline=None)
 
 
 def forgotten(conn: Conn) -> None:
@@ -236,6 +236,11 @@ def test_an_event_that_cannot_be_taken_spoils_only_what_holds_it(one_lane: str) 
     assert balance(one_lane, {0: last}) == 40
     with pytest.raises(PoisonedEvent, match=r"points\.vanished"):
         balance(one_lane, {0: last + 1})
+    with connect(one_lane) as conn:
+        then = [moment(conn, Asked({0: position}), NOW) for position in (last, last + 1)]
+        assert past.member(conn, "m9", then[0], NOW)
+        with pytest.raises(LookupError, match=r"points\.vanished"):
+            past.member(conn, "m9", then[1], NOW)
 
 
 # ------------------------------------------------------------------------- kept and dropped

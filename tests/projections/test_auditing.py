@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 
 from ledger import heads
 from ledger.checking import Sample, streams
@@ -18,6 +18,7 @@ from projections.runner import PoisonedEvent
 from tests.ledger.facts import a_club, a_member, a_visit, command, executed
 from tests.projections.histories import STEPS, furnished, history, lay, lay_rows
 from tests.projections.tables import emptied
+from tests.projections.workings import CARELESS, PATIENCE_S
 
 ALL: tuple[Check, ...] = ("replay", "heads", "second opinion")
 
@@ -69,7 +70,7 @@ def test_an_empty_ledger_differs_in_nothing(ledger_dsn: str) -> None:
 
 
 @given(scenes=STEPS)
-@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, suppress_health_check=CARELESS)
 def test_sql_and_python_are_of_one_opinion(ledger_dsn: str, scenes: Any) -> None:
     with connect(ledger_dsn) as conn:
         emptied(conn)
@@ -115,7 +116,7 @@ def test_nobody_waits_for_a_comparison(sound: str, monkeypatch: pytest.MonkeyPat
         executed(sound, a_visit("m1", again=True))
         thread = threading.Thread(target=lambda: came.append(runner.project(sound)))
         thread.start()
-        thread.join(20)
+        thread.join(PATIENCE_S)
         real(*given)
 
     monkeypatch.setattr(auditing, "_walk", slow)

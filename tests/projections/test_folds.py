@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.catalogue import CATALOGUE
@@ -24,10 +24,9 @@ from projections.typed import Window
 from projections.windows import advance
 from tests.projections.histories import STEPS, World, furnished, history, lay
 from tests.projections.tables import emptied, in_python, in_sql, looking
+from tests.projections.workings import CARELESS
 
-EXAMPLES = settings(
-    max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
-)
+EXAMPLES = settings(max_examples=15, suppress_health_check=CARELESS, deadline=None)
 
 
 def fold_cut(conn: Any, cuts: list[int]) -> None:

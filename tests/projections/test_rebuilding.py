@@ -1,10 +1,12 @@
 """Rebuilds: just what other texts made, beside readers, and on from where one was cut short."""
 
+import re
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,7 +17,7 @@ from domain.catalogue import CATALOGUE
 from domain.event import Event
 from domain.values import Text
 from ledger.database import bucket_of, connect
-from ledger.heads import bytes_of
+from ledger.heads import bytes_of, reader
 from projections import building, runner
 from projections.building import Builder
 from projections.catalogue import PROJECTIONS
@@ -247,6 +249,14 @@ def test_events_of_an_older_shape_are_brought_up_by_their_own_python(
         assert titles(conn) == {"East Street", "West Street", "Long", "Zed Street"}
 
 
+def test_older_shapes_are_brought_up_where_a_stream_is_read(other: Other) -> None:
+    older = bytes_of(opened("Zed"))
+    other.event("unit.opened", second_shape)
+    read = reader.__wrapped__("unit.opened", ("street",))
+    newer = bytes_of(opened("Zed", street="Long"))
+    assert [event.street for event in read([older, newer])] == ["Zed Street", "Long"]
+
+
 def test_an_event_that_cannot_be_brought_up_is_named(folded: str, other: Other) -> None:
     with connect(folded) as conn:
         bucket, head = stored(conn, "unit:n", "unit.opened", bytes_of(opened("Nowhere")))
@@ -304,15 +314,22 @@ def test_what_is_kept_follows_on_after_the_swap(ledger_dsn: str, other: Other) -
 
 # --------------------------------------------------------------------- cut short and resumed
 CUT = """
-import os, sys
+import os, signal, sys, threading
 from projections import building, runner
 building.FILL_EVENTS, building.FOLD_EVENTS = 9, 11
-stage, signal, dsn = sys.argv[1:]
+stage, how, dsn = sys.argv[1:]
+arrived = threading.Event()
+def interrupted(*_):
+    arrived.set()
+    raise KeyboardInterrupt
+signal.signal(signal.SIGINT, interrupted)
 def hear(at):
     if at.stage == stage:
-        os.kill(os.getpid(), int(signal))
+        os.kill(os.getpid(), int(how))
+        arrived.wait(60)
 runner.rebuild(dsn, hear)
 """
+"""Who tells of progress waits until the interrupt has arrived: a busy machine takes its time."""
 
 
 @pytest.fixture
@@ -358,6 +375,70 @@ def test_a_rebuild_that_is_cut_short_is_gone_on_with(
         assert oid(conn, f"{LIVE.answers}.lot") == kept
         assert in_sql(conn) == wanted
         assert schemas(conn) == {"answers", "typed"}
+
+
+KILLED = """
+import os, sys, threading
+from projections import building, runner
+building.CONNECTIONS = 1
+building.FILL_EVENTS, building.FOLD_EVENTS = 9, 11
+after, dsn = int(sys.argv[1]), sys.argv[2]
+take = building.Builder._take
+def until(builder, conn, step):
+    global after
+    if after == 0:
+        os.kill(os.getpid(), 9)
+    after -= 1
+    print(step.name, flush=True)
+    take(builder, conn, step)
+building.Builder._take = until
+runner.rebuild(dsn)
+"""
+
+
+@pytest.mark.parametrize("part", [0.2, 0.5, 0.8])
+def test_no_step_that_was_done_when_it_was_killed_is_done_again(
+    folded: str, small_steps: None, monkeypatch: pytest.MonkeyPatch, part: float
+) -> None:
+    """Progress begins beyond the windows that were filled."""
+    taken, take = list[str](), Builder._take
+
+    def noted(builder: Builder, conn: Any, step: building.Step) -> None:
+        def work(conn: Any, window: Any) -> None:
+            taken.append(step.name)
+            step.work(conn, window)
+
+        take(builder, conn, replace(step, work=work))
+
+    with connect(folded) as conn:
+        wanted = in_sql(conn)
+        monkeypatch.setattr(Builder, "_take", noted)
+        rebuild(folded)
+        whole = set(taken)
+        taken.clear()
+        after = int(len(whole) * part)
+        killed = subprocess.run(
+            [sys.executable, "-c", KILLED, str(after), folded],
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
+        done = killed.stdout.splitlines()
+        assert len(done) == after
+        events = sum(
+            upto - after
+            for name in done
+            if (found := re.fullmatch(r"events \d+:(\d+)-(\d+)", name))
+            for after, upto in [map(int, found.groups())]
+        )
+        heard: list[Progress] = []
+        assert rebuild(folded, heard.append).rebuilt
+        assert not set(done) & set(taken), "begun again"
+        assert set(done) | set(taken) == whole
+        first = next(at for at in heard if at.stage == "events")
+        assert first.done == events
+        assert in_sql(conn) == wanted
 
 
 class Cut(Exception):

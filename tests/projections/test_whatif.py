@@ -8,7 +8,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from psycopg import Connection
 from psycopg.rows import dict_row
@@ -29,6 +29,7 @@ from tests.projections.histories import STEPS, World, furnished, history, lay, l
 from tests.projections.supposed import scenario
 from tests.projections.supposed import suppose as suppose_in_python
 from tests.projections.tables import NAMES, emptied, in_python, in_sql, ordered
+from tests.projections.workings import CARELESS, PATIENCE_S
 
 AT = datetime(2009, 1, 5, tzinfo=UTC)
 HALF_LOUNGE = {"change": "service_price", "club": "lounge", "factor": "1/2"}
@@ -84,8 +85,7 @@ def test_the_database_supposes_what_python_supposes(
     dsn = installed(buckets)
     with connect(dsn) as conn:
 
-        @settings(max_examples=8, deadline=None,
-                  suppress_health_check=[HealthCheck.function_scoped_fixture])  # fmt: skip
+        @settings(max_examples=8, deadline=None, suppress_health_check=CARELESS)
         @given(steps=STEPS, names=st.permutations(list(SCENARIOS)))
         def agree(steps: list[Any], names: list[str]) -> None:
             world = history(steps, buckets)
@@ -336,7 +336,7 @@ def test_a_rebuild_is_not_swapped_in_meanwhile(small: str) -> None:
                 suppose(changed, scenario(HALF_LOUNGE))
                 assert not rebuilt.done()
                 assert points.conservation(changed).holds
-            assert rebuilt.result(timeout=60).rebuilt
+            assert rebuilt.result(timeout=PATIENCE_S).rebuilt
 
 
 def test_a_statement_that_takes_too_long_is_cancelled(small: str) -> None:

@@ -6,12 +6,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from hypothesis import HealthCheck
+
 from projections import runner
 from projections import schemas as state
 from projections.runner import PoisonedEvent
 from tests.projections.histories import World, furnished
 
-PATIENCE_S = 20
+PATIENCE_S = 120
+"""How long a machine that is busy with other work may take for what takes a moment. What waits so
+long has failed; what does not loses nothing."""
+
+CARELESS = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+"""Of a busy machine, and of databases that the examples empty themselves."""
 
 
 def busy(buckets: int, visits: int = 12) -> World:
