@@ -59,7 +59,7 @@ REBUILD_EVENTS = 200_000
 POLL_S = 0.2
 AGAIN_S = 0.02
 REST = 2
-REST_MAX_S = 0.1
+REST_MAX_S = 0.05
 """While events keep coming the follower rests twice as long as it folded, at most so long. Without
 a rest it would fold a few events at a time, each window at the price of ten times as many, and take
 a core from those who write."""
