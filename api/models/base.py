@@ -57,31 +57,28 @@ class Dated(View):
     moment: Moment | None = Field(None, description="null: the answer is that of now")
 
 
-class Mean(View):
+class Quotient(View):
+    """What a ratio is read as; each kind keeps the form that means something for it."""
+
+    part: int
+    whole: int
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read(cls, ratio: Any) -> Any:
+        if hasattr(ratio, "whole"):
+            forms = {"mean": ratio.quotient(2), "percent": ratio.percent(4)}
+            return {"part": ratio.part, "whole": ratio.whole, **forms}
+        return ratio
+
+
+class Mean(Quotient):
     """A sum over a count; `mean` is rounded half up to two digits."""
 
-    part: int
-    whole: int
     mean: Number | None = Field(description="null if the whole is 0")
 
-    @model_validator(mode="before")
-    @classmethod
-    def _read(cls, ratio: Any) -> Any:
-        if hasattr(ratio, "whole"):
-            return {"part": ratio.part, "whole": ratio.whole, "mean": ratio.quotient(2)}
-        return ratio
 
-
-class Rate(View):
+class Rate(Quotient):
     """A ratio of two whole numbers; `percent` is rounded half up to four digits."""
 
-    part: int
-    whole: int
     percent: Number | None = Field(description="null if the whole is 0")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _read(cls, ratio: Any) -> Any:
-        if hasattr(ratio, "whole"):
-            return {"part": ratio.part, "whole": ratio.whole, "percent": ratio.percent(4)}
-        return ratio
