@@ -29,6 +29,13 @@ def seconds_of(roots: Sequence[int]) -> float:
     return sum(spent for pid, spent in ticks.items() if _descends(pid, roots, parents)) / _TICKS
 
 
+def stolen() -> tuple[int, int]:
+    """(ticks that the machine's host kept for others, all ticks), of all processors since the
+    machine was started."""
+    known = (PROC / "stat").read_text("ascii").splitlines()[0].split()[1:9]
+    return int(known[7]), sum(map(int, known))
+
+
 def _descends(pid: int, roots: Sequence[int], parents: dict[int, int]) -> bool:
     while pid and pid not in roots:
         pid = parents.get(pid, 0)

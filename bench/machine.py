@@ -19,6 +19,8 @@ SHOWN = (
     "wal_compression",
     "data_checksums",
     "shared_buffers",
+    "wal_segment_size",
+    "min_wal_size",
     "max_wal_size",
     "max_connections",
 )

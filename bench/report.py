@@ -28,6 +28,7 @@ UNITS = {
     "cpu_app_us": "us",
     "cpu_postgres_us": "us",
     "cpu_load_us": "us",
+    "stolen_percent": "%",
 }
 COLUMNS = {
     "mean_ms": "mean ms",
@@ -40,6 +41,7 @@ COLUMNS = {
     "cpu_postgres_us": "PostgreSQL CPU us",
     "cpu_load_us": "load CPU us",
     "peak_mb": "peak MB",
+    "stolen_percent": "stolen %",
 }
 REFERENCES = {
     "http": "fastapi.c32",
@@ -202,7 +204,8 @@ def _opening(result: Result) -> list[str]:
         " ratio is the median of the rounds' ratios, because the machine's speed drifts. The range"
         " stands in parentheses. Every commit of every participant is durable: fsync and"
         " synchronous_commit are on, as the server itself says below. The load generator runs on"
-        " the same cores."
+        " the same cores. *Stolen* is the share of the processors' time that the host kept from this"
+        " machine, for others: it makes tails, and no part of the program could help it."
     )
     if not result.quick:
         return [said]

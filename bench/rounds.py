@@ -135,13 +135,16 @@ def _try(subject: Subject, seconds: int, series: Series, *, counts: bool, tell: 
 
 
 def measure(subject: Subject, seconds: int) -> dict[str, float]:
-    """One run: its rate, what it tells itself, and the processors' time a unit in microseconds."""
+    """One run: its rate, what it tells itself, the processors' time a unit in microseconds, and
+    the share of their time that the host of this machine kept for others."""
     if subject.before:
         subject.before()
     try:
         watched = subject.watch if cpu.known() else {}
         spent = {who: cpu.seconds_of(pids) for who, pids in watched.items()}
+        before = cpu.stolen() if watched else (0, 0)
         outcome = subject.run(seconds)
+        after = cpu.stolen() if watched else (0, 0)
         spent = {who: cpu.seconds_of(pids) - spent[who] for who, pids in watched.items()}
     finally:
         if subject.after:
@@ -149,4 +152,6 @@ def measure(subject: Subject, seconds: int) -> dict[str, float]:
     if not outcome.count or outcome.seconds <= 0:
         raise FaultError("nothing was done")
     each = {f"cpu_{who}_us": used / outcome.count * 1e6 for who, used in spent.items()}
+    if watched:
+        each["stolen_percent"] = 100 * (after[0] - before[0]) / max(after[1] - before[1], 1)
     return {"rate": outcome.count / outcome.seconds, **outcome.more, **each}

@@ -194,7 +194,7 @@ class Builder:
     def _folding(self, conn: Conn, projection: type[Projection], lanes: list[Window]) -> Task:
         def fold(conn: Conn, window: Window) -> None:
             with search_path(conn, *sources(self.schemas, self.extent)):
-                projection.fold_window(conn, window, projection.topics())
+                projection.fold_window(conn, window)
 
         def index(conn: Conn, _: Window) -> None:
             with search_path(conn, self.schemas.answers):

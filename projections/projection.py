@@ -79,9 +79,16 @@ class Projection:
             conn.execute(text)
 
     @classmethod
-    def fold_window(cls, conn: Conn, window: Window, occurred: set[str]) -> None:
+    def folds(cls, window: Window, occurred: set[str]) -> list[str]:
+        """The texts that fold a window in which these topics occurred."""
+        return [
+            text.format_map({table.name: table.source(window) for table in tables})
+            for text, tables in cls._reads.items()
+            if any(table.topic in occurred for table in tables)
+        ]
+
+    @classmethod
+    def fold_window(cls, conn: Conn, window: Window) -> None:
         """Fold a window of typed events into the tables of the search path, which has both."""
-        for text, tables in cls._reads.items():
-            if any(table.topic in occurred for table in tables):
-                sources = {table.name: table.source(window) for table in tables}
-                conn.execute(text.format_map(sources))
+        for text in cls.folds(window, cls.topics()):
+            conn.execute(text)

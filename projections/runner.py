@@ -220,15 +220,19 @@ def _catch_up(dsn: str, conn: Conn, progress: Report | None) -> Folded:
     target = heads(conn)
     try:
         folded = _made_anew(dsn, conn, target, progress)
-        done = 0
-        while windows := missing(stood := positions(conn), target):
+        done, stood = 0, positions(conn)
+        while windows := missing(stood, target):
+            window = windows[0]
             try:
-                advance(conn, LIVE, windows[0])
+                advance(conn, LIVE, window)
             except MovedOn:
-                if positions(conn) == stood:  # Nobody came: the checkpoints of a lane disagree.
+                found = positions(conn)
+                if found == stood:  # Nobody came: the checkpoints of a lane disagree.
                     folded = _rebuild(dsn, conn, progress, everything)
+                stood = positions(conn)
                 continue  # A rebuild was swapped in: go on from where that one stands.
-            done += windows[0].size
+            stood[window.bucket] = window.upto
+            done += window.size
             if progress:
                 left = sum(window.size for window in windows[1:])
                 progress(Progress("windows", done, done + left))
@@ -239,7 +243,8 @@ def _catch_up(dsn: str, conn: Conn, progress: Report | None) -> Folded:
             (poison.bucket, poison.position, poison.topic),
         )
         raise
-    conn.execute("DELETE FROM answers.standstill")
+    if folded.rebuilt or done:
+        conn.execute("DELETE FROM answers.standstill")
     return Folded(folded.events + done, folded.rebuilt)
 
 

@@ -20,6 +20,9 @@ RUNNER = 0x636C0001
 BUILDER = 0x636C0002
 """The advisory lock of whoever builds answers beside them."""
 
+HOME = ("ledger", "public")
+"""Where a connection looks for tables when nothing else is said."""
+
 _CHECKPOINT = """
     CREATE TABLE {schema}.checkpoint (
         projection text NOT NULL,
@@ -230,14 +233,19 @@ def drop(conn: Conn, *pairs: Schemas) -> None:
 @contextmanager
 def search_path(conn: Conn, *schemas: str) -> Iterator[None]:
     """Inside, unqualified tables are those of these schemas. Only within a transaction."""
-    conn.execute(f"SET LOCAL search_path = {', '.join(schemas)}")
+    conn.execute(path_of(*schemas))
     yield
-    conn.execute("SET LOCAL search_path = ledger, public")
+    conn.execute(path_of(*HOME))
+
+
+def path_of(*schemas: str) -> str:
+    """Says where unqualified tables are, to the end of the transaction."""
+    return f"SET LOCAL search_path = {', '.join(schemas)}"
 
 
 def look_at(conn: Conn, schemas: Schemas) -> None:
     """From here to the end of the transaction, queries read these answers and typed events."""
-    conn.execute(f"SET LOCAL search_path = {schemas.answers}, {schemas.typed}, ledger, public")
+    conn.execute(path_of(schemas.answers, schemas.typed, *HOME))
 
 
 @contextmanager

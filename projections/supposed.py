@@ -299,7 +299,7 @@ def _fold(conn: Conn, scenario: Scenario, lanes: list[Window], report: Report | 
         projection.create(conn, bare=True)
         for lane in lanes:
             for window in lane.pieces(FOLD_EVENTS):
-                projection.fold_window(conn, window, projection.topics())
+                projection.fold_window(conn, window)
         projection.index(conn)
         for table in projection.table_names():
             conn.execute(f"ANALYZE {table}")

@@ -21,7 +21,7 @@ from pydantic import AwareDatetime
 from domain.catalogue import CATALOGUE
 from domain.event import Event
 from ledger.heads import bytes_of, event_of
-from projections.connection import Conn
+from projections.connection import Conn, together
 
 SCHEMA = "typed"
 RARE = 4
@@ -253,26 +253,34 @@ def topics(conn: Conn, window: Window) -> dict[str, list[int] | None]:
 
 def fill(
     conn: Conn, schema: str, window: Window, wanted: Collection[str] = CATALOGUE.keys()
-) -> set[str]:
-    """Take the wanted events of a window into the typed tables; returns the topics that occurred.
+) -> None:
+    """Take the wanted events of a window into the typed tables."""
+    _, texts = takes(conn, schema, window, wanted)
+    together(conn, texts)
+
+
+def takes(
+    conn: Conn, schema: str, window: Window, wanted: Collection[str] = CATALOGUE.keys()
+) -> tuple[set[str], list[str]]:
+    """(the topics that occurred in a window, the texts that take the wanted ones of them into the
+    typed tables). What was stored in an older shape is taken at once.
 
     Each event is a pass over the window, except where it is so rare that its few rows are looked
     up.
     """
+    texts = []
     found = topics(conn, window)
     for topic, positions in found.items():
         if topic in wanted:
             table = typed_tables()[topic]
             condition = f"{window.condition('notification_id', 'e.')} AND e.topic = '{topic}'"
             if positions is not None:
-                condition += " AND e.notification_id = ANY(%(positions)s)"
-            conn.execute(
-                table.take(schema, f"{condition} AND {table.of_this_shape}"),
-                {"positions": positions} if positions is not None else None,
-            )
+                rare = ",".join(map(str, positions))
+                condition += f" AND e.notification_id = ANY('{{{rare}}}'::bigint[])"
+            texts.append(table.take(schema, f"{condition} AND {table.of_this_shape}"))
             if table.version > 1:
                 _fill_older(conn, schema, table, window)
-    return set(found)
+    return set(found), texts
 
 
 def _fill_older(conn: Conn, schema: str, table: TypedTable, window: Window) -> None:

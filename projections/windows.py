@@ -6,8 +6,8 @@ from typing import Any
 import psycopg
 
 from projections import typed
-from projections.connection import Conn
-from projections.schemas import LIVE, Extent, Schemas, everything, search_path
+from projections.connection import Conn, together
+from projections.schemas import HOME, LIVE, Extent, Schemas, everything, path_of
 from projections.typed import PoisonedEvent, Window
 
 UNTAKEN = (psycopg.DataError, psycopg.IntegrityError)
@@ -44,13 +44,12 @@ def fold_window(conn: Conn, schemas: Schemas, window: Window, extent: Extent | N
     """
     made = extent or everything()
     with conn.transaction():
-        conn.execute("SET LOCAL synchronous_commit = off")
-        conn.execute("SET LOCAL work_mem = '64MB'")
+        together(conn, ("SET LOCAL synchronous_commit = off", "SET LOCAL work_mem = '64MB'"))
         move_checkpoint(conn, schemas, window, made)
-        occurred = typed.fill(conn, schemas.typed, window, made.topics)
-        with search_path(conn, *sources(schemas, made)):
-            for projection in made.folds:
-                projection.fold_window(conn, window, occurred)
+        occurred, takes = typed.takes(conn, schemas.typed, window, made.topics)
+        folds = [text for each in made.folds for text in each.folds(window, occurred)]
+        path = path_of(*sources(schemas, made))
+        together(conn, (*takes, path, *folds, path_of(*HOME)))
 
 
 def advance(conn: Conn, schemas: Schemas, window: Window, extent: Extent | None = None) -> None:

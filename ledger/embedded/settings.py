@@ -42,6 +42,7 @@ FIXED: Mapping[str, str] = {
     "fsync": "on",
     "synchronous_commit": "on",
     "full_page_writes": "on",
+    "min_wal_size": "512MB",
     "max_wal_size": "4GB",
     "checkpoint_completion_target": "0.9",
     "jit": "off",

@@ -14,6 +14,8 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
+from ledger.embedded import home, settings
+
 REPOSITORY = Path(__file__).parents[2]
 ROOMS = ("domain", "ledger", "projections", "demo", "api")
 SCHEMA = Draft202012Validator(
@@ -70,6 +72,13 @@ def test_the_desk_is_open_to_this_machine_only(compose: Compose) -> None:
 def test_what_is_acknowledged_is_on_the_disk(compose: Compose) -> None:
     command = compose["services"]["postgres"]["command"]
     assert {"fsync=on", "full_page_writes=on", "synchronous_commit=on"} <= set(command)
+
+
+def test_its_write_ahead_log_is_kept_as_the_embedded_one_is(compose: Compose) -> None:
+    postgres = compose["services"]["postgres"]
+    assert postgres["environment"]["POSTGRES_INITDB_ARGS"] == f"--wal-segsize={home.SEGMENT_MB}"
+    for name in ("min_wal_size", "max_wal_size"):
+        assert f"{name}={settings.FIXED[name]}" in postgres["command"]
 
 
 def test_no_password_is_written_down(compose: Compose) -> None:

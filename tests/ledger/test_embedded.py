@@ -350,6 +350,12 @@ def test_only_the_password_opens_the_database(copy: Path) -> None:
     assert not (copy / "pgdata" / "postmaster.pid").exists()
 
 
+def test_the_next_file_of_the_write_ahead_log_is_soon_made(data: Path) -> None:
+    with EmbeddedServer(data, CHEAP) as embedded, psycopg.connect(embedded.dsn) as connection:
+        assert connection.execute("SHOW wal_segment_size").fetchone() == ("1MB",)
+        assert connection.execute("SHOW min_wal_size").fetchone() == ("512MB",)
+
+
 def logged(data: Path) -> str:
     return "".join(path.read_text() for path in (data / "pgdata" / "log").iterdir())
 
