@@ -204,8 +204,8 @@ def _opening(result: Result) -> list[str]:
         " ratio is the median of the rounds' ratios, because the machine's speed drifts. The range"
         " stands in parentheses. Every commit of every participant is durable: fsync and"
         " synchronous_commit are on, as the server itself says below. The load generator runs on"
-        " the same cores. *Stolen* is the share of the processors' time that the host kept from this"
-        " machine, for others: it makes tails, and no part of the program could help it."
+        " the same cores. *Stolen* is the share of the processors' time that the host of this"
+        " machine kept for others: it makes tails, and nothing in the program could help it."
     )
     if not result.quick:
         return [said]
