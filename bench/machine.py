@@ -7,6 +7,7 @@ import subprocess
 import time
 from pathlib import Path
 from statistics import median
+from sysconfig import get_config_var
 from typing import Any
 
 from psycopg import Connection
@@ -41,6 +42,7 @@ def described(place: Path) -> dict[str, Any]:
         "filesystem": _filesystem(place),
         "fdatasync_ms": round(fdatasync_ms(place), 3),
         "python": platform.python_version(),
+        "python_optimized": "--enable-optimizations" in str(get_config_var("CONFIG_ARGS")),
         "load_at_start": round(os.getloadavg()[0], 2),
         "wrk": _said("wrk", "-v", only_first=True),
         "node": _said("node", "--version"),
