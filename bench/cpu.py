@@ -29,11 +29,14 @@ def seconds_of(roots: Sequence[int]) -> float:
     return sum(spent for pid, spent in ticks.items() if _descends(pid, roots, parents)) / _TICKS
 
 
-def stolen() -> tuple[int, int]:
+def stolen() -> tuple[int, int] | None:
     """(ticks that the machine's host kept for others, all ticks), of all processors since the
-    machine was started."""
-    known = (PROC / "stat").read_text("ascii").splitlines()[0].split()[1:9]
-    return int(known[7]), sum(map(int, known))
+    machine was started; None where that is not told."""
+    try:
+        known = (PROC / "stat").read_text("ascii").splitlines()[0].split()[1:9]
+        return int(known[7]), sum(map(int, known))
+    except (OSError, IndexError):
+        return None
 
 
 def _descends(pid: int, roots: Sequence[int], parents: dict[int, int]) -> bool:

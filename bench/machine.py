@@ -21,6 +21,7 @@ SHOWN = (
     "data_checksums",
     "shared_buffers",
     "wal_segment_size",
+    "wal_buffers",
     "min_wal_size",
     "max_wal_size",
     "max_connections",

@@ -142,9 +142,9 @@ def measure(subject: Subject, seconds: int) -> dict[str, float]:
     try:
         watched = subject.watch if cpu.known() else {}
         spent = {who: cpu.seconds_of(pids) for who, pids in watched.items()}
-        before = cpu.stolen() if watched else (0, 0)
+        before = cpu.stolen()
         outcome = subject.run(seconds)
-        after = cpu.stolen() if watched else (0, 0)
+        after = cpu.stolen()
         spent = {who: cpu.seconds_of(pids) - spent[who] for who, pids in watched.items()}
     finally:
         if subject.after:
@@ -152,6 +152,6 @@ def measure(subject: Subject, seconds: int) -> dict[str, float]:
     if not outcome.count or outcome.seconds <= 0:
         raise FaultError("nothing was done")
     each = {f"cpu_{who}_us": used / outcome.count * 1e6 for who, used in spent.items()}
-    if watched:
+    if before and after:
         each["stolen_percent"] = 100 * (after[0] - before[0]) / max(after[1] - before[1], 1)
     return {"rate": outcome.count / outcome.seconds, **outcome.more, **each}

@@ -118,7 +118,7 @@ def project(dsn: str, progress: Report | None = None) -> Folded:
             if not outdated(conn) and reached(conn, target):
                 return Folded(0, rebuilt=False)
             time.sleep(AGAIN_S)
-        return _catch_up(dsn, conn, progress)
+        return _begin(dsn, conn, progress)
 
 
 def follow(dsn: str, stop: threading.Event) -> None:
@@ -135,12 +135,15 @@ def follow(dsn: str, stop: threading.Event) -> None:
                 while not try_session_lock(conn, RUNNER):
                     if stop.wait(POLL_S):
                         return
+                began = time.monotonic()
+                folded = _begin(dsn, conn, None)
                 while not stop.is_set():
-                    began = time.monotonic()
-                    if _catch_up(dsn, conn, None).events:
+                    if folded.events:
                         stop.wait(min(REST * (time.monotonic() - began), REST_MAX_S))
                     for _ in conn.notifies(timeout=POLL_S, stop_after=1):
                         pass  # The poll is the truth, the notification a hint.
+                    began = time.monotonic()
+                    folded = _catch_up(dsn, conn, None)
         except psycopg.OperationalError:
             stop.wait(POLL_S)
 
@@ -215,6 +218,14 @@ def missing(done: dict[int, int], target: dict[int, int]) -> list[Window]:
     return [window for lane in lanes for window in lane.pieces(WINDOW_EVENTS)]
 
 
+def _begin(dsn: str, conn: Conn, progress: Report | None) -> Folded:
+    """The first time under the lock. No lane stands still then: each window says so of its own,
+    but one may have been mended, or its answers gone back to, with nothing left to fold."""
+    folded = _catch_up(dsn, conn, progress)
+    conn.execute("DELETE FROM answers.standstill")
+    return folded
+
+
 def _catch_up(dsn: str, conn: Conn, progress: Report | None) -> Folded:
     """Under the runner's lock: everything up to the heads as they are now."""
     target = heads(conn)
@@ -243,8 +254,6 @@ def _catch_up(dsn: str, conn: Conn, progress: Report | None) -> Folded:
             (poison.bucket, poison.position, poison.topic),
         )
         raise
-    if folded.rebuilt or done:
-        conn.execute("DELETE FROM answers.standstill")
     return Folded(folded.events + done, folded.rebuilt)
 
 

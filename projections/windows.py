@@ -49,7 +49,8 @@ def fold_window(conn: Conn, schemas: Schemas, window: Window, extent: Extent | N
         occurred, takes = typed.takes(conn, schemas.typed, window, made.topics)
         folds = [text for each in made.folds for text in each.folds(window, occurred)]
         path = path_of(*sources(schemas, made))
-        together(conn, (*takes, path, *folds, path_of(*HOME)))
+        gone_on = f"DELETE FROM {schemas.answers}.standstill WHERE bucket = {window.bucket:d}"
+        together(conn, (*takes, path, *folds, path_of(*HOME), gone_on))
 
 
 def advance(conn: Conn, schemas: Schemas, window: Window, extent: Extent | None = None) -> None:

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -105,3 +106,16 @@ def test_time_on_the_processors_counts_children() -> None:
 @pytest.mark.parametrize("pid", [0, 2**30])
 def test_nobody_has_no_time(pid: int) -> None:
     assert cpu.seconds_of([pid]) >= 0
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [("cpu  10 0 20 60 1 2 3 4 0 0\ncpu0 1", (4, 100)), ("cpu  1 2 3", None), ("", None)],
+)
+def test_what_the_host_stole_is_told_where_the_machine_tells(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, told: tuple[int, int] | None
+) -> None:
+    monkeypatch.setattr(cpu, "PROC", tmp_path)
+    assert cpu.stolen() is None
+    (tmp_path / "stat").write_text(said)
+    assert cpu.stolen() == told

@@ -221,6 +221,48 @@ def test_once_the_cause_is_mended_it_goes_on(installed: Callable[[int], str]) ->
         assert runner.standstills(conn) == []
 
 
+def test_a_standstill_that_is_over_is_forgotten_with_nothing_left_to_fold(
+    installed: Callable[[int], str],
+) -> None:
+    """As when one goes back to a version that had taken the event: else /ready is red for ever."""
+    dsn = installed(1)
+    with connect(dsn) as conn:
+        lay(conn, busy(1).log)
+        runner.project(dsn)
+        kept = conn.execute("SELECT version, projection FROM answers.checkpoint").fetchall()
+        conn.execute(
+            "UPDATE ledger.stored_events SET state = '{}' WHERE notification_id ="
+            " (SELECT min(notification_id) FROM ledger.stored_events WHERE topic = 'unit.opened')"
+        )
+        conn.execute("UPDATE answers.checkpoint SET version = 'newer'")
+        with pytest.raises(PoisonedEvent):
+            runner.project(dsn)
+        assert runner.standstills(conn)
+        for version in kept:
+            conn.execute(
+                "UPDATE answers.checkpoint SET version = %s WHERE projection = %s", version
+            )
+        assert runner.project(dsn).events == 0
+        assert runner.standstills(conn) == []
+
+
+def test_a_lane_that_has_gone_on_is_not_told_to_stand_because_another_does(
+    installed: Callable[[int], str],
+) -> None:
+    dsn = installed(4)
+    with connect(dsn) as conn:
+        lay_rows(conn, [(0, "unit:a", "unit.opened", b"{}", 1)])
+        with pytest.raises(PoisonedEvent):
+            runner.project(dsn)
+        conn.execute(
+            "UPDATE ledger.stored_events SET state = %b", (POISONS["a stream of another kind"][2],)
+        )
+        lay_rows(conn, [(1, "unit:b", "unit.opened", b"{}", 1)])
+        with pytest.raises(PoisonedEvent):
+            runner.project(dsn)
+        assert runner.standstills(conn) == [runner.Standstill(1, 1, "unit.opened")]
+
+
 def test_lag_is_the_age_of_the_oldest_event_not_folded(ledger_dsn: str) -> None:
     with connect(ledger_dsn) as conn:
         world = busy(len(runner.status(conn)))
