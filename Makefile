@@ -27,10 +27,10 @@ setup: $(RUN) ## Make .venv with what clubledger needs to run
 dev: $(DEV) ## Make .venv with what its developers need, too
 
 demo: $(RUN) ## Set up, load the demo year if there is no data yet, print its figures
-	$(BIN)/clubledger demo $(OPTIONS)
+	exec $(BIN)/clubledger demo $(OPTIONS)
 
 serve: $(RUN) ## Serve what the data directory holds
-	$(BIN)/clubledger serve $(OPTIONS) $(if $(PORT),--port $(PORT))
+	exec $(BIN)/clubledger serve $(OPTIONS) $(if $(PORT),--port $(PORT))
 
 test: $(DEV) ## Run the tests (ARGS="-k tidy" and the like go to pytest; ARGS=--all adds the slow ones, and runs all with one bucket and with four)
 	$(BIN)/python -m pytest --numprocesses=3 --dist=loadfile $(ARGS)

@@ -168,7 +168,7 @@ def _table(figures: Sequence[models.Figure], layout: Layout) -> list[Text]:
             above = heading
         cells: list[str | Text] = [f" {name}" if layout.grouped else figure.id]
         cells += [figure.zh] * layout.chinese
-        cells += [_shown(figure, figure.reported), _shown(figure, figure.derived)]
+        cells += [shown(figure.unit, figure.reported), shown(figure.unit, figure.derived)]
         cells += [_difference(figure)]
         cells += [_unit(figure)] * layout.units + [_verdict(figure, layout)]
         cells += ["assumed" if figure.assumed else ""] * (not layout.grouped)
@@ -183,9 +183,9 @@ def _verdict(figure: models.Figure, layout: Layout) -> Text:
     return Text.assemble((said, STYLES.get(figure.verdict, "")), star)
 
 
-def _shown(figure: models.Figure, value: Decimal | None) -> str:
-    """A value for a reader."""
-    if value is None or figure.unit != DAY:
+def shown(unit: str | None, value: Decimal | None) -> str:
+    """A figure's value for a reader."""
+    if value is None or unit != DAY:
         return output.number(value)
     return _day(value).isoformat()
 
@@ -261,8 +261,8 @@ def _told_why(found: models.Explanation, demo: models.Demo | None) -> None:
     output.say(f"{figure.id}  {figure.title}  {figure.zh}")
     unit = _unit(figure)
     lines = {
-        "reported": _shown(figure, figure.reported),
-        "derived": _shown(figure, figure.derived),
+        "reported": shown(figure.unit, figure.reported),
+        "derived": shown(figure.unit, figure.derived),
         "difference": _difference(figure),
         "unit": unit,
         "verdict": figure.verdict,

@@ -108,6 +108,8 @@ def _told(done: Imported, keep_good: Path | None, took_s: float, as_json: bool) 
         output.tell(told)
     elif done.kept:
         took = f"{output.counted(done.facts, 'fact')}, {output.counted(done.events, 'event')}"
+        if done.replayed_facts:
+            took += f", {output.counted(done.replayed_facts, 'fact')} done before"
         then = f", {_lines(done)} rejected then" if done.rejected else ""
         output.say(
             f"this file was taken before: {took}{then}"

@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from api import models
 from api.cli import layouts, output
+from api.cli.figures import shown
 from api.cli.layouts import Column, Heading
 from api.failures import NotFound, Rejected, WrongUse
 from api.settings import Settings
@@ -71,7 +72,8 @@ def _told(found: models.WhatIf, skip: int) -> None:
         if above != "figures":
             rows.append(Heading("figures"))
             above = "figures"
-        rows.append((f" {figure.id}", f"{figure.recorded}", f"{figure.supposed}", ""))
+        both = (shown(figure.unit, value) for value in (figure.recorded, figure.supposed))
+        rows.append((f" {figure.id}", *(value or "not computable" for value in both), ""))
     if rows:
         for line in layouts.lines(columns, rows):
             console.print(line, soft_wrap=True)

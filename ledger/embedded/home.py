@@ -23,9 +23,9 @@ from ledger.embedded.settings import PORT
 
 USER = DATABASE = "clubledger"
 MAINTENANCE = "postgres"  # The database that is there before ours.
-SEGMENT_MB = 1
+SEGMENT_MB = 2
 """Size of a file of the write-ahead log. Whoever fills the last one makes the next, and all commits
-wait: for one of 1 MB about 7 ms, for one of PostgreSQL's usual 16 MB about 90."""
+wait: for one of 2 MB about 12 ms, for one of PostgreSQL's usual 16 MB about 90."""
 SOCKET_PATH_BYTES = 103 if sys.platform == "darwin" else 107
 
 

@@ -35,7 +35,10 @@ def made() -> list[list[str]]:
         for words in (["all"], ["all", "DATA_DIR=a b", "PORT=8001"], ["demo", "DATA_DIR=x"])
     ]
     lines = [
-        shlex.split(line) for text in spoken for line in text.splitlines() if "/clubledger " in line
+        shlex.split(line.removeprefix("exec "))
+        for text in spoken
+        for line in text.splitlines()
+        if "/clubledger " in line
     ]
     return [words[1:] for words in lines if words and words[0].endswith("/clubledger")]
 

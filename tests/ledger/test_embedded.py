@@ -352,7 +352,7 @@ def test_only_the_password_opens_the_database(copy: Path) -> None:
 
 def test_the_next_file_of_the_write_ahead_log_is_soon_made(data: Path) -> None:
     with EmbeddedServer(data, CHEAP) as embedded, psycopg.connect(embedded.dsn) as connection:
-        assert connection.execute("SHOW wal_segment_size").fetchone() == ("1MB",)
+        assert connection.execute("SHOW wal_segment_size").fetchone() == ("2MB",)
         assert connection.execute("SHOW min_wal_size").fetchone() == ("512MB",)
 
 
