@@ -9,6 +9,7 @@ import threading
 import time
 from functools import partial
 from multiprocessing import connection, parent_process
+from types import FrameType
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -75,23 +76,37 @@ def _run(listener: socket.socket, settings: Settings, dsn: str) -> int:
     )
     try:
         if settings.workers == 1:
-            uvicorn.Server(config).run([listener])
-            return 0
+            one = _One(config)
+            one.run([listener])
+            return one.code
         several = _Several(config, [listener])
         several.run()
+        return several.code
     except SystemExit as end:
         raise CannotOpen("The server could not start: its log says why.") from end
-    return 128 + signal.SIGINT if several.interrupted else 0
+
+
+class _One(uvicorn.Server):
+    """A worker alone. It raises its signals again when it has ended, but once in a while the
+    interpreter is then past where SIGINT would be seen."""
+
+    code = 0
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Remember that it was Ctrl-C, for the exit code."""
+        if sig == signal.SIGINT:
+            self.code = 128 + sig
+        super().handle_exit(sig, frame)
 
 
 class _Several(Multiprocess):
     """Workers under a parent that replaces those that die."""
 
-    interrupted = False
+    code = 0
 
     def handle_int(self) -> None:
         """Remember that it was Ctrl-C, for the exit code."""
-        self.interrupted = True
+        self.code = 128 + signal.SIGINT
         super().handle_int()
 
 
