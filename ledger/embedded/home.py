@@ -25,7 +25,7 @@ USER = DATABASE = "clubledger"
 MAINTENANCE = "postgres"  # The database that is there before ours.
 SEGMENT_MB = 2
 """Size of a file of the write-ahead log. Whoever fills the last one makes the next, and all commits
-wait: for one of 2 MB about 12 ms, for one of PostgreSQL's usual 16 MB about 90."""
+wait: 90 ms for one of PostgreSQL's usual 16 MB, for one of 2 MB some 12 by its size."""
 SOCKET_PATH_BYTES = 103 if sys.platform == "darwin" else 107
 
 
