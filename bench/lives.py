@@ -128,7 +128,7 @@ def write(
         ON CONFLICT (originator_id)
         DO UPDATE SET version = excluded.version, state = excluded.state, fold = excluded.fold
         """,
-        (prefix, version, heads.fold_version(), life.head, members),
+        (prefix, version, heads.fold_version("member"), life.head, members),
     )
 
 

@@ -142,7 +142,7 @@ def states(conn: Conn, batch: Sequence[Folded]) -> Iterator[Disagreement | None]
         version, fold, state = known.get(folded.stream, (0, "", b""))
         if version != folded.version:
             continue
-        if fold != heads.fold_version():
+        if fold != heads.fold_version(heads.kind_of(folded.stream)):
             yield None
         elif (known_state := _decoded(folded.stream, state)) != folded.state:
             live, expected = _fields(known_state), _fields(folded.state)

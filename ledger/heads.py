@@ -1,11 +1,8 @@
 """Heads: the folded state of a stream as bytes, and the code version that folded it."""
 
-import ast
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import cache
-from hashlib import sha256
-from importlib.resources import files
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
@@ -14,6 +11,7 @@ from pydantic import AwareDatetime, BaseModel
 
 from domain.catalogue import CATALOGUE, STATES
 from domain.event import Event
+from ledger import digests
 
 _DECODERS: dict[str, msgspec.json.Decoder[Any]] = {
     kind: msgspec.json.Decoder(state) for kind, state in STATES.items()
@@ -23,16 +21,13 @@ encode = msgspec.json.Encoder().encode
 
 
 @cache
-def fold_version() -> str:
-    """A digest of the rules' code, comments and layout apart.
+def fold_version(kind: str) -> str:
+    """A digest of the code that folds the streams of a kind: its state, its events, what they name.
 
     A head written under another version is folded again from its events when it is next needed.
     """
-    digest = sha256()
-    for entry in sorted(files("domain").iterdir(), key=lambda e: e.name):
-        if entry.name.endswith(".py"):
-            digest.update(ast.dump(ast.parse(entry.read_text("utf-8"))).encode())
-    return digest.hexdigest()[:16]
+    events = [event for event in CATALOGUE.values() if event.stream == kind]
+    return digests.of_code(STATES[kind], *events, room="domain")
 
 
 def kind_of(stream: str) -> str:

@@ -233,8 +233,8 @@ class _Attempt:
     def settle(self, connection: Connection[Any]) -> Imported:
         """Move what is staged into the log, and commit."""
         connection.execute(
-            "SELECT append_staged(%s, %s, %s)",
-            (heads.fold_version(), list(self.only_read), list(self.only_read.values())),
+            "SELECT append_staged(%s, %s)",
+            (list(self.only_read), list(self.only_read.values())),
         )
         connection.execute("COMMIT")
         if self.done.events > WORTH_ANALYZING:
@@ -446,12 +446,13 @@ class _Attempt:
         for stream in self.working.changed():
             yield b"".join(
                 (
-                    _FIVE,
+                    _SIX,
                     copying.text(stream.name),
                     copying.int2(stream.bucket),
                     copying.int8(stream.stored),
                     copying.int8(stream.version),
                     copying.binary(heads.encode(stream.state)),
+                    copying.text(heads.fold_version(heads.kind_of(stream.name))),
                 )
             )
 
@@ -462,7 +463,7 @@ _DECLARED = frozenset(
     {"command", *COMMANDS, *(name for kind in COMMANDS.values() for name in kind.model_fields)}
 )
 """What may be repeated of a bad line: the names that are ours."""
-_SEVEN, _FIVE, _THREE = copying.columns(7), copying.columns(5), copying.columns(3)
+_SEVEN, _SIX, _FIVE, _THREE = map(copying.columns, (7, 6, 5, 3))
 _TOPICS = {topic: copying.text(topic) for topic in CATALOGUE}
 
 

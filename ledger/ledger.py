@@ -19,6 +19,7 @@ import msgspec
 import psycopg
 from psycopg.abc import Buffer
 
+from domain.catalogue import STATES
 from domain.command import NO_KEY, Command, Personal
 from domain.refusal import Refusal
 from ledger import heads
@@ -146,7 +147,7 @@ _LOAD = Question(
 )
 _APPEND = Question(
     b"append",
-    b"SELECT bucket, base FROM append_batch($1::timestamptz, $2::text, $3::text[], $4::int8[],"
+    b"SELECT bucket, base FROM append_batch($1::timestamptz, $2::text[], $3::text[], $4::int8[],"
     b" $5::int2[], $6::int8[],"
     b" $7::text[], $8::int2[], $9::int8[], $10::int8[], $11::bytea[],"
     b" $12::text[], $13::int2[], $14::int8[], $15::int8[], $16::text[], $17::bytea[],"
@@ -177,7 +178,8 @@ class Ledger:
         known = dict(rows)
         self._buckets = int(known["buckets"])
         self._digest_key = bytes.fromhex(known["digest_key"])
-        heads.fold_version()  # reads all rules once: not while somebody waits
+        for kind in STATES:
+            heads.fold_version(kind)  # reads the rules once: not while somebody waits
         self._task = asyncio.create_task(self._run(), name="batcher")
         return self
 
@@ -421,7 +423,7 @@ class Ledger:
                 persons[person.member_id] = person
         return (
             microseconds(now),
-            heads.fold_version().encode(),
+            texts([heads.fold_version(heads.kind_of(stream.name)) for stream in changed]),
             texts([stream.name for stream in only_read]),
             int8s([stream.stored for stream in only_read]),
             int2s(list(working.lanes)),

@@ -132,4 +132,4 @@ EVENTS = (
 
 def state_from(name: str, fold: str, state: bytes) -> Any:
     """The state in a stored head, or None if other rules folded it."""
-    return heads.decode(name, state) if fold == heads.fold_version() else None
+    return heads.decode(name, state) if fold == heads.fold_version(heads.kind_of(name)) else None

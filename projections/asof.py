@@ -12,16 +12,14 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import date
 from functools import cache
-from hashlib import sha256
-from importlib.resources import files
 from operator import itemgetter
 
 import psycopg
 from pydantic import TypeAdapter
 
 from domain.values import local_date
+from ledger import digests
 from ledger.database import connect
-from ledger.heads import fold_version
 from projections import figures, typed
 from projections.building import Builder, Report
 from projections.connection import Conn
@@ -63,18 +61,16 @@ class NotKept(Exception):
 def pair_of(moment: Moment) -> Schemas:
     """The schemas in which the answers as of a moment are kept."""
     said = repr((_code(), sorted(versions().items()), moment.condition, report_day(moment)))
-    key = sha256(said.encode()).hexdigest()[:16]
+    key = digests.of_text(said)
     return Schemas(f"asof_{key}", f"asof_{key}_typed")
 
 
 @cache
 def _code() -> str:
     """A digest of what makes figures out of answers: other code, other pairs."""
-    digest = sha256(fold_version().encode())
-    for entry in sorted(files("projections").iterdir(), key=lambda entry: entry.name):
-        if entry.is_file():
-            digest.update(entry.read_bytes())
-    return digest.hexdigest()
+    return digests.of_modules(
+        figures.__name__, rooms=("projections", "domain"), data=("projections/figures.toml",)
+    )
 
 
 def report_day(moment: Moment) -> date:

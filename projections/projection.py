@@ -10,9 +10,9 @@ follow the log, to rebuild the answers, and to check them. Three rules make it s
 """
 
 import re
-from hashlib import sha256
 from typing import ClassVar
 
+from ledger import digests
 from projections.connection import Conn
 from projections.typed import TypedTable, Window, typed_tables
 
@@ -51,7 +51,7 @@ class Projection:
             cls._reads[text] = tuple(known[name] for name in named)
         shapes = sorted({table.shape for tables in cls._reads.values() for table in tables})
         texts = (*cls.tables, *cls.indexes, *cls.fold, *shapes)
-        cls.version = sha256("\0".join(texts).encode()).hexdigest()[:16]
+        cls.version = digests.of_text(*texts)
         PROJECTIONS[cls.name] = cls
 
     @classmethod

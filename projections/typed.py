@@ -5,14 +5,10 @@ fields in columns of their types. It is filled in windows by set-based SQL, once
 an order of magnitude faster than JSON and never parse anything.
 """
 
-import ast
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cache, cached_property
-from hashlib import sha256
-from inspect import getsource
-from textwrap import dedent
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -20,6 +16,7 @@ from pydantic import AwareDatetime
 
 from domain.catalogue import CATALOGUE
 from domain.event import Event
+from ledger import digests
 from ledger.heads import bytes_of, event_of
 from projections.connection import Conn, together
 
@@ -140,7 +137,7 @@ class TypedTable:
     @cached_property
     def digest(self) -> str:
         """Of the shape: where it is another one, the table is filled anew."""
-        return sha256(self.shape.encode()).hexdigest()[:16]
+        return digests.of_text(self.shape)
 
     @property
     def key(self) -> str:
@@ -211,13 +208,13 @@ def typed_table(event: type[Event]) -> TypedTable:
         kind, nullable = _column_type(field.annotation)
         own.append(Column(name, kind, nullable))
     name = event.topic.replace(".", "_")
-    upcast = "" if event.version == 1 else f" version {event.version} {_code(event)}"
+    upcast = "" if event.version == 1 else f" version {event.version} {_upcast(event)}"
     return TypedTable(event.topic, name, event.stream, tuple(own), event.version, upcast)
 
 
-def _code(event: type[Event]) -> str:
-    """What brings older shapes up, comments and layout apart."""
-    return ast.dump(ast.parse(dedent(getsource(event.upcast))))
+def _upcast(event: type[Event]) -> str:
+    """A digest of what brings older shapes up."""
+    return digests.of_code(event.upcast, room="domain")
 
 
 @cache

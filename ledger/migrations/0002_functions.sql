@@ -48,7 +48,7 @@ BEGIN
 END $$;
 
 -- Appends a whole batch: all of it or nothing.
---   h_*  the heads written: version before (0: none) and after, and the state after
+--   h_*  the heads written: version before (0: none) and after, the state after and what folded it
 --   e_*  the events; e_offset counts from 1 in each lane
 --   c_*  the commands answered; c_offset is that of its last event in its lane (0: none)
 --   r_*  the streams that were only read, at the version at which they were
@@ -56,7 +56,7 @@ END $$;
 -- Returns the position of each lane before the batch.
 -- SQLSTATE CL001: a head was not as expected. CL002: a key was answered meanwhile.
 CREATE FUNCTION append_batch(
-    p_now timestamptz, p_fold text,
+    p_now timestamptz, h_fold text[],
     r_stream text[], r_version bigint[],
     l_bucket smallint[], l_events bigint[],
     h_stream text[], h_bucket smallint[], h_before bigint[], h_after bigint[], h_state bytea[],
@@ -90,15 +90,16 @@ BEGIN
         PERFORM check_reads(r_stream, r_version);
     END IF;
 
-    UPDATE stream_head h SET version = i.after, state = i.state, fold = p_fold
-    FROM unnest(h_stream, h_before, h_after, h_state) i(stream, before, after, state)
+    UPDATE stream_head h SET version = i.after, state = i.state, fold = i.fold
+    FROM unnest(h_stream, h_before, h_after, h_state, h_fold)
+        i(stream, before, after, state, fold)
     WHERE i.before > 0 AND h.originator_id = i.stream AND h.version = i.before;
     GET DIAGNOSTICS wrote = ROW_COUNT;
     IF 0 = ANY (h_before) THEN
         INSERT INTO stream_head (originator_id, bucket, version, fold, state)
-        SELECT i.stream, i.bucket, i.after, p_fold, i.state
-        FROM unnest(h_stream, h_bucket, h_before, h_after, h_state)
-            i(stream, bucket, before, after, state)
+        SELECT i.stream, i.bucket, i.after, i.fold, i.state
+        FROM unnest(h_stream, h_bucket, h_before, h_after, h_state, h_fold)
+            i(stream, bucket, before, after, state, fold)
         WHERE i.before = 0
         ON CONFLICT DO NOTHING;
         GET DIAGNOSTICS done = ROW_COUNT;

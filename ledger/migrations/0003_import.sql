@@ -6,7 +6,8 @@ CREATE FUNCTION stage_import() RETURNS void LANGUAGE sql AS $$
         lane_offset bigint, recorded_at timestamptz
     ) ON COMMIT DELETE ROWS;
     CREATE TEMPORARY TABLE IF NOT EXISTS staged_heads (
-        stream text, bucket smallint, before bigint, after bigint, state bytea
+        stream text, bucket smallint, before bigint, after bigint, state bytea,
+        fold text
     ) ON COMMIT DELETE ROWS;
     CREATE TEMPORARY TABLE IF NOT EXISTS staged_commands (
         key text, digest bytea, bucket smallint, lane_offset bigint, response bytea
@@ -18,7 +19,7 @@ $$;
 
 -- Moves what is staged into the log, with the lanes in hand. The same law as append_batch: all
 -- of it or nothing, by expected versions (CL001) and unanswered keys (CL002).
-CREATE FUNCTION append_staged(p_fold text, r_stream text[], r_version bigint[])
+CREATE FUNCTION append_staged(r_stream text[], r_version bigint[])
 RETURNS TABLE (bucket smallint, base bigint)
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
@@ -50,12 +51,12 @@ BEGIN
     END IF;
 
     SELECT count(*) INTO staged FROM staged_heads;
-    UPDATE stream_head h SET version = s.after, state = s.state, fold = p_fold
+    UPDATE stream_head h SET version = s.after, state = s.state, fold = s.fold
     FROM staged_heads s
     WHERE s.before > 0 AND h.originator_id = s.stream AND h.version = s.before;
     GET DIAGNOSTICS updated = ROW_COUNT;
     INSERT INTO stream_head (originator_id, bucket, version, fold, state)
-    SELECT s.stream, s.bucket, s.after, p_fold, s.state FROM staged_heads s WHERE s.before = 0
+    SELECT s.stream, s.bucket, s.after, s.fold, s.state FROM staged_heads s WHERE s.before = 0
     ON CONFLICT DO NOTHING;
     GET DIAGNOSTICS inserted = ROW_COUNT;
     IF updated + inserted <> staged THEN

@@ -1,0 +1,191 @@
+"""Digests of code: what was computed by other code is computed again.
+
+A digest hangs on what is read, not on where it stands or how it is worded: comments, layout and
+docstrings are apart, and files and packages are followed by what they name, so that a module that
+becomes a package stays in.
+"""
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+from hashlib import sha256
+from importlib.resources import files
+from importlib.util import find_spec, resolve_name
+from inspect import getsource, unwrap
+from textwrap import dedent
+from typing import Any
+
+LENGTH = 16
+"""Hexadecimal digits of a digest that is stored."""
+
+
+def of_text(*texts: str) -> str:
+    """A digest of texts, each apart from the next."""
+    return sha256("\0".join(texts).encode()).hexdigest()[:LENGTH]
+
+
+def of_code(*roots: Any, room: str) -> str:
+    """A digest of classes and functions of a room and of all that they name there, at any depth.
+
+    Names of other rooms count as names.
+    """
+    return of_text(*sorted(_texts(roots, room)))
+
+
+def of_modules(*roots: str, rooms: tuple[str, ...], data: tuple[str, ...] = ()) -> str:
+    """A digest of modules and of all in these rooms that they import, at any depth.
+
+    `data` are files that they read, as `package/name`.
+    """
+    texts = [ast.unparse(_tree(name)) for name in sorted(_closure(roots, rooms))]
+    for name in data:
+        package, _, entry = name.rpartition("/")
+        texts.append((files(package.replace("/", ".")) / entry).read_text("utf-8"))
+    return of_text(*texts)
+
+
+# ----------------------------------------------------------------------- what a piece of code names
+def _texts(roots: tuple[Any, ...], room: str) -> Iterator[str]:
+    seen: set[tuple[str, str]] = set()
+    todo: list[tuple[str, str]] = []
+    for root in map(unwrap, roots):
+        if _within(root.__module__, room):
+            todo.append((root.__module__, root.__qualname__))
+        else:  # a test's own
+            yield ast.unparse(_unsaid(ast.parse(dedent(getsource(root)))))
+    while todo:
+        place = todo.pop()
+        if place in seen:
+            continue
+        seen.add(place)
+        module, name = place
+        node = _definition(module, name)
+        if isinstance(node, ast.ImportFrom):
+            todo += [each for each in [_origin(module, node, name)] if _within(each[0], room)]
+        elif node is not None:
+            yield f"{module} {name}\n{ast.unparse(node)}"
+            todo += [found for each in _named(node) if (found := _place(module, each, room))]
+
+
+def _place(module: str, name: str, room: str) -> tuple[str, str] | None:
+    """(module, name) of what a name that stands in a module leads to; None if not into the room."""
+    first, _, rest = name.partition(".")
+    node = _definition(module, first)
+    if rest and isinstance(node, ast.ImportFrom):
+        origin = ".".join(_origin(module, node, first))
+        return (origin, rest) if _within(origin, room) and _is_module(origin) else None
+    return None if rest or node is None else (module, first)
+
+
+def _named(node: ast.AST) -> set[str]:
+    """The names that a piece of code reads; of attributes, with what they are read from."""
+    found = {each.id for each in ast.walk(node) if isinstance(each, ast.Name)}
+    return found | {
+        f"{each.value.id}.{each.attr}"
+        for each in ast.walk(node)
+        if isinstance(each, ast.Attribute) and isinstance(each.value, ast.Name)
+    }
+
+
+def _definition(module: str, qualname: str) -> ast.AST | None:
+    """What gives a name of a module its meaning, a method's by its class; None if nothing does."""
+    node: ast.AST | None = _tree(module)
+    for name in qualname.split("."):
+        node = None if node is None else _defined(node).get(name)
+    return node
+
+
+def _defined(node: ast.AST) -> dict[str, ast.AST]:
+    found: dict[str, ast.AST] = {}
+    for each in ast.iter_child_nodes(node):
+        if isinstance(each, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            found[each.name] = each
+        elif isinstance(each, ast.ImportFrom):
+            found.update({alias.asname or alias.name: each for alias in each.names})
+        elif isinstance(each, ast.Assign | ast.AnnAssign):
+            targets = each.targets if isinstance(each, ast.Assign) else [each.target]
+            names = [part for target in targets for part in ast.walk(target)]
+            found.update({part.id: each for part in names if isinstance(part, ast.Name)})
+    return found
+
+
+def _origin(module: str, node: ast.ImportFrom, name: str) -> tuple[str, str]:
+    """(module, name) of a name that a module imports."""
+    alias = next(alias for alias in node.names if name in (alias.asname, alias.name))
+    return _from(module, node), alias.name
+
+
+def _from(module: str, node: ast.ImportFrom) -> str:
+    package = module if _is_package(module) else module.rpartition(".")[0]
+    return resolve_name("." * node.level + (node.module or ""), package)
+
+
+def _within(module: str, room: str) -> bool:
+    return module.partition(".")[0] == room
+
+
+# --------------------------------------------------------------------------- what a module imports
+def _closure(roots: tuple[str, ...], rooms: tuple[str, ...]) -> set[str]:
+    found: set[str] = set()
+    todo = list(roots)
+    while todo:
+        name = todo.pop()
+        if name not in found:
+            found.add(name)
+            todo += [each for each in _imports(name) if each.partition(".")[0] in rooms]
+    return found
+
+
+def _imports(name: str) -> Iterator[str]:
+    """The modules that a module imports, and the packages that hold them."""
+    for node in ast.walk(_tree(name)):
+        if isinstance(node, ast.Import):
+            wanted = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            origin = _from(name, node)
+            wanted = [origin, *(f"{origin}.{alias.name}" for alias in node.names)]
+        else:
+            continue
+        for each in wanted:
+            parts = each.split(".")
+            held = [".".join(parts[: n + 1]) for n in range(len(parts))]
+            yield from (module for module in held if _is_module(module))
+
+
+@cache
+def _is_module(name: str) -> bool:
+    try:
+        return find_spec(name) is not None
+    except ModuleNotFoundError:  # its parent is no package
+        return False
+
+
+@cache
+def _is_package(name: str) -> bool:
+    spec = find_spec(name)
+    return spec is not None and spec.submodule_search_locations is not None
+
+
+@cache
+def _tree(name: str) -> ast.Module:
+    """A module's code without its docstrings."""
+    package, _, module = name.rpartition(".")
+    if _is_package(name):
+        source = files(name) / "__init__.py"
+    else:
+        source = files(package) / f"{module}.py"
+    return _unsaid(ast.parse(source.read_text("utf-8")))
+
+
+def _unsaid(tree: ast.Module) -> ast.Module:
+    """The same without what is only said: docstrings, of constants too."""
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            kept = [
+                each
+                for each in body
+                if not (isinstance(each, ast.Expr) and isinstance(each.value, ast.Constant))
+            ]
+            node.body = kept or [ast.Pass()]  # type: ignore[attr-defined]
+    return tree
