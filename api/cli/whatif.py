@@ -1,6 +1,7 @@
 """`what-if`: the history under changed rules, and what would be otherwise."""
 
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -14,7 +15,10 @@ from api.settings import Settings
 from api.wiring import opened
 from domain.refusal import Refusal
 from domain.whatif import Scenario
+from ledger import strict_json
 from projections.whatif import what_if
+
+MAX_SCENARIO_BYTES = 1 << 20
 
 
 def run(settings: Settings, file: str, top: int, skip: int, as_json: bool) -> int:
@@ -43,11 +47,17 @@ def run(settings: Settings, file: str, top: int, skip: int, as_json: bool) -> in
 
 def _read(file: str) -> Scenario:
     try:
-        text = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+        with nullcontext(sys.stdin.buffer) if file == "-" else Path(file).open("rb") as source:
+            raw = source.read(MAX_SCENARIO_BYTES + 1)
     except OSError as error:
         raise WrongUse(f"{file} cannot be read: {error.strerror}.") from error
+    if len(raw) > MAX_SCENARIO_BYTES:
+        raise Rejected(f"A scenario is at most {MAX_SCENARIO_BYTES:,} bytes long.")
     try:
-        return Scenario.model_validate_json(text)
+        strict_json.check(raw)
+        return Scenario.model_validate_json(strict_json.text_of(raw))
+    except strict_json.NotStrict as error:
+        raise Rejected(f"The scenario cannot be read: {error}.") from None
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False, include_context=False)[0]
         place = ".".join(map(str, first["loc"])) or "the scenario"

@@ -87,7 +87,10 @@ def test_a_scenario_that_changes_nothing_says_so(own_demo: Path) -> None:
 @pytest.mark.parametrize(
     ("said", "code", "words"),
     [
-        (b"{", 3, "Invalid JSON"),
+        (b"{", 3, "it is no JSON"),
+        (b'{"changes": [], "changes": []}', 3, "a key stands twice"),
+        ('{"changes": []}'.encode("utf-16"), 3, "it is not UTF-8"),
+        (b" " * 1_100_000, 3, "at most 1,048,576 bytes"),
         ({"changes": [{"change": "earning_rate", "factor": 0.5}]}, 3, "changes.0"),
         ({"changes": [{"change": "service_price", "club": "x", "factor": "1"}]}, 3, "unknown_club"),
     ],
