@@ -2,18 +2,21 @@
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import datetime, timedelta
 
 from pydantic import TypeAdapter, ValidationError
 
-from domain.values import Day, Instant
+from domain.values import DAY_PATTERN, INSTANT_PATTERN, Day, Instant
 from projections.days import end_of
 from projections.moments import Asked, Known
 
-POSITIONS = re.compile(r"([0-9]{1,2}:)?[0-9]{1,18}(,[0-9]{1,2}:[0-9]{1,18})*")
-FORMS = "a day, an instant with its offset (2008-12-31T18:00:00+08:00)"
-_WRITTEN = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9:.]{1,15}(Z|[+-][0-9]{2}:?[0-9]{2}))?")
-_BLANK_OFFSET = re.compile(r"(T\S+) (\d\d:\d\d)$")
+_POSITION = "[0-9]{1,2}:[0-9]{1,18}"
+POSITIONS = re.compile(f"{_POSITION}(,{_POSITION})*")
+FORMS = "a day (2008-12-31), an instant with its offset (2008-12-31T18:00:00+08:00)"
+TIME_PATTERN = f"{DAY_PATTERN}|{INSTANT_PATTERN}"
+MOMENT_PATTERN = f"{TIME_PATTERN}|^{POSITIONS.pattern}$"
+"""Positions name their bucket, because digits alone might be meant as a day."""
+_BLANK_OFFSET = re.compile(r"(T\S+) (\d\d:?\d\d)$")
 _DAY, _INSTANT = TypeAdapter(Day), TypeAdapter(Instant)
 
 
@@ -38,11 +41,11 @@ def asked(
 
 
 def _known(name: str, text: str) -> Known:
-    """An instant, or bucket -> position; a position alone is one of bucket 0."""
+    """An instant, or bucket -> position."""
     if POSITIONS.fullmatch(text) is None:
-        return _instant(name, text, ", or positions (bucket:position, separated by commas)")
+        return _instant(name, text, ", or positions (0:1234567, separated by commas)")
     parts = [part.rpartition(":") for part in text.split(",")]
-    positions = {int(bucket or 0): int(position) for bucket, _, position in parts}
+    positions = {int(bucket): int(position) for bucket, _, position in parts}
     if len(positions) < len(parts):
         raise Unreadable(name, "a bucket is named twice")
     return positions
@@ -53,11 +56,9 @@ def _instant(name: str, text: str, or_else: str = "") -> datetime:
     # In an address a plus means a blank: whoever forgot to write it as %2B is understood.
     written = _BLANK_OFFSET.sub(r"\1+\2", text)
     try:
-        if _WRITTEN.fullmatch(written) is None:
-            raise ValueError("another form")
         if "T" in written:
-            return _INSTANT.validate_python(datetime.fromisoformat(written)).astimezone(UTC)
-        day: date = _DAY.validate_python(date.fromisoformat(written))
-    except (ValueError, ValidationError):
+            return _INSTANT.validate_python(written)
+        day = _DAY.validate_python(written)
+    except ValidationError:
         raise Unreadable(name, f"it must be {FORMS}{or_else}") from None
     return end_of(day) - timedelta(microseconds=1)

@@ -51,7 +51,7 @@ LEGEND = """
 | key | 1 to 128 visible ASCII characters |
 | actor | `role:id`, such as `clerk:li` or `system:billing` |
 | text | one line, 1 to 200 characters; never a person's name, phone or identity number |
-| instant | ISO 8601 with its offset: `2008-07-01T09:00:00+08:00`; years 1980 to 2499 |
+| instant | ISO 8601 with offset, `2008-07-01T09:00:00+08:00`; years 1980 to 2499; no digits alone |
 | day | `2008-07-01`, a day of Asia/Shanghai; years 1980 to 2499 |
 | month | `2008-07` |
 | tier | `diamond`, `gold`, `silver` or `member` |

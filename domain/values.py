@@ -4,32 +4,78 @@ Each is an annotated type, so that a field says in its type what it may hold and
 named at the door. Patterns keep control characters out of everything that is stored.
 """
 
+import re
 from datetime import UTC, date, datetime
 from functools import lru_cache
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints
+from pydantic import AwareDatetime, BeforeValidator, Field, StringConstraints, WithJsonSchema
+from pydantic_core import PydanticCustomError
 
 PROGRAMME_ZONE = ZoneInfo("Asia/Shanghai")
 """Days, months and quarters are those of this zone; instants are stored in UTC."""
 
 
 FIRST_YEAR, YEARS_END = 1980, 2500
-"""Outside of these years an instant is a mistake: `"20080701"` would be read as seconds of 1970."""
+"""Outside of these years an instant or a day is a mistake."""
+
+_DATE = r"(19[89][0-9]|2[0-4][0-9]{2})-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
+_TIME = r"([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]{1,9})?)?"
+_OFFSET = r"(Z|[+-]([01][0-9]|2[0-3]):?[0-5][0-9])"
+DAY_PATTERN, INSTANT_PATTERN = f"^{_DATE}$", f"^{_DATE}T{_TIME}{_OFFSET}$"
+"""ISO 8601 with its hyphens and colons, and nothing else: digits alone are a year to one reader
+and seconds to another. No 24:00 and no leap second, which other clocks cannot hold."""
+_DAY, _INSTANT = re.compile(_DATE), re.compile(f"{_DATE}T{_TIME}{_OFFSET}")
+_AGES = f"the years are {FIRST_YEAR} to {YEARS_END - 1}"
+_NO_DAY = f"a day is written as 2008-12-31; {_AGES}"
+_NO_INSTANT = (
+    "an instant is written with its offset, as 2008-12-31T18:00:00+08:00 (hours to 23, seconds to"
+    f" 59); {_AGES}"
+)
 
 
-def _as_utc(instant: datetime) -> datetime:
-    if not FIRST_YEAR <= instant.year < YEARS_END:
-        raise ValueError(f"its year must be from {FIRST_YEAR} to {YEARS_END - 1}")
-    return instant if instant.tzinfo is UTC else instant.astimezone(UTC)
+def _instant(written: Any) -> datetime:
+    """In UTC; what is not written as an instant is never guessed at."""
+    if isinstance(written, str) and _INSTANT.fullmatch(written):
+        try:
+            return datetime.fromisoformat(written).astimezone(UTC)
+        except ValueError:
+            raise _not_in_the_calendar() from None
+    elif isinstance(written, datetime) and written.tzinfo is not None and _of_our_age(written):
+        return written if written.tzinfo is UTC else written.astimezone(UTC)
+    raise PydanticCustomError("instant", _NO_INSTANT)
 
 
-Instant = Annotated[AwareDatetime, AfterValidator(_as_utc)]
-"""A moment, with its offset on the way in and in UTC ever after."""
+def _day(written: Any) -> date:
+    if isinstance(written, str) and _DAY.fullmatch(written):
+        try:
+            return date.fromisoformat(written)
+        except ValueError:
+            raise _not_in_the_calendar() from None
+    elif isinstance(written, date) and not isinstance(written, datetime) and _of_our_age(written):
+        return written
+    raise PydanticCustomError("day", _NO_DAY)
 
-Day = Annotated[date, Field(ge=date(FIRST_YEAR, 1, 1), lt=date(YEARS_END, 1, 1))]
-"""A calendar day of the programme's zone."""
+
+def _of_our_age(written: date) -> bool:
+    return FIRST_YEAR <= written.year < YEARS_END
+
+
+def _not_in_the_calendar() -> PydanticCustomError:
+    return PydanticCustomError("day", "that month does not have so many days")
+
+
+def _schema(form: str, pattern: str) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "format": form, "pattern": pattern})
+
+
+Instant = Annotated[AwareDatetime, BeforeValidator(_instant), _schema("date-time", INSTANT_PATTERN)]
+"""A moment, with its offset on the way in and in UTC ever after. Every door takes this type, and no
+bare datetime, which pydantic would read from a number."""
+
+Day = Annotated[date, BeforeValidator(_day), _schema("date", DAY_PATTERN)]
+"""A calendar day of the programme's zone. Every door takes this type, and no bare date."""
 
 Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 """A name that a system gave: ASCII, at most 64 characters, no colon (streams are `kind:id`)."""

@@ -14,7 +14,9 @@ from api.http.documented import refuses
 from api.http.downloads import DOWNLOAD, Wanted, download
 from api.http.inputs import (
     EFFECTIVE,
+    EFFECTIVE_FORM,
     KNOWN,
+    KNOWN_FORM,
     PAST,
     AsOf,
     Awaited,
@@ -109,10 +111,27 @@ async def explain_figure(
 @router.get("/changes", response_model=models.Changes, responses=refuses(*PAST))
 async def changes(
     house: InHouse,
-    known_before: Annotated[str, Query(alias="from", description=KNOWN, examples=["2008-12-31"])],
-    known_after: Annotated[str | None, Query(alias="to", description=f"{KNOWN} Else now.")] = None,
-    before: Annotated[str | None, Query(alias="from_effective", description=EFFECTIVE)] = None,
-    after: Annotated[str | None, Query(alias="to_effective", description=EFFECTIVE)] = None,
+    known_before: Annotated[
+        str,
+        Query(
+            alias="from",
+            description=KNOWN,
+            examples=["2008-12-31"],
+            json_schema_extra=KNOWN_FORM,
+        ),
+    ],
+    known_after: Annotated[
+        str | None,
+        Query(alias="to", description=f"{KNOWN} Else now.", json_schema_extra=KNOWN_FORM),
+    ] = None,
+    before: Annotated[
+        str | None,
+        Query(alias="from_effective", description=EFFECTIVE, json_schema_extra=EFFECTIVE_FORM),
+    ] = None,
+    after: Annotated[
+        str | None,
+        Query(alias="to_effective", description=EFFECTIVE, json_schema_extra=EFFECTIVE_FORM),
+    ] = None,
 ) -> models.Changes:
     """What changed from one moment to another: figures, sums, and the events that make them."""
     earlier = read_moment(known_before, before, ("from", "from_effective"))

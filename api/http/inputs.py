@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from typing import Annotated, TypeAlias, TypeVar, get_origin
+from typing import Annotated, Any, TypeAlias, TypeVar, get_origin
 
 from fastapi import Depends, Header, Path, Query, Request, params
 from fastapi.dependencies.utils import get_flat_params
@@ -157,6 +157,8 @@ EFFECTIVE = (
     "By what had happened until then, a day (its end) or an instant: what was told late counts if"
     " it is known."
 )
+KNOWN_FORM: dict[str, Any] = {"pattern": moments.MOMENT_PATTERN}
+EFFECTIVE_FORM: dict[str, Any] = {"pattern": moments.TIME_PATTERN}
 
 
 def read_moment(
@@ -179,10 +181,16 @@ async def _asked(
         Query(
             description=KNOWN,
             examples=["2008-12-31", "2008-12-31T18:00:00+08:00", "0:1234567"],
+            json_schema_extra=KNOWN_FORM,
         ),
     ] = None,
     effective_at: Annotated[
-        str | None, Query(description=EFFECTIVE, examples=["2008-12-31"])
+        str | None,
+        Query(
+            description=EFFECTIVE,
+            examples=["2008-12-31"],
+            json_schema_extra=EFFECTIVE_FORM,
+        ),
     ] = None,
 ) -> Asked | None:
     return None if known_at is None is effective_at else read_moment(known_at, effective_at)

@@ -12,7 +12,6 @@ from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
 from msgspec.structs import replace
 from pydantic import (
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     StringConstraints,
@@ -67,13 +66,6 @@ def scaled(points: int, factor: str) -> int:
     return min(points * int(times) // int(over or 1), MAX_POINTS)
 
 
-def _written(day: Any) -> Any:
-    """A number would be read as seconds of 1970."""
-    if isinstance(day, date) or (isinstance(day, str) and "-" in day):
-        return day
-    raise ValueError("a day is written as 2008-12-31")
-
-
 class Change(BaseModel):
     """A changed rule. It holds for what occurred on the day `since` or later; always, if null."""
 
@@ -82,7 +74,7 @@ class Change(BaseModel):
     alters: ClassVar[tuple[str, ...]]
     """The topics of the events that may come out otherwise."""
 
-    since: Annotated[Day, Field(strict=False), BeforeValidator(_written)] | None = None
+    since: Day | None = None
 
     def holds(self, at: datetime) -> bool:
         """Whether this rule is in force at an instant."""

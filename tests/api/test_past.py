@@ -138,7 +138,7 @@ def test_what_the_forms_mean() -> None:
     for text in ("2008-02-29T23:59:59.999999+08:00", "2008-02-29T23:59:59.999999 08:00"):
         assert moments.asked(text, None).known == day
     assert moments.asked(None, "2008-02-29").effective_at == day
-    assert moments.asked("17", None).known == {0: 17}
+    assert moments.asked("0:17", None).known == {0: 17}
     assert moments.asked("0:17,3:4", None).known == {0: 17, 3: 4}
 
 

@@ -191,6 +191,28 @@ def read(kind: Any, text: str) -> Any:
         "1979-12-31T23:59:59Z",
         "2500-01-01T00:00:00Z",
         "2008-07-15T12:00:00Z\n",
+        "2008123123",  # the 31st at 23 to one reader, seconds of 2033 to another
+        "1214874000",
+        "1214874000.5",
+        "1214874000000",
+        "-1214874000",
+        "20080715T120000Z",
+        "20080715T12:00:00+08:00",
+        "2008-W29-2T12:00:00Z",
+        "2008-197T12:00:00Z",
+        "2008-07-15 12:00:00Z",
+        "2008-07-15_12:00:00Z",
+        "2008-07-15t12:00:00Z",
+        "2008-07-15T12:00:00z",
+        "2008-07-15T24:00:00Z",
+        "2008-07-15T23:59:60Z",
+        "2008-07-15T12:00:00,5Z",
+        "2008-07-15T12Z",
+        "2008-07-15T12:00:00+08",
+        "2008-07-15T12:00:00+24:00",
+        "12008-07-15T12:00:00Z",
+        "+2008-07-15T12:00:00Z",
+        "２００８-07-15T12:00:00Z",
         "now",
         "",
     ],
@@ -216,11 +238,57 @@ def test_what_is_no_instant_stays_out(bad: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["2008-02-30", "2009-02-29", "20080715", "1979-12-31", "2500-01-01", "2008-7-15", ""]
+    "text",
+    [
+        "2008-02-30",
+        "2009-02-29",
+        "20080715",
+        "1214870400",  # a day to pydantic, if midnight divides it
+        "1214870400000",
+        "0",
+        "1979-12-31",
+        "2500-01-01",
+        "2008-7-15",
+        "2008-W29-2",
+        "2008-197",
+        "2008-07",
+        "2008-07-15T00:00:00",
+        "2008-07-15T00:00:00Z",
+        "2008-07-15 ",
+        "2008-07-15\n",
+        "２００８-07-15",
+        "",
+    ],
 )
 def test_days_that_are_none_stay_out(text: str) -> None:
     with pytest.raises(ValidationError):
         read(Day, text)
+
+
+@pytest.mark.parametrize("kind", [Instant, Day])
+@pytest.mark.parametrize("number", [0, 20080715, 1_214_870_400, 1_214_870_400.0, -1, True])
+def test_a_number_is_no_time(kind: Any, number: object) -> None:
+    """Not even where a door is lax, as that for query parameters is."""
+    for strict in (True, False):
+        for written in (number, str(number)):
+            with pytest.raises(ValidationError):
+                TypeAdapter(kind).validate_python(written, strict=strict)
+            with pytest.raises(ValidationError):
+                TypeAdapter(kind).validate_json(json.dumps(written), strict=strict)
+
+
+@pytest.mark.parametrize(
+    ("text", "microsecond"),
+    [
+        ("2008-07-15T12:00+08:00", 0),
+        ("2008-07-15T12:00:00+0800", 0),
+        ("2008-07-15T04:00:00Z", 0),
+        ("2008-07-15T04:00:00.5Z", 500_000),
+        ("2008-07-15T04:00:00.123456789-00:00", 123_456),
+    ],
+)
+def test_an_instant_may_be_written_in_these_ways(text: str, microsecond: int) -> None:
+    assert read(Instant, text) == datetime(2008, 7, 15, 4, 0, 0, microsecond, UTC)
 
 
 def test_days_come_in() -> None:
