@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
+from msgspec.structs import replace
+
 from domain.command import Command
 from domain.event import Event
 from domain.lots import Lot, LotUse, allocate, soonest_expiring_first, spendable_points
@@ -179,8 +181,12 @@ class MoreThanCredited(Refusal):
 
 
 # -------------------------------------------------------------------------------------- rules
-def lapsed(command: Command, member: Member, at: datetime) -> list[Event]:
-    """The expiries that are due: each dated at the lot's own instant."""
+def lapsed(command: Command, member: Member, at: datetime) -> tuple[list[Event], Member]:
+    """The expiries that are due, each dated at the lot's own instant, and the member after them.
+
+    What follows them in one command is decided on that member: an expiry tidies up, and what it
+    drops is not there any more when the next event is applied.
+    """
     due: list[Event] = []
     for lot in member.lots:
         if lot.expires_at is None or lot.expires_at > at:
@@ -188,7 +194,11 @@ def lapsed(command: Command, member: Member, at: datetime) -> list[Event]:
         if lot.points:
             expired = command.event(PointsExpired, lot.expires_at, lot=lot.id, points=lot.points)
             due.append(expired)
-    return due
+    if due:
+        member = replace(member, lots=[replace(lot) for lot in member.lots])
+        for event in due:
+            event.apply(member)
+    return due, member
 
 
 def pay(
@@ -264,6 +274,7 @@ class CreditPoints(PointsCommand):
 
     def decide(self, at: datetime, member: Member) -> list[Event]:
         on_the_network(member, self.member_id, at)
+        expiries, member = lapsed(self, member, at)
         available_from = self.available_from or at
         if self.expires_at is not None and self.expires_at <= max(available_from, at):
             raise ExpiresBeforeAvailable(available_from, self.expires_at)
@@ -277,7 +288,7 @@ class CreditPoints(PointsCommand):
             source=self.source,
             rule=self.rule,
         )
-        return [*lapsed(self, member, at), credit]
+        return [*expiries, credit]
 
     def receipt(self, events: list[Event], **states: Any) -> dict[str, Any]:
         return {"lot": states["member"].lots_opened, **super().receipt(events, **states)}
@@ -292,8 +303,8 @@ class DebitPoints(PointsCommand):
 
     def decide(self, at: datetime, member: Member) -> list[Event]:
         on_the_network(member, self.member_id, at)
-        debit = pay(self, member, at, self.points, self.reason)
-        return [*lapsed(self, member, at), debit]
+        expiries, member = lapsed(self, member, at)
+        return [*expiries, pay(self, member, at, self.points, self.reason)]
 
     def receipt(self, events: list[Event], **states: Any) -> dict[str, Any]:
         return {"debit": states["member"].debits_made, **super().receipt(events, **states)}
@@ -306,7 +317,8 @@ class ExpirePoints(PointsCommand):
 
     def decide(self, at: datetime, member: Member) -> list[Event]:
         joined(member, self.member_id, at)
-        return lapsed(self, member, at)
+        expiries, _ = lapsed(self, member, at)
+        return expiries
 
     def receipt(self, events: list[Event], **states: Any) -> dict[str, Any]:
         return {"expired_points": sum(getattr(event, "points", 0) for event in events)}
@@ -342,12 +354,12 @@ class ReverseCredit(PointsCommand):
 
     def decide(self, at: datetime, member: Member) -> list[Event]:
         joined(member, self.member_id, at)
+        expiries, member = lapsed(self, member, at)
         lot = next((lot for lot in member.lots if lot.id == self.lot), None)
         if lot is None or at < lot.earned_at or lot.expired_at(at):
             raise UnknownLot(self.lot, member.lots_opened)
         if lot.reversed + self.points > lot.credited:
             raise MoreThanCredited(lot.credited, lot.reversed, self.points)
-        expiries = lapsed(self, member, at)
         own = min(lot.points, self.points)
         uses = [LotUse(lot=lot.id, points=own)] if own else []
         rest = self.points - own

@@ -298,7 +298,7 @@ class RecordVisit(MemberCommand):
             raise PriceChanged(self.shown_points, points, price.version)
         if payment == "points" and not points:
             payment = "free"
-        events = lapsed(self, member, at)
+        events, member = lapsed(self, member, at)
         visit = member.visits_made + 1
         debit = None
         if points:

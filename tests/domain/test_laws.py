@@ -7,6 +7,7 @@ each debit took, which visits stand. Wherever the two disagree, one of them is w
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import product
 from typing import Any
 
 from hypothesis import HealthCheck, settings
@@ -265,6 +266,39 @@ class Points(RuleBasedStateMachine):
 
 def test_laws_of_points_hold_whatever_happens() -> None:
     run_state_machine_as_test(Points, settings=LAWS)
+
+
+LIVED: list[tuple[type[Command], dict[str, Any]]] = [
+    (CreditPoints, {"points": 10}),
+    (CreditPoints, {"points": 5, "lapses": 8}),
+    (DebitPoints, {"points": 10}),
+    (RecordVisit, {"again": True}),
+]
+UNDONE: list[tuple[type[Command], dict[str, Any]]] = [
+    (ReverseCredit, {"lot": 1, "points": 1}),
+    (ReverseCredit, {"lot": 2, "points": 1, "policy": "other_lots"}),
+    (ReverseDebit, {"debit": 1}),
+    (UndoVisit, {"visit": 1, "actor": "supervisor:wang"}),
+]
+
+
+def test_whatever_is_decided_can_be_applied() -> None:
+    """Every short life that nobody tidies up: each event of a command finds what it relies on,
+    also when those before it in the same command have dropped what was there when it was
+    decided."""
+    steps = list(product(LIVED, (0, 33)))
+    for life in product(steps, steps, steps, product(UNDONE, (0, 33))):
+        machine = Points()
+        machine.begin()
+        machine.credit(points=10, pending_days=0, days=None, days_ago=0)
+        for (kind, said), days in life:
+            machine.time_passes(hours=24 * days, minutes=1)
+            lapses = said.get("lapses")
+            words = {name: value for name, value in said.items() if name != "lapses"}
+            if lapses is not None:
+                words["expires_at"] = machine.now + timedelta(days=lapses)
+            machine.ask(do(kind, machine.now, **words))
+        machine.each_lot_holds_what_its_events_say()
 
 
 def test_a_heavy_user_does_not_grow_the_state() -> None:

@@ -248,6 +248,15 @@ def test_a_lot_that_lapsed_is_not_reversed_whether_or_not_it_was_swept() -> None
             given(known, swept).when(reverse_credit(1, after)).then_refused(UnknownLot(1, 1))
 
 
+def test_a_credit_that_the_expiries_of_its_reversal_forget_is_unknown() -> None:
+    """The expiry that is written down first tidies up: what it drops cannot be reversed after."""
+    spent_long_ago = (MEMBER, LASTING, debit(100, "2008-02-01 12:00"))
+    lapses = credit(5, "2008-02-02 09:00", expires="2008-07-01 00:00")
+    for swept in ((), (do(ExpirePoints, LATER),)):
+        refused = given(spent_long_ago, lapses, swept).when(reverse_credit(1))
+        refused.then_refused(UnknownLot(1, 2))
+
+
 def test_a_reversal_writes_down_what_else_lapsed() -> None:
     given(MEMBER, LASTING, AUGUST).when(reverse_credit(10, "2008-08-02 09:00")).then(
         fact(PointsExpired, lot=2, points=100), fact(CreditReversed, lot=1, points=10)
