@@ -1,5 +1,6 @@
 """Settings: what the environment says, unless the command line says otherwise."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -7,6 +8,9 @@ from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ledger.embedded import default_data_dir
+
+SESSION = ("PGCLIENTENCODING", "PGDATESTYLE", "PGGEQO", "PGOPTIONS", "PGTZ")
+"""What libpq would have said in our sessions, after and over what we say ourselves."""
 
 HostPort = Annotated[int, Field(ge=0, le=65535)]
 
@@ -41,3 +45,15 @@ class Settings(BaseSettings):
     traceback: bool = Field(
         False, description="show where an unexpected error came from, for developers"
     )
+
+
+def quieten_libpq(*, embedded: bool) -> None:
+    """Take out of the environment what libpq, here and in our children, is not to hear.
+
+    How a PostgreSQL of the user's own is reached is the user's to say (`PGPASSWORD`,
+    `PGSSLROOTCERT`); what our sessions mean is not. About the embedded server the user knows
+    nothing: some of it (`PGSERVICE`) no connection string could overrule.
+    """
+    for name in [name for name in os.environ if name.startswith("PG")]:
+        if embedded or name in SESSION:
+            del os.environ[name]

@@ -11,7 +11,7 @@ import psycopg
 
 from api.clock import Clock
 from api.failures import CannotOpen
-from api.settings import Settings
+from api.settings import Settings, quieten_libpq
 from ledger.database import InstallError, connect, install, meta
 from ledger.embedded import EmbeddedError, EmbeddedServer, running
 
@@ -44,6 +44,7 @@ def opened(settings: Settings, *, create: bool = False) -> Iterator[Database]:
     question about a mistyped directory leaves nothing behind. The embedded server stops with its
     last user.
     """
+    quieten_libpq(embedded=settings.database_url is None)
     if settings.database_url is not None:
         url = settings.database_url.get_secret_value()
         yield _installed(url, _place(url), settings.buckets)
@@ -101,6 +102,7 @@ def first_line(error: BaseException) -> str:
 
 def embedded_version(data_dir: Path) -> str | None:
     """The version of the embedded server that runs on this directory, if one does."""
+    quieten_libpq(embedded=True)
     try:
         server = running(data_dir)
     except EmbeddedError:

@@ -7,7 +7,8 @@ from typing import Any
 from zlib import crc32
 
 import psycopg
-from psycopg import AsyncConnection, Connection
+from psycopg import AsyncConnection, Connection, pq
+from psycopg.conninfo import conninfo_to_dict
 
 SCHEMA = "ledger"
 CHANNEL = "clubledger"
@@ -17,7 +18,29 @@ FROZEN_MS = 3_000
 PATIENCE_MS = 2_000
 """How long a live batch waits for the lanes at a time, while an import holds them."""
 _LOCK = 0x636C7562  # 'club': the advisory lock under which migrations run
-_OPTIONS = f"-c search_path={SCHEMA},public -c TimeZone=Asia/Shanghai"
+CONNECT_S = 30
+"""How long a connection may take to come about, unless the address or the user says."""
+_SESSION = {
+    "search_path": f"{SCHEMA},public",
+    "TimeZone": "Asia/Shanghai",
+    "DateStyle": "ISO,MDY",
+    "IntervalStyle": "postgres",
+    "bytea_output": "hex",
+    "extra_float_digits": "1",
+    "standard_conforming_strings": "on",
+    "array_nulls": "on",
+    "transform_null_equals": "off",
+    "quote_all_identifiers": "off",
+    "default_transaction_isolation": r"read\ committed",
+    "default_transaction_read_only": "off",
+    "default_transaction_deferrable": "off",
+    "statement_timeout": "0",
+    "lock_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+    "idle_session_timeout": "0",
+}
+"""What our texts rely upon, whatever the server's file, a role or a database has for a default."""
+_OPTIONS = " ".join(f"-c {name}={value}" for name, value in _SESSION.items())
 PINNED = " ".join(
     f"-c {setting}"
     for setting in (
@@ -38,7 +61,7 @@ class InstallError(Exception):
 def connect(dsn: str, *, pinned: bool = False, **options: Any) -> Connection[Any]:
     """A connection in autocommit, which sees the ledger's tables and the programme's days."""
     said = f"{_OPTIONS} {PINNED}" if pinned else _OPTIONS
-    return psycopg.connect(dsn, autocommit=True, options=said, **options)
+    return psycopg.connect(dsn, **_said(dsn, said), **options)
 
 
 async def aconnect(dsn: str, **options: Any) -> AsyncConnection[Any]:
@@ -48,9 +71,18 @@ async def aconnect(dsn: str, **options: Any) -> AsyncConnection[Any]:
     """
     patience = {"idle_in_transaction_session_timeout": FROZEN_MS, "lock_timeout": PATIENCE_MS}
     impatient = " ".join([_OPTIONS, PINNED, *(f"-c {name}={ms}" for name, ms in patience.items())])
-    connection = await AsyncConnection.connect(dsn, autocommit=True, options=impatient, **options)
+    connection = await AsyncConnection.connect(dsn, **_said(dsn, impatient), **options)
     connection.prepare_threshold = 0
     return connection
+
+
+def _said(dsn: str, options: str) -> dict[str, Any]:
+    """What is said of every connection, over whatever the environment says of it."""
+    said: dict[str, Any] = {"autocommit": True, "options": options, "client_encoding": "UTF8"}
+    known = {option.keyword for option in pq.Conninfo.get_defaults() if option.val}
+    if b"connect_timeout" not in known and "connect_timeout" not in conninfo_to_dict(dsn):
+        said["connect_timeout"] = CONNECT_S
+    return said
 
 
 def bucket_of(stream: str, buckets: int) -> int:
