@@ -12,7 +12,7 @@ from decimal import Decimal, InvalidOperation
 from api.clock import OFFSET, offset_to
 from api.failures import Rejected, WrongUse
 from api.models import Demo
-from ledger import reading
+from ledger import clocks, reading
 from ledger.database import connect, meta, set_meta
 from ledger.importing import Importer
 
@@ -116,8 +116,11 @@ def _load(
             done.facts += imported.facts
             done.events += imported.events
     with connect(dsn) as connection:
-        # The year is over when the last of it is there: only now the clock is set going.
-        set_meta(connection, **{OFFSET: str(offset_to(demo.CLOCK_STARTS_AT)), COMPLETE: "yes"})
+        # The year is over when the last of it is there: only now the clock is set going, from what
+        # was recorded last, if somebody wrote while it was loaded.
+        last = clocks.read(connection).recorded_at or demo.CLOCK_STARTS_AT
+        offset = offset_to(max(last, demo.CLOCK_STARTS_AT))
+        set_meta(connection, **{OFFSET: str(offset), COMPLETE: "yes"})
     return done
 
 

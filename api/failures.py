@@ -10,8 +10,8 @@ EXIT_CODES: dict[int, str] = {
     2: "The command was used wrongly: an unknown option, a value out of range.",
     3: "Refused: rejected lines (now or when the file was taken), an unknown member or figure, a"
     " scenario that cannot be, a demo that will not mix.",
-    4: "The database, its directory, the port or the file to write cannot be used, or an event of"
-    " the log cannot be taken into the answers.",
+    4: "The database, its directory, the port or the file to write cannot be used, a clock or the"
+    " log is ahead, or an event of the log cannot be taken into the answers.",
     5: "A defect of clubledger.",
     130: "Interrupted by Ctrl-C. What was committed stays; run the command again to go on.",
     143: "Stopped by SIGTERM. It is how `serve` and `project --follow` end: they end with 0.",
@@ -50,6 +50,18 @@ class CannotWrite(Failure):
     """A file cannot be written: no room, no right."""
 
     code, title, exit_code = "cannot_write", "The file cannot be written.", 4
+
+
+class ClockAhead(Failure):
+    """The clock here runs ahead of the database's."""
+
+    code, title, exit_code = "clock_ahead", "The clock here is ahead of the database's.", 4
+
+
+class LogAhead(Failure):
+    """The log was last written at a time that has not come."""
+
+    code, title, exit_code = "log_ahead", "The log is ahead of every clock.", 4
 
 
 class WrongUse(Failure):

@@ -80,6 +80,8 @@ STATUS: dict[str, int] = {
     "window_reversed": 422,
     # Ask again, with the same key.
     "busy": 503,
+    "clock_ahead": 503,
+    "log_ahead": 503,
     "unanswered": 503,
 }
 """The status of every refusal. A test holds it against the catalogue of refusals."""

@@ -12,6 +12,7 @@ import psycopg
 from api.clock import Clock
 from api.failures import CannotOpen
 from api.settings import Settings, quieten_libpq
+from ledger import clocks
 from ledger.database import InstallError, connect, install, meta
 from ledger.embedded import EmbeddedError, EmbeddedServer, running
 
@@ -41,13 +42,13 @@ def opened(settings: Settings, *, create: bool = False) -> Iterator[Database]:
     """The ledger that the settings name, with its schema up to date.
 
     `create` makes an embedded one where there is none; without it that is refused, so that a
-    question about a mistyped directory leaves nothing behind. The embedded server stops with its
-    last user.
+    question about a mistyped directory leaves nothing behind. Who makes one writes, and is refused
+    while clocks are ahead. The embedded server stops with its last user.
     """
     quieten_libpq(embedded=settings.database_url is None)
     if settings.database_url is not None:
         url = settings.database_url.get_secret_value()
-        yield _installed(url, _place(url), settings.buckets)
+        yield _installed(url, _place(url), settings.buckets, create)
         return
     data_dir = settings.data_dir.expanduser()
     if not create and not (data_dir / "pgdata").is_dir():
@@ -56,16 +57,19 @@ def opened(settings: Settings, *, create: bool = False) -> Iterator[Database]:
         )
     try:
         with EmbeddedServer(data_dir) as server:
-            yield _installed(server.dsn, str(data_dir), settings.buckets)
+            yield _installed(server.dsn, str(data_dir), settings.buckets, create)
     except EmbeddedError as error:
         raise CannotOpen(str(error)) from error
 
 
-def _installed(dsn: str, place: str, buckets: int) -> Database:
+def _installed(dsn: str, place: str, buckets: int, writes: bool) -> Database:
     try:
         install(dsn, buckets)
         with connect(dsn) as connection:
-            return Database(dsn, place, meta(connection))
+            database = Database(dsn, place, meta(connection))
+            if writes:
+                clocks.check(connection, database.clock.now())
+            return database
     except InstallError as error:
         raise CannotOpen(f"The database cannot be a ledger: {error}.") from error
     except psycopg.OperationalError as error:

@@ -25,7 +25,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from domain.catalogue import CATALOGUE, COMMANDS
 from domain.command import NO_KEY, Command
 from domain.refusal import Refusal
-from ledger import copying, heads
+from ledger import clocks, copying, heads
 from ledger.database import bucket_of, connect, meta
 from ledger.working import (
     EVENTS,
@@ -232,10 +232,11 @@ class _Attempt:
 
     def settle(self, connection: Connection[Any]) -> Imported:
         """Move what is staged into the log, and commit."""
-        connection.execute(
-            "SELECT append_staged(%s, %s)",
-            (list(self.only_read), list(self.only_read.values())),
-        )
+        read = (list(self.only_read), list(self.only_read.values()))
+        try:
+            connection.execute("SELECT append_staged(%s, %s)", read)
+        except psycopg.Error as failure:
+            raise clocks.refusal_of(failure) or failure from None
         connection.execute("COMMIT")
         if self.done.events > WORTH_ANALYZING:
             connection.execute("ANALYZE stored_events, stream_head, command_log, persons")
@@ -260,7 +261,8 @@ class _Attempt:
         return row is not None
 
     def _floor(self, connection: Connection[Any]) -> None:
-        """Recorded times never go back: they start from what the log says."""
+        """Recorded times never go back: they start from what the log says, if that can be."""
+        clocks.check(connection, self.now)
         row = connection.execute("SELECT max(recorded_at) FROM log_head").fetchone()
         assert row is not None
         self.latest = max(row[0], self.owner._latest)

@@ -22,7 +22,7 @@ from psycopg.abc import Buffer
 from domain.catalogue import STATES
 from domain.command import NO_KEY, Command, Personal
 from domain.refusal import Refusal
-from ledger import heads
+from ledger import clocks, heads
 from ledger.arrays import byteas, int2s, int8s, texts
 from ledger.copying import microseconds
 from ledger.database import aconnect, bucket_of
@@ -140,10 +140,12 @@ class _Defect(Exception):
 
 
 _CONFLICTS = ("CL001", "CL002", "23505")
+_UNWRITTEN = (*_CONFLICTS, *clocks.STATES)
+"""After these an append was certainly not written."""
 _LOAD = Question(
     b"load",
     b"SELECT of_key, ord, number, bucket, fold, said, digest"
-    b" FROM load_batch($1::text[], $2::text[])",
+    b" FROM load_batch($1::text[], $2::text[]) WHERE check_clock($3::timestamptz)",
 )
 _APPEND = Question(
     b"append",
@@ -317,8 +319,10 @@ class Ledger:
                 await asyncio.sleep(min(0.05 * 2**attempt, 1.0))
                 attempt += 1
             except Exception as error:  # noqa: BLE001 - the batcher outlives whatever befalls it
-                failure = error
+                failure = clocks.refusal_of(error) or error
                 await self._disconnect("writer")
+                if isinstance(failure, Refusal):
+                    break
                 attempt += 1
             else:
                 batch.answer(bases)
@@ -345,8 +349,8 @@ class Ledger:
         batch = _Batch(waiting, WorkingSet(self._buckets))
         if ahead is not None:
             batch.working.follow(ahead.working)
-        fresh = await self._load(wire, batch)
         now = self._now()
+        fresh = await self._load(wire, batch, now)
         for each in fresh:
             first = batch.decided.get(each.command.key)
             if first is not None:
@@ -369,12 +373,15 @@ class Ledger:
             batch.said = self._said(batch, now)
         return batch
 
-    async def _load(self, wire: Wire, batch: _Batch) -> list[_Waiting]:
-        """Take the heads in. Returns the commands whose keys were never answered."""
+    async def _load(self, wire: Wire, batch: _Batch, now: datetime) -> list[_Waiting]:
+        """Take the heads in. Returns the commands whose keys were never answered.
+
+        Nothing is decided, not even a refusal, under a clock that is ahead of the database's.
+        """
         waiting, working = batch.waiting, batch.working
         missing = working.missing([name for each in waiting for name in each.names])
         keys = [each.command.key for each in waiting]
-        rows = await wire.ask(_LOAD, (texts(keys), texts(missing)))
+        rows = await wire.ask(_LOAD, (texts(keys), texts(missing), microseconds(now)))
         answered = set()
         found: dict[int, tuple[int, str, bytes]] = {}
         for row in range(rows.ntuples):
@@ -462,7 +469,7 @@ class Ledger:
         try:
             rows = await wire.ask(_APPEND, batch.said)
         except psycopg.Error as failure:
-            if failure.sqlstate in _CONFLICTS:  # certainly not written
+            if failure.sqlstate in _UNWRITTEN:
                 for done in batch.decided.values():
                     done.waiting.sent = False
             raise

@@ -28,6 +28,7 @@ from eventsourcing.postgres import (
 from psycopg.conninfo import conninfo_to_dict
 
 from domain.event import Event
+from ledger import clocks
 from ledger.database import CHANNEL, SCHEMA, bucket_of
 from ledger.heads import bytes_of, event_of
 
@@ -95,6 +96,8 @@ class LaneRecorder(PostgresApplicationRecorder):
                 ).fetchall()
             except psycopg.errors.UniqueViolation as failure:
                 raise IntegrityError(failure) from failure
+            except psycopg.Error as failure:
+                raise clocks.refusal_of(failure) or failure from None
         return [row["position"] for row in rows]
 
     def _belong_here(self, streams: set[str]) -> None:

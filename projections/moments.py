@@ -90,4 +90,6 @@ def moment(conn: Conn, asked: Asked, now: datetime) -> Moment:
     others = dict.fromkeys(ends, 0)
     if known_at is not None and positions.keys() != ends.keys():
         others = reading.positions_at(conn, known_at)
+    if known_at is not None:
+        known_at = min(known_at, now)  # a log that is ahead of the clocks tells no future
     return Moment(tuple(sorted({**others, **positions}.items())), known_at, effective_at)

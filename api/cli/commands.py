@@ -285,3 +285,22 @@ def status(data_dir: DataDir = None, as_json: Json = False) -> int:
     from api.cli import upkeep
 
     return upkeep.status(settings_of(data_dir), as_json)
+
+
+@app.command()
+def clock(
+    stand_still: Annotated[
+        bool,
+        typer.Option(
+            "--stand-still",
+            help="The log is ahead and the clocks are right: go on writing, recorded at the log's"
+            " last time until the clocks have reached it.",
+        ),
+    ] = False,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> int:
+    """The clocks that must agree before anything is written."""
+    from api.cli import upkeep
+
+    return upkeep.clock(settings_of(data_dir), stand_still, as_json)

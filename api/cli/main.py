@@ -5,11 +5,15 @@ import sys
 import traceback
 from io import TextIOWrapper
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import typer
 
 from api.cli.commands import app
-from api.failures import CannotOpen, Failure, Stopped, WrongUse
+from api.failures import CannotOpen, ClockAhead, Failure, LogAhead, Stopped, WrongUse
+
+if TYPE_CHECKING:
+    from ledger import clocks
 
 
 class Defect(Failure):
@@ -74,8 +78,13 @@ def _unforeseen(error: Exception) -> Failure:
 
     from api.settings import Settings
     from api.wiring import first_line
+    from ledger import clocks
     from projections.runner import PoisonedEvent
 
+    if isinstance(error, clocks.ClockAhead):
+        return ClockAhead(_clocks(error), error.numbers())
+    if isinstance(error, clocks.LogAhead):
+        return LogAhead(_clocks(error), error.numbers())
     if isinstance(error, psycopg.OperationalError):
         return CannotOpen(f"The database does not answer: {first_line(error)}")
     if isinstance(error, PoisonedEvent):
@@ -85,6 +94,24 @@ def _unforeseen(error: Exception) -> Failure:
     where = traceback.extract_tb(error.__traceback__)[-1]
     said = f"This is a defect: {type(error).__name__} at {where.filename}:{where.lineno}."
     return Defect(f"{said} CLUBLEDGER_TRACEBACK=1 shows more.")
+
+
+def _clocks(error: "clocks.ClockAhead | clocks.LogAhead") -> str:
+    """Which clock is ahead, by what, and what to do."""
+    from api.cli.output import local
+    from ledger.clocks import ClockAhead as Ahead
+
+    database = f"the database's shows {local(error.database_now)}"
+    if isinstance(error, Ahead):
+        return (
+            f"The clock here shows {local(error.now)} and {database}: nothing was written. Set both"
+            " right, then run it again."
+        )
+    return (
+        f"The log was last written at {local(error.recorded_at)} and {database}: nothing was"
+        " written. Set the clocks right and run it again; if they are right, `clubledger clock`"
+        " tells how to go on."
+    )
 
 
 def _sentence(text: str) -> str:

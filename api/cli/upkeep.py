@@ -3,6 +3,7 @@
 import signal
 import threading
 import time
+from datetime import datetime
 from functools import partial
 from importlib.metadata import version
 from types import FrameType
@@ -11,6 +12,8 @@ from api import answers
 from api.cli import output
 from api.settings import Settings
 from api.wiring import embedded_version, opened
+from domain.values import PROGRAMME_ZONE
+from ledger import clocks
 from ledger.database import connect
 from projections import runner
 
@@ -100,3 +103,46 @@ def status(settings: Settings, as_json: bool) -> int:
     for name, value in lines.items():
         output.say(f"{name:<12}{value}")
     return 0
+
+
+def clock(settings: Settings, stand_still: bool, as_json: bool) -> int:
+    """What the clocks show, and whether that keeps anybody from writing."""
+    with opened(settings) as database, connect(database.dsn) as connection:
+        if stand_still:
+            clocks.stand_still(connection)
+        found, now = clocks.read(connection), database.clock.now()
+        try:
+            clocks.check(connection, now)
+            ahead = None
+        except (clocks.ClockAhead, clocks.LogAhead) as refusal:
+            ahead = refusal.code
+    if as_json:
+        told = {
+            "here": database.clock.stamp(),
+            "database": _stamp(found.database_now),
+            "recorded": _stamp(found.recorded_at),
+            "stands_still_until": _stamp(found.stands_still_until),
+            "writes": "taken" if ahead is None else ahead,
+        }
+        output.tell(told)
+        return 0
+    lines = {
+        "here": output.local(now),
+        "database": output.local(found.database_now),
+        "recorded": output.local(found.recorded_at) or "never",
+        "writes": "are taken" if ahead is None else f"are refused: {ahead}",
+    }
+    if found.stands_still_until is not None and found.stands_still_until > found.database_now:
+        lines["recorded"] += ", and so is what is written until then"
+    for name, value in lines.items():
+        output.say(f"{name:<12}{value}")
+    if ahead == clocks.LogAhead.code:
+        output.note(
+            "If the clocks are right, `clubledger clock --stand-still` goes on writing: recorded at"
+            " that last time until it is reached."
+        )
+    return 0
+
+
+def _stamp(instant: datetime | None) -> str | None:
+    return None if instant is None else instant.astimezone(PROGRAMME_ZONE).isoformat()

@@ -101,6 +101,8 @@ async def campaign_figures(
             "budget_used_up",
             "key_reused",
             "busy",
+            "clock_ahead",
+            "log_ahead",
             "unanswered",
         ),
     },

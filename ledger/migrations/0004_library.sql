@@ -13,7 +13,7 @@ DECLARE
 BEGIN
     UPDATE log_head h
     SET position = h.position + cardinality(p_stream),
-        recorded_at = greatest(h.recorded_at, statement_timestamp())
+        recorded_at = greatest(h.recorded_at, ledger_clock())
     WHERE h.bucket = p_bucket
     RETURNING h.position - cardinality(p_stream), h.recorded_at INTO STRICT base, stamp;
 
