@@ -9,6 +9,7 @@ import pytest
 from ledger.embedded import EmbeddedServer
 from tests.api.contract import Contract
 from tests.api.running import SCALE, Server, clubledger, empty_directory, serving, stopped
+from tests.patience import PATIENCE_S
 
 
 @pytest.fixture(scope="session")
@@ -41,7 +42,7 @@ def contract(server: Server) -> Contract:
 def http(server: Server, contract: Contract) -> Iterator[httpx.Client]:
     """A client that holds every answer against the OpenAPI document."""
     hooks = {"response": [contract.check]}
-    with httpx.Client(base_url=server.address, event_hooks=hooks, timeout=30) as client:
+    with httpx.Client(base_url=server.address, event_hooks=hooks, timeout=PATIENCE_S) as client:
         yield client
 
 

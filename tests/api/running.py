@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
@@ -21,13 +20,12 @@ import httpx
 
 from api.http import create_app
 from tests.api.warm import Starter
+from tests.patience import PATIENCE_S
 from tests.postgres import in_memory
 
 REPOSITORY = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-c", "from api.cli import main; main()")
 SCALE = "0.002"
-START_S = 60
-TIMEOUT_S = 240
 
 
 def environment(**extra: str) -> dict[str, str]:
@@ -65,7 +63,7 @@ def clubledger(
     where = () if data_dir is None else ("--data-dir", str(data_dir))
     words, environ = [*map(str, arguments), *where], environment(**extra)
     run = _cold if cold else _starter().run
-    code, out, err = run(words, environ, cwd, stdin, TIMEOUT_S)
+    code, out, err = run(words, environ, cwd, stdin, PATIENCE_S)
     ended = Ended(code, out.decode(), err.decode())
     assert "Traceback" not in ended.err, ended.err
     return ended
@@ -142,12 +140,14 @@ def serving(
         "serve", "--port", "0", "--json", *options, data_dir=data_dir, **(environ or {})
     )
     assert process.stdout is not None
-    deadline, said = time.monotonic() + START_S, b""
-    while time.monotonic() < deadline and process.poll() is None:
-        if select.select([process.stdout], [], [], 0.1)[0]:
-            said += os.read(process.stdout.fileno(), 4096)
-            if found := re.search(rb'"serves": "(http[^"]+)"', said):
-                return Server(process, found[1].decode())
+    said = b""
+    while select.select([process.stdout], [], [], PATIENCE_S)[0]:
+        more = os.read(process.stdout.fileno(), 4096)
+        said += more
+        if found := re.search(rb'"serves": "(http[^"]+)"', said):
+            return Server(process, found[1].decode())
+        if not more:
+            break
     process.kill()
     assert process.stderr is not None
     raise AssertionError(f"no server: {said!r} {process.stderr.read()!r}")
@@ -156,7 +156,7 @@ def serving(
 def stopped(server: Server, how: int = signal.SIGTERM) -> Ended:
     """End a server; how it ended."""
     server.process.send_signal(how)
-    out, err = server.process.communicate(timeout=60)
+    out, err = server.process.communicate(timeout=PATIENCE_S)
     return Ended(server.process.returncode, out.decode(), err.decode())
 
 

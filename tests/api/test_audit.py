@@ -16,6 +16,7 @@ from ledger.database import connect
 from ledger.embedded import EmbeddedServer
 from projections.auditing import ALWAYS
 from tests.api.running import COMMAND, REPOSITORY, clubledger, empty_directory, environment
+from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.slow
 
@@ -85,7 +86,7 @@ def run(command: str, data_dir: Path, where: Path) -> subprocess.CompletedProces
     known["PATH"] = f"{tools}:{os.environ['PATH']}"
     return subprocess.run(
         ["bash", "-c", command],
-        cwd=where, env=known, capture_output=True, text=True, timeout=240, check=False,
+        cwd=where, env=known, capture_output=True, text=True, timeout=PATIENCE_S, check=False,
     )  # fmt: skip
 
 

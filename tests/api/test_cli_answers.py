@@ -1,12 +1,12 @@
 """`member`, `events`, `project`: what is shown, and to whom it is not."""
 
 import signal
-import time
 from pathlib import Path
 
 import pytest
 
 from tests.api.running import clubledger, started
+from tests.patience import PATIENCE_S, a_moment
 
 
 def test_a_card_and_a_statement(demo_dir: Path) -> None:
@@ -59,7 +59,7 @@ def test_following_ends_when_it_is_told(demo_dir: Path, how: int, code: int) -> 
     following = started("project", "--follow", data_dir=demo_dir)
     assert following.stderr is not None
     assert b"folds what comes in" in following.stderr.readline()
-    time.sleep(0.5)
+    a_moment()
     following.send_signal(how)
-    _, err = following.communicate(timeout=30)
+    _, err = following.communicate(timeout=PATIENCE_S)
     assert (following.returncode, err) == (code, b"")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.api.running import clubledger, serving, started, stopped
+from tests.patience import PATIENCE_S
 
 
 def test_a_port_that_is_taken_is_one_sentence(demo_dir: Path) -> None:
@@ -38,7 +39,7 @@ def test_a_server_says_in_one_line_that_it_serves(demo_dir: Path) -> None:
     line = process.stdout.readline().decode()
     assert re.fullmatch(r"clubledger serves on http://127\.0\.0\.1:\d+\n", line)
     process.send_signal(signal.SIGTERM)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0
     assert out == b""
     assert re.fullmatch(rb"(demo clock: 2009-01-05 09:\d\d Asia/Shanghai\n)?", err)

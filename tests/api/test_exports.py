@@ -21,6 +21,7 @@ from api.models import LotUse, View
 from tests.api.facts import fact, lines, member
 from tests.api.running import COMMAND, Ended, Server, clubledger, environment, started
 from tests.api.spreadsheets import read_csv, read_jsonl, read_xlsx
+from tests.patience import PATIENCE_S
 
 EVIL = "t-evil"
 HOSTILE = [
@@ -287,7 +288,7 @@ def short_of_room(*words: str | Path, data_dir: Path) -> Ended:
     command = [*COMMAND, *map(str, words), "--data-dir", str(data_dir)]
     done = subprocess.run(
         ["bash", "-c", 'ulimit -f 8; exec "$@"', "bash", *command],
-        capture_output=True, env=environment(), timeout=120, check=False,
+        capture_output=True, env=environment(), timeout=PATIENCE_S, check=False,
     )  # fmt: skip
     return Ended(done.returncode, done.stdout.decode(), done.stderr.decode())
 
@@ -325,7 +326,7 @@ def test_a_reader_who_has_gone_does_not_cost_the_file(demo_dir: Path, tmp_path: 
     with process:
         assert process.stdout is not None
         process.stdout.close()
-        assert process.wait(60) == 0
+        assert process.wait(PATIENCE_S) == 0
     assert read_jsonl(target.read_bytes())[0]["export"] == "figures"
 
 
@@ -387,9 +388,11 @@ def test_what_is_not_there_is_a_problem_and_no_file(http: httpx.Client) -> None:
 
 def test_a_client_that_goes_away_costs_nobody_anything(server: Server) -> None:
     for _ in range(5):
-        with httpx.stream("GET", f"{server.address}/figures?format=xlsx", timeout=30) as response:
+        with httpx.stream(
+            "GET", f"{server.address}/figures?format=xlsx", timeout=PATIENCE_S
+        ) as response:
             assert response.status_code == 200
-    assert httpx.get(f"{server.address}/figures?format=csv", timeout=30).status_code == 200
+    assert httpx.get(f"{server.address}/figures?format=csv", timeout=PATIENCE_S).status_code == 200
 
 
 @pytest.mark.parametrize(

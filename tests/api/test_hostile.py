@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from tests.api.running import Server
+from tests.patience import PATIENCE_S
 
 GOOD = {"club_id": "health", "service_id": "x", "desk": "d1", "shown_points": 1}
 PATH = "/members/t1/visits"
@@ -210,7 +211,8 @@ def test_answers_are_not_kept_by_caches(http: httpx.Client) -> None:
 
 def test_what_is_no_http_does_no_harm(server: Server, http: httpx.Client) -> None:
     address = httpx.URL(server.address)
+    place = (address.host, address.port or 80)
     for noise in (b"\x16\x03\x01\x02\x00", b"GET / HTTP/9.9\r\n\r\n", b"GET /" + b"x" * 100_000):
-        with socket.create_connection((address.host, address.port or 80), timeout=5) as line:
+        with socket.create_connection(place, timeout=PATIENCE_S) as line:
             line.sendall(noise)
     assert http.get("/health").status_code == 200

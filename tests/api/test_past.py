@@ -18,6 +18,7 @@ from projections import asof, runner
 from projections.schemas import heads
 from tests.api.contract import Contract
 from tests.api.running import clubledger
+from tests.patience import PATIENCE_S, SOON_S, comes_true
 from tests.projections.histories import lay
 from tests.projections.workings import busy
 
@@ -158,17 +159,24 @@ def test_changes_foot(told: str) -> None:
 
 # ------------------------------------------------------------------------------- many at once
 class Slow:
-    """A builder that waits until it is let go."""
+    """A builder that waits until it is let go, and how many wait for it as long as it takes."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.go, self.built, build = threading.Event(), list[Any](), asof.build
+        self.waiting, built = 0, past.Past._built
 
         def slowly(dsn: str, moment: Any) -> None:
-            self.go.wait(20)
+            self.go.wait(PATIENCE_S)
             self.built.append(moment)
             build(dsn, moment)
 
+        async def counted(past_: past.Past, moment: Any) -> None:
+            self.waiting += 1
+            await built(past_, moment)
+
         monkeypatch.setattr(asof, "build", slowly)
+        monkeypatch.setattr(past.Past, "_built", counted)
+        monkeypatch.setattr(past, "PATIENCE_S", PATIENCE_S)
 
 
 def test_who_waits_for_a_build_keeps_nobody_waiting(
@@ -182,7 +190,7 @@ def test_who_waits_for_a_build_keeps_nobody_waiting(
                 for position in (10, 20)
                 for path in ("/figures", "/campaigns/plain", "/figures", "/clubs/lounge/use") * 5
             ]
-            await asyncio.sleep(0.2)
+            assert await comes_true(lambda: slow.waiting == len(waiting))
             for path in ("/health", "/clubs", "/figures", "/members/m1?known_at=0:30"):
                 answer = await client.get(path)
                 assert answer.status_code == 200, answer.text
@@ -206,7 +214,7 @@ def test_too_many_moments_at_once_are_told_to_come_again(
                 return client.get("/figures", params={"known_at": f"0:{position}"})
 
             waiting = [asyncio.create_task(figures(n)) for n in range(past.BUILDS)]
-            await asyncio.sleep(0.2)
+            assert await comes_true(lambda: slow.waiting == len(waiting))
             answer = await figures(past.BUILDS)
             assert (answer.status_code, answer.json()["code"]) == (503, "building")
             assert answer.headers["retry-after"]
@@ -222,12 +230,12 @@ def test_patience_ends_and_the_build_goes_on(
 ) -> None:
     async def ask() -> None:
         slow = Slow(monkeypatch)
-        monkeypatch.setattr(past, "PATIENCE_S", 0.1)
+        monkeypatch.setattr(past, "PATIENCE_S", SOON_S)
         async with asking(one_lane) as client:
             answer = await client.get("/figures?known_at=0:10")
             assert (answer.status_code, answer.json()["code"]) == (503, "building")
             slow.go.set()
-            monkeypatch.setattr(past, "PATIENCE_S", 20)
+            monkeypatch.setattr(past, "PATIENCE_S", PATIENCE_S)
             assert (await client.get("/figures?known_at=0:10")).status_code == 200
         assert len(slow.built) == 1
 

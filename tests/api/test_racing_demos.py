@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.api.running import SCALE, clubledger, started
+from tests.patience import PATIENCE_S
 
 pytestmark = pytest.mark.slow
 
@@ -16,7 +17,7 @@ def test_of_two_loads_at_once_one_waits_for_the_other(own_ledger: Path, seed: st
         started(*demo, data_dir=own_ledger),
         started(*demo, *(("--seed", seed) if seed else ()), data_dir=own_ledger),
     ]
-    ended = [(*process.communicate(timeout=240), process.returncode) for process in both]
+    ended = [(*process.communicate(timeout=PATIENCE_S), process.returncode) for process in both]
     codes = sorted(code for _, _, code in ended)
     assert codes == ([0, 3] if seed else [0, 0]), ended
     if seed:

@@ -1,7 +1,6 @@
 """Whether the answers follow, as every worker and a monitor see it."""
 
 import asyncio
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -13,18 +12,16 @@ from api.http import follower
 from ledger.database import connect
 from projections.runner import LaneStatus, Standstill
 from tests.api.running import asked
+from tests.patience import some_turns
 from tests.projections.histories import lay_rows
 
-PATIENCE_S = 20
 GOOD = b'{"occurred_at": "2008-01-01T00:00:00Z", "actor": "a:b", "key": "k", "title": "A"}'
 
 
 async def until_ready(client: httpx.AsyncClient, status: int) -> httpx.Response:
     """The answer of /ready, once it has this status."""
-    patience = time.monotonic() + PATIENCE_S
     while (answer := await client.get("/ready")).status_code != status:
-        assert time.monotonic() < patience, answer.text
-        await asyncio.sleep(0.02)
+        await some_turns()
     return answer
 
 

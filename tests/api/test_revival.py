@@ -3,19 +3,17 @@
 import json
 import os
 import signal
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
 from tests.api.running import empty_directory, serving, stopped
+from tests.patience import PATIENCE_S, eventually
 from tests.postgres import kill_servers
 
 pytestmark = pytest.mark.slow
-
-PATIENCE_S = 60
 
 
 @pytest.fixture
@@ -32,19 +30,10 @@ def kill_postgres(data_dir: Path) -> None:
     os.kill(int(record.splitlines()[0]), signal.SIGKILL)
 
 
-def eventually(true: Callable[[], bool]) -> bool:
-    until = time.monotonic() + PATIENCE_S
-    while not true():
-        if time.monotonic() > until:
-            return False
-        time.sleep(0.05)
-    return True
-
-
 def test_a_killed_database_is_brought_up_again(data_dir: Path) -> None:
     server = serving(data_dir)
     try:
-        with httpx.Client(base_url=server.address, timeout=30) as client:
+        with httpx.Client(base_url=server.address, timeout=PATIENCE_S) as client:
             for _ in range(2):
                 kill_postgres(data_dir)
                 assert eventually(lambda: client.get("/health").status_code == 503)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.api.running import SCALE, clubledger, empty_directory, environment, serving, stopped
+from tests.patience import PATIENCE_S
 
 TUTORIAL = Path(__file__).parents[2] / "docs" / "tutorial-desk.md"
 README = Path(__file__).parents[2] / "README.md"
@@ -51,7 +52,7 @@ def test_every_command_answers_as_documented(address: str, tmp_path: Path) -> No
             ["bash", "-c", command.replace(DOCUMENTED, address)],
             capture_output=True,
             env=environment(CURL_HOME=str(tmp_path)),
-            timeout=60,
+            timeout=PATIENCE_S,
             check=False,
         )
         got = done.stderr.decode().split()[-1]

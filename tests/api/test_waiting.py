@@ -9,6 +9,7 @@ from api.http import reads
 from ledger.database import connect
 from projections import runner
 from tests.api.running import asked
+from tests.patience import PATIENCE_S, SOON_S, comes_true
 from tests.projections.histories import furnished, lay
 
 
@@ -21,29 +22,61 @@ def behind(installed: Callable[[int], str]) -> str:
     return dsn
 
 
-def test_who_waits_keeps_nobody_waiting(behind: str) -> None:
+@pytest.fixture
+def waiters(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """Who has begun to wait, as long as it takes."""
+    begun, reach = list[tuple[int, int]](), reads.Reads.reach
+
+    async def counted(self: reads.Reads, wait_for: tuple[int, int] | None) -> None:
+        if wait_for is not None:
+            begun.append(wait_for)
+        await reach(self, wait_for)
+
+    monkeypatch.setattr(reads.Reads, "reach", counted)
+    monkeypatch.setattr(reads, "WAIT_S", PATIENCE_S)
+    return begun
+
+
+def test_who_waits_keeps_nobody_waiting(behind: str, waiters: list[tuple[int, int]]) -> None:
     async def ask() -> None:
         async with asked(behind) as client:
             waiting = [
                 asyncio.create_task(client.get(f"{path}?wait_for=0:1"))
                 for path in ("/clubs", "/figures", "/campaigns", "/members/m1") * 5
             ]
-            await asyncio.sleep(0.2)
+            assert await comes_true(lambda: len(waiters) == len(waiting))
             for path in ("/health", "/status", "/clubs", "/figures"):
                 answer = await client.get(path)
                 assert answer.status_code == 200, answer.text
                 assert not any(task.done() for task in waiting), path
+            await asyncio.to_thread(runner.project, behind)
             for answer in await asyncio.gather(*waiting):
+                assert answer.status_code == 200, answer.text
+
+    asyncio.run(ask())
+
+
+def test_who_waits_is_told_when_it_takes_too_long(
+    behind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reads, "WAIT_S", SOON_S)
+
+    async def ask() -> None:
+        async with asked(behind) as client:
+            for path in ("/clubs", "/figures", "/campaigns", "/members/m1"):
+                answer = await client.get(f"{path}?wait_for=0:1")
                 assert (answer.status_code, answer.json()["code"]) == (504, "not_caught_up")
 
     asyncio.run(ask())
 
 
-def test_who_waits_is_answered_when_it_is_there(behind: str) -> None:
+def test_who_waits_is_answered_when_it_is_there(
+    behind: str, waiters: list[tuple[int, int]]
+) -> None:
     async def ask() -> None:
         async with asked(behind) as client:
             waiting = asyncio.create_task(client.get("/clubs?wait_for=0:1"))
-            await asyncio.sleep(0.1)
+            assert await comes_true(lambda: len(waiters) == 1)
             assert not waiting.done()
             await asyncio.to_thread(runner.project, behind)
             assert len((await waiting).json()["clubs"]) == 2
@@ -55,11 +88,11 @@ def test_who_waits_is_answered_when_it_is_there(behind: str) -> None:
 def test_what_the_log_does_not_hold_is_not_waited_for(
     behind: str, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reads, "WAIT_S", 600.0)
+    monkeypatch.setattr(reads, "WAIT_S", 10 * PATIENCE_S)
 
     async def ask() -> None:
         async with asked(behind) as client:
-            answer = await asyncio.wait_for(client.get(f"/figures?wait_for={place}"), 20)
+            answer = await asyncio.wait_for(client.get(f"/figures?wait_for={place}"), PATIENCE_S)
             assert (answer.status_code, answer.json()["code"]) == (504, "not_caught_up")
             assert answer.json()["position"] == int(place.partition(":")[2])
 

@@ -15,6 +15,7 @@ GENERATED = re.compile(r"^requirements/|\.(json|po|svg|csv)$")
 LIMIT_LINES = 600
 # Said in two breaths, so that this file stays tidy itself.
 PROMISE, ADDRESS, ROOT = "TO" + "DO", "https:/" + "/", "/" + "root/"
+LIMIT = "SET lock_timeout" + " = "
 
 
 @dataclass(frozen=True)
@@ -135,6 +136,43 @@ def length(file: File) -> Iterator[int]:
         yield LIMIT_LINES
 
 
+PATIENT = "tests/patience.py"
+TIMED = ("tests/hostile/", "tests/ledger/storm.py", PATIENT)
+"""Who may look at a watch: harm that is done over time, and the one place of patience."""
+WAITS = {"wait", "wait_for", "join", "result", "communicate", "acquire", "sleep", "move_on_after"}
+WAITED = re.compile(r"(^|_)(timeout|patience|deadline)(_m?s)?$", re.I)
+TIMEOUTS = re.compile(r"\bSET (LOCAL )?\w+_timeout\s*(=|TO)\s*'?\d", re.I)
+
+
+def impatience(file: File) -> Iterator[int]:
+    """Tests that look at a clock, sleep, or give something so many seconds."""
+    if not file.within("tests") or file.path.startswith(TIMED):
+        return
+    yield from file.mentions(
+        *(f"time.{name}" for name in ("sleep", "monotonic", "perf_counter", "process_time")),
+        *(f"time.{name}_ns" for name in ("monotonic", "perf_counter", "process_time")),
+    )
+    for node in file.nodes():
+        match node:
+            case ast.Call(func=ast.Attribute(attr=name), args=[*_, last]) if name in WAITS:
+                given = [last]
+            case ast.Assign(targets=[ast.Name(id=name)], value=value) if WAITED.search(name):
+                given = [value]
+            case ast.keyword(arg=str(name), value=value) if WAITED.search(name):
+                given = [value]
+            case ast.Constant(value=str(text)) if TIMEOUTS.search(text):
+                yield node.lineno
+                continue
+            case _:
+                continue
+        # No time at all is no patience: it looks, or lets the others have their turn.
+        yield from (
+            each.lineno
+            for each in given
+            if isinstance(each, ast.Constant) and isinstance(each.value, int | float) and each.value
+        )
+
+
 REGISTRIES = re.compile(
     r"https?://[\w.:@-]*\b(pypi\.org|pythonhosted\.org|npmjs\.(org|com)|yarnpkg\.com|npmmirror\.com"
     r"|crates\.io|golang\.org|debian\.org|docker\.(io|com)|ghcr\.io)\b"
@@ -234,6 +272,29 @@ RULES = [
             ("tests/test_lots.py", "import pytest\npytest.importorskip('polars')"),
         ),
         quiet=(("tests/test_lots.py", "import pytest\n@pytest.mark.slow\ndef test_x(): ..."),),
+    ),
+    Rule(
+        f"No test depends on a quiet machine: only {PATIENT} knows of time",
+        impatience,
+        rings=(
+            ("tests/test_lots.py", "import time\ntime.sleep(0.1)"),
+            ("tests/test_lots.py", "from time import monotonic as m\nassert m() - begun < 5"),
+            ("tests/test_lots.py", "import asyncio\nasyncio.sleep(0.2)"),
+            ("tests/test_lots.py", "asyncio.wait_for(coming, 5)"),
+            ("tests/test_lots.py", "thread.join(0.2)"),
+            ("tests/test_lots.py", "process.communicate(timeout=30)"),
+            ("tests/test_lots.py", "httpx.get(address, timeout=30)"),
+            ("tests/test_lots.py", "PATIENCE_S = 20"),
+            ("tests/test_lots.py", f"conn.execute(\"{LIMIT}'20s'\")"),
+        ),
+        quiet=(
+            (PATIENT, "import time\nPATIENCE_S = 240\ntime.sleep(0.01)"),
+            ("tests/hostile/house.py", "import time\ntime.monotonic()"),
+            ("tests/test_lots.py", "await asyncio.sleep(0)\nthread.join(PATIENCE_S)"),
+            ("tests/test_lots.py", "process.wait()\n', '.join(words)\nall(done.wait(0))"),
+            ("tests/test_lots.py", "import time\ndef slept(n): ..."),
+            ("ledger/batcher.py", "import time\ntime.sleep(0.1)"),
+        ),
     ),
     Rule(
         f"A file stays under {LIMIT_LINES} lines",

@@ -20,13 +20,13 @@ from bench.parts import FaultError
 from ledger.database import connect, install
 from ledger.importing import Importer
 from tests.ledger.facts import NOW
+from tests.patience import PATIENCE_S
 from tests.postgres import place
 
 pytestmark = pytest.mark.slow
 
 PARTS = "floors,http,pgbench,import"
 TINY = ("--quick", "--members", "1000", "--seconds", "1", "--rounds", "1")
-PATIENCE_S = 200
 
 
 def command(*arguments: str | Path) -> list[str]:
@@ -87,7 +87,7 @@ def test_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> None:
             assert begun is not None
             running.send_signal(signal.SIGINT)
             rest = running.stderr.read()
-            assert running.wait(60) == 130, rest
+            assert running.wait(PATIENCE_S) == 130, rest
         finally:
             running.kill()
         assert "Traceback" not in rest

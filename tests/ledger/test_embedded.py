@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -29,6 +28,7 @@ from ledger.embedded import (
     default_data_dir,
     running,
 )
+from tests.patience import eventually
 from tests.postgres import CHEAP, fresh_database, kill_servers, place
 
 REPOSITORY = Path(__file__).parents[2]
@@ -241,7 +241,7 @@ def kill_if_there(pid: int) -> None:
 def test_an_interrupted_initdb_is_redone(directory: Path, kill: Callable[[int, int], None]) -> None:
     data = directory / "data"
     with user(data) as process:
-        until(lambda: any(data.glob(".build-*/pgdata/*")))
+        assert eventually(lambda: any(data.glob(".build-*/pgdata/*")))
         kill(process.pid, signal.SIGKILL)
         process.wait()
     if kill is os.kill:  # The orphan still writes: who starts now must wait for it.
@@ -274,7 +274,7 @@ def test_a_server_that_somebody_else_started_is_left_alone(data: Path) -> None:
     command = [str(binary("postgres")), "-D", str(pgdata), "-c", "logging_collector=off"]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL, **who.popen()) as foreign:
         try:
-            until(lambda: running(data) is not None)
+            assert eventually(lambda: running(data) is not None)
             with pytest.raises(EmbeddedError, match=f"did not start .process {foreign.pid}."):
                 EmbeddedServer(data, CHEAP).start()
             assert foreign.poll() is None
@@ -379,11 +379,11 @@ def test_no_value_reaches_the_log(data: Path) -> None:
             loud.autocommit = True
             with pytest.raises(psycopg.Error):
                 loud.execute("INSERT INTO member VALUES ('Zhang Wei')")
-            until(lambda: "duplicate key" in logged(data))
+            assert eventually(lambda: "duplicate key" in logged(data))
             assert "Zhang Wei" not in logged(data)
             with pytest.raises(psycopg.Error):
                 loud.execute("SELECT 'Zhang Wei'::uuid")
-        until(lambda: "Zhang Wei" in logged(data))
+        assert eventually(lambda: "Zhang Wei" in logged(data))
 
 
 def test_an_oversized_log_is_removed_at_the_next_start(data: Path) -> None:
@@ -535,10 +535,3 @@ def test_a_fresh_database_is_empty_and_dropped_even_if_used(data: Path) -> None:
             assert read(second, tables) == [0]
             still_open.callback(psycopg.connect(first).close)
         assert read(embedded.dsn, "SELECT count(*) FROM pg_database WHERE datname ~ '^test'") == [0]
-
-
-def until(reached: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not reached():
-        assert time.monotonic() < deadline
-        time.sleep(0.002)

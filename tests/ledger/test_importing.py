@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,6 +19,7 @@ from ledger.importing import Importer, Rejection
 from ledger.working import KeyReused
 from tests.ledger.facts import MOMENT, NOW, a_member, a_visit, asked, command, executed
 from tests.ledger.test_ledger import assert_sound, rows
+from tests.patience import a_moment
 
 ROOT = Path(__file__).parents[2]
 
@@ -288,7 +288,7 @@ def test_a_load_killed_in_the_middle_leaves_nothing_and_can_be_repeated(
         for _ in range(after):
             process.stdout.readline()
         if after == 3:
-            time.sleep(0.1)
+            a_moment()
         os.kill(process.pid, signal.SIGKILL)
         told = process.stdout.read()
     if b"loaded" not in told:

@@ -17,6 +17,7 @@ from ledger.database import InstallError, connect, install, meta
 from ledger.ledger import Busy, CommandFailed, Ledger, Receipt, Unanswered
 from ledger.working import DatedInFuture, KeyReused, digest_of
 from tests.ledger.facts import NOW, a_club, a_member, a_visit, asked, command, executed
+from tests.patience import PATIENCE_S, some_turns
 
 
 def with_ledger(dsn: str, act: Callable[[Ledger], Awaitable[Any]]) -> Any:
@@ -228,7 +229,7 @@ def test_a_broken_connection_is_replaced_and_every_answer_is_true(ledger_dsn: st
     async def act(opened: Ledger) -> list[Receipt]:
         async def cut() -> None:
             for _ in range(10):
-                await asyncio.sleep(0.03)
+                await some_turns()
                 with psycopg.connect(ledger_dsn, autocommit=True) as connection:
                     connection.execute(
                         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
@@ -392,7 +393,7 @@ def test_the_batcher_outlives_a_defect_of_its_own(ledger_dsn: str) -> None:
             raise ZeroDivisionError
 
         opened._append = breaks  # type: ignore[method-assign]
-        return [await asyncio.wait_for(opened.execute(a_visit("m1")), 5) for _ in range(2)]
+        return [await asyncio.wait_for(opened.execute(a_visit("m1")), PATIENCE_S) for _ in range(2)]
 
     assert [receipt.body["visit"] for receipt in with_ledger(ledger_dsn, act)] == [1, 2]
     assert_sound(ledger_dsn)

@@ -7,6 +7,7 @@ import pytest
 
 from ledger.database import aconnect
 from ledger.wire import Question, Wire
+from tests.patience import some_turns
 
 ECHO = Question(b"echo", b"SELECT $1::bytea")
 DIVIDE = Question(b"divide", b"SELECT 1 / length($1::bytea)")
@@ -56,7 +57,7 @@ def test_a_connection_that_is_cut_fails_its_asker(ledger_dsn: str) -> None:
                     " WHERE pid = %s AND wait_event = 'PgSleep'",
                     (connection.info.backend_pid,),
                 )
-                await asyncio.sleep(0.01)
+                await some_turns()
             with pytest.raises(psycopg.OperationalError):
                 await waiting
             assert connection.closed

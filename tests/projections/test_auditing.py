@@ -16,9 +16,10 @@ from projections.comparing import Comparison, Difference
 from projections.plain import Plain
 from projections.runner import PoisonedEvent
 from tests.ledger.facts import a_club, a_member, a_visit, command, executed
+from tests.patience import PATIENCE_S
 from tests.projections.histories import STEPS, furnished, history, lay, lay_rows
 from tests.projections.tables import emptied
-from tests.projections.workings import CARELESS, PATIENCE_S
+from tests.projections.workings import CARELESS
 
 ALL: tuple[Check, ...] = ("replay", "heads", "second opinion")
 

@@ -26,9 +26,10 @@ from projections.runner import Folded, PoisonedEvent, Progress, rebuild
 from projections.schemas import LIVE, SHADOW, Extent, outdated, stale
 from projections.typed import typed_tables
 from projections.units import Units
+from tests.patience import PATIENCE_S, eventually
 from tests.projections.histories import lay, lay_rows
 from tests.projections.tables import in_python, in_sql
-from tests.projections.workings import PATIENCE_S, busy, caught_up, eventually, following, schemas
+from tests.projections.workings import busy, caught_up, following, schemas
 
 WHEN = datetime(2009, 1, 1, tzinfo=UTC)
 LOUDLY = Units.fold[0].replace("unit_id, title,", "unit_id, upper(title),")
@@ -326,7 +327,7 @@ signal.signal(signal.SIGINT, interrupted)
 def hear(at):
     if at.stage == stage:
         os.kill(os.getpid(), int(how))
-        arrived.wait(60)
+        arrived.wait()
 runner.rebuild(dsn, hear)
 """
 """Who tells of progress waits until the interrupt has arrived: a busy machine takes its time."""

@@ -21,9 +21,10 @@ from projections.runner import PoisonedEvent, Progress
 from projections.schemas import LIVE, outdated
 from projections.typed import Window, typed_tables
 from projections.windows import MovedOn, fold_window
+from tests.patience import PATIENCE_S, eventually
 from tests.projections.histories import START, lay, lay_rows
 from tests.projections.tables import in_python, in_sql
-from tests.projections.workings import PATIENCE_S, busy, caught_up, eventually, following, schemas
+from tests.projections.workings import busy, caught_up, following, schemas
 
 
 @pytest.fixture
@@ -314,7 +315,8 @@ def test_project_waits_for_the_runner_that_is_at_work(one_lane: str) -> None:
         done: list[runner.Folded] = []
         thread = threading.Thread(target=lambda: done.append(runner.project(one_lane)))
         thread.start()
-        thread.join(0.2)
+        waits = "SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        assert eventually(lambda: conn.execute(waits).rowcount > 0)
         assert done == []
         holder.execute("SELECT pg_advisory_unlock(%s)", (state.RUNNER,))
         thread.join(PATIENCE_S)

@@ -25,11 +25,12 @@ from projections.runner import project, rebuild
 from projections.schemas import BUILDER, heads, try_session_lock
 from projections.supposed import AnotherIsSupposed, recorded, suppose
 from projections.whatif import what_if
+from tests.patience import PATIENCE_S, SOON_S
 from tests.projections.histories import STEPS, World, furnished, history, lay, lay_rows
 from tests.projections.supposed import scenario
 from tests.projections.supposed import suppose as suppose_in_python
 from tests.projections.tables import NAMES, emptied, in_python, in_sql, ordered
-from tests.projections.workings import CARELESS, PATIENCE_S
+from tests.projections.workings import CARELESS
 
 AT = datetime(2009, 1, 5, tzinfo=UTC)
 HALF_LOUNGE = {"change": "service_price", "club": "lounge", "factor": "1/2"}
@@ -340,7 +341,7 @@ def test_a_rebuild_is_not_swapped_in_meanwhile(small: str) -> None:
 
 
 def test_a_statement_that_takes_too_long_is_cancelled(small: str) -> None:
-    with pytest.raises(psycopg.errors.QueryCanceled), recorded(small, timeout_s=0.05) as conn:
+    with pytest.raises(psycopg.errors.QueryCanceled), recorded(small, timeout_s=SOON_S) as conn:
         conn.execute("SELECT pg_sleep(30)")
 
 

@@ -1,8 +1,7 @@
 """A world to fold, followers at work on it, and what can be seen from outside."""
 
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,11 +10,8 @@ from hypothesis import HealthCheck
 from projections import runner
 from projections import schemas as state
 from projections.runner import PoisonedEvent
+from tests.patience import PATIENCE_S
 from tests.projections.histories import World, furnished
-
-PATIENCE_S = 120
-"""How long a machine that is busy with other work may take for what takes a moment. What waits so
-long has failed; what does not loses nothing."""
 
 CARELESS = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
 """Of a busy machine, and of databases that the examples empty themselves."""
@@ -31,16 +27,6 @@ def busy(buckets: int, visits: int = 12) -> World:
         at: dict[str, Any] = {"club_id": "lounge", "service_id": "room", "again": True}
         world.does("visit.record", member_id=member, **at)
     return world
-
-
-def eventually(true: Callable[[], bool]) -> bool:
-    """Whether it comes true before patience ends."""
-    until = time.monotonic() + PATIENCE_S
-    while not true():
-        if time.monotonic() > until:
-            return False
-        time.sleep(0.01)
-    return True
 
 
 @contextmanager
