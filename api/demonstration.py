@@ -60,9 +60,9 @@ def canonical(scale: str) -> str:
     try:
         value = Decimal(scale)
     except InvalidOperation as error:
-        raise WrongUse(f"A scale is a number such as 0.01, not {scale!r}.") from error
+        raise WrongUse("A scale is a number such as 0.01.") from error
     if not (value.is_finite() and Decimal(SMALLEST) <= value <= 1):
-        raise WrongUse(f"A scale is at least {SMALLEST} and at most 1, not {scale}.")
+        raise WrongUse(f"A scale is at least {SMALLEST} and at most 1.")
     return format(value.normalize(), "f")
 
 

@@ -1,7 +1,9 @@
 """Problems (RFC 9457): one table gives every refusal its status; the rest is derived from it."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import islice
 from typing import Any
 
 import orjson
@@ -104,7 +106,7 @@ DOOR: dict[str, Kind] = {
     "unknown_problem": Kind(404, "There is no such problem."),
     "method_not_allowed": Kind(405, "This address does not take this method."),
     "too_large": Kind(413, "The request's body is too long."),
-    "not_json": Kind(415, "The request's body must be application/json."),
+    "not_json": Kind(415, "The request's body must be application/json, in UTF-8."),
     "too_large_a_sheet": Kind(422, "The list does not fit into a spreadsheet."),
     "invalid": Kind(422, "The request does not fit its schema."),
     "internal": Kind(500, "A defect of clubledger. What was asked may or may not have happened."),
@@ -118,10 +120,19 @@ DOOR: dict[str, Kind] = {
 """The door's own problems."""
 
 
-class FieldProblem(BaseModel):
-    """What is wrong with one field. Never holds the value that was sent."""
+MOST_ERRORS = 20
+"""How many fields of one request are told; of the others, how many there are."""
 
-    field: str = Field(examples=["body.shown_points"])
+
+class FieldProblem(BaseModel):
+    """What is wrong with one field. Holds neither the value that was sent nor a name that the
+    schema does not know."""
+
+    field: str = Field(
+        description="where: in names of the schema, and places from 0: those of lists, and in"
+        " brackets those of names that it does not know",
+        examples=["body.shown_points", "body.[5]", "query.[0]"],
+    )
     code: str = Field(examples=["greater_than_equal"])
     detail: str = Field(examples=["Input should be greater than or equal to 0"])
 
@@ -139,6 +150,9 @@ class Problem(BaseModel):
     detail: str = Field(description="the same with the numbers, for a reader")
     code: str = Field(description="stable: what a program goes by", examples=["not_enough_points"])
     errors: list[FieldProblem] | None = Field(None, description="with code `invalid`: the fields")
+    more_errors: int | None = Field(
+        None, description=f"with more than {MOST_ERRORS} of them: how many are left out"
+    )
 
 
 @dataclass
@@ -162,7 +176,7 @@ def title_of(code: str) -> str:
 
 def members_of(code: str) -> list[str]:
     """The numbers that come with this code."""
-    return [field.name for field in fields(REFUSALS[code])] if code in REFUSALS else []
+    return REFUSALS[code].members() if code in REFUSALS else []
 
 
 def codes() -> list[str]:
@@ -189,6 +203,78 @@ def of_refusal(refusal: Refusal) -> dict[str, Any]:
     said = ", ".join(f"{name} {_said(value)}" for name, value in numbers.items())
     detail = f"{refusal.title.rstrip('.')}: {said}." if said else refusal.title
     return document(refusal.code, detail, **numbers)
+
+
+def invalid(fields: Sequence[Mapping[str, str]], left_out: int = 0) -> DoorProblem:
+    """The problem that tells of these fields, as FieldProblems, and how many are left out."""
+    told = fields[:MOST_ERRORS]
+    left_out += len(fields) - len(told)
+    said = "; ".join(f"{each['field']}: {each['detail']}" for each in told[:5])
+    more = {"more_errors": left_out} if left_out else {}
+    return DoorProblem("invalid", said, {"errors": told, **more})
+
+
+def of_errors(
+    found: Sequence[Mapping[str, Any]], known: Collection[str], sent: Any = None
+) -> list[dict[str, str]]:
+    """What pydantic found, as FieldProblems. `known` are the names that may be told, and `sent`
+    is what was sent, if it is at hand."""
+    return [
+        {
+            "field": place(each["loc"], known, sent),
+            "code": each["type"],
+            "detail": _ECHOING.get(each["type"], each["msg"]),
+        }
+        for each in islice(found, MOST_ERRORS)
+    ]
+
+
+_ECHOING = {"union_tag_invalid": "There is no such kind"}
+"""What is said in place of pydantic's own words where those repeat what was sent."""
+
+
+def place(loc: Iterable[int | str], known: Collection[str], sent: Any = None) -> str:
+    """Where: `changes.0.factor`. A name that is not known is told by its place: `[5]`."""
+    words = []
+    for part in loc:
+        if isinstance(part, int):
+            words.append(str(part))
+        elif part in known or part == "[key]":
+            words.append(part)
+        elif isinstance(sent, Mapping) and part in sent:
+            words.append(f"[{[*sent].index(part)}]")
+        else:
+            words.append("?")
+        sent = _inside(sent, part)
+    return ".".join(words)
+
+
+def _inside(sent: Any, part: int | str) -> Any:
+    """What lies there; a part that is none of it names a kind, and leads nowhere deeper."""
+    if isinstance(sent, Mapping):
+        return sent.get(part, sent)
+    if isinstance(sent, list) and isinstance(part, int) and part < len(sent):
+        return sent[part]
+    return sent
+
+
+@cache
+def names_of(model: type[BaseModel]) -> frozenset[str]:
+    """The names that a model's schema knows: its fields, those of what it holds, and kinds."""
+    return frozenset(_names(model.model_json_schema()))
+
+
+def _names(schema: Any) -> Iterator[str]:
+    if isinstance(schema, list):
+        for each in schema:
+            yield from _names(each)
+    elif isinstance(schema, dict):
+        yield from schema.get("properties", ())
+        yield from (word for word in schema.get("enum", ()) if isinstance(word, str))
+        if isinstance(schema.get("const"), str):
+            yield schema["const"]
+        for each in schema.values():
+            yield from _names(each)
 
 
 def _said(value: Any) -> str:

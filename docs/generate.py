@@ -6,7 +6,6 @@
 import json
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import fields as fields_of
 from datetime import date
 from inspect import getdoc
 from pathlib import Path
@@ -200,7 +199,7 @@ def refusals_page() -> str:
                 (
                     f"`{code}`",
                     doc_of(kind),
-                    ", ".join(f"`{field.name}`" for field in fields_of(kind)),
+                    ", ".join(f"`{name}`" for name in kind.members()),
                 )
                 for code, kind in sorted(mine.items())
             ]

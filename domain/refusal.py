@@ -9,7 +9,10 @@ REFUSALS: dict[str, type["Refusal"]] = {}
 
 @dataclass  # not frozen: Starlette sets __traceback__ on it
 class Refusal(Exception):
-    """Nothing was written. `code` is stable; the fields are the numbers."""
+    """Nothing was written. `code` is stable; the fields are the numbers.
+
+    Beside them stand the ids that were asked for, for whoever catches it: fields that end in `_id`.
+    """
 
     code: ClassVar[str]
     title: ClassVar[str]
@@ -20,9 +23,17 @@ class Refusal(Exception):
             raise TypeError(f"two refusals are called {cls.code}")
         REFUSALS[cls.code] = cls
 
+    @classmethod
+    def members(cls) -> list[str]:
+        """The names of the numbers.
+
+        An id that was sent is none: whoever sent it knows it, and it may be somebody's phone.
+        """
+        return [field.name for field in fields(cls) if not field.name.endswith("_id")]
+
     def numbers(self) -> dict[str, Any]:
-        """The fields by name."""
-        return {f.name: getattr(self, f.name) for f in fields(self)}
+        """What decided, by name: all that is told of a refusal."""
+        return {name: getattr(self, name) for name in self.members()}
 
     def __str__(self) -> str:
         said = ", ".join(f"{name}={value}" for name, value in self.numbers().items())

@@ -29,5 +29,5 @@ class OpenUnit(Command):
 
     def decide(self, at: datetime, unit: Unit) -> list[Event]:
         if unit.name == self.title:
-            raise NothingChanges(self.title)
+            raise NothingChanges("title")
         return [self.event(UnitOpened, at, title=self.title)]

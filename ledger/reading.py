@@ -19,7 +19,6 @@ class UnknownPosition(Refusal):
 
     code = "unknown_position"
     bucket: int
-    position: int
     head: int | None
 
 

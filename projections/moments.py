@@ -84,7 +84,7 @@ def moment(conn: Conn, asked: Asked, now: datetime) -> Moment:
     positions = ends if known is None else known
     for bucket, position in positions.items():
         if position > ends.get(bucket, -1):
-            raise reading.UnknownPosition(bucket, position, ends.get(bucket))
+            raise reading.UnknownPosition(bucket, ends.get(bucket))
     recorded = [at for bucket, _, at in lanes if at is not None and bucket in positions]
     known_at = max(recorded, default=None)
     others = dict.fromkeys(ends, 0)

@@ -105,12 +105,12 @@ def _exported(
         else:
             export = answers.evidence_export(connection, database.meta, explain, moment)
         if export is None:
-            raise _unknown(explain)
+            raise _unknown()
         return target.write(export, as_json)
 
 
-def _unknown(figure_id: str | None) -> NotFound:
-    return NotFound(f"There is no figure {figure_id!r}: `clubledger figures` lists them.")
+def _unknown() -> NotFound:
+    return NotFound("There is no such figure: `clubledger figures` lists them.")
 
 
 def tell_figures(shown: models.Figures, as_json: bool) -> int:
@@ -245,7 +245,7 @@ def _explained(
     with looking(database, asked) as (connection, moment):
         found = answers.explanation(connection, database.meta, figure_id, limit, moment=moment)
     if found is None:
-        raise _unknown(figure_id)
+        raise _unknown()
     if as_json:
         output.tell(found)
         return 0

@@ -19,7 +19,7 @@ def run(
         if stream is not None:
             page = answers.history(connection, stream, after, limit)
             if not page.events and not after:
-                raise NotFound(f"There is no stream {stream!r}: they are called member:ID,"
+                raise NotFound("There is no such stream: they are called member:ID,"
                                " club:ID, campaign:ID, cohort:ID, unit:ID.")  # fmt: skip
         else:
             page = answers.log_page(connection, bucket, after, limit)

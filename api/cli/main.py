@@ -44,7 +44,7 @@ def _run(arguments: list[str]) -> int:
     except Failure as failure:
         return _complain(failure, arguments)
     except typer.TyperException as error:
-        return _complain(WrongUse(_sentence(error.format_message())), arguments)
+        return _complain(WrongUse(_sentence(error)), arguments)
     except (KeyboardInterrupt, typer.Abort):
         return 128 + signal.SIGINT
     except Stopped:
@@ -114,6 +114,18 @@ def _clocks(error: "clocks.ClockAhead | clocks.LogAhead") -> str:
     )
 
 
-def _sentence(text: str) -> str:
-    line = " ".join(text.split())
+ECHOING = {
+    "No such option": "There is no such option",
+    "No such command": "There is no such command: `clubledger --help` lists them",
+    "Got unexpected extra argument": "There is an argument too many",
+}
+"""What is said in place of Typer's own words where those repeat what was typed."""
+
+
+def _sentence(error: typer.TyperException) -> str:
+    """What is wrong, without what was typed: it may be somebody's phone in the wrong place."""
+    line = " ".join(error.format_message().split())
+    line = next((said for words, said in ECHOING.items() if line.startswith(words)), line)
+    if near := getattr(error, "possibilities", None):
+        line += f": perhaps {' or '.join(sorted(near))} is meant"
     return line if line.endswith((".", "?")) else f"{line}."

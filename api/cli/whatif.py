@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from api import models
+from api import models, problems
 from api.cli import layouts, output
 from api.cli.figures import shown
 from api.cli.layouts import Column, Heading
@@ -54,14 +54,15 @@ def _read(file: str) -> Scenario:
     if len(raw) > MAX_SCENARIO_BYTES:
         raise Rejected(f"A scenario is at most {MAX_SCENARIO_BYTES:,} bytes long.")
     try:
-        strict_json.check(raw)
-        return Scenario.model_validate_json(strict_json.text_of(raw))
+        sent = strict_json.loads(raw)
     except strict_json.NotStrict as error:
         raise Rejected(f"The scenario cannot be read: {error}.") from None
+    try:
+        return Scenario.model_validate_json(strict_json.text_of(raw))
     except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False, include_context=False)[0]
-        place = ".".join(map(str, first["loc"])) or "the scenario"
-        raise Rejected(f"{place}: {first['msg']}.") from error
+        told = problems.of_errors(error.errors(), problems.names_of(Scenario), sent)
+        first = told[0]["field"] or "the scenario"
+        raise Rejected(f"{first}: {told[0]['detail']}.") from error
 
 
 def _told(found: models.WhatIf, skip: int) -> None:

@@ -14,7 +14,7 @@ from api.http import campaigns, clubs, figures, handlers, log, members, service,
 from api.http.documented import document
 from api.http.express import Express, Hot
 from api.http.follower import Follower
-from api.http.inputs import House, known_query
+from api.http.inputs import House, known_query, strict_body
 from api.http.past import Past
 from api.http.reads import Reads
 from api.settings import Settings
@@ -70,7 +70,7 @@ def create_app(dsn: str, settings: Settings | None = None, *, follow: bool = Tru
         redirect_slashes=False,
         generate_unique_id_function=_name_of,
         lifespan=_lifespan(dsn, known, follow),
-        dependencies=[Depends(known_query)],
+        dependencies=[Depends(known_query), Depends(strict_body)],
     )
     app.add_middleware(
         handlers.Doorway, max_body_bytes=known.max_body_bytes, show_traceback=known.traceback

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query
 from api import answers, models
 from api.http.documented import refuses
 from api.http.inputs import PAST, AsOf, Awaited, InHouse, PathId
-from api.problems import DoorProblem
+from api.problems import invalid
 from domain.clubs import UnknownClub
 from domain.values import Day
 from projections import clubs
@@ -57,7 +57,8 @@ async def club_use(
     begins, ends = answers.this_year(house.at(asked))
     begins, ends = first or begins, last or ends
     if ends < begins:
-        raise DoorProblem("invalid", "query.to: it lies before query.from")
+        told = {"field": "query.to", "code": "reversed", "detail": "It lies before query.from"}
+        raise invalid([told])
     question = partial(answers.club_use, club_id=club_id, first=begins, last=ends, by=by)
     found = await house.ask(question, wait_for, asked)
     if found is None:

@@ -20,6 +20,7 @@ from api.http.inputs import ACTOR_HEADER, DEFAULT_ACTOR, KEY_HEADER, House
 from api.http.receipts import REPLAYED_HEADER, told_of
 from domain.command import NO_KEY, Command
 from domain.refusal import Refusal
+from ledger import strict_json
 
 _JSON = b"application/json"
 _KEY, _ACTOR = KEY_HEADER.lower().encode(), ACTOR_HEADER.lower().encode()
@@ -32,6 +33,9 @@ class Asked(Protocol):
 
     @classmethod
     def model_validate_json(cls, json_data: bytes, /) -> Self: ...
+
+    @property
+    def model_fields_set(self) -> set[str]: ...
 
     def command(self, path_id: str, key: str, actor: str) -> Command: ...
 
@@ -115,8 +119,10 @@ def _command(
         if key == NO_KEY:
             return None
         actor = headers[_ACTOR].decode("latin-1") if _ACTOR in headers else DEFAULT_ACTOR
-        return body.model_validate_json(message["body"]).command(path_id, key, actor)
-    except (ValidationError, KeyError):
+        asked = body.model_validate_json(message["body"])
+        strict_json.check(message["body"], len(asked.model_fields_set))
+        return asked.command(path_id, key, actor)
+    except (ValidationError, KeyError, strict_json.NotStrict):
         return None
 
 

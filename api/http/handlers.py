@@ -2,12 +2,13 @@
 
 import logging
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
 import psycopg
 from fastapi import FastAPI, Request, Response
+from fastapi.dependencies.utils import get_flat_params
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
@@ -15,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import problems
 from api.clock import Clock
+from api.http.inputs import sends_json
 from domain.refusal import Refusal
 
 log = logging.getLogger("clubledger")
@@ -71,25 +73,24 @@ async def _away(_: Request, error: Exception) -> Response:
 
 
 async def _invalid(request: Request, error: RequestValidationError | ValidationError) -> Response:
-    found: Iterable[Mapping[str, Any]] = error.errors()
-    found = list(found)
+    found: Sequence[Mapping[str, Any]] = error.errors()
     if any(each["type"] == "json_invalid" for each in found):
         return as_response(problems.document("malformed"))
-    sent = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if found and found[0]["loc"] == ("body",) and not _is_json(sent):
+    if found and found[0]["loc"] == ("body",) and not sends_json(request):
         return as_response(problems.document("not_json"))
-    fields = [
-        {"field": ".".join(map(str, each["loc"])), "code": each["type"], "detail": each["msg"]}
-        for each in found
-    ]
-    said = "; ".join(f"{each['field']}: {each['detail']}" for each in fields[:5])
-    return as_response(problems.document("invalid", said, errors=fields))
+    body = error.body if isinstance(error, RequestValidationError) else None
+    told = problems.of_errors(found, _known(request.scope.get("route")), {"body": body})
+    return await _door(request, problems.invalid(told, len(found) - len(told)))
 
 
-def _is_json(media_type: str) -> bool:
-    return media_type == "application/json" or (
-        media_type.startswith("application/") and media_type.endswith("+json")
-    )
+def _known(route: Any) -> set[str]:
+    """The names of a route's schema: all that may be told of where something is wrong."""
+    known = {"body", "query", "header", "path"}
+    if (needs := getattr(route, "dependant", None)) is not None:
+        known.update(each.alias for each in get_flat_params(needs))
+        for field in needs.body_params:
+            known |= problems.names_of(field.field_info.annotation)
+    return known
 
 
 class Doorway:

@@ -1,10 +1,11 @@
 """What requests bring: path ids, headers, pages; and the installation they are asked of."""
 
 import asyncio
-import re
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from email.message import Message
 from functools import partial
 from typing import Annotated, Any, TypeAlias, TypeVar, get_origin
 
@@ -16,18 +17,17 @@ from api.clock import Clock
 from api.http.past import Past
 from api.http.reads import Reads
 from api.models import Figures
-from api.problems import DoorProblem
+from api.problems import DoorProblem, invalid
 from api.settings import Settings
 from domain.command import NO_KEY
 from domain.values import Actor, Id, Key, Ordinal
+from ledger import strict_json
 from ledger.ledger import Ledger
 from projections.moments import Asked
 
 T = TypeVar("T")
 DEFAULT_ACTOR = "clerk:desk"
 KEY_HEADER, ACTOR_HEADER = "Idempotency-Key", "Clubledger-Actor"
-_SHOWN = re.compile(r"[a-z][a-z_-]{0,39}", re.IGNORECASE)
-"""Names of parameters that may be repeated to who sent them: no number of anybody's."""
 PAST = ("unknown_position", "dated_in_future", "not_caught_up", "building")
 """Why what is asked as of a moment may be refused."""
 
@@ -98,18 +98,44 @@ async def known_query(request: Request) -> None:
     several = {each.alias for each in fields if get_origin(each.field_info.annotation) is list}
     known = {each.alias for each in fields}
     sent = [name for name, _ in request.query_params.multi_items()]
+    counts = Counter(sent)
+    places = dict(zip(reversed(sent), reversed(range(len(sent))), strict=True))  # where it is first
     told = []
-    for name in dict.fromkeys(sent):
-        shown = f"query.{name}" if _SHOWN.fullmatch(name) else "query"
+    for name in counts:
         if name not in known:
             detail = "This address takes no such parameter."
-            told.append({"field": shown, "code": "unknown_parameter", "detail": detail})
-        elif sent.count(name) > 1 and name not in several:
+            where = f"query.[{places[name]}]"
+            told.append({"field": where, "code": "unknown_parameter", "detail": detail})
+        elif counts[name] > 1 and name not in several:
             detail = "It is there more than once."
-            told.append({"field": shown, "code": "repeated_parameter", "detail": detail})
+            where = f"query.{name}"
+            told.append({"field": where, "code": "repeated_parameter", "detail": detail})
     if told:
-        said = "; ".join(f"{each['field']}: {each['detail']}" for each in told[:5])
-        raise DoorProblem("invalid", said, {"errors": told[:20]})
+        raise invalid(told)
+
+
+def sends_json(request: Request) -> bool:
+    """Whether the body says of itself that it is JSON, in the one encoding that JSON has."""
+    said = Message()
+    said["content-type"] = request.headers.get("content-type", "text/plain")
+    if said.get_content_charset("utf-8") not in ("utf-8", "utf8", "us-ascii"):
+        raise DoorProblem("not_json")
+    media_type = said.get_content_type()
+    return media_type == "application/json" or (
+        media_type.startswith("application/") and media_type.endswith("+json")
+    )
+
+
+async def strict_body(request: Request) -> None:
+    """Refuses a body that readers of JSON understand differently: see ledger/strict_json.py.
+
+    FastAPI has parsed it by now, and left what is no JSON by its media type unread.
+    """
+    if request.scope["route"].dependant.body_params and sends_json(request):
+        try:
+            strict_json.check(await request.body())
+        except strict_json.NotStrict as error:
+            raise DoorProblem("malformed", f"The request cannot be read: {error}.") from None
 
 
 async def _key(
@@ -171,8 +197,7 @@ def read_moment(
         return moments.asked(known_at, effective_at, names)
     except moments.Unreadable as error:
         told = {"field": f"query.{error.name}", "code": "moment", "detail": error.detail}
-        said = f"{told['field']}: {error.detail}"
-        raise DoorProblem("invalid", said, {"errors": [told]}) from None
+        raise invalid([told]) from None
 
 
 async def _asked(

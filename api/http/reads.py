@@ -63,20 +63,19 @@ class Reads:
         if wait_for is None:
             return
         bucket, position = wait_for
-        more = {"bucket": bucket, "position": position}
         clock = asyncio.get_running_loop()
         until = clock.time() + WAIT_S
         while True:
             lane = (await self._look()).get(bucket)
             if lane is None:
-                raise DoorProblem("not_caught_up", f"There is no bucket {bucket}.", more)
+                raise DoorProblem("not_caught_up", f"There is no bucket {bucket}.")
             if lane.position >= position:
                 return
             if lane.head < position:
                 said = f"The log of bucket {bucket} ends at position {lane.head} as yet."
-                raise DoorProblem("not_caught_up", said, more)
+                raise DoorProblem("not_caught_up", said, {"head": lane.head})
             if clock.time() >= until:
-                raise DoorProblem("not_caught_up", more=more)
+                raise DoorProblem("not_caught_up", more={"position": lane.position})
             await asyncio.sleep(LOOK_AGAIN_S)
 
     async def _look(self) -> dict[int, runner.LaneStatus]:

@@ -147,4 +147,4 @@ def test_every_kind_of_evidence_says_what_was_counted() -> None:
 def test_an_unknown_figure_is_refused(demo_dir: Path) -> None:
     ended = clubledger("figures", "--explain", "nothing", data_dir=demo_dir)
     assert ended.code == 3
-    assert ended.err.startswith("clubledger: There is no figure 'nothing'")
+    assert ended.err.startswith("clubledger: There is no such figure")

@@ -270,7 +270,7 @@ def test_a_file_that_is_there_is_kept(demo_dir: Path, tmp_path: Path) -> None:
         (("figures", "--export", "none/x.csv"), 4, "cannot be written: No such file"),
         (("figures", "--force"), 2, "--force goes with --export"),
         (("member", "m000001", "--export", "x.csv"), 2, "--export goes with --statement"),
-        (("figures", "--explain", "nothing", "--export", "x.csv"), 3, "There is no figure"),
+        (("figures", "--explain", "nothing", "--export", "x.csv"), 3, "There is no such figure"),
         (("member", "nobody", "--statement", "--export", "x.csv"), 3, "There is no member"),
     ],
 )

@@ -33,11 +33,13 @@ def test_what_is_unknown_is_404_and_what_is_too_much_is_503(code: str) -> None:
     assert (status == 404) == (code.startswith("unknown_") or code == "not_found")
 
 
-def _filled(kind: type[Any]) -> Any:
+def _filled(kind: type[Any], id: str = "x") -> Any:  # noqa: A002
     samples = {"int": 1, "str": "x", "datetime": datetime(2009, 1, 5, tzinfo=UTC)}
     samples |= {"date": date(2009, 1, 5), "bool": True, "list": ["gold"]}
 
     def sample(field: dataclasses.Field[Any]) -> Any:
+        if field.name.endswith("_id"):
+            return id
         name = field.type if isinstance(field.type, str) else getattr(field.type, "__name__", "str")
         return samples.get(re.split(r"\W", name)[0], "x")
 
@@ -60,11 +62,19 @@ def test_a_problem_says_its_numbers_to_a_reader() -> None:
     assert told["detail"].endswith("nothing was taken: needed_points 50, spendable_points 20.")
 
 
+@pytest.mark.parametrize("code", sorted(REFUSALS))
+def test_no_refusal_tells_an_id_that_was_sent(code: str) -> None:
+    """What was asked for may be somebody's phone; who asked knows it."""
+    told = problems.of_refusal(_filled(REFUSALS[code], id="13899990001"))
+    assert not [name for name in told if name.endswith("_id")]
+    assert "13899990001" not in str(told)
+
+
 def test_a_problem_spells_values_as_json_does() -> None:
     told = problems.of_refusal(
         NotEligible(club_id="health", tier=None, important=False, admitted_tiers=["gold", "silver"])
     )["detail"]
-    wanted = 'club_id health, tier null, important false, admitted_tiers ["gold", "silver"].'
+    wanted = ': tier null, important false, admitted_tiers ["gold", "silver"].'
     assert told.endswith(wanted)
 
 
