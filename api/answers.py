@@ -145,10 +145,11 @@ def club_use(
     first: date,
     last: date,
     by: Sequence[str],
+    today: date,
     moment: Moment | None = None,
 ) -> models.ClubUse | None:
-    """Use of a club over the months that hold these days."""
-    came = clubs.reception(conn, club_id, first, last)
+    """Use of a club on these days; months that begin after today are not counted."""
+    came = clubs.reception(conn, club_id, first, last, today)
     if came is None:
         return None
     dimensions: Any = ("club", *(name for name in by if name != "club"))
@@ -173,7 +174,7 @@ def campaign(
     conn: Connection[Any], campaign_id: str, until: date, moment: Moment | None = None
 ) -> models.CampaignFigures | None:
     """A campaign, what it came to, and its return where that can be computed."""
-    found = campaigns.campaign(conn, campaign_id)
+    found = campaigns.campaign(conn, campaign_id, until)
     if found is None:
         return None
     brought = returns.campaign_return(conn, campaign_id, until)

@@ -15,11 +15,10 @@ from api.models import Demo
 from ledger import clocks, reading
 from ledger.database import connect, meta, set_meta
 from ledger.importing import Importer
+from ledger.locks import Lock
 
 SCALE, SEED, COMPLETE = "demo_scale", "demo_seed", "demo_complete"
 """The names under which the demo is remembered in the installation's facts."""
-_LOADING = 0x636C0003
-"""The advisory lock of whoever loads the demo: a second load waits, and finds it loaded."""
 
 
 @dataclass
@@ -75,10 +74,10 @@ def load(
 ) -> Loaded:
     """Load what is not loaded yet. `chapter_begins` hears its title and about how many facts."""
     with connect(dsn) as session:
-        found = session.execute("SELECT pg_try_advisory_lock(%s)", (_LOADING,)).fetchone()
+        found = session.execute("SELECT pg_try_advisory_lock(%s)", (Lock.LOADING,)).fetchone()
         if found != (True,):
             chapter_begins("waiting for another load of the demo", 0)
-            session.execute("SELECT pg_advisory_lock(%s)", (_LOADING,))
+            session.execute("SELECT pg_advisory_lock(%s)", (Lock.LOADING,))
         # The session holds the lock until it ends, however it ends.
         return _load(dsn, scale, seed, chapter_begins, facts_done)
 

@@ -10,7 +10,7 @@ from demo import examples
 from demo.assumptions import assumed
 from demo.customers import MEMBER, NONE, SILVER, Customers
 from demo.facts import Block, Source, command, told
-from demo.instants import DAY, iso, office_hours, on
+from demo.instants import iso, office_hours, on, read
 from demo.scaling import some
 
 COHORT = "vip-2007q4"
@@ -49,11 +49,11 @@ def _leavers(those: Customers, draw: Random) -> None:
         ([n for n in nobody if n in those.retention], lost["left_without_tier"]),
         ([n for n in nobody if n not in those.retention], others["without_tier_outside_snapshot"]),
     )
+    first = read(others["from"])
     those.left[examples.GONE] = on(2008, 10, 17, 16, 20)
     for pool, heads in groups:
         for number in some(draw, pool, of(heads, 1)):
-            earliest = max(those.joined[number] + 90 * DAY, on(2008, 1, 8))
-            those.left[number] = office_hours(draw, earliest, on(2008, 12, 29))
+            those.left[number] = office_hours(draw, first, on(2008, 12, 29))
 
 
 def _steady(those: Customers, *tiers: int) -> list[int]:

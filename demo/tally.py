@@ -37,7 +37,7 @@ class Tally:
     events: int = 0
     tier: dict[str, str] = field(default_factory=dict)
     tier_2007: dict[str, str] = field(default_factory=dict)
-    left: set[str] = field(default_factory=set)
+    left: dict[str, date] = field(default_factory=dict)  # on which day
     cohorts: dict[str, set[str]] = field(default_factory=dict)
     frozen: dict[str, int] = field(default_factory=dict)
     low: Counter[str] = field(default_factory=Counter)
@@ -61,14 +61,15 @@ class Tally:
             counter(self, name, event)
 
     def bound_on(self, day: date, cohort: str) -> int:
-        """Members of a cohort bound on this day, each once."""
-        bound = {member for (member, _), (a, b) in self.bindings.items() if a <= day < b}
+        """Members of a cohort bound on this day, each once, and on the network."""
+        gone = {member for member, left_on in self.left.items() if left_on <= day}
+        bound = {member for (member, _), (a, b) in self.bindings.items() if a <= day < b} - gone
         return len(bound & self.cohorts[cohort])
 
     def lost(self, cohort: str = COHORT) -> tuple[int, int]:
         """(members who left, members who stayed and were low in three or more months)."""
         members = self.cohorts[cohort]
-        gone = members & self.left
+        gone = members & self.left.keys()
         low = {m for m, months in self.low.items() if months >= LOST_FROM_MONTHS}
         return len(gone), len(members & low - gone)
 
@@ -127,7 +128,9 @@ def _admitted(tally: Tally, club: str, event: Any) -> None:
 
 _COUNTERS: dict[str, Any] = {
     "tier.changed": _tier_changed,
-    "member.left": lambda tally, member, event: tally.left.add(member),
+    "member.left": lambda tally, member, event: tally.left.update(
+        {member: local_date(event.occurred_at)}
+    ),
     "bill.issued": _bill_issued,
     "cohort.included": lambda tally, member, event: tally.cohorts.setdefault(
         event.cohort, set()
@@ -153,12 +156,17 @@ def figures(tally: Tally) -> list[tuple[str, str, str]]:
     """(what, as reported, as the events give it) of all that the demo makes come out exactly."""
     tiers = Counter(tally.tier.values())
     vips, base = len(tally.tier), len(tally.cohorts[COHORT])
+    vips_left = len(tally.left.keys() & tally.tier.keys())
     found: list[tuple[str, object, object]] = [
         ("VIP customers", sum(VIPS.values()), vips),
         *((tier, VIPS[tier], tiers[tier]) for tier in reversed(TIERS[1:])),
         ("VIP growth", VIP_GROWTH, vips - len(tally.tier_2007)),
         ("retention rate", RETENTION_PERCENT, percent(base - sum(tally.lost()), base)),
-        ("on-net rate", ON_NET_PERCENT, percent(vips - len(tally.left & set(tally.tier)), vips)),
+        (
+            "on-net rate",
+            ON_NET_PERCENT,
+            percent(vips - vips_left, vips),
+        ),
         ("health club visits", HEALTH_VISITS, tally.visits_of("health")),
         ("lounge visits", LOUNGE_VISITS, tally.visits_of("lounge")),
         ("binding base", BINDING_BASE, tally.frozen[BASE]),

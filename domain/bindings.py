@@ -141,8 +141,11 @@ class EndBinding(MemberCommand):
         joined(member, self.member_id, at)
         for bound in member.bindings:
             if bound.id == self.binding and not bound.ended:
-                if not bound.starts_on <= self.ended_on < bound.ends_on:
-                    raise NotWithinBinding(self.ended_on, bound.starts_on, bound.ends_on)
+                ends_on = bound.ends_on
+                if member.left_at is not None:  # leaving has ended it
+                    ends_on = min(ends_on, local_date(member.left_at))
+                if not bound.starts_on <= self.ended_on < ends_on:
+                    raise NotWithinBinding(self.ended_on, bound.starts_on, ends_on)
                 event = self.event(
                     BindingEnded,
                     at,

@@ -1,15 +1,15 @@
 """Cohorts: snapshots of customers at a date, frozen by events and never touched again."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from typing import ClassVar, Literal
 
 from domain.command import Command
 from domain.event import Event
-from domain.members import joined
+from domain.members import joined, on_the_network
 from domain.refusal import Refusal
 from domain.state import Cohort, Member
-from domain.values import CohortId, Count, Day, MemberId, Text, Tier, UnitId
+from domain.values import CohortId, Count, Day, MemberId, Text, Tier, UnitId, start_of
 
 Purpose = Literal["retention", "binding"]
 
@@ -81,12 +81,13 @@ class AlreadyIncluded(Refusal):
     cohort_id: str
 
 
-def being_taken(cohort: Cohort, cohort_id: str) -> None:
-    """Refuses a cohort that does not exist or is frozen."""
+def being_taken(cohort: Cohort, cohort_id: str) -> date:
+    """The day of the snapshot; refuses a cohort that does not exist or is frozen."""
     if cohort.on is None:
         raise UnknownCohort(cohort_id)
     if cohort.frozen_size is not None:
         raise CohortIsFrozen(cohort_id, cohort.frozen_size)
+    return cohort.on
 
 
 # ----------------------------------------------------------------------------------- commands
@@ -116,7 +117,7 @@ class OpenCohort(Command):
 
 
 class IncludeInCohort(Command):
-    """Put a customer into a snapshot that is being taken."""
+    """Put a customer who was on the network at the end of its day into a snapshot that is taken."""
 
     command: Literal["cohort.include"] = "cohort.include"
     writes: ClassVar[dict[str, str]] = {"member": "member_id"}
@@ -126,7 +127,10 @@ class IncludeInCohort(Command):
 
     def decide(self, at: datetime, member: Member, cohort: Cohort) -> list[Event]:
         joined(member, self.member_id, at)
-        being_taken(cohort, self.cohort_id)
+        day = being_taken(cohort, self.cohort_id)
+        # Of the day itself, however much later the snapshot is taken: its last instant.
+        last = start_of(day + timedelta(days=1)) - timedelta.resolution
+        on_the_network(member, self.member_id, min(at, last))
         if self.cohort_id in member.cohorts:
             raise AlreadyIncluded(self.cohort_id)
         event = self.event(

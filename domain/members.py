@@ -62,7 +62,7 @@ class TierChanged(Event, name="tier.changed", stream="member"):
 
 
 class MemberLeft(Event, name="member.left", stream="member"):
-    """A customer left the network."""
+    """A customer left the network: from that day on no binding binds him."""
 
     unit: UnitId
     tier: Tier | None = None

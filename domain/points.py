@@ -70,7 +70,8 @@ class PointsDebited(Event, name="points.debited", stream="member"):
 
 
 class PointsExpired(Event, name="points.expired", stream="member"):
-    """What was left of a lot lapsed, at the lot's own instant."""
+    """What was left of a lot lapsed, at the lot's own instant; or what returned to a lot that had
+    lapsed before, at the instant of its return."""
 
     lot: Ordinal
     points: Points

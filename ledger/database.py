@@ -10,6 +10,8 @@ import psycopg
 from psycopg import AsyncConnection, Connection, pq
 from psycopg.conninfo import conninfo_to_dict
 
+from ledger.locks import Lock
+
 SCHEMA = "ledger"
 CHANNEL = "clubledger"
 MAX_BUCKETS = 64
@@ -17,7 +19,6 @@ FROZEN_MS = 3_000
 """How long a writer may hold the lanes without saying a word."""
 PATIENCE_MS = 2_000
 """How long a live batch waits for the lanes at a time, while an import holds them."""
-_LOCK = 0x636C7562  # 'club': the advisory lock under which migrations run
 CONNECT_S = 30
 """How long a connection may take to come about, unless the address or the user says."""
 _SESSION = {
@@ -124,7 +125,7 @@ def install(dsn: str, buckets: int = 1) -> None:
             raise InstallError(
                 f"PostgreSQL 15 or later is needed, this is {connection.info.server_version}"
             )
-        connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", (Lock.MIGRATOR,))
         # Asked first: CREATE ... IF NOT EXISTS needs rights that a plain user may lack later.
         if connection.execute("SELECT to_regclass('ledger.migrations')").fetchone() == (None,):
             connection.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")

@@ -20,13 +20,13 @@ from pydantic import TypeAdapter
 from domain.values import local_date
 from ledger import digests
 from ledger.database import connect
+from ledger.locks import Lock
 from projections import figures, typed
 from projections.building import Builder, Report
 from projections.connection import Conn
 from projections.moments import Moment
 from projections.runner import PoisonedEvent, prepare, project, reached
 from projections.schemas import (
-    BUILDER,
     LIVE,
     Schemas,
     create,
@@ -141,7 +141,7 @@ def build(dsn: str, moment: Moment, report: Report | None = None) -> None:
     """
     _bring_live(dsn, moment)
     pair = pair_of(moment)
-    with connect(dsn) as conn, session_lock(conn, BUILDER):
+    with connect(dsn) as conn, session_lock(conn, Lock.BUILDER):
         conn.execute(_REGISTRY)
         views, tables = _views(conn, pair), _live_tables(conn)
         if views == tables:

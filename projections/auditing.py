@@ -10,12 +10,13 @@ from pydantic import ValidationError
 from ledger import checking, heads
 from ledger.checking import Disagreement, Folded, Sample
 from ledger.database import connect
+from ledger.locks import Lock
 from projections.building import Builder, Progress, Report
 from projections.catalogue import PROJECTIONS
 from projections.comparing import Comparison, compare_tables
 from projections.connection import Conn
 from projections.runner import missing, prepare
-from projections.schemas import BUILDER, LIVE, SCRATCH, drop, positions, session_lock
+from projections.schemas import LIVE, SCRATCH, drop, positions, session_lock
 from projections.schemas import heads as ends_of
 from projections.second_opinion import SecondOpinion
 from projections.typed import PoisonedEvent, typed_tables
@@ -57,7 +58,7 @@ def compare(
     """
     with connect(dsn) as conn:
         prepare(conn)
-        with session_lock(conn, BUILDER):
+        with session_lock(conn, Lock.BUILDER):
             try:
                 if "replay" in checks:
                     _replay(dsn, conn, report)

@@ -7,12 +7,16 @@ from typing import Literal
 from psycopg.rows import class_row
 
 from projections.connection import Conn
+from projections.days import end_of
 from projections.projection import Projection
 from projections.ratio import Ratio
 
 
 class Bindings(Projection):
-    """A row a binding. It binds on [starts_on, until): to its end, or to where it was ended."""
+    """A row a binding as it was told: on [starts_on, until), to its end or to where it was ended.
+
+    Nobody is bound off the network; queries ask for that beside it.
+    """
 
     tables = (
         """
@@ -47,7 +51,10 @@ class Bindings(Projection):
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """A policy that binds a member on [starts_on, ends_on), or to ended_on if that came first."""
+    """A policy that binds a member on [starts_on, ends_on), or to ended_on if that came first.
+
+    Leaving the network ends what still binds, with the cause `left`.
+    """
 
     binding: int
     policy: Literal["prepay", "family_plan", "handset"]
@@ -55,7 +62,7 @@ class Binding:
     starts_on: date
     ends_on: date
     ended_on: date | None
-    cause: Literal["breach", "cancelled"] | None
+    cause: Literal["breach", "cancelled", "left"] | None
     unit: str
 
 
@@ -86,14 +93,24 @@ def bindings(conn: Conn, member_id: str) -> list[Binding]:
     """A member's bindings, earliest first."""
     cursor = conn.cursor(row_factory=class_row(Binding))
     return cursor.execute(
-        "SELECT binding, policy, campaign, starts_on, ends_on, ended_on, cause, unit"
-        " FROM binding WHERE member_id = %s ORDER BY binding",
+        """
+        SELECT binding, policy, campaign, starts_on, ends_on,
+            CASE WHEN left_on < until THEN left_on ELSE ended_on END AS ended_on,
+            CASE WHEN left_on < until THEN 'left' ELSE cause END AS cause, b.unit
+        FROM binding b
+        JOIN (
+            SELECT member_id, bucket, (left_at AT TIME ZONE 'Asia/Shanghai')::date AS left_on
+            FROM member
+        ) m USING (member_id, bucket)
+        WHERE member_id = %s ORDER BY binding
+        """,
         (member_id,),
     ).fetchall()
 
 
 def binding_rate(conn: Conn, cohort: str, on: date) -> BindingRate | None:
-    """Each customer of the base counts once, however many policies bind him on the day."""
+    """Each customer of the base counts once, however many policies bind him on the day; who is
+    off the network by the end of it is not bound."""
     known = conn.execute("SELECT 1 FROM cohort WHERE cohort = %s", (cohort,)).fetchone()
     if known is None:
         return None
@@ -104,8 +121,10 @@ def binding_rate(conn: Conn, cohort: str, on: date) -> BindingRate | None:
             SELECT c.unit, count(*) AS base, count(b.member_id) AS bound
             FROM cohort_member c
             LEFT JOIN (
-                SELECT DISTINCT bucket, member_id FROM binding
+                SELECT DISTINCT bucket, member_id
+                FROM binding JOIN member USING (member_id, bucket)
                 WHERE starts_on <= %(on)s AND until > %(on)s
+                    AND (left_at IS NULL OR left_at >= %(end)s)
             ) b ON b.member_id = c.member_id AND b.bucket = c.bucket
             WHERE c.cohort = %(cohort)s
             GROUP BY 1
@@ -113,7 +132,7 @@ def binding_rate(conn: Conn, cohort: str, on: date) -> BindingRate | None:
         LEFT JOIN unit u ON u.unit = c.unit
         ORDER BY c.unit
         """,
-        {"cohort": cohort, "on": on},
+        {"cohort": cohort, "on": on, "end": end_of(on)},
     ).fetchall()
     units = [
         UnitBinding(unit, title, base, bound, Ratio(bound, base))

@@ -2,16 +2,18 @@
 
 from dataclasses import dataclass
 from datetime import date, datetime
+from fractions import Fraction
 
 from psycopg.rows import class_row
 
 from projections.connection import Conn
+from projections.days import end_of
 from projections.projection import Projection
-from projections.ratio import Ratio
+from projections.ratio import Ratio, rounded
 
 
 class Campaigns(Projection):
-    """A row a campaign and a version of its terms; its enrolments and its draw in sums."""
+    """A row a campaign and a version of its terms; its enrolments in sums."""
 
     tables = (
         """
@@ -59,15 +61,6 @@ class Campaigns(Projection):
             UNIQUE NULLS NOT DISTINCT (campaign, tier, unit, bucket)
         ) WITH (fillfactor = 50)
         """,
-        """
-        CREATE TABLE campaign_arm (
-            bucket smallint NOT NULL,
-            campaign text NOT NULL,
-            arm text NOT NULL,
-            heads bigint NOT NULL,
-            PRIMARY KEY (campaign, arm, bucket)
-        ) WITH (fillfactor = 50)
-        """,
     )
     fold = (
         """
@@ -112,21 +105,15 @@ class Campaigns(Projection):
             prepaid_fen = campaign_use.prepaid_fen + excluded.prepaid_fen,
             gift_fen = campaign_use.gift_fen + excluded.gift_fen
         """,
-        """
-        INSERT INTO campaign_arm (bucket, campaign, arm, heads)
-        SELECT bucket, campaign, arm, count(*) FROM {campaign_offered} e
-        GROUP BY 1, 2, 3
-        ON CONFLICT (campaign, arm, bucket) DO UPDATE
-        SET heads = campaign_arm.heads + excluded.heads
-        """,
     )
 
 
 @dataclass(frozen=True, slots=True)
 class Campaign:
-    """A campaign under its latest terms, with what it brought in and cost. Money in fen.
+    """A campaign by the end of a day: its terms then, what it brought in and cost. Money in fen.
 
-    Prepaid money is a liability, never income; the gift credit is a cost.
+    Prepaid money is a liability, never income; the gift credit is a cost. `walk_in` is who enrolled
+    without an offer; heads, prepaid sum and gifts hold him, too.
     """
 
     campaign: str
@@ -146,6 +133,9 @@ class Campaign:
     heads: int
     prepaid_fen: int
     gift_fen: int
+    walk_in_heads: int
+    walk_in_prepaid_fen: int
+    walk_in_gift_fen: int
     other_costs_fen: int
     offered: int
     control: int
@@ -153,6 +143,14 @@ class Campaign:
     @property
     def cost_fen(self) -> int:
         return self.gift_fen + self.other_costs_fen
+
+    @property
+    def offered_cost_fen(self) -> int:
+        """What those who were offered cost: their gifts, and of the other costs their share by
+        heads (those offered / those offered and walk-ins), rounded half up to a fen."""
+        reached = self.offered + self.walk_in_heads
+        share = Fraction(self.other_costs_fen * self.offered, reached) if reached else 0
+        return self.gift_fen - self.walk_in_gift_fen + int(rounded(share, 0))
 
     @property
     def mean_prepaid(self) -> Ratio:
@@ -166,8 +164,8 @@ class Campaign:
 
     @property
     def take_up(self) -> Ratio:
-        """Enrolled / offered; without a value where nobody was drawn."""
-        return Ratio(self.heads, self.offered)
+        """Of those offered, who enrolled; without a value where nobody was offered."""
+        return Ratio(self.heads - self.walk_in_heads, self.offered)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,49 +180,69 @@ class CampaignUse:
 
 
 _CAMPAIGNS = """
-    SELECT c.campaign, c.title, c.kind, c.opens_on, c.closes_on, c.closed_at, c.cap, c.budget_fen,
+    SELECT c.campaign, c.title, c.kind, c.opens_on, c.closes_on,
+        CASE WHEN c.closed_at < %(end)s THEN c.closed_at END AS closed_at, c.cap, c.budget_fen,
         c.control_bp, t.version AS terms_version, t.prepaid_min_fen, t.gift_bp, t.months_bound,
-        t.min_monthly_fen, coalesce(u.heads, 0)::bigint AS heads,
-        coalesce(u.prepaid_fen, 0)::bigint AS prepaid_fen,
-        coalesce(u.gift_fen, 0)::bigint AS gift_fen, c.other_costs_fen,
-        coalesce(a.offered, 0)::bigint AS offered, coalesce(a.control, 0)::bigint AS control
+        t.min_monthly_fen, coalesce(u.heads, 0) AS heads,
+        coalesce(u.prepaid_fen, 0) AS prepaid_fen, coalesce(u.gift_fen, 0) AS gift_fen,
+        coalesce(u.walk_in_heads, 0) AS walk_in_heads,
+        coalesce(u.walk_in_prepaid_fen, 0) AS walk_in_prepaid_fen,
+        coalesce(u.walk_in_gift_fen, 0) AS walk_in_gift_fen, c.other_costs_fen,
+        coalesce(a.offered, 0) AS offered, coalesce(a.control, 0) AS control
     FROM campaign c
     CROSS JOIN LATERAL (
-        SELECT * FROM campaign_terms t WHERE t.campaign = c.campaign
+        SELECT * FROM campaign_terms t WHERE t.campaign = c.campaign AND t.since < %(end)s
         ORDER BY version DESC LIMIT 1
     ) t
-    CROSS JOIN LATERAL (
-        SELECT sum(heads) AS heads, sum(prepaid_fen) AS prepaid_fen, sum(gift_fen) AS gift_fen
-        FROM campaign_use u WHERE u.campaign = c.campaign
-    ) u
-    CROSS JOIN LATERAL (
-        SELECT sum(heads) FILTER (WHERE arm = 'offered') AS offered,
-            sum(heads) FILTER (WHERE arm = 'control') AS control
-        FROM campaign_arm a WHERE a.campaign = c.campaign
-    ) a
+    LEFT JOIN (
+        SELECT campaign, count(*) AS heads, sum(prepaid_fen)::bigint AS prepaid_fen,
+            sum(gift_fen)::bigint AS gift_fen, count(*) FILTER (WHERE walk_in) AS walk_in_heads,
+            (sum(prepaid_fen) FILTER (WHERE walk_in))::bigint AS walk_in_prepaid_fen,
+            (sum(gift_fen) FILTER (WHERE walk_in))::bigint AS walk_in_gift_fen
+        FROM (
+            SELECT e.campaign, e.prepaid_fen, e.gift_fen, o.member_id IS NULL AS walk_in
+            FROM campaign_enrolled e
+            LEFT JOIN campaign_offered o
+            ON o.member_id = e.member_id AND o.bucket = e.bucket AND o.campaign = e.campaign
+                AND o.arm = 'offered' AND o.occurred_at < %(end)s
+            WHERE e.occurred_at < %(end)s
+        ) enrolments
+        GROUP BY 1
+    ) u ON u.campaign = c.campaign
+    LEFT JOIN (
+        SELECT campaign, count(*) FILTER (WHERE arm = 'offered') AS offered,
+            count(*) FILTER (WHERE arm = 'control') AS control
+        FROM campaign_offered WHERE occurred_at < %(end)s
+        GROUP BY 1
+    ) a ON a.campaign = c.campaign
 """
+"""What an enrolment or an offer of a later day adds does not count yet; who was launched later is
+not there."""
 
 
-def campaigns(conn: Conn) -> list[Campaign]:
-    """All campaigns, earliest first."""
+def campaigns(conn: Conn, until: date) -> list[Campaign]:
+    """All campaigns by the end of a day, earliest first."""
     cursor = conn.cursor(row_factory=class_row(Campaign))
-    return cursor.execute(f"{_CAMPAIGNS} ORDER BY c.opens_on, c.campaign").fetchall()
+    said = f"{_CAMPAIGNS} ORDER BY c.opens_on, c.campaign"
+    return cursor.execute(said, {"end": end_of(until)}).fetchall()
 
 
-def campaign(conn: Conn, campaign_id: str) -> Campaign | None:
-    """One campaign."""
+def campaign(conn: Conn, campaign_id: str, until: date) -> Campaign | None:
+    """One campaign by the end of a day; null if it had not been launched."""
     cursor = conn.cursor(row_factory=class_row(Campaign))
-    return cursor.execute(f"{_CAMPAIGNS} WHERE c.campaign = %s", (campaign_id,)).fetchone()
+    said = f"{_CAMPAIGNS} WHERE c.campaign = %(campaign)s"
+    return cursor.execute(said, {"campaign": campaign_id, "end": end_of(until)}).fetchone()
 
 
-def campaign_use(conn: Conn, campaign_id: str) -> list[CampaignUse]:
-    """Who took part, by tier and unit."""
+def campaign_use(conn: Conn, campaign_id: str, until: date) -> list[CampaignUse]:
+    """Who took part by the end of a day, by tier and unit."""
     cursor = conn.cursor(row_factory=class_row(CampaignUse))
     return cursor.execute(
         """
-        SELECT tier, unit, sum(heads)::bigint AS heads, sum(prepaid_fen)::bigint AS prepaid_fen,
+        SELECT tier, unit, count(*) AS heads, sum(prepaid_fen)::bigint AS prepaid_fen,
             sum(gift_fen)::bigint AS gift_fen
-        FROM campaign_use WHERE campaign = %s GROUP BY 1, 2 ORDER BY 1, 2
+        FROM campaign_enrolled WHERE campaign = %s AND occurred_at < %s
+        GROUP BY 1, 2 ORDER BY 1, 2
         """,
-        (campaign_id,),
+        (campaign_id, end_of(until)),
     ).fetchall()

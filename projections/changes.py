@@ -12,7 +12,7 @@ from decimal import Decimal
 
 from projections import asof
 from projections.connection import Conn
-from projections.figures import Figure
+from projections.figures import Figure, difference
 from projections.moments import Moment
 from projections.typed import typed_tables
 
@@ -91,6 +91,7 @@ class FigureChange:
     """A figure that is another one at the other moment; null where it has no value."""
 
     id: str
+    unit: str
     before: Decimal | None
     after: Decimal | None
     difference: Decimal | None
@@ -175,8 +176,8 @@ def _figures(was: Iterable[Figure], now: Iterable[Figure]) -> Iterable[FigureCha
     for one, other in zip(was, now, strict=True):
         before, after = one.derived, other.derived
         if before != after:
-            difference = None if before is None or after is None else after - before
-            yield FigureChange(one.id, before, after, difference)
+            more = difference(one.unit, before, after)
+            yield FigureChange(one.id, one.unit, before, after, more)
 
 
 def _only_one(before: Moment, after: Moment) -> str:

@@ -12,7 +12,7 @@ from projections.visits import Reception, Use, VisitRow, reception, use, visits
 
 
 class Clubs(Projection):
-    """A row a club, a row a version of a price, emergencies by month, activities."""
+    """A row a club, a row a version of a price, emergencies by day, activities."""
 
     tables = (
         """
@@ -49,11 +49,11 @@ class Clubs(Projection):
         CREATE TABLE emergency_use (
             bucket smallint NOT NULL,
             club text NOT NULL,
-            month date NOT NULL,
+            day date NOT NULL,
             category text NOT NULL,
             admissions bigint NOT NULL,
             people bigint NOT NULL,
-            PRIMARY KEY (club, month, category, bucket)
+            PRIMARY KEY (club, day, category, bucket)
         )
         """,
         """
@@ -109,13 +109,12 @@ class Clubs(Projection):
         FROM {service_priced} e
         """,
         """
-        INSERT INTO emergency_use (bucket, club, month, category, admissions, people)
-        SELECT bucket, club_id,
-            date_trunc('month', occurred_at AT TIME ZONE 'Asia/Shanghai')::date, category,
+        INSERT INTO emergency_use (bucket, club, day, category, admissions, people)
+        SELECT bucket, club_id, (occurred_at AT TIME ZONE 'Asia/Shanghai')::date, category,
             count(*), sum(people)
         FROM {visit_emergency_admitted} e
         GROUP BY 1, 2, 3, 4
-        ON CONFLICT (club, month, category, bucket) DO UPDATE
+        ON CONFLICT (club, day, category, bucket) DO UPDATE
         SET admissions = emergency_use.admissions + excluded.admissions,
             people = emergency_use.people + excluded.people
         """,
@@ -214,15 +213,18 @@ def prices(conn: Conn, club: str) -> list[ServicePrice]:
     ).fetchall()
 
 
-def emergencies(conn: Conn, club: str | None = None) -> list[Emergency]:
-    """Emergency admissions, which count apart from the visits of members."""
+def emergencies(conn: Conn, first: date, last: date, club: str | None = None) -> list[Emergency]:
+    """Emergency admissions on the days first..last, which count apart from visits of members."""
     cursor = conn.cursor(row_factory=class_row(Emergency))
     return cursor.execute(
         """
-        SELECT club, month, category, admissions, people FROM emergency_use
-        WHERE %(club)s::text IS NULL OR club = %(club)s ORDER BY club, month, category
+        SELECT club, date_trunc('month', day::timestamp)::date AS month, category,
+            sum(admissions)::bigint AS admissions, sum(people)::bigint AS people
+        FROM emergency_use
+        WHERE day BETWEEN %(first)s AND %(last)s AND (%(club)s::text IS NULL OR club = %(club)s)
+        GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
         """,
-        {"club": club},
+        {"first": first, "last": last, "club": club},
     ).fetchall()
 
 

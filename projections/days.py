@@ -25,6 +25,13 @@ def month_ends(first: date, last: date) -> Iterator[date]:
     yield last
 
 
+def whole_months(first: date, last: date) -> tuple[date, date] | None:
+    """The first and the last month that lie within first..last with all their days."""
+    begins = month_of(first) if first.day == 1 else add_months(month_of(first), 1)
+    following = month_of(last + timedelta(days=1))
+    return None if following <= begins else (begins, add_months(following, -1))
+
+
 def months_between(first: date, last: date) -> int:
     """Calendar months that hold a day of first..last; none if they are reversed."""
     if last < first:

@@ -9,7 +9,8 @@ from typing import Any
 
 from projections import bindings, campaigns, clubs, cohorts, evidence, members, returns
 from projections.connection import Conn
-from projections.ratio import rounded
+from projections.days import end_of, months_between
+from projections.ratio import Ratio, rounded
 
 RETENTION_2007 = Fraction("91.40")  # 98.82 - 7.42
 RETENTION_CONTEST = Fraction("86.00")  # 98.82 - 12.82
@@ -78,7 +79,15 @@ class Report:
 
     @cached_property
     def launched(self) -> dict[str, campaigns.Campaign]:
-        return {found.campaign: found for found in campaigns.campaigns(self.conn)}
+        return {found.campaign: found for found in campaigns.campaigns(self.conn, self.on)}
+
+    def opens_on(self, club: str) -> date | None:
+        """The day on which a club opens, if it had said so by the date."""
+        found = self.conn.execute(
+            "SELECT opens_on FROM club_opened WHERE club_id = %s AND occurred_at < %s",
+            (club, end_of(self.on)),
+        ).fetchone()
+        return None if found is None else found[0]
 
     @cached_property
     def activities(self) -> list[clubs.Activity]:
@@ -206,16 +215,16 @@ def _above(rate: Derived, claim: Fraction | int) -> Derived:
 # -------------------------------------------------------------------------------------- clubs
 @derives("clubs.health_opened")
 def _health_opened(report: Report) -> Derived:
-    found = [club for club in clubs.clubs(report.conn) if club.club == "health"]
-    if not found:
+    opens_on = report.opens_on("health")
+    if opens_on is None:
         return Derived(None, why="there is no health club")
-    return Derived(int(f"{found[0].opens_on:%Y%m%d}"), {"opens on": found[0].opens_on})
+    return Derived(int(f"{opens_on:%Y%m%d}"), {"opens on": opens_on})
 
 
 @derives("clubs.health_visits")
 def _health_visits(report: Report) -> Derived:
     found = clubs.reception(report.conn, "health", date.min.replace(year=1900), report.on)
-    if found is None:
+    if found is None or report.opens_on("health") is None:
         return Derived(None, why="there is no health club")
     return Derived(found.visits, {"distinct members": found.distinct_members})
 
@@ -233,21 +242,20 @@ def _car_attendance(report: Report) -> Derived:
 
 @derives("clubs.lounge_monthly")
 def _lounge_monthly(report: Report) -> Derived:
-    found = clubs.reception(report.conn, "lounge", report.first, report.on)
-    if found is None:
+    opens_on = report.opens_on("lounge")
+    if opens_on is None:
         return Derived(None, why="there is no station lounge")
-    inputs = {"visits": found.visits, "months open": found.months_open}
-    why = None if found.mean.whole else "the lounge was not open"
-    return Derived(found.mean.value, inputs, why)
+    came = clubs.use(report.conn, report.first, report.on, ("club", "tier"), club="lounge")
+    visits = sum(each.visits for each in came if each.tier is not None)
+    mean = Ratio(visits, months_between(max(report.first, opens_on), report.on))
+    inputs = {"visits": visits, "months open": mean.whole}
+    why = None if mean.whole else "the lounge was not open"
+    return Derived(mean.value, inputs, why)
 
 
 @derives("clubs.lounge_emergency")
 def _lounge_emergency(report: Report) -> Derived:
-    found = [
-        each
-        for each in clubs.emergencies(report.conn, "lounge")
-        if report.first <= each.month <= report.on
-    ]
+    found = clubs.emergencies(report.conn, report.first, report.on, "lounge")
     by_category = dict.fromkeys(("elderly", "child", "other"), 0)
     for each in found:
         by_category[each.category] += each.people

@@ -48,30 +48,36 @@ EVIDENCE: dict[str, tuple[tuple[str, str], ...]] = {
             f" AND {_OF_COHORT}",
         ),
     ),
-    "health_opened": (("club.opened", "club_id = 'health'"),),
+    "health_opened": (("club.opened", f"club_id = 'health' AND {_KNOWN}"),),
     "health_visits": (
         ("visit.recorded", f"club = 'health' AND {_KNOWN}"),
         ("visit.undone", "club = 'health' AND visited_at < %(end)s"),
     ),
     "lounge_visits": (
-        ("visit.recorded", f"club = 'lounge' AND {_YEAR}"),
-        ("visit.undone", "club = 'lounge' AND visited_at >= %(start)s AND visited_at < %(end)s"),
+        ("visit.recorded", f"club = 'lounge' AND tier IS NOT NULL AND {_YEAR}"),
+        (
+            "visit.undone",
+            "club = 'lounge' AND visited_at >= %(start)s AND visited_at < %(end)s"
+            " AND EXISTS (SELECT FROM visit v WHERE v.member_id = e.member_id"
+            " AND v.visit = e.visit AND v.bucket = e.bucket AND v.tier IS NOT NULL)",
+        ),
     ),
     "lounge_emergency": (("visit.emergency_admitted", f"club_id = 'lounge' AND {_YEAR}"),),
     "car_activities": (("activity.held", f"club_id = 'car' AND {_YEAR}"),),
     "car_attendance": (
         ("activity.attended", "club = 'car' AND held_at >= %(start)s AND held_at < %(end)s"),
     ),
-    "enrolments": (("campaign.enrolled", "campaign = ANY (%(campaigns)s)"),),
+    "enrolments": (("campaign.enrolled", f"campaign = ANY (%(campaigns)s) AND {_KNOWN}"),),
     "offers": (
-        ("campaign.offered", "campaign = ANY (%(campaigns)s)"),
-        ("campaign.enrolled", "campaign = ANY (%(campaigns)s)"),
+        ("campaign.offered", f"campaign = ANY (%(campaigns)s) AND {_KNOWN}"),
+        ("campaign.enrolled", f"campaign = ANY (%(campaigns)s) AND {_KNOWN}"),
     ),
     "binding_base": (("cohort.included", "cohort = %(cohort)s"),),
     "binding": (
         ("cohort.included", "cohort = %(cohort)s"),
         ("binding.started", f"starts_on <= %(on)s AND {_OF_COHORT}"),
         ("binding.ended", f"ended_on <= %(on)s AND {_OF_COHORT}"),
+        ("member.left", f"{_KNOWN} AND {_OF_COHORT}"),
     ),
 }
 """Sets of events: topic and condition. Of bills, those that decide: the low ones."""

@@ -22,6 +22,8 @@ from projections.ratio import rounded
 AGREES, DIFFERS, CONTRADICTS = "agrees", "DIFFERS", "DISAGREES"
 NOT_DERIVABLE, NOT_COMPUTABLE, NOT_REPORTED = "not derivable", "not computable", "not reported"
 NEARLY = Fraction(95, 100)
+DAY = "yyyymmdd"
+"""The unit of a day written as a number: what lies between two of them is counted in days."""
 COUNTED = {
     "tiers": "Every change of tier up to the date, the later ones of the same customer too",
     "on_net": "Every change of tier up to the date, and the VIP customers who left",
@@ -29,16 +31,16 @@ COUNTED = {
     " below 50 yuan",
     "health_opened": "",
     "health_visits": "The visits that were undone count twice: once recorded, once undone",
-    "lounge_visits": "All visits of the year; those that were undone count twice: once recorded,"
-    " once undone",
+    "lounge_visits": "All visits of VIPs in the year; those that were undone count twice: once"
+    " recorded, once undone",
     "lounge_emergency": "Each lets in one person or several",
     "car_activities": "",
     "car_attendance": "",
     "enrolments": "",
     "offers": "The offers (to those drawn into the control group, too) and the enrolments",
     "binding_base": "",
-    "binding": "All who are on the base, each start of a binding of theirs up to the date, and"
-    " each end; who was bound twice has several",
+    "binding": "All who are on the base, each start of a binding of theirs up to the date, each"
+    " end, and those who left; who was bound twice has several",
 }
 """Why a figure rests on more events than it says, by its evidence; empty where it does not."""
 
@@ -49,6 +51,7 @@ class Figure:
 
     verdict: agrees; DIFFERS; DISAGREES (the document contradicts itself, and what is derived is
     what its inputs give: `expected`); not derivable (reported only); not reported; not computable.
+    difference: derived - reported, between days in days.
     """
 
     id: str
@@ -215,7 +218,7 @@ def _figure(
         unit=entry.unit,
         reported=claimed,
         derived=derived,
-        difference=None if derived is None or claimed is None else derived - claimed,
+        difference=difference(entry.unit, claimed, derived),
         verdict=verdict,
         expected=verdict == CONTRADICTS,
         assumed=_assumed(entry.id, assumed),
@@ -223,6 +226,18 @@ def _figure(
         formula=entry.formula,
         note=" ".join(note for note in notes if note) or None,
     )
+
+
+def difference(unit: str, before: Decimal | None, after: Decimal | None) -> Decimal | None:
+    """How much more the second is than the first, if there are both; between days, in days."""
+    if before is None or after is None:
+        return None
+    return Decimal((day_of(after) - day_of(before)).days) if unit == DAY else after - before
+
+
+def day_of(value: Decimal) -> date:
+    """The day that such a number writes."""
+    return date.fromisoformat(str(value))
 
 
 def verdict_on(entry: Reported, claimed: Decimal | None, derived: Decimal | None) -> str:

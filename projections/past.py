@@ -12,6 +12,7 @@ from operator import attrgetter
 from typing import Any, TypeAlias
 
 from domain.catalogue import CATALOGUE
+from domain.values import local_date
 from ledger import heads, reading
 from projections.bindings import Binding
 from projections.connection import Conn
@@ -253,14 +254,19 @@ def _account(life: _Life, member_id: str, at: datetime) -> Account:
 
 def _binding(life: _Life, number: int) -> Binding:
     bound, ending = life.bindings[number], life.endings.get(number)
+    ended_on, cause = (ending.ended_on, ending.cause) if ending else (None, None)
+    if life.left_at is not None:
+        left_on = local_date(life.left_at)
+        if left_on < (ended_on or bound.ends_on):
+            ended_on, cause = left_on, "left"
     return Binding(
         binding=number,
         policy=bound.policy,
         campaign=bound.campaign,
         starts_on=bound.starts_on,
         ends_on=bound.ends_on,
-        ended_on=ending and ending.ended_on,
-        cause=ending and ending.cause,
+        ended_on=ended_on,
+        cause=cause,
         unit=bound.unit,
     )
 

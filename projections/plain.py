@@ -175,7 +175,7 @@ class Plain:
                   since=event.occurred_at)  # fmt: skip
 
     def on_visit_emergency_admitted(self, at: Stored, event: visits.EmergencyAdmitted) -> None:
-        key = {"bucket": at.bucket, "club": at.id, "month": month_of(event.occurred_at),
+        key = {"bucket": at.bucket, "club": at.id, "day": local_date(event.occurred_at),
                "category": event.category}  # fmt: skip
         self._sum("emergency_use", key, admissions=1, people=event.people)
 
@@ -244,10 +244,6 @@ class Plain:
                "unit": event.unit}  # fmt: skip
         self._sum("campaign_use", key, heads=1, prepaid_fen=event.prepaid_fen,
                   gift_fen=event.gift_fen)  # fmt: skip
-
-    def on_campaign_offered(self, at: Stored, event: campaigns.CampaignOffered) -> None:
-        key = {"bucket": at.bucket, "campaign": event.campaign, "arm": event.arm}
-        self._sum("campaign_arm", key, heads=1)
 
     def on_binding_started(self, at: Stored, event: bindings.BindingStarted) -> None:
         self._add("binding", (at.id, event.binding), bucket=at.bucket, member_id=at.id,

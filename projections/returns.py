@@ -3,17 +3,18 @@
 incremental margin = (mean margin per head offered - that per head of control) x heads offered,
 by intention to treat: a head counts in the arm it was drawn into, whether it took part or not.
 return = (incremental margin - cost) / cost, with a 95% interval by the normal approximation.
+The cost is that of the heads offered: the gifts of those of them who enrolled, and of the other
+costs their share by heads, of those offered and those who enrolled without an offer.
 """
 
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from decimal import Decimal, localcontext
 from fractions import Fraction
 
-from domain.values import add_months
 from projections.campaigns import campaign
 from projections.connection import Conn
-from projections.days import end_of, month_of
+from projections.days import end_of, whole_months
 from projections.ratio import Ratio, rounded
 
 Z_95 = Decimal("1.959963984540054")
@@ -68,19 +69,12 @@ class NotComputable:
     reason: str
 
 
-def whole_months(opens_on: date, until: date) -> tuple[date, date] | None:
-    """The first and the last month that lie within [opens_on, until] with all their days."""
-    first = month_of(opens_on) if opens_on.day == 1 else add_months(month_of(opens_on), 1)
-    following = month_of(until + timedelta(days=1))
-    return None if following <= first else (first, add_months(following, -1))
-
-
 def campaign_return(conn: Conn, campaign_id: str, until: date) -> Return | NotComputable:
     """The return by the margins of the whole months from the opening to `until`.
 
     A head without a bill counts with a margin of zero; a bill without a margin is not counted.
     """
-    known = campaign(conn, campaign_id)
+    known = campaign(conn, campaign_id, until)
     if known is None:
         return NotComputable(campaign_id, "unknown campaign")
     months = whole_months(known.opens_on, until)
@@ -88,13 +82,13 @@ def campaign_return(conn: Conn, campaign_id: str, until: date) -> Return | NotCo
         return NotComputable(campaign_id, "no whole month since the opening")
     if known.control < 2 or known.offered < 2:
         return NotComputable(campaign_id, "no control group")
-    if not known.cost_fen:
+    if not known.offered_cost_fen:
         return NotComputable(campaign_id, "no costs")
     arms = _arms(conn, campaign_id, months, until)
     offered, control = arms["offered"], arms["control"]
     if not (offered.bills and control.bills):
         return NotComputable(campaign_id, "no bills with a margin")
-    return _return(campaign_id, until, months, offered, control, known.cost_fen)
+    return _return(campaign_id, until, months, offered, control, known.offered_cost_fen)
 
 
 def _return(
@@ -143,7 +137,7 @@ def _arms(conn: Conn, campaign_id: str, months: tuple[date, date], until: date) 
             SELECT bucket, member_id, sum(margin_fen) AS margin, count(margin_fen) AS bills
             FROM bill_issued WHERE month BETWEEN %(first)s AND %(last)s GROUP BY 1, 2
         ) b ON b.member_id = o.member_id AND b.bucket = o.bucket
-        WHERE o.campaign = %(campaign)s
+        WHERE o.campaign = %(campaign)s AND o.occurred_at < %(end)s
         GROUP BY 1
         """,
         {

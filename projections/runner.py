@@ -10,13 +10,12 @@ import psycopg
 from psycopg.rows import class_row
 
 from ledger.database import CHANNEL, connect
+from ledger.locks import Lock
 from projections.building import Builder, Progress, Report
 from projections.connection import Conn
 from projections.schemas import (
-    BUILDER,
     LIVE,
     OLD,
-    RUNNER,
     SCRATCH,
     SHADOW,
     STANDSTILL,
@@ -114,7 +113,7 @@ def project(dsn: str, progress: Report | None = None) -> Folded:
     with connect(dsn) as conn:
         prepare(conn)
         target = heads(conn)
-        while not try_session_lock(conn, RUNNER):
+        while not try_session_lock(conn, Lock.RUNNER):
             if not outdated(conn) and reached(conn, target):
                 return Folded(0, rebuilt=False)
             time.sleep(AGAIN_S)
@@ -132,7 +131,7 @@ def follow(dsn: str, stop: threading.Event) -> None:
             with connect(dsn) as conn:
                 prepare(conn)
                 conn.execute(f"LISTEN {CHANNEL}")
-                while not try_session_lock(conn, RUNNER):
+                while not try_session_lock(conn, Lock.RUNNER):
                     if stop.wait(POLL_S):
                         return
                 began = time.monotonic()
@@ -156,7 +155,7 @@ def rebuild(dsn: str, progress: Report | None = None, *, anew: bool = False) -> 
     with connect(dsn) as conn:
         prepare(conn)
         if anew:
-            with session_lock(conn, BUILDER):
+            with session_lock(conn, Lock.BUILDER):
                 drop(conn, SHADOW)
         return _rebuild(dsn, conn, progress, everything)
 
@@ -195,15 +194,15 @@ def prepare(conn: Conn) -> None:
     What a rebuild that was cut short has done stays for the next one.
     """
     if not installed(conn):
-        with session_lock(conn, BUILDER):
+        with session_lock(conn, Lock.BUILDER):
             if not installed(conn):
                 create(conn, LIVE, bare=False)
-    if try_session_lock(conn, BUILDER):
+    if try_session_lock(conn, Lock.BUILDER):
         try:
             drop(conn, SCRATCH, OLD)
             conn.execute(STANDSTILL.format(schema=LIVE.answers))  # Older answers have none.
         finally:
-            conn.execute("SELECT pg_advisory_unlock(%s)", (BUILDER,))
+            conn.execute("SELECT pg_advisory_unlock(%s)", (Lock.BUILDER,))
 
 
 def reached(conn: Conn, target: dict[int, int]) -> bool:
@@ -269,7 +268,7 @@ def _made_anew(dsn: str, conn: Conn, target: dict[int, int], progress: Report | 
 
 def _rebuild(dsn: str, conn: Conn, progress: Report | None, wanted: Callable[[], Extent]) -> Folded:
     """Under the builder's lock, what is then wanted. Kept answers decide how far the others go."""
-    with session_lock(conn, BUILDER):
+    with session_lock(conn, Lock.BUILDER):
         drop(conn, OLD)
         forget_gone(conn)
         extent = wanted()

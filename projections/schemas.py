@@ -9,16 +9,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from ledger.locks import Lock
 from projections import typed
 from projections.catalogue import PROJECTIONS
 from projections.connection import Conn
 from projections.projection import Projection
 from projections.typed import TypedTable, typed_tables
-
-RUNNER = 0x636C0001
-"""The advisory lock of whoever folds into the live answers."""
-BUILDER = 0x636C0002
-"""The advisory lock of whoever builds answers beside them."""
 
 HOME = ("ledger", "public")
 """Where a connection looks for tables when nothing else is said."""
@@ -249,7 +245,7 @@ def look_at(conn: Conn, schemas: Schemas) -> None:
 
 
 @contextmanager
-def session_lock(conn: Conn, key: int) -> Iterator[None]:
+def session_lock(conn: Conn, key: Lock) -> Iterator[None]:
     """Waits for an advisory lock of the session. The server frees it if this process dies."""
     notice_death(conn)
     conn.execute("SELECT pg_advisory_lock(%s)", (key,))
@@ -266,7 +262,7 @@ def notice_death(conn: Conn) -> None:
     conn.execute("SET client_connection_check_interval = '1s'")
 
 
-def try_session_lock(conn: Conn, key: int) -> bool:
+def try_session_lock(conn: Conn, key: Lock) -> bool:
     """The same without waiting; it is held until the session ends."""
     (taken,) = conn.execute("SELECT pg_try_advisory_lock(%s)", (key,)).fetchone() or (False,)
     return bool(taken)

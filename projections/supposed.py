@@ -26,12 +26,12 @@ from domain.values import start_of
 from domain.whatif import Happened, Known, Refused, Scenario, replay, spending
 from ledger.database import connect
 from ledger.heads import event_of
+from ledger.locks import Lock
 from projections.building import FOLD_EVENTS, Progress, Report
 from projections.catalogue import PROJECTIONS
 from projections.connection import Conn
 from projections.runner import PoisonedEvent, project
 from projections.schemas import (
-    BUILDER,
     LIVE,
     notice_death,
     outdated,
@@ -40,8 +40,6 @@ from projections.schemas import (
 )
 from projections.typed import Window, typed_tables
 
-SUPPOSING = 0x636C0003
-"""The advisory lock of whoever supposes something alone."""
 ROWS = 10_000
 """Rows that a cursor brings at a time, and that are kept until they are copied."""
 TEMPORARY = "pg_temp"
@@ -88,7 +86,7 @@ def recorded(dsn: str, *, alone: bool = False, timeout_s: float = 0) -> Iterator
     longer than `timeout_s` is cancelled; 0 is never.
     """
     with connect(dsn) as conn:
-        if alone and not try_session_lock(conn, SUPPOSING):
+        if alone and not try_session_lock(conn, Lock.SUPPOSING):
             raise AnotherIsSupposed
         poisoned = None
         try:
@@ -99,7 +97,7 @@ def recorded(dsn: str, *, alone: bool = False, timeout_s: float = 0) -> Iterator
         conn.execute("SET temp_buffers = '64MB'")
         conn.execute("SET work_mem = '64MB'")
         notice_death(conn)
-        conn.execute("SELECT pg_advisory_lock_shared(%s)", (BUILDER,))
+        conn.execute("SELECT pg_advisory_lock_shared(%s)", (Lock.BUILDER,))
         with conn.transaction(force_rollback=True):
             conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
             conn.execute(

@@ -7,9 +7,9 @@ from typing import Literal
 
 from psycopg.rows import class_row
 
-from domain.values import start_of
+from domain.values import add_months, start_of
 from projections.connection import Conn
-from projections.days import end_of, month_of, months_between
+from projections.days import end_of, months_between, whole_months
 from projections.projection import Projection
 from projections.ratio import Ratio
 
@@ -195,7 +195,10 @@ def use(
     by: Sequence[Dimension] = ("club",),
     club: str | None = None,
 ) -> list[Use]:
-    """Use of the clubs in the months that hold first..last, summed by these dimensions."""
+    """Use of the clubs on the days first..last, summed by these dimensions.
+
+    Whole months are read from their sums, the days before and after them visit by visit.
+    """
     wanted = [name for name in DIMENSIONS if name in by]
     columns = ", ".join(name if name in wanted else f"NULL AS {name}" for name in DIMENSIONS)
     cursor = conn.cursor(row_factory=class_row(Use))
@@ -203,20 +206,48 @@ def use(
         f"""
         SELECT {columns}, sum(visits)::bigint AS visits, sum(companions)::bigint AS companions,
             sum(points)::bigint AS points, coalesce(sum(free_visits), 0)::bigint AS free_visits
-        FROM club_use
-        WHERE month BETWEEN %(first)s AND %(last)s AND (%(club)s::text IS NULL OR club = %(club)s)
+        FROM (
+            SELECT club, service, month, tier, unit, visits, companions, points, free_visits
+            FROM club_use WHERE month >= %(from_month)s AND month < %(to_month)s
+            UNION ALL
+            SELECT club, service, date_trunc('month', at AT TIME ZONE 'Asia/Shanghai')::date, tier,
+                unit, 1, companions, points, (payment = 'free_visit')::integer
+            FROM visit
+            WHERE undone_at IS NULL AND (
+                at >= %(start)s AND at < %(whole_start)s OR at >= %(whole_end)s AND at < %(end)s
+            )
+        ) used
+        WHERE %(club)s::text IS NULL OR club = %(club)s
         GROUP BY {", ".join(wanted) or "()"}
         HAVING sum(visits) > 0
         ORDER BY {", ".join(wanted) or "1"}
         """,
-        {"first": month_of(first), "last": last, "club": club},
+        {"club": club, **_parts(first, last)},
     ).fetchall()
 
 
-def reception(conn: Conn, club: str, first: date, last: date) -> Reception | None:
+def _parts(first: date, last: date) -> dict[str, date | datetime]:
+    """Whole months [from_month, to_month), and days [start, whole_start) and [whole_end, end)."""
+    months = whole_months(first, last)
+    begin, end = (months[0], add_months(months[1], 1)) if months else (last, last)
+    whole_start, whole_end = (start_of(begin), start_of(end)) if months else (end_of(last),) * 2
+    return {
+        "from_month": begin,
+        "to_month": end,
+        "start": start_of(first),
+        "whole_start": whole_start,
+        "whole_end": whole_end,
+        "end": end_of(last),
+    }
+
+
+def reception(
+    conn: Conn, club: str, first: date, last: date, today: date | None = None
+) -> Reception | None:
     """A club's visits on the days first..last that were not undone; null if there is no such club.
 
-    The mean is over the calendar months in which it was open on some day of first..last.
+    The mean is over the calendar months in which it was open on some day of first..last; months
+    that begin after `today` have not come and are not counted.
     """
     opened = conn.execute("SELECT opens_on FROM club WHERE club = %s", (club,)).fetchone()
     if opened is None:
@@ -230,6 +261,6 @@ def reception(conn: Conn, club: str, first: date, last: date) -> Reception | Non
         (club, start_of(first), end_of(last)),
     ).fetchone()
     number, companions, points, free, members = found or (0, 0, 0, 0, 0)
-    months = months_between(max(first, opened[0]), last)
+    months = months_between(max(first, opened[0]), last if today is None else min(last, today))
     mean = Ratio(number, months)
     return Reception(club, first, last, number, companions, points, free, members, months, mean)

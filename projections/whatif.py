@@ -52,8 +52,8 @@ MEASURES: Mapping[str, str] = {
         FROM campaign_use GROUP BY 1
     """,
     "bindings": """
-        SELECT policy, count(*) AS bound FROM binding
-        WHERE starts_on <= %(on)s AND until > %(on)s GROUP BY 1
+        SELECT policy, count(*) AS bound FROM binding JOIN member USING (member_id, bucket)
+        WHERE starts_on <= %(on)s AND until > %(on)s AND left_at IS NULL GROUP BY 1
     """,
     "members": """
         SELECT coalesce(tier, 'none'), count(*) AS on_the_network FROM member

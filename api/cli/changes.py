@@ -2,6 +2,7 @@
 
 from api import answers, models
 from api.cli import output
+from api.cli.figures import apart, shown
 from api.cli.looking import looking, moment_line
 from api.settings import Settings
 from api.wiring import opened
@@ -30,11 +31,14 @@ def _told(found: models.Changes) -> None:
     numbers = ("from", "to", "difference")
     figures = output.plain_table("figure", *numbers, right=numbers)
     for figure in found.figures:
-        figures.add_row(figure.id, *_numbers(figure))
+        before, after = (shown(figure.unit, value) for value in (figure.before, figure.after))
+        figures.add_row(figure.id, before, after, apart(figure.unit, figure.difference))
     sums = output.plain_table("sum", *numbers, "by", right=numbers)
     for each in found.sums:
         by = ", ".join(f"{c.amount:+,} by {c.events:,} {c.topic}" for c in each.causes)
-        sums.add_row(each.name, *_numbers(each), by if each.foots else f"DOES NOT ADD UP: {by}")
+        by = by if each.foots else f"DOES NOT ADD UP: {by}"
+        values = (each.before, each.after, each.difference)
+        sums.add_row(each.name, *map(output.number, values), by)
     events = output.plain_table("events between", "added", "dropped", right=("added", "dropped"))
     for between in found.events:
         events.add_row(between.topic, output.number(between.added), output.number(between.dropped))
@@ -44,8 +48,3 @@ def _told(found: models.Changes) -> None:
             output.say("")
     if not found.events:
         output.say("Both moments hold the same events.")
-
-
-def _numbers(change: models.FigureChange | models.SumChange) -> tuple[str, str, str]:
-    number = output.number
-    return number(change.before), number(change.after), number(change.difference)

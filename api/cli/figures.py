@@ -3,7 +3,6 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -22,11 +21,13 @@ from api.wiring import Database, opened
 from projections.figures import (
     AGREES,
     CONTRADICTS,
+    DAY,
     DIFFERS,
     NOT_COMPUTABLE,
     NOT_DERIVABLE,
     NOT_REPORTED,
     counted,
+    day_of,
 )
 from projections.moments import Asked
 from projections.schemas import held
@@ -43,8 +44,6 @@ MARKS = {
 }
 """Verdicts where there is no room for the word; a line below the table says what they mean."""
 PLURAL = {AGREES: "agree", DIFFERS: "DIFFER", CONTRADICTS: "DISAGREE"}
-DAY = "yyyymmdd"
-"""The unit of a day written as a number, which a reader is shown as a date."""
 IN_PART = "The demo is loaded in part: `clubledger demo` goes on."
 
 
@@ -169,7 +168,7 @@ def _table(figures: Sequence[models.Figure], layout: Layout) -> list[Text]:
         cells: list[str | Text] = [f" {name}" if layout.grouped else figure.id]
         cells += [figure.zh] * layout.chinese
         cells += [shown(figure.unit, figure.reported), shown(figure.unit, figure.derived)]
-        cells += [_difference(figure)]
+        cells += [apart(figure.unit, figure.difference)]
         cells += [_unit(figure)] * layout.units + [_verdict(figure, layout)]
         cells += ["assumed" if figure.assumed else ""] * (not layout.grouped)
         cells += [output.number(figure.events)] * layout.events
@@ -187,18 +186,14 @@ def shown(unit: str | None, value: Decimal | None) -> str:
     """A figure's value for a reader."""
     if value is None or unit != DAY:
         return output.number(value)
-    return _day(value).isoformat()
+    return day_of(value).isoformat()
 
 
-def _difference(figure: models.Figure) -> str:
-    if figure.unit != DAY or figure.derived is None or figure.reported is None:
-        return output.number(figure.difference)
-    days = (_day(figure.derived) - _day(figure.reported)).days
-    return output.counted(days, "day") if days else "0"
-
-
-def _day(value: Decimal) -> date:
-    return date.fromisoformat(str(value))
+def apart(unit: str | None, value: Decimal | None) -> str:
+    """How far two values of a figure are apart, for a reader."""
+    if unit != DAY or not value:
+        return output.number(value)
+    return output.counted(int(value), "day")
 
 
 def _unit(figure: models.Figure) -> str:
@@ -263,7 +258,7 @@ def _told_why(found: models.Explanation, demo: models.Demo | None) -> None:
     lines = {
         "reported": shown(figure.unit, figure.reported),
         "derived": shown(figure.unit, figure.derived),
-        "difference": _difference(figure),
+        "difference": apart(figure.unit, figure.difference),
         "unit": unit,
         "verdict": figure.verdict,
         "formula": figure.formula or "",

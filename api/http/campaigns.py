@@ -51,8 +51,9 @@ class EnrolmentRequest(BaseModel):
 
 @router.get("/campaigns", response_model=models.Campaigns)
 async def list_campaigns(house: InHouse, wait_for: Awaited) -> models.Campaigns:
-    """Every campaign."""
-    found = await house.reads(campaigns.campaigns, wait_for)
+    """Every campaign by now."""
+    question = partial(campaigns.campaigns, until=local_date(house.at(None)))
+    found = await house.reads(question, wait_for)
     return models.Campaigns(campaigns=[models.Campaign.model_validate(each) for each in found])
 
 
@@ -66,7 +67,9 @@ async def campaign_figures(
     house: InHouse,
     wait_for: Awaited,
     asked: AsOf,
-    until: Annotated[Day | None, Query(description="the last day of its effect")] = None,
+    until: Annotated[
+        Day | None, Query(description="the last day of which events count; else today")
+    ] = None,
 ) -> models.CampaignFigures:
     """A campaign: heads, prepaid sum, mean, cost, and its return where that is computable."""
     upto = until or local_date(house.at(asked))

@@ -53,13 +53,15 @@ async def club_use(
         Query(description="what the rows are grouped by", max_length=4),
     ] = ["month"],  # noqa: B006 - FastAPI copies it
 ) -> models.ClubUse:
-    """Visits, companions, points and free visits over the months that hold `from` to `to`."""
-    begins, ends = answers.this_year(house.at(asked))
-    begins, ends = first or begins, last or ends
+    """Visits, companions, points and free visits on the days from `from` to `to`."""
+    begins, today = answers.this_year(house.at(asked))
+    begins, ends = first or begins, last or today
     if ends < begins:
         told = {"field": "query.to", "code": "reversed", "detail": "It lies before query.from"}
         raise invalid([told])
-    question = partial(answers.club_use, club_id=club_id, first=begins, last=ends, by=by)
+    question = partial(
+        answers.club_use, club_id=club_id, first=begins, last=ends, by=by, today=today
+    )
     found = await house.ask(question, wait_for, asked)
     if found is None:
         raise UnknownClub(club_id)

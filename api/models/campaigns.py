@@ -9,7 +9,10 @@ from domain.campaigns import Kind
 
 
 class Campaign(View):
-    """A campaign, its terms in force and what it came to. Money in fen."""
+    """A campaign, its terms in force and what it came to. Money in fen.
+
+    Walk-ins enrolled without an offer; the heads, prepaid sum and gifts of all hold theirs.
+    """
 
     campaign: str
     title: str
@@ -28,6 +31,9 @@ class Campaign(View):
     heads: int
     prepaid_fen: int = Field(description="a liability, never income")
     gift_fen: int
+    walk_in_heads: int
+    walk_in_prepaid_fen: int
+    walk_in_gift_fen: int
     other_costs_fen: int
     offered: int
     control: int
@@ -50,7 +56,10 @@ class Return(View):
     first_month: date | None = Field(None, description="margins are counted from this month")
     last_month: date | None = None
     incremental_fen: Number | None = None
-    cost_fen: int | None = None
+    cost_fen: int | None = Field(
+        None,
+        description="of those offered: their gifts, and their share by heads of the other costs",
+    )
     cost_per_retained_fen: Number | None = Field(
         None, description="null if no more were retained than without the campaign"
     )
@@ -65,7 +74,7 @@ class CampaignFigures(Campaign, Dated):
     mean_prepaid_fen: Mean
     cost_fen: int
     cost_per_head_fen: Mean
-    take_up: Rate
+    take_up: Rate = Field(description="of those offered, who enrolled")
     campaign_return: Return
 
 

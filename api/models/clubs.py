@@ -59,7 +59,7 @@ class Use(View):
 
 
 class ClubUse(Dated):
-    """Use of a club over the months that hold `first` to `last`."""
+    """Use of a club on the days from `first` to `last`; the rows add up to the sums."""
 
     club: str
     first: date
@@ -69,6 +69,6 @@ class ClubUse(Dated):
     points: int
     free_visits: int
     distinct_members: int
-    months_open: int
+    months_open: int = Field(description="months begun by today with a day on which it was open")
     monthly_visits: Mean = Field(description="visits a month over the months the club was open")
     rows: list[Use]

@@ -18,7 +18,7 @@ class Figure(View):
     unit: str | None
     reported: Number | None
     derived: Number | None
-    difference: Number | None
+    difference: Number | None = Field(description="between days, in days")
     verdict: str = Field(
         description="agrees; DIFFERS; DISAGREES: the document contradicts itself; not derivable;"
         " not reported; not computable; scaled: it differs, since the demo is scaled down"
@@ -81,9 +81,10 @@ class FigureChange(View):
     """A figure that is another one at the later moment; null where it has no value."""
 
     id: str
+    unit: str
     before: Number | None
     after: Number | None
-    difference: Number | None
+    difference: Number | None = Field(description="between days, in days")
 
 
 class Cause(View):

@@ -13,7 +13,8 @@ import pytest
 
 from ledger.database import connect
 from ledger.embedded import EmbeddedServer
-from projections.schemas import BUILDER, session_lock
+from ledger.locks import Lock
+from projections.schemas import session_lock
 from tests.api.running import SCALE, clubledger, empty_directory, environment
 from tests.patience import PATIENCE_S, eventually
 from tests.postgres import kill_servers
@@ -174,7 +175,7 @@ def test_who_is_killed_over_a_long_query_holds_nobody_up(
             assert sleeper.stdout.readline() == b"asleep\n"
             sleeper.kill()
         conn.execute(f"SET lock_timeout = '{PATIENCE_S}s'")
-        with session_lock(conn, BUILDER):
+        with session_lock(conn, Lock.BUILDER):
             pass
         told(*asked, *(() if command == "figures" else ("--json",)), data_dir=own_demo)
         forget(conn)

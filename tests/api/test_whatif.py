@@ -14,8 +14,8 @@ from api.http import create_app, whatif
 from domain.whatif import Scenario
 from ledger.database import connect
 from ledger.embedded import EmbeddedServer
+from ledger.locks import Lock
 from projections.schemas import try_session_lock
-from projections.supposed import SUPPOSING
 from tests.api.running import SCALE, clubledger, empty_directory
 from tests.patience import PATIENCE_S
 from tests.projections.histories import furnished, lay
@@ -145,11 +145,17 @@ def test_over_http_what_makes_no_sense_is_a_problem(
 
 def test_over_http_there_is_one_at_a_time(http: httpx.Client, demo_dir: Path) -> None:
     with EmbeddedServer(demo_dir) as database, connect(database.dsn) as conn:
-        assert try_session_lock(conn, SUPPOSING)
+        assert try_session_lock(conn, Lock.SUPPOSING)
         answer = http.post("/what-if", json=HALF)
         assert (answer.status_code, answer.json()["code"]) == (503, "what_if_running")
         assert answer.headers["Retry-After"] == "5"
     assert http.post("/what-if", json=HALF).status_code == 200
+
+
+def test_who_loads_a_demo_keeps_nobody_from_supposing(http: httpx.Client, demo_dir: Path) -> None:
+    with EmbeddedServer(demo_dir) as database, connect(database.dsn) as conn:
+        assert try_session_lock(conn, Lock.LOADING)
+        assert http.post("/what-if", json=HALF).status_code == 200
 
 
 def test_over_http_it_ends_after_a_time(

@@ -16,9 +16,11 @@ import typer
 
 from docs import generate
 from docs.picture import PICTURE, picture
-from ledger import heads
+from domain import state
+from ledger import heads, ledger
 from ledger.importing import parse
 from ledger.working import WorkingSet
+from projections import runner
 from projections.figures import reported
 from tests.architecture.tidy import RULES, File
 
@@ -180,8 +182,28 @@ def test_the_readme_shows_what_the_tutorial_runs() -> None:
     assert set(readme) <= set(tutorial)
 
 
+# ------------------------------------------------------------------------------------- numbers
+NUMBERS: dict[str, int] = {
+    r"for up to ([\d,]+) commands": ledger.MAX_BATCH,
+    r"after ([\d,]+) tries": ledger.MAX_ATTEMPTS,
+    r"\*\*Too much waits\*\* \(([\d,]+) commands\)": ledger.MAX_QUEUE,
+    r"after ([\d,]+) ms, folds": int(runner.POLL_S * 1000),
+    r"windows of up to ([\d,]+) events": runner.WINDOW_EVENTS,
+    r"over ([\d,]+) events are missing": runner.REBUILD_EVENTS,
+    r"bindings that ended ([\d,]+) days ago": state.LATE_DAYS,
+}
+"""What the architecture says in numbers, and where the code has it."""
+
+
+@pytest.mark.parametrize(("sentence", "number"), NUMBERS.items(), ids=str)
+def test_the_architecture_says_the_numbers_of_the_code(sentence: str, number: int) -> None:
+    page = (REPOSITORY / "docs/explanation/architecture.md").read_text("utf-8")
+    (said,) = re.findall(sentence, page)
+    assert said == f"{number:,}"
+
+
 # -------------------------------------------------------------------------------------- places
-PLACES = [rule for rule in RULES if "registry" in rule.name or "machine" in rule.name]
+PLACES = [rule for rule in RULES if "registry" in rule.name or "written on" in rule.name]
 
 
 def test_no_page_names_a_registry_or_this_machine() -> None:

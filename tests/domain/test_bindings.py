@@ -105,10 +105,17 @@ def test_the_other_bindings_stay_when_one_ends() -> None:
     assert [(bound.id, bound.policy) for bound in scenario.member.bindings] == [(2, "handset")]
 
 
-def test_only_those_on_the_network_are_bound_but_a_binding_may_end_after() -> None:
+def test_only_those_on_the_network_are_bound() -> None:
     left = do(LeaveNetwork, NOON)
     given(WEST).when(bind()).then_refused(UnknownMember("m1"))
     given(WEST).when(end(AUGUST)).then_refused(UnknownMember("m1"))
     given(MEMBER, left).when(bind()).then_refused(LeftTheNetwork("m1", local(NOON)))
-    bound = given(MEMBER, bind(at="2008-07-01 09:00"), left)
-    bound.when(end(AUGUST, cause="breach")).then(fact(BindingEnded))
+
+
+def test_leaving_ends_what_binds_and_what_ended_it_before_may_be_told_after() -> None:
+    left = do(LeaveNetwork, "2008-09-01 10:00")
+    bound = given(MEMBER, bind(), left)
+    day = date(2008, 9, 1)
+    for late in (day, date(2008, 9, 30)):
+        bound.when(end(late)).then_refused(NotWithinBinding(late, AUGUST, day))
+    bound.when(end(date(2008, 8, 31), cause="breach")).then(fact(BindingEnded))

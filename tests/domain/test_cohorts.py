@@ -1,6 +1,6 @@
 """Snapshots: opened, filled, frozen, and never touched again."""
 
-from datetime import date
+from datetime import date, timedelta
 
 from domain.cohorts import (
     AlreadyIncluded,
@@ -14,7 +14,13 @@ from domain.cohorts import (
     OpenCohort,
     UnknownCohort,
 )
-from domain.members import BeforeJoining, LeaveNetwork, UnknownMember
+from domain.members import (
+    BeforeJoining,
+    JoinNetwork,
+    LeaveNetwork,
+    LeftTheNetwork,
+    UnknownMember,
+)
 from tests.domain.scenario import do, fact, given, local
 from tests.domain.words import JOINED, MEMBER, NOON, WEST
 
@@ -39,8 +45,18 @@ def test_a_customer_is_in_a_snapshot_once_with_tier_and_unit_of_then() -> None:
         fact(CohortIncluded, cohort="vips", tier="gold", unit="west")
     )
     given(MEMBER, OPENED, INCLUDED).when(INCLUDED).then_refused(AlreadyIncluded("vips"))
-    left = do(LeaveNetwork, "2008-07-01 09:00")
-    given(MEMBER, OPENED, left).when(INCLUDED).then(fact(CohortIncluded))
+
+
+def test_a_snapshot_takes_who_was_on_the_network_at_the_end_of_its_day() -> None:
+    for left_at in ("2008-01-01 00:00", "2008-07-01 09:00"):
+        left = do(LeaveNetwork, left_at)
+        given(MEMBER, OPENED, left).when(INCLUDED).then(fact(CohortIncluded))
+    gone_at = "2007-12-31 23:59"
+    gone = given(MEMBER, OPENED, do(LeaveNetwork, gone_at)).when(INCLUDED)
+    gone.then_refused(LeftTheNetwork("m1", local(gone_at)))
+    came_at, last = "2008-01-01 00:00", local("2008-01-01 00:00") - timedelta.resolution
+    came = do(JoinNetwork, came_at)
+    given(WEST, came, OPENED).when(INCLUDED).then_refused(BeforeJoining(last, local(came_at)))
 
 
 def test_a_frozen_snapshot_stays_as_it_is() -> None:

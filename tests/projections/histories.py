@@ -128,7 +128,7 @@ def furnished(buckets: int = 1) -> World:
             title=cohort,
             purpose=purpose,
             criterion="all",
-            on=date(2007, 12, 31),
+            on=date(2008, 1, 1),
         )
     for number in range(1, 6):
         member = f"m{number}"
@@ -197,12 +197,13 @@ def bill_scene(draw: st.DrawFn, m: str) -> Scene:
 
 @st.composite
 def campaign_scene(draw: st.DrawFn, m: str) -> Scene:
-    """A member is drawn and enrols; then terms may change or the campaign close."""
+    """A member is drawn and enrols, or walks in; then terms may change or the campaign close."""
     c = {"campaign_id": draw(CAMPAIGN)}
     months = draw(st.integers(0, 6))
     terms = {"prepaid_min_fen": 5, "gift_bp": 500, "months_bound": months, "min_monthly_fen": 1}
     enrol = {"member_id": m, **c, "prepaid_fen": draw(st.integers(0, 100_000))}
-    scene: Scene = [("campaign.offer", {"member_id": m, **c}), ("campaign.enrol", enrol)]
+    offer: Scene = [("campaign.offer", {"member_id": m, **c})]
+    scene: Scene = [*draw(st.sampled_from([offer, offer, []])), ("campaign.enrol", enrol)]
     last = draw(st.sampled_from(["", "", "campaign.change_terms", "campaign.close"]))
     if last:
         scene.append((last, {**c, **(terms if last.endswith("terms") else {})}))

@@ -109,9 +109,11 @@ def test_a_rebuild_gives_what_following_gave(installed: Callable[[int], str], bu
 
 def test_every_event_is_folded_by_somebody() -> None:
     read = {topic for projection in PROJECTIONS.values() for topic in projection.topics()}
-    assert read == CATALOGUE.keys()
+    asked_by_day = {"campaign.offered"}  # read as it lies, up to the day that is asked for
+    assert read | asked_by_day == CATALOGUE.keys()
+    assert not read & asked_by_day
     handled = {name.removeprefix("on_") for name in dir(Plain) if name.startswith("on_")}
-    assert handled == {topic.replace(".", "_") for topic in CATALOGUE}
+    assert handled == {topic.replace(".", "_") for topic in read}
 
 
 def test_two_projections_of_one_name_are_refused() -> None:

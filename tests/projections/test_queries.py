@@ -241,7 +241,8 @@ def test_a_club_is_told_with_prices_emergencies_and_activities(
         (price,) = clubs.prices(conn, "lounge")
         assert (price.title, price.version, price.points, price.tier_points) == ("Hall", 2, 44, {})
         january = date(2008, 1, 1)
-        assert clubs.emergencies(conn) == clubs.emergencies(conn, "lounge") == [
+        year = (january, YEAR_END)
+        assert clubs.emergencies(conn, *year) == clubs.emergencies(conn, *year, "lounge") == [
             clubs.Emergency("lounge", january, "child", 2, 6),
             clubs.Emergency("lounge", january, "elderly", 1, 3),
         ]  # fmt: skip
@@ -261,15 +262,16 @@ def test_a_campaign_is_told_with_what_it_brought_and_cost(
     world.does("campaign.change_terms", campaign_id="plain", prepaid_min_fen=1, gift_bp=0,
                months_bound=3, min_monthly_fen=0)  # fmt: skip
     with answers(installed, world, buckets) as conn:
-        assert [c.campaign for c in campaigns.campaigns(conn)] == ["drawn", "plain"]
-        plain = campaigns.campaign(conn, "plain")
+        assert [c.campaign for c in campaigns.campaigns(conn, YEAR_END)] == ["drawn", "plain"]
+        plain = campaigns.campaign(conn, "plain", YEAR_END)
         assert plain is not None
         assert (plain.heads, plain.prepaid_fen, plain.gift_fen) == (2, 4001, 400)
         assert (plain.other_costs_fen, plain.cost_fen, plain.terms_version) == (750, 1150, 2)
         assert (plain.mean_prepaid, plain.cost_per_head) == (Ratio(4001, 2), Ratio(1150, 2))
         assert plain.take_up.value is None
-        assert campaigns.campaign(conn, "none") is None
-        assert [(use.tier, use.heads) for use in campaigns.campaign_use(conn, "plain")] == [
+        assert campaigns.campaign(conn, "none", YEAR_END) is None
+        rows = campaigns.campaign_use(conn, "plain", YEAR_END)
+        assert [(use.tier, use.heads) for use in rows] == [
             ("diamond", 1), ("gold", 1),
         ]  # fmt: skip
         (bound,) = bindings.bindings(conn, "m1")

@@ -14,6 +14,7 @@ import pytest
 
 from domain.catalogue import CATALOGUE
 from ledger.database import connect
+from ledger.locks import Lock
 from projections import building, runner
 from projections import schemas as state
 from projections.auditing import Audit, compare
@@ -298,7 +299,7 @@ def test_a_follower_folds_what_comes_and_another_takes_over(ledger_dsn: str) -> 
                 conn.execute(
                     "SELECT pg_terminate_backend(l.pid) FROM pg_locks l WHERE l.granted"
                     " AND l.locktype = 'advisory' AND l.objid = %s",
-                    (state.RUNNER & 0xFFFFFFFF,),
+                    (Lock.RUNNER & 0xFFFFFFFF,),
                 )
                 lay(conn, world.log[10:])
                 assert eventually(lambda: caught_up(conn))
@@ -311,14 +312,14 @@ def test_project_waits_for_the_runner_that_is_at_work(one_lane: str) -> None:
         world = busy(len(runner.status(conn)))
         lay(conn, world.log)
         runner.prepare(conn)
-        holder.execute("SELECT pg_advisory_lock(%s)", (state.RUNNER,))
+        holder.execute("SELECT pg_advisory_lock(%s)", (Lock.RUNNER,))
         done: list[runner.Folded] = []
         thread = threading.Thread(target=lambda: done.append(runner.project(one_lane)))
         thread.start()
         waits = "SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
         assert eventually(lambda: conn.execute(waits).rowcount > 0)
         assert done == []
-        holder.execute("SELECT pg_advisory_unlock(%s)", (state.RUNNER,))
+        holder.execute("SELECT pg_advisory_unlock(%s)", (Lock.RUNNER,))
         thread.join(PATIENCE_S)
         assert [folded.events for folded in done] == [len(world.log)]
 

@@ -19,10 +19,11 @@ from domain.refusal import Refusal
 from domain.visits import UnknownService
 from domain.whatif import Scenario
 from ledger.database import connect
+from ledger.locks import Lock
 from projections import points
 from projections.building import Progress
 from projections.runner import project, rebuild
-from projections.schemas import BUILDER, heads, try_session_lock
+from projections.schemas import heads, try_session_lock
 from projections.supposed import AnotherIsSupposed, recorded, suppose
 from projections.whatif import what_if
 from tests.patience import PATIENCE_S, SOON_S
@@ -280,7 +281,7 @@ def test_nothing_is_left_behind_even_where_it_broke_off(small: str) -> None:
             what_if(small, scenario(HALF_LOUNGE), AT, report=breaks)
         assert relations(conn) == before
         assert in_sql(conn) == answers
-        assert try_session_lock(conn, BUILDER)
+        assert try_session_lock(conn, Lock.BUILDER)
 
 
 def test_it_sees_one_position_while_the_live_answers_go_on(small: str) -> None:
@@ -330,7 +331,7 @@ def test_who_wants_to_be_alone_is_told_of_another(small: str) -> None:
 def test_a_rebuild_is_not_swapped_in_meanwhile(small: str) -> None:
     with connect(small) as conn:
         with recorded(small):
-            assert not try_session_lock(conn, BUILDER)
+            assert not try_session_lock(conn, Lock.BUILDER)
         with ThreadPoolExecutor(1) as pool:
             with recorded(small) as changed:
                 rebuilt = pool.submit(rebuild, small)

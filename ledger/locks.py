@@ -1,0 +1,19 @@
+"""The advisory locks of a ledger's database: one list, so that no two are the same lock."""
+
+from enum import IntEnum, unique
+
+
+@unique
+class Lock(IntEnum):
+    """Who holds a lock, and its number in PostgreSQL."""
+
+    MIGRATOR = 0x636C7562
+    """Whoever brings the tables of the log up to date."""
+    RUNNER = 0x636C0001
+    """Whoever folds into the live answers."""
+    BUILDER = 0x636C0002
+    """Whoever builds answers beside them; shared by those who suppose something meanwhile."""
+    SUPPOSING = 0x636C0003
+    """Whoever supposes something alone."""
+    LOADING = 0x636C0004
+    """Whoever loads the demo: a second load waits, and finds it loaded."""

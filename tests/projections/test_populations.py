@@ -1,0 +1,382 @@
+"""Whom and which days an answer counts: rows foot to totals, part and whole of a rate are the same
+people, what comes after the asked date counts for nothing, and who has left is not there.
+
+Laws over histories that nobody thought of, and the cases that once broke them.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from domain.event import Event
+from domain.values import add_months, local_date, start_of
+from ledger.database import connect
+from projections import bindings, campaigns, clubs, cohorts, figures, members, past, returns, runner
+from projections.connection import Conn
+from projections.moments import Asked, moment
+from projections.plain import Stored
+from projections.ratio import Ratio
+from projections.visits import DIMENSIONS
+from tests.projections.histories import DAY, STEPS, World, furnished, history, lay
+from tests.projections.tables import emptied, looking
+from tests.projections.workings import CARELESS
+
+EXAMPLES = settings(max_examples=12, suppress_health_check=CARELESS, deadline=None)
+SPANS = st.tuples(DAY, DAY).map(sorted)
+FIRST, LAST = date(2008, 1, 1), date(2008, 12, 31)
+
+
+def on(day: str, hour: int = 10) -> datetime:
+    return start_of(date.fromisoformat(day)) + timedelta(hours=hour)
+
+
+def told(conn: Conn, dsn: str, log: Iterable[Stored]) -> None:
+    """The answers hold this log and nothing else."""
+    emptied(conn)
+    lay(conn, log)
+    runner.project(dsn)
+
+
+@pytest.fixture
+def answers(installed: Callable[[int], str]) -> Iterator[Callable[[World], Conn]]:
+    dsn = installed(1)
+    with looking(connect(dsn)) as conn:
+
+        def of(world: World) -> Conn:
+            told(conn, dsn, world.log)
+            return conn
+
+        yield of
+
+
+# ---------------------------------------------------------------------------------------- laws
+def test_rows_of_use_foot_to_the_totals_of_the_same_days(installed: Callable[[int], str]) -> None:
+    dsn = installed(4)
+    with looking(connect(dsn)) as conn:
+
+        @EXAMPLES
+        @given(steps=STEPS, spans=st.lists(SPANS, min_size=4, max_size=4))
+        def foot(steps: list[Any], spans: list[list[date]]) -> None:
+            world = history(steps, 4)
+            told(conn, dsn, world.log)
+            for first, last in spans:
+                for club in ("health", "lounge"):
+                    came = clubs.reception(conn, club, first, last)
+                    assert came is not None
+                    total = (came.visits, came.companions, came.points, came.free_visits)
+                    assert total == visited(world, club, first, last)
+                    for by in DIMENSIONS:
+                        rows = clubs.use(conn, first, last, (by,), club)
+                        sums = [(r.visits, r.companions, r.points, r.free_visits) for r in rows]
+                        assert tuple(map(sum, zip(*sums, strict=True))) == (total if sums else ())
+                        assert bool(sums) == bool(came.visits)
+
+        foot()
+
+
+def visited(world: World, club: str, first: date, last: date) -> tuple[int, ...]:
+    """Visits, companions, points and free visits, counted from the log."""
+    undone = {(s.stream, s.event.visit) for s in world.log if s.event.topic == "visit.undone"}  # type: ignore[attr-defined]
+    came: list[Any] = [
+        s.event
+        for s in world.log
+        if s.event.topic == "visit.recorded"
+        and (s.stream, s.event.visit) not in undone  # type: ignore[attr-defined]
+        and s.event.club == club  # type: ignore[attr-defined]
+        and first <= local_date(s.event.occurred_at) <= last
+    ]
+    free = sum(event.payment == "free_visit" for event in came)
+    return len(came), sum(e.companions for e in came), sum(e.points for e in came), free
+
+
+def day_of(event: Event) -> date:
+    """The day from which an event counts: of what corrects or dates another fact, that day."""
+    about: Any = event
+    match event.topic:
+        case "visit.undone":
+            return local_date(about.visited_at)
+        case "activity.attended":
+            return local_date(about.held_at)
+        case "binding.started":
+            return about.starts_on  # type: ignore[no-any-return]
+        case "binding.ended":
+            return about.ended_on  # type: ignore[no-any-return]
+        case "bill.issued":
+            return date.fromisoformat(f"{about.month}-01")
+        case "cohort.opened" | "cohort.included" | "cohort.frozen":
+            return date.min  # of the snapshot's own day
+        case "unit.opened":
+            return date.min  # a name, and names are those of now
+    return local_date(event.occurred_at)
+
+
+def everything_at(conn: Conn, until: date) -> dict[str, Any]:
+    """Every answer that is asked at a date."""
+    year = until.replace(month=1, day=1)
+    found: dict[str, Any] = {
+        "campaigns": campaigns.campaigns(conn, until),
+        "binding": bindings.binding_rate(conn, "base", until),
+        "retention": cohorts.retention(conn, "kept", until),
+        "tiers": members.tiers(conn, until),
+        "units": members.tiers_by_unit(conn, until),
+        "months": members.tiers_by_month(conn, year, until),
+        "growth": members.growth(conn, until, date(2007, 12, 31)),
+        "on_net": members.on_net(conn, until),
+        "use": clubs.use(conn, year, until, DIMENSIONS),
+        "emergencies": clubs.emergencies(conn, year, until),
+        "figures": [(f.id, f.derived, f.events) for f in figures.figures(conn, until)],
+    }
+    for name in ("plain", "drawn"):
+        found[f"{name} use"] = campaigns.campaign_use(conn, name, until)
+        found[f"{name} return"] = returns.campaign_return(conn, name, until)
+    for club in ("health", "lounge"):
+        found[club] = clubs.reception(conn, club, year, until, until)
+    return found
+
+
+def test_what_comes_after_the_asked_date_changes_no_answer(installed: Callable[[int], str]) -> None:
+    dsn = installed(1)
+    with looking(connect(dsn)) as conn:
+
+        @EXAMPLES
+        @given(steps=STEPS, until=DAY)
+        def hold(steps: list[Any], until: date) -> None:
+            world = history(steps, 1)
+            told(conn, dsn, world.log)
+            found = everything_at(conn, until)
+            before = World()
+            for stored in world.log:
+                if day_of(stored.event) <= until:
+                    before.holds(stored.stream, stored.event)
+            told(conn, dsn, before.log)
+            assert everything_at(conn, until) == found
+
+        hold()
+
+
+def test_part_and_whole_of_a_rate_are_the_same_people(installed: Callable[[int], str]) -> None:
+    dsn = installed(4)
+    with looking(connect(dsn)) as conn:
+
+        @EXAMPLES
+        @given(steps=STEPS, until=DAY)
+        def hold(steps: list[Any], until: date) -> None:
+            world = history(steps, 4)
+            told(conn, dsn, world.log)
+            for found in campaigns.campaigns(conn, until):
+                offered, enrolled = drawn(world, found.campaign, until)
+                assert found.take_up == Ratio(len(offered & enrolled.keys()), len(offered))
+                walked_in = enrolled.keys() - offered
+                assert (found.heads, found.walk_in_heads) == (len(enrolled), len(walked_in))
+                assert found.gift_fen == sum(enrolled.values())
+                assert found.walk_in_gift_fen == sum(enrolled[m] for m in walked_in)
+                rows = campaigns.campaign_use(conn, found.campaign, until)
+                assert sum(row.heads for row in rows) == found.heads
+                assert sum(row.prepaid_fen for row in rows) == found.prepaid_fen
+                assert sum(row.gift_fen for row in rows) == found.gift_fen
+            rate = bindings.binding_rate(conn, "base", until)
+            assert rate is not None
+            base, bound = bound_of(world, until)
+            assert (rate.base, rate.bound) == (len(base), len(bound))
+            assert sum(unit.bound for unit in rate.units) == rate.bound
+            kept = cohorts.retention(conn, "kept", until)
+            assert kept is not None
+            assert kept.base >= kept.lost == kept.left + kept.low
+
+        hold()
+
+
+def drawn(world: World, campaign: str, until: date) -> tuple[set[str], dict[str, int]]:
+    """Who was offered a campaign, and the gift of each who enrolled, by a day."""
+    of_it: list[tuple[str, Any]] = [
+        (s.stream, s.event)
+        for s in world.log
+        if s.event.topic in ("campaign.offered", "campaign.enrolled")
+        and s.event.campaign == campaign  # type: ignore[attr-defined]
+        and local_date(s.event.occurred_at) <= until
+    ]
+    offered = {m for m, e in of_it if e.topic == "campaign.offered" and e.arm == "offered"}
+    return offered, {m: e.gift_fen for m, e in of_it if e.topic == "campaign.enrolled"}
+
+
+def bound_of(world: World, day: date) -> tuple[set[str], set[str]]:
+    """Who stands in the base, and who of them was on the network and bound on a day."""
+    base, active, gone = set[str](), dict[tuple[str, int], Any](), set[str]()
+    for stored in world.log:
+        member, event = stored.stream, stored.event
+        said: Any = event
+        match event.topic:
+            case "cohort.included" if said.cohort == "base":
+                base.add(member)
+            case "binding.started":
+                active[member, said.binding] = (said.starts_on, said.ends_on)
+            case "binding.ended":
+                active[member, said.binding] = (active[member, said.binding][0], said.ended_on)
+            case "member.left" if local_date(event.occurred_at) <= day:
+                gone.add(member)
+    bound = {member for (member, _), (first, end) in active.items() if first <= day < end}
+    return base, (base & bound) - gone
+
+
+# --------------------------------------------------------------------------------------- cases
+def test_use_of_a_part_of_two_months_has_rows_of_the_same_days(
+    answers: Callable[[World], Conn],
+) -> None:
+    world = furnished()
+    for day in ("2008-07-01", "2008-07-05", "2008-07-20", "2008-08-03", "2008-08-20"):
+        world.does("visit.record", member_id="m1", club_id="lounge", service_id="room", at=on(day))
+    conn, days = answers(world), (date(2008, 7, 15), date(2008, 8, 14))
+    came = clubs.reception(conn, "lounge", *days)
+    assert came is not None
+    assert came.visits == 2
+    rows = clubs.use(conn, *days, by=("month",), club="lounge")
+    assert [(row.month, row.visits) for row in rows] == [
+        (date(2008, 7, 1), 1), (date(2008, 8, 1), 1),
+    ]  # fmt: skip
+
+
+def test_months_to_come_are_not_counted_in_the_mean(answers: Callable[[World], Conn]) -> None:
+    world = furnished()
+    world.does("visit.record", member_id="m1", club_id="lounge", service_id="room")
+    conn, today = answers(world), date(2008, 2, 1)
+    for last, months in ((LAST, 2), (today, 2), (date(2008, 1, 15), 1)):
+        came = clubs.reception(conn, "lounge", FIRST, last, today)
+        assert came is not None
+        assert (came.months_open, came.mean) == (months, Ratio(1, months))
+    later = clubs.reception(conn, "lounge", date(2008, 3, 1), LAST, today)
+    assert later is not None
+    assert (later.months_open, later.mean.value) == (0, None)
+
+
+def test_visits_of_vips_to_the_lounge_are_of_customers_with_a_tier(
+    answers: Callable[[World], Conn],
+) -> None:
+    world = furnished()
+    world.does("member.mark_important", member_id="m5", important=True)
+    world.does("points.credit", member_id="m5", points=1000, source="bill", rule="v1")
+    for member in ("m1", "m2", "m5"):
+        for day in ("2008-07-01", "2008-07-05"):
+            world.does("visit.record", member_id=member, club_id="lounge", service_id="room",
+                       at=on(day))  # fmt: skip
+        world.does("visit.undo", member_id=member, visit=2, actor="supervisor:w",
+                   at=on("2008-07-06"))  # fmt: skip
+    conn = answers(world)
+    found = figures.explain(conn, "clubs.lounge_monthly", date(2008, 7, 31))
+    assert found is not None
+    assert {given.name: given.value for given in found.inputs} == {"visits": 2, "months open": 7}
+    assert {event.stream for event in found.events} == {"member:m1", "member:m2"}
+    assert found.figure.events == len(found.events) == 6
+
+
+def test_people_let_in_later_in_the_month_are_not_counted(answers: Callable[[World], Conn]) -> None:
+    world = furnished()
+    world.does("emergency.declare", club_id="lounge", at=on("2008-01-25"))
+    for day in ("2008-01-26", "2008-01-28"):
+        world.does("visit.admit_in_emergency", club_id="lounge", category="child", people=2,
+                   at=on(day))  # fmt: skip
+    conn = answers(world)
+    for number, people in ((25, 0), (26, 2), (27, 2), (28, 4)):
+        found = figures.explain(conn, "clubs.lounge_emergency", date(2008, 1, number))
+        assert found is not None
+        assert found.figure.derived == people
+
+
+def spring(walk_ins: int, fixed_fen: int = 0) -> World:
+    """Two are offered and enrol, three more are their control group, others walk in."""
+    world = World(now=on("2008-02-01"))
+    world.does("unit.open", unit_id="south", title="South")
+    world.does(
+        "campaign.launch", campaign_id="spring", title="S", kind="prepay",
+        opens_on=date(2008, 3, 1), closes_on=LAST, tiers=(), untiered=True, control_bp=5000,
+        control_seed="s1", gift_bp=1000, months_bound=12,
+        costs=({"item": "Posters", "cost_fen": fixed_fen},),
+    )  # fmt: skip
+    wanted: dict[str, int] = {"offered": 2, "control": 3}
+    number = 0
+    while any(wanted.values()):
+        member, number = f"c{number}", number + 1
+        world.does("member.join", member_id=member, unit_id="south")
+        arm = "control" if control(member) else "offered"
+        if wanted[arm]:
+            wanted[arm] -= 1
+            who = {"member_id": member, "campaign_id": "spring"}
+            world.does("campaign.offer", at=on("2008-03-01"), **who)
+            world.does("campaign.enrol", at=on("2008-03-02"), prepaid_fen=10_000, **who)
+            world.does("bill.record", member_id=member, month="2008-03", amount_fen=20_000,
+                       margin_fen=5000 if arm == "offered" else 2000)  # fmt: skip
+    while walk_ins:
+        member, number = f"c{number}", number + 1
+        if not control(member):
+            walk_ins -= 1
+            world.does("member.join", member_id=member, unit_id="south")
+            world.does("campaign.enrol", member_id=member, campaign_id="spring",
+                       prepaid_fen=10_000, at=on("2008-03-03"))  # fmt: skip
+    return world
+
+
+def control(member: str) -> bool:
+    from domain.campaigns import drawn_into_control
+
+    return drawn_into_control("s1", member, 5000)
+
+
+@pytest.mark.parametrize(("fixed_fen", "cost_fen", "value"), [(0, 2000, 2), (4000, 3000, 1)])
+def test_take_up_and_return_are_those_of_the_offered_whoever_walks_in(
+    answers: Callable[[World], Conn], fixed_fen: int, cost_fen: int, value: int
+) -> None:
+    """Of the fixed costs, two of eight heads bear a quarter."""
+    conn, until = answers(spring(6, fixed_fen)), date(2008, 5, 31)
+    found = campaigns.campaign(conn, "spring", until)
+    assert found is not None
+    assert found.take_up == Ratio(2, 2)
+    assert (found.heads, found.prepaid_fen, found.gift_fen) == (8, 80_000, 8000)
+    walk_in = (found.walk_in_heads, found.walk_in_prepaid_fen, found.walk_in_gift_fen)
+    assert walk_in == (6, 60_000, 6000)
+    assert found.cost_fen == 8000 + fixed_fen
+    back = returns.campaign_return(conn, "spring", until)
+    assert isinstance(back, returns.Return)
+    assert back.cost_fen == cost_fen
+    assert back.incremental_fen == 6000
+    assert back.value == value
+
+
+def test_who_enrols_after_the_asked_date_costs_and_counts_nothing_yet(
+    answers: Callable[[World], Conn],
+) -> None:
+    conn = answers(spring(6))
+    for day, heads in ((1, 0), (2, 2), (3, 8)):
+        found = campaigns.campaign(conn, "spring", date(2008, 3, day))
+        assert found is not None
+        assert (found.heads, found.cost_fen) == (heads, heads * 1000)
+    assert campaigns.campaign(conn, "spring", date(2008, 1, 31)) is None
+
+
+def test_leaving_ends_what_binds(answers: Callable[[World], Conn]) -> None:
+    world = furnished()
+    year: dict[str, Any] = {"starts_on": FIRST, "ends_on": date(2009, 1, 1)}
+    for member in ("m1", "m2"):
+        world.does("cohort.include", cohort_id="base", member_id=member)
+        world.does("binding.start", member_id=member, policy="handset", **year)
+    world.does("binding.start", member_id="m1", policy="prepay", starts_on=FIRST,
+               ends_on=add_months(FIRST, 2))  # fmt: skip
+    world.does("member.leave", member_id="m1", at=on("2008-06-15"))
+    world.now = on("2008-12-31")
+    conn = answers(world)
+    for day, bound in ((14, 2), (15, 1), (16, 1)):
+        rate = bindings.binding_rate(conn, "base", date(2008, 6, day))
+        assert rate is not None
+        assert (rate.base, rate.bound) == (2, bound)
+    handset, prepay = of_m1 = bindings.bindings(conn, "m1")
+    assert (handset.ended_on, handset.cause) == (date(2008, 6, 15), "left")
+    assert (prepay.ended_on, prepay.cause) == (None, None)
+    then = past.member(conn, "m1", moment(conn, Asked(None), world.now), world.now)
+    assert then is not None
+    assert then.bindings == of_m1
+    found = figures.explain(conn, "binding.bound", date(2008, 6, 30))
+    assert found is not None
+    assert found.figure.derived == 1
+    assert "member.left" in {event.topic for event in found.events}
