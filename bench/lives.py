@@ -125,7 +125,7 @@ def write(
         INSERT INTO stream_head (originator_id, bucket, version, fold, state)
         SELECT 'member:' || %s || lpad(m::text, 7, '0'), 0, %s, %s, %s
         FROM generate_series(1, %s) m
-        ON CONFLICT (originator_id)
+        ON CONFLICT (originator_id, bucket)
         DO UPDATE SET version = excluded.version, state = excluded.state, fold = excluded.fold
         """,
         (prefix, version, heads.fold_version("member"), life.head, members),

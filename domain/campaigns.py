@@ -12,7 +12,7 @@ from domain.command import Command
 from domain.event import Event
 from domain.members import NothingChanges, on_the_network
 from domain.refusal import Refusal
-from domain.state import LATE_DAYS, Campaign, Member, Terms
+from domain.state import LATE_DAYS, Campaign, Member, Places, Terms
 from domain.values import (
     BasisPoints,
     CampaignId,
@@ -114,15 +114,15 @@ class CampaignClosed(Event, name="campaign.closed", stream="campaign"):
         state.closed_at = self.occurred_at
 
 
-class PlaceTaken(Event, name="campaign.place_taken", stream="campaign"):
+class PlaceTaken(Event, name="campaign.place_taken", stream="places"):
     """The n-th place of a campaign went to a member. Beside it stands his own enrolment."""
 
     place: Count
     member: MemberId
     gift_fen: Fen
 
-    def apply(self, state: Campaign) -> None:
-        state.participants = self.place
+    def apply(self, state: Places) -> None:
+        state.taken = self.place
         state.gift_fen += self.gift_fen
 
 
@@ -443,13 +443,16 @@ class Enrol(Command):
     """
 
     command: Literal["campaign.enrol"] = "campaign.enrol"
-    writes: ClassVar[dict[str, str]] = {"member": "member_id", "campaign": "campaign_id"}
+    writes: ClassVar[dict[str, str]] = {"member": "member_id", "places": "campaign_id"}
+    reads: ClassVar[dict[str, str]] = {"campaign": "campaign_id"}
     member_id: MemberId
     campaign_id: CampaignId
     prepaid_fen: Fen = 0
     shown_terms: Count | None = None
 
-    def decide(self, at: datetime, member: Member, campaign: Campaign) -> list[Event]:
+    def decide(
+        self, at: datetime, member: Member, places: Places, campaign: Campaign
+    ) -> list[Event]:
         on_the_network(member, self.member_id, at)
         terms = running(campaign, self.campaign_id, at)
         if self.shown_terms is not None and self.shown_terms != terms.version:
@@ -463,8 +466,8 @@ class Enrol(Command):
         if self.prepaid_fen < terms.prepaid_min_fen:
             raise PrepaidTooSmall(self.prepaid_fen, terms.prepaid_min_fen)
         gift_fen = self.prepaid_fen * terms.gift_bp // 10_000  # rounded down to a fen
-        self._within_limits(campaign, gift_fen)
-        place = campaign.participants + 1
+        self._within_limits(campaign, places, gift_fen)
+        place = places.taken + 1
         events: list[Event] = [
             self.event(PlaceTaken, at, place=place, member=self.member_id, gift_fen=gift_fen),
             self.event(
@@ -513,12 +516,12 @@ class Enrol(Command):
             if policy in campaign.excludes:
                 raise AlreadyBound(policy)
 
-    def _within_limits(self, campaign: Campaign, gift_fen: int) -> None:
-        if campaign.cap is not None and campaign.participants >= campaign.cap:
-            raise CapReached(campaign.cap, campaign.participants)
+    def _within_limits(self, campaign: Campaign, places: Places, gift_fen: int) -> None:
+        if campaign.cap is not None and places.taken >= campaign.cap:
+            raise CapReached(campaign.cap, places.taken)
         budget = campaign.budget_fen
-        if budget is not None and campaign.gift_fen + gift_fen > budget:
-            raise BudgetUsedUp(budget, campaign.gift_fen, gift_fen)
+        if budget is not None and places.gift_fen + gift_fen > budget:
+            raise BudgetUsedUp(budget, places.gift_fen, gift_fen)
 
     def receipt(self, events: list[Event], **states: Any) -> dict[str, Any]:
         enrolled = next(event for event in events if isinstance(event, CampaignEnrolled))

@@ -5,11 +5,11 @@ place in the documentation.
 """
 
 from domain import bindings, campaigns, clubs, cohorts, lots, members, points, units, visits
-from domain.command import COMMANDS
+from domain.command import ADDRESSED, COMMANDS, REFERENCE
 from domain.event import CATALOGUE
 from domain.refusal import REFUSALS
 from domain.state import STATES
 
 NOUNS = (members, units, points, lots, clubs, visits, campaigns, bindings, cohorts)
 
-__all__ = ["CATALOGUE", "COMMANDS", "NOUNS", "REFUSALS", "STATES"]
+__all__ = ["ADDRESSED", "CATALOGUE", "COMMANDS", "NOUNS", "REFERENCE", "REFUSALS", "STATES"]

@@ -18,6 +18,12 @@ from domain.values import Actor, Instant, Key
 COMMANDS: dict[str, type["Command"]] = {}
 """Every command by its name, as it stands in an import file."""
 
+ADDRESSED: dict[str, str] = {}
+"""The field that holds the id of each kind of stream: `places` are those of a `campaign_id`."""
+
+REFERENCE: set[str] = set()
+"""The kinds that commands read without writing them: read by many, written seldom."""
+
 NO_KEY = "-"
 """A command of an import file may leave its key out: the import gives it one by its line."""
 
@@ -58,6 +64,10 @@ class Command(BaseModel):
         if name in COMMANDS:
             raise TypeError(f"two commands are called {name}")
         COMMANDS[name] = cls
+        REFERENCE.update(cls.reads)
+        for kind, field in (*cls.writes.items(), *cls.reads.items()):
+            if ADDRESSED.setdefault(kind, field) != field:
+                raise TypeError(f"{kind} is addressed as {field} and as {ADDRESSED[kind]}")
 
     _addresses: ClassVar[tuple[tuple[str, str], ...]] = ()
 

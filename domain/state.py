@@ -100,6 +100,12 @@ class Club(Struct, array_like=True, gc=False):
     activities: dict[str, datetime] = field(default_factory=dict)  # activity -> held at
 
 
+class Admissions(Struct, array_like=True, gc=False):
+    """Who was let into a club in emergencies, counted."""
+
+    people: int = 0
+
+
 class Terms(Struct, array_like=True, gc=False):
     """Terms of a campaign in one version. Money in fen."""
 
@@ -111,7 +117,7 @@ class Terms(Struct, array_like=True, gc=False):
 
 
 class Campaign(Struct, array_like=True, gc=False):
-    """A campaign, its terms in force, and what is counted against its limits."""
+    """A campaign and its terms in force."""
 
     name: str = ""
     kind: str = ""
@@ -126,7 +132,12 @@ class Campaign(Struct, array_like=True, gc=False):
     control_seed: str = ""
     terms: Terms | None = None
     closed_at: datetime | None = None
-    participants: int = 0
+
+
+class Places(Struct, array_like=True, gc=False):
+    """What is counted against the limits of a campaign: places taken, and gifts in fen."""
+
+    taken: int = 0
     gift_fen: int = 0
 
 
@@ -148,7 +159,9 @@ class Unit(Struct, array_like=True, gc=False):
 STATES: dict[str, type] = {
     "member": Member,
     "club": Club,
+    "admissions": Admissions,
     "campaign": Campaign,
+    "places": Places,
     "cohort": Cohort,
     "unit": Unit,
 }

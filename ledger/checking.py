@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 from psycopg import Connection
 
+from domain.catalogue import REFERENCE
 from ledger import heads
 from ledger.reading import COLUMNS, Stored
 
@@ -102,27 +103,51 @@ def lanes(conn: Conn) -> Iterator[Disagreement]:
 
 
 def versions(conn: Conn) -> Iterator[Disagreement]:
-    """Streams without a head, heads without a stream, and heads or streams that miss events."""
-    for stream, last, events, lane, version, bucket in conn.execute(
+    """Streams without a head in each lane that should have one, heads without a stream, and heads
+    or streams that miss events."""
+    for stream, lane, last, events, version in conn.execute(
         """
-        SELECT originator_id, e.last, e.events, e.bucket, h.version, h.bucket
+        SELECT originator_id, bucket, e.last, e.events, h.version
         FROM (
-            SELECT originator_id, max(originator_version) AS last, count(*) AS events,
-                min(bucket) AS bucket
-            FROM ledger.stored_events GROUP BY 1
+            SELECT s.originator_id, l.bucket, s.last, s.events
+            FROM (
+                SELECT originator_id, bucket, max(originator_version) AS last, count(*) AS events
+                FROM ledger.stored_events GROUP BY 1, 2
+            ) s
+            JOIN ledger.log_head l
+            ON l.bucket = s.bucket OR split_part(s.originator_id, ':', 1) = ANY (%s)
         ) e
-        FULL JOIN ledger.stream_head h USING (originator_id)
-        WHERE (e.last, e.events, e.bucket) IS DISTINCT FROM (h.version, h.version, h.bucket)
-        ORDER BY 1
-        """
+        FULL JOIN ledger.stream_head h USING (originator_id, bucket)
+        WHERE (e.last, e.events) IS DISTINCT FROM (h.version, h.version)
+        ORDER BY 1, 2
+        """,
+        (list(REFERENCE),),
     ):
-        live = {"version": version, "events": version, "bucket": bucket}
-        expected = {"version": last, "events": events, "bucket": lane}
+        live = {"version": version, "events": version}
         yield Disagreement(
             "ledger.stream_head",
-            {"stream": stream},
+            {"stream": stream, "bucket": lane},
             None if version is None else live,
-            None if last is None else expected,
+            None if last is None else {"version": last, "events": events},
+        )
+
+
+def keys(conn: Conn) -> Iterator[Disagreement]:
+    """Keys of idempotency that stand for commands in several lanes: each was given once too often.
+
+    A key is unique in its lane only, for a retry names the same streams. Of the others, those
+    that are no first are told as rows that should not be.
+    """
+    for key, lane, position in conn.execute(
+        """
+        SELECT key, bucket, position FROM (
+            SELECT *, min(bucket) OVER (PARTITION BY key) AS first FROM ledger.command_log
+        ) c
+        WHERE bucket <> first ORDER BY key, bucket
+        """
+    ):
+        yield Disagreement(
+            "ledger.command_log", {"key": key, "bucket": lane}, {"position": position}, None
         )
 
 
@@ -130,23 +155,21 @@ def states(conn: Conn, batch: Sequence[Folded]) -> Iterator[Disagreement | None]
     """Heads whose state is not what their events come to. What has the wrong version, `versions`
     tells; a head that other rules folded, which is folded again when it is next needed, is None.
     """
-    known = {
-        stream: (version, fold, state)
-        for stream, version, fold, state in conn.execute(
-            "SELECT originator_id, version, fold, state FROM ledger.stream_head"
-            " WHERE originator_id = ANY (%s)",
-            ([folded.stream for folded in batch],),
-        )
-    }
-    for folded in batch:
-        version, fold, state = known.get(folded.stream, (0, "", b""))
+    expected_of = {folded.stream: folded for folded in batch}
+    for stream, lane, version, fold, state in conn.execute(
+        "SELECT originator_id, bucket, version, fold, state FROM ledger.stream_head"
+        " WHERE originator_id = ANY (%s) ORDER BY originator_id, bucket",
+        (list(expected_of),),
+    ):
+        folded = expected_of[stream]
         if version != folded.version:
             continue
         if fold != heads.fold_version(heads.kind_of(folded.stream)):
             yield None
         elif (known_state := _decoded(folded.stream, state)) != folded.state:
             live, expected = _fields(known_state), _fields(folded.state)
-            yield Disagreement("ledger.stream_head", {"stream": folded.stream}, live, expected)
+            key = {"stream": stream, "bucket": lane}
+            yield Disagreement("ledger.stream_head", key, live, expected)
 
 
 def _decoded(stream: str, state: bytes) -> Any:

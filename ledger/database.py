@@ -1,5 +1,6 @@
 """Connections, and the installation of the ledger's schema by plain SQL migrations."""
 
+from collections.abc import Sequence
 from hashlib import sha256
 from importlib.resources import files
 from secrets import token_hex
@@ -10,6 +11,7 @@ import psycopg
 from psycopg import AsyncConnection, Connection, pq
 from psycopg.conninfo import conninfo_to_dict
 
+from domain.catalogue import REFERENCE
 from ledger.locks import Lock
 
 SCHEMA = "ledger"
@@ -87,8 +89,20 @@ def _said(dsn: str, options: str) -> dict[str, Any]:
 
 
 def bucket_of(stream: str, buckets: int) -> int:
-    """The lane of a stream: the same for ever, on every machine."""
-    return crc32(stream.encode()) % buckets if buckets > 1 else 0
+    """The lane of a stream: the same for ever, on every machine.
+
+    It hangs on the id alone, so that what one thing is told by in several streams (a campaign and
+    its places, a club and its admissions) is folded together.
+    """
+    return crc32(stream[stream.find(":") + 1 :].encode()) % buckets if buckets > 1 else 0
+
+
+def lanes_of(stream: str, buckets: int) -> Sequence[int]:
+    """The lanes in which the head of a stream stands: its own. Reference data stands in each, so
+    that a command finds what it reads in its own lane; whoever writes it takes all of them."""
+    if stream.partition(":")[0] in REFERENCE:
+        return range(buckets)
+    return (bucket_of(stream, buckets),)
 
 
 def meta(connection: Connection[Any]) -> dict[str, str]:

@@ -33,6 +33,7 @@ from ledger.working import (
     Stream,
     WorkingSet,
     digest_of,
+    last_in,
     state_from,
 )
 
@@ -199,8 +200,9 @@ class _Attempt:
         self.commands: list[tuple[str, bytes, int, int, bytes]] = []
         self.keys: dict[str, bytes] = {}
         self.persons: dict[str, tuple[str | None, str | None]] = {}
-        self.reads: set[str] = set()
-        self.only_read: dict[str, int] = {}  # stream -> the version at which it was read
+        self.reads: set[tuple[str, int]] = set()
+        self.only_read: list[tuple[Stream, int]] = []  # with the lane of whoever reads it
+        self.read_at: list[int] = []  # the version of each of these
 
     def stage(self, connection: Connection[Any], lines: Iterable[bytes], exclusive: bool) -> bool:
         """Decide every line and stage what comes of it. False if nothing is to be written."""
@@ -223,8 +225,9 @@ class _Attempt:
             done.kept = self._answered(connection)
             return False
         self._stage_rest(connection)
-        read = [self.working.streams[name] for name in sorted(self.reads)]
-        self.only_read = {s.name: s.stored for s in read if s.version == s.stored}
+        read = [(self.working.streams[name], lane) for name, lane in sorted(self.reads)]
+        self.only_read = [(s, lane) for s, lane in read if s.version == s.stored]
+        self.read_at = [s.stored for s, _ in self.only_read]
         for stream in self.working.streams.values():
             stream.stored = stream.version
         owner._latest = self.latest
@@ -232,9 +235,13 @@ class _Attempt:
 
     def settle(self, connection: Connection[Any]) -> Imported:
         """Move what is staged into the log, and commit."""
-        read = (list(self.only_read), list(self.only_read.values()))
+        read = (
+            [stream.name for stream, _ in self.only_read],
+            [lane for _, lane in self.only_read],
+            self.read_at,
+        )
         try:
-            connection.execute("SELECT append_staged(%s, %s)", read)
+            connection.execute("SELECT append_staged(%s, %s::int2[], %s)", read)
         except psycopg.Error as failure:
             raise clocks.refusal_of(failure) or failure from None
         connection.execute("COMMIT")
@@ -249,7 +256,8 @@ class _Attempt:
 
     def _answered(self, connection: Connection[Any]) -> bool:
         row = connection.execute(
-            "SELECT digest, response FROM command_log WHERE key = %s", (self.done.key,)
+            "SELECT digest, response FROM command_log WHERE key = %s AND bucket = %s",
+            (self.done.key, bucket_of(self.done.key, self.owner._buckets)),
         ).fetchone()
         if row is not None:
             if row[0]:
@@ -277,7 +285,7 @@ class _Attempt:
             copy.write(copying.HEADER)
             while chunk := list(islice(numbered, CHUNK)):
                 facts, bad = self._parse(chunk)
-                self._load_heads(reader, [name for fact in facts for name in fact[3]])
+                self._load_heads(reader, [names for *_, names in facts])
                 answered = self._answered_keys(reader, facts)
                 rows: list[bytes] = []
                 for line, text, command, names in facts:
@@ -319,12 +327,12 @@ class _Attempt:
         if self.rejects is not None:
             self.rejects.write(text.rstrip(b"\r\n") + b"\n")
 
-    def _load_heads(self, reader: Connection[Any], names: list[str]) -> None:
-        missing = self.working.missing(names)
+    def _load_heads(self, reader: Connection[Any], askers: list[list[str]]) -> None:
+        missing = self.working.missing(askers)
         if not missing:
             return
         cursor = reader.cursor(binary=True)
-        rows = cursor.execute(_HEADS, (missing,)).fetchall()
+        rows = cursor.execute(_HEADS, (list(missing), list(missing.values()))).fetchall()
         found = {ordinal - 1: head for ordinal, *head in rows}
         for index, name in enumerate(missing):
             version, fold, stored = found.get(index, (0, "", b""))
@@ -336,11 +344,14 @@ class _Attempt:
 
     def _answered_keys(self, reader: Connection[Any], facts: list[_Fact]) -> dict[str, bytes]:
         """Digests by key of those facts that were answered before, here or live."""
-        keys = [command.key for _, _, command, _ in facts if command.key != NO_KEY]
-        if not keys:
+        keyed = [(command.key, names) for _, _, command, names in facts if command.key != NO_KEY]
+        if not keyed:
             return {}
+        lanes = [bucket_of(names[0], self.owner._buckets) for _, names in keyed]
         rows = reader.execute(
-            "SELECT key, digest FROM command_log WHERE key = ANY (%s)", (keys,)
+            "SELECT c.key, c.digest FROM unnest(%s::text[], %s::int2[]) k(key, bucket)"
+            " JOIN command_log c ON c.key = k.key AND c.bucket = k.bucket",
+            ([key for key, _ in keyed], lanes),
         ).fetchall()
         return {key: bytes(digest) for key, digest in rows}
 
@@ -372,7 +383,9 @@ class _Attempt:
         assert at is not None
         entries, body = self.working.decide(command, names, at, self.now, told=own_key)
         if command.reads:
-            self.reads.update(names[len(command.writes) :])
+            home = bucket_of(names[0], self.owner._buckets)
+            for name in names[len(command.writes) :]:
+                self.reads.add((name, home))
         if self.owner._as_occurred and at > self.latest:
             self.latest, self.stamp = at, copying.timestamptz(at)
         for entry in entries:
@@ -392,16 +405,8 @@ class _Attempt:
         if own_key:
             self.keys[command.key] = digest
             home = bucket_of(names[0], self.owner._buckets)
-            last = entries[-1] if entries else None
-            self.commands.append(
-                (
-                    command.key,
-                    digest,
-                    last.stream.bucket if last else home,
-                    last.offset if last else 0,
-                    msgspec.json.encode(body),
-                )
-            )
+            response = msgspec.json.encode(body)
+            self.commands.append((command.key, digest, home, last_in(entries, home), response))
         person = command.personal()
         if person is not None:
             self.persons[person.member_id] = (person.name, person.phone)
@@ -420,7 +425,8 @@ class _Attempt:
         """Stage the heads, the keys and the people."""
         done = self.done
         told = {"facts": done.facts, "events": done.events, "rejected": done.rejected}
-        self.commands.append((done.key, b"", 0, 0, msgspec.json.encode(told)))
+        home = bucket_of(done.key, self.owner._buckets)
+        self.commands.append((done.key, b"", home, 0, msgspec.json.encode(told)))
         _copy(connection, "staged_heads", self._heads())
         _copy(
             connection,
@@ -439,18 +445,22 @@ class _Attempt:
             connection,
             "staged_persons",
             (
-                _THREE + copying.text(member) + copying.text(name) + copying.text(phone)
+                _FOUR
+                + copying.int2(bucket_of(f"member:{member}", self.owner._buckets))
+                + copying.text(member)
+                + copying.text(name)
+                + copying.text(phone)
                 for member, (name, phone) in self.persons.items()
             ),
         )
 
     def _heads(self) -> Iterator[bytes]:
-        for stream in self.working.changed():
+        for stream, lane in self.working.heads():
             yield b"".join(
                 (
                     _SIX,
                     copying.text(stream.name),
-                    copying.int2(stream.bucket),
+                    copying.int2(lane),
                     copying.int8(stream.stored),
                     copying.int8(stream.version),
                     copying.binary(heads.encode(stream.state)),
@@ -459,13 +469,13 @@ class _Attempt:
             )
 
 
-_HEADS = "SELECT ord, number, fold, said FROM load_batch('{}', %b::text[])"
-_CONFLICTS = ("CL001", "CL002")
+_HEADS = "SELECT ord, number, fold, said FROM load_batch('{}', '{}', %b::text[], %b::int2[])"
+_CONFLICTS = ("CL001", "23505")
 _DECLARED = frozenset(
     {"command", *COMMANDS, *(name for kind in COMMANDS.values() for name in kind.model_fields)}
 )
 """What may be repeated of a bad line: the names that are ours."""
-_SEVEN, _SIX, _FIVE, _THREE = map(copying.columns, (7, 6, 5, 3))
+_SEVEN, _SIX, _FIVE, _FOUR = map(copying.columns, (7, 6, 5, 4))
 _TOPICS = {topic: copying.text(topic) for topic in CATALOGUE}
 
 

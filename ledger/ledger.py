@@ -33,6 +33,7 @@ from ledger.working import (
     KeyReused,
     WorkingSet,
     digest_of,
+    last_in,
     state_from,
 )
 
@@ -65,7 +66,8 @@ class CommandFailed(Exception):
 
 @dataclass(slots=True)
 class Receipt:
-    """What was written: the position of the command's last event (0: none) and its answer."""
+    """What was written, and where: in the lane of the command's first stream the position of its
+    last event there (0: none). `body` is its answer."""
 
     bucket: int
     position: int
@@ -100,6 +102,8 @@ class _Decided:
     entries: list[Entry]
     body: dict[str, Any]
     response: bytes
+    lane: int  # of its first stream
+    offset: int  # of its last event there, 0 if there is none
 
 
 @dataclass(slots=True)
@@ -118,10 +122,8 @@ class _Batch:
         """Tell everybody; `bases` is the position of each lane before the batch."""
         receipts: dict[str, Receipt] = {}
         for key, done in self.decided.items():
-            last = done.entries[-1] if done.entries else None
-            bucket = last.stream.bucket if last else 0
-            position = bases[bucket] + last.offset if last else 0
-            receipts[key] = Receipt(bucket, position, False, done.body)
+            position = bases[done.lane] + done.offset if done.offset else 0
+            receipts[key] = Receipt(done.lane, position, False, done.body)
             done.waiting.answer(receipts[key])
         for each, key in self.again:
             first = receipts[key]
@@ -139,22 +141,23 @@ class _Defect(Exception):
         self.waiting = waiting
 
 
-_CONFLICTS = ("CL001", "CL002", "23505")
+_CONFLICTS = ("CL001", "23505")
 _UNWRITTEN = (*_CONFLICTS, *clocks.STATES)
 """After these an append was certainly not written."""
 _LOAD = Question(
     b"load",
     b"SELECT of_key, ord, number, bucket, fold, said, digest"
-    b" FROM load_batch($1::text[], $2::text[]) WHERE check_clock($3::timestamptz)",
+    b" FROM load_batch($1::text[], $2::int2[], $3::text[], $4::int2[])"
+    b" WHERE check_clock($5::timestamptz)",
 )
 _APPEND = Question(
     b"append",
-    b"SELECT bucket, base FROM append_batch($1::timestamptz, $2::text[], $3::text[], $4::int8[],"
-    b" $5::int2[], $6::int8[],"
-    b" $7::text[], $8::int2[], $9::int8[], $10::int8[], $11::bytea[],"
-    b" $12::text[], $13::int2[], $14::int8[], $15::int8[], $16::text[], $17::bytea[],"
-    b" $18::text[], $19::bytea[], $20::int2[], $21::int8[], $22::bytea[],"
-    b" $23::text[], $24::text[], $25::text[])",
+    b"SELECT bucket, base FROM append_batch($1::timestamptz, $2::text[],"
+    b" $3::text[], $4::int2[], $5::int8[], $6::int2[], $7::int8[],"
+    b" $8::text[], $9::int2[], $10::int8[], $11::int8[], $12::bytea[],"
+    b" $13::text[], $14::int2[], $15::int8[], $16::int8[], $17::text[], $18::bytea[],"
+    b" $19::text[], $20::bytea[], $21::int2[], $22::int8[], $23::bytea[],"
+    b" $24::int2[], $25::text[], $26::text[], $27::text[])",
 )
 _INT2, _INT8 = Struct(">h").unpack, Struct(">q").unpack
 _TRUE = b"\x01"
@@ -368,7 +371,11 @@ class Ledger:
             except Exception as defect:  # its half-applied state must not reach the others
                 raise _Defect(each) from defect
             else:
-                batch.decided[each.command.key] = _Decided(each, entries, body, response)
+                lane = bucket_of(each.names[0], self._buckets)
+                offset = last_in(entries, lane)
+                batch.decided[each.command.key] = _Decided(
+                    each, entries, body, response, lane, offset
+                )
         if batch.decided:
             batch.said = self._said(batch, now)
         return batch
@@ -379,9 +386,15 @@ class Ledger:
         Nothing is decided, not even a refusal, under a clock that is ahead of the database's.
         """
         waiting, working = batch.waiting, batch.working
-        missing = working.missing([name for each in waiting for name in each.names])
-        keys = [each.command.key for each in waiting]
-        rows = await wire.ask(_LOAD, (texts(keys), texts(missing), microseconds(now)))
+        missing = working.missing(each.names for each in waiting)
+        asked = (
+            texts([each.command.key for each in waiting]),
+            int2s([bucket_of(each.names[0], self._buckets) for each in waiting]),
+            texts(list(missing)),
+            int2s(list(missing.values())),
+            microseconds(now),
+        )
+        rows = await wire.ask(_LOAD, asked)
         answered = set()
         found: dict[int, tuple[int, str, bytes]] = {}
         for row in range(rows.ntuples):
@@ -419,9 +432,14 @@ class Ledger:
     def _said(self, batch: _Batch, now: datetime) -> tuple[bytes, ...]:
         """The parameters of append_batch. States are encoded now: the next batch changes them."""
         working = batch.working
-        changed = working.changed()
-        only_read = working.only_read([done.waiting.command for done in batch.decided.values()])
         decided = batch.decided.values()
+        only_read = working.only_read(
+            (done.waiting.command, done.waiting.names) for done in decided
+        )
+        changed = working.changed()
+        encoded = {stream.name: heads.encode(stream.state) for stream in changed}
+        written = working.heads()
+        lanes = {lane: 0 for _, lane in written} | working.lanes
         entries = [entry for done in decided for entry in done.entries]
         persons: dict[str, Personal] = {}
         for done in decided:
@@ -430,16 +448,17 @@ class Ledger:
                 persons[person.member_id] = person
         return (
             microseconds(now),
-            texts([heads.fold_version(heads.kind_of(stream.name)) for stream in changed]),
-            texts([stream.name for stream in only_read]),
-            int8s([stream.stored for stream in only_read]),
-            int2s(list(working.lanes)),
-            int8s(list(working.lanes.values())),
-            texts([stream.name for stream in changed]),
-            int2s([stream.bucket for stream in changed]),
-            int8s([stream.stored for stream in changed]),
-            int8s([stream.version for stream in changed]),
-            byteas([heads.encode(stream.state) for stream in changed]),
+            texts([heads.fold_version(heads.kind_of(stream.name)) for stream, _ in written]),
+            texts([stream.name for stream, _ in only_read]),
+            int2s([lane for _, lane in only_read]),
+            int8s([stream.stored for stream, _ in only_read]),
+            int2s(list(lanes)),
+            int8s(list(lanes.values())),
+            texts([stream.name for stream, _ in written]),
+            int2s([lane for _, lane in written]),
+            int8s([stream.stored for stream, _ in written]),
+            int8s([stream.version for stream, _ in written]),
+            byteas([encoded[stream.name] for stream, _ in written]),
             texts([entry.stream.name for entry in entries]),
             int2s([entry.stream.bucket for entry in entries]),
             int8s([entry.version for entry in entries]),
@@ -448,19 +467,14 @@ class Ledger:
             byteas([heads.bytes_of(entry.event) for entry in entries]),
             texts(list(batch.decided)),
             byteas([done.waiting.digest for done in decided]),
-            int2s([self._lane_of(done) for done in decided]),
-            int8s([done.entries[-1].offset if done.entries else 0 for done in decided]),
+            int2s([done.lane for done in decided]),
+            int8s([done.offset for done in decided]),
             byteas([done.response for done in decided]),
+            int2s([bucket_of(f"member:{member}", self._buckets) for member in persons]),
             texts(list(persons)),
             texts([person.name for person in persons.values()]),
             texts([person.phone for person in persons.values()]),
         )
-
-    def _lane_of(self, done: _Decided) -> int:
-        """The lane in which a command's position counts: that of its last event."""
-        if done.entries:
-            return done.entries[-1].stream.bucket
-        return bucket_of(done.waiting.names[0], self._buckets)
 
     async def _append(self, wire: Wire, batch: _Batch) -> dict[int, int]:
         """Write the batch. Returns the position of each lane before it."""

@@ -29,7 +29,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from domain.event import Event
 from ledger import clocks
-from ledger.database import CHANNEL, SCHEMA, bucket_of
+from ledger.database import CHANNEL, SCHEMA, bucket_of, lanes_of
 from ledger.heads import bytes_of, event_of
 
 
@@ -81,17 +81,20 @@ class LaneRecorder(PostgresApplicationRecorder):
         """Append events in one transaction; returns their positions."""
         if not stored_events:
             return []
-        self._belong_here({str(event.originator_id) for event in stored_events})
+        heads = self._heads({str(event.originator_id) for event in stored_events})
         columns: tuple[list[Any], ...] = (
             [str(event.originator_id) for event in stored_events],
             [event.originator_version for event in stored_events],
             [event.topic for event in stored_events],
             [event.state for event in stored_events],
+            [stream for stream, _ in heads],
+            [lane for _, lane in heads],
         )
         with self.datastore.get_connection() as connection:
             try:
                 rows = connection.execute(
-                    "SELECT ledger.append_events(%s::int2, %s, %s, %s, %s) AS position",
+                    "SELECT ledger.append_events(%s::int2, %s, %s, %s, %s, %s, %s::int2[])"
+                    " AS position",
                     (self.bucket, *columns),
                 ).fetchall()
             except psycopg.errors.UniqueViolation as failure:
@@ -100,17 +103,19 @@ class LaneRecorder(PostgresApplicationRecorder):
                 raise clocks.refusal_of(failure) or failure from None
         return [row["position"] for row in rows]
 
-    def _belong_here(self, streams: set[str]) -> None:
-        """Refuse streams of another lane: a stream lives in one."""
+    def _heads(self, streams: set[str]) -> list[tuple[str, int]]:
+        """(stream, lane) of each head. Refuses streams of another lane: a stream lives in one."""
         with self.datastore.get_connection() as connection:
             row = connection.execute(
                 "SELECT value FROM ledger.ledger_meta WHERE name = 'buckets'"
             ).fetchone()
         assert row is not None
+        buckets = int(row["value"])
         for stream in streams:
-            lane = bucket_of(stream, int(row["value"]))
+            lane = bucket_of(stream, buckets)
             if lane != self.bucket:
                 raise ProgrammingError(f"a stream of lane {lane} in lane {self.bucket}")
+        return [(stream, lane) for stream in streams for lane in lanes_of(stream, buckets)]
 
     def subscribe(
         self, gt: int | None = None, topics: Sequence[str] = ()

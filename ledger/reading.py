@@ -64,27 +64,30 @@ def positions_at(connection: Connection[Any], instant: datetime) -> dict[int, in
     Recorded times never go back in a lane, so each is found by halving: some twenty looks at the
     index of positions in a million events, and no index on the time.
     """
-    found = connection.execute(
-        """
-        WITH RECURSIVE search AS (
-            SELECT bucket, 0::bigint AS low, position AS high FROM ledger.log_head
-            UNION ALL
-            SELECT bucket,
-                CASE WHEN recorded_at <= %(instant)s THEN middle ELSE low END,
-                CASE WHEN recorded_at <= %(instant)s THEN high ELSE middle - 1 END
-            FROM (
-                SELECT bucket, low, high, middle, (
-                    SELECT recorded_at FROM ledger.stored_events e
-                    WHERE e.notification_id = middle AND e.bucket = halves.bucket
-                ) AS recorded_at
-                FROM (SELECT *, (low + high + 1) / 2 AS middle FROM search WHERE low < high) halves
-            ) looked_at
-        )
-        SELECT bucket, low FROM search WHERE low = high ORDER BY bucket
-        """,
-        {"instant": instant},
-    )
-    return dict(found.fetchall())
+    ends = connection.execute("SELECT bucket, position FROM ledger.log_head ORDER BY bucket")
+    found = {}
+    for bucket, end in ends.fetchall():
+        (found[bucket],) = connection.execute(
+            """
+            WITH RECURSIVE search AS (
+                SELECT 0::bigint AS low, %(end)s::bigint AS high
+                UNION ALL
+                SELECT CASE WHEN recorded_at <= %(instant)s THEN middle ELSE low END,
+                    CASE WHEN recorded_at <= %(instant)s THEN high ELSE middle - 1 END
+                FROM (
+                    SELECT low, high, middle, (
+                        SELECT recorded_at FROM ledger.stored_events
+                        WHERE notification_id = middle AND bucket = %(bucket)s
+                    ) AS recorded_at
+                    FROM (SELECT *, (low + high + 1) / 2 AS middle FROM search) halves
+                    WHERE low < high
+                ) looked_at
+            )
+            SELECT low FROM search WHERE low = high
+            """,
+            {"end": end, "bucket": bucket, "instant": instant},
+        ).fetchone() or (0,)
+    return found
 
 
 def lanes(

@@ -13,7 +13,7 @@ from domain.command import Command
 from domain.event import Event
 from domain.refusal import Refusal
 from ledger import heads
-from ledger.database import bucket_of
+from ledger.database import bucket_of, lanes_of
 
 
 @dataclass
@@ -61,9 +61,17 @@ class WorkingSet:
     streams: dict[str, Stream] = field(default_factory=dict)
     lanes: dict[int, int] = field(default_factory=dict)
 
-    def missing(self, names: Iterable[str]) -> list[str]:
-        """Those of these streams that are not here yet, each once."""
-        return [name for name in dict.fromkeys(names) if name not in self.streams]
+    def missing(self, askers: Iterable[list[str]]) -> dict[str, int]:
+        """The streams of some commands that are not here yet, each with a lane that has its head:
+        its own, or of reference data that of the first command that asks."""
+        found: dict[str, int] = {}
+        for names in askers:
+            home = bucket_of(names[0], self.buckets)
+            for name in names:
+                if name not in self.streams and name not in found:
+                    lanes = lanes_of(name, self.buckets)
+                    found[name] = home if home in lanes else lanes[0]
+        return found
 
     def put(self, name: str, version: int, state: Any) -> None:
         """Take a stream in as it is stored."""
@@ -100,19 +108,33 @@ class WorkingSet:
             entries.append(Entry(stream, stream.version, offset, event))
         return entries, command.receipt(events, **states) if told else {}
 
-    def only_read(self, commands: Iterable[Command]) -> list[Stream]:
-        """The streams that these commands read and nothing in this set has changed."""
-        names = {
-            f"{kind}:{getattr(command, attribute)}"
-            for command in commands
-            for kind, attribute in command.reads.items()
+    def only_read(self, askers: Iterable[tuple[Command, list[str]]]) -> list[tuple[Stream, int]]:
+        """The streams that these commands (with the names of their streams) read and nothing in
+        this set has changed, each with the lane of whoever reads it."""
+        asked = {
+            (name, bucket_of(names[0], self.buckets))
+            for command, names in askers
+            for name in names[len(command.writes) :]
         }
-        found = [self.streams[name] for name in sorted(names)]
-        return [stream for stream in found if stream.version == stream.stored]
+        found = [(self.streams[name], lane) for name, lane in sorted(asked)]
+        return [(stream, lane) for stream, lane in found if stream.version == stream.stored]
 
     def changed(self) -> list[Stream]:
         """The streams whose heads are to be written."""
         return [stream for stream in self.streams.values() if stream.version > stream.stored]
+
+    def heads(self) -> list[tuple[Stream, int]]:
+        """The heads to be written: of each changed stream, one in each lane that has it."""
+        return [
+            (stream, lane)
+            for stream in self.changed()
+            for lane in lanes_of(stream.name, self.buckets)
+        ]
+
+
+def last_in(entries: list[Entry], lane: int) -> int:
+    """The offset of the last of these in a lane, 0 if there is none."""
+    return next((each.offset for each in reversed(entries) if each.stream.bucket == lane), 0)
 
 
 def digest_of(command: Command, key: bytes) -> bytes:

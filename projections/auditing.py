@@ -93,7 +93,7 @@ def _compared(
         _compare_replay(conn, comparisons["replay"], report)
     if "heads" in checks:
         into = comparisons["heads"]
-        for found in (*checking.lanes(conn), *checking.versions(conn)):
+        for found in (*checking.lanes(conn), *checking.versions(conn), *checking.keys(conn)):
             _note(into, found)
     if "heads" in checks or "second opinion" in checks:
         opinion = None

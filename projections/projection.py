@@ -69,6 +69,9 @@ class Projection:
         """Make its empty tables in the first schema of the search path."""
         for text in cls.tables:
             conn.execute(text)
+            if "PRIMARY KEY" not in text:  # a nullable column in it: a row is known by the whole
+                (name,) = _TABLE.findall(text)
+                conn.execute(f"ALTER TABLE {name} REPLICA IDENTITY FULL")
         if not bare:
             cls.index(conn)
 

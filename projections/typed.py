@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import AwareDatetime
 
-from domain.catalogue import CATALOGUE
+from domain.catalogue import ADDRESSED, CATALOGUE
 from domain.event import Event
 from ledger import digests
 from ledger.heads import bytes_of, event_of
@@ -115,7 +115,7 @@ class TypedTable:
 
     @property
     def id_column(self) -> str:
-        return f"{self.stream}_id"
+        return ADDRESSED[self.stream]
 
     @property
     def columns(self) -> tuple[Column, ...]:

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from domain.campaigns import CampaignEnrolled, CampaignLaunched, TermsChanged, UnknownCampaign
 from domain.clubs import ClubOpened, ServicePriced, UnknownClub
 from domain.event import Event
-from domain.state import Campaign, Club, Price, Terms
+from domain.state import Campaign, Club, Places, Price, Terms
 from domain.visits import UnknownService, VisitRecorded
 from domain.whatif.scenario import Scenario
 
@@ -58,12 +58,12 @@ class Known:
         return replace(self.clubs[visit.club], services={visit.service: price})
 
     def campaign(self, enrolled: CampaignEnrolled) -> Campaign:
-        """The campaign as it was for this enrolment. What was spent on gifts before it counts where
-        gifts are changed; elsewhere its own gift fitted into the budget, and would again."""
-        spent, place = self.spent_fen.get(enrolled.campaign), enrolled.place
-        return replace(
-            self.campaigns[enrolled.campaign],
-            terms=self.terms[enrolled.campaign, enrolled.terms_version],
-            participants=place - 1,
-            gift_fen=0 if spent is None else spent[place - 1],
-        )
+        """The campaign as it was for this enrolment."""
+        terms = self.terms[enrolled.campaign, enrolled.terms_version]
+        return replace(self.campaigns[enrolled.campaign], terms=terms)
+
+    def places(self, enrolled: CampaignEnrolled) -> Places:
+        """What was counted before this enrolment. What was spent on gifts counts where gifts are
+        changed; elsewhere its own gift fitted into the budget, and would again."""
+        spent, before = self.spent_fen.get(enrolled.campaign), enrolled.place - 1
+        return Places(before, 0 if spent is None else spent[before])

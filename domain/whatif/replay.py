@@ -12,15 +12,13 @@ from datetime import datetime
 from itertools import groupby
 from typing import Generic, TypeVar
 
-from msgspec.structs import replace
-
 from domain.campaigns import CampaignEnrolled, CampaignOffered, Enrol, OfferCampaign, PlaceTaken
 from domain.command import Command
 from domain.event import Event
 from domain.members import BILL_WINDOW_MONTHS, BillIssued, ChangeTier, NothingChanges, TierChanged
 from domain.points import CreditPoints, ReverseCredit
 from domain.refusal import Refusal
-from domain.state import Member
+from domain.state import Member, Places
 from domain.values import TIERS, Tier, month_number
 from domain.visits import RecordVisit, VisitRecorded
 from domain.whatif.asked import ASKED, Asked, enrol
@@ -130,7 +128,8 @@ class _Replayed:
                 return command.decide(at, member, known.club(main, price))
             case Enrol(), CampaignEnrolled():
                 campaign = known.campaign(main)
-                return command.decide(at, member, scenario.terms(campaign, main.campaign, at))
+                changed = scenario.terms(campaign, main.campaign, at)
+                return command.decide(at, member, known.places(main), changed)
             case OfferCampaign(), CampaignOffered():
                 campaign = known.campaigns[main.campaign]
                 return command.decide(at, member, scenario.terms(campaign, main.campaign, at))
@@ -200,10 +199,11 @@ def spending(
         before.append(spent_fen)
         at = enrolled.occurred_at
         member = Member(joined_at=at, tier=enrolled.tier, unit=enrolled.unit)
-        campaign = replace(known.campaign(enrolled), gift_fen=spent_fen)
+        campaign = scenario.terms(known.campaign(enrolled), campaign_id, at)
+        places = Places(enrolled.place - 1, spent_fen)
         command = enrol(enrolled, Asked(member_id, [enrolled], member, known))
         try:
-            taken, *_ = command.decide(at, member, scenario.terms(campaign, campaign_id, at))
+            taken, *_ = command.decide(at, member, places, campaign)
         except Refusal:
             continue
         assert isinstance(taken, PlaceTaken)

@@ -25,29 +25,35 @@ CREATE TABLE log_head (
     recorded_at timestamptz NOT NULL
 ) WITH (fillfactor = 10, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_scale_factor = 0);
 
--- The folded state of each stream, so that a command costs the same whatever its history.
+-- The folded state of each stream, so that a command costs the same whatever its history. What many
+-- read and few write (clubs, campaigns, ...) has one in each lane: database.lanes_of.
 CREATE TABLE stream_head (
-    originator_id text PRIMARY KEY,
+    originator_id text NOT NULL,
     bucket smallint NOT NULL,
     version bigint NOT NULL,
     fold text NOT NULL,
-    state bytea NOT NULL
+    state bytea NOT NULL,
+    PRIMARY KEY (originator_id, bucket)
 ) WITH (fillfactor = 60);
 
--- Every command ever answered, by its idempotency key; kept for good.
+-- Every command ever answered, by its idempotency key; kept for good. It stands in the lane of the
+-- command's first stream, where a retry looks for it, and its position is one of that lane.
 CREATE TABLE command_log (
-    key text PRIMARY KEY,
+    key text NOT NULL,
     digest bytea NOT NULL,
     bucket smallint NOT NULL,
     position bigint NOT NULL,
-    response bytea NOT NULL
+    response bytea NOT NULL,
+    PRIMARY KEY (key, bucket)
 );
 
 -- What identifies a person: never in an event.
 CREATE TABLE persons (
-    member_id text PRIMARY KEY,
+    bucket smallint NOT NULL,
+    member_id text NOT NULL,
     name text,
-    phone text
+    phone text,
+    PRIMARY KEY (member_id, bucket)
 );
 CREATE INDEX persons_phone ON persons (phone);
 

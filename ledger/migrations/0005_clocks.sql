@@ -36,16 +36,24 @@ BEGIN
     RETURN true;
 END $$;
 
--- Whatever appends moves a lane's row, so that this one place holds for all of it. A stamp is never
--- before the lane's last one: the same as that, it is the log that is ahead.
-CREATE FUNCTION check_stamp() RETURNS trigger LANGUAGE plpgsql AS $$
+-- Whatever appends moves a lane's row, and by this function alone: it holds the row until the commit,
+-- gives as many positions as there are events (`base` is the last one before them) and the recorded
+-- time of these, which is never before the last one there, `floor`. If it is that, it is the log that
+-- may be ahead.
+CREATE FUNCTION advance_lane(
+    p_bucket smallint, p_events bigint, p_now timestamptz,
+    OUT base bigint, OUT floor timestamptz, OUT stamp timestamptz
+) LANGUAGE plpgsql AS $$
 BEGIN
-    IF new.recorded_at > old.recorded_at THEN
-        PERFORM ledger.check_clock(new.recorded_at);
+    SELECT h.position, h.recorded_at, greatest(h.recorded_at, p_now) INTO STRICT base, floor, stamp
+    FROM ledger.log_head h WHERE h.bucket = p_bucket FOR UPDATE;
+    UPDATE ledger.log_head h SET position = base + p_events, recorded_at = stamp
+    WHERE h.bucket = p_bucket;
+    IF p_events = 0 THEN
+        RETURN;
+    ELSIF stamp > floor THEN
+        PERFORM ledger.check_clock(stamp);
     ELSE
-        PERFORM ledger.check_recorded(new.recorded_at, '-infinity');
+        PERFORM ledger.check_recorded(stamp, '-infinity');
     END IF;
-    RETURN NULL;
 END $$;
-CREATE TRIGGER stamped AFTER UPDATE ON log_head FOR EACH ROW
-    WHEN (new.position > old.position) EXECUTE FUNCTION check_stamp();

@@ -28,7 +28,7 @@ def tried(replay: Replay, name: str, at: datetime = NOW, **fields: Any) -> list[
     kind = COMMANDS[name]
     command = kind(actor="clerk:desk", **fields)
     names = kind.writes | kind.reads
-    states = {k: replay.states[f"{k}:{fields[field]}"] for k, field in names.items()}
+    states = {k: replay._state(k, f"{k}:{fields[field]}") for k, field in names.items()}
     return command.decide(at, **states)
 
 

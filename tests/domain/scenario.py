@@ -40,7 +40,15 @@ USUAL: dict[str, Any] = {
     "rule": "v1",
 }
 """What a command says where a sentence does not care."""
-HOME = {"member": "m1", "unit": "west", "club": "health", "campaign": "spring", "cohort": "vips"}
+HOME = {
+    "member": "m1",
+    "unit": "west",
+    "club": "health",
+    "admissions": "health",
+    "campaign": "spring",
+    "places": "spring",
+    "cohort": "vips",
+}
 
 
 def local(text: str) -> datetime:
@@ -109,6 +117,8 @@ class World:
             events = command.decide(command.at, **states)
         finally:
             assert states == before, "to decide changes nothing"
+        first = command.kinds[0]
+        assert not events or first in {event.stream for event in events}, "its lane gets an event"
         for event in events:
             assert event.stream in command.writes, f"{event.topic} goes to an unlocked stream"
             self.tell(names[event.stream], event)

@@ -81,8 +81,8 @@ def test_a_cap_and_a_budget_are_exact(
     assert [(place.member, place.gift_fen) for place in places] == list(taken.items())
     assert [event.place for event in enrolled] == [place.place for place in places]
     assert len(bound) == len(enrolled)
-    state = world.stream("campaign:spring")
-    assert (state.participants, state.gift_fen) == (len(taken), sum(taken.values()))
+    state = world.stream("places:spring")
+    assert (state.taken, state.gift_fen) == (len(taken), sum(taken.values()))
     world.check()
 
 

@@ -25,7 +25,7 @@ from domain.command import Command
 from domain.refusal import Refusal
 from domain.state import Member
 from ledger import heads
-from ledger.database import bucket_of, connect, meta
+from ledger.database import bucket_of, connect, lanes_of, meta
 from ledger.ledger import Ledger
 from tests.ledger.facts import a_club, a_member, command, executed
 
@@ -193,7 +193,12 @@ def _check(dsn: str, answers: list[dict[str, Any]]) -> None:
             "SELECT originator_id, originator_version, topic, state, bucket, notification_id"
             " FROM stored_events ORDER BY originator_id, originator_version"
         ).fetchall()
-        stored = dict(connection.execute("SELECT originator_id, state FROM stream_head").fetchall())
+        stored = {
+            (stream, bucket): state
+            for stream, bucket, state in connection.execute(
+                "SELECT originator_id, bucket, state FROM stream_head"
+            ).fetchall()
+        }
         ends = dict(connection.execute("SELECT bucket, position FROM log_head").fetchall())
 
     for answer in answers:
@@ -232,9 +237,10 @@ def _check(dsn: str, answers: list[dict[str, Any]]) -> None:
     assert max(of_command.values()) == 1, "a command was carried out twice"
     assert places == list(range(1, len(places) + 1))
     assert len(places) <= CAP
-    assert folded.keys() == stored.keys()
-    for stream, state in folded.items():
-        assert state == heads.decode(stream, stored[stream]), f"the head of {stream} is no fold"
+    assert {(s, lane) for s in folded for lane in lanes_of(s, buckets)} == stored.keys()
+    for (stream, _), head in stored.items():
+        state = folded[stream]
+        assert state == heads.decode(stream, head), f"the head of {stream} is no fold"
         if isinstance(state, Member):
             assert sum(lot.points for lot in state.lots) == credited[stream]
 

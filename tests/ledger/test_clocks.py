@@ -147,10 +147,7 @@ def test_less_than_a_minute_is_allowed(ledger_dsn: str) -> None:
 
 def test_an_append_by_hand_is_held_back_as_well(ledger_dsn: str) -> None:
     """Whatever moves a lane's row passes the one place."""
-    moved = (
-        b"UPDATE log_head SET position = position + 1, recorded_at = ledger_clock() + %s"
-        b" WHERE bucket = 0"
-    )
+    moved = b"SELECT advance_lane(0::int2, 1, ledger_clock() + %s)"
     with connect(ledger_dsn) as connection, pytest.raises(psycopg.Error) as failure:
         connection.execute(moved, (TEN_YEARS,))
     assert isinstance(clocks.refusal_of(failure.value), ClockAhead)
