@@ -75,11 +75,16 @@ STATUS: dict[str, int] = {
     "dated_in_future": 422,
     "expires_before_available": 422,
     "hours_reversed": 422,
+    "key_reserved": 422,
     "key_reused": 422,
+    "line_too_long": 422,
+    "line_without_end": 422,
     "not_within_binding": 422,
     "prepaid_too_small": 422,
     "undated_fact": 422,
     "window_reversed": 422,
+    # Without a key nothing can be sent again.
+    "key_missing": 400,
     # Ask again, with the same key.
     "busy": 503,
     "clock_ahead": 503,
@@ -98,7 +103,6 @@ class Kind:
 
 
 DOOR: dict[str, Kind] = {
-    "key_missing": Kind(400, "A write needs the header Idempotency-Key."),
     "header_repeated": Kind(400, "A header that says who or under which key is there twice."),
     "malformed": Kind(400, "The request cannot be read."),
     "not_found": Kind(404, "There is nothing at this address."),

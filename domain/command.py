@@ -8,9 +8,9 @@ that holds the id. At most one stream of a kind, so an event's kind says where i
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any, ClassVar, TypeVar, get_args
+from typing import Annotated, Any, ClassVar, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from domain.event import Event
 from domain.values import Actor, Instant, Key
@@ -25,9 +25,25 @@ REFERENCE: set[str] = set()
 """The kinds that commands read without writing them: read by many, written seldom."""
 
 NO_KEY = "-"
-"""A command of an import file may leave its key out: the import gives it one by its line."""
+"""Without a key: left out, null and blank are the same, in a file as in a request. Only a command
+of an import file may be: the import gives it one by its line."""
+FILE_KEYS, DUE_KEYS = "file:", "due:"
+"""What the keys of files and their lines begin with, and those of due work."""
+RESERVED_KEYS = (FILE_KEYS, DUE_KEYS)
+"""Ours: nobody else may bring a key that begins so, or his command would pass for another's."""
 
 E = TypeVar("E", bound=Event)
+
+
+def _asked_key(key: Any) -> Any:
+    """Blanks around a key are none of it, as in a header; nothing but blanks is no key."""
+    if key is None:
+        return NO_KEY
+    return key.strip() or NO_KEY if isinstance(key, str) else key
+
+
+AskedKey = Annotated[Key, BeforeValidator(_asked_key)]
+"""A key as it is brought to any door."""
 
 
 class Personal(BaseModel):
@@ -48,7 +64,7 @@ class Command(BaseModel):
     kinds: ClassVar[tuple[str, ...]] = ()
     """The kinds of its streams: those it writes, then those it reads."""
 
-    key: Key = NO_KEY
+    key: AskedKey = NO_KEY
     actor: Actor
     at: Instant | None = None
 

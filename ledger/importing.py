@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
 from operator import itemgetter
-from typing import Annotated, Any, BinaryIO, Union
+from typing import Annotated, Any, Union
 
 import msgspec
 import psycopg
@@ -23,10 +23,12 @@ from psycopg import Connection, Copy
 from pydantic import Field, TypeAdapter, ValidationError
 
 from domain.catalogue import CATALOGUE, COMMANDS
-from domain.command import NO_KEY, Command
+from domain.command import FILE_KEYS, NO_KEY, Command
 from domain.refusal import Refusal
-from ledger import clocks, copying, heads
+from ledger import clocks, copying, heads, strict_json
 from ledger.database import bucket_of, connect, meta
+from ledger.lines import MAX_LINE_BYTES, chunks, too_long
+from ledger.rejects import Rejection, Rejects, defect, why
 from ledger.working import (
     EVENTS,
     KeyReused,
@@ -34,16 +36,14 @@ from ledger.working import (
     WorkingSet,
     digest_of,
     last_in,
+    require_own_key,
     state_from,
 )
 
-CHUNK = 5_000
-"""Facts whose heads are fetched together."""
 WORTH_ANALYZING = 50_000
 """After so many events the planner is told, rather than left to find out a minute later."""
-MAX_LINE_BYTES = 65_536
-MAX_REJECTIONS = 1_000
-"""How many rejected lines are named; all are counted."""
+MAX_REJECTIONS = 100
+"""How many rejected lines are told with what was done; all are counted, and written down."""
 
 _ANY: Any = Union[tuple(COMMANDS.values())]  # noqa: UP007 - made from the one list
 _COMMAND: TypeAdapter[Command] = TypeAdapter(Annotated[_ANY, Field(discriminator="command")])
@@ -58,13 +58,16 @@ class UndatedFact(Refusal):
     code = "undated_fact"
 
 
-@dataclass(slots=True)
-class Rejection:
-    """A line that was not taken, and why, without the data in it."""
+@dataclass
+class LineTooLong(Refusal):
+    """A line of an import file is longer than it may be."""
 
-    line: int
-    code: str
-    reason: str
+    code = "line_too_long"
+    most_bytes: int
+
+
+class LineFailed(Exception):
+    """A rule broke on this line: a defect of ours. Nothing of its file was written."""
 
 
 @dataclass(slots=True)
@@ -79,21 +82,6 @@ class Imported:
     rejections: list[Rejection] = field(default_factory=list)
     kept: bool = True
     replayed: bool = False
-
-
-def why(failure: Exception) -> tuple[str, str]:
-    """(code, reason) of a rejected line: the numbers of a refusal, else no value of the line."""
-    if isinstance(failure, Refusal):
-        return failure.code, str(failure)
-    if isinstance(failure, ValidationError):
-        said = []
-        for error in failure.errors(include_url=False, include_input=False, include_context=False):
-            place = ".".join(str(part) if part in _DECLARED else "?" for part in error["loc"])
-            known = error["type"] != "union_tag_invalid"  # whose message repeats the name
-            message = error["msg"] if known else "there is no command of this name"
-            said.append(f"{place}: {message}" if place else message)
-        return "not_valid", "; ".join(said[:5])
-    return "not_readable", str(failure)
 
 
 class Importer:
@@ -119,31 +107,35 @@ class Importer:
         *,
         key: str,
         progress: Callable[[int], None] | None = None,
-        keep_good: BinaryIO | None = None,
+        rejects: Rejects | None = None,
     ) -> Imported:
-        """Load one file, all of it or (with `keep_good`) what is good of it; once for its key.
+        """Load one file, all of it or (if `rejects` keep lines) what is good; once for its key.
 
-        `lines` gives the lines from the start each time it is called. Rejected lines are written
-        to `keep_good` as they are.
+        `lines` gives the lines from the start each time it is called: a file is run through again
+        if a live command was faster, and if a rule broke, this time with a copy of the states
+        before each line, so that the others are decided as if that line were not there.
         """
-        for exclusive in (False, True):
-            if keep_good is not None:
-                keep_good.seek(0)
-                keep_good.truncate()
-            attempt = _Attempt(self, Imported(key=key), progress, keep_good)
+        careful = exclusive = False
+        while True:
+            attempt = _Attempt(self, key, progress, rejects, careful)
             try:
                 with _uncollected(), connect(self._dsn) as connection:
                     if attempt.stage(connection, lines(), exclusive):
                         attempt.settle(connection)
                     return attempt.done
+            except LineFailed:
+                self._forget()
+                if careful:
+                    raise
+                careful = True
             except psycopg.Error as failure:
                 self._forget()
                 if exclusive or failure.sqlstate not in _CONFLICTS:
                     raise
+                exclusive = True
             except BaseException:
                 self._forget()
                 raise
-        raise AssertionError("an import with the lanes in hand met a conflict")
 
     def load_all(
         self,
@@ -153,13 +145,14 @@ class Importer:
         """Load (key, lines) one after the other; while one is written, the next is decided.
 
         Each file is kept whole or not at all. Raises if another process writes to the same
-        streams meanwhile: what was yielded is in, the rest can be loaded again.
+        streams meanwhile, and if a rule breaks: what was yielded is in, the rest can be loaded
+        again.
         """
         settling: Future[Imported] | None = None
         try:
             with _uncollected(), ThreadPoolExecutor(1) as writer, ExitStack() as connections:
                 for key, lines in files:
-                    attempt = _Attempt(self, Imported(key=key), progress, None)
+                    attempt = _Attempt(self, key, progress)
                     connection = connections.enter_context(connect(self._dsn))
                     staged = attempt.stage(connection, lines(), exclusive=False)
                     if settling is not None:
@@ -177,6 +170,25 @@ class Importer:
 
 _Fact = tuple[int, bytes, Command, list[str]]
 """A line's number, its bytes, its command and the streams of that."""
+_Bad = tuple[int, bytes, str, str]
+"""A line's number, its bytes, the code and the reason of its rejection."""
+
+
+class _Broken(Exception):
+    """(code, reason): a rule broke on this line, and nothing of it is left."""
+
+
+def _fact(text: bytes) -> Command:
+    """The command of a line; raises what `why` can tell."""
+    try:
+        command = parse(text)
+    except ValidationError:
+        strict_json.check(text)  # what no door takes is told alike by all of them
+        raise
+    strict_json.check(text, len(command.model_fields_set))
+    if command.at is None:
+        raise UndatedFact
+    return command
 
 
 class _Attempt:
@@ -185,14 +197,17 @@ class _Attempt:
     def __init__(
         self,
         owner: Importer,
-        done: Imported,
+        key: str,
         progress: Callable[[int], None] | None,
-        rejects: BinaryIO | None,
+        rejects: Rejects | None = None,
+        careful: bool = False,
     ) -> None:
         self.owner = owner
-        self.done = done
+        self.done = Imported(FILE_KEYS + key)
         self.progress = progress or (lambda facts: None)
-        self.rejects = rejects
+        self.rejects = rejects or Rejects()
+        self.careful = careful
+        self.unreadable: dict[str, tuple[str, str]] = {}  # streams, and what broke on them
         self.working = owner._working
         self.now = owner._now
         self.stamp = copying.timestamptz(self.now)
@@ -214,17 +229,21 @@ class _Attempt:
             connection.execute("SELECT take_lanes(%b::int2[])", (lanes,))
         if self._answered(connection):
             return False
+        self.rejects.begin()
         connection.execute("SELECT stage_import()")
         self._floor(connection)
         with connect(owner._dsn, pinned=True) as reader:
             self._stage_events(connection, reader, lines)
-        if done.rejected and self.rejects is None:
+        if done.rejected and not self.rejects.keeps_good:
             owner._forget()
             connection.execute("ROLLBACK")
             # The same file may have come in meanwhile: then that is why its lines are refused.
             done.kept = self._answered(connection)
+            if done.kept:
+                self.rejects.begin()
             return False
         self._stage_rest(connection)
+        self.rejects.seal()
         read = [(self.working.streams[name], lane) for name, lane in sorted(self.reads)]
         self.only_read = [(s, lane) for s, lane in read if s.version == s.stored]
         self.read_at = [s.stored for s, _ in self.only_read]
@@ -280,52 +299,55 @@ class _Attempt:
     def _stage_events(
         self, connection: Connection[Any], reader: Connection[Any], lines: Iterable[bytes]
     ) -> None:
-        numbered = enumerate(lines, start=1)
         with connection.cursor().copy("COPY staged_events FROM STDIN (FORMAT binary)") as copy:
             copy.write(copying.HEADER)
-            while chunk := list(islice(numbered, CHUNK)):
+            for chunk in chunks(lines):
                 facts, bad = self._parse(chunk)
                 self._load_heads(reader, [names for *_, names in facts])
                 answered = self._answered_keys(reader, facts)
                 rows: list[bytes] = []
                 for line, text, command, names in facts:
                     try:
-                        self._take(line, command, names, answered, rows)
-                    except (Refusal, ValidationError) as failure:
-                        bad.append((line, text, failure))
+                        if self.careful or self.unreadable:
+                            self._take_with_care(line, command, names, answered, rows)
+                        else:
+                            self._take(line, command, names, answered, rows)
+                    except Refusal as refusal:
+                        bad.append((line, text, *why(refusal)))
+                    except _Broken as broken:
+                        bad.append((line, text, *broken.args))
+                    except Exception as failure:
+                        raise LineFailed(f"line {line} of {self.done.key}") from failure
                 for each in sorted(bad, key=itemgetter(0)):
                     self._reject(*each)
                 copy.write(b"".join(rows))
                 self.progress(len(chunk))
             copy.write(copying.TRAILER)
 
-    def _parse(
-        self, chunk: list[tuple[int, bytes]]
-    ) -> tuple[list[_Fact], list[tuple[int, bytes, Exception]]]:
+    def _parse(self, chunk: list[tuple[int, bytes]]) -> tuple[list[_Fact], list[_Bad]]:
         """(the facts, the lines that are none and why)."""
         facts: list[_Fact] = []
-        bad: list[tuple[int, bytes, Exception]] = []
-        for line, text in chunk:
+        bad: list[_Bad] = []
+        for line, raw in chunk:
+            text = raw.removeprefix(strict_json.BOM)  # of a file that others were joined to
             if not text.strip():
                 continue
             try:
-                if len(text) > MAX_LINE_BYTES:
-                    raise ValueError(f"the line is longer than {MAX_LINE_BYTES} bytes")
-                command = parse(text)
-                if command.at is None:
-                    raise UndatedFact
-            except (ValueError, Refusal) as failure:
-                bad.append((line, text, failure))
+                if too_long(text):
+                    raise LineTooLong(MAX_LINE_BYTES)
+                command = _fact(text)
+            except (ValueError, Refusal) as failure:  # no exception is kept: each holds its frames
+                bad.append((line, text, *why(failure)))
             else:
                 facts.append((line, text, command, command.streams()))
         return facts, bad
 
-    def _reject(self, line: int, text: bytes, failure: Exception) -> None:
+    def _reject(self, line: int, text: bytes, code: str, reason: str) -> None:
         self.done.rejected += 1
+        rejection = Rejection(line, code, reason)
+        self.rejects.add(rejection, text)
         if len(self.done.rejections) < MAX_REJECTIONS:
-            self.done.rejections.append(Rejection(line, *why(failure)))
-        if self.rejects is not None:
-            self.rejects.write(text.rstrip(b"\r\n") + b"\n")
+            self.done.rejections.append(rejection)
 
     def _load_heads(self, reader: Connection[Any], askers: list[list[str]]) -> None:
         missing = self.working.missing(askers)
@@ -336,11 +358,17 @@ class _Attempt:
         found = {ordinal - 1: head for ordinal, *head in rows}
         for index, name in enumerate(missing):
             version, fold, stored = found.get(index, (0, "", b""))
-            state = state_from(name, fold, stored) if version else heads.fresh(name)
-            if state is None:
-                events = cursor.execute(EVENTS, (name, version)).fetchall()
-                state = heads.refold(name, events)
-            self.working.put(name, version, state)
+            try:
+                state = state_from(name, fold, stored) if version else heads.fresh(name)
+                if state is None:
+                    events = cursor.execute(EVENTS, (name, version)).fetchall()
+                    state = heads.refold(name, events)
+            except psycopg.Error:
+                raise
+            except Exception as failure:  # noqa: BLE001 - this stream cannot be read: others can
+                self.unreadable[name] = defect(failure)
+            else:
+                self.working.put(name, version, state)
 
     def _answered_keys(self, reader: Connection[Any], facts: list[_Fact]) -> dict[str, bytes]:
         """Digests by key of those facts that were answered before, here or live."""
@@ -367,8 +395,7 @@ class _Attempt:
         digest = b""
         own_key = command.key != NO_KEY
         if own_key:
-            if command.key == self.done.key:
-                raise KeyReused
+            require_own_key(command)
             digest = digest_of(command, self.owner._digest_key)
             known = self.keys.get(command.key) or answered.get(command.key)
             if known is not None:
@@ -403,15 +430,43 @@ class _Attempt:
                 )
             )
         if own_key:
+            response = msgspec.json.encode(body)
             self.keys[command.key] = digest
             home = bucket_of(names[0], self.owner._buckets)
-            response = msgspec.json.encode(body)
             self.commands.append((command.key, digest, home, last_in(entries, home), response))
         person = command.personal()
         if person is not None:
             self.persons[person.member_id] = (person.name, person.phone)
         self.done.facts += 1
         self.done.events += len(entries)
+
+    def _take_with_care(
+        self,
+        line: int,
+        command: Command,
+        names: list[str],
+        answered: dict[str, bytes],
+        rows: list[bytes],
+    ) -> None:
+        """The same, and if a rule breaks on it nothing of this line is left."""
+        for name in names:
+            if name in self.unreadable:
+                raise _Broken(*self.unreadable[name])
+        streams = [self.working.streams[name] for name in names]
+        before = [(stream, heads.encode(stream.state), stream.version) for stream in streams]
+        lanes, staged = dict(self.working.lanes), len(rows)
+        recorded = self.latest, self.stamp
+        try:
+            self._take(line, command, names, answered, rows)
+        except Refusal:
+            raise
+        except Exception as failure:  # noqa: BLE001 - whatever it is, it is this line's alone
+            for stream, state, version in before:
+                stream.state, stream.version = heads.decode(stream.name, state), version
+            self.working.lanes = lanes
+            self.latest, self.stamp = recorded
+            del rows[staged:]
+            raise _Broken(*defect(failure)) from None
 
     def _stream_columns(self, stream: Stream) -> bytes:
         """The first columns of a stream's rows, which are the same each time."""
@@ -471,10 +526,6 @@ class _Attempt:
 
 _HEADS = "SELECT ord, number, fold, said FROM load_batch('{}', '{}', %b::text[], %b::int2[])"
 _CONFLICTS = ("CL001", "23505")
-_DECLARED = frozenset(
-    {"command", *COMMANDS, *(name for kind in COMMANDS.values() for name in kind.model_fields)}
-)
-"""What may be repeated of a bad line: the names that are ours."""
 _SEVEN, _SIX, _FIVE, _FOUR = map(copying.columns, (7, 6, 5, 4))
 _TOPICS = {topic: copying.text(topic) for topic in CATALOGUE}
 

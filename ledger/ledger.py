@@ -20,7 +20,7 @@ import psycopg
 from psycopg.abc import Buffer
 
 from domain.catalogue import STATES
-from domain.command import NO_KEY, Command, Personal
+from domain.command import Command, Personal
 from domain.refusal import Refusal
 from ledger import clocks, heads
 from ledger.arrays import byteas, int2s, int8s, texts
@@ -34,6 +34,7 @@ from ledger.working import (
     WorkingSet,
     digest_of,
     last_in,
+    require_own_key,
     state_from,
 )
 
@@ -200,14 +201,13 @@ class Ledger:
     async def execute(self, command: Command) -> Receipt:
         """Decide a command and make it durable, exactly once for its key.
 
-        Raises the rule's refusal; `key_reused` if the key stands for another command; `busy` if
-        too many wait; `unanswered` if the database is away. Whoever is cancelled while waiting
-        does not know whether it happened: ask again with the same key.
+        Raises the rule's refusal; `key_missing` and `key_reserved`; `key_reused` if the key stands
+        for another command; `busy` if too many wait; `unanswered` if the database is away. Whoever
+        is cancelled while waiting does not know whether it happened: ask again with the same key.
         """
+        require_own_key(command)
         if len(self._queue) >= MAX_QUEUE:
             raise Busy(waiting=len(self._queue), retry_after_s=1)
-        if command.key == NO_KEY:
-            raise ValueError("a command needs a key of its own")
         future: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
         digest = digest_of(command, self._digest_key)
         self._queue.append(_Waiting(command, command.streams(), digest, future))

@@ -9,7 +9,7 @@ from datetime import datetime
 from hashlib import blake2b
 from typing import Any
 
-from domain.command import Command
+from domain.command import NO_KEY, RESERVED_KEYS, Command
 from domain.event import Event
 from domain.refusal import Refusal
 from ledger import heads
@@ -21,6 +21,21 @@ class KeyReused(Refusal):
     """This idempotency key was used for another command."""
 
     code = "key_reused"
+
+
+@dataclass
+class KeyMissing(Refusal):
+    """A write needs an idempotency key."""
+
+    code = "key_missing"
+
+
+@dataclass
+class KeyReserved(Refusal):
+    """Idempotency keys that begin so are the ledger's own."""
+
+    code = "key_reserved"
+    begins: str
 
 
 @dataclass
@@ -135,6 +150,15 @@ class WorkingSet:
 def last_in(entries: list[Entry], lane: int) -> int:
     """The offset of the last of these in a lane, 0 if there is none."""
     return next((each.offset for each in reversed(entries) if each.stream.bucket == lane), 0)
+
+
+def require_own_key(command: Command) -> None:
+    """Refuses a command from outside that brings no key, or one that begins as ours do."""
+    if command.key == NO_KEY:
+        raise KeyMissing
+    for begins in RESERVED_KEYS:
+        if command.key.startswith(begins):
+            raise KeyReserved(begins)
 
 
 def digest_of(command: Command, key: bytes) -> bytes:

@@ -219,7 +219,7 @@ def import_file(
         Path | None,
         typer.Option(
             metavar="REJECTS_FILE",
-            help="Keep the good lines, and write the others to this file as they are.",
+            help="Keep the good lines, write the others to this file, and why beside it.",
         ),
     ] = None,
     data_dir: DataDir = None,

@@ -9,6 +9,7 @@ from secrets import token_hex
 from typing import BinaryIO
 
 from api.cli import output
+from api.cli.rejects import PRIVATE
 from api.exports import FORMATS, DoesNotFit, Export
 from api.failures import CannotWrite, Rejected, WrongUse
 
@@ -25,7 +26,11 @@ class Target:
         if self.path.suffix[1:] not in FORMATS:
             endings = ", ".join(f".{name}" for name in FORMATS)
             raise WrongUse(f"The name of an export ends in one of {endings}.")
-        if self.path.exists() and not self.force:
+        try:
+            there = self.path.exists()
+        except OSError as error:
+            raise CannotWrite(f"{self.path} cannot be written: {error.strerror}.") from error
+        if there and not self.force:
             raise self._there_already()
 
     def write(self, export: Export, as_json: bool) -> int:
@@ -48,7 +53,7 @@ class Target:
         beside = self.path.with_name(f".{self.path.name}.{token_hex(4)}")
         try:
             try:
-                with beside.open("xb") as out:
+                with open(beside, "xb", opener=_private) as out:
                     yield out
                     out.flush()
                     os.fsync(out.fileno())
@@ -65,3 +70,8 @@ class Target:
 
     def _there_already(self) -> WrongUse:
         return WrongUse(f"{self.path} is there already: --force replaces it.")
+
+
+def _private(path: str, flags: int) -> int:
+    """A file for us alone: a list of members holds what is known of them."""
+    return os.open(path, flags, PRIVATE)

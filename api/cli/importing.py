@@ -1,111 +1,76 @@
 """`import`: history from a file of facts, all of it or what is good of it."""
 
-import hashlib
+import errno
+import json
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile, gettempdir
 from typing import BinaryIO
 
 from api.cli import output
-from api.failures import Rejected, WrongUse
+from api.cli.looking import refusable
+from api.cli.rejects import held, reasons_of
+from api.cli.sources import source
+from api.failures import CannotWrite, Rejected
 from api.settings import Settings
 from api.wiring import opened
+from ledger import lines
 from ledger.importing import Imported, Importer
+from ledger.lines import Lines
+from ledger.rejects import Rejects
 
-BLOCK_BYTES = 1 << 20
 SHOWN = 20
-"""How many rejected lines are named in words; --json names them all, up to the import's limit."""
+"""How many rejected lines are named in words; --json and the file of reasons name them all."""
 
 
 def run(settings: Settings, file: str, keep_good: Path | None, as_json: bool) -> int:
     """Take a file in, all of it or what is good of it."""
     begun = time.monotonic()
     with ExitStack() as stack:
-        facts, key, total = stack.enter_context(_read(file))
-        rejects = stack.enter_context(_rejects(keep_good))
+        stack.enter_context(refusable())
+        facts = stack.enter_context(_read(file))
+        key = facts.digest[:32]
+        into = None if keep_good is None else stack.enter_context(held(keep_good, key))
+        reasons: BinaryIO = into.reasons if into else stack.enter_context(TemporaryFile())
+        rejects = into.rejects if into else Rejects(reasons=reasons)
         database = stack.enter_context(opened(settings, create=True))
-        steps = stack.enter_context(output.steps())
-        steps.begin("importing", total)
-        importer = Importer(database.dsn, now=database.clock.now())
-        done = importer.load(
-            lambda: _from_the_start(facts),
-            key=key,
-            progress=steps.advance,
-            keep_good=rejects,
-        )
-    return _told(done, keep_good, time.monotonic() - begun, as_json)
-
-
-def _from_the_start(facts: BinaryIO) -> BinaryIO:
-    facts.seek(0)
-    return facts
-
-
-@contextmanager
-def _read(name: str) -> Iterator[tuple[BinaryIO, str, int]]:
-    """(the facts, a key made of their bytes, how many lines). Stdin is kept in a file first."""
-    with ExitStack() as stack:
-        if name == "-":
-            facts: BinaryIO = stack.enter_context(tempfile.TemporaryFile())
-            while block := sys.stdin.buffer.read(BLOCK_BYTES):
-                facts.write(block)
-            facts.seek(0)
-        else:
+        with output.steps() as steps:
+            steps.begin("importing", facts.count)
+            importer = Importer(database.dsn, now=database.clock.now())
             try:
-                facts = stack.enter_context(Path(name).open("rb"))
+                done = importer.load(facts, key=key, progress=steps.advance, rejects=rejects)
             except OSError as error:
-                raise WrongUse(f"{name} cannot be read: {error.strerror}.") from error
-        digest, lines = hashlib.sha256(), 0
-        try:
-            while block := facts.read(BLOCK_BYTES):
-                digest.update(block)
-                lines += block.count(b"\n")
-        except OSError as error:
-            raise WrongUse(f"{name} cannot be read: {error.strerror}.") from error
-        yield facts, f"file:{digest.hexdigest()[:32]}", lines
+                raise CannotWrite(f"The rejects cannot be written: {error.strerror}.") from error
+        written = into is not None and into.place(done.rejected)
+        took_s = time.monotonic() - begun
+        return _told(done, keep_good if written else None, reasons, took_s, as_json)
 
 
 @contextmanager
-def _rejects(path: Path | None) -> Iterator[BinaryIO | None]:
-    """The file for rejected lines, which must not be there yet: it may hold somebody's work."""
-    if path is None:
-        yield None
-        return
-    try:
-        rejects = path.open("x+b")
-    except FileExistsError as error:
-        raise WrongUse(f"{path} is there already: name a new file for the rejects.") from error
-    except OSError as error:
-        raise WrongUse(f"{path} cannot be written: {error.strerror}.") from error
-    with rejects:
-        try:
-            yield rejects
-        finally:
-            if not rejects.tell():
-                path.unlink()
+def _read(name: str) -> Iterator[Lines]:
+    """The file's lines as they are now: it is read once, whatever kind of file it is."""
+    with ExitStack() as stack:
+        with source(name) as file:
+            try:
+                copied = stack.enter_context(lines.read(file))
+            except OSError as error:
+                if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                    raise
+                raise CannotWrite(
+                    f"{name} does not fit into {gettempdir()}, where it is copied to while it is"
+                    " read: TMPDIR names another directory."
+                ) from error
+        yield copied
 
 
-def _told(done: Imported, keep_good: Path | None, took_s: float, as_json: bool) -> int:
-    done.rejections.sort(key=lambda each: each.line)
+def _told(
+    done: Imported, written: Path | None, reasons: BinaryIO, took_s: float, as_json: bool
+) -> int:
     if as_json:
-        told = {
-            "key": done.key,
-            "kept": done.kept,
-            "replayed": done.replayed,
-            "facts": done.facts if done.kept else 0,
-            "events": done.events if done.kept else 0,
-            "replayed_facts": done.replayed_facts,
-            "rejected": done.rejected,
-            "rejections": [
-                {"line": each.line, "code": each.code, "reason": each.reason}
-                for each in done.rejections
-            ],
-            "took_s": round(took_s, 2),
-        }
-        output.tell(told)
+        _tell(done, reasons, took_s)
     elif done.kept:
         took = f"{output.counted(done.facts, 'fact')}, {output.counted(done.events, 'event')}"
         if done.replayed_facts:
@@ -120,19 +85,43 @@ def _told(done: Imported, keep_good: Path | None, took_s: float, as_json: bool) 
         return 0
     if done.replayed:
         raise Rejected(
-            f"This file was taken before, and {_lines(done)} rejected then:"
-            " they are not in the ledger, and are not written out again."
+            f"This file was taken before, and {_lines(done)} rejected then: they are not in the"
+            f" ledger, and {f'are now in {written}' if written else 'are not written out again'}."
         )
     if not as_json:
         for each in done.rejections[:SHOWN]:
             output.note(f"line {each.line}: {each.reason}")
         if done.rejected > SHOWN:
-            output.note(f"... and {done.rejected - SHOWN:,} more")
+            named = f"{reasons_of(written)} names" if written else "--json names"
+            output.note(f"... and {done.rejected - SHOWN:,} more: {named} them all")
     raise Rejected(
-        f"{_lines(done)} rejected and written to {keep_good}; the rest was taken."
-        if done.kept
+        f"{_lines(done)} rejected and written to {written}, the reasons to {reasons_of(written)};"
+        " the rest was taken."
+        if written
         else f"{_lines(done)} rejected, so nothing of the file was taken."
     )
+
+
+def _tell(done: Imported, reasons: BinaryIO, took_s: float) -> None:
+    """All of it as JSON; the reasons one by one, for there may be more than fit into memory."""
+    told = {
+        "key": done.key,
+        "kept": done.kept,
+        "replayed": done.replayed,
+        "facts": done.facts if done.kept else 0,
+        "events": done.events if done.kept else 0,
+        "replayed_facts": done.replayed_facts,
+        "rejected": done.rejected,
+        "took_s": round(took_s, 2),
+    }
+    sys.stdout.write(json.dumps(told, indent=2).removesuffix("\n}") + ',\n  "rejections": [')
+    reasons.flush()
+    reasons.seek(0)
+    between = "\n    "
+    for each in reasons:
+        sys.stdout.write(between + each.decode().rstrip("\n"))
+        between = ",\n    "
+    sys.stdout.write("\n  ]\n}\n")
 
 
 def _lines(done: Imported) -> str:

@@ -1,16 +1,13 @@
 """`what-if`: the history under changed rules, and what would be otherwise."""
 
-import sys
-from contextlib import nullcontext
-from pathlib import Path
-
 from pydantic import ValidationError
 
 from api import models, problems
 from api.cli import layouts, output
 from api.cli.figures import shown
 from api.cli.layouts import Column, Heading
-from api.failures import NotFound, Rejected, WrongUse
+from api.cli.sources import source
+from api.failures import NotFound, Rejected
 from api.settings import Settings
 from api.wiring import opened
 from domain.refusal import Refusal
@@ -46,11 +43,8 @@ def run(settings: Settings, file: str, top: int, skip: int, as_json: bool) -> in
 
 
 def _read(file: str) -> Scenario:
-    try:
-        with nullcontext(sys.stdin.buffer) if file == "-" else Path(file).open("rb") as source:
-            raw = source.read(MAX_SCENARIO_BYTES + 1)
-    except OSError as error:
-        raise WrongUse(f"{file} cannot be read: {error.strerror}.") from error
+    with source(file) as scenario:
+        raw = scenario.read(MAX_SCENARIO_BYTES + 1)
     if len(raw) > MAX_SCENARIO_BYTES:
         raise Rejected(f"A scenario is at most {MAX_SCENARIO_BYTES:,} bytes long.")
     try:

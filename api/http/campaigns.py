@@ -102,6 +102,7 @@ async def campaign_figures(
             "prepaid_too_small",
             "cap_reached",
             "budget_used_up",
+            "key_reserved",
             "key_reused",
             "busy",
             "clock_ahead",

@@ -116,12 +116,11 @@ def _command(
     """The command that is asked for, if the request is in order."""
     try:
         key = headers[_KEY].decode("latin-1")
-        if key == NO_KEY:
-            return None
         actor = headers[_ACTOR].decode("latin-1") if _ACTOR in headers else DEFAULT_ACTOR
         asked = body.model_validate_json(message["body"])
         strict_json.check(message["body"], len(asked.model_fields_set))
-        return asked.command(path_id, key, actor)
+        command = asked.command(path_id, key, actor)
+        return None if command.key == NO_KEY else command
     except (ValidationError, KeyError, strict_json.NotStrict):
         return None
 

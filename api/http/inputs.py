@@ -19,8 +19,8 @@ from api.http.reads import Reads
 from api.models import Figures
 from api.problems import DoorProblem, invalid
 from api.settings import Settings
-from domain.command import NO_KEY
-from domain.values import Actor, Id, Key, Ordinal
+from domain.command import NO_KEY, AskedKey
+from domain.values import Actor, Id, Ordinal
 from ledger import strict_json
 from ledger.ledger import Ledger
 from projections.moments import Asked
@@ -141,7 +141,7 @@ async def strict_body(request: Request) -> None:
 async def _key(
     request: Request,
     key: Annotated[
-        Key | None,
+        AskedKey | None,
         Header(
             alias=KEY_HEADER,
             description="Yours, one for each intent. Sent again with the same request it changes"

@@ -181,6 +181,7 @@ def exported(kind: str, where: Path, *words: str, data_dir: Path) -> bytes:
     assert ended.code == 0, ended.err
     assert f" is in {target}: {target.stat().st_size:,} bytes" in ended.out
     assert [each.name for each in where.iterdir()] == [target.name]
+    assert target.stat().st_mode & 0o777 == 0o600, "it may hold what is known of members"
     return target.read_bytes()
 
 

@@ -181,10 +181,25 @@ def test_a_write_without_a_key_is_refused(http: httpx.Client) -> None:
     assert (answer.status_code, answer.json()["code"]) == (400, "key_missing")
 
 
-@pytest.mark.parametrize("sent", ["application/json", "application/json; charset=utf-8"])
-def test_the_ledgers_word_for_no_key_is_no_key(http: httpx.Client, sent: str) -> None:
-    answer = post(http, json.dumps(GOOD), **{"Idempotency-Key": "-", "Content-Type": sent})
+SENT = pytest.mark.parametrize("sent", ["application/json", "application/json; charset=utf-8"])
+"""By the express lane, and by the routes."""
+
+
+@SENT
+@pytest.mark.parametrize("key", ["-", "", "\u00a0", "\u00a0-"])
+def test_no_key_is_no_key_however_it_is_spelled(http: httpx.Client, sent: str, key: str) -> None:
+    headers = [(b"Idempotency-Key", key.encode("latin-1")), (b"Content-Type", sent.encode())]
+    answer = http.post(PATH, content=json.dumps(GOOD), headers=headers)
     assert (answer.status_code, answer.json()["code"]) == (400, "key_missing")
+
+
+@SENT
+@pytest.mark.parametrize("key", ["file:x", "due:expiry:member:m1:1:2008-07-01", "\u00a0file:x"])
+def test_a_key_that_is_ours_is_refused(http: httpx.Client, sent: str, key: str) -> None:
+    headers = [(b"Idempotency-Key", key.encode("latin-1")), (b"Content-Type", sent.encode())]
+    answer = http.post(PATH, content=json.dumps(GOOD), headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (422, "key_reserved")
+    assert answer.json()["begins"] in ("file:", "due:")
 
 
 @pytest.mark.parametrize("day", ["9999-12-31", "0001-01-01", "2500-01-01"])
@@ -198,7 +213,7 @@ def test_a_day_out_of_range_is_refused(http: httpx.Client, path: str, day: str) 
     assert answer.json()["errors"][0]["field"] == f"query.{name}"
 
 
-@pytest.mark.parametrize("key", ["", "two words", "x" * 129, "é"])
+@pytest.mark.parametrize("key", ["two words", "x" * 129, "é"])
 def test_a_key_out_of_shape_is_refused(http: httpx.Client, key: str) -> None:
     headers = [(b"Idempotency-Key", key.encode("latin-1"))]
     answer = http.post(PATH, json=GOOD, headers=headers)

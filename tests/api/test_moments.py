@@ -22,7 +22,7 @@ from domain.catalogue import CATALOGUE, COMMANDS
 from domain.values import DAY_PATTERN, INSTANT_PATTERN
 from domain.whatif import Scenario
 from ledger.importing import parse as parse_fact
-from ledger.importing import why
+from ledger.rejects import why
 from tests.api.running import clubledger
 
 DIGITS = ("2008123123", "20081231", "1214870400", "1214874000000", "1214874000.5", "0")

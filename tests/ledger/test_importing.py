@@ -15,7 +15,9 @@ import pytest
 
 from ledger import importing
 from ledger.database import connect
-from ledger.importing import Importer, Rejection
+from ledger.importing import Importer
+from ledger.lines import CHUNK, MAX_LINE_BYTES
+from ledger.rejects import Rejection, Rejects
 from ledger.working import KeyReused
 from tests.ledger.facts import MOMENT, NOW, a_member, a_visit, asked, command, executed
 from tests.ledger.test_ledger import assert_sound, rows
@@ -59,7 +61,7 @@ def test_history_comes_in_as_live_commands_would(ledger_dsn: str) -> None:
     assert rows(ledger_dsn, "SELECT count(*) FROM persons") == [(20,)]
     again = command("bill.record", member_id="m3", month="2008-02", amount_fen=1)
     assert asked(ledger_dsn, again) == "already_billed"
-    assert b'"key":"file:2"' in bytes(
+    assert b'"key":"file:file:2"' in bytes(
         rows(ledger_dsn, "SELECT state FROM stored_events WHERE originator_id = 'member:m0'")[0][0]
     )
 
@@ -83,11 +85,11 @@ def test_a_bad_line_is_named_and_nothing_is_kept(ledger_dsn: str) -> None:
     assert not done.kept
     assert {(r.line, r.code) for r in done.rejections} == {
         (5, "not_valid"),
-        (6, "not_valid"),
+        (6, "not_utf8"),
         (7, "already_joined"),
         (10, "not_valid"),
         (11, "undated_fact"),
-        (12, "not_readable"),
+        (12, "line_too_long"),
     }
     assert "5551234" not in str(done.rejections)
     for table in ("stored_events", "stream_head", "persons", "command_log"):
@@ -98,11 +100,16 @@ def test_a_bad_line_is_named_and_nothing_is_kept(ledger_dsn: str) -> None:
 def test_what_is_good_can_be_kept_and_what_is_not_is_given_back(ledger_dsn: str) -> None:
     lines = a_history(2, 1)
     bad = [fact("bill.record", member_id="who", month="2008-01", amount_fen=1), b"{}"]
-    rejects = io.BytesIO()
-    done = load(ledger_dsn, [*lines, *bad], keep_good=rejects)
+    rejected, reasons = io.BytesIO(), io.BytesIO()
+    done = load(ledger_dsn, [*lines, *bad], rejects=Rejects(rejected, reasons))
     assert done.kept
     assert (done.facts, done.rejected) == (5, 2)
-    assert rejects.getvalue().splitlines() == [line.strip() for line in bad]
+    assert rejected.getvalue().splitlines() == [line.strip() for line in bad]
+    told = [json.loads(line) for line in reasons.getvalue().splitlines()]
+    assert [(each["line"], each["code"]) for each in told] == [
+        (6, "unknown_member"),
+        (7, "not_valid"),
+    ]
     assert_sound(ledger_dsn)
 
 
@@ -144,7 +151,7 @@ def test_a_live_command_in_between_is_seen(ledger_dsn: str) -> None:
         if not asked_in_between:
             live = command("points.debit", member_id="m1", points=60, reason="live")
             asked_in_between.append("")
-            for _ in range(importing.CHUNK):
+            for _ in range(CHUNK):
                 yield b"\n"
             asked_in_between[0] = asked(ledger_dsn, live)
 
@@ -158,7 +165,7 @@ def test_a_live_command_in_between_is_seen(ledger_dsn: str) -> None:
 def test_a_live_command_in_between_keeps_recorded_times_in_order(ledger_dsn: str) -> None:
     def lines() -> Iterable[bytes]:
         yield fact("unit.open", unit_id="u1", title="x")
-        yield from [b"\n"] * importing.CHUNK
+        yield from [b"\n"] * CHUNK
         live = command("unit.open", unit_id="u2", title="x")
         assert asked(ledger_dsn, live) == "done"
 
@@ -183,7 +190,7 @@ def test_a_cohort_that_is_frozen_meanwhile_takes_nobody_in(ledger_dsn: str) -> N
     def lines() -> Iterable[bytes]:
         yield fact("cohort.include", member_id="m1", cohort_id="c1")
         if not frozen:
-            yield from [b"\n"] * importing.CHUNK
+            yield from [b"\n"] * CHUNK
             frozen.append(asked(ledger_dsn, command("cohort.freeze", cohort_id="c1", size=0)))
 
     done = Importer(ledger_dsn, now=NOW).load(lines, key="file")
@@ -198,7 +205,7 @@ def test_the_same_file_twice_at_once_is_taken_once(ledger_dsn: str) -> None:
         yield from a_history(3, 1)[:2]
         if not twin:
             twin.append(None)
-            yield from [b"\n"] * importing.CHUNK
+            yield from [b"\n"] * CHUNK
             twin[0] = Importer(ledger_dsn, now=NOW).load(lines, key="file")
         yield from a_history(3, 1)[2:]
 
@@ -208,12 +215,91 @@ def test_the_same_file_twice_at_once_is_taken_once(ledger_dsn: str) -> None:
     assert_sound(ledger_dsn)
 
 
-def test_a_file_and_a_command_do_not_share_a_key(ledger_dsn: str) -> None:
-    executed(ledger_dsn, command("unit.open", unit_id="u1", title="x", key="file"))
+def test_a_file_and_a_command_never_share_a_key(ledger_dsn: str) -> None:
+    """What a file writes is under keys that nobody else may bring, live or in a line."""
+    lines = a_history(1, 1)
+    for key in ("file:file", "file:file:2", "due:expiry:member:m1:1:2008-07-01"):
+        assert asked(ledger_dsn, command("unit.open", unit_id="u9", title="x", key=key)) == (
+            "key_reserved"
+        )
+        line = fact("unit.open", unit_id="u9", title="x", key=key)
+        assert [r.code for r in load(ledger_dsn, [line], key="o").rejections] == ["key_reserved"]
+    assert load(ledger_dsn, lines).kept
+    live = command("unit.open", unit_id="u2", title="x", key="file")
+    assert asked(ledger_dsn, live) == "done"  # the name of a file is not yet its key
+
+
+def test_a_log_in_which_somebody_took_the_files_key_refuses_the_file(ledger_dsn: str) -> None:
+    with connect(ledger_dsn) as connection:
+        connection.execute(
+            "INSERT INTO command_log (key, digest, bucket, position, response)"
+            " VALUES ('file:file', 'x', 0, 0, '{}')"
+        )
     with pytest.raises(KeyReused):
         load(ledger_dsn, a_history())
-    own = fact("unit.open", unit_id="u2", title="x", key="other")
-    assert [r.code for r in load(ledger_dsn, [own], key="other").rejections] == ["key_reused"]
+
+
+@pytest.mark.parametrize("key", ["-", "", "  ", " - ", None])
+def test_no_key_is_no_key_however_it_is_spelled(ledger_dsn: str, key: str | None) -> None:
+    line = fact("unit.open", unit_id="u1", title="x", key=key)
+    assert load(ledger_dsn, [line]).kept
+    assert b'"key":"file:file:1"' in bytes(
+        rows(ledger_dsn, "SELECT state FROM stored_events")[0][0]
+    )
+    said = {} if key is None else {"key": key}
+    assert asked(ledger_dsn, command("unit.open", unit_id="u2", title="x", **said)) == (
+        "done" if key is None else "key_missing"
+    )
+
+
+def test_blanks_around_a_key_are_none_of_it(ledger_dsn: str) -> None:
+    line = fact("unit.open", unit_id="u1", title="x", key=" k1 ")
+    same = fact("unit.open", unit_id="u1", title="x", key="k1")
+    assert load(ledger_dsn, [line, same]).replayed_facts == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        (fact("unit.open", unit_id="u1", title="x")[:-2] + b',"title":"y"}', "repeated_key"),
+        (fact("unit.open", unit_id="u1", title="x")[:-2] + b',"titl\\u0065" :"y"}', "repeated_key"),
+        (
+            fact("service.price", club_id="c", service_id="s", title="x", points=1)[:-2]
+            + b',"tier_points":{"gold":1,"gold":2}}',
+            "repeated_key",
+        ),
+        (fact("unit.open", unit_id="u1", title="x").decode().encode("utf-16"), "not_utf8"),
+        (fact("unit.open", unit_id="u1", title="城").decode().encode("gb18030"), "not_utf8"),
+        (fact("unit.open", unit_id="u1", title="x") + b"\x00", "json_invalid"),
+        (fact("unit.open", unit_id="u1", title="x\x00"), "not_valid"),
+        (fact("unit.open", unit_id="u1", title="x")[:-2] + b',"at":NaN}', "json_invalid"),
+        (b'{"command":"unit.open","title":"\\ud83d"}', "half_a_character"),
+        (b"[" * 60_000, "nested_too_deeply"),
+        (b'{"command":"points.debit","points":1e400}', "not_valid"),
+        (b'{"command":"points.debit","points":' + b"9" * 5000 + b"}", "number_too_long"),
+        (b'{"command":"points.debit","points":' + b"9" * 40 + b"}", "not_valid"),
+        (b"\xff\xfe\x00\x00", "not_utf8"),
+        (b"x" * 65_537, "line_too_long"),
+    ],
+)
+def test_a_line_that_is_no_json_of_ours_is_named(ledger_dsn: str, line: bytes, code: str) -> None:
+    done = load(ledger_dsn, [*a_history(1, 0), line])
+    assert [(r.line, r.code) for r in done.rejections] == [(3, code)]
+
+
+def test_the_limit_of_a_line_counts_no_line_end(ledger_dsn: str) -> None:
+    at_the_limit = fact("unit.open", unit_id="u1", title="x").rstrip().ljust(MAX_LINE_BYTES)
+    for n, end in enumerate((b"", b"\n", b"\r\n")):
+        done = load(ledger_dsn, [at_the_limit + end], key=f"f{n}")
+        assert [r.code for r in done.rejections] == ([] if n == 0 else ["nothing_changes"])
+
+
+def test_marks_and_line_ends_of_other_systems_are_taken(ledger_dsn: str) -> None:
+    joined = [b"\xef\xbb\xbf" + line.replace(b"\n", b"\r\n") for line in a_history(2, 1)]
+    rejected = io.BytesIO()
+    bad = b"\xef\xbb\xbf{}\r\n"
+    done = load(ledger_dsn, [*joined, bad], rejects=Rejects(rejected))
+    assert (done.facts, done.rejected, rejected.getvalue()) == (5, 1, b"{}\n")
 
 
 @pytest.mark.parametrize(

@@ -164,9 +164,9 @@ def test_nothing_is_dated_in_the_future(ledger_dsn: str) -> None:
         executed(ledger_dsn, command("unit.open", unit_id="u1", title="x", at=late))
 
 
-def test_a_command_needs_a_key(ledger_dsn: str) -> None:
-    with pytest.raises(ValueError, match="a key of its own"):
-        executed(ledger_dsn, command("unit.open", unit_id="u1", title="x", key="-"))
+def test_a_command_needs_a_key_of_its_own(ledger_dsn: str) -> None:
+    for key, refused in (("-", "key_missing"), (" ", "key_missing"), ("file:x", "key_reserved")):
+        assert asked(ledger_dsn, command("unit.open", unit_id="u1", title="x", key=key)) == refused
 
 
 def test_names_and_phones_stay_outside_the_log(ledger_dsn: str) -> None:

@@ -1,0 +1,82 @@
+"""Lines of a file as people have them: copied while they are read, so that what was hashed is
+what is taken, whatever becomes of the file; from a pipe as from a disk, in little memory."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from tempfile import TemporaryFile
+from typing import BinaryIO
+
+from domain.refusal import Refusal
+from ledger.strict_json import BOM
+
+BLOCK_BYTES = 1 << 20
+MAX_LINE_BYTES = 65_536
+"""A longer line is rejected, without the characters that end it."""
+ENDLESS_BYTES = 16 << 20
+"""A line of so many bytes was written by nobody as a line: the file is refused there and then."""
+CHUNK = 5_000
+CHUNK_BYTES = 8 << 20
+"""So many lines are in memory at once, or fewer if they are long."""
+
+
+@dataclass
+class LineWithoutEnd(Refusal):
+    """A line has no end in sight: this is no file of lines."""
+
+    code = "line_without_end"
+    line: int
+    read_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """The lines of a file as they were when it was read."""
+
+    digest: str  # of its bytes, without the mark that some programs begin UTF-8 with
+    count: int
+    _copy: BinaryIO
+
+    def __call__(self) -> Iterable[bytes]:
+        """From the first, each time."""
+        self._copy.seek(0)
+        return self._copy
+
+
+@contextmanager
+def read(source: BinaryIO) -> Iterator[Lines]:
+    """Read a file once, to its end. The copy has no name, and is gone with this process."""
+    with TemporaryFile() as copy:
+        digest, count, open_bytes = sha256(), 0, 0
+        block = source.read(BLOCK_BYTES).removeprefix(BOM)
+        while block:
+            digest.update(block)
+            copy.write(block)
+            count += block.count(b"\n")
+            end = block.rfind(b"\n")
+            open_bytes = len(block) - end - 1 + (open_bytes if end < 0 else 0)
+            if open_bytes >= ENDLESS_BYTES:
+                raise LineWithoutEnd(count + 1, open_bytes)
+            block = source.read(BLOCK_BYTES)
+        copy.flush()
+        yield Lines(digest.hexdigest(), count + bool(open_bytes), copy)
+
+
+def chunks(lines: Iterable[bytes]) -> Iterator[list[tuple[int, bytes]]]:
+    """(number, line) from 1, in lists that fit into memory."""
+    chunk: list[tuple[int, bytes]] = []
+    held_bytes = 0
+    for numbered in enumerate(lines, start=1):
+        chunk.append(numbered)
+        held_bytes += len(numbered[1])
+        if len(chunk) == CHUNK or held_bytes > CHUNK_BYTES:
+            yield chunk
+            chunk, held_bytes = [], 0
+    if chunk:
+        yield chunk
+
+
+def too_long(line: bytes) -> bool:
+    """Whether it is longer than a line may be."""
+    return len(line) > MAX_LINE_BYTES and len(line.rstrip(b"\r\n")) > MAX_LINE_BYTES
