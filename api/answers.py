@@ -1,6 +1,7 @@
 """Answers that both doors give, put together from the queries of the projections."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, date, datetime
 from typing import Any, TypeVar
 
@@ -32,6 +33,7 @@ from projections.schemas import held
 
 Seen = tuple[Moment, changing.State]
 D = TypeVar("D", bound=models.Dated)
+V = TypeVar("V", bound=models.View)
 Card = Callable[[Connection[Any], str], models.Member | None]
 
 SCALED = "scaled"
@@ -121,13 +123,19 @@ def statement_export(
     """A member's whole statement as a file; None if there is no such member."""
     if not reading.history(conn, f"member:{member_id}", after=0, limit=1):
         return None
-    lines = points.whole_statement(conn, member_id)
     return Export(
         f"statement-{member_id}",
         {"member_id": member_id, **_standing(conn, meta)},
         models.Entry,
-        map(models.Entry.model_validate, lines),
+        _shown(models.Entry, points.whole_statement(conn, member_id)),
     )
+
+
+@contextmanager
+def _shown(kind: type[V], opened: AbstractContextManager[Iterator[Any]]) -> Iterator[Iterator[V]]:
+    """The same rows as views."""
+    with opened as rows:
+        yield map(kind.model_validate, rows)
 
 
 def club(conn: Connection[Any], club_id: str) -> models.ClubCard | None:
@@ -268,7 +276,7 @@ def figures_export(found: models.Figures, positions: Mapping[int, int]) -> Expor
     """All figures as a file: as they are at these positions, unless they are as of a moment."""
     held_then = found.moment.positions if found.moment else _said(positions)
     about = found.model_dump(mode="json", exclude={"figures"}) | {"positions": held_then}
-    return Export("figures", about, models.Figure, iter(found.figures))
+    return Export("figures", about, models.Figure, nullcontext(iter(found.figures)))
 
 
 def evidence_export(
@@ -287,7 +295,7 @@ def evidence_export(
         f"figure-{figure_id}",
         about | _standing(conn, meta),
         models.EventRef,
-        map(models.EventRef.model_validate, figures.events(conn, figure_id, on)),
+        _shown(models.EventRef, figures.events(conn, figure_id, on)),
     )
 
 

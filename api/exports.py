@@ -7,7 +7,8 @@ that a page and a file say the same.
 import csv
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -35,13 +36,15 @@ Cell = str | int | Decimal | None
 class Export:
     """A list to be written: its rows are views of one kind, made as they are asked for.
 
+    They are opened to be read, so that the cursor behind them is closed by who read them: left to
+    the garbage collector, it would be closed in the midst of somebody else's question.
     `name` is that of the file, without what the format adds; `about` says what the list is of.
     """
 
     name: str
     about: Mapping[str, Any]
     kind: type[View]
-    rows: Iterator[View]
+    rows: AbstractContextManager[Iterator[View]]
 
     @property
     def columns(self) -> list[str]:
@@ -52,9 +55,9 @@ class Export:
         """The name with nothing in it that a file's name or a header must not hold."""
         return re.sub(r"[^A-Za-z0-9._-]", "_", self.name)
 
-    def cells(self) -> Iterator[list[Cell]]:
+    def cells(self, rows: Iterable[View]) -> Iterator[list[Cell]]:
         """The rows as cells, without the names of the columns."""
-        for row in self.rows:
+        for row in rows:
             yield [cell(getattr(row, column)) for column in self.columns]
 
 
@@ -72,7 +75,12 @@ class Format:
     """How a file is written, and what it is called over HTTP."""
 
     media_type: str
-    write: Callable[[Export, BinaryIO], None]
+    fill: Callable[[Export, Iterator[View], BinaryIO], None]
+
+    def write(self, export: Export, out: BinaryIO) -> None:
+        """Write the list, once."""
+        with export.rows as rows:
+            self.fill(export, rows, out)
 
 
 def cell(value: Any) -> Cell:
@@ -100,25 +108,25 @@ def harmless(value: Cell) -> str:
     return "" if value is None else f"{value:f}" if isinstance(value, Decimal) else str(value)
 
 
-def _csv(export: Export, out: BinaryIO) -> None:
+def _csv(export: Export, rows: Iterator[View], out: BinaryIO) -> None:
     """RFC 4180 in UTF-8, with the mark by which spreadsheets know it."""
     text = TextIOWrapper(out, encoding="utf-8-sig", newline="", write_through=True)
     lines = csv.writer(text)
     lines.writerow(export.columns)
-    for cells in export.cells():
+    for cells in export.cells(rows):
         lines.writerow(map(harmless, cells))
     text.detach()
 
 
-def _jsonl(export: Export, out: BinaryIO) -> None:
+def _jsonl(export: Export, rows: Iterator[View], out: BinaryIO) -> None:
     """First an object that says what it is of, then one a row."""
     about = {"export": export.name, **export.about}
     out.write(json.dumps(to_jsonable_python(about), ensure_ascii=False).encode() + b"\n")
-    for row in export.rows:
+    for row in rows:
         out.write(row.model_dump_json().encode() + b"\n")
 
 
-def _xlsx(export: Export, out: BinaryIO) -> None:
+def _xlsx(export: Export, rows: Iterator[View], out: BinaryIO) -> None:
     """One sheet with the rows, and one that says what they are of. No text becomes a formula."""
     import xlsxwriter  # type: ignore[import-untyped]
 
@@ -132,16 +140,16 @@ def _xlsx(export: Export, out: BinaryIO) -> None:
         }
         book = xlsxwriter.Workbook(out, options)
         try:
-            _fill(book, export)
+            _fill(book, export, rows)
             book.close()
         finally:
             for sheet in book.worksheets():  # which a refusal leaves open
                 sheet.row_data_fh.close()
 
 
-def _fill(book: Any, export: Export) -> None:
+def _fill(book: Any, export: Export, rows: Iterator[View]) -> None:
     sheet = book.add_worksheet("rows")
-    for number, cells in enumerate(_with_names(export)):
+    for number, cells in enumerate(_with_names(export, rows)):
         if number >= SHEET_ROWS:
             raise DoesNotFit("rows", SHEET_ROWS - 1)
         _write_row(sheet, number, cells)
@@ -150,9 +158,9 @@ def _fill(book: Any, export: Export) -> None:
         _write_row(about, number, [name, cell(value)])
 
 
-def _with_names(export: Export) -> Iterator[Sequence[Cell]]:
+def _with_names(export: Export, rows: Iterator[View]) -> Iterator[Sequence[Cell]]:
     yield export.columns
-    yield from export.cells()
+    yield from export.cells(rows)
 
 
 def _write_row(sheet: Any, number: int, cells: Sequence[Cell]) -> None:

@@ -5,6 +5,7 @@ of its events.
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -54,7 +55,8 @@ class Disagreement:
     expected: Row | None
 
 
-def streams(conn: Conn, sample: Sample) -> Iterator[tuple[str, Iterator[Stored]]]:
+@contextmanager
+def streams(conn: Conn, sample: Sample) -> Iterator[Iterator[tuple[str, Iterator[Stored]]]]:
     """Each stream of the sample with its events, oldest first. Only within a transaction.
 
     Read the events of one stream before asking for the next.
@@ -79,7 +81,7 @@ def streams(conn: Conn, sample: Sample) -> Iterator[tuple[str, Iterator[Stored]]
             {"seed": sample.seed, "members": sample.members},
         )
         stored = (Stored(*row) for row in cursor)
-        yield from groupby(stored, key=lambda each: each.stream)
+        yield groupby(stored, key=lambda each: each.stream)
 
 
 def lanes(conn: Conn) -> Iterator[Disagreement]:

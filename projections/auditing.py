@@ -142,21 +142,24 @@ def _walk(
         if report:
             report(Progress("streams", seen, total or seen))
 
-    for stream, events in checking.streams(conn, sample):
-        state, version = heads.fresh(stream), 0
-        for stored in events:
-            try:
-                event = heads.event_of(stored.topic, stored.state)
-                event.apply(state)
-                if opinion is not None:
-                    opinion.take(stored, event)
-            except (ValidationError, LookupError, ValueError, AssertionError) as error:
-                why = type(error).__name__  # Its text may quote what the event holds.
-                raise PoisonedEvent(stored.bucket, stored.position, stored.topic, why) from error
-            version, seen = stored.version, seen + 1
-        batch.append(Folded(stream, version, state))
-        if len(batch) == BATCH:
-            compare_batch()
+    with checking.streams(conn, sample) as streams:
+        for stream, events in streams:
+            state, version = heads.fresh(stream), 0
+            for stored in events:
+                try:
+                    event = heads.event_of(stored.topic, stored.state)
+                    event.apply(state)
+                    if opinion is not None:
+                        opinion.take(stored, event)
+                except (ValidationError, LookupError, ValueError, AssertionError) as error:
+                    why = type(error).__name__  # Its text may quote what the event holds.
+                    raise PoisonedEvent(
+                        stored.bucket, stored.position, stored.topic, why
+                    ) from error
+                version, seen = stored.version, seen + 1
+            batch.append(Folded(stream, version, state))
+            if len(batch) == BATCH:
+                compare_batch()
     compare_batch()
     if opinion is not None and sample.members is None:
         opinion.programme()

@@ -1,6 +1,7 @@
 """The events behind a figure: how many there are, and where the log holds them."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -131,11 +132,12 @@ def page(
     return cursor.execute(_listed(evidence), asked).fetchall()
 
 
-def whole(conn: Conn, evidence: str, given: Mapping[str, Any]) -> Iterator[EventRef]:
+@contextmanager
+def whole(conn: Conn, evidence: str, given: Mapping[str, Any]) -> Iterator[Iterator[EventRef]]:
     """All events of a set, fetched as they are asked for. Only within a transaction."""
     with conn.cursor(name="evidence", row_factory=class_row(EventRef)) as cursor:
         everything = {**given, "bucket": -1, "position": 0, "limit": None}
-        yield from cursor.execute(_listed(evidence), everything)
+        yield iter(cursor.execute(_listed(evidence), everything))
 
 
 def _listed(evidence: str) -> str:

@@ -5,6 +5,7 @@ What is reported stands in `figures.toml`; how each is derived, in `derivations.
 
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -166,13 +167,15 @@ def explain(
     )
 
 
-def events(conn: Conn, figure_id: str, on: date | None = None) -> Iterator[EventRef]:
+def events(
+    conn: Conn, figure_id: str, on: date | None = None
+) -> AbstractContextManager[Iterator[EventRef]]:
     """All events behind a figure, fetched as they are asked for. Only within a transaction."""
     date_of_report, entries = reported()
     entry = entries[figure_id]
-    if entry.evidence is not None:
-        given = _given(Report(conn, on or date_of_report), entry)
-        yield from evidence.whole(conn, entry.evidence, given)
+    if entry.evidence is None:
+        return nullcontext(iter(()))
+    return evidence.whole(conn, entry.evidence, _given(Report(conn, on or date_of_report), entry))
 
 
 def counted(figure_id: str) -> str:

@@ -1,6 +1,7 @@
 """Points: lots and what is left of them, accounts, statements, and whether all of it adds up."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -294,10 +295,12 @@ def statement(
     return cursor.execute(_STATEMENT, page).fetchall()
 
 
-def whole_statement(conn: Conn, member_id: str) -> Iterator[Entry]:
+@contextmanager
+def whole_statement(conn: Conn, member_id: str) -> Iterator[Iterator[Entry]]:
     """All lines of a statement, fetched as they are asked for. Only within a transaction."""
     with conn.cursor(name="statement", row_factory=class_row(Entry)) as cursor:
-        yield from cursor.execute(_STATEMENT, {"member": member_id, "before": None, "limit": None})
+        whole = {"member": member_id, "before": None, "limit": None}
+        yield iter(cursor.execute(_STATEMENT, whole))
 
 
 def conservation(conn: Conn) -> Conservation:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeGuard
 
 ROOMS = ("domain", "ledger", "projections", "demo", "api")
 GENERATED = re.compile(r"^requirements/|\.(json|po|svg|csv)$")
@@ -129,6 +130,33 @@ def skipped_tests(file: File) -> Iterator[int]:
         *(f"pytest.{name}" for name in ("skip", "xfail", "importorskip")),
         *(f"unittest.{name}" for name in ("skip", "skipIf", "skipUnless", "expectedFailure")),
     )
+
+
+def leaked_cursors(file: File) -> Iterator[int]:
+    if not file.within(*ROOMS):
+        return
+    for function in file.nodes():
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+            own = list(_own(function))
+            managed = any("contextmanager" in ast.unparse(each) for each in function.decorator_list)
+            if any(isinstance(node, ast.Yield | ast.YieldFrom) for node in own) and not managed:
+                yield from (node.lineno for node in own if _opens_cursor(node))
+
+
+def _own(function: ast.AST) -> Iterator[ast.AST]:
+    """What stands in a function, without the functions in it."""
+    for node in ast.iter_child_nodes(function):
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            yield node
+            yield from _own(node)
+
+
+def _opens_cursor(node: ast.AST) -> TypeGuard[ast.Call]:
+    """Whether it opens a cursor on the server, which has a name."""
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+        return False
+    named = bool(node.args) or any(each.arg == "name" for each in node.keywords)
+    return node.func.attr == "cursor" and named
 
 
 def length(file: File) -> Iterator[int]:
@@ -294,6 +322,30 @@ RULES = [
             ("tests/test_lots.py", "process.wait()\n', '.join(words)\nall(done.wait(0))"),
             ("tests/test_lots.py", "import time\ndef slept(n): ..."),
             ("ledger/batcher.py", "import time\ntime.sleep(0.1)"),
+        "Who reads from a cursor of the server closes it: none is left to the garbage collector",
+        leaked_cursors,
+        rings=(
+            (
+                "projections/lots.py",
+                'def lots(conn):\n    with conn.cursor(name="lots") as found:\n'
+                '        yield from found.execute("SELECT")',
+            ),
+            (
+                "ledger/log.py",
+                'def log(conn):\n    for row in conn.cursor("log"):\n        yield row',
+            ),
+        ),
+        quiet=(
+            (
+                "projections/lots.py",
+                '@contextmanager\ndef lots(conn):\n    with conn.cursor(name="lots") as found:\n'
+                '        yield found.execute("SELECT")',
+            ),
+            ("projections/lots.py", "def lots(conn):\n    yield from conn.cursor(row_factory=x)"),
+            (
+                "ledger/log.py",
+                'def log(conn):\n    with conn.cursor("log") as c:\n        return [*c]',
+            ),
         ),
     ),
     Rule(

@@ -343,8 +343,8 @@ def test_a_sample_is_the_same_every_time_and_another_with_another_seed(
     executed(dsn, command("unit.open", unit_id="u1", title="U"), *joined)
 
     def drawn(sample: Sample) -> set[str]:
-        with connect(dsn) as conn, conn.transaction():
-            return {stream for stream, _ in streams(conn, sample)}
+        with connect(dsn) as conn, conn.transaction(), streams(conn, sample) as found:
+            return {stream for stream, _ in found}
 
     first = drawn(Sample(5))
     assert len(first) == 6

@@ -57,8 +57,9 @@ def test_each_line_says_its_rule_and_its_lots(installed: Callable[[int], str]) -
             assert sum(use["points"] for use in line.lots) == abs(line.points)
         assert lines[5].lots == [{"lot": 2, "points": 20}, {"lot": 1, "points": 20}]
         with conn.transaction():
-            assert list(points.whole_statement(conn, "m1")) == lines
-            assert list(points.whole_statement(conn, "nobody")) == []
+            for member_id, whole in (("m1", lines), ("nobody", [])):
+                with points.whole_statement(conn, member_id) as found:
+                    assert list(found) == whole
 
 
 def test_an_event_behind_a_figure_says_its_rule(installed: Callable[[int], str]) -> None:
@@ -71,16 +72,17 @@ def test_an_event_behind_a_figure_says_its_rule(installed: Callable[[int], str])
                ends_on=date(2009, 1, 1))  # fmt: skip
     given = {**evidence.bounds(date(2008, 12, 31)), "cohort": "base", "campaigns": ["plain"]}
     with answers(installed, world, 4) as conn, conn.transaction():
-        found = [(each.topic, each.rule) for each in evidence.whole(conn, "binding", given)]
+        with evidence.whole(conn, "binding", given) as events:
+            listed = list(events)
+        found = [(each.topic, each.rule) for each in listed]
         assert sorted(found) == [
             ("binding.started", "policy handset"),
             ("binding.started", "terms plain 2"),
             ("cohort.included", None),
         ]
-        assert evidence.page(conn, "binding", given, limit=9) == list(
-            evidence.whole(conn, "binding", given)
-        )
-        enrolled = list(evidence.whole(conn, "enrolments", given))
+        assert evidence.page(conn, "binding", given, limit=9) == listed
+        with evidence.whole(conn, "enrolments", given) as events:
+            enrolled = list(events)
         assert [each.rule for each in enrolled] == ["terms plain 2"]
 
 
@@ -126,5 +128,5 @@ def test_a_long_statement_is_found_by_the_member(installed: Callable[[int], str]
         for line in reversed(lines):
             balance += line.points
             assert line.balance == balance
-        with conn.transaction():
-            assert list(points.whole_statement(conn, "m1")) == lines
+        with conn.transaction(), points.whole_statement(conn, "m1") as found:
+            assert list(found) == lines
