@@ -69,6 +69,7 @@ STATUS: dict[str, int] = {
     "price_changed": 409,
     "terms_are_newer": 409,
     "tier_out_of_order": 409,
+    "too_many": 409,
     "visit_repeated": 409,
     # The request itself has to change.
     "binding_reversed": 422,

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from msgspec.structs import replace
 
+from domain.bounds import room_for_one
 from domain.event import Event
 from domain.members import MemberCommand, joined, on_the_network
 from domain.refusal import Refusal
@@ -27,9 +28,8 @@ class BindingStarted(Event, name="binding.started", stream="member"):
     unit: UnitId
 
     def apply(self, state: Member) -> None:
-        oldest = local_date(self.occurred_at) - timedelta(days=LATE_DAYS)
         state.bindings_made = self.binding
-        state.bindings = [bound for bound in state.bindings if bound.ends_on > oldest]
+        state.bindings = still_remembered(state.bindings, self.occurred_at)
         state.bindings.append(
             Binding(self.binding, self.policy, self.starts_on, self.ends_on, self.campaign)
         )
@@ -88,6 +88,12 @@ class NotWithinBinding(Refusal):
     ends_on: date
 
 
+def still_remembered(bindings: list[Binding], at: datetime) -> list[Binding]:
+    """The bindings that a fact told late may still be judged by."""
+    oldest = local_date(at) - timedelta(days=LATE_DAYS)
+    return [bound for bound in bindings if bound.ends_on > oldest]
+
+
 def policies_within(member: Member, starts_on: date, ends_on: date) -> list[str]:
     """The policies that bind the member on any of the days [starts_on, ends_on)."""
     return [
@@ -112,6 +118,7 @@ class StartBinding(MemberCommand):
             raise BindingReversed(self.starts_on, self.ends_on)
         if self.policy in policies_within(member, self.starts_on, self.ends_on):
             raise AlreadyBound(self.policy)
+        room_for_one(member, "bindings", len(still_remembered(member.bindings, at)))
         event = self.event(
             BindingStarted,
             at,

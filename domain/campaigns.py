@@ -7,7 +7,14 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from domain.bindings import AlreadyBound, BindingStarted, Policy, policies_within
+from domain.bindings import (
+    AlreadyBound,
+    BindingStarted,
+    Policy,
+    policies_within,
+    still_remembered,
+)
+from domain.bounds import room_for_one
 from domain.command import Command
 from domain.event import Event
 from domain.members import NothingChanges, on_the_network
@@ -421,6 +428,7 @@ class OfferCampaign(Command):
         in_segment(campaign, member)
         if self.campaign_id in member.offered:
             raise AlreadyOffered(self.campaign_id)
+        room_for_one(member, "offered", len(still_asked_for(member.offered, at)))
         control = drawn_into_control(campaign.control_seed, self.member_id, campaign.control_bp)
         event = self.event(
             CampaignOffered,
@@ -467,6 +475,9 @@ class Enrol(Command):
             raise PrepaidTooSmall(self.prepaid_fen, terms.prepaid_min_fen)
         gift_fen = self.prepaid_fen * terms.gift_bp // 10_000  # rounded down to a fen
         self._within_limits(campaign, places, gift_fen)
+        room_for_one(member, "enrolled", len(still_asked_for(member.enrolled, at)))
+        if policy:
+            room_for_one(member, "bindings", len(still_remembered(member.bindings, at)))
         place = places.taken + 1
         events: list[Event] = [
             self.event(PlaceTaken, at, place=place, member=self.member_id, gift_fen=gift_fen),

@@ -4,12 +4,12 @@ Add a noun here and its events get typed tables, its commands an import format, 
 place in the documentation.
 """
 
-from domain import bindings, campaigns, clubs, cohorts, lots, members, points, units, visits
+from domain import bindings, bounds, campaigns, clubs, cohorts, lots, members, points, units, visits
 from domain.command import ADDRESSED, COMMANDS, REFERENCE
 from domain.event import CATALOGUE
 from domain.refusal import REFUSALS
 from domain.state import STATES
 
-NOUNS = (members, units, points, lots, clubs, visits, campaigns, bindings, cohorts)
+NOUNS = (members, units, points, lots, clubs, visits, campaigns, bindings, cohorts, bounds)
 
 __all__ = ["ADDRESSED", "CATALOGUE", "COMMANDS", "NOUNS", "REFERENCE", "REFUSALS", "STATES"]

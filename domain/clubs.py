@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from domain.bounds import room_for_one
 from domain.command import Command
 from domain.event import Event
 from domain.refusal import Refusal
@@ -231,6 +232,8 @@ class PriceService(ClubCommand):
     def decide(self, at: datetime, club: Club) -> list[Event]:
         opened(club, self.club_id)
         before = club.services.get(self.service_id)
+        if before is None:
+            room_for_one(club, "services")
         event = self.event(
             ServicePriced,
             at,
@@ -282,6 +285,7 @@ class HoldActivity(ClubCommand):
         opened_by(club, self.club_id, at)
         if self.activity_id in club.activities:
             raise ActivityExists(self.activity_id)
+        room_for_one(club, "activities")
         event = self.event(
             ActivityHeld,
             at,

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import ClassVar, Literal
 
+from domain.bounds import room_for_one
 from domain.command import Command
 from domain.event import Event
 from domain.members import joined, on_the_network
@@ -133,6 +134,7 @@ class IncludeInCohort(Command):
         on_the_network(member, self.member_id, min(at, last))
         if self.cohort_id in member.cohorts:
             raise AlreadyIncluded(self.cohort_id)
+        room_for_one(member, "cohorts")
         event = self.event(
             CohortIncluded, at, cohort=self.cohort_id, tier=member.tier, unit=member.unit
         )

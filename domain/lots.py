@@ -1,6 +1,6 @@
 """Lots of points: which are spendable, in what order, and what a debit takes from each."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -61,18 +61,15 @@ def soonest_expiring_first(lot: Lot) -> tuple[datetime, datetime, int]:
     return (lot.expires_at or NEVER, lot.earned_at, lot.id)
 
 
-def allocate(lots: Sequence[Lot], points: int, at: datetime) -> tuple[LotUse, ...]:
-    """What a debit takes from each lot; all of it or a refusal.
-
-    `lots` come soonest expiring first, as a member's state holds them.
-    """
+def allocate(lots: Iterable[Lot], points: int, at: datetime) -> tuple[LotUse, ...]:
+    """What a debit takes from each lot, soonest expiring first; all of it or a refusal."""
     uses = []
     needed = points
-    for lot in lots:
-        if lot.points and lot.spendable_at(at):
-            taken = min(lot.points, needed)
-            uses.append(LotUse(lot=lot.id, points=taken))
-            needed -= taken
-            if not needed:
-                return tuple(uses)
+    spendable = [lot for lot in lots if lot.points and lot.spendable_at(at)]
+    for lot in sorted(spendable, key=soonest_expiring_first):
+        taken = min(lot.points, needed)
+        uses.append(LotUse(lot=lot.id, points=taken))
+        needed -= taken
+        if not needed:
+            return tuple(uses)
     raise NotEnoughPoints(needed_points=points, spendable_points=points - needed)

@@ -4,26 +4,27 @@ Conserved at every position: credited = spendable + not yet spendable + debited 
 reversed, where a reversed debit counts as never debited.
 """
 
-from bisect import insort
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from msgspec.structs import replace
 
+from domain.bounds import room_for_one
 from domain.command import Command
 from domain.event import Event
 from domain.lots import Lot, LotUse, allocate, soonest_expiring_first, spendable_points
 from domain.members import MemberCommand, joined, on_the_network
 from domain.refusal import Refusal
-from domain.state import Debit, Member
+from domain.state import REMEMBERED, Debit, Member
 from domain.values import Instant, Ordinal, Points, PointsOrNone, PointsPaid, Text
 
 REVERSIBLE_DAYS = 31
 REVERSIBLE = timedelta(days=REVERSIBLE_DAYS)
-REVERSIBLE_DEBITS = 32
+REVERSIBLE_DEBITS = REMEMBERED
 """A debit can be reversed for 31 days while it is among the member's latest 32."""
-OPEN_REVERSALS = 32
+OPEN_REVERSALS = REMEMBERED
 """So many credits that were reversed in part are remembered after their last point is gone."""
 
 
@@ -40,7 +41,7 @@ class PointsCredited(Event, name="points.credited", stream="member"):
 
     def apply(self, state: Member) -> None:
         state.lots_opened = self.lot
-        lot = Lot(
+        state.lots[self.lot] = Lot(
             id=self.lot,
             points=self.points,
             credited=self.points,
@@ -49,7 +50,6 @@ class PointsCredited(Event, name="points.credited", stream="member"):
             available_from=self.available_from,
             expires_at=self.expires_at,
         )
-        insort(state.lots, lot, key=soonest_expiring_first)
 
 
 class PointsDebited(Event, name="points.debited", stream="member"):
@@ -64,7 +64,7 @@ class PointsDebited(Event, name="points.debited", stream="member"):
     def apply(self, state: Member) -> None:
         state.debits_made = self.debit
         take(state, self.lots)
-        lots = [(use.lot, use.points) for use in self.lots]
+        lots = {use.lot: use.points for use in self.lots}
         state.debits.append(Debit(self.debit, self.occurred_at, lots, self.visit))
         forget(state, self.occurred_at)
 
@@ -78,7 +78,7 @@ class PointsExpired(Event, name="points.expired", stream="member"):
 
     def apply(self, state: Member) -> None:
         take(state, (LotUse(lot=self.lot, points=self.points),))
-        forget(state, self.occurred_at)
+        forget(state, self.occurred_at, (self.lot,))
 
 
 class DebitReversed(Event, name="points.debit_reversed", stream="member"):
@@ -109,17 +109,23 @@ class CreditReversed(Event, name="points.credit_reversed", stream="member"):
     reason: Text
 
     def apply(self, state: Member) -> None:
-        lot_of(state, self.lot).reversed += self.asked
+        lot, open_reversals = lot_of(state, self.lot), state.reversed_in_part
+        lot.reversed += self.asked
         take(state, self.lots)
-        forget(state, self.occurred_at)
+        if lot.reversed == lot.credited:
+            state.reversed_in_part = [each for each in open_reversals if each != lot.id]
+        elif lot.id not in open_reversals:
+            state.reversed_in_part = [*open_reversals, lot.id][-OPEN_REVERSALS:]
+        used = (use.lot for use in self.lots)
+        forget(state, self.occurred_at, (lot.id, *open_reversals[:1], *used))
 
 
 def lot_of(member: Member, number: int) -> Lot:
     """The lot with this number, which the member's state must still hold."""
-    for lot in member.lots:
-        if lot.id == number:
-            return lot
-    raise ValueError(f"lot {number} is not in the member's state")
+    lot = member.lots.get(number)
+    if lot is None:
+        raise ValueError(f"lot {number} is not in the member's state")
+    return lot
 
 
 def take(member: Member, uses: tuple[LotUse, ...]) -> None:
@@ -131,15 +137,25 @@ def take(member: Member, uses: tuple[LotUse, ...]) -> None:
         lot.points -= use.points
 
 
-def forget(member: Member, at: datetime) -> None:
-    """Drop debits too old to be reversed, then empty lots that no debit can return to."""
-    oldest = at - REVERSIBLE
-    member.debits = [d for d in member.debits[-REVERSIBLE_DEBITS:] if d.at >= oldest]
-    if 0 in [lot.points for lot in member.lots]:
-        needed = {lot for debit in member.debits for lot, _ in debit.lots}
-        partly = [lot for lot in member.lots if 0 < lot.reversed < lot.credited]
-        needed.update([lot.id for lot in partly if not lot.expired_at(at)][-OPEN_REVERSALS:])
-        member.lots = [lot for lot in member.lots if lot.points or lot.id in needed]
+def forget(member: Member, at: datetime, emptied: Iterable[int] = ()) -> None:
+    """Drop debits too old to be reversed, and of the lots that they or this event have left empty
+    those that no reversal can ask for. What an event does not touch it does not look at."""
+    oldest, debits = at - REVERSIBLE, member.debits
+    member.debits = [d for d in debits[-REVERSIBLE_DEBITS:] if d.at >= oldest]
+    if len(member.debits) < len(debits):
+        gone = [*debits[:-REVERSIBLE_DEBITS], *(d for d in debits if d.at < oldest)]
+        emptied = {*emptied, *(lot for debit in gone for lot in debit.lots)}
+    for number in emptied:
+        lot = member.lots.get(number)
+        if lot is not None and not lot.points and not _asked_for(member, number):
+            del member.lots[number]
+
+
+def _asked_for(member: Member, number: int) -> bool:
+    """Whether a reversal may still name this lot, or return points to it."""
+    if number in member.reversed_in_part:
+        return True
+    return any(number in debit.lots for debit in member.debits)
 
 
 # ----------------------------------------------------------------------------------- refusals
@@ -188,15 +204,14 @@ def lapsed(command: Command, member: Member, at: datetime) -> tuple[list[Event],
     What follows them in one command is decided on that member: an expiry tidies up, and what it
     drops is not there any more when the next event is applied.
     """
+    lots = [lot for lot in member.lots.values() if lot.points and lot.expired_at(at)]
     due: list[Event] = []
-    for lot in member.lots:
-        if lot.expires_at is None or lot.expires_at > at:
-            break  # soonest expiring first: nor have the others
-        if lot.points:
-            expired = command.event(PointsExpired, lot.expires_at, lot=lot.id, points=lot.points)
-            due.append(expired)
+    for lot in sorted(lots, key=soonest_expiring_first):
+        assert lot.expires_at is not None
+        expired = command.event(PointsExpired, lot.expires_at, lot=lot.id, points=lot.points)
+        due.append(expired)
     if due:
-        member = replace(member, lots=[replace(lot) for lot in member.lots])
+        member = replace(member, lots={lot.id: replace(lot) for lot in member.lots.values()})
         for event in due:
             event.apply(member)
     return due, member
@@ -216,7 +231,7 @@ def pay(
         at,
         debit=member.debits_made + 1,
         points=points,
-        lots=allocate(member.lots, points, at),
+        lots=allocate(member.lots.values(), points, at),
         reason=reason,
         visit=visit,
     )
@@ -240,14 +255,14 @@ def give_back(
             DebitReversed,
             at,
             debit=debit.id,
-            points=sum(points for _, points in debit.lots),
-            lots=tuple(LotUse(lot=lot, points=points) for lot, points in debit.lots),
+            points=sum(debit.lots.values()),
+            lots=tuple(LotUse(lot=lot, points=points) for lot, points in debit.lots.items()),
             reason=reason,
         )
     ]
     events += [
         command.event(PointsExpired, at, lot=lot, points=points)
-        for lot, points in debit.lots
+        for lot, points in debit.lots.items()
         if lot_of(member, lot).expired_at(at)
     ]
     return events
@@ -260,7 +275,7 @@ class PointsCommand(MemberCommand):
     def receipt(self, events: list[Event], **states: Any) -> dict[str, Any]:
         member: Member = states["member"]
         at = max(event.occurred_at for event in events)
-        return {"spendable_points": spendable_points(member.lots, at)}
+        return {"spendable_points": spendable_points(member.lots.values(), at)}
 
 
 class CreditPoints(PointsCommand):
@@ -279,6 +294,7 @@ class CreditPoints(PointsCommand):
         available_from = self.available_from or at
         if self.expires_at is not None and self.expires_at <= max(available_from, at):
             raise ExpiresBeforeAvailable(available_from, self.expires_at)
+        room_for_one(member, "lots")
         credit = self.event(
             PointsCredited,
             at,
@@ -356,7 +372,7 @@ class ReverseCredit(PointsCommand):
     def decide(self, at: datetime, member: Member) -> list[Event]:
         joined(member, self.member_id, at)
         expiries, member = lapsed(self, member, at)
-        lot = next((lot for lot in member.lots if lot.id == self.lot), None)
+        lot = member.lots.get(self.lot)
         if lot is None or at < lot.earned_at or lot.expired_at(at):
             raise UnknownLot(self.lot, member.lots_opened)
         if lot.reversed + self.points > lot.credited:
@@ -365,7 +381,7 @@ class ReverseCredit(PointsCommand):
         uses = [LotUse(lot=lot.id, points=own)] if own else []
         rest = self.points - own
         if rest and self.policy == "other_lots":
-            others = [other for other in member.lots if other.id != lot.id]
+            others = [other for other in member.lots.values() if other.id != lot.id]
             rest = min(rest, spendable_points(others, at))
             uses += allocate(others, rest, at) if rest else ()
         reversal = self.event(

@@ -1,17 +1,27 @@
 """States: what the rules need to know of one stream, folded from its events.
 
 A state is bounded: what no rule will ask for again (spent and expired lots, visits too old to be
-undone, bindings and campaigns that ended more than LATE_DAYS ago) leaves it. The ledger stores it
+undone, bindings and campaigns that ended more than LATE_DAYS ago) leaves it, and every collection
+says the most that it may hold, so that a state is at most MAX_STATE_BYTES. The ledger stores it
 as the *head* of its stream, as a JSON array of its fields: half the bytes of an object, and read
 three times as fast as into a dataclass. Every command reads and writes heads.
 """
 
 from datetime import date, datetime
+from typing import Annotated
 
 from msgspec import Struct, field
 
+from domain.bounds import AtMost
 from domain.lots import Lot
-from domain.values import Tier
+from domain.values import TIERS, Tier
+
+MAX_STATE_BYTES = 1 << 20
+"""No state is longer as it is stored, whatever its stream has seen."""
+MAX_LOTS = 5_000
+"""Open lots of a member, and spent ones that a reversal may still ask for."""
+REMEMBERED = 32
+"""The latest debits, visits, and credits reversed in part."""
 
 LATE_DAYS = 400
 """How long what has ended stays in a head, so that a fact told late is still judged by it."""
@@ -22,7 +32,7 @@ class Debit(Struct, array_like=True, gc=False):
 
     id: int
     at: datetime
-    lots: list[tuple[int, int]]  # (lot, points)
+    lots: Annotated[dict[int, int], AtMost(MAX_LOTS)]  # lot -> points
     visit: int | None = None  # the visit it paid for: undone with it, never alone
 
 
@@ -60,19 +70,24 @@ class Member(Struct, array_like=True, gc=False):
     important: bool = False
     billed_month: int = 0  # number of the latest month billed, 0 before the first
     billed_mask: int = 0  # bit i: the month i before the latest is billed
-    cohorts: list[str] = field(default_factory=list)
-    lots: list[Lot] = field(default_factory=list)  # soonest expiring first
+    cohorts: Annotated[list[str], AtMost(500)] = field(default_factory=list)
+    lots: Annotated[dict[int, Lot], AtMost(MAX_LOTS)] = field(default_factory=dict)  # by number
     lots_opened: int = 0
-    debits: list[Debit] = field(default_factory=list)
+    debits: Annotated[list[Debit], AtMost(REMEMBERED)] = field(default_factory=list)
     debits_made: int = 0
-    visits: list[Visit] = field(default_factory=list)
+    visits: Annotated[list[Visit], AtMost(REMEMBERED)] = field(default_factory=list)
     visits_made: int = 0
-    free_visits: dict[str, int] = field(default_factory=dict)  # club/service/year -> used
-    attended: dict[str, datetime] = field(default_factory=dict)  # club/activity -> held at
-    enrolled: dict[str, date] = field(default_factory=dict)  # campaign -> last day of its window
-    offered: dict[str, date] = field(default_factory=dict)  # campaign -> last day of its window
-    bindings: list[Binding] = field(default_factory=list)
+    # club/service/year -> used
+    free_visits: Annotated[dict[str, int], AtMost(200)] = field(default_factory=dict)
+    # club/activity -> held at
+    attended: Annotated[dict[str, datetime], AtMost(200)] = field(default_factory=dict)
+    # campaign -> last day of its window
+    enrolled: Annotated[dict[str, date], AtMost(200)] = field(default_factory=dict)
+    offered: Annotated[dict[str, date], AtMost(200)] = field(default_factory=dict)
+    bindings: Annotated[list[Binding], AtMost(100)] = field(default_factory=list)
     bindings_made: int = 0
+    # lots of credits that were reversed in part, the latest last
+    reversed_in_part: Annotated[list[int], AtMost(REMEMBERED)] = field(default_factory=list)
 
 
 class Price(Struct, array_like=True, gc=False):
@@ -81,9 +96,9 @@ class Price(Struct, array_like=True, gc=False):
     version: int
     name: str
     points: int
-    tier_points: dict[Tier, int]
+    tier_points: Annotated[dict[Tier, int], AtMost(len(TIERS))]
     companion_points: int
-    free_visits: dict[Tier, int]  # a calendar year, by tier
+    free_visits: Annotated[dict[Tier, int], AtMost(len(TIERS))]  # a calendar year, by tier
 
 
 class Club(Struct, array_like=True, gc=False):
@@ -93,11 +108,12 @@ class Club(Struct, array_like=True, gc=False):
     opens_on: date | None = None
     opens_minute: int = 0
     closes_minute: int = 1440
-    tiers: list[str] = field(default_factory=list)
+    tiers: Annotated[list[str], AtMost(len(TIERS))] = field(default_factory=list)
     important: bool = False
-    services: dict[str, Price] = field(default_factory=dict)
+    services: Annotated[dict[str, Price], AtMost(300)] = field(default_factory=dict)
     emergency_since: datetime | None = None
-    activities: dict[str, datetime] = field(default_factory=dict)  # activity -> held at
+    # activity -> held at
+    activities: Annotated[dict[str, datetime], AtMost(5_000)] = field(default_factory=dict)
 
 
 class Admissions(Struct, array_like=True, gc=False):
@@ -123,9 +139,9 @@ class Campaign(Struct, array_like=True, gc=False):
     kind: str = ""
     opens_on: date | None = None
     closes_on: date | None = None  # the last day of the window
-    tiers: list[str] = field(default_factory=list)
+    tiers: Annotated[list[str], AtMost(len(TIERS))] = field(default_factory=list)
     untiered: bool = False
-    excludes: list[str] = field(default_factory=list)
+    excludes: Annotated[list[str], AtMost(4)] = field(default_factory=list)
     cap: int | None = None
     budget_fen: int | None = None
     control_bp: int = 0

@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from domain.bounds import room_for_one
 from domain.clubs import in_emergency, opened, opened_by
 from domain.command import Command
 from domain.event import Event
@@ -13,7 +14,15 @@ from domain.lots import spendable_points
 from domain.members import MemberCommand, joined, on_the_network
 from domain.points import give_back, lapsed, pay, reversible
 from domain.refusal import Refusal
-from domain.state import LATE_DAYS, Admissions, Club, Member, Price, Visit
+from domain.state import (
+    LATE_DAYS,
+    REMEMBERED,
+    Admissions,
+    Club,
+    Member,
+    Price,
+    Visit,
+)
 from domain.values import (
     ActivityId,
     ClubId,
@@ -33,7 +42,7 @@ UNDO_MINUTES = 15
 """How long the desk itself may undo its visit; after that it takes a supervisor."""
 UNDO_DAYS = 31
 UNDO = timedelta(days=UNDO_DAYS)
-UNDO_VISITS = 32
+UNDO_VISITS = REMEMBERED
 """A supervisor may undo it for 31 days, while it and its debit are among the latest 32."""
 REPEAT_MINUTES = 10
 REPEAT = timedelta(minutes=REPEAT_MINUTES)
@@ -67,9 +76,7 @@ class VisitRecorded(Event, name="visit.recorded", stream="member"):
         free = None
         if self.payment == "free_visit":
             free = free_visit_key(self.club, self.service, self.occurred_at)
-            used = {**state.free_visits, free: state.free_visits.get(free, 0) + 1}
-            remembered = first_year_remembered(used)
-            state.free_visits = {key: n for key, n in used.items() if year_of(key) >= remembered}
+            state.free_visits = one_more_free(state.free_visits, free)
         oldest = self.occurred_at - UNDO
         state.visits = [v for v in state.visits[1 - UNDO_VISITS :] if v.at >= oldest]
         state.visits.append(
@@ -121,9 +128,14 @@ class ActivityAttended(Event, name="activity.attended", stream="member"):
     tier: Tier | None = None
 
     def apply(self, state: Member) -> None:
-        oldest = self.occurred_at - timedelta(days=LATE_DAYS)
-        state.attended = {k: at for k, at in state.attended.items() if at >= oldest}
+        state.attended = lately(state.attended, self.occurred_at)
         state.attended[f"{self.club}/{self.activity}"] = self.held_at
+
+
+def lately(attended: dict[str, datetime], at: datetime) -> dict[str, datetime]:
+    """The activities of which an attendance may still be told."""
+    oldest = at - timedelta(days=LATE_DAYS)
+    return {activity: held_at for activity, held_at in attended.items() if held_at >= oldest}
 
 
 def free_visit_key(club: str, service: str, at: datetime) -> str:
@@ -134,6 +146,13 @@ def free_visit_key(club: str, service: str, at: datetime) -> str:
 def year_of(key: str) -> int:
     """The calendar year in the key of a free visit."""
     return int(key.rpartition("/")[2])
+
+
+def one_more_free(free_visits: dict[str, int], key: str) -> dict[str, int]:
+    """The free visits used, with one more under this key."""
+    used = {**free_visits, key: free_visits.get(key, 0) + 1}
+    remembered = first_year_remembered(used)
+    return {key: n for key, n in used.items() if year_of(key) >= remembered}
 
 
 def first_year_remembered(free_visits: dict[str, int]) -> int:
@@ -340,7 +359,10 @@ class RecordVisit(MemberCommand):
             used = granted  # nobody remembers: a visit told that late gets none
         if self.pay == "free_visit" and used >= granted:
             raise NoFreeVisit(granted, used)
-        return self.pay != "points" and used < granted
+        if self.pay == "points" or used >= granted:
+            return False
+        room_for_one(member, "free_visits", len(one_more_free(member.free_visits, key)) - 1)
+        return True
 
     def receipt(self, events: list[Event], **states: Any) -> dict[str, Any]:
         visit = events[-1]
@@ -351,7 +373,7 @@ class RecordVisit(MemberCommand):
             "payment": visit.payment,
             "points": visit.points,
             "price_version": visit.price_version,
-            "spendable_points": spendable_points(member.lots, visit.occurred_at),
+            "spendable_points": spendable_points(member.lots.values(), visit.occurred_at),
         }
 
 
@@ -390,7 +412,7 @@ class UndoVisit(MemberCommand):
 
     def receipt(self, events: list[Event], **states: Any) -> dict[str, Any]:
         member: Member = states["member"]
-        spendable = spendable_points(member.lots, events[0].occurred_at)
+        spendable = spendable_points(member.lots.values(), events[0].occurred_at)
         return {"visit": self.visit, "spendable_points": spendable}
 
 
@@ -430,6 +452,7 @@ class AttendActivity(MemberCommand):
         on_the_network(member, self.member_id, held_at)
         if f"{self.club_id}/{self.activity_id}" in member.attended:
             raise AlreadyAttended(self.activity_id)
+        room_for_one(member, "attended", len(lately(member.attended, at)))
         event = self.event(
             ActivityAttended,
             at,

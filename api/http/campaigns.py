@@ -103,6 +103,7 @@ async def campaign_figures(
             "cap_reached",
             "budget_used_up",
             "key_reserved",
+            "too_many",
             "key_reused",
             "busy",
             "clock_ahead",

@@ -81,6 +81,7 @@ class UndoRequest(BaseModel):
             "visit_repeated",
             "no_free_visit",
             "price_changed",
+            "too_many",
             "not_enough_points",
             "key_reserved",
             "key_reused",

@@ -6,6 +6,7 @@ same rules. What was refused is not in the record and is not asked again.
 """
 
 from array import array
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -89,13 +90,13 @@ class _Replayed:
             decided = []
         for event in events:
             event.apply(self.recorded)
-        places: dict[type[Event], list[P]] = {}
+        places: dict[type[Event], deque[P]] = {}
         for standing, event in told:
-            places.setdefault(type(event), []).append(standing)
+            places.setdefault(type(event), deque()).append(standing)
         for event in decided:
             event.apply(self.changed)
             same = places.get(type(event))
-            yield Happened(same.pop(0) if same else place, event)
+            yield Happened(same.popleft() if same else place, event)
 
     def _decided(self, main: Event, events: list[Event]) -> list[Event]:
         """The command of these events, decided on the changed state under the changed rules."""
@@ -137,14 +138,13 @@ class _Replayed:
 
     def _same_share(self, command: ReverseCredit) -> ReverseCredit:
         """Of a credit that gave more or less, the same share is taken back, rounded down."""
-        recorded = next(lot for lot in self.recorded.lots if lot.id == command.lot)
-        for lot in self.changed.lots:
-            if lot.id == command.lot:
-                points = command.points * lot.credited // recorded.credited
-                if not points:
-                    raise NothingChanges("0 points")
-                return command.model_copy(update={"points": points})
-        return command
+        recorded, lot = self.recorded.lots[command.lot], self.changed.lots.get(command.lot)
+        if lot is None:
+            return command
+        points = command.points * lot.credited // recorded.credited
+        if not points:
+            raise NothingChanges("0 points")
+        return command.model_copy(update={"points": points})
 
     def _passed_on(self, event: Event) -> Iterator[Event]:
         """What no command of points, visits, campaigns or bindings made: only tiers may differ."""

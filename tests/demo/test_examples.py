@@ -57,7 +57,7 @@ def test_the_diamond_has_points_and_free_visits(replay: Replay) -> None:
 
 
 def test_the_gold_is_short_of_points(replay: Replay) -> None:
-    assert spendable_points(replay.states[f"member:{GOLD}"].lots, NOW) == 60
+    assert spendable_points(replay.states[f"member:{GOLD}"].lots.values(), NOW) == 60
     for service in ("waiting", "lecture", "record"):
         with refused("not_enough_points"):
             visit(replay, GOLD, "health", service)

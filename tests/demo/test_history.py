@@ -137,4 +137,6 @@ def test_points_are_conserved(replay: Replay) -> None:
     """No lot holds more than it was opened with, and none less than nothing."""
     for name, state in replay.states.items():
         if name.startswith("member:"):
-            assert all(0 <= lot.points <= lot.credited - lot.reversed for lot in state.lots)
+            assert all(
+                0 <= lot.points <= lot.credited - lot.reversed for lot in state.lots.values()
+            )

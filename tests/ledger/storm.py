@@ -242,7 +242,7 @@ def _check(dsn: str, answers: list[dict[str, Any]]) -> None:
         state = folded[stream]
         assert state == heads.decode(stream, head), f"the head of {stream} is no fold"
         if isinstance(state, Member):
-            assert sum(lot.points for lot in state.lots) == credited[stream]
+            assert sum(lot.points for lot in state.lots.values()) == credited[stream]
 
 
 if __name__ == "__main__":

@@ -1,0 +1,406 @@
+"""Bounds: no state grows without a limit, and no command costs more than what it touches.
+
+The cost is counted in steps of the interpreter, not in seconds: four times as much to touch must
+not cost sixteen times as many.
+"""
+
+import re
+import sys
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
+
+import pytest
+from msgspec import Struct
+from msgspec.json import Encoder
+
+from domain.bindings import StartBinding
+from domain.bounds import AtMost, TooMany, bounds_of
+from domain.campaigns import OfferCampaign
+from domain.catalogue import STATES
+from domain.clubs import HoldActivity
+from domain.cohorts import IncludeInCohort, OpenCohort
+from domain.command import Command
+from domain.event import Event
+from domain.lots import Lot
+from domain.points import CreditPoints, DebitPoints, ExpirePoints, ReverseCredit, ReverseDebit
+from domain.state import (
+    MAX_LOTS,
+    MAX_STATE_BYTES,
+    REMEMBERED,
+    Binding,
+    Campaign,
+    Club,
+    Debit,
+    Member,
+    Price,
+    Terms,
+    Visit,
+)
+from domain.values import TIERS
+from domain.visits import AttendActivity, UndoVisit
+from tests.domain.scenario import World, do, given, local
+from tests.domain.words import CLUB, MEMBER, NOON, campaign, enrol, price, visit
+
+encode = Encoder().encode
+CHOICES = Path(__file__).parents[2] / "docs" / "reference" / "choices.md"
+COLLECTIONS = (list, dict, tuple, set, frozenset)
+
+
+# ------------------------------------------------------------------------------ what is declared
+def collections(kind: type[Any], seen: set[type[Any]]) -> Iterator[tuple[str, int | None]]:
+    """(state.field, its bound) of each collection in a state and in the structures in it."""
+    if kind in seen:
+        return
+    seen.add(kind)
+    for name, hint in get_type_hints(kind, include_extras=True).items():
+        bounds = [
+            each.entries for each in getattr(hint, "__metadata__", ()) if type(each) is AtMost
+        ]
+        for part in parts(hint):
+            if (get_origin(part) or part) in COLLECTIONS:
+                yield f"{kind.__name__}.{name}", bounds[0] if bounds else None
+            elif isinstance(part, type) and issubclass(part, Struct):
+                yield from collections(part, seen)
+
+
+def parts(hint: Any) -> Iterator[Any]:
+    yield hint.__origin__ if get_origin(hint) is Annotated else hint
+    inner = get_args(hint)[:1] if get_origin(hint) is Annotated else get_args(hint)
+    for each in inner:
+        yield from parts(each)
+
+
+def declared() -> dict[str, int | None]:
+    seen: set[type[Any]] = set()
+    return dict(found for state in STATES.values() for found in collections(state, seen))
+
+
+class Planted(Struct):
+    loose: dict[str, int]
+    nested: "list[Lot] | None"
+    bound: Annotated[list[str], AtMost(3)]
+
+
+def test_the_walk_sees_what_has_no_bound() -> None:
+    found = dict(collections(Planted, set()))
+    assert found == {"Planted.loose": None, "Planted.nested": None, "Planted.bound": 3}
+    assert bounds_of(Planted) == {"bound": 3}
+
+
+def test_every_collection_of_a_state_has_a_bound() -> None:
+    assert not [name for name, bound in declared().items() if bound is None]
+
+
+def test_the_documentation_tells_the_bounds() -> None:
+    rows = re.findall(r"^\| `(\w+\.\w+)` \| ([0-9,]+) \|", CHOICES.read_text("utf-8"), re.MULTILINE)
+    told = {name: int(most.replace(",", "")) for name, most in rows}
+    assert told == {name: most for name, most in declared().items() if name not in HELD_BY_TYPE}
+
+
+# ---------------------------------------------------------------------------- what holds a bound
+def offered(n: int) -> OfferCampaign:
+    return do(OfferCampaign, NOON, campaign_id=f"c{n}")
+
+
+def bound(n: int) -> StartBinding:
+    day = date(2009, 1, 1) + timedelta(days=n)
+    return do(StartBinding, NOON, policy="handset", starts_on=day, ends_on=day + timedelta(days=1))
+
+
+def drawn(n: int) -> Command:
+    return campaign(campaign_id=f"c{n}", control_bp=1, closes_on=date(2400, 1, 1))
+
+
+def cohort(n: int) -> OpenCohort:
+    return do(
+        OpenCohort, "2008-01-01 09:00", cohort_id=f"c{n}", purpose="retention", criterion="x",
+        on=date(2008, 1, 1),
+    )  # fmt: skip
+
+
+def free(n: int) -> Command:
+    granted = {"gold": 1}
+    return price(service_id=f"s{n}", free_visits=granted, tier_points={})
+
+
+HELD_BY_REFUSAL: dict[str, tuple[Callable[[int], Any], Callable[[int], Command]]] = {
+    "Member.lots": (
+        lambda n: (),
+        lambda n: do(CreditPoints, NOON, points=1),
+    ),
+    "Member.cohorts": (cohort, lambda n: do(IncludeInCohort, NOON, cohort_id=f"c{n}")),
+    "Member.attended": (
+        lambda n: do(HoldActivity, "2008-07-14 12:00", activity_id=f"a{n}"),
+        lambda n: do(AttendActivity, NOON, activity_id=f"a{n}"),
+    ),
+    "Member.free_visits": (free, lambda n: visit(service_id=f"s{n}", pay="free_visit", again=True)),
+    "Member.offered": (drawn, offered),
+    "Member.enrolled": (drawn, lambda n: enrol(campaign_id=f"c{n}")),
+    "Member.bindings": (lambda n: (), bound),
+    "Club.services": (lambda n: (), lambda n: price(service_id=f"s{n}")),
+    "Club.activities": (lambda n: (), lambda n: do(HoldActivity, NOON, activity_id=f"a{n}")),
+}
+"""Collections that a command would make too large: what it needs, and the n-th of the command."""
+HELD_BY_TRIMMING = {"Member.debits", "Member.visits", "Member.reversed_in_part"}
+"""The latest few; test_laws has far more than that."""
+HELD_BY_TYPE = {
+    "Club.tiers",
+    "Campaign.tiers",
+    "Campaign.excludes",
+    "Price.tier_points",
+    "Price.free_visits",
+}
+"""The command that brings them cannot bring more."""
+HELD_BY_ANOTHER = {"Debit.lots"}
+"""Each of them is one of Member.lots."""
+
+
+def test_every_bound_is_held_by_something() -> None:
+    held = {*HELD_BY_REFUSAL, *HELD_BY_TRIMMING, *HELD_BY_TYPE, *HELD_BY_ANOTHER}
+    assert held == declared().keys()
+
+
+@pytest.mark.parametrize("name", HELD_BY_REFUSAL)
+def test_what_would_go_past_a_bound_is_refused_with_the_number(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a bound of 5, so that it is soon reached; one more command of any other kind is fine."""
+    needs, command = HELD_BY_REFUSAL[name]
+    kind, _, field = name.partition(".")
+    state = next(each for each in STATES.values() if each.__name__ == kind)
+    monkeypatch.setitem(bounds_of(state), field, 5)
+    club = CLUB[:1] if name == "Club.services" else CLUB
+    if name == "Member.free_visits":
+        club = CLUB[:1]
+    scenario = given(MEMBER, club)
+    for n in range(5):
+        scenario.and_given(needs(n), command(n))
+    scenario.and_given(needs(5))
+    scenario.when(command(5)).then_refused(TooMany(field, 5, 5))
+
+
+def test_what_has_ended_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(bounds_of(Member), "bindings", 2)
+    full = given(MEMBER, bound(0), bound(1))
+    full.when(bound(2)).then_refused(TooMany("bindings", 2, 2))
+    day = date(2010, 3, 1)
+    later = do(StartBinding, "2010-02-20 12:00", policy="handset", starts_on=day,
+               ends_on=day + timedelta(days=1))  # fmt: skip
+    assert len(full.when(later).member.bindings) == 1
+
+    monkeypatch.setitem(bounds_of(Member), "lots", 1)
+    lapses = do(CreditPoints, NOON, points=1, expires_at=local("2008-07-16 12:00"))
+    full = given(MEMBER, lapses)
+    full.when(do(CreditPoints, NOON, points=1)).then_refused(TooMany("lots", 1, 1))
+    full.and_given(do(CreditPoints, "2008-07-17 12:00", points=1))
+    assert list(full.member.lots) == [2]
+
+
+# ------------------------------------------------------------------------------- how long it gets
+LONG_ID, LONG_TEXT = "i" * 64, "𠮷" * 200
+MOMENT = datetime(2008, 7, 15, 12, 0, 0, 123_456, UTC)
+DAY = date(2008, 7, 15)
+BILLION = 1_000_000_000
+TEN = range(BILLION, 2 * BILLION)
+"""Numbers of ten digits, no two alike."""
+
+
+def the_longest_member() -> Member:
+    most = bounds_of(Member)
+    member = Member(joined_at=MOMENT, left_at=MOMENT, unit=LONG_ID, tier="diamond")
+    member.tier_since, member.billed_mask = MOMENT, 2**36
+    member.cohorts = [LONG_ID] * most["cohorts"]
+    for number in TEN[:MAX_LOTS]:
+        member.lots[number] = Lot(
+            number, BILLION, BILLION, BILLION, MOMENT, MOMENT, MOMENT + timedelta(days=1)
+        )
+    share = MAX_LOTS // REMEMBERED + 2  # each lot in one of them, and each one's last in two
+    for n in range(REMEMBERED):
+        lots = dict.fromkeys(TEN[n * share : (n + 1) * share], BILLION)
+        member.debits.append(Debit(BILLION, MOMENT, lots, BILLION))
+        key = f"{LONG_ID}/{LONG_ID}/2008"
+        member.visits.append(Visit(BILLION, MOMENT, LONG_ID, LONG_ID, LONG_ID, BILLION, key))
+    for field in ("free_visits", "attended", "enrolled", "offered"):
+        value = {"free_visits": BILLION, "attended": MOMENT}.get(field, DAY)
+        keys = (f"{n:064}/{LONG_ID}" for n in range(most[field]))
+        if field in ("enrolled", "offered"):
+            keys = (f"{n:064}" for n in range(most[field]))
+        setattr(member, field, dict.fromkeys(keys, value))
+    member.bindings = [Binding(BILLION, "family_plan", DAY, DAY, LONG_ID)] * most["bindings"]
+    member.reversed_in_part = [BILLION] * REMEMBERED
+    return member
+
+
+def the_longest_club() -> Club:
+    most = bounds_of(Club)
+    by_tier = dict.fromkeys(TIERS, BILLION)
+    club = Club(LONG_TEXT, DAY, 1440, 1440, list(TIERS), True, emergency_since=MOMENT)
+    for n in range(most["services"]):
+        club.services[f"{n:064}"] = Price(BILLION, LONG_TEXT, BILLION, by_tier, BILLION, by_tier)
+    club.activities = dict.fromkeys((f"{n:064}" for n in range(most["activities"])), MOMENT)
+    return club
+
+
+def the_longest_campaign() -> Campaign:
+    terms = Terms(BILLION, BILLION**2, BILLION, BILLION, BILLION**2)
+    return Campaign(LONG_TEXT, LONG_TEXT, DAY, DAY, list(TIERS), excludes=[LONG_ID] * 4,
+                    control_seed=LONG_ID, terms=terms, closed_at=MOMENT)  # fmt: skip
+
+
+@pytest.mark.parametrize("longest", [the_longest_member, the_longest_club, the_longest_campaign])
+def test_the_longest_state_is_as_long_as_is_said(longest: Callable[[], Any]) -> None:
+    state = longest()
+    kind: type = type(state)
+    for field, most in bounds_of(kind).items():
+        assert len(getattr(state, field)) == most
+    assert len(encode(state)) <= MAX_STATE_BYTES
+
+
+# ----------------------------------------------------------------------------------- what it costs
+def steps(act: Callable[[], Any]) -> int:
+    """How many steps the interpreter takes."""
+    taken = 0
+
+    def look(frame: FrameType, event: str, _: Any) -> Any:
+        nonlocal taken
+        frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        taken += event == "opcode"
+        return look
+
+    before = sys.gettrace()
+    sys.settrace(look)
+    try:
+        act()
+    finally:
+        sys.settrace(before)
+    return taken
+
+
+CREDITED = datetime(2008, 1, 1, tzinfo=UTC)
+LAPSES = datetime(2008, 8, 1, tzinfo=UTC)
+BY = {"actor": "clerk:li", "key": "k"}
+
+
+def rich(n: int, *, lapse: bool = True, spent: bool = False) -> World:
+    """A member with n lots of one point, which lapse at different times or never; all of them spent
+    if that is said."""
+    world = given(MEMBER, CLUB).world
+    credit = do(CreditPoints, "2008-01-01 09:00", points=1)
+    for lot in range(n):
+        expires = LAPSES + timedelta(seconds=(lot * 7919) % n) if lapse else None
+        events = credit.model_copy(update={"expires_at": expires}).decide(CREDITED, world.member)
+        for event in events:
+            event.apply(world.member)
+    if spent:
+        carried_out(world, do(DebitPoints, NOON, points=n))
+    return world
+
+
+def carried_out(world: World, command: Command) -> list[Event]:
+    """As the ledger does it."""
+    at = command.at
+    assert at is not None
+    states = {
+        kind: world.stream(name)
+        for kind, name in zip(command.kinds, command.streams(), strict=True)
+    }
+    events: list[Event] = command.decide(at, **states)
+    for event in events:
+        event.apply(states[event.stream])
+    command.receipt(events, **states)
+    return events
+
+
+def paid_visit(n: int) -> World:
+    world = rich(n)
+    carried_out(world, price("2008-06-02 09:30", points=n, tier_points={}))
+    carried_out(world, visit(shown_points=n))
+    return world
+
+
+def priced(n: int) -> World:
+    world = rich(n)
+    carried_out(world, price("2008-06-02 09:30", points=n, tier_points={}))
+    return world
+
+
+AFTER = "2008-08-10 12:00"
+COSTS: dict[str, tuple[Callable[[int], World], Callable[[int], Command]]] = {
+    "a debit over all lots": (rich, lambda n: do(DebitPoints, NOON, points=n)),
+    "a debit that is reversed": (
+        lambda n: rich(n, spent=True),
+        lambda n: do(ReverseDebit, "2008-07-20 12:00", debit=1),
+    ),
+    "a debit that is reversed when its lots have lapsed": (
+        lambda n: rich(n, spent=True),
+        lambda n: do(ReverseDebit, AFTER, debit=1),
+    ),
+    "all lots lapse": (rich, lambda n: do(ExpirePoints, AFTER)),
+    "all lots lapse before a credit": (rich, lambda n: do(CreditPoints, AFTER, points=1)),
+    "a credit is taken back from all others": (
+        lambda n: _spent_first(rich(n), n),
+        lambda n: do(ReverseCredit, NOON, lot=n + 1, points=n, policy="other_lots"),
+    ),
+    "a debit after the one that is too old to be reversed": (
+        lambda n: _more(rich(n, spent=True)),
+        lambda n: do(DebitPoints, "2008-09-30 12:00", points=1),
+    ),
+    "a visit that all lots pay": (priced, lambda n: visit(shown_points=n)),
+    "a visit that is undone when its lots have lapsed": (
+        paid_visit,
+        lambda n: do(UndoVisit, AFTER, visit=1, actor="supervisor:wang"),
+    ),
+}
+
+
+def _more(world: World) -> World:
+    carried_out(world, do(CreditPoints, NOON, points=100))
+    return world
+
+
+def _spent_first(world: World, n: int) -> World:
+    """A credit of as many points as the others have, half of it spent on its own."""
+    soon = LAPSES - timedelta(days=1)
+    carried_out(world, do(CreditPoints, "2008-01-02 09:00", points=n, expires_at=soon))
+    carried_out(world, do(DebitPoints, "2008-07-01 09:00", points=n // 2))
+    return world
+
+
+@pytest.mark.parametrize("name", COSTS)
+def test_no_command_costs_more_than_what_it_touches(name: str) -> None:
+    world_of, command_of = COSTS[name]
+    few, many = 100, 400
+    cost = []
+    for n in (few, many):
+        world, command = world_of(n), command_of(n)
+        cost.append(steps(lambda: carried_out(world, command)))  # noqa: B023 - at once
+    assert cost[0] > few, "it touches them"
+    assert cost[1] < 6 * cost[0], f"{cost[1] / cost[0]:.1f} times as many for 4 times as much"
+
+
+def test_a_long_history_is_folded_in_one_pass() -> None:
+    """Not each event by a look at all that is there."""
+    cost = []
+    for n in (100, 400):
+        world = rich(n, lapse=False)
+        debits = [
+            event for _ in range(n) for event in carried_out(world, do(DebitPoints, NOON, points=1))
+        ]
+        lots = [
+            e
+            for lot in range(n)
+            for e in do(CreditPoints, NOON, points=1).decide(
+                local(NOON), Member(joined_at=CREDITED, lots_opened=lot)
+            )
+        ]
+        member = Member(joined_at=CREDITED)
+
+        def fold() -> None:
+            for event in (*lots, *debits):  # noqa: B023 - at once
+                event.apply(member)  # noqa: B023
+
+        cost.append(steps(fold))
+    assert cost[1] < 6 * cost[0], f"{cost[1] / cost[0]:.1f} times as many for 4 times as much"
