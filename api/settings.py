@@ -39,6 +39,9 @@ class Settings(BaseSettings):
     read_connections: Annotated[int, Field(ge=1, le=100)] = Field(
         4, description="connections with which each worker of `serve` answers reads"
     )
+    http_connections: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        1000, description="the most connections that each worker of `serve` takes"
+    )
     max_body_bytes: Annotated[int, Field(ge=1)] = Field(
         65_536, description="the longest request body that `serve` reads"
     )

@@ -4,6 +4,7 @@ The kernel may kill PostgreSQL when memory is short, and nobody else would start
 weeks would answer 503 from then on.
 """
 
+import errno
 import os
 import signal
 import threading
@@ -20,6 +21,9 @@ from ledger.embedded import EmbeddedError, EmbeddedServer
 LOOK_AGAIN_S = 1.0
 PATIENCE_S = 5
 """How long a look waits for an answer."""
+OUT_OF_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
+A_LOOK_OPENS = 8
+"""Descriptors that a look, or a start, needs at least."""
 
 
 @contextmanager
@@ -61,12 +65,14 @@ class _Watcher:
     def _run(self) -> None:
         while not self._stop.wait(LOOK_AGAIN_S):
             # While it recovers it rejects, which is an answer.
-            if pq.Ping(pq.PGconn.ping(self._ping)) is not pq.Ping.NO_RESPONSE:
+            if pq.Ping(pq.PGconn.ping(self._ping)) is not pq.Ping.NO_RESPONSE or _blind():
                 continue
             try:
                 with self._server:
                     moved = self._server.dsn != self._dsn
             except EmbeddedError as error:
+                if _blind() or getattr(error.__cause__, "errno", None) in OUT_OF_DESCRIPTORS:
+                    continue
                 self.failure = str(error)
             else:
                 if not moved:
@@ -74,3 +80,16 @@ class _Watcher:
                 self.failure = "The embedded server came up elsewhere: start `serve` again."
             os.kill(os.getpid(), signal.SIGTERM)
             return
+
+
+def _blind() -> bool:
+    """Whether we can open nothing more: that no ping comes back then says nothing of a server."""
+    opened: list[int] = []
+    try:
+        opened.extend(os.open(os.devnull, os.O_RDONLY) for _ in range(A_LOOK_OPENS))
+    except OSError:
+        return True
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
+    return False

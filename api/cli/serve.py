@@ -1,5 +1,6 @@
 """`serve`: the HTTP door, in one process or several, and the follower that keeps answers fresh."""
 
+import asyncio
 import http.client
 import os
 import signal
@@ -10,6 +11,7 @@ import time
 from functools import partial
 from multiprocessing import connection, parent_process
 from types import FrameType
+from typing import cast
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -20,6 +22,8 @@ from api.cli.revival import kept_alive
 from api.demonstration import demo_of
 from api.failures import CannotListen, CannotOpen, Stopped
 from api.http import create_lanes
+from api.http.front import Entrance
+from api.http.limits import Limits
 from api.settings import Settings
 from api.wiring import Database, opened, settle_in
 
@@ -65,7 +69,7 @@ def _run(listener: socket.socket, settings: Settings, dsn: str) -> int:
         factory=True,
         workers=settings.workers,
         loop="auto" if sys.platform == "win32" else "uvloop",
-        http="httptools",
+        http=cast(type[asyncio.Protocol], Entrance(Limits.of(settings))),  # called like one
         ws="none",
         lifespan="on",
         access_log=False,

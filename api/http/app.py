@@ -1,7 +1,7 @@
 """The application: one process of the HTTP door."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -35,7 +35,7 @@ answer. Refusals are `application/problem+json` (RFC 9457) with a stable `code` 
 that decided them; `/problems` lists them. Money is in fen (1 yuan = 100 fen), points are whole,
 instants carry their offset, days are those of Asia/Shanghai. On a demo, whose history ends in the
 past, each answer tells its time in `Clubledger-Clock`. There is no sign-in yet: keep it on a
-trusted network.
+trusted network. `HEAD` is answered wherever `GET` is, with the same headers.
 """
 
 TAGS = [
@@ -95,7 +95,7 @@ def _name_of(route: APIRoute) -> str:
 
 def _lifespan(dsn: str, settings: Settings, follow: bool) -> Any:
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
         await asyncio.to_thread(_make_ready, dsn)
         clock, facts = Clock(), dict[str, str]()
         reads, files = Reads(dsn, settings.read_connections), Reads(dsn, FILES_AT_ONCE)
@@ -109,7 +109,7 @@ def _lifespan(dsn: str, settings: Settings, follow: bool) -> Any:
             if follow:
                 follower.start()
             try:
-                yield
+                yield {"clock": clock}  # for the front, whose answers tell the time as well
             finally:
                 learner.cancel()
                 if follow:

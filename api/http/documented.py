@@ -9,7 +9,10 @@ from api import problems
 from api.http.inputs import KEY_HEADER
 
 PROBLEM_REF = {"$ref": "#/components/schemas/Problem"}
-ANYTIME = "Any other problem: a defect (500), too long a body (413), no database (503)."
+ANYTIME = (
+    "Any other problem: no HTTP (400, 501), too slow (408) or too long a request (413, 414, 431),"
+    " a defect (500), no database or no place (503)."
+)
 
 
 def refuses(*codes: str) -> dict[int | str, dict[str, Any]]:

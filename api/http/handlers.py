@@ -64,7 +64,10 @@ async def _door(_: Request, problem: problems.DoorProblem) -> Response:
 
 async def _http(_: Request, error: HTTPException) -> Response:
     code = CODES.get(error.status_code, "malformed" if error.status_code < 500 else "internal")
-    return as_response(problems.document(code), error.headers)
+    headers = dict(error.headers or {})
+    if "GET" in headers.get("Allow", ""):
+        headers["Allow"] += ", HEAD"
+    return as_response(problems.document(code), headers)
 
 
 async def _away(_: Request, error: Exception) -> Response:
@@ -94,7 +97,10 @@ def _known(route: Any) -> set[str]:
 
 
 class Doorway:
-    """Around everything: the length of a body, the headers of each answer, the last resort."""
+    """Around everything: the length of a body, the headers of each answer, HEAD, the last resort.
+
+    HEAD is asked as GET, so that its headers are the same, and its body is kept back.
+    """
 
     def __init__(self, app: ASGIApp, *, max_body_bytes: int, show_traceback: bool) -> None:
         self.app = app
@@ -107,6 +113,9 @@ class Doorway:
             return
         started = False
         read_bytes = 0
+        is_head = scope["method"] == "HEAD"
+        if is_head:
+            scope = {**scope, "method": "GET"}
 
         async def measured() -> Message:
             nonlocal read_bytes
@@ -121,6 +130,10 @@ class Doorway:
             if message["type"] == "http.response.start":
                 started = True
                 message["headers"] = [*message["headers"], *carried(_clock_of(scope))]
+            elif is_head and message["type"] == "http.response.body":
+                if message.get("more_body"):
+                    return
+                message = {"type": "http.response.body", "body": b""}
             await send(message)
 
         for name, value in scope["headers"]:

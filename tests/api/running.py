@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import re
+import resource
 import select
 import signal
 import subprocess
@@ -133,12 +134,20 @@ class Server:
 
 
 def serving(
-    data_dir: Path | None, *options: str, environ: Mapping[str, str] | None = None
+    data_dir: Path | None,
+    *options: str,
+    environ: Mapping[str, str] | None = None,
+    descriptors: int | None = None,
 ) -> Server:
-    """A server on a free port, once it has said that it serves."""
+    """A server on a free port, once it has said that it serves.
+
+    It has no more than so many descriptors, if they are told.
+    """
     process = started(
         "serve", "--port", "0", "--json", *options, data_dir=data_dir, **(environ or {})
     )
+    if descriptors is not None:
+        resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (descriptors, descriptors))
     assert process.stdout is not None
     said = b""
     while select.select([process.stdout], [], [], PATIENCE_S)[0]:
