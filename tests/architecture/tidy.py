@@ -322,6 +322,9 @@ RULES = [
             ("tests/test_lots.py", "process.wait()\n', '.join(words)\nall(done.wait(0))"),
             ("tests/test_lots.py", "import time\ndef slept(n): ..."),
             ("ledger/batcher.py", "import time\ntime.sleep(0.1)"),
+        ),
+    ),
+    Rule(
         "Who reads from a cursor of the server closes it: none is left to the garbage collector",
         leaked_cursors,
         rings=(
