@@ -4,16 +4,16 @@ from collections.abc import Sequence
 from hashlib import sha256
 from importlib.resources import files
 from secrets import token_hex
-from typing import Any
+from typing import Any, TypeVar
 from zlib import crc32
 
-import psycopg
 from psycopg import AsyncConnection, Connection, pq
 from psycopg.conninfo import conninfo_to_dict
 
 from domain.catalogue import REFERENCE
 from ledger.locks import Lock
 
+C = TypeVar("C", bound=Connection[Any])
 SCHEMA = "ledger"
 CHANNEL = "clubledger"
 MAX_BUCKETS = 64
@@ -63,8 +63,13 @@ class InstallError(Exception):
 
 def connect(dsn: str, *, pinned: bool = False, **options: Any) -> Connection[Any]:
     """A connection in autocommit, which sees the ledger's tables and the programme's days."""
+    return connect_as(Connection[Any], dsn, pinned=pinned, **options)
+
+
+def connect_as(kind: type[C], dsn: str, *, pinned: bool = False, **options: Any) -> C:
+    """The same as a kind of connection of one's own."""
     said = f"{_OPTIONS} {PINNED}" if pinned else _OPTIONS
-    return psycopg.connect(dsn, **_said(dsn, said), **options)
+    return kind.connect(dsn, **_said(dsn, said), **options)
 
 
 async def aconnect(dsn: str, **options: Any) -> AsyncConnection[Any]:

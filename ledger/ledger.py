@@ -46,9 +46,10 @@ MAX_ATTEMPTS = 5
 
 @dataclass
 class Busy(Refusal):
-    """Too many commands are waiting: try again with the same key."""
+    """Too much is waiting already: try again in a while, a write with the same key."""
 
     code = "busy"
+    queue: str
     waiting: int
     retry_after_s: int
 
@@ -207,7 +208,7 @@ class Ledger:
         """
         require_own_key(command)
         if len(self._queue) >= MAX_QUEUE:
-            raise Busy(waiting=len(self._queue), retry_after_s=1)
+            raise Busy(queue="commands", waiting=len(self._queue), retry_after_s=1)
         future: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
         digest = digest_of(command, self._digest_key)
         self._queue.append(_Waiting(command, command.streams(), digest, future))

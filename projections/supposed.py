@@ -11,8 +11,8 @@ ones.
 """
 
 from array import array
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
@@ -77,15 +77,21 @@ class AnotherIsSupposed(Exception):
 
 
 @contextmanager
-def recorded(dsn: str, *, alone: bool = False, timeout_s: float = 0) -> Iterator[Conn]:
+def recorded(
+    dsn: str,
+    *,
+    alone: bool = False,
+    timeout_s: float = 0,
+    opened: Callable[[str], AbstractContextManager[Conn]] = connect,
+) -> Iterator[Conn]:
     """A connection whose queries read the live answers at one position. What is made on it comes
     before them, and is gone at the end.
 
     No rebuild is swapped in meanwhile: it waits for the end of this, as this for the end of that.
     `alone` raises AnotherIsSupposed while another who is alone is here. A statement that takes
-    longer than `timeout_s` is cancelled; 0 is never.
+    longer than `timeout_s` is cancelled; 0 is never. `opened` makes the connection.
     """
-    with connect(dsn) as conn:
+    with opened(dsn) as conn:
         if alone and not try_session_lock(conn, Lock.SUPPOSING):
             raise AnotherIsSupposed
         poisoned = None

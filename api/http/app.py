@@ -11,12 +11,14 @@ from fastapi.routing import APIRoute
 
 from api.clock import Clock
 from api.http import campaigns, clubs, figures, handlers, log, members, service, visits, whatif
+from api.http.calls import Calls
 from api.http.documented import document
 from api.http.express import Express, Hot
 from api.http.follower import Follower
 from api.http.inputs import House, known_query, strict_body
 from api.http.past import Past
 from api.http.reads import Reads
+from api.http.turns import Turns
 from api.settings import Settings
 from ledger.database import connect, meta
 from ledger.ledger import Ledger
@@ -27,6 +29,8 @@ LOOK_AGAIN_S = 2.0
 
 FILES_AT_ONCE = 2
 """Whole lists that a worker writes at the same time; others wait their turn."""
+DOWNLOADS = 32
+"""Downloads of a worker that wait, are written or are being read; more are refused."""
 
 DESCRIPTION = """The ledger of a city's VIP clubs: points, visits, campaigns, figures.
 
@@ -98,10 +102,15 @@ def _lifespan(dsn: str, settings: Settings, follow: bool) -> Any:
     async def lifespan(app: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
         await asyncio.to_thread(_make_ready, dsn)
         clock, facts = Clock(), dict[str, str]()
-        reads, files = Reads(dsn, settings.read_connections), Reads(dsn, FILES_AT_ONCE)
+        reads = Reads(dsn, settings.read_connections)
+        files = Reads(dsn, FILES_AT_ONCE, "downloads")
+        supposing = Calls("replays", 1, 0)
+        sending = Turns("downloads", DOWNLOADS, 0)
         async with Ledger(dsn, now=clock.now) as ledger:
             past = Past(dsn, reads)
-            house = House(dsn, settings, facts, clock, ledger, reads, files, past)
+            house = House(
+                dsn, settings, facts, clock, ledger, reads, files, past, supposing, sending
+            )
             await _learn(house)
             app.state.house = house
             learner = asyncio.create_task(_keep_learning(house), name="learner")

@@ -1,20 +1,29 @@
 """Downloads: the whole of a list as a file, on the address that shows its pages."""
 
-from collections.abc import Callable, Iterator
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack
+from dataclasses import dataclass
 from tempfile import TemporaryFile
 from typing import Annotated, Any, BinaryIO, TypeAlias
 
+from anyio import to_thread
 from fastapi import Depends, Query, Request
-from fastapi.responses import Response, StreamingResponse
+from fastapi.responses import Response
 from psycopg import Connection
+from starlette.types import Message, Receive, Scope, Send
 
 from api.exports import FORMATS, DoesNotFit, Export
 from api.http.inputs import House
 from api.problems import DoorProblem
 from projections.moments import Asked, Moment
 
+log = logging.getLogger("clubledger")
+
 BLOCK_BYTES = 1 << 16
+PATIENCE_S = 60.0
+"""How long a download may stand still before it is given up."""
 JSON = "application/json"
 
 DOWNLOAD: dict[int | str, dict[str, Any]] = {
@@ -29,7 +38,15 @@ DOWNLOAD: dict[int | str, dict[str, Any]] = {
 """What the documentation of such an address says of its answer."""
 
 
-async def _format(
+@dataclass
+class Download:
+    """A format that is asked for, and what is to be done when the request is over, however."""
+
+    format: str
+    after: ExitStack
+
+
+async def _download(
     request: Request,
     format: Annotated[  # noqa: A002 - its name over HTTP
         str | None,
@@ -40,8 +57,10 @@ async def _format(
             examples=["csv"],
         ),
     ] = None,
-) -> str | None:
-    return format or _accepted(request.headers.get("accept", ""))
+) -> AsyncIterator[Download | None]:
+    wanted = format or _accepted(request.headers.get("accept", ""))
+    with ExitStack() as after:
+        yield None if wanted is None else Download(wanted, after)
 
 
 def _accepted(header: str) -> str | None:
@@ -59,47 +78,66 @@ def _accepted(header: str) -> str | None:
     return best if wanted.get(FORMATS[best].media_type, 0.0) > usual else None
 
 
-Wanted: TypeAlias = Annotated[str | None, Depends(_format)]
+Wanted: TypeAlias = Annotated[Download | None, Depends(_download)]
 
 
 async def download(
     house: House,
-    wanted: str,
+    wanted: Download,
     question: Callable[..., Export | None],
     wait_for: tuple[int, int] | None = None,
     asked: Asked | None = None,
 ) -> Response | None:
     """The export as a file, written in full before its first byte is sent; None if there is none.
 
-    Those of the live answers come some at a time, on connections of their own: no page waits.
+    They come some at a time, on connections of their own: no page waits.
     """
+    await house.sending.take()
+    wanted.after.callback(house.sending.give_back)
+    file: BinaryIO = wanted.after.enter_context(TemporaryFile())  # noqa: SIM115 - closed there
+    form = FORMATS[wanted.format]
 
-    def written(conn: Connection[Any], **moment: Moment) -> tuple[str, BinaryIO] | None:
+    def written(conn: Connection[Any], **moment: Moment) -> str | None:
         export = question(conn, **moment)
         if export is None:
             return None
-        with ExitStack() as stack:
-            file = stack.enter_context(TemporaryFile())
-            FORMATS[wanted].write(export, file)
-            stack.pop_all()  # Whoever sends it closes it.
-        return f"{export.safe_name}.{wanted}", file
+        form.write(export, file)
+        return f"{export.safe_name}.{wanted.format}"
 
     try:
-        made = await house.ask(written, wait_for, asked, house.files)
+        name = await house.ask(written, wait_for, asked, house.files)
     except DoesNotFit as large:
         raise DoorProblem("too_large_a_sheet", str(large), {"most": large.most}) from large
-    if made is None:
+    if name is None:
         return None
-    name, file = made
     headers = {
         "Content-Disposition": f'attachment; filename="{name}"',
         "Content-Length": str(file.tell()),
     }
-    return StreamingResponse(_blocks(file), headers=headers, media_type=FORMATS[wanted].media_type)
+    return Sent(file, headers, form.media_type)
 
 
-def _blocks(file: BinaryIO) -> Iterator[bytes]:
-    with file:
-        file.seek(0)
-        while block := file.read(BLOCK_BYTES):
-            yield block
+class Sent(Response):
+    """A file, block after block, for as long as somebody reads it."""
+
+    def __init__(self, file: BinaryIO, headers: dict[str, str], media_type: str) -> None:
+        super().__init__(headers=headers, media_type=media_type)
+        self.file = file
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it; given up where nothing of it is taken for a while."""
+        start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
+        self.file.seek(0)
+        try:
+            await _taken(send, start)
+            while block := await to_thread.run_sync(self.file.read, BLOCK_BYTES):
+                await _taken(send, {"type": "http.response.body", "body": block, "more_body": True})
+        except TimeoutError:
+            log.warning("A download was given up: nobody read it for %d s.", PATIENCE_S)
+            return
+        await send({"type": "http.response.body", "body": b""})
+
+
+async def _taken(send: Send, message: Message) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        await send(message)

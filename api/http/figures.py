@@ -68,7 +68,7 @@ async def _live_figures(
     house: House, wait_for: tuple[int, int] | None
 ) -> tuple[models.Figures, dict[int, int]]:
     await house.reads.reach(wait_for)  # Before the lock, which others ask for.
-    async with house.figures.lock:
+    async with house.figures.turns:
         question = partial(_figures, meta=house.meta, known=house.figures)
         positions, found = await house.reads(question)
     house.figures.positions, house.figures.found = positions, found

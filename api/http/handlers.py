@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import problems
 from api.clock import Clock
+from api.http.attending import attended
 from api.http.inputs import sends_json
 from domain.refusal import Refusal
 
@@ -141,7 +142,7 @@ class Doorway:
                 await as_response(problems.document("too_large"))(scope, receive, headed)
                 return
         try:
-            await self.app(scope, measured, headed)
+            await attended(self.app, scope, measured, headed)
         except Exception as defect:  # noqa: BLE001 - the last resort
             answer = last_resort(scope, defect, self.show_traceback)
             if not started:

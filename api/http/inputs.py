@@ -1,6 +1,5 @@
 """What requests bring: path ids, headers, pages; and the installation they are asked of."""
 
-import asyncio
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,8 +13,10 @@ from fastapi.dependencies.utils import get_flat_params
 
 from api import moments
 from api.clock import Clock
+from api.http.calls import Calls
 from api.http.past import Past
-from api.http.reads import Reads
+from api.http.reads import MOST_WAITING, Reads
+from api.http.turns import Turns
 from api.models import Figures
 from api.problems import DoorProblem, invalid
 from api.settings import Settings
@@ -39,7 +40,7 @@ class KnownFigures:
 
     positions: dict[int, int] = field(default_factory=dict)
     found: Figures | None = None
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    turns: Turns = field(default_factory=lambda: Turns("figures", 1, MOST_WAITING))
 
 
 @dataclass
@@ -54,6 +55,8 @@ class House:
     reads: Reads
     files: Reads  # for whole lists, which take long
     past: Past
+    supposing: Calls
+    sending: Turns  # downloads that wait, are written or are being read
     figures: KnownFigures = field(default_factory=KnownFigures)
 
     async def ask(
@@ -72,7 +75,7 @@ class House:
             return await (reads or self.reads)(question)
         await self.reads.reach(wait_for)
         moment = await self.past.moment(asked, self.clock.now())
-        return await self.past(partial(question, moment=moment), moment)
+        return await self.past(partial(question, moment=moment), moment, reads or self.reads)
 
     def at(self, asked: Asked | None) -> datetime:
         """The time for which is asked: now, unless a moment is named by its time."""

@@ -3,22 +3,25 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from queue import Empty, LifoQueue
 from select import POLLIN, poll
 from typing import Any, TypeAlias, TypeVar
 
-import anyio
 import psycopg
-from anyio import to_thread
 from psycopg import Connection
+from psycopg.pq import TransactionStatus
 
+from api.http.calls import Call, Calls, Line
 from api.problems import DoorProblem
-from ledger.database import connect
+from ledger.database import connect_as
 from projections import runner
 
 T = TypeVar("T")
 Snapshot: TypeAlias = Callable[[Connection[Any]], AbstractContextManager[Any]]
 
+MOST_WAITING = 512
+"""Questions that wait for their turn in a worker; more are refused."""
 WAIT_S = 2.0
 """How long a read waits for the answers to reach a position."""
 LOOK_AGAIN_S = 0.02
@@ -27,15 +30,19 @@ LOOK_AGAIN_S = 0.02
 class Reads:
     """At most `size` questions at once, each on a connection of its own and one state of the log.
 
+    Who is cancelled leaves the queue, or his question is cancelled on the server: its connection
+    goes back clean.
+
     Who waits for a position holds no thread and no connection: all who wait share short looks at
     how far the answers are, beside the questions.
     """
 
-    def __init__(self, dsn: str, size: int) -> None:
+    def __init__(self, dsn: str, size: int, queue: str = "reads") -> None:
         self._dsn = dsn
-        self._idle: LifoQueue[Connection[Any]] = LifoQueue()
-        self._limit = anyio.CapacityLimiter(size)
-        self._brief = anyio.CapacityLimiter(2)
+        self._open = True
+        self._idle: LifoQueue[Line] = LifoQueue()
+        self._calls = Calls(queue, size, MOST_WAITING)
+        self._brief = Calls(queue, 2, MOST_WAITING)
         self._looking = asyncio.Lock()
         self._begun = 0
         self._lanes: dict[int, runner.LaneStatus] = {}
@@ -51,12 +58,12 @@ class Reads:
 
     async def within(self, snapshot: Snapshot, question: Callable[[Connection[Any]], T]) -> T:
         """Ask on one state of the answers, however many queries it takes."""
-        return await to_thread.run_sync(self._ask, question, snapshot, limiter=self._limit)
+        return await self._calls(partial(self._ask, question, snapshot))
 
     async def briefly(self, question: Callable[[Connection[Any]], T]) -> T:
         """Ask what takes no time, beside the questions that take theirs, of tables that no swap
         of the answers locks."""
-        return await to_thread.run_sync(self._ask, question, nullcontext, limiter=self._brief)
+        return await self._brief(partial(self._ask, question, nullcontext))
 
     async def reach(self, wait_for: tuple[int, int] | None) -> None:
         """Wait until the answers hold this (bucket, position), if the log holds it already."""
@@ -93,37 +100,35 @@ class Reads:
                 self._lanes = {lane.bucket: lane for lane in lanes}
         return self._lanes
 
-    def _ask(self, question: Callable[[Connection[Any]], T], snapshot: Snapshot) -> T:
-        connection = self._connection()
+    def _ask(self, question: Callable[[Connection[Any]], T], snapshot: Snapshot, call: Call) -> T:
+        line = self._line()
         try:
-            with snapshot(connection):
-                answer = question(connection)
-        except psycopg.Error:
-            connection.close()  # Whatever befell it: the next read gets a fresh one.
-            raise
-        except BaseException:
-            self._idle.put(connection)
-            raise
-        self._idle.put(connection)
-        return answer
+            with call.on(line), snapshot(line):
+                return question(line)
+        finally:
+            if self._open and line.info.transaction_status == TransactionStatus.IDLE:
+                self._idle.put(line)
+            else:
+                line.close()  # Whatever befell it: the next read gets a fresh one.
 
-    def _connection(self) -> Connection[Any]:
+    def _line(self) -> Line:
         """One that still answers: the database may have been restarted since the last read."""
         while True:
             try:
-                connection = self._idle.get_nowait()
+                line = self._idle.get_nowait()
             except Empty:
-                return connect(self._dsn)
+                return connect_as(Line, self._dsn)
             try:
-                if _spoken_to(connection):  # Of its end, if not of something that can wait.
-                    connection.execute("SELECT 1")
+                if _spoken_to(line):  # Of its end, if not of something that can wait.
+                    line.execute("SELECT 1")
             except psycopg.Error:
-                connection.close()
+                line.close()
             else:
-                return connection
+                return line
 
     def close(self) -> None:
-        """Close what is kept."""
+        """Close what is kept, and later what is still asked on."""
+        self._open = False
         while True:
             try:
                 self._idle.get_nowait().close()

@@ -1,18 +1,22 @@
 """What if: the history under changed rules."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Annotated
 
-from anyio import to_thread
 from fastapi import APIRouter, Query
 from psycopg.errors import QueryCanceled
 
 from api import models
+from api.http.calls import Call, Line
 from api.http.documented import refuses
 from api.http.inputs import House, InHouse, Limit
 from api.problems import DoorProblem
 from domain.whatif import Scenario
+from ledger.database import connect_as
+from ledger.ledger import Busy
 from projections.building import Progress
 from projections.supposed import AnotherIsSupposed
 from projections.whatif import WhatIf, what_if
@@ -30,16 +34,21 @@ class TooLong(Exception):
     """The replay has taken longer than it may."""
 
 
-def _within_limit(house: House, scenario: Scenario, limit: int, skip: int) -> WhatIf:
+def _within_limit(house: House, scenario: Scenario, limit: int, skip: int, call: Call) -> WhatIf:
     until = time.monotonic() + LIMIT_S
 
     def look(_: Progress) -> None:
         if time.monotonic() > until:
             raise TooLong
 
-    return what_if(
-        house.dsn, scenario, house.clock.now(), limit, skip, look, alone=True, timeout_s=LIMIT_S
-    )
+    @contextmanager
+    def opened(dsn: str) -> Iterator[Line]:
+        with connect_as(Line, dsn) as line, call.on(line):
+            yield line
+
+    at = house.clock.now()
+    how = {"alone": True, "timeout_s": LIMIT_S, "opened": opened}
+    return what_if(house.dsn, scenario, at, limit, skip, look, **how)
 
 
 @router.post(
@@ -61,8 +70,8 @@ async def suppose(
     `limit` and `skip` page through the members affected and the refusals; each page is a replay.
     """
     try:
-        found = await to_thread.run_sync(partial(_within_limit, house, scenario, limit, skip))
-    except AnotherIsSupposed:
+        found = await house.supposing(partial(_within_limit, house, scenario, limit, skip))
+    except (AnotherIsSupposed, Busy):
         raise DoorProblem("what_if_running", more={"retry_after_s": AGAIN_S}) from None
     except (QueryCanceled, TooLong):
         raise DoorProblem("what_if_too_long", more={"limit_s": int(LIMIT_S)}) from None

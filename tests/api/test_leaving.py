@@ -1,0 +1,238 @@
+"""Who leaves before the answer leaves no work behind: not in the queue, not in the database."""
+
+import asyncio
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import httpx
+import pytest
+
+from api.http import create_app, downloads, past, reads
+from ledger.database import connect
+from ledger.locks import Lock
+from projections import runner
+from projections.schemas import session_lock
+from tests.api.running import Server, asked, serving, stopped
+from tests.patience import PATIENCE_S, SOON_S, comes_true, eventually
+from tests.projections.histories import furnished, lay
+
+CARD = "GET /members/m1 HTTP/1.1\r\nHost: here\r\n\r\n"
+SUPPOSE = '{"changes": [{"change": "service_price", "club": "lounge", "factor": "1/2"}]}'
+
+
+@pytest.fixture
+def laid(installed: Callable[[int], str]) -> str:
+    """A ledger whose answers are up to date."""
+    dsn = installed(1)
+    with connect(dsn) as conn:
+        lay(conn, furnished().log)
+    runner.project(dsn)
+    return dsn
+
+
+@pytest.fixture
+def real(laid: str) -> Iterator[Server]:
+    """A server of its own on that ledger."""
+    server = serving(None, environ={"CLUBLEDGER_DATABASE_URL": laid})
+    yield server
+    assert stopped(server).code == 0
+
+
+def line_to(server: Server, request: str) -> socket.socket:
+    """A connection on which this was sent."""
+    address = httpx.URL(server.address)
+    line = socket.create_connection((address.host, address.port or 80), timeout=PATIENCE_S)
+    line.sendall(request.encode())
+    return line
+
+
+@contextmanager
+def held(dsn: str, table: str) -> Iterator[Any]:
+    """Nobody reads this table meanwhile."""
+    with connect(dsn) as conn, conn.transaction():
+        conn.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
+        yield conn
+
+
+def waiting(conn: Any) -> set[int]:
+    """The backends whose statement waits for a lock. What a transaction has seen of the activity
+    it would see for ever."""
+    conn.execute("SELECT pg_stat_clear_snapshot()")
+    found = conn.execute(
+        "SELECT pid FROM pg_stat_activity"
+        " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    return {pid for (pid,) in found}
+
+
+def until(conn: Any, number: int) -> set[int]:
+    """Wait until so many statements of others wait for a lock; which they are."""
+    found = set[int]()
+
+    def as_many() -> bool:
+        nonlocal found
+        found = waiting(conn)
+        return len(found) == number
+
+    assert eventually(as_many), f"{len(found)} statements wait, not {number}"
+    return found
+
+
+# ---------------------------------------------------------------------------- over real sockets
+def test_a_thousand_who_left_leave_nothing_to_do(laid: str, real: Server) -> None:
+    """While a table is held no card is made: whatever ends then, ends unanswered."""
+    with held(laid, "answers.member") as conn:
+        lines = [line_to(real, CARD) for _ in range(1000)]
+        asked_on = until(conn, 4)  # as many as there are connections for reads
+        for line in lines:
+            line.close()
+        until(conn, 0)
+        with line_to(real, CARD) as line:
+            assert until(conn, 1) < asked_on, "it asks on one that went back clean"
+            conn.execute("COMMIT")
+            assert line.recv(1 << 16).startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize(
+    ("table", "request_line"),
+    [
+        ("answers.member", "GET /figures?wait_for=0:1"),
+        ("answers.lot", "GET /members/m1"),
+        ("typed.points_credited", "GET /members/m1/statement?format=csv"),
+        ("typed.points_credited", "GET /members/m1/statement"),
+        ("answers.account", "POST /what-if"),
+        ("ledger.persons", "POST /members/lookup"),
+    ],
+)
+def test_what_is_asked_is_cancelled_on_the_server_when_the_asker_leaves(
+    laid: str, real: Server, table: str, request_line: str
+) -> None:
+    body = SUPPOSE if "what-if" in request_line else '{"phone": "13800000001"}'
+    body = body if request_line.startswith("POST") else ""
+    request = (
+        f"{request_line} HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n{body}"
+    )
+    with held(laid, table) as conn:
+        for _ in range(2):  # A place or a lock that is left behind is missed by the next.
+            with line_to(real, request):
+                until(conn, 1)
+            until(conn, 0)
+        assert conn.execute("SELECT count(*) FROM pg_cursors").fetchone() == (0,)
+    with line_to(real, request) as line:
+        assert line.recv(1 << 16).startswith(b"HTTP/1.1 200")
+
+
+def test_a_download_that_is_dropped_gives_its_place_back(laid: str, real: Server) -> None:
+    request = "GET /members/m1/statement?format=csv HTTP/1.1\r\nHost: here\r\n\r\n"
+    for _ in range(40):
+        with line_to(real, request) as line:
+            assert line.recv(10)
+    with line_to(real, request) as line:
+        assert line.recv(1 << 16).startswith(b"HTTP/1.1 200")
+
+
+# --------------------------------------------------------------------------- in this process
+def scope_of(app: Any, path: str) -> dict[str, Any]:
+    where, _, query = path.partition("?")
+    return {
+        "type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}, "http_version": "1.1",
+        "method": "GET", "scheme": "http", "path": where, "raw_path": where.encode(),
+        "root_path": "", "query_string": query.encode(), "headers": [], "client": ("c", 1),
+        "server": ("here", 80), "app": app,
+    }  # fmt: skip
+
+
+def test_who_waits_for_a_position_and_leaves_waits_no_longer(
+    laid: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reads, "WAIT_S", 2 * PATIENCE_S)
+    with connect(laid) as conn:
+        conn.execute("UPDATE ledger.log_head SET position = position + 1")
+        (end,) = conn.execute("SELECT position FROM ledger.log_head").fetchone() or (0,)
+    app, told, gone = create_app(laid, follow=False), list[Any](), asyncio.Event
+
+    async def ask() -> None:
+        left = gone()
+
+        async def receive() -> dict[str, Any]:
+            await left.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message: Any) -> None:
+            told.append(message)
+
+        async with app.router.lifespan_context(app):
+            task = asyncio.create_task(
+                app(scope_of(app, f"/clubs?wait_for=0:{end}"), receive, send)
+            )
+            assert await comes_true(lambda: app.state.house.reads._begun > 1)  # It looks again.
+            left.set()
+            await asyncio.wait_for(task, PATIENCE_S)
+            assert told == []
+
+    asyncio.run(ask())
+
+
+def test_a_download_that_nobody_reads_is_given_up(
+    laid: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(downloads, "PATIENCE_S", SOON_S)
+    app = create_app(laid, follow=False)
+
+    async def ask() -> None:
+        never = asyncio.Event()
+
+        async def stuck(*_: Any) -> Any:
+            await never.wait()
+
+        async with app.router.lifespan_context(app):
+            free = app.state.house.sending._free
+            places = free._value
+            path = "/members/m1/statement?format=csv"
+            await asyncio.wait_for(app(scope_of(app, path), stuck, stuck), PATIENCE_S)
+            assert free._value == places
+
+    asyncio.run(ask())
+
+
+def test_reads_that_are_too_many_are_told_so(laid: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reads, "MOST_WAITING", 3)
+
+    async def ask() -> None:
+        async with asked(laid) as client:
+            with held(laid, "answers.member") as conn:
+                tasks = [asyncio.create_task(client.get("/members/m1")) for _ in range(4 + 3)]
+                await asyncio.to_thread(until, conn, 4)
+                answer = await client.get("/members/m1")
+                assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+                told = {"code": "busy", "queue": "reads", "waiting": 3, "retry_after_s": 1}
+                assert answer.json().items() >= told.items()
+            assert {(await task).status_code for task in tasks} == {200}
+
+    asyncio.run(ask())
+
+
+def test_a_build_that_nobody_waits_for_is_not_begun(laid: str) -> None:
+    async def ask() -> None:
+        async with asked(laid) as client:
+            with connect(laid) as conn, session_lock(conn, Lock.BUILDER):
+                end = len(furnished().log)
+                paths = [f"/clubs/lounge/use?known_at=0:{end - n}" for n in range(past.BUILDS + 1)]
+                first = asyncio.create_task(client.get(paths[0]))
+                await asyncio.to_thread(until, conn, 1)
+                others = [asyncio.create_task(client.get(path)) for path in paths[1:-1]]
+                builds = client._transport.app.state.house.past._builds  # type: ignore[attr-defined]
+                assert await comes_true(lambda: len(builds) == past.BUILDS)
+                for task in others:
+                    task.cancel()
+                    with suppress(asyncio.CancelledError):
+                        await task
+                last = asyncio.create_task(client.get(paths[-1]))
+            assert {(await task).status_code for task in (first, last)} == {200}
+            with connect(laid) as conn:
+                assert conn.execute("SELECT count(*) FROM asof.kept").fetchone() == (2,)
+
+    asyncio.run(ask())
