@@ -19,7 +19,7 @@ COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --universal --generate-h
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: all setup dev demo serve test check format bench lock clean help
+.PHONY: all setup dev demo serve test hostile check format bench lock clean help
 
 all: demo serve ## What make alone does: make demo, then make serve on 127.0.0.1:8000
 
@@ -34,6 +34,9 @@ serve: $(RUN) ## Serve what the data directory holds
 
 test: $(DEV) ## Run the tests (ARGS="-k tidy" and the like go to pytest; ARGS=--all adds the slow ones, and runs all with one bucket and with four)
 	$(BIN)/python -m pytest --numprocesses=3 --dist=loadfile $(ARGS)
+
+hostile: $(DEV) ## An hour of attacks, kills and full disks beside honest clients (MINUTES=60 SEED=n)
+	$(BIN)/python -m tests.hostile --minutes $(or $(MINUTES),60) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 check: $(DEV) ## Lint, format, types, and the doors between the rooms
 	$(BIN)/ruff check .

@@ -1,0 +1,182 @@
+"""The command line beside it: ordinary questions and imports under strange circumstances.
+
+Every end is judged: an exit code of the table, no traceback, no defect, JSON where JSON was asked
+for, nothing that hangs. An import is taken in whole or not at all, however often it is killed.
+"""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import threading
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from api.failures import EXIT_CODES
+from tests.hostile import processes
+from tests.hostile.harms import ENVIRONMENTS
+from tests.hostile.house import COMMAND, LIMIT_S, House
+from tests.hostile.world import CAMPAIGN, CLUB, VICTIM, fact, lines, member_of
+
+FACTS = 40
+"""Members that a file of imports takes on."""
+ASKED: tuple[tuple[str, ...], ...] = (
+    ("status",),
+    ("member", VICTIM),
+    ("member", member_of(0, 0), "--statement", "--limit", "5"),
+    ("member", "nobody-at-all"),
+    ("figures",),
+    ("figures", "--explain", "no.such.figure"),
+    ("events", "--limit", "200"),
+    ("events", "--stream", f"club:{CLUB}"),
+    ("events", "--stream", f"campaign:{CAMPAIGN}"),
+    ("compare", "--sample", "5"),
+    ("project",),
+    ("rebuild",),
+    ("member", VICTIM, "--limit", "0"),
+    ("figures", "--known-at", "yesterday"),
+)
+ENDINGS = ("", "", "", "", "SIGINT", "SIGTERM", "SIGKILL", "SIGHUP", "unread", "/dev/full")
+
+
+@dataclass
+class Commands:
+    """Runs one after the other until told to stop."""
+
+    house: House
+    dice: random.Random
+    faults: list[str] = field(default_factory=list)
+    ends: Counter[str] = field(default_factory=Counter)
+    imports: dict[str, list[str]] = field(default_factory=dict)
+    """File -> the members that it takes on."""
+    taken: set[str] = field(default_factory=set)
+    """Files of which an import said that it is in."""
+    peak_bytes: int = 0
+    longest_s: float = 0.0
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def run(self) -> None:
+        """One command after the other."""
+        while not self.stop.wait(self.dice.uniform(0.2, 1.0)):
+            environment: Mapping[str, str] = {}
+            if self.dice.random() < 0.4:
+                environment = self.dice.choice(ENVIRONMENTS)
+            descriptors = 32 if self.dice.random() < 0.05 else 1_024
+            ending = self.dice.choice(ENDINGS)
+            if self.dice.random() < 0.25:
+                self.take_in(environment, descriptors, ending)
+            else:
+                asked = self.dice.choice(ASKED)
+                as_json = ("--json",) if self.dice.random() < 0.5 else ()
+                self.one((*asked, *as_json), environment, descriptors, ending)
+
+    def finish(self) -> None:
+        """Every file that is not in yet is sent again, undisturbed."""
+        for name in self.imports:
+            if name not in self.taken and self.one(("import", name), {}, 1_024, "") == 0:
+                self.taken.add(name)
+
+    def take_in(self, environment: Mapping[str, str], descriptors: int, ending: str) -> None:
+        """A new file, or one that did not get through."""
+        open_files = [name for name in self.imports if name not in self.taken]
+        if open_files and self.dice.random() < 0.7:
+            name = self.dice.choice(open_files)
+        else:
+            number = len(self.imports)
+            members = [f"i{number}-{n}" for n in range(FACTS)]
+            name = str(self.house.place / f"import-{number}.jsonl")
+            made = [fact("member.join", member_id=each, unit_id="h-unit") for each in members]
+            Path(name).write_bytes(lines(made))
+            self.imports[name] = members
+        if self.one(("import", name, "--json"), environment, descriptors, ending) == 0:
+            self.taken.add(name)
+
+    def one(
+        self, asked: tuple[str, ...], environment: Mapping[str, str], descriptors: int, ending: str
+    ) -> int:
+        """Run one and judge how it ended; its exit code."""
+        limited = ("/bin/sh", "-c", f'ulimit -Sn {descriptors}; exec "$@"', "sh")
+        told, complained = self.house.place / "command.out", self.house.place / "command.err"
+        with (
+            open("/dev/full" if ending == "/dev/full" else told, "wb") as out,
+            complained.open("wb") as err,
+        ):
+            process = subprocess.Popen(
+                [*limited, *COMMAND, *asked],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE if ending == "unread" else out,
+                stderr=err,
+                env={**self.house.environment(), **environment},
+                start_new_session=True,
+            )
+        if process.stdout is not None:
+            process.stdout.close()
+        begun = time.monotonic()
+        if ending.startswith("SIG"):
+            time.sleep(self.dice.uniform(0.05, 2))
+            processes.send(process.pid, signal.Signals[ending])
+        code, hung, peak = _waited(process)
+        self.peak_bytes = max(self.peak_bytes, peak)
+        self.longest_s = max(self.longest_s, time.monotonic() - begun)
+        self.ends[f"{asked[0]} {code}"] += 1
+        out_said = told.read_bytes() if told.exists() and ending != "/dev/full" else b""
+        wrong = _judged(asked, code, ending, hung, out_said, complained.read_bytes())
+        if wrong:
+            circumstances = f"{dict(environment)} nofile={descriptors} {ending or 'undisturbed'}"
+            words = [Path(word).name if "/" in word else word for word in asked]
+            self.faults.append(f"`{' '.join(words)}` ({circumstances}): {wrong}")
+        return code
+
+
+def _waited(process: subprocess.Popen[bytes]) -> tuple[int, bool, int]:
+    """(exit code, whether it had to be killed, bytes it took at its most)."""
+    until, hung = time.monotonic() + LIMIT_S, False
+    while True:
+        pid, status, usage = os.wait4(process.pid, os.WNOHANG)
+        if pid:
+            break
+        if not hung and time.monotonic() > until:
+            hung = True
+            process.kill()
+        time.sleep(0.02)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return process.returncode, hung, usage.ru_maxrss * 1024
+
+
+def _judged(
+    asked: tuple[str, ...], code: int, ending: str, hung: bool, out: bytes, err: bytes
+) -> str | None:
+    """What is wrong with how it ended, or None."""
+    said = err.decode(errors="replace")
+    last = (said.strip().splitlines() or [""])[-1][:300]
+    signalled = {-signal.Signals[ending]} if ending == "SIGKILL" else set[int]()
+    if hung:
+        return f"hung for {LIMIT_S:.0f} s; {last}"
+    if code not in EXIT_CODES.keys() | signalled:
+        # Before our first line and after our last one Python itself ends by the signal.
+        python = ending.startswith("SIG") and code == -signal.Signals[ending]
+        if not python or ("Traceback" in said and "/api/" in said):
+            return f"exit code {code} is not in the table; {last}"
+    elif code == 5 or "Traceback" in said or "defect" in said:
+        return f"exit code {code}: {last}"
+    if code not in (0, 1) and not said.strip() and not ending.startswith("SIG"):
+        return f"exit code {code} without a word"
+    if "--json" in asked and ending in ("", "/dev/full"):
+        if not all(_is_json(line) for line in said.splitlines()):
+            return f"stderr is no JSON: {last}"
+        if not ending and code == 0 and not _is_json(out.decode()):
+            return "stdout is no JSON"
+    return None
+
+
+def _is_json(text: str) -> bool:
+    try:
+        _: Any = json.loads(text)
+    except ValueError:
+        return False
+    return True

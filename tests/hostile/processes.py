@@ -1,0 +1,94 @@
+"""Processes as the kernel tells of them (Linux): families, memory, and who may be killed.
+
+Nothing is found by its name alone: a process is ours if it descends from one that we started, or
+if it is the postmaster of our data directory or descends from that.
+"""
+
+import os
+import re
+import signal
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+PROC = Path("/proc")
+PSS = re.compile(r"^(Pss\w*): +(\d+) kB", re.MULTILINE)
+
+
+def parents() -> dict[int, int]:
+    """pid -> pid of its parent, of every process there is."""
+    found: dict[int, int] = {}
+    for each in PROC.iterdir():
+        if each.name.isdigit():
+            with suppress(OSError):
+                said = (each / "stat").read_text(errors="replace")
+                found[int(each.name)] = int(said.rpartition(")")[2].split()[1])
+    return found
+
+
+def family(*heads: int) -> list[int]:
+    """These processes and all that descend from them, as far as they are still there."""
+    known = parents()
+    found = [pid for pid in heads if pid in known]
+    for pid in found:  # it grows as it is walked
+        found += [child for child, parent in known.items() if parent == pid and child not in found]
+    return found
+
+
+def words(pid: int) -> str:
+    """The command line of a process; of PostgreSQL's, what it says that it does."""
+    try:
+        return (PROC / str(pid) / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+    except OSError:
+        return ""
+
+
+def alive(pid: int) -> bool:
+    """Whether it runs; a zombie does not."""
+    try:
+        said = (PROC / str(pid) / "stat").read_text(errors="replace")
+    except OSError:
+        return False
+    return said.rpartition(")")[2].split()[0] not in "ZX"
+
+
+def postmaster(data_dir: Path) -> int | None:
+    """The postmaster of our data directory, if it runs."""
+    pgdata = data_dir / "pgdata"
+    try:
+        pid = int((pgdata / "postmaster.pid").read_text().split()[0])
+        here = (PROC / str(pid) / "cwd").readlink() == pgdata
+    except (OSError, ValueError, IndexError):
+        return None
+    return pid if here and alive(pid) else None
+
+
+def send(pid: int, sent: signal.Signals) -> bool:
+    """Send a signal; False if nobody is there any more."""
+    try:
+        os.kill(pid, sent)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes of some processes. A page that several share is counted once (PSS)."""
+
+    own: int
+    """Anonymous memory and files: everything but shared memory."""
+    shared: int
+    """Shared memory, which is PostgreSQL's shared_buffers and little else."""
+
+
+def memory(pids: list[int]) -> Memory:
+    """What these processes take together."""
+    own = shared = 0
+    for pid in pids:
+        with suppress(OSError):
+            said = (PROC / str(pid) / "smaps_rollup").read_text()
+            part = {name: int(kb) * 1024 for name, kb in PSS.findall(said)}
+            shared += part.get("Pss_Shmem", 0)
+            own += part.get("Pss", 0) - part.get("Pss_Shmem", 0)
+    return Memory(own, shared)
