@@ -19,12 +19,11 @@ from typing import Any
 
 from api.failures import EXIT_CODES
 from tests.hostile import processes
-from tests.hostile.harms import ENVIRONMENTS
 from tests.hostile.house import COMMAND, LIMIT_S, House
 from tests.hostile.world import CAMPAIGN, CLUB, VICTIM, fact, lines, member_of
 
 FACTS = 40
-"""Members that a file of imports takes on."""
+"""Members that a file takes on, unless it is to be a big one."""
 ASKED: tuple[tuple[str, ...], ...] = (
     ("status",),
     ("member", VICTIM),
@@ -41,13 +40,32 @@ ASKED: tuple[tuple[str, ...], ...] = (
     ("member", VICTIM, "--limit", "0"),
     ("figures", "--known-at", "yesterday"),
 )
+ENVIRONMENTS: tuple[Mapping[str, str], ...] = (
+    {"PGHOSTADDR": "192.0.2.1", "PGPORT": "1", "PGDATABASE": "nowhere"},
+    {"PGSERVICE": "nobody", "PGSERVICEFILE": "/nonexistent"},
+    {"PGGSSENCMODE": "require", "PGSSLMODE": "verify-full"},
+    {"PGREQUIREPEER": "nobody", "PGREQUIREAUTH": "none", "PGCHANNELBINDING": "require"},
+    {"PGCLIENTENCODING": "SQL_ASCII", "PGDATESTYLE": "SQL, DMY", "PGTZ": "Mars/Olympus"},
+    {"PGOPTIONS": "-c statement_timeout=1 -c search_path=nowhere", "PGAPPNAME": "x" * 500},
+    {"PGUSER": "nobody", "PGPASSWORD": "wrong", "PGPASSFILE": "/nonexistent"},
+    {"PGTARGETSESSIONATTRS": "standby", "PGCONNECT_TIMEOUT": "1"},
+    {"LANG": "xx_XX.nonsense", "LC_ALL": "tr_TR.UTF-8"},
+    {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+    {"TZ": "Mars/Olympus"},
+    {"TZ": "Pacific/Apia", "LANGUAGE": "zh:tr"},
+    {"HOME": "/nonexistent", "XDG_DATA_HOME": "relative"},
+    {"HOME": "", "USER": "", "PATH": ""},
+    {"TMPDIR": "/nonexistent"},
+    {"PYTHONWARNINGS": "error", "PYTHONHASHSEED": "0"},
+)
 ENDINGS = ("", "", "", "", "SIGINT", "SIGTERM", "SIGKILL", "SIGHUP", "unread", "/dev/full")
 
 
 @dataclass
 class Commands:
-    """Runs one after the other until told to stop."""
+    """Runs one after the other until told to stop. `name` keeps its files and members apart."""
 
+    name: str
     house: House
     dice: random.Random
     faults: list[str] = field(default_factory=list)
@@ -81,15 +99,17 @@ class Commands:
             if name not in self.taken and self.one(("import", name), {}, 1_024, "") == 0:
                 self.taken.add(name)
 
-    def take_in(self, environment: Mapping[str, str], descriptors: int, ending: str) -> None:
+    def take_in(
+        self, environment: Mapping[str, str], descriptors: int, ending: str, size: int = FACTS
+    ) -> None:
         """A new file, or one that did not get through."""
         open_files = [name for name in self.imports if name not in self.taken]
         if open_files and self.dice.random() < 0.7:
             name = self.dice.choice(open_files)
         else:
             number = len(self.imports)
-            members = [f"i{number}-{n}" for n in range(FACTS)]
-            name = str(self.house.place / f"import-{number}.jsonl")
+            members = [f"{self.name}{number}-{n}" for n in range(size)]
+            name = str(self.house.place / f"{self.name}-{number}.jsonl")
             made = [fact("member.join", member_id=each, unit_id="h-unit") for each in members]
             Path(name).write_bytes(lines(made))
             self.imports[name] = members
@@ -101,7 +121,7 @@ class Commands:
     ) -> int:
         """Run one and judge how it ended; its exit code."""
         limited = ("/bin/sh", "-c", f'ulimit -Sn {descriptors}; exec "$@"', "sh")
-        told, complained = self.house.place / "command.out", self.house.place / "command.err"
+        told, complained = (self.house.place / f"{self.name}.{end}" for end in ("out", "err"))
         with (
             open("/dev/full" if ending == "/dev/full" else told, "wb") as out,
             complained.open("wb") as err,

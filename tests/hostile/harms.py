@@ -7,32 +7,16 @@ import random
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from signal import SIGCONT, SIGHUP, SIGINT, SIGKILL, SIGSTOP, SIGTERM
 
 from tests.hostile import processes
+from tests.hostile.commands import ENVIRONMENTS, Commands
 from tests.hostile.house import DESCRIPTORS, LIMIT_S, House
 
+FACTS_TOO_MANY = 10_000
 YEARS_S = 10 * 365 * 86_400
-ENVIRONMENTS: tuple[Mapping[str, str], ...] = (
-    {"PGHOSTADDR": "192.0.2.1", "PGPORT": "1", "PGDATABASE": "nowhere"},
-    {"PGSERVICE": "nobody", "PGSERVICEFILE": "/nonexistent"},
-    {"PGGSSENCMODE": "require", "PGSSLMODE": "verify-full"},
-    {"PGREQUIREPEER": "nobody", "PGREQUIREAUTH": "none", "PGCHANNELBINDING": "require"},
-    {"PGCLIENTENCODING": "SQL_ASCII", "PGDATESTYLE": "SQL, DMY", "PGTZ": "Mars/Olympus"},
-    {"PGOPTIONS": "-c statement_timeout=1 -c search_path=nowhere", "PGAPPNAME": "x" * 500},
-    {"PGUSER": "nobody", "PGPASSWORD": "wrong", "PGPASSFILE": "/nonexistent"},
-    {"PGTARGETSESSIONATTRS": "standby", "PGCONNECT_TIMEOUT": "1"},
-    {"LANG": "xx_XX.nonsense", "LC_ALL": "tr_TR.UTF-8"},
-    {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
-    {"TZ": "Mars/Olympus"},
-    {"TZ": "Pacific/Apia", "LANGUAGE": "zh:tr"},
-    {"HOME": "/nonexistent", "XDG_DATA_HOME": "relative"},
-    {"HOME": "", "USER": "", "PATH": ""},
-    {"TMPDIR": "/nonexistent"},
-    {"PYTHONWARNINGS": "error", "PYTHONHASHSEED": "0"},
-)
 
 
 @dataclass
@@ -42,6 +26,7 @@ class Scene:
     house: House
     dice: random.Random
     fill: Callable[[bool], None] | None
+    commands: Commands
 
     def kill(self, pids: list[int], what: str, sent: signal.Signals = SIGKILL) -> int | None:
         """Send one of them a signal; which."""
@@ -140,13 +125,14 @@ def server_is_stopped_in_recovery(scene: Scene) -> None:
 
 
 def disk_is_full(scene: Scene) -> None:
-    """Not a block is left for some seconds."""
+    """Not a block is left for some seconds, and somebody takes in a file that needs many."""
     if scene.fill is None:
         return
     scene.house.life.asked.append("full disk")
     scene.fill(True)
     try:
-        time.sleep(scene.dice.uniform(4, 8))
+        scene.commands.take_in({}, DESCRIPTORS, "", FACTS_TOO_MANY)
+        time.sleep(scene.dice.uniform(1, 4))
     finally:
         scene.fill(False)
 

@@ -71,7 +71,7 @@ def live(
             report.not_done.append(f"full disk: {error}")
         stack.callback(kill_servers, data_dir)
         house = House(home, data_dir)
-        hour = _Hour(house, report, Scene(house, random.Random(f"{seed} harms"), fill), say)
+        hour = _Hour(house, report, _scene(house, seed, fill), say)
         if keep is not None:
             stack.callback(
                 shutil.copytree, home, keep, ignore=lambda *_: ["data"], dirs_exist_ok=True
@@ -79,6 +79,11 @@ def live(
         hour.settle_in()
         hour.run(time.monotonic() + minutes * 60)
     return report
+
+
+def _scene(house: House, seed: int, fill: Callable[[bool], None] | None) -> Scene:
+    commands = Commands("f", house, random.Random(f"{seed} full"))
+    return Scene(house, random.Random(f"{seed} harms"), fill, commands)
 
 
 class _Hour:
@@ -94,7 +99,7 @@ class _Hour:
         self.journals = Journals(self.written)
         self.begun = time.monotonic()
         self.watcher = Watcher(house)
-        self.commands = Commands(house, random.Random(f"{report.seed} commands"))
+        self.commands = Commands("i", house, random.Random(f"{report.seed} commands"))
 
     def settle_in(self) -> None:
         """A ledger with the world in it."""
@@ -119,7 +124,8 @@ class _Hour:
                 self.commands.stop.set()
                 threads[1].join()
                 self._await_answers(time.monotonic())
-            self.commands.finish()
+            for commands in (self.commands, self.scene.commands):
+                commands.finish()
             self.watcher.stop.set()
             threads[0].join()
             try:
@@ -259,7 +265,10 @@ class _Hour:
             return
         events = self._events()
         commands = self.commands
-        report.faults += verdict.of_log(journals, events, commands.imports, commands.taken)
+        beside = self.scene.commands
+        report.faults += verdict.of_log(
+            journals, events, commands.imports | beside.imports, commands.taken | beside.taken
+        )
         self.house.answers(f"/status?wait_for=0:{len(events)}")
         report.faults += verdict.of_cards(journals, self._spendable, MOST_CARDS)
         if (code := commands.one(("compare", "--json"), {}, 1_024, "")) != 0:
@@ -288,8 +297,8 @@ class _Hour:
         report, watcher, commands = self.report, self.watcher, self.commands
         report.lives = len(self.house.lives)
         report.faults += verdict.of_lives(self.house.lives, watcher.lost)
-        report.faults += commands.faults
-        report.commands = dict(sorted(commands.ends.items()))
+        report.faults += commands.faults + self.scene.commands.faults
+        report.commands = dict(sorted((commands.ends + self.scene.commands.ends).items()))
         left = self.house.everybody()
         if left:
             words = "; ".join(processes.words(pid)[:80] for pid in left)
