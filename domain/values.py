@@ -115,6 +115,15 @@ Month = Annotated[str, StringConstraints(pattern=r"^(19|20)[0-9]{2}-(0[1-9]|1[0-
 Minute = Annotated[int, Field(ge=0, le=1440)]
 """Minutes after midnight in the programme's zone."""
 
+
+def _whole(number: Any) -> Any:
+    is_whole = getattr(number, "is_integer", None)
+    return int(number) if is_whole and is_whole() and not isinstance(number, bool) else number
+
+
+WHOLE = BeforeValidator(_whole)
+"""For a whole number of a request: 1.0 is 1 there, as JSON Schema and who goes by it have it."""
+
 Tier = Literal["diamond", "gold", "silver", "member"]
 TIERS: tuple[Tier, ...] = get_args(Tier)
 """Highest first."""

@@ -60,10 +60,13 @@ def ledger_dsn(installed: Callable[[int], str], request: pytest.FixtureRequest) 
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """How long the storm of tests/ledger blows and from which seed; and whether all tests run."""
+    """How long the storm of tests/ledger blows, how much is tried by tests/fuzz, each from which
+    seed; and whether all tests run."""
     parser.addoption("--all", action="store_true", help="the slow ones, too")
     parser.addoption("--storm-seconds", type=float, default=6.0)
     parser.addoption("--storm-seed", type=int, default=0)
+    parser.addoption("--fuzz-seed", type=int, default=1)
+    parser.addoption("--fuzz-examples", type=int, default=15)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

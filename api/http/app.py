@@ -69,6 +69,7 @@ def create_app(dsn: str, settings: Settings | None = None, *, follow: bool = Tru
         summary="A points ledger for clubs.",
         description=DESCRIPTION,
         openapi_tags=TAGS,
+        openapi_url=None,  # ours takes no parameters: see service.py
         docs_url=None,  # its page would load scripts from another site
         redoc_url=None,
         redirect_slashes=False,

@@ -21,7 +21,7 @@ from api.http.inputs import (
 )
 from api.http.receipts import WRITE, receipt_of
 from domain.campaigns import Enrol, UnknownCampaign
-from domain.values import Day, Fen, MemberId, local_date
+from domain.values import WHOLE, Day, Fen, MemberId, local_date
 from projections import campaigns
 
 router = APIRouter(tags=["campaigns"])
@@ -39,8 +39,8 @@ class EnrolmentRequest(BaseModel):
     )
 
     member_id: MemberId
-    prepaid_fen: Fen = 0
-    shown_terms: Annotated[int, Field(ge=1, le=1_000_000)] | None = Field(
+    prepaid_fen: Annotated[Fen, WHOLE] = 0
+    shown_terms: Annotated[int, Field(ge=1, le=1_000_000), WHOLE] | None = Field(
         None, description="the version of the terms; if they have moved, it is refused"
     )
 
@@ -87,7 +87,6 @@ async def campaign_figures(
     responses={
         **WRITE,
         **refuses(
-            "key_missing",
             "unknown_member",
             "unknown_campaign",
             "before_joining",
@@ -102,13 +101,7 @@ async def campaign_figures(
             "prepaid_too_small",
             "cap_reached",
             "budget_used_up",
-            "key_reserved",
             "too_many",
-            "key_reused",
-            "busy",
-            "clock_ahead",
-            "log_ahead",
-            "unanswered",
         ),
     },
 )

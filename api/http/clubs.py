@@ -26,7 +26,7 @@ async def list_clubs(house: InHouse, wait_for: Awaited) -> models.Clubs:
 @router.get(
     "/clubs/{club_id}",
     response_model=models.ClubCard,
-    responses=refuses("unknown_club", "not_caught_up"),
+    responses=refuses("unknown_club"),
 )
 async def club(club_id: PathId, house: InHouse, wait_for: Awaited) -> models.ClubCard:
     """A club with its services and the prices in force."""
@@ -39,7 +39,7 @@ async def club(club_id: PathId, house: InHouse, wait_for: Awaited) -> models.Clu
 @router.get(
     "/clubs/{club_id}/use",
     response_model=models.ClubUse,
-    responses=refuses("unknown_club", "invalid", *PAST),
+    responses=refuses("unknown_club", *PAST),
 )
 async def club_use(
     club_id: PathId,

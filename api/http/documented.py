@@ -15,16 +15,34 @@ ANYTIME = (
 )
 
 
+WRITES = (
+    "key_missing",
+    "header_repeated",
+    "key_reserved",
+    "key_reused",
+    "busy",
+    "unanswered",
+    "clock_ahead",
+    "log_ahead",
+)
+"""How any write may be refused, whatever it asks for."""
+
+
 def refuses(*codes: str) -> dict[int | str, dict[str, Any]]:
-    """The responses of a route that may be refused with these codes."""
+    """The responses of a route that may be refused with these codes, beside those that follow from
+    what it takes: see `_complete`."""
     found: dict[int | str, dict[str, Any]] = {}
     for code in codes:
-        status = problems.status_of(code)
-        response = found.setdefault(status, {"description": "", "content": _content({})})
-        examples = response["content"][problems.MEDIA_TYPE]["examples"]
-        examples[code] = {"summary": problems.title_of(code), "value": problems.document(code)}
-        response["description"] = "Refused: " + ", ".join(f"`{each}`" for each in examples)
+        _promise(found, problems.status_of(code), code)
     return found
+
+
+def _promise(responses: dict[Any, dict[str, Any]], status: int | str, code: str) -> None:
+    """Add a code to what is said of its status."""
+    response = responses.setdefault(status, {"description": "", "content": _content({})})
+    examples = response["content"][problems.MEDIA_TYPE]["examples"]
+    examples[code] = {"summary": problems.title_of(code), "value": problems.document(code)}
+    response["description"] = "Refused: " + ", ".join(f"`{each}`" for each in examples)
 
 
 def _content(examples: dict[str, Any]) -> dict[str, Any]:
@@ -57,28 +75,23 @@ def document(app: FastAPI) -> dict[str, Any]:
 
 
 def _complete(operation: dict[str, Any]) -> None:
-    """Say what FastAPI cannot know: the key is required, and how a bad request is answered."""
+    """Say what follows from what an operation takes: how it may be refused, and that a key must
+    be there."""
     responses = operation["responses"]
-    for parameter in operation.get("parameters", []):
-        if parameter["name"] == KEY_HEADER:
-            parameter["required"] = True
-            parameter["schema"] = parameter["schema"]["anyOf"][0]
-    made = {key: value for key, value in responses.get("422", {}).items() if key != "content"}
-    known = responses.get("422", {}).get("content", {}).get(problems.MEDIA_TYPE, {})
-    examples = {**refuses("invalid")[422]["content"][problems.MEDIA_TYPE]["examples"]}
-    examples.update(known.get("examples", {}))
-    listed = ", ".join(f"`{each}`" for each in examples)
-    responses["422"] = {
-        **made,
-        "description": f"Refused: {listed}",
-        "content": _content(examples),
-    }
+    parameters = {each["name"]: each for each in operation.get("parameters", [])}
+    if problems.MEDIA_TYPE not in responses.get("422", {}).get("content", {}):
+        responses.pop("422", None)  # FastAPI's own
+    codes = ["invalid", "unavailable"]
+    if "wait_for" in parameters:
+        codes.append("not_caught_up")
+    if KEY_HEADER in parameters:
+        codes += WRITES
+        parameters[KEY_HEADER]["required"] = True
+        parameters[KEY_HEADER]["schema"] = parameters[KEY_HEADER]["schema"]["anyOf"][0]
     if "requestBody" in operation:
-        for status, response in refuses("malformed", "not_json").items():
-            known = responses.setdefault(str(status), {"description": "", "content": _content({})})
-            examples = known["content"][problems.MEDIA_TYPE]["examples"]
-            examples.update(response["content"][problems.MEDIA_TYPE]["examples"])
-            known["description"] = "Refused: " + ", ".join(f"`{each}`" for each in examples)
+        codes += ["malformed", "not_json", "too_large"]
+    for code in codes:
+        _promise(responses, str(problems.status_of(code)), code)
     responses["default"] = {
         "description": ANYTIME,
         "content": {problems.MEDIA_TYPE: {"schema": PROBLEM_REF}},

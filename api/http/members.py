@@ -38,7 +38,7 @@ async def lookup_members(asked: LookupRequest, house: InHouse, wait_for: Awaited
 @router.get(
     "/members/{member_id}",
     response_model=models.Member,
-    responses=refuses("unknown_member", "unknown_position", "dated_in_future", "not_caught_up"),
+    responses=refuses("unknown_member", "unknown_position", "dated_in_future"),
 )
 async def member(
     member_id: PathId, house: InHouse, wait_for: Awaited, asked: AsOf
@@ -60,7 +60,7 @@ async def member(
     response_model=models.Statement,
     responses={
         **DOWNLOAD,
-        **refuses("unknown_member", "too_large_a_sheet", "not_caught_up"),
+        **refuses("unknown_member", "too_large_a_sheet"),
     },
 )
 async def member_statement(

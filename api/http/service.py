@@ -3,10 +3,10 @@
 from dataclasses import asdict
 from functools import partial
 from importlib.metadata import version
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Response
-from fastapi.responses import PlainTextResponse
+from fastapi import APIRouter, Path, Request, Response
+from fastapi.responses import JSONResponse, PlainTextResponse
 from pydantic import BaseModel, Field
 
 from api import answers, metrics, models, problems
@@ -66,6 +66,12 @@ def kind_of(code: str) -> ProblemKind:
 async def welcome() -> Welcome:
     """What answers here, and where its description is."""
     return Welcome()
+
+
+@router.get("/openapi.json", response_model=dict[str, Any])
+async def described(request: Request) -> Response:
+    """This description: every address with its parameters, answers and problems."""
+    return JSONResponse(request.app.openapi())
 
 
 @router.get("/health", response_model=Health, responses=refuses("unavailable"))

@@ -10,7 +10,7 @@ from api import models
 from api.http.documented import refuses
 from api.http.inputs import DEFAULT_ACTOR, InHouse, PathId, VisitNumber, WriteActor, WriteKey
 from api.http.receipts import WRITE, receipt_of
-from domain.values import ClubId, Desk, PointsPaid, ServiceId, Text
+from domain.values import WHOLE, ClubId, Desk, PointsPaid, ServiceId, Text
 from domain.visits import Companions, RecordVisit, UndoVisit
 
 router = APIRouter(tags=["visits"])
@@ -32,11 +32,11 @@ class VisitRequest(BaseModel):
     club_id: ClubId
     service_id: ServiceId
     desk: Desk
-    shown_points: PointsPaid = Field(
+    shown_points: Annotated[PointsPaid, WHOLE] = Field(
         description="what the member was told: the whole price, or with a free visit that of the"
         " companions. If the price has moved the visit is refused with the new one."
     )
-    companions: Companions = 0
+    companions: Annotated[Companions, WHOLE] = 0
     pay: Annotated[str, Field(pattern="^(auto|points|free_visit)$")] = Field(
         "auto", description="`auto` uses a free visit of the year if there is one"
     )
@@ -69,7 +69,6 @@ class UndoRequest(BaseModel):
     responses={
         **WRITE,
         **refuses(
-            "key_missing",
             "unknown_member",
             "unknown_club",
             "unknown_service",
@@ -83,12 +82,6 @@ class UndoRequest(BaseModel):
             "price_changed",
             "too_many",
             "not_enough_points",
-            "key_reserved",
-            "key_reused",
-            "busy",
-            "clock_ahead",
-            "log_ahead",
-            "unanswered",
         ),
     },
 )
@@ -110,15 +103,8 @@ async def record_visit(
     responses={
         **WRITE,
         **refuses(
-            "key_missing",
             "undo_needs_supervisor",
             "unknown_visit",
-            "key_reserved",
-            "key_reused",
-            "busy",
-            "clock_ahead",
-            "log_ahead",
-            "unanswered",
         ),
     },
 )

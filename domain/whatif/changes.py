@@ -24,6 +24,7 @@ from domain.points import CreditPoints
 from domain.state import Campaign, Price
 from domain.values import (
     TIERS,
+    WHOLE,
     BasisPoints,
     CampaignId,
     ClubId,
@@ -50,11 +51,29 @@ POINTS = (
     "points.credit_reversed",
     "points.expired",
 )
+MOST_AFTER = {"month_end": 600, "year_end": 50, "never": 0}
+"""After how many months or years points may expire at most."""
 VISITS = ("visit.recorded", "visit.undone")
 CAMPAIGNS = ("campaign.offered", "campaign.enrolled", "campaign.place_taken")
 BINDINGS = ("binding.started", "binding.ended")
 TIERED = ("tier.changed", "member.left", "cohort.included", "activity.attended")
 """Events that say a tier, beside those above."""
+
+_GIVEN, _LEFT_OUT = {"type": ["integer", "string"]}, {"type": "null"}
+
+
+def one_of_these(*forms: Mapping[str, bool]) -> ConfigDict:
+    """Tells a schema what a validator holds: which fields go together. Each form says of some
+    fields whether they are given (true) or left out."""
+    said: list[Any] = [
+        {
+            "required": [name for name, given in form.items() if given],
+            "properties": {n: _GIVEN if given else _LEFT_OUT for n, given in form.items()},
+        }
+        for form in forms
+    ]
+    return ConfigDict(json_schema_extra={"anyOf": said})
+
 
 Touched: TypeAlias = tuple[str, dict[str, str]]
 """A topic, and the values of the fields that an event of it must have."""
@@ -136,13 +155,22 @@ class EarningRate(CreditChange):
 class ExpiryPolicy(CreditChange):
     """New lots expire at the end of the n-th month or year after that of earning, or never."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [
+                {"properties": {"expires": {"const": name}, "after": {"maximum": most}}}
+                for name, most in MOST_AFTER.items()
+            ]
+        }
+    )
+
     change: Literal["expiry_policy"]
     expires: Literal["month_end", "year_end", "never"]
-    after: Annotated[int, Field(ge=0)] = 0
+    after: Annotated[int, Field(ge=0), WHOLE] = 0
 
     @model_validator(mode="after")
     def _number_fits(self) -> Self:
-        most = {"month_end": 600, "year_end": 50, "never": 0}[self.expires]
+        most = MOST_AFTER[self.expires]
         if self.after > most:
             raise ValueError(f"with {self.expires}, after is at most {most}")
         return self
@@ -170,12 +198,18 @@ class ServicePrice(Change):
 
     alters = (*POINTS, *VISITS)
 
+    model_config = one_of_these(
+        {"factor": True, "points": False, "companion_points": False},
+        {"factor": False, "points": True, "companion_points": False},
+        {"factor": False, "companion_points": True, "tier": False},
+    )
+
     change: Literal["service_price"]
     club: ClubId
     service: ServiceId | None = None
     tier: Tier | None = None
-    points: PointsOrNone | None = None
-    companion_points: PointsOrNone | None = None
+    points: Annotated[PointsOrNone, WHOLE] | None = None
+    companion_points: Annotated[PointsOrNone, WHOLE] | None = None
     factor: Factor | None = None
 
     @model_validator(mode="after")
@@ -221,12 +255,25 @@ class CampaignTerms(Change):
 
     alters = (*CAMPAIGNS, *BINDINGS)
 
+    model_config = one_of_these(
+        *(
+            {name: True}
+            for name in (
+                "prepaid_min_fen",
+                "gift_bp",
+                "months_bound",
+                "min_monthly_fen",
+                "min_tier",
+            )
+        )
+    )
+
     change: Literal["campaign_terms"]
     campaign: CampaignId
-    prepaid_min_fen: Fen | None = None
-    gift_bp: BasisPoints | None = None
-    months_bound: Months | None = None
-    min_monthly_fen: Fen | None = None
+    prepaid_min_fen: Annotated[Fen, WHOLE] | None = None
+    gift_bp: Annotated[BasisPoints, WHOLE] | None = None
+    months_bound: Annotated[Months, WHOLE] | None = None
+    min_monthly_fen: Annotated[Fen, WHOLE] | None = None
     min_tier: Tier | None = None
 
     @model_validator(mode="after")
@@ -265,10 +312,19 @@ class TierRule(Change):
 
     alters = (*POINTS, *VISITS, *CAMPAIGNS, *BINDINGS, *TIERED)
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [
+                {"properties": {"window": {"const": "calendar_year"}, "months": {"const": 12}}},
+                {"properties": {"window": {"const": "rolling"}}},
+            ]
+        }
+    )
+
     change: Literal["tier_rule"]
-    thresholds_fen: Annotated[dict[Tier, Fen], Field(min_length=1)]
+    thresholds_fen: Annotated[dict[Tier, Annotated[Fen, WHOLE]], Field(min_length=1)]
     window: Literal["calendar_year", "rolling"]
-    months: Annotated[int, Field(ge=1, le=BILL_WINDOW_MONTHS)] = 12
+    months: Annotated[int, Field(ge=1, le=BILL_WINDOW_MONTHS), WHOLE] = 12
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:

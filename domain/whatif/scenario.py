@@ -11,7 +11,7 @@ from domain.event import CATALOGUE
 from domain.members import BillIssued
 from domain.points import CreditPoints
 from domain.state import Campaign, Price
-from domain.values import Fen
+from domain.values import WHOLE, Fen
 from domain.whatif.changes import (
     CampaignTerms,
     EarningRate,
@@ -45,7 +45,7 @@ class Scenario(BaseModel):
     )
 
     changes: Annotated[tuple[AnyChange, ...], Field(strict=False, max_length=20)] = ()
-    fen_per_1000_points: Fen | None = None
+    fen_per_1000_points: Annotated[Fen, WHOLE] | None = None
 
     @model_validator(mode="after")
     def _one_tier_rule(self) -> Self:

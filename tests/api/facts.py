@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 AT = "2009-01-05T08:00:00+08:00"
-PRICE_POINTS = 10
+PRICE_POINTS, COMPANION_POINTS = 10, 3
 MEMBERS = 32
 POOR, SILVER, LEFT, FREE = "t-poor", "t-silver", "t-left", "t-free"
 PHONE, SHARED_PHONE = "13900000001", "13900000077"
@@ -35,7 +35,7 @@ def facts() -> list[dict[str, Any]]:
     )
     service = fact(
         "service.price", club_id="t-club", service_id="tea", title="Tea", points=PRICE_POINTS,
-        companion_points=3,
+        companion_points=COMPANION_POINTS,
     )  # fmt: skip
     yearly = fact(
         "service.price", club_id="t-club", service_id="gift", title="A free visit a year",

@@ -120,6 +120,14 @@ def test_a_field_that_is_none_is_told_by_its_place(http: httpx.Client, name: str
     assert name not in answer.text
 
 
+@pytest.mark.parametrize("sent", ["application/json", "application/json; charset=utf-8"])
+def test_a_whole_number_is_whole_however_it_is_written(http: httpx.Client, sent: str) -> None:
+    """JSON knows one kind of number, and by the schema 1.0 is an integer."""
+    content = json.dumps({**GOOD, "shown_points": 1.0, "companions": 0.0})
+    answer = post(http, content, **{"Content-Type": sent})
+    assert answer.json()["code"] == "unknown_member"
+
+
 @pytest.mark.parametrize("literal", ["NaN", "Infinity", "-Infinity"])
 def test_numbers_that_are_none_are_refused(http: httpx.Client, literal: str) -> None:
     content = json.dumps(GOOD).replace(": 1}", f": {literal}}}")
@@ -154,6 +162,7 @@ def test_a_page_out_of_range_is_refused(http: httpx.Client, query: str) -> None:
         ("/events?limit=1&limit=1", "query.limit", "repeated_parameter"),
         ("/figures?KNOWN_AT=2008-12-31", "query.[0]", "unknown_parameter"),
         ("/members/t1?13800001111=1", "query.[0]", "unknown_parameter"),
+        ("/openapi.json?x=1", "query.[0]", "unknown_parameter"),
         ("/health?deep=1", "query.[0]", "unknown_parameter"),
     ],
 )

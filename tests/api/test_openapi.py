@@ -59,6 +59,55 @@ def test_every_operation_is_complete(document: dict[str, Any]) -> None:
             assert keys[0]["required"] is True
 
 
+def test_how_it_may_be_refused_follows_from_what_an_operation_takes(
+    document: dict[str, Any],
+) -> None:
+    """By parameter or body: an address that takes one more promises what comes with it."""
+    comes_with = {
+        "wait_for": {"not_caught_up"},
+        "known_at": {"unknown_position", "dated_in_future"},
+        "Idempotency-Key": {"key_missing", "header_repeated", "key_reused", "busy", "unanswered"},
+        "body": {"malformed", "not_json", "too_large"},
+    }
+    for method, path, operation in operations(document):
+        takes = {each["name"] for each in operation.get("parameters", [])}
+        takes |= {"body"} & {"body" if "requestBody" in operation else ""}
+        promised = {
+            code
+            for response in operation["responses"].values()
+            for code in response.get("content", {}).get(problems.MEDIA_TYPE, {}).get("examples", ())
+        }
+        wanted = {"invalid", "unavailable"}.union(*(comes_with.get(each, ()) for each in takes))
+        assert wanted <= promised, (method, path)
+
+
+BOUNDS = {"string": {"pattern", "enum", "const"}, "integer": {"minimum", "maximum"}}
+
+
+def unbounded(schema: dict[str, Any], known: dict[str, Any]) -> list[dict[str, Any]]:
+    """The texts and numbers in it that may be anything."""
+    if "$ref" in schema:
+        schema = known[schema["$ref"].rpartition("/")[2]]
+    if "pattern" in schema:
+        return []
+    inner = [each for words in ("anyOf", "oneOf") for each in schema.get(words, [])]
+    inner += schema.get("properties", {}).values() if "type" in schema else []
+    found = [each for part in inner for each in unbounded(part, known)]
+    wanted = BOUNDS.get(str(schema.get("type")), set())
+    return found + ([schema] if wanted and not wanted & schema.keys() else [])
+
+
+def test_texts_and_numbers_that_are_taken_have_their_bounds(document: dict[str, Any]) -> None:
+    """A pattern or a list for every text, a least or a most for every number."""
+    known = document["components"]["schemas"]
+    for method, path, operation in operations(document):
+        taken = [each["schema"] for each in operation.get("parameters", [])]
+        if "requestBody" in operation:
+            taken.append(operation["requestBody"]["content"]["application/json"]["schema"])
+        for schema in taken:
+            assert not unbounded(schema, known), (method, path)
+
+
 def test_every_request_has_an_example_that_fits(document: dict[str, Any]) -> None:
     for _, path, operation in operations(document):
         if "requestBody" in operation:

@@ -1,0 +1,98 @@
+"""What no schema can say, for Schemathesis: which ids there are, which moments have been, and that
+each write needs a key of its own.
+
+Only requests that are meant to be right are touched; those that are meant to be wrong stay so.
+"""
+
+import os
+from itertools import count
+from typing import Any
+from zlib import crc32
+
+import schemathesis
+from schemathesis import Case, GenerationMode, HookContext
+
+from domain.values import TIERS
+from tests.api import facts
+
+MEMBERS = [f"t{n}" for n in range(1, facts.MEMBERS + 1)]
+IDS = {"member_id": MEMBERS, "club_id": ["t-club"], "campaign_id": ["t-campaign"]}
+BODY_IDS = IDS | {"service_id": ["tea"]}
+SCENARIO_IDS = {"club": ["t-club"], "service": ["tea"], "campaign": ["t-campaign"]}
+PREPAID_FEN = 10_000
+POSITION = "0:1"
+MOMENTS = ("2009-01-06", "2020-01-01T00:00:00+08:00", POSITION)
+TIMES = MOMENTS[:2]
+PAST = {
+    "wait_for": (POSITION,),
+    "known_at": MOMENTS,
+    "effective_at": TIMES,
+    "from_effective": TIMES,
+    "to_effective": TIMES,
+}
+LANE = os.environ.get("FUZZ_LANE", "")
+"""The media type under which bodies are sent: as it is plainly, the express lane answers."""
+_keys = count()
+
+
+def one_of(values: Any, instead_of: Any) -> Any:
+    """One of these, and always the same for the same."""
+    return values[crc32(repr(instead_of).encode()) % len(values)]
+
+
+def known(value: Any, ids: dict[str, list[str]]) -> Any:
+    """The same with ids that there are, but for one in four."""
+    if isinstance(value, list):
+        return [known(each, ids) for each in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        name: one_of(ids[name], inner)
+        if name in ids and isinstance(inner, str) and crc32(inner.encode()) % 4
+        else known(inner, ids)
+        for name, inner in value.items()
+    }
+
+
+def with_one_tier_rule(changes: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The first rule for tiers alone, and a higher tier asks for no less than a lower one."""
+    rules = [change for change in changes if change.get("change") == "tier_rule"]
+    for rule in rules:
+        asked = sorted(rule["thresholds_fen"].values(), reverse=True)
+        tiers = sorted(rule["thresholds_fen"], key=TIERS.index)
+        rule["thresholds_fen"] = dict(zip(tiers, asked, strict=True))
+    return [change for change in changes if change not in rules[1:]]
+
+
+@schemathesis.hook
+def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, Any]) -> None:
+    """Make a request that fits its schema one that fits the ledger."""
+    headers = case.headers
+    body: Any = case.body
+    if LANE and headers.get("Content-Type") == "application/json":
+        headers["Content-Type"] = LANE
+    if case.meta is None or case.meta.generation.mode is not GenerationMode.POSITIVE:
+        return
+    case.path_parameters = known(dict(case.path_parameters), IDS)
+    for name, values in PAST.items():
+        if name in case.query:
+            case.query[name] = one_of(values, case.query[name])
+    if case.path == "/changes":
+        for name in ("from", "to"):
+            if name in case.query:
+                case.query[name] = one_of(MOMENTS, case.query[name])
+    elif {"from", "to"} & case.query.keys():
+        case.query["from"], case.query["to"] = "2009-01-01", one_of(MOMENTS[:1], case.query)
+    if "Idempotency-Key" in headers:
+        headers["Idempotency-Key"] = f"fuzz-{LANE[-5:]}-{next(_keys)}"
+    if not isinstance(body, dict):
+        return
+    body = known(body, SCENARIO_IDS if case.path == "/what-if" else BODY_IDS)
+    if "changes" in body:
+        body["changes"] = with_one_tier_rule(body["changes"])
+    if case.path.endswith("/enrolments"):
+        body["prepaid_fen"] = max(body.get("prepaid_fen", 0), PREPAID_FEN)
+    if "shown_points" in body and crc32(repr(body).encode()) % 2:
+        companions = body.get("companions", 0)
+        body["shown_points"] = facts.PRICE_POINTS + companions * facts.COMPANION_POINTS
+    case.body = body

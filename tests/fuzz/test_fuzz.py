@@ -1,0 +1,70 @@
+"""Schemathesis against a real server on a small ledger: a fixed budget, every check, no finding."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ledger.embedded import EmbeddedServer
+from tests.api import facts
+from tests.api.running import (
+    REPOSITORY,
+    Server,
+    clubledger,
+    empty_directory,
+    environment,
+    serving,
+    stopped,
+)
+
+CONFIG = Path(__file__).with_name("schemathesis.toml")
+SCHEMATHESIS = (
+    sys.executable,
+    "-c",
+    "from schemathesis.cli import schemathesis; schemathesis()",
+    "--config-file",
+    CONFIG,
+    "run",
+)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    """A server on a ledger of its own."""
+    with empty_directory() as path, EmbeddedServer(path):
+        sent = facts.lines(facts.facts())
+        assert clubledger("import", "-", data_dir=path, stdin=sent).code == 0
+        running = serving(path)
+        yield running
+        assert stopped(running).code == 0
+
+
+def fuzzed(server: Server, config: pytest.Config, *options: str, lane: str = "") -> None:
+    """Run Schemathesis; it finds nothing."""
+    seed, examples = config.getoption("--fuzz-seed"), config.getoption("--fuzz-examples")
+    budget = ("--seed", str(seed), "--max-examples", str(examples), "--checks", "all")
+    done = subprocess.run(
+        [*SCHEMATHESIS, f"{server.address}/openapi.json", *budget, *options],
+        capture_output=True,
+        text=True,
+        cwd=REPOSITORY,
+        env=environment(FUZZ_LANE=lane, SCHEMATHESIS_TELEMETRY="0"),
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "No issues found" in done.stdout, done.stdout
+
+
+def test_schemathesis_finds_nothing(server: Server, request: pytest.FixtureRequest) -> None:
+    fuzzed(server, request.config)
+
+
+def test_schemathesis_finds_nothing_in_the_ordinary_lane(
+    server: Server, request: pytest.FixtureRequest
+) -> None:
+    """What the express lane hands on is held to the same document."""
+    lane = "application/json; charset=utf-8"
+    hot = "/(visits|enrolments)$"
+    fuzzed(server, request.config, "--include-path-regex", hot, lane=lane)
