@@ -31,6 +31,8 @@ FILE_KEYS, DUE_KEYS = "file:", "due:"
 """What the keys of files and their lines begin with, and those of due work."""
 RESERVED_KEYS = (FILE_KEYS, DUE_KEYS)
 """Ours: nobody else may bring a key that begins so, or his command would pass for another's."""
+ASKED_KEYS = rf"^(?!-$|{'|'.join(RESERVED_KEYS)})[\x21-\x7e]{{1,128}}$"
+"""The keys that may be brought, as a pattern for who reads a description."""
 
 E = TypeVar("E", bound=Event)
 

@@ -7,6 +7,7 @@ from fastapi.openapi.utils import get_openapi
 
 from api import problems
 from api.http.inputs import KEY_HEADER
+from domain.command import ASKED_KEYS
 
 PROBLEM_REF = {"$ref": "#/components/schemas/Problem"}
 ANYTIME = (
@@ -87,7 +88,7 @@ def _complete(operation: dict[str, Any]) -> None:
     if KEY_HEADER in parameters:
         codes += WRITES
         parameters[KEY_HEADER]["required"] = True
-        parameters[KEY_HEADER]["schema"] = parameters[KEY_HEADER]["schema"]["anyOf"][0]
+        parameters[KEY_HEADER]["schema"] = {"type": "string", "pattern": ASKED_KEYS}
     if "requestBody" in operation:
         codes += ["malformed", "not_json", "too_large"]
     for code in codes:
