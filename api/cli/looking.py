@@ -11,6 +11,7 @@ from api.cli import output
 from api.failures import Rejected
 from api.wiring import Database
 from domain.refusal import Refusal
+from ledger.clocks import ClockAhead, LogAhead
 from ledger.database import connect
 from projections import asof, moments, runner
 from projections.moments import Asked, Moment
@@ -39,9 +40,14 @@ def looking(
 
 @contextmanager
 def refusable() -> Iterator[None]:
-    """A moment that the log does not hold ends the command with a sentence."""
+    """A moment that the log does not hold ends the command with a sentence.
+
+    Clocks that disagree are no refusal of what was asked: the ledger cannot be used.
+    """
     try:
         yield
+    except (ClockAhead, LogAhead):
+        raise
     except Refusal as refusal:
         raise Rejected(problems.of_refusal(refusal)["detail"], refusal.numbers()) from None
 
