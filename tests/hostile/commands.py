@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from api.failures import EXIT_CODES
+from tests.api.running import COMMAND
 from tests.hostile import processes
-from tests.hostile.house import COMMAND, LIMIT_S, House
+from tests.hostile.house import LIMIT_S, House
 from tests.hostile.world import CAMPAIGN, CLUB, VICTIM, fact, lines, member_of
 
 FACTS = 40
@@ -145,7 +146,7 @@ class Commands:
         self.longest_s = max(self.longest_s, time.monotonic() - begun)
         self.ends[f"{asked[0]} {code}"] += 1
         out_said = told.read_bytes() if told.exists() and ending != "/dev/full" else b""
-        wrong = _judged(asked, code, ending, hung, out_said, complained.read_bytes())
+        wrong = judged(asked, code, ending, hung, out_said, complained.read_bytes())
         if wrong:
             circumstances = f"{dict(environment)} nofile={descriptors} {ending or 'undisturbed'}"
             words = [Path(word).name if "/" in word else word for word in asked]
@@ -168,7 +169,7 @@ def _waited(process: subprocess.Popen[bytes]) -> tuple[int, bool, int]:
     return process.returncode, hung, usage.ru_maxrss * 1024
 
 
-def _judged(
+def judged(
     asked: tuple[str, ...], code: int, ending: str, hung: bool, out: bytes, err: bytes
 ) -> str | None:
     """What is wrong with how it ended, or None."""

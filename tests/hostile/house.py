@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -14,10 +13,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.api.running import REPOSITORY, environment
+from tests.api.running import COMMAND, REPOSITORY, environment
 from tests.hostile import processes
 
-COMMAND = (sys.executable, "-c", "from api.cli import main; main()")
 CLOCK = Path(__file__).parent / "clock"
 DESCRIPTORS = 1_024
 """What a session usually gives; a server that is asked for more must live with it."""

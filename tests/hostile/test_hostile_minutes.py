@@ -12,6 +12,7 @@ MINUTES, SEED = 1.6, 2026
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1_200)  # what hangs is found by the hour itself, 60 s each time
 def test_whatever_is_done_to_it_nothing_is_lost_and_nothing_hangs() -> None:
     report = live(SEED, MINUTES, lambda what: sys.stdout.write(what + "\n"))
     sys.stdout.write(told(report))  # pytest shows it when this fails

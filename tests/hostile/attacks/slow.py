@@ -14,15 +14,15 @@ async def attack(target: Target) -> None:
 
 async def _one(target: Target, number: int) -> None:
     async with line(target) as (_, writer):
-        if number % 3 == 2:
+        if number % 6 == 5:
             writer.write(b"GET /events?limit=1000 HTTP/1.1\r\nHost: h\r\n\r\n" * 20)
             while not target.over():
                 await target.rest(0.5)
             return
         writer.write(HEAD.encode())
-        if number % 3 == 1:
+        if number % 2:
             writer.write(b"Idempotency-Key: slow\r\nContent-Length: 60000\r\n\r\n{")
         while not target.over():
-            writer.write(b"x" if number % 3 else b"X-Slow: 1\r\n")
+            writer.write(b"x" if number % 2 else b"X-Slow: 1\r\n")
             await writer.drain()
             await target.rest(0.3)

@@ -1,0 +1,166 @@
+"""The verdict of the hostile hour rings for each thing that must not be."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.hostile.commands import judged
+from tests.hostile.house import House, Life
+from tests.hostile.verdict import (
+    Journals,
+    Phase,
+    of_cards,
+    of_journals,
+    of_lives,
+    of_log,
+    of_rates,
+)
+from tests.hostile.world import PRICE_POINTS, START_POINTS
+
+VISIT = {"key": "h-0-1", "kind": "visit", "member": "h0-0"}
+ANSWER = {**VISIT, "answered": 10.0, "took_s": 0.1, "tries": 1, "bucket": 0, "position": 2}
+LOG = [
+    {"position": 1, "key": "h-0-1", "topic": "points.debited"},
+    {"position": 2, "key": "h-0-1", "topic": "visit.recorded"},
+]
+
+
+def journals(place: Path, *lines: dict[str, Any]) -> Journals:
+    """What somebody wrote down, read."""
+    (place / "0.jsonl").write_text("".join(json.dumps(each) + "\n" for each in lines))
+    found = Journals(place)
+    found.read_on()
+    return found
+
+
+def log(*events: dict[str, Any]) -> list[dict[str, Any]]:
+    """Events as the door shows them."""
+    return [{"actor": "clerk:h0", "stream": "member:h0-0", "state": {}, **each} for each in events]
+
+
+def test_what_is_right_is_right(tmp_path: Path) -> None:
+    told = journals(tmp_path, {"sent": 9.9, **VISIT}, ANSWER)
+    assert not list(of_journals(told, []))
+    assert not list(of_log(told, log(*LOG), {}, set()))
+    left = {"h0-0": START_POINTS - PRICE_POINTS}
+    assert not list(of_cards(told, lambda member: left.get(member, 0), 9))
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        (None, "never got an answer"),
+        ({**ANSWER, "took_s": 61.0}, "took 61 s"),
+        ({**ANSWER, "refused": "unknown_member"}, "was refused: unknown_member"),
+        ({"fault": "a card says 1 points where 2 are left"}, "a card says"),
+    ],
+)
+def test_a_journal_that_tells_of_a_fault_is_heard(
+    tmp_path: Path, line: dict[str, Any] | None, says: str
+) -> None:
+    told = journals(tmp_path, {"sent": 9.9, **VISIT}, *([line] if line else []))
+    assert any(says in each for each in of_journals(told, []))
+
+
+@pytest.mark.parametrize(
+    ("events", "says"),
+    [
+        (LOG[:1], "was acknowledged at 2; the log has 1"),
+        ([], "was acknowledged at 2; the log has None"),
+        ([LOG[0], {**LOG[1], "position": 3}], "gaps"),
+        ([*LOG, {**LOG[1], "position": 3}], "wrote visit.recorded 2 times"),
+        ([*LOG, {**LOG[1], "position": 3, "actor": "supervisor:forged"}], "of a trailer"),
+        (
+            [*LOG, {"position": 3, "key": "x", "topic": "campaign.place_taken",
+                    "state": {"place": 2}}],
+            "places of the campaign",
+        ),
+        (
+            [*LOG, {"position": 3, "key": "x", "topic": "member.joined", "stream": "member:i0-0"}],
+            "1 of 2 facts of i-0.jsonl are in",
+        ),
+    ],
+)  # fmt: skip
+def test_a_log_that_lost_or_doubled_something_is_found_out(
+    tmp_path: Path, events: list[dict[str, Any]], says: str
+) -> None:
+    told = journals(tmp_path, {"sent": 9.9, **VISIT}, ANSWER)
+    found = of_log(told, log(*events), {"i-0.jsonl": ["i0-0", "i0-1"]}, set())
+    assert any(says in each for each in found)
+
+
+def test_a_card_with_other_points_is_found_out(tmp_path: Path) -> None:
+    told = journals(tmp_path, {"sent": 9.9, **VISIT}, ANSWER)
+    assert list(of_cards(told, lambda _: START_POINTS, 9))
+
+
+def test_one_stolen_second_convicts_nobody_and_four_short_attacks_do() -> None:
+    def tries(*shares: float) -> list[Phase]:
+        return [Phase("huge", 0, 1, share) for share in shares]
+
+    assert of_rates([tries(0.0, 0.9)]) == ({"huge": 0.45}, [])
+    assert of_rates([tries(0.4, 0.1, 0.3, 0.2)])[1]
+    assert of_rates([tries(0.4, 0.6)] * 5 + [tries(0.1)] * 8)[1]
+
+
+@pytest.mark.parametrize(
+    ("code", "asked", "said", "wrong"),
+    [
+        (0, ["SIGTERM"], "", False),
+        (130, ["SIGINT"], "", False),
+        (4, [], "clubledger: The disk is full.", False),
+        (0, [], "", True),
+        (4, [], "", True),
+        (3, ["SIGTERM"], "", True),
+        (0, ["SIGTERM", "hung"], "", True),
+        (0, ["SIGTERM"], "Traceback (most recent call last):", True),
+    ],
+)
+def test_an_end_without_last_words_is_noticed(
+    tmp_path: Path, code: int, asked: list[str], said: str, wrong: bool
+) -> None:
+    process = subprocess.Popen([sys.executable, "-c", f"raise SystemExit({code})"])
+    process.wait()
+    (tmp_path / "err").write_text(said)
+    assert bool(list(of_lives([Life(0, process, tmp_path / "err", "", asked)], []))) is wrong
+    assert len([*of_lives([Life(0, process, tmp_path / "err", "", asked)], [(0, 7)])]) == wrong + 1
+
+
+@pytest.mark.parametrize(
+    ("code", "ending", "out", "err", "wrong"),
+    [
+        (0, "", b"{}", b"", False),
+        (-9, "SIGKILL", b"", b"", False),
+        (143, "SIGTERM", b"", b"", False),
+        (4, "/dev/full", b"", b'{"code": "cannot_write"}', False),
+        (5, "", b"", b'{"code": "internal"}', True),
+        (4, "", b"", b"", True),
+        (7, "", b"", b"{}", True),
+        (0, "", b"no JSON", b"", True),
+        (4, "", b"", b"importing ...", True),
+        (-2, "SIGINT", b"", b'Traceback\n  File "/x/api/cli/main.py"', True),
+    ],
+)
+def test_an_end_of_a_command_isjudged(
+    code: int, ending: str, out: bytes, err: bytes, wrong: bool
+) -> None:
+    found = judged(("status", "--json"), code, ending, False, out, err)
+    assert (found is not None) is wrong
+    assert judged(("status", "--json"), code, ending, True, out, err)
+
+
+def test_the_clock_of_its_processes_jumps(tmp_path: Path) -> None:
+    house = House(tmp_path, tmp_path / "data")
+    house.clock(10 * 365 * 86_400)
+    ask = "from api.clock import Clock; print(Clock().now().year)"
+
+    def year() -> int:
+        return int(subprocess.check_output([sys.executable, "-c", ask], env=house.environment()))
+
+    ahead = year()
+    house.clock(0)
+    assert ahead - year() in (9, 10)
