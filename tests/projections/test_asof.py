@@ -49,6 +49,18 @@ def forgotten(conn: Conn) -> None:
         conn.execute(f"DROP SCHEMA IF EXISTS {name} CASCADE")
 
 
+def test_a_log_that_is_ahead_of_the_clock_tells_no_future(one_lane: str) -> None:
+    """Points that have not lapsed are not said to have, because somebody once wrote under a wrong
+    clock."""
+    with connect(one_lane) as conn:
+        lay(conn, furnished().log)
+        conn.execute("UPDATE ledger.stored_events SET recorded_at = %s", (NOW,))
+        now = NOW - timedelta(days=3653)
+        for known in (None, {0: 1}):
+            assert moment(conn, Asked(known), now).at == now
+            assert moment(conn, Asked(known), NOW).at == NOW
+
+
 def held(world: World, then: Moment) -> list[Stored]:
     """The events that a moment holds."""
     known = dict(then.positions)
