@@ -14,7 +14,8 @@ EXIT_CODES: dict[int, str] = {
     " log is ahead, or an event of the log cannot be taken into the answers.",
     5: "A defect of clubledger.",
     130: "Interrupted by Ctrl-C. What was committed stays; run the command again to go on.",
-    143: "Stopped by SIGTERM. It is how `serve` and `project --follow` end: they end with 0.",
+    143: "Stopped by SIGTERM or SIGHUP. It is how `serve` and `project --follow` end: they end"
+    " with 0.",
 }
 """Every way a command can end. docs/cli.md is checked against this table."""
 

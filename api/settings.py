@@ -2,15 +2,36 @@
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ledger.embedded import default_data_dir
 
 SESSION = ("PGCLIENTENCODING", "PGDATESTYLE", "PGGEQO", "PGOPTIONS", "PGTZ")
 """What libpq would have said in our sessions, after and over what we say ourselves."""
+
+
+def _named(value: Any) -> Any:
+    if isinstance(value, str) and not value.strip():
+        raise ValueError("it is empty")
+    return value
+
+
+def _plain(value: str) -> str:
+    if not value.isprintable():
+        raise ValueError("it holds a line break, or what is no text")
+    return value
+
+
+def _usable(path: Path) -> Path:
+    _plain(str(path))
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise ValueError(f"there is no home directory for {path.parts[0]}") from None
+
 
 HostPort = Annotated[int, Field(ge=0, le=65535)]
 
@@ -25,13 +46,17 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = Field(
         None, description="a PostgreSQL of your own, 15 or later, instead of the embedded one"
     )
-    data_dir: Path = Field(
-        default_factory=default_data_dir, description="where the embedded PostgreSQL keeps its data"
+    data_dir: Annotated[Path, AfterValidator(_usable), BeforeValidator(_named)] = Field(
+        default_factory=default_data_dir,
+        validate_default=True,
+        description="where the embedded PostgreSQL keeps its data",
     )
     buckets: Annotated[int, Field(ge=1, le=64)] = Field(
         1, description="lanes of the log, fixed when the ledger is first installed"
     )
-    host: str = Field("127.0.0.1", description="the address that `serve` listens on")
+    host: Annotated[str, AfterValidator(_plain), BeforeValidator(_named)] = Field(
+        "127.0.0.1", description="the address that `serve` listens on"
+    )
     port: HostPort = Field(8000, description="the port that `serve` listens on; 0 takes a free one")
     workers: Annotated[int, Field(ge=1, le=64)] = Field(
         1, description="processes that `serve` answers with"

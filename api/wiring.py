@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from pathlib import Path
 import psycopg
 
 from api.clock import Clock
+from api.connections import needed
 from api.failures import CannotOpen
 from api.settings import Settings, quieten_libpq
 from ledger import clocks
@@ -50,16 +52,29 @@ def opened(settings: Settings, *, create: bool = False) -> Iterator[Database]:
         url = settings.database_url.get_secret_value()
         yield _installed(url, _place(url), settings.buckets, create)
         return
-    data_dir = settings.data_dir.expanduser()
-    if not create and not (data_dir / "pgdata").is_dir():
-        raise CannotOpen(
-            f"There is no ledger in {data_dir}: `clubledger demo`, `import` or `serve` makes one."
-        )
+    data_dir = settings.data_dir
     try:
-        with EmbeddedServer(data_dir) as server:
+        if not create and not (data_dir / "pgdata").is_dir():
+            raise CannotOpen(
+                f"There is no ledger in {data_dir}: `clubledger demo`, `import` or `serve` makes"
+                " one."
+            )
+        with embedded(settings, create=create) as server:
             yield _installed(server.dsn, str(data_dir), settings.buckets, create)
     except EmbeddedError as error:
         raise CannotOpen(str(error)) from error
+    except OSError as error:
+        if error.filename is None or not str(error.filename).startswith(str(data_dir)):
+            raise
+        raise CannotOpen(f"{data_dir} cannot be used: {error.strerror}.") from error
+
+
+def embedded(
+    settings: Settings, *, create: bool, call_off: threading.Event | None = None
+) -> EmbeddedServer:
+    """The embedded server of the settings, with room for what they need."""
+    room = needed(settings).all
+    return EmbeddedServer(settings.data_dir, create=create, connections=room, call_off=call_off)
 
 
 def _installed(dsn: str, place: str, buckets: int, writes: bool) -> Database:
@@ -109,6 +124,6 @@ def embedded_version(data_dir: Path) -> str | None:
     quieten_libpq(embedded=True)
     try:
         server = running(data_dir)
-    except EmbeddedError:
+    except (EmbeddedError, OSError):
         return None
     return None if server is None else server.version

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from api.cli import notes
 from api.cli.commands import app
 from api.failures import CannotOpen, ClockAhead, Failure, LogAhead, Stopped, WrongUse
 
@@ -33,11 +34,14 @@ def main() -> None:
             # A letter that the encoding lacks is shown as `?`, and ends no command.
             stream.reconfigure(errors="replace")
     signal.signal(signal.SIGTERM, _stop)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # `nohup` means it.
+        signal.signal(signal.SIGHUP, _stop)
     sys.exit(_run(sys.argv[1:]))
 
 
 def _run(arguments: list[str]) -> int:
     try:
+        notes.log_to_stderr("--json" in arguments)
         code = app(arguments, standalone_mode=False)
         sys.stdout.flush()
         return code if isinstance(code, int) else 0

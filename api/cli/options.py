@@ -12,10 +12,19 @@ if TYPE_CHECKING:
     from api.settings import Settings
     from projections.moments import Asked
 
+
+def _directory(text: str) -> Path:
+    if not text.strip():  # else it would be where one happens to be
+        raise typer.BadParameter("it is empty.")
+    return Path(text)
+
+
 DataDir: TypeAlias = Annotated[
     Path | None,
     typer.Option(
         "--data-dir",
+        metavar="PATH",
+        parser=_directory,
         help="Where the embedded PostgreSQL keeps its data; else CLUBLEDGER_DATA_DIR.",
         show_default=False,
     ),
@@ -103,4 +112,5 @@ def settings_of(data_dir: Path | None = None, **said: Any) -> "Settings":
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         name = "_".join(map(str, first["loc"]))
-        raise WrongUse(f"CLUBLEDGER_{name.upper()}: {first['msg']}.") from error
+        where = f"--{name.replace('_', '-')}" if name in given else f"CLUBLEDGER_{name.upper()}"
+        raise WrongUse(f"{where}: {first['msg'].removeprefix('Value error, ')}.") from error

@@ -5,6 +5,7 @@ weeks would answer 503 from then on.
 """
 
 import errno
+import logging
 import os
 import signal
 import threading
@@ -16,7 +17,10 @@ from psycopg.conninfo import make_conninfo
 
 from api.failures import CannotOpen
 from api.settings import Settings
-from ledger.embedded import EmbeddedError, EmbeddedServer
+from api.wiring import embedded
+from ledger.embedded import EmbeddedError, place_of
+
+log = logging.getLogger("clubledger")
 
 LOOK_AGAIN_S = 1.0
 PATIENCE_S = 5
@@ -35,7 +39,7 @@ def kept_alive(settings: Settings, dsn: str) -> Iterator[None]:
     if settings.database_url is not None:
         yield
         return
-    watcher = _Watcher(EmbeddedServer(settings.data_dir), dsn)
+    watcher = _Watcher(settings, dsn)
     watcher.start()
     try:
         yield
@@ -46,12 +50,15 @@ def kept_alive(settings: Settings, dsn: str) -> Iterator[None]:
 
 
 class _Watcher:
-    def __init__(self, server: EmbeddedServer, dsn: str) -> None:
+    def __init__(self, settings: Settings, dsn: str) -> None:
         self.failure: str | None = None
-        self._server = server
+        self._data_dir = settings.data_dir
+        self._place = place_of(settings.data_dir)
+        self._stop = threading.Event()
+        # It makes no ledger where one has gone: only a start does.
+        self._server = embedded(settings, create=False, call_off=self._stop)
         self._dsn = dsn
         self._ping = make_conninfo(dsn, connect_timeout=PATIENCE_S).encode()
-        self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="reviver", daemon=True)
 
     def start(self) -> None:
@@ -64,22 +71,33 @@ class _Watcher:
 
     def _run(self) -> None:
         while not self._stop.wait(LOOK_AGAIN_S):
+            if place_of(self._data_dir) != self._place:
+                self.failure = (
+                    f"The data in {self._data_dir} has gone: unmounted, moved, deleted or replaced."
+                    " What was acknowledged is in it."
+                )
             # While it recovers it rejects, which is an answer.
-            if pq.Ping(pq.PGconn.ping(self._ping)) is not pq.Ping.NO_RESPONSE or _blind():
-                continue
-            try:
-                with self._server:
-                    moved = self._server.dsn != self._dsn
-            except EmbeddedError as error:
-                if _blind() or getattr(error.__cause__, "errno", None) in OUT_OF_DESCRIPTORS:
-                    continue
+            elif self._unanswered() and not _blind():
+                self._revive()
+            if self.failure is not None and not self._stop.is_set():
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
+
+    def _unanswered(self) -> bool:
+        return pq.Ping(pq.PGconn.ping(self._ping)) is pq.Ping.NO_RESPONSE
+
+    def _revive(self) -> None:
+        log.warning("PostgreSQL does not answer: it is looked after.")
+        try:
+            with self._server:
+                if self._server.dsn != self._dsn:
+                    self.failure = "The embedded server came up elsewhere: start `serve` again."
+        except EmbeddedError as error:
+            blind = _blind() or getattr(error.__cause__, "errno", None) in OUT_OF_DESCRIPTORS
+            if not blind and not self._stop.is_set():
                 self.failure = str(error)
-            else:
-                if not moved:
-                    continue
-                self.failure = "The embedded server came up elsewhere: start `serve` again."
-            os.kill(os.getpid(), signal.SIGTERM)
-            return
+        else:
+            log.warning("PostgreSQL answers again.")
 
 
 def _blind() -> bool:

@@ -2,28 +2,29 @@
 
 import asyncio
 import http.client
-import os
+import logging
 import signal
 import socket
 import sys
 import threading
 import time
 from functools import partial
-from multiprocessing import connection, parent_process
 from types import FrameType
 from typing import cast
 
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.supervisors.multiprocess import Multiprocess
 
 from api.cli import output
 from api.cli.revival import kept_alive
+from api.cli.workers import Supervisor
+from api.connections import check_room
 from api.demonstration import demo_of
 from api.failures import CannotListen, CannotOpen, Stopped
 from api.http import create_lanes
 from api.http.front import Entrance
 from api.http.limits import Limits
+from api.http.starting import no_trace_of_it
 from api.settings import Settings
 from api.wiring import Database, opened, settle_in
 
@@ -37,10 +38,11 @@ def run(settings: Settings, as_json: bool) -> int:
     with _bound(settings.host, settings.port) as listener:
         try:
             with opened(settings, create=True) as database:
+                check_room(database.dsn, settings)
                 announce = partial(_announce, listener, settings.host, database, as_json)
                 threading.Thread(target=announce, name="announcer", daemon=True).start()
                 with kept_alive(settings, database.dsn):
-                    return _run(listener, settings, database.dsn)
+                    return _run(listener, settings, database.dsn, as_json)
         except Stopped:
             return 0
 
@@ -52,9 +54,9 @@ def _bound(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         listener.close()
-        why = error.strerror or str(error)
+        why = "not an address" if isinstance(error, UnicodeError) else error.strerror or str(error)
         raise CannotListen(f"Cannot listen on {_address(host, port)}: {why}.") from error
     return listener
 
@@ -63,29 +65,32 @@ def _address(host: str, port: int) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _run(listener: socket.socket, settings: Settings, dsn: str) -> int:
-    config = uvicorn.Config(
-        partial(worker, dsn, settings),
+def configured(dsn: str, settings: Settings) -> uvicorn.Config:
+    """How a worker serves."""
+    return uvicorn.Config(
+        partial(application, dsn, settings),
         factory=True,
-        workers=settings.workers,
         loop="auto" if sys.platform == "win32" else "uvloop",
         http=cast(type[asyncio.Protocol], Entrance(Limits.of(settings))),  # called like one
         ws="none",
         lifespan="on",
         access_log=False,
         log_level="warning",
+        log_config=None,  # `notes.log_to_stderr` sees to it
         server_header=False,
         proxy_headers=False,  # nothing asks where a request came from
         timeout_graceful_shutdown=GRACE_S,
     )
+
+
+def _run(listener: socket.socket, settings: Settings, dsn: str, as_json: bool) -> int:
+    configure = partial(configured, dsn, settings)
+    if settings.workers > 1:
+        return Supervisor(settings.workers, configure, listener, as_json).run()
     try:
-        if settings.workers == 1:
-            one = _One(config)
-            one.run([listener])
-            return one.code
-        several = _Several(config, [listener])
-        several.run()
-        return several.code
+        one = _One(configure())
+        one.run([listener])
+        return one.code
     except SystemExit as end:
         raise CannotOpen("The server could not start: its log says why.") from end
 
@@ -96,6 +101,16 @@ class _One(uvicorn.Server):
 
     code = 0
 
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve; a terminal that hangs up ends it like SIGTERM."""
+        before = signal.getsignal(signal.SIGHUP)
+        if before is not signal.SIG_IGN:  # `nohup` means it.
+            signal.signal(signal.SIGHUP, self.handle_exit)
+        try:
+            super().run(sockets)
+        finally:
+            signal.signal(signal.SIGHUP, before)
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Remember that it was Ctrl-C, for the exit code."""
         if sig == signal.SIGINT:
@@ -103,36 +118,18 @@ class _One(uvicorn.Server):
         super().handle_exit(sig, frame)
 
 
-class _Several(Multiprocess):
-    """Workers under a parent that replaces those that die."""
-
-    code = 0
-
-    def handle_int(self) -> None:
-        """Remember that it was Ctrl-C, for the exit code."""
-        self.code = 128 + signal.SIGINT
-        super().handle_int()
-
-
-def worker(dsn: str, settings: Settings) -> ASGIApp:
-    """The application of one worker, which does not outlive the process that started it."""
-    parent = parent_process()
-    if parent is not None:
-        threading.Thread(target=_follow_to_the_end, args=(parent.sentinel,), daemon=True).start()
+def application(dsn: str, settings: Settings) -> ASGIApp:
+    """The application of one worker."""
+    logging.getLogger("uvicorn.error").addFilter(no_trace_of_it)
     app = create_lanes(dsn, settings)
     settle_in()
     return app
 
 
-def _follow_to_the_end(sentinel: int) -> None:
-    connection.wait([sentinel])
-    os.kill(os.getpid(), signal.SIGTERM)
-
-
 def _announce(listener: socket.socket, host: str, database: Database, as_json: bool) -> None:
     """Say where it serves, once it really answers."""
     port = listener.getsockname()[1]
-    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)
+    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     while not _answers(reachable, port):
         time.sleep(LOOK_AGAIN_S)
     address = _address(host, port)
@@ -154,7 +151,7 @@ def _answers(host: str, port: int) -> bool:
     try:
         asked.request("GET", "/health")
         return asked.getresponse().status == http.client.OK
-    except OSError:
+    except (OSError, http.client.HTTPException):
         return False
     finally:
         asked.close()

@@ -10,6 +10,7 @@ from types import FrameType
 
 from api import answers
 from api.cli import output
+from api.cli.revival import kept_alive
 from api.settings import Settings
 from api.wiring import embedded_version, opened
 from domain.values import PROGRAMME_ZONE
@@ -22,8 +23,7 @@ def project(settings: Settings, follow: bool, as_json: bool) -> int:
     """Fold what the log holds into the answers, once or for ever."""
     with opened(settings) as database:
         if follow:
-            output.note("clubledger folds what comes in; Ctrl-C ends it")
-            return _follow(database.dsn)
+            return _follow(settings, database.dsn)
         begun = time.monotonic()
         with output.steps() as steps:
             folded = runner.project(
@@ -33,7 +33,7 @@ def project(settings: Settings, follow: bool, as_json: bool) -> int:
     return 0
 
 
-def _follow(dsn: str) -> int:
+def _follow(settings: Settings, dsn: str) -> int:
     """Follow until SIGTERM (0) or Ctrl-C (130); either way the last window is folded whole."""
     stop = threading.Event()
     came: list[int] = []
@@ -42,9 +42,12 @@ def _follow(dsn: str) -> int:
         came.append(number)
         stop.set()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, leave)
-    runner.follow(dsn, stop)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # `nohup` means it.
+            signal.signal(number, leave)
+    output.note("clubledger folds what comes in; Ctrl-C ends it")
+    with kept_alive(settings, dsn):
+        runner.follow(dsn, stop)
     return 128 + signal.SIGINT if signal.SIGINT in came else 0
 
 

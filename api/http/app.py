@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -10,6 +11,7 @@ from fastapi import Depends, FastAPI
 from fastapi.routing import APIRoute
 
 from api.clock import Clock
+from api.connections import FILES_AT_ONCE
 from api.http import campaigns, clubs, figures, handlers, log, members, service, visits, whatif
 from api.http.calls import Calls
 from api.http.documented import document
@@ -18,6 +20,7 @@ from api.http.follower import Follower
 from api.http.inputs import House, known_query, strict_body
 from api.http.past import Past
 from api.http.reads import Reads
+from api.http.starting import patiently
 from api.http.turns import Turns
 from api.settings import Settings
 from ledger.database import connect, meta
@@ -27,8 +30,6 @@ from projections import runner
 LOOK_AGAIN_S = 2.0
 """How often a worker asks whether a demo was loaded meanwhile, whose clock it has to show."""
 
-FILES_AT_ONCE = 2
-"""Whole lists that a worker writes at the same time; others wait their turn."""
 DOWNLOADS = 32
 """Downloads of a worker that wait, are written or are being read; more are refused."""
 
@@ -101,33 +102,39 @@ def _name_of(route: APIRoute) -> str:
 def _lifespan(dsn: str, settings: Settings, follow: bool) -> Any:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
-        await asyncio.to_thread(_make_ready, dsn)
-        clock, facts = Clock(), dict[str, str]()
-        reads = Reads(dsn, settings.read_connections)
-        files = Reads(dsn, FILES_AT_ONCE, "downloads")
-        supposing = Calls("replays", 1, 0)
-        sending = Turns("downloads", DOWNLOADS, 0)
-        async with Ledger(dsn, now=clock.now) as ledger:
-            past = Past(dsn, reads)
-            house = House(
-                dsn, settings, facts, clock, ledger, reads, files, past, supposing, sending
-            )
-            await _learn(house)
+        house, opened = await patiently(partial(_opened, dsn, settings))
+        async with opened:
             app.state.house = house
             learner = asyncio.create_task(_keep_learning(house), name="learner")
             follower = Follower(dsn)
             if follow:
                 follower.start()
             try:
-                yield {"clock": clock}  # for the front, whose answers tell the time as well
+                yield {"clock": house.clock}  # for the front, whose answers tell the time as well
             finally:
                 learner.cancel()
                 if follow:
                     await asyncio.to_thread(follower.stop)
-                reads.close()
-                files.close()
 
     return lifespan
+
+
+async def _opened(dsn: str, settings: Settings) -> tuple[House, AsyncExitStack]:
+    """What the requests of a worker share, and what closes it."""
+    await asyncio.to_thread(_make_ready, dsn)
+    clock, facts = Clock(), dict[str, str]()
+    async with AsyncExitStack() as stack:
+        reads = Reads(dsn, settings.read_connections)
+        files = Reads(dsn, FILES_AT_ONCE, "downloads")
+        stack.callback(reads.close)
+        stack.callback(files.close)
+        supposing = Calls("replays", 1, 0)
+        sending = Turns("downloads", DOWNLOADS, 0)
+        ledger = await stack.enter_async_context(Ledger(dsn, now=clock.now))
+        past = Past(dsn, reads)
+        house = House(dsn, settings, facts, clock, ledger, reads, files, past, supposing, sending)
+        await _learn(house)
+        return house, stack.pop_all()
 
 
 def _make_ready(dsn: str) -> None:

@@ -10,7 +10,7 @@ A data directory holds:
     run/                its Unix socket, unless this path is too long for one
     socket_dir          names the place of the socket in that case
     password            of the only database user, mode 0600
-    start.lock          held while somebody starts or stops the server
+    start.lock          held while somebody starts or stops the server; says who does
     users.lock          held (shared) by every process that uses the server
     server.lock         held by the server's own processes: free means that all of them are gone
     start.log           what the server said before its log in pgdata/log was open
@@ -21,6 +21,15 @@ The locks are flocks, so the data directory belongs on a local file system.
 
 from ledger.embedded.binaries import binary
 from ledger.embedded.errors import EmbeddedError
+from ledger.embedded.postmaster import place_of
 from ledger.embedded.server import EmbeddedServer, Running, default_data_dir, running
 
-__all__ = ["EmbeddedError", "EmbeddedServer", "Running", "binary", "default_data_dir", "running"]
+__all__ = [
+    "EmbeddedError",
+    "EmbeddedServer",
+    "Running",
+    "binary",
+    "default_data_dir",
+    "place_of",
+    "running",
+]

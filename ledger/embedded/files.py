@@ -2,11 +2,14 @@
 
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ledger.embedded.account import Account
+from ledger.embedded.errors import EmbeddedError
+from ledger.embedded.waiting import SILENT_S, Wait, process_shown
 
 if sys.platform != "win32":
     import fcntl
@@ -34,14 +37,39 @@ def take(descriptor: int, *, shared: bool = False, wait: bool = True) -> bool:
 
 
 @contextmanager
-def locked(path: Path, owner: Account) -> Iterator[int]:
-    """Hold the lock, however long it takes to get it."""
+def locked(path: Path, owner: Account, call_off: threading.Event | None = None) -> Iterator[int]:
+    """Hold the lock. Its file says who holds it, and is touched while he is alive and waits.
+
+    Raises EmbeddedError when the holder has shown no sign of life for a minute.
+    """
     descriptor = open_lock(path, owner)
     try:
-        take(descriptor)
+        _take_in_time(descriptor, path, call_off)
+        os.pwrite(descriptor, f"{os.getpid():<20}\n".encode(), 0)
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def _take_in_time(descriptor: int, path: Path, call_off: threading.Event | None) -> None:
+    def holder() -> str:
+        said = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip()
+        return process_shown(int(said)) if said.isdigit() else "an unknown process"
+
+    def told() -> str:
+        return f"{holder()} starts or stops the server in {path.parent}"
+
+    def touched() -> int:
+        return os.fstat(descriptor).st_mtime_ns
+
+    wait = Wait(told, SILENT_S, call_off=call_off, life=touched)
+    while not take(descriptor, wait=False):
+        if wait.over:
+            raise EmbeddedError(
+                f"{path} is held by {holder()}, which has shown no sign of life for"
+                f" {wait.limit_s:.0f} s: let it go on, or end it."
+            )
+        wait.pause()
 
 
 def write_private(path: Path, text: str, owner: Account) -> None:

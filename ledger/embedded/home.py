@@ -20,12 +20,14 @@ from ledger.embedded.account import Account, name_of, owner_of, server_account
 from ledger.embedded.errors import EmbeddedError
 from ledger.embedded.files import read_if_there, sync_directory, write_private
 from ledger.embedded.settings import PORT
+from ledger.embedded.waiting import Wait
 
 USER = DATABASE = "clubledger"
 MAINTENANCE = "postgres"  # The database that is there before ours.
 SEGMENT_MB = 2
 """Size of a file of the write-ahead log. Whoever fills the last one makes the next, and all commits
 wait: 90 ms for one of PostgreSQL's usual 16 MB, for one of 2 MB some 12 by its size."""
+INITDB_S = 600.0
 SOCKET_PATH_BYTES = 103 if sys.platform == "darwin" else 107
 
 
@@ -101,19 +103,26 @@ class Home:
             "--no-instructions",
             *(["--no-sync"] if options.get("fsync") == "off" else []),
         ]
-        done = subprocess.run(
+        with subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
             text=True,
             errors="replace",
-            check=False,
             pass_fds=(start_lock,),
             **self.account.popen(),
-        )
-        if done.returncode:
+        ) as initdb:
+            wait = Wait(lambda: f"initdb makes a cluster in {self.path}", INITDB_S, start_lock)
+            while initdb.poll() is None and not wait.over:
+                wait.pause()
+            if initdb.poll() is None:
+                initdb.kill()
+            said = initdb.stderr.read().strip() if initdb.stderr else ""
+        if initdb.returncode:
             shutil.rmtree(building)
-            raise EmbeddedError(f"initdb failed in {self.path}:\n{done.stderr.strip()}")
+            why = f"took longer than {INITDB_S:.0f} s" if wait.over else f"failed:\n{said}"
+            raise EmbeddedError(f"initdb in {self.path} {why}")
         write_private(self.path / "password", password + "\n", self.owner)
         (building / "pgdata").rename(self.pgdata)
         sync_directory(self.path)
@@ -169,8 +178,8 @@ def _fits(socket_dir: Path) -> bool:
     return plain is not None and len(os.fsencode(path)) <= SOCKET_PATH_BYTES
 
 
-def open_home(data_dir: Path) -> Home:
-    """Make the data directory if needed, and see that the server's account can reach it.
+def open_home(data_dir: Path, *, create: bool) -> Home:
+    """Make the data directory if wanted, and see that the server's account can reach it.
 
     Nothing above it is ever opened for that account; itself only when it is new or empty.
     """
@@ -179,6 +188,8 @@ def open_home(data_dir: Path) -> Home:
         raise EmbeddedError(
             f"{path} is itself a PostgreSQL data directory: name a directory for clubledger."
         )
+    if not create and not (path / "pgdata").is_dir():
+        raise EmbeddedError(f"There is no ledger in {path}.")
     account = server_account((path / "pgdata", path))
     missing = [place for place in (path, *path.parents) if not place.exists()]
     _check_way(account, [place for place in path.parents if place not in missing])

@@ -4,21 +4,39 @@ import os
 import signal
 import subprocess
 import sys
-import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from psycopg import pq
+from psycopg.conninfo import make_conninfo
 
 from ledger.embedded import binaries
 from ledger.embedded.errors import EmbeddedError
 from ledger.embedded.files import read_if_there, take, write_private
-from ledger.embedded.home import MAINTENANCE, Home
+from ledger.embedded.home import MAINTENANCE, USER, Home
 from ledger.embedded.settings import HBA, PORT
+from ledger.embedded.waiting import Wait, log, process_shown
 
 LOG_LINES = 20
+LOG_TAIL_BYTES = 64 * 1024
 LOG_BYTES = 16 * 1024 * 1024
+PING_S = 3
+"""How long a look waits for an answer: a frozen server gives none."""
+REJECTED_S = 0.2
+"""A server that recovers writes a line for everybody whom it turns away."""
+ACCEPT_S = 10.0
+"""How long a server that is to stop may recover first."""
+STOP_S = 30.0
+"""How long its last checkpoint may take."""
+ABORT_S = 10.0
+"""PostgreSQL itself kills after 5 s what does not abort."""
+
+
+STEPS = ((signal.SIGINT, STOP_S), (signal.SIGQUIT, ABORT_S), (signal.SIGKILL, ABORT_S))
+"""Stop with a checkpoint, abort, kill: each with its time."""
 
 
 @dataclass(frozen=True)
@@ -29,15 +47,12 @@ class Postmaster:
     pgdata: Path
     socket_dir: Path
     ready: bool
+    place: tuple[int, int]  # what `place_of` said of the directory in which this was found
 
     def works_here(self) -> bool:
         """Whether this process is a server here: after a crash its number may be another's."""
-        link = Path(f"/proc/{self.pid}/cwd")
         if sys.platform == "linux":
-            try:
-                return link.readlink() == self.pgdata
-            except OSError:
-                return False
+            return place_of(Path(f"/proc/{self.pid}/cwd")) == self.place
         command = ["ps", "-o", "command=", "-p", str(self.pid)]
         found = subprocess.run(command, capture_output=True, text=True, check=False).stdout
         return "postgres" in found
@@ -46,10 +61,34 @@ class Postmaster:
         """Whether a server works here that nobody can reach, because its socket was deleted."""
         return self.works_here() and not (self.socket_dir / f".s.PGSQL.{PORT}").exists()
 
-    def answers(self, home: Home) -> pq.Ping:
+    def signal(self, how: signal.Signals) -> None:
+        """Send it a signal; who is killed takes his children with him, frozen ones too."""
+        killed = [self.pid]
+        if how is signal.SIGKILL:
+            killed += _children(self.pid)
+        for pid in killed:
+            with suppress(ProcessLookupError):
+                os.kill(pid, how)
+
+    def answers(self) -> pq.Ping:
         """Whether somebody listens on its socket, and takes connections."""
-        dsn = home.dsn(self.socket_dir, MAINTENANCE)
+        dsn = make_conninfo(
+            host=str(self.socket_dir),
+            port=PORT,
+            user=USER,
+            dbname=MAINTENANCE,
+            connect_timeout=PING_S,
+        )
         return pq.Ping(pq.PGconn.ping(dsn.encode()))
+
+
+def place_of(directory: Path) -> tuple[int, int] | None:
+    """What a directory is, whatever it is called: device and inode. None if it is not there."""
+    try:
+        status = directory.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def found(home: Home) -> Postmaster | None:
@@ -57,8 +96,21 @@ def found(home: Home) -> Postmaster | None:
     lines = (read_if_there(home.pgdata / "postmaster.pid") or "").splitlines()
     if len(lines) < 5 or not lines[0].strip().isdigit() or not lines[4]:
         return None
+    place = place_of(home.pgdata)
+    if place is None:
+        return None
     ready = len(lines) > 7 and lines[7].strip() == "ready"
-    return Postmaster(int(lines[0]), Path(lines[1]), Path(lines[4]), ready)
+    return Postmaster(int(lines[0]), Path(lines[1]), Path(lines[4]), ready, place)
+
+
+def _children(pid: int) -> list[int]:
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            rest = stat.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+            if int(rest[1]) == pid:
+                found.append(int(stat.parent.name))
+    return found
 
 
 def launch(home: Home, socket_dir: Path, settings: str, server_lock: int) -> None:
@@ -96,27 +148,104 @@ def launch(home: Home, socket_dir: Path, settings: str, server_lock: int) -> Non
         os.close(log)
 
 
-def shut_down(home: Home, server_lock: int) -> None:
-    """Stop the server in fast mode and wait for its last process, however long that takes."""
+def shut_down(home: Home, server_lock: int, start_lock: int) -> None:
+    """Stop the server and wait for its last process, each step up to a limit.
+
+    PostgreSQL that is told to stop while it recovers from a crash may never end, so it may first
+    recover. What has to be aborted recovers at the next start: nothing that was committed is lost.
+    """
+    wait = Wait(lambda: f"PostgreSQL in {home.path} recovers before it stops", ACCEPT_S, start_lock)
     while not take(server_lock, wait=False):
         server = found(home)
-        if server is not None and server.works_here():
-            with suppress(ProcessLookupError):
-                os.kill(server.pid, signal.SIGINT)
-            take(server_lock)
-        elif server is not None and server.answers(home) is pq.Ping.OK:
-            return  # It runs in another container on the same files: its number means nothing here.
-        time.sleep(0.02)
+        here = server is not None and server.works_here()
+        if server is not None and server.answers() is pq.Ping.OK:
+            if not here:
+                return  # In another container on the same files: its number means nothing here.
+            break
+        if here and server is not None and server.lost_its_socket():
+            break  # Nobody can ask it any more.
+        if wait.over:
+            break
+        wait.pause(REJECTED_S)
+    else:
+        home.remove_short_socket_dir()
+        return
+    if wait.over:
+        log.warning("PostgreSQL in %s takes too long to recover before it stops.", home.path)
+    steps = STEPS[1:] if wait.over else STEPS
+    if not end(lambda: found(home), lambda: take(server_lock, wait=False), steps, start_lock):
+        raise EmbeddedError(
+            f"PostgreSQL in {home.path} could not be stopped: {_left(found(home))}"
+            f" {home.lock('server')} as long as it runs. End it."
+        )
     home.remove_short_socket_dir()
+
+
+def end(
+    server: Callable[[], Postmaster | None],
+    ended: Callable[[], bool],
+    steps: Sequence[tuple[signal.Signals, float]],
+    sign: int | None = None,
+) -> bool:
+    """Tell it to stop, to abort, and kill it; whether it has ended after one of that."""
+    for how, limit_s in steps:
+        known = server()
+        if known is not None and known.works_here():
+            if how is not signal.SIGINT:
+                log.warning(
+                    "PostgreSQL (process %d) %s; it recovers at its next start.",
+                    known.pid,
+                    "is told to abort" if how is signal.SIGQUIT else "is killed",
+                )
+            known.signal(how)
+        told = "PostgreSQL writes its last checkpoint" if how is signal.SIGINT else "It is aborted"
+        wait = Wait(partial(str, told), limit_s, sign)
+        while not wait.over:
+            if ended():
+                return True
+            wait.pause()
+    return ended()
+
+
+def _left(server: Postmaster | None) -> str:
+    if server is None or not server.works_here():
+        return "an unknown process holds"
+    return f"{process_shown(server.pid)} holds"
+
+
+def progress(home: Home) -> str:
+    """Why a server that was started takes no connections yet, by the end of its log."""
+    server, words = found(home), last_said(home)
+    who = "" if server is None or not server.works_here() else f" ({process_shown(server.pid)})"
+    said = f" (its log: {words})" if words else ""
+    return f"PostgreSQL in {home.path}{who} takes no connections yet{said}"
+
+
+def last_said(home: Home) -> str:
+    """The last line of its log that does not say that somebody was turned away: while it starts,
+    a sign of life."""
+    for line in reversed(last_words(home).splitlines()):
+        if "FATAL:" not in line:
+            return line
+    return ""
 
 
 def last_words(home: Home) -> str:
     """The end of what the server wrote since its launch, to show why it died."""
     first = home.path / "start.log"
+    if not first.exists():
+        return ""
     since = first.stat().st_mtime
     texts = [first, *(path for path in _logs(home) if path.stat().st_mtime >= since)]
-    lines = [line for path in texts for line in (read_if_there(path) or "").splitlines()]
+    lines = [line for path in texts for line in _end_of(path)]
     return "\n".join(lines[-LOG_LINES:])
+
+
+def _end_of(path: Path) -> list[str]:
+    with suppress(FileNotFoundError), path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - LOG_TAIL_BYTES))
+        return file.read().decode("utf-8", "replace").splitlines()
+    return []
 
 
 def _clear_reused_pid(home: Home, socket_dir: Path) -> None:

@@ -4,9 +4,10 @@ import json
 import os
 import subprocess
 import sys
-import time
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -20,8 +21,12 @@ from ledger.embedded.account import owner_of, server_account
 from ledger.embedded.errors import EmbeddedError
 from ledger.embedded.files import locked, open_lock, read_if_there, take
 from ledger.embedded.home import DATABASE, MAINTENANCE, USER, Home, open_home
+from ledger.embedded.waiting import LOOK_AGAIN_S, Wait
 
-LOOK_AGAIN_S = 0.01
+CONNECT_S = 30
+RECOVERY_SILENT_S = 120.0
+"""How long a server that starts may write nothing to its log, which tells every 10 s how far its
+recovery is, but not how far the checkpoint at its end."""
 
 
 def default_data_dir() -> Path:
@@ -54,7 +59,7 @@ def running(data_dir: Path) -> Running | None:
         server = postmaster.found(home)
         if server is None:
             return None
-        answer = server.answers(home)
+        answer = server.answers()
         if answer not in (pq.Ping.OK, pq.Ping.REJECT):
             return None
         version = settings.version_of(read_if_there(home.pgdata / "postgresql.conf") or "")
@@ -69,11 +74,17 @@ def running(data_dir: Path) -> Running | None:
 class EmbeddedServer:
     """PostgreSQL on `data_dir`, started by the first process that uses it and stopped by the last.
 
-    `options` are settings beyond our own, such as a cheap `fsync` for tests.
+    `options` are settings beyond our own, such as a cheap `fsync` for tests. Without `create` a
+    directory that holds no ledger is refused and stays as it is. `connections` is how many it must
+    take; it takes no fewer than it once did. A start ends when it is called off.
     """
 
     data_dir: Path
     options: Mapping[str, str] = field(default_factory=dict)
+    create: bool = True
+    connections: int = 0
+    call_off: threading.Event | None = None
+    _server: postmaster.Postmaster | None = field(default=None, init=False, repr=False)
     _home: Home | None = field(default=None, init=False, repr=False)
     _users_lock: int | None = field(default=None, init=False, repr=False)
     _dsn: str | None = field(default=None, init=False, repr=False)
@@ -107,8 +118,8 @@ class EmbeddedServer:
             )
         settings.check_options(self.options)
         try:
-            home = self._home = open_home(self.data_dir)
-            with locked(home.lock("start"), home.owner) as start_lock:
+            home = self._home = open_home(self.data_dir, create=self.create)
+            with locked(home.lock("start"), home.owner, self.call_off) as start_lock:
                 self._users_lock = open_lock(home.lock("users"), home.owner)
                 try:
                     # Nobody joins while we hold the start lock, so what we learn here stays true.
@@ -117,8 +128,9 @@ class EmbeddedServer:
                     server = self._bring_up(home, alone, start_lock)
                     _ensure_database(home, server.socket_dir)
                     self._dsn = home.dsn(server.socket_dir)
+                    self._server = server
                 except BaseException:
-                    self._release(home)
+                    self._release(home, start_lock)
                     raise
         except (OSError, subprocess.SubprocessError) as error:
             raise EmbeddedError(
@@ -129,19 +141,44 @@ class EmbeddedServer:
         """Leave the server; the last one to leave shuts it down."""
         if self._users_lock is None or self._home is None:
             return
-        with locked(self._home.lock("start"), self._home.owner):
-            self._release(self._home)
+        try:
+            if self.gone:
+                self._leave_what_is_gone()
+                return
+            with locked(self._home.lock("start"), self._home.owner) as start_lock:
+                self._release(self._home, start_lock)
+        finally:
+            self._leave()
 
-    def _release(self, home: Home) -> None:
-        """Leave, under the start lock; a child forked from us keeps its copy of the users lock."""
+    @property
+    def gone(self) -> bool:
+        """Whether the data is no longer where it was when the server was started or joined:
+        unmounted, moved, deleted, or replaced by other data."""
+        if self._home is None or self._server is None:
+            return False
+        return postmaster.place_of(self._home.pgdata) != self._server.place
+
+    def _leave(self) -> None:
         if self._users_lock is not None:
             os.close(self._users_lock)
         self._users_lock = self._dsn = None
+
+    def _leave_what_is_gone(self) -> None:
+        """Stop the server where it works now, unless others use it there; make nothing here."""
+        server = self._server
+        if server is None or self._users_lock is None or not take(self._users_lock, wait=False):
+            return
+        if not postmaster.end(lambda: server, lambda: not server.works_here(), postmaster.STEPS):
+            raise EmbeddedError(f"PostgreSQL (process {server.pid}) could not be stopped: end it.")
+
+    def _release(self, home: Home, start_lock: int) -> None:
+        """Leave, under the start lock; a child forked from us keeps its copy of the users lock."""
+        self._leave()
         users_lock = open_lock(home.lock("users"), home.owner)
         server_lock = open_lock(home.lock("server"), home.owner)
         try:
             if take(users_lock, wait=False):
-                postmaster.shut_down(home, server_lock)
+                postmaster.shut_down(home, server_lock, start_lock)
         finally:
             os.close(server_lock)
             os.close(users_lock)
@@ -150,10 +187,20 @@ class EmbeddedServer:
         """A server that takes connections, with our settings or with those who asked the same."""
         home.clear_leftovers()
         if not home.pgdata.exists():
+            if not self.create:
+                raise EmbeddedError(f"There is no ledger in {home.path}.")
             home.build(self.options, start_lock)
         home.check_version()
         launched = False
+        wait = Wait(
+            partial(postmaster.progress, home),
+            RECOVERY_SILENT_S,
+            start_lock,
+            self.call_off,
+            partial(postmaster.last_said, home),
+        )
         while True:
+            rejected = False
             server_lock = open_lock(home.lock("server"), home.owner)
             try:
                 if take(server_lock, wait=False):
@@ -166,9 +213,11 @@ class EmbeddedServer:
                 elif (server := postmaster.found(home)) is not None and server.ready:
                     mine = alone and not launched and server.works_here()
                     if mine and not self._as_we_want(home, server):
-                        postmaster.shut_down(home, server_lock)
+                        postmaster.shut_down(home, server_lock, start_lock)
                         continue
-                    if server.answers(home) is pq.Ping.OK:
+                    answer = server.answers()
+                    rejected = answer is not pq.Ping.OK
+                    if not rejected:
                         if not launched:
                             self._check_same(home, server)
                         return server
@@ -179,17 +228,24 @@ class EmbeddedServer:
                         )
             finally:
                 os.close(server_lock)
-            time.sleep(LOOK_AGAIN_S)
+            if wait.over:
+                raise EmbeddedError(f"{postmaster.progress(home)}, and has said nothing for long.")
+            wait.pause(postmaster.REJECTED_S if rejected else LOOK_AGAIN_S)
 
     def _launch(self, home: Home, server_lock: int) -> None:
         socket_dir = home.make_socket_dir()
-        postmaster.launch(home, socket_dir, self._settings(socket_dir), server_lock)
+        postmaster.launch(home, socket_dir, self._settings(home, socket_dir), server_lock)
 
-    def _settings(self, socket_dir: Path) -> str:
+    def _settings(self, home: Home, socket_dir: Path) -> str:
         command = [str(binaries.binary("pg_config")), "--configure"]
         configured = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        written = read_if_there(home.pgdata / "postgresql.conf") or ""
         return settings.rendered(
-            binaries.version(), socket_dir, self.options, lz4="--with-lz4" in configured
+            binaries.version(),
+            socket_dir,
+            self.options,
+            lz4="--with-lz4" in configured,
+            connections=max(self.connections, settings.connections_of(written)),
         )
 
     def _as_we_want(self, home: Home, server: postmaster.Postmaster) -> bool:
@@ -198,7 +254,7 @@ class EmbeddedServer:
         return (
             not server.lost_its_socket()
             and server.pgdata == home.pgdata
-            and written == self._settings(server.socket_dir)
+            and written == self._settings(home, server.socket_dir)
         )
 
     def _check_same(self, home: Home, server: postmaster.Postmaster) -> None:
@@ -224,7 +280,7 @@ def _ensure_database(home: Home, socket_dir: Path) -> None:
     """
     dsn = home.dsn(socket_dir, MAINTENANCE)
     try:
-        with psycopg.connect(dsn, autocommit=True) as connection:
+        with psycopg.connect(dsn, autocommit=True, connect_timeout=CONNECT_S) as connection:
             known = connection.execute(
                 "SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]
             ).fetchone()

@@ -11,6 +11,9 @@ from ledger.embedded.errors import EmbeddedError
 PORT = 5432  # It only names the socket file: nothing listens on the network.
 HBA = "local all all scram-sha-256\nlocal replication all scram-sha-256\n"
 MB = 1024 * 1024
+CONNECTIONS = 100
+RESERVED = 3
+"""Connections beyond those that are needed, as PostgreSQL keeps them for superusers."""
 
 # Others cannot be changed by the caller: the launcher depends on them.
 OURS = {
@@ -36,7 +39,6 @@ FIXED: Mapping[str, str] = {
     "listen_addresses": "",
     "port": str(PORT),
     "unix_socket_permissions": "0700",
-    "max_connections": "100",
     "password_encryption": "scram-sha-256",
     # What was promised is on the disk.
     "fsync": "on",
@@ -78,10 +80,14 @@ def check_options(options: Mapping[str, str]) -> None:
             raise EmbeddedError(f"The embedded server depends on {name}: it cannot be set.")
 
 
-def rendered(version: str, socket_dir: Path, options: Mapping[str, str], *, lz4: bool) -> str:
+def rendered(
+    version: str, socket_dir: Path, options: Mapping[str, str], *, lz4: bool, connections: int
+) -> str:
     """The text of postgresql.conf; a line of it keeps the caller's options for comparison."""
     settings = {
         **FIXED,
+        "max_connections": str(max(CONNECTIONS, connections + RESERVED)),
+        "superuser_reserved_connections": str(RESERVED),
         "unix_socket_directories": f'"{socket_dir}"',
         "wal_compression": "lz4" if lz4 else "off",
         **_of_this_machine(),
@@ -103,6 +109,12 @@ def options_of(text: str) -> dict[str, str]:
     )
     found: dict[str, str] = json.loads(line.removeprefix("# options "))
     return found
+
+
+def connections_of(text: str) -> int:
+    """How many connections a text that `rendered` gave was asked to take."""
+    found = re.search(r"^max_connections = '(\d+)'$", text, re.MULTILINE)
+    return int(found[1]) - RESERVED if found else 0
 
 
 def version_of(text: str) -> str:

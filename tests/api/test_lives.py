@@ -1,0 +1,254 @@
+"""`serve` and what befalls its workers, its database and its directory: it goes on, or says why it
+ends."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import psycopg
+import pytest
+
+from ledger.embedded import EmbeddedServer, running
+from tests.api.running import (
+    Server,
+    clubledger,
+    environment,
+    serving,
+    started,
+    stopped,
+)
+from tests.ledger.recovering import children, crash, startup_process
+from tests.patience import PATIENCE_S, eventually
+from tests.postgres import in_memory, place
+
+NEVER = """
+import socket, sys
+from api.cli import main, workers
+
+def configure():
+    sys.exit(3)
+
+def serve(*_):
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return workers.Supervisor(2, configure, listener, False).run()
+
+if __name__ == "__main__":
+    from api.cli import serve as door
+    door.run, sys.argv = serve, ["clubledger", "serve"]
+    main()
+"""
+"""A server none of whose workers can start."""
+
+
+@pytest.fixture
+def data_dir() -> Iterator[Path]:
+    """A place for a data directory, which may be moved from there."""
+    with place(in_memory()) as directory:
+        yield directory / "data"
+
+
+def workers_of(server: Server) -> list[int]:
+    """The processes that answer."""
+    return sorted(
+        pid
+        for pid in children(server.process.pid)
+        if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    )
+
+
+def healthy(server: Server) -> bool:
+    try:
+        return httpx.get(f"{server.address}/health", timeout=PATIENCE_S).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def said(server: Server, words: str) -> str:
+    """What it says on stderr, up to a line with these words."""
+    assert server.process.stderr is not None
+    lines = ""
+    for line in server.process.stderr:
+        lines += line.decode()
+        if words in lines:
+            return lines
+    raise AssertionError(f"it ended without saying {words}: {lines}")
+
+
+def has_ended(server: Server) -> tuple[int, str]:
+    _, err = server.process.communicate(timeout=PATIENCE_S)
+    return server.process.returncode, err.decode()
+
+
+@pytest.mark.slow
+def test_a_worker_that_dies_is_told_of_and_replaced(data_dir: Path) -> None:
+    server = serving(data_dir, "--workers", "2")
+    first, other = workers_of(server)
+    os.kill(first, signal.SIGKILL)
+    lines = said(server, "another is started")
+    assert f"(process {first}) was ended by signal 9 (SIGKILL)" in lines
+    assert eventually(lambda: len(workers_of(server)) == 2)
+    assert other in workers_of(server)
+    assert eventually(lambda: healthy(server))
+    ended = stopped(server)
+    assert (ended.code, ended.err) == (0, "")
+
+
+@pytest.mark.slow
+def test_workers_that_start_while_the_database_recovers_wait_for_it(data_dir: Path) -> None:
+    server = serving(data_dir, "--workers", "2")
+    here = running(data_dir)
+    assert here is not None
+    crash(here.dsn)
+    replays = startup_process(here.pid)
+    os.kill(replays, signal.SIGSTOP)
+    for worker in workers_of(server):
+        os.kill(worker, signal.SIGKILL)
+    assert "Waiting for the database" in said(server, "Waiting for the database")
+    assert server.process.poll() is None
+    os.kill(replays, signal.SIGCONT)
+    assert eventually(lambda: healthy(server))
+    assert stopped(server).code == 0
+
+
+@pytest.mark.slow
+def test_a_stop_while_the_database_recovers_ends(data_dir: Path) -> None:
+    server = serving(data_dir, "--workers", "2")
+    here = running(data_dir)
+    assert here is not None
+    crash(here.dsn)
+    os.kill(startup_process(here.pid), signal.SIGSTOP)
+    server.process.send_signal(signal.SIGTERM)
+    code, err = has_ended(server)
+    assert code == 0, err
+    assert "it recovers at its next start" in err
+    assert clubledger("status", data_dir=data_dir).code == 0
+
+
+@pytest.mark.slow
+def test_a_server_whose_workers_never_start_says_so(tmp_path: Path) -> None:
+    (tmp_path / "never.py").write_text(NEVER)
+    done = subprocess.run(
+        [sys.executable, str(tmp_path / "never.py")],
+        capture_output=True,
+        env=environment(),
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    assert done.returncode == 4, done.stderr
+    assert done.stderr.count(b"could not start") == 10
+    assert b"No worker could be started" in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_hangup_ends_a_server_like_sigterm(data_dir: Path, workers: str) -> None:
+    ended = stopped(serving(data_dir, "--workers", workers), signal.SIGHUP)
+    assert (ended.code, ended.err) == (0, "")
+    assert not (data_dir / "pgdata" / "postmaster.pid").exists()
+
+
+@pytest.mark.slow
+def test_a_hangup_ends_a_follower_like_sigterm(data_dir: Path) -> None:
+    assert clubledger("import", "-", data_dir=data_dir).code == 0
+    process = started("project", "--follow", data_dir=data_dir)
+    assert process.stderr is not None
+    assert b"folds what comes in" in process.stderr.readline()
+    process.send_signal(signal.SIGHUP)
+    _, err = process.communicate(timeout=PATIENCE_S)
+    assert (process.returncode, err) == (0, b"")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["moved", "deleted"])
+def test_a_server_whose_directory_goes_away_ends(data_dir: Path, how: str) -> None:
+    server = serving(data_dir)
+    here = running(data_dir)
+    assert here is not None
+    if how == "moved":
+        data_dir.rename(data_dir.with_name("elsewhere"))
+    else:
+        shutil.rmtree(data_dir)
+    code, err = has_ended(server)
+    assert code == 4, err
+    problem = json.loads(err.splitlines()[-1])
+    assert problem["code"] == "cannot_open"
+    assert "has gone: unmounted, moved, deleted or replaced" in problem["detail"]
+    assert not data_dir.exists()
+    if how == "moved":
+        assert clubledger("status", data_dir=data_dir.with_name("elsewhere")).code == 0
+
+
+@pytest.mark.slow
+def test_a_killed_database_makes_no_ledger_where_one_has_gone(data_dir: Path) -> None:
+    server = serving(data_dir)
+    here = running(data_dir)
+    assert here is not None
+    data_dir.rename(data_dir.with_name("elsewhere"))
+    data_dir.mkdir()
+    os.kill(here.pid, signal.SIGKILL)
+    assert has_ended(server)[0] == 4
+    assert not any(data_dir.iterdir())
+
+
+@pytest.mark.parametrize("command", ["status", "serve", "demo", "figures"])
+@pytest.mark.parametrize("name", ["", " ", "a\nb", "~nosuchuser/x", "x\x07", "n" * 300])
+def test_a_name_that_is_none_is_one_sentence(command: str, name: str) -> None:
+    for said in (("--data-dir", name), ()):
+        extra = {} if said else {"CLUBLEDGER_DATA_DIR": name}
+        if not name and not said:
+            continue  # an empty variable is unset
+        ended = clubledger(command, *said, **extra)  # type: ignore[arg-type]
+        assert ended.code in (2, 4), ended.err
+        assert ended.err.startswith("clubledger: ")
+        assert ended.err.count("\n") == 1
+        assert "defect" not in ended.err
+
+
+@pytest.mark.parametrize("host", ["", " ", "a\nb", "a..b", "x" * 300, "nowhere.invalid"])
+def test_a_host_that_is_none_is_one_sentence(demo_dir: Path, host: str) -> None:
+    ended = clubledger("serve", "--host", host, "--port", "0", data_dir=demo_dir)
+    assert ended.code in (2, 4), ended.err
+    assert ended.err.startswith("clubledger: ")
+    assert ended.err.count("\n") == 1
+    assert "defect" not in ended.err
+
+
+def test_more_connections_than_the_database_takes_are_refused_with_the_arithmetic(
+    demo_dir: Path,
+) -> None:
+    with EmbeddedServer(demo_dir) as server:
+        url = server.dsn
+        ended = clubledger(
+            "serve",
+            "--workers",
+            "8",
+            "--port",
+            "0",
+            "--json",
+            CLUBLEDGER_DATABASE_URL=url,
+            CLUBLEDGER_READ_CONNECTIONS="20",
+        )
+    assert ended.code == 4
+    needed = 8 * (20 + 11) + 9 + 10
+    assert (ended.problem["needed"], ended.problem["taken"]) == (needed, 97)
+    assert f"{needed} = 8 x 31 + 9 + 10" in ended.problem["detail"]
+
+
+@pytest.mark.slow
+def test_the_embedded_server_takes_as_many_as_the_settings_need(data_dir: Path) -> None:
+    server = serving(data_dir, environ={"CLUBLEDGER_READ_CONNECTIONS": "100"})
+    here = running(data_dir)
+    assert here is not None
+    with psycopg.connect(here.dsn) as connection:
+        (takes,) = connection.execute("SHOW max_connections").fetchone() or ("",)
+    assert int(takes) == 100 + 11 + 9 + 10 + 3
+    os.kill(here.pid, signal.SIGKILL)
+    assert eventually(lambda: running(data_dir) is not None and healthy(server))
+    assert stopped(server).code == 0
