@@ -386,6 +386,13 @@ class Front(HttpToolsProtocol):
             self._continue()
             if self._phase == _BETWEEN:
                 self._deadline = self.loop.time() + self.limits.idle_s
+                self._forget()
+
+    def _forget(self) -> None:
+        """An idle connection keeps nothing of its last request, which no longer counts."""
+        self.cycle = None  # type: ignore[assignment]  # as uvicorn has it before the first one
+        self.scope = None  # type: ignore[assignment]
+        self.headers, self._once, self.url = [], {}, b""
 
     def pause_writing(self) -> None:
         """An answer is not taken as fast as it is given."""

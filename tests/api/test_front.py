@@ -1,8 +1,11 @@
 """The front on a real socket and a real loop: what it lets through, and what it turns away."""
 
 import asyncio
+import gc
 import json
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
@@ -15,8 +18,10 @@ import uvicorn
 from starlette.types import Receive, Scope, Send
 
 from api import problems
-from api.http.front import Entrance
+from api.http import gate
+from api.http.front import Entrance, Front
 from api.http.limits import Limits
+from tests.api.running import environment
 from tests.patience import PATIENCE_S, SOON_S, eventually
 
 USUAL = Limits(body_bytes=65_536)
@@ -536,3 +541,56 @@ def test_a_server_that_stops_answers_what_it_has_and_waits_for_nobody(
         line.close()
     assert [status for status, _, _ in found] == [200, 200]
     assert found[-1][1]["connection"] == "close"
+
+
+def test_an_idle_connection_keeps_nothing_of_its_request(application: Application) -> None:
+    sent = request("POST /unread HTTP/1.1", "Content-Length: 60000", body=b"x" * 60_000)
+    with running(application) as port, closing(connected(port)) as line:
+        line.sendall(sent)
+        assert line.recv(100_000).startswith(b"HTTP/1.1 200")
+        fronts = [each for each in gc.get_objects() if type(each) is Front and each.gate.inside]
+        (front,) = [
+            each
+            for each in fronts
+            if each.transport.get_extra_info("peername")[1] == line.getsockname()[1]
+        ]
+        assert eventually(lambda: front.active is None)
+        kept = [front.cycle, front.scope, front.headers, front.held_bytes, front.gate.held_bytes]
+        assert not any(kept)
+
+
+def test_the_log_tells_who_was_turned_away(
+    application: Application, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """By code and number, once in a while: a flood shall not become one of the log."""
+    monkeypatch.setattr(gate, "TELL_AGAIN_S", 0.0)
+    with running(application) as port:
+        for sent in (b"GARBAGE\r\n\r\n", b"GARBAGE\r\n\r\n", request("CONNECT a:1 HTTP/1.1")):
+            problem(exchanged(port, sent))
+        assert eventually(lambda: "not_implemented 1" in caplog.text)
+    assert "Turned away in front of the application: malformed" in caplog.text
+
+
+PLACES = """
+import resource, sys
+from api.http.limits import Limits
+soft, hard = map(int, sys.argv[1:])
+resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+places = Limits(body_bytes=1, descriptors_kept=64).places()
+print(places, *resource.getrlimit(resource.RLIMIT_NOFILE))
+"""
+
+
+@pytest.mark.parametrize(
+    ("soft", "hard", "found"),
+    [
+        (256, 4096, "1000 2064 4096"),  # it asks for as many as it needs
+        (256, 1024, "480 1024 1024"),  # takes what there is
+        (4096, 4096, "1000 4096 4096"),
+        (64, 64, "1 64 64"),
+    ],
+)
+def test_places_stay_below_the_descriptors_that_there_are(soft: int, hard: int, found: str) -> None:
+    command = [sys.executable, "-c", PLACES, str(soft), str(hard)]
+    done = subprocess.run(command, capture_output=True, env=environment(), text=True, check=True)
+    assert done.stdout.strip() == found
