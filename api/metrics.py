@@ -1,11 +1,12 @@
 """The state of the answers as Prometheus text, asked of the database: every worker says the same.
 
-A client library keeps its numbers in the process, which here knows none of them.
+How its writes go a worker knows of itself alone, and says so beside its number.
 """
 
 from collections.abc import Sequence
 from datetime import datetime
 
+from ledger.trouble import Trouble
 from projections.runner import LaneStatus, Standstill
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -39,5 +40,32 @@ def text(lanes: Sequence[LaneStatus], standstills: Sequence[Standstill], now: da
         lines += [
             f'{name}{{bucket="{lane.bucket}"}} {value}'
             for lane, value in zip(lanes, values, strict=True)
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def of_worker(trouble: Trouble, worker: int) -> str:
+    """How the writes of a worker go; the age is -1 before the first."""
+    age = -1.0 if trouble.well_s is None else trouble.well_s
+    lines = [
+        "# HELP clubledger_writes_failing 1 while writes fail.",
+        "# TYPE clubledger_writes_failing gauge",
+        f'clubledger_writes_failing{{worker="{worker}"}} {int(trouble.failing)}',
+        "# HELP clubledger_last_write_age_seconds Age of the last write or trial that was done.",
+        "# TYPE clubledger_last_write_age_seconds gauge",
+        f'clubledger_last_write_age_seconds{{worker="{worker}"}} {age}',
+    ]
+    counters = {
+        "clubledger_batch_retries_total": (
+            "Tries that something stood in the way of.",
+            trouble.retries,
+        ),
+        "clubledger_batches_failed_total": ("Batches that were given up.", trouble.failed),
+    }
+    for name, (said, counted) in counters.items():
+        lines += [f"# HELP {name} {said}", f"# TYPE {name} counter"]
+        lines += [
+            f'{name}{{worker="{worker}",cause="{cause}"}} {times}'
+            for cause, times in sorted(counted.items())
         ]
     return "\n".join(lines) + "\n"

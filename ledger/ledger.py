@@ -26,6 +26,7 @@ from ledger import clocks, heads
 from ledger.arrays import byteas, int2s, int8s, texts
 from ledger.copying import microseconds
 from ledger.database import aconnect, bucket_of
+from ledger.trouble import Trouble
 from ledger.wire import Question, Wire
 from ledger.working import (
     EVENTS,
@@ -178,6 +179,7 @@ class Ledger:
         self._buckets = 1
         self._digest_key = b""
         self._task: asyncio.Task[None] | None = None
+        self.trouble = Trouble("Writes")
 
     async def __aenter__(self) -> Self:
         connection = (await self._wire("writer")).connection
@@ -281,7 +283,8 @@ class Ledger:
             return await self._prepare(await self._wire("reader"), waiting, ahead)
         except _Defect:
             return None
-        except Exception:  # noqa: BLE001 - tried again by `_insist`, which tells what it was
+        except Exception as failure:  # noqa: BLE001 - tried again by `_insist`, which tells what it was
+            self.trouble.met(failure)
             await self._disconnect("reader")
             return None
 
@@ -293,9 +296,12 @@ class Ledger:
                 bases = await self._append(await self._wire("writer"), batch)
         except Exception as failure:  # noqa: BLE001 - tried again by `_insist`, which tells what it was
             if getattr(failure, "sqlstate", None) not in _CONFLICTS:
+                self.trouble.met(failure)
                 await self._disconnect("writer")
             await self._insist(batch.waiting)
             return False
+        if bases:
+            self.trouble.well()
         batch.answer(bases)
         return True
 
@@ -318,7 +324,12 @@ class Ledger:
                 failed = CommandFailed(type(defect.waiting.command).__name__)
                 failed.__cause__ = defect.__cause__
                 defect.waiting.refuse(failed)
-            except (psycopg.OperationalError, psycopg.InterfaceError):
+            except (
+                psycopg.OperationalError,
+                psycopg.InterfaceError,
+                psycopg.InternalError,
+            ) as away:
+                self.trouble.met(away)
                 await self._disconnect("writer")
                 await asyncio.sleep(min(0.05 * 2**attempt, 1.0))
                 attempt += 1
@@ -327,10 +338,15 @@ class Ledger:
                 await self._disconnect("writer")
                 if isinstance(failure, Refusal):
                     break
+                self.trouble.met(error)
                 attempt += 1
             else:
+                if bases:
+                    self.trouble.well()
                 batch.answer(bases)
                 return
+        if attempt == MAX_ATTEMPTS:
+            self.trouble.gave_up()
         for each in waiting:
             each.refuse(failure)
 

@@ -120,11 +120,13 @@ def project(dsn: str, progress: Report | None = None) -> Folded:
         return _begin(dsn, conn, progress)
 
 
-def follow(dsn: str, stop: threading.Event) -> None:
+def follow(
+    dsn: str, stop: threading.Event, met: Callable[[psycopg.Error], None] = lambda _: None
+) -> None:
     """Fold what is new as it comes, until `stop` is set: woken by NOTIFY, or after 200 ms.
 
     Only one runner folds; the others wait for its lock, which the server frees when it ends.
-    Raises PoisonedEvent. A lost connection is opened again.
+    Raises PoisonedEvent. A lost connection is opened again; `met` is told why.
     """
     while not stop.is_set():
         try:
@@ -143,7 +145,8 @@ def follow(dsn: str, stop: threading.Event) -> None:
                         pass  # The poll is the truth, the notification a hint.
                     began = time.monotonic()
                     folded = _catch_up(dsn, conn, None)
-        except psycopg.OperationalError:
+        except psycopg.OperationalError as away:
+            met(away)
             stop.wait(POLL_S)
 
 

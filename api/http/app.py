@@ -19,6 +19,7 @@ from api.http.express import Express, Hot
 from api.http.follower import Follower
 from api.http.inputs import House, known_query, strict_body
 from api.http.past import Past
+from api.http.probing import Probe
 from api.http.reads import Reads
 from api.http.starting import patiently
 from api.http.turns import Turns
@@ -131,8 +132,10 @@ async def _opened(dsn: str, settings: Settings) -> tuple[House, AsyncExitStack]:
         supposing = Calls("replays", 1, 0)
         sending = Turns("downloads", DOWNLOADS, 0)
         ledger = await stack.enter_async_context(Ledger(dsn, now=clock.now))
-        past = Past(dsn, reads)
-        house = House(dsn, settings, facts, clock, ledger, reads, files, past, supposing, sending)
+        past, probe = Past(dsn, reads), Probe(reads, ledger.trouble)
+        house = House(
+            dsn, settings, facts, clock, ledger, reads, files, past, probe, supposing, sending
+        )
         await _learn(house)
         return house, stack.pop_all()
 

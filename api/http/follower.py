@@ -5,6 +5,7 @@ import threading
 
 import psycopg
 
+from ledger.trouble import Once, cause_of
 from projections import runner
 
 log = logging.getLogger("clubledger")
@@ -21,6 +22,7 @@ class Follower:
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
         self._stop = threading.Event()
+        self._new = Once()
         self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
 
     def start(self) -> None:
@@ -35,9 +37,14 @@ class Follower:
     def _run(self) -> None:
         while not self._stop.is_set():
             try:
-                runner.follow(self._dsn, self._stop)
+                runner.follow(self._dsn, self._stop, self._met)
             except runner.PoisonedEvent as poisoned:
                 log.error("The answers stand still: %s", poisoned)
             except psycopg.Error as error:
-                log.error("The answers stand still: %s", type(error).__name__)
+                self._met(error)
             self._stop.wait(AGAIN_S)
+
+    def _met(self, error: psycopg.Error) -> None:
+        cause = cause_of(error)
+        if self._new(cause):
+            log.error("The answers stand still: %s", cause)

@@ -19,8 +19,10 @@ from api.clock import Clock
 from api.http.attending import attended
 from api.http.inputs import sends_json
 from domain.refusal import Refusal
+from ledger.trouble import Once, cause_of
 
 log = logging.getLogger("clubledger")
+_NEW = Once()
 
 CODES = {404: "not_found", 405: "method_not_allowed", 413: "too_large", 415: "not_json"}
 CLOCK_HEADER = b"clubledger-clock"
@@ -72,7 +74,9 @@ async def _http(_: Request, error: HTTPException) -> Response:
 
 
 async def _away(_: Request, error: Exception) -> Response:
-    log.error("The database does not answer: %s", type(error).__name__)
+    cause = cause_of(error)
+    if _NEW(cause):
+        log.error("The database does not answer: %s", cause)
     return as_response(problems.document("unavailable"))
 
 

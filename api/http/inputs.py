@@ -15,6 +15,7 @@ from api import moments
 from api.clock import Clock
 from api.http.calls import Calls
 from api.http.past import Past
+from api.http.probing import Probe
 from api.http.reads import MOST_WAITING, Reads
 from api.http.turns import Turns
 from api.models import Figures
@@ -55,6 +56,7 @@ class House:
     reads: Reads
     files: Reads  # for whole lists, which take long
     past: Past
+    probe: Probe
     supposing: Calls
     sending: Turns  # downloads that wait, are written or are being read
     figures: KnownFigures = field(default_factory=KnownFigures)

@@ -1,5 +1,6 @@
 """The service itself: what it is, whether it is well, and what its problems mean."""
 
+import os
 from dataclasses import asdict
 from functools import partial
 from importlib.metadata import version
@@ -90,10 +91,11 @@ class Ready(BaseModel):
 @router.get(
     "/ready",
     response_model=Ready,
-    responses=refuses("answers_stand_still", "unavailable"),
+    responses=refuses("answers_stand_still", "writes_fail", "unavailable"),
 )
 async def ready(house: InHouse) -> Ready:
-    """Whether questions may be sent here: the answers do not stand still before an event."""
+    """Whether requests may be sent here: writes go through, and the answers do not stand still."""
+    await house.probe()
     for still in await house.reads.briefly(runner.standstills):
         said = (
             f"The event at position {still.position} of bucket {still.bucket} ({still.topic})"
@@ -105,10 +107,11 @@ async def ready(house: InHouse) -> Ready:
 
 @router.get("/metrics", response_class=PlainTextResponse)
 async def prometheus(house: InHouse) -> Response:
-    """How far the answers are, in the text format of Prometheus."""
+    """How far the answers are and how this worker's writes go, as Prometheus reads it."""
     lanes = await house.reads.briefly(runner.status)
     standstills = await house.reads.briefly(runner.standstills)
     said = metrics.text(lanes, standstills, house.clock.now())
+    said += metrics.of_worker(house.ledger.trouble, os.getpid())
     return Response(said, media_type=metrics.MEDIA_TYPE)
 
 
