@@ -182,13 +182,11 @@ def test_no_line_of_an_import_comes_back(own_ledger: Path, as_json: bool) -> Non
 @pytest.mark.parametrize("as_json", [True, False])
 def test_nothing_of_a_scenario_comes_back(demo_dir: Path, as_json: bool) -> None:
     options = ("--json",) if as_json else ()
-    for mark in MARKS:
-        for each in marked(SCENARIO, mark):
-            text = json.dumps(each, ensure_ascii=False).encode()
-            for sent in (text, text[:-1]):
-                ended = clubledger("what-if", "-", *options, data_dir=demo_dir, stdin=sent)
-                assert ended.code == 3, (each, ended)
-                silent(ended.out + ended.err)
+    for each in marked(SCENARIO, PHONE):
+        text = json.dumps(each, ensure_ascii=False).encode()
+        ended = clubledger("what-if", "-", *options, data_dir=demo_dir, stdin=text)
+        assert ended.code == 3, (each, ended)
+        silent(ended.out + ended.err)
 
 
 COMMAND_LINES = [
@@ -222,13 +220,12 @@ COMMAND_LINES = [
 
 @pytest.mark.parametrize("words", COMMAND_LINES, ids=" ".join)
 def test_no_argument_comes_back(demo_dir: Path, words: list[str]) -> None:
-    for mark in MARKS:
-        for options in ((), ("--json",)):
-            sent = [word.replace("X", mark) for word in words]
-            where = demo_dir if len(words) > 1 else None
-            ended = clubledger(*sent, *options, data_dir=where)
-            assert ended.code in (2, 3), ended
-            silent(ended.out + ended.err)
+    for mark, options in ((PHONE, ()), (MARKS[-1], ("--json",))):
+        sent = [word.replace("X", mark) for word in words]
+        where = demo_dir if len(words) > 1 else None
+        ended = clubledger(*sent, *options, data_dir=where)
+        assert ended.code in (2, 3), ended
+        silent(ended.out + ended.err)
 
 
 def test_what_typer_repeats_is_said_otherwise() -> None:
