@@ -162,6 +162,7 @@ def environment_changes(scene: Scene) -> None:
         while house.life.process.poll() is None and not house.up(0):
             if time.monotonic() > until:
                 scene.give_up()
+                break
     finally:
         house.extra, house.descriptors = {}, DESCRIPTORS
     scene.stop(SIGTERM)

@@ -32,13 +32,12 @@ Attack = Callable[[Target], Awaitable[None]]
 
 @asynccontextmanager
 async def line(target: Target) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    """A connection; that the other side ends it is no surprise."""
-    with suppress(*GONE):
-        reader, writer = await asyncio.open_connection("127.0.0.1", target.port, limit=1 << 20)
-        try:
-            yield reader, writer
-        finally:
-            writer.transport.abort()
+    """A connection."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", target.port, limit=1 << 20)
+    try:
+        yield reader, writer
+    finally:
+        writer.transport.abort()
 
 
 async def push(target: Target, writer: asyncio.StreamWriter, block: bytes, most: int) -> None:
@@ -60,7 +59,8 @@ async def many(
 
     async def again(number: int) -> None:
         while not target.over():
-            await each(target, number)
+            with suppress(*GONE):  # That the other side ends it is no surprise.
+                await each(target, number)
             await target.rest(0.02)
 
     await asyncio.gather(*map(again, range(attackers)))
