@@ -193,5 +193,7 @@ def of_lives(lives: list[Life], lost: list[tuple[int, int]]) -> Iterator[str]:
         elif not said.strip():
             yield f"{about} ended with {code} and said nothing"
     for number, pid in lost:
-        if str(pid) not in lives[number].said():
+        # Of a server that gave up by itself, and said why, they may have been told to end first.
+        gave_up = lives[number].process.returncode == 4
+        if not gave_up and str(pid) not in lives[number].said():
             yield f"worker {pid} of serve {number} ended, and nobody said so"
