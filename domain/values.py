@@ -10,8 +10,15 @@ from functools import lru_cache
 from typing import Annotated, Any, Literal, get_args
 from zoneinfo import ZoneInfo
 
-from pydantic import AwareDatetime, BeforeValidator, Field, StringConstraints, WithJsonSchema
-from pydantic_core import PydanticCustomError
+from pydantic import (
+    AwareDatetime,
+    BeforeValidator,
+    Field,
+    GetCoreSchemaHandler,
+    StringConstraints,
+    WithJsonSchema,
+)
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 PROGRAMME_ZONE = ZoneInfo("Asia/Shanghai")
 """Days, months and quarters are those of this zone; instants are stored in UTC."""
@@ -35,13 +42,33 @@ _NO_INSTANT = (
 )
 
 
+class _InstantForm:
+    """In UTC; what is not written as an instant is never guessed at. Each fact has one, so the
+    pattern of text is held without a detour through Python."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        known = handler(source)
+        written = core_schema.custom_error_schema(
+            core_schema.str_schema(pattern=INSTANT_PATTERN, strict=True),
+            custom_error_type="instant",
+            custom_error_message=_NO_INSTANT,
+        )
+        read = core_schema.no_info_before_validator_function(_read, known)
+        other = core_schema.no_info_before_validator_function(_instant, known)
+        return core_schema.json_or_python_schema(core_schema.chain_schema([written, read]), other)
+
+
+def _read(written: str) -> datetime:
+    try:
+        return datetime.fromisoformat(written).astimezone(UTC)
+    except ValueError:
+        raise _not_in_the_calendar() from None
+
+
 def _instant(written: Any) -> datetime:
-    """In UTC; what is not written as an instant is never guessed at."""
     if isinstance(written, str) and _INSTANT.fullmatch(written):
-        try:
-            return datetime.fromisoformat(written).astimezone(UTC)
-        except ValueError:
-            raise _not_in_the_calendar() from None
+        return _read(written)
     elif isinstance(written, datetime) and written.tzinfo is not None and _of_our_age(written):
         return written if written.tzinfo is UTC else written.astimezone(UTC)
     raise PydanticCustomError("instant", _NO_INSTANT)
@@ -70,7 +97,7 @@ def _schema(form: str, pattern: str) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", "format": form, "pattern": pattern})
 
 
-Instant = Annotated[AwareDatetime, BeforeValidator(_instant), _schema("date-time", INSTANT_PATTERN)]
+Instant = Annotated[AwareDatetime, _InstantForm, _schema("date-time", INSTANT_PATTERN)]
 """A moment, with its offset on the way in and in UTC ever after. Every door takes this type, and no
 bare datetime, which pydantic would read from a number."""
 

@@ -102,9 +102,14 @@ def bucket_of(stream: str, buckets: int) -> int:
     return crc32(stream[stream.find(":") + 1 :].encode()) % buckets if buckets > 1 else 0
 
 
+_ONE_LANE = (0,)
+
+
 def lanes_of(stream: str, buckets: int) -> Sequence[int]:
     """The lanes in which the head of a stream stands: its own. Reference data stands in each, so
     that a command finds what it reads in its own lane; whoever writes it takes all of them."""
+    if buckets == 1:
+        return _ONE_LANE
     if stream.partition(":")[0] in REFERENCE:
         return range(buckets)
     return (bucket_of(stream, buckets),)

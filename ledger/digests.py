@@ -89,13 +89,20 @@ def _named(node: ast.AST) -> set[str]:
 
 def _definition(module: str, qualname: str) -> ast.AST | None:
     """What gives a name of a module its meaning, a method's by its class; None if nothing does."""
-    node: ast.AST | None = _tree(module)
-    for name in qualname.split("."):
+    first, *rest = qualname.split(".")
+    node = _names(module).get(first)
+    for name in rest:
         node = None if node is None else _defined(node).get(name)
     return node
 
 
+@cache
+def _names(module: str) -> dict[str, ast.AST]:
+    return _defined(_tree(module))
+
+
 def _defined(node: ast.AST) -> dict[str, ast.AST]:
+    """What stands in a module or class by its name, with what defines it."""
     found: dict[str, ast.AST] = {}
     for each in ast.iter_child_nodes(node):
         if isinstance(each, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):

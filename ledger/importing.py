@@ -22,7 +22,7 @@ import psycopg
 from psycopg import Connection, Copy
 from pydantic import Field, TypeAdapter, ValidationError
 
-from domain.catalogue import CATALOGUE, COMMANDS
+from domain.catalogue import CATALOGUE, COMMANDS, STATES
 from domain.command import FILE_KEYS, NO_KEY, Command
 from domain.refusal import Refusal
 from ledger import clocks, copying, heads, strict_json
@@ -510,6 +510,7 @@ class _Attempt:
         )
 
     def _heads(self) -> Iterator[bytes]:
+        folds = {kind: copying.text(heads.fold_version(kind)) for kind in STATES}
         for stream, lane in self.working.heads():
             yield b"".join(
                 (
@@ -519,7 +520,7 @@ class _Attempt:
                     copying.int8(stream.stored),
                     copying.int8(stream.version),
                     copying.binary(heads.encode(stream.state)),
-                    copying.text(heads.fold_version(heads.kind_of(stream.name))),
+                    folds[heads.kind_of(stream.name)],
                 )
             )
 
