@@ -31,6 +31,7 @@ from api.http.limits import (
     UNREAD_BYTES,
     Limits,
 )
+from api.http.presence import CONTINUE, Presence
 
 _ONCE = frozenset((b"host", b"content-length", b"transfer-encoding", b"expect"))
 """Fields that say where a request ends and whom it is for. Two of one kind are two opinions."""
@@ -84,6 +85,7 @@ class Front(HttpToolsProtocol):
         self.held_bytes = 0
         self.active: RequestResponseCycle | None = None
         self._deaf = False  # No more is taken in: it was refused, or said that it would end.
+        self._presence: Presence | None = None  # once no more can come in
         self._refusal: str | None = None
         self._deadline = self._unread_until = math.inf
         self._unread_bytes = 0
@@ -121,6 +123,21 @@ class Front(HttpToolsProtocol):
             self.active.disconnected = True
             self.active.message_event.set()
         super().connection_lost(exc)
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """No more will come, but who sent it may still listen: what is owed is answered, then it
+        ends. Whether to keep the connection."""
+        if self._phase != _BETWEEN and not self._deaf:
+            self._presence = Presence(self)
+            self._refuse("malformed")  # Its end is missing.
+        elif self.active is not None or self.pipeline:
+            self._presence = Presence(self)
+            self._deaf = True
+            if self._refusal is None:
+                self.cycle.keep_alive = False
+        else:
+            return False
+        return not self.transport.is_closing()
 
     def shutdown(self) -> None:
         """The server stops: what is being answered is answered still, what is not whole is not."""
@@ -271,7 +288,7 @@ class Front(HttpToolsProtocol):
             return
         if len(headers) == self.limits.fields:
             self._fault("head_too_large")
-        name = name.lower()
+        name, value = name.lower(), value.rstrip(b" \t")  # which RFC 9110 (5.5) takes for no part
         if name in _ONCE:
             if name in self._once:
                 self._fault("malformed")
@@ -350,7 +367,7 @@ class Front(HttpToolsProtocol):
         """Say that the body may come, if no answer is in between."""
         if self._continues and self.active is None and not self.pipeline:
             self._continues = False
-            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self.transport.write(CONTINUE)
 
     # What goes out
 
@@ -430,6 +447,9 @@ class Front(HttpToolsProtocol):
         assert self._refusal is not None
         self.gate.turned_away[self._refusal] += 1
         self._say_why()
+        if self._presence is not None:
+            self.transport.close()
+            return
         self.transport.write_eof()
         self.flow.resume_reading()
         self.gate.wait_for(self)
