@@ -4,6 +4,7 @@ The formats are one list. The columns of a file are the fields of the model that
 that a page and a file say the same.
 """
 
+import codecs
 import csv
 import json
 import re
@@ -12,7 +13,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from io import TextIOWrapper
+from io import BytesIO
 from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO
 
@@ -110,12 +111,10 @@ def harmless(value: Cell) -> str:
 
 def _csv(export: Export, rows: Iterator[View], out: BinaryIO) -> None:
     """RFC 4180 in UTF-8, with the mark by which spreadsheets know it."""
-    text = TextIOWrapper(out, encoding="utf-8-sig", newline="", write_through=True)
-    lines = csv.writer(text)
+    lines = csv.writer(codecs.getwriter("utf-8-sig")(out))
     lines.writerow(export.columns)
     for cells in export.cells(rows):
         lines.writerow(map(harmless, cells))
-    text.detach()
 
 
 def _jsonl(export: Export, rows: Iterator[View], out: BinaryIO) -> None:
@@ -126,9 +125,21 @@ def _jsonl(export: Export, rows: Iterator[View], out: BinaryIO) -> None:
         out.write(row.model_dump_json().encode() + b"\n")
 
 
+class _Lent:
+    """A file that is taken back: an archive that failed writes its end once more when the garbage
+    collector comes by, into a file that is closed by then, or another's."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.file, name)
+
+
 def _xlsx(export: Export, rows: Iterator[View], out: BinaryIO) -> None:
     """One sheet with the rows, and one that says what they are of. No text becomes a formula."""
     import xlsxwriter  # type: ignore[import-untyped]
+    from xlsxwriter.exceptions import FileCreateError  # type: ignore[import-untyped]
 
     with TemporaryDirectory(prefix="clubledger-") as aside:
         options = {
@@ -138,11 +149,15 @@ def _xlsx(export: Export, rows: Iterator[View], out: BinaryIO) -> None:
             "strings_to_urls": False,
             "strings_to_numbers": False,
         }
-        book = xlsxwriter.Workbook(out, options)
+        lent = _Lent(out)
+        book = xlsxwriter.Workbook(lent, options)
         try:
             _fill(book, export, rows)
             book.close()
+        except FileCreateError as error:
+            raise error.args[0] from None
         finally:
+            lent.file = BytesIO()
             for sheet in book.worksheets():  # which a refusal leaves open
                 sheet.row_data_fh.close()
 

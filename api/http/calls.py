@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import anyio
 import psycopg
 from anyio import to_thread
-from psycopg import Connection
+from psycopg import Connection, Transaction
 from psycopg.errors import QueryCanceled
 
 from api.http.turns import Turns
@@ -37,14 +37,29 @@ class Line(Connection[Any]):
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
         self._calling = Lock()
-        self._off = self._heard = False
+        self._off = self._heard = self._at_bound = False
+
+    @contextmanager
+    def transaction(self, *given: Any, **named: Any) -> Iterator[Transaction]:
+        """As psycopg does. It counts what begins and ends: neither is ever refused, which would
+        leave the count wrong for whoever asks here next."""
+        try:
+            self._at_bound = True
+            with super().transaction(*given, **named) as begun:
+                self._at_bound = False
+                try:
+                    yield begun
+                finally:
+                    self._at_bound = True
+        finally:
+            self._at_bound = False
 
     def wait(self, gen: Any, *how: Any, **named: Any) -> Any:
         """As psycopg does; but once it is called off, the next that is asked is refused.
 
         What comes after that tidies up, and is asked as ever.
         """
-        if self._off and not self._heard:
+        if self._off and not self._heard and not self._at_bound:
             gen.close()
             self._hear()
             raise CalledOff
@@ -111,7 +126,8 @@ class Calls:
         self._ending: set[asyncio.Task[None]] = set()
 
     async def __call__(self, work: Callable[[Call], T]) -> T:
-        """work(call) in a thread, in its turn; called off if whoever asks is cancelled.
+        """work(call) in a thread, in its turn; called off if whoever asks is cancelled, who goes
+        on when it has ended: what it uses is there until then.
 
         Raises Busy.
         """
@@ -124,6 +140,7 @@ class Calls:
             ending = asyncio.create_task(_end(task, call))
             self._ending.add(ending)
             ending.add_done_callback(self._ending.discard)
+            await asyncio.shield(ending)
             raise
 
     async def _done(self, work: Callable[[Call], T], call: Call) -> T:

@@ -137,6 +137,17 @@ def test_what_a_spreadsheet_cannot_hold_is_refused(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize("name", FORMATS)
+def test_a_file_that_cannot_be_written_fails_by_what_befell_it_and_in_no_other_words(
+    name: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    things = Export("things", {}, Thing, nullcontext(iter([Thing(text="x")])))
+    with open("/dev/full", "wb", buffering=0) as full, pytest.raises(OSError, match="No space"):
+        FORMATS[name].write(things, full)
+    gc.collect()
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("name", FORMATS)
 def test_memory_does_not_grow_with_the_list(name: str, tmp_path: Path) -> None:
     def held(rows: int) -> int:
         """Bytes that are held when the last row has been written."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -9,13 +10,13 @@ from typing import Any
 import httpx
 import pytest
 
-from api.http import create_app, downloads, past, reads
+from api.http import calls, create_app, downloads, past, reads
 from ledger.database import connect
 from ledger.locks import Lock
 from projections import runner
 from projections.schemas import session_lock
 from tests.api.running import Server, asked, serving, stopped
-from tests.patience import PATIENCE_S, SOON_S, comes_true, eventually
+from tests.patience import PATIENCE_S, SOON_S, comes_true, eventually, some_turns
 from tests.projections.histories import furnished, lay
 
 CARD = "GET /members/m1 HTTP/1.1\r\nHost: here\r\n\r\n"
@@ -135,6 +136,90 @@ def test_a_download_that_is_dropped_gives_its_place_back(laid: str, real: Server
 
 
 # --------------------------------------------------------------------------- in this process
+@contextmanager
+def within(conn: Any) -> Iterator[None]:
+    """As questions that suppose something do: one transaction in another."""
+    with runner.snapshot(conn), conn.transaction(force_rollback=True):
+        yield
+
+
+@pytest.mark.parametrize("snapshot", [runner.snapshot, within])
+@pytest.mark.parametrize("when", ["before it begins", "before it ends"])
+def test_what_is_called_off_where_a_transaction_begins_or_ends_goes_back_clean(
+    laid: str, snapshot: Callable[[Any], Any], when: str
+) -> None:
+    """Its end is asked for as ever: psycopg counts what has begun, and what was never begun it
+    would count as ended."""
+    here, left, seen = threading.Event(), threading.Event(), list[Any]()
+
+    def stay(conn: Any) -> None:
+        seen.append(conn)
+        here.set()
+        assert left.wait(PATIENCE_S)
+
+    @contextmanager
+    def late(conn: Any) -> Iterator[None]:
+        if when == "before it begins":
+            stay(conn)
+        with snapshot(conn):
+            yield
+            if when == "before it ends":
+                stay(conn)
+
+    def which(conn: Any) -> int:
+        (pid,) = conn.execute("SELECT pg_backend_pid()").fetchone()
+        return int(pid)
+
+    async def ask() -> None:
+        asking = reads.Reads(laid, 1)
+        try:
+            pid = await asking(which)
+            task = asyncio.create_task(asking.within(late, which))
+            assert await asyncio.to_thread(here.wait, PATIENCE_S)
+            task.cancel()
+            assert await comes_true(lambda: seen[0]._off)
+            left.set()
+            with suppress(asyncio.CancelledError):
+                await task
+            for _ in range(2):
+                assert await asking(which) == pid
+        finally:
+            asking.close()
+
+    asyncio.run(ask())
+
+
+def test_what_work_uses_is_there_until_it_has_ended(laid: str) -> None:
+    """Who leaves closes the file of a download, and a thread that still wrote to it would fail."""
+    here, left = threading.Event(), threading.Event()
+    done = []
+
+    def work(_: Any) -> None:
+        here.set()
+        assert left.wait(PATIENCE_S)
+        done.append("the work")
+
+    async def ask() -> None:
+        run = calls.Calls("work", 1, 0)
+
+        async def request() -> None:
+            try:
+                await run(work)
+            finally:
+                done.append("the request")
+
+        task = asyncio.create_task(request())
+        assert await asyncio.to_thread(here.wait, PATIENCE_S)
+        task.cancel()
+        await some_turns()
+        left.set()
+        with suppress(asyncio.CancelledError):
+            await task
+
+    asyncio.run(ask())
+    assert done == ["the work", "the request"]
+
+
 def scope_of(app: Any, path: str) -> dict[str, Any]:
     where, _, query = path.partition("?")
     return {
