@@ -22,7 +22,7 @@ class _Notes(logging.Handler):
         try:
             sys.stderr.write(f"{text}\n")
             sys.stderr.flush()
-        except (OSError, ValueError):
+        except (AttributeError, OSError, ValueError):
             pass  # Nobody reads it any more.
 
 

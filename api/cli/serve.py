@@ -15,7 +15,7 @@ from typing import cast
 import uvicorn
 from starlette.types import ASGIApp
 
-from api.cli import output
+from api.cli import output, unread
 from api.cli.revival import kept_alive
 from api.cli.workers import Supervisor
 from api.connections import check_room
@@ -35,6 +35,7 @@ LOOK_AGAIN_S = 0.02
 
 def run(settings: Settings, as_json: bool) -> int:
     """Serve until told to stop."""
+    unread.wait_for_no_reader(as_json)
     with _bound(settings.host, settings.port) as listener:
         try:
             with opened(settings, create=True) as database:

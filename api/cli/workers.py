@@ -21,7 +21,7 @@ from typing import Any
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 
-from api.cli import notes
+from api.cli import notes, unread
 from api.failures import CannotOpen
 
 log = logging.getLogger("clubledger")
@@ -49,9 +49,14 @@ spawning = multiprocessing.get_context("spawn")
 class Worker(uvicorn.Server):
     """A server that gives signs of life while its loop turns."""
 
-    def __init__(self, config: uvicorn.Config, life: "connection.Connection[Any, Any]") -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        life: "connection.Connection[Any, Any]",
+        stderr: unread.Unread | None,
+    ) -> None:
         super().__init__(config)
-        self._life = life
+        self._life, self._stderr = life, stderr
 
     async def on_tick(self, counter: int) -> bool:
         """Once a tick of the loop, as soon as it serves."""
@@ -59,6 +64,12 @@ class Worker(uvicorn.Server):
             with suppress(OSError):  # The parent has gone: another thread sees to that.
                 self._life.send_bytes(b".")
         return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket] | None = None) -> None:
+        """End; the signal that told it to ends the process next, so its last words come first."""
+        await super().shutdown(sockets)
+        if self._stderr is not None:
+            self._stderr.drain()
 
 
 def work(
@@ -71,12 +82,13 @@ def work(
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
+    stderr = unread.wait_for_no_reader(as_json)
     notes.log_to_stderr(as_json)
     parent = parent_process()
     assert parent is not None
     threading.Thread(target=_follow_to_the_end, args=(parent.sentinel,), daemon=True).start()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    Worker(configure(), life).run([listener])
+    Worker(configure(), life, stderr).run([listener])
 
 
 def _follow_to_the_end(sentinel: int) -> None:

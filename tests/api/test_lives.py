@@ -8,12 +8,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
 import psycopg
 import pytest
 
+from api.cli import unread
 from ledger.embedded import EmbeddedServer, running
 from tests.api.running import (
     Server,
@@ -98,6 +100,57 @@ def test_a_worker_that_dies_is_told_of_and_replaced(data_dir: Path) -> None:
     assert eventually(lambda: healthy(server))
     ended = stopped(server)
     assert (ended.code, ended.err) == (0, "")
+
+
+def fill(pipe: int) -> int:
+    """Leave no room in a pipe of which this is the end to read from; how much that took."""
+    line = os.open(f"/proc/self/fd/{pipe}", os.O_WRONLY | os.O_NONBLOCK)
+    filled_bytes = 0
+    with suppress(BlockingIOError):
+        while True:
+            filled_bytes += os.write(line, b"\n" * 4096)
+    with suppress(BlockingIOError):
+        while True:
+            filled_bytes += os.write(line, b"\n")
+    os.close(line)
+    return filled_bytes
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_server_whose_stderr_nobody_reads_goes_on(data_dir: Path, workers: str) -> None:
+    server = serving(data_dir, "--workers", workers)
+    assert server.process.stderr is not None
+    here = running(data_dir)
+    assert here is not None
+    fill(server.process.stderr.fileno())
+    os.kill(here.pid, signal.SIGKILL)  # which every process has something to say about
+    for worker in workers_of(server)[:1]:
+        os.kill(worker, signal.SIGKILL)
+    assert eventually(lambda: running(data_dir) not in (None, here))
+    assert eventually(lambda: healthy(server))
+    assert eventually(lambda: len(workers_of(server)) == (2 if workers == "2" else 0))
+    server.process.send_signal(signal.SIGTERM)
+    assert server.process.wait(PATIENCE_S) == 0
+    server.process.communicate()
+
+
+def test_what_nobody_read_is_counted_once_somebody_does() -> None:
+    ours, theirs = os.pipe()
+    fill(ours)
+    said = unread.Unread(theirs, "utf-8", as_json=False)
+    for number in range(unread.LINES + 100):
+        said.write(f"line {number}\n")
+    lines: list[str] = []
+    with os.fdopen(ours, encoding="utf-8") as read:
+        while not (lines and "lines are lost" in lines[-1]):
+            lines.append(read.readline().strip())
+    said.drain()
+    os.close(theirs)
+    told = [line for line in lines if line]
+    lost = int(told[-1].split()[1])
+    assert 90 <= lost <= 100, "one at least is with the thread already"
+    assert told[:-1] == [f"line {number}" for number in range(unread.LINES + 100 - lost)]
 
 
 @pytest.mark.slow
