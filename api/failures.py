@@ -1,5 +1,6 @@
 """Failures of a command: one sentence for the reader, one code for programs, one exit code."""
 
+import errno
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -18,6 +19,9 @@ EXIT_CODES: dict[int, str] = {
     " with 0.",
 }
 """Every way a command can end. docs/cli.md is checked against this table."""
+
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""What an OSError says when a file may not grow."""
 
 
 @dataclass

@@ -1,6 +1,5 @@
 """`import`: history from a file of facts, all of it or what is good of it."""
 
-import errno
 import json
 import sys
 import time
@@ -14,7 +13,7 @@ from api.cli import output
 from api.cli.looking import refusable
 from api.cli.rejects import held, reasons_of
 from api.cli.sources import source
-from api.failures import CannotWrite, Rejected
+from api.failures import NO_ROOM, CannotWrite, Rejected
 from api.settings import Settings
 from api.wiring import opened
 from ledger import lines
@@ -57,7 +56,7 @@ def _read(name: str) -> Iterator[Lines]:
             try:
                 copied = stack.enter_context(lines.read(file))
             except OSError as error:
-                if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                if error.errno not in NO_ROOM:
                     raise
                 raise CannotWrite(
                     f"{name} does not fit into {gettempdir()}, where it is copied to while it is"
@@ -98,7 +97,8 @@ def _told(
         f"{_lines(done)} rejected and written to {written}, the reasons to {reasons_of(written)};"
         " the rest was taken."
         if written
-        else f"{_lines(done)} rejected, so nothing of the file was taken."
+        else f"{_lines(done)} rejected, so nothing of the file was taken: mend them, or take the"
+        " rest with --keep-good."
     )
 
 

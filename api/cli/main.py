@@ -1,17 +1,28 @@
 """How the command line ends: with an exit code of the table, never with a traceback."""
 
+import os
 import signal
 import sys
 import traceback
 from io import TextIOWrapper
+from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 import typer
 
 from api.cli import notes
 from api.cli.commands import app
-from api.failures import CannotOpen, ClockAhead, Failure, LogAhead, Stopped, WrongUse
+from api.failures import (
+    NO_ROOM,
+    CannotOpen,
+    CannotWrite,
+    ClockAhead,
+    Failure,
+    LogAhead,
+    Stopped,
+    WrongUse,
+)
 
 if TYPE_CHECKING:
     from ledger import clocks
@@ -23,12 +34,18 @@ class Defect(Failure):
     code, title, exit_code = "internal", "A defect of clubledger.", 5
 
 
+def _nowhere() -> TextIO:
+    return Path(os.devnull).open("w", encoding="utf-8")
+
+
 def _stop(_: int, __: FrameType | None) -> None:
     raise Stopped
 
 
 def main() -> None:
     """Run the command line."""
+    sys.stdout = sys.stdout or _nowhere()  # Closed by whoever started us: he wants no answer.
+    sys.stderr = sys.stderr or _nowhere()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             # A letter that the encoding lacks is shown as `?`, and ends no command.
@@ -71,9 +88,17 @@ def _unread() -> int:
 
 
 def _complain(failure: Failure, arguments: list[str]) -> int:
+    """Say why. What cannot be written any more is let go of, or Python would end by that."""
     from api.cli.output import complain
 
-    complain(failure, "--json" in arguments)
+    try:
+        sys.stdout.flush()
+    except OSError:
+        sys.stdout = None
+    try:
+        complain(failure, "--json" in arguments)
+    except OSError:
+        sys.stderr = None
     return failure.exit_code
 
 
@@ -91,6 +116,8 @@ def _unforeseen(error: Exception) -> Failure:
         return LogAhead(_clocks(error), error.numbers())
     if isinstance(error, psycopg.OperationalError):
         return CannotOpen(f"The database does not answer: {first_line(error)}")
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
+        return CannotWrite(f"The answer cannot be written: {error.strerror}.")
     if isinstance(error, PoisonedEvent):
         return CannotOpen(f"The answers stand still: {error}")
     if Settings().traceback:
@@ -119,11 +146,12 @@ def _clocks(error: "clocks.ClockAhead | clocks.LogAhead") -> str:
 
 
 ECHOING = {
-    "No such option": "There is no such option",
+    "Usage": "A command is missing: `clubledger --help` lists them",
+    "No such option": "There is no such option: `clubledger COMMAND --help` lists them",
     "No such command": "There is no such command: `clubledger --help` lists them",
     "Got unexpected extra argument": "There is an argument too many",
 }
-"""What is said in place of Typer's own words where those repeat what was typed."""
+"""What is said in place of Typer's own words where those repeat what was typed, or are a page."""
 
 
 def _sentence(error: typer.TyperException) -> str:
@@ -131,5 +159,5 @@ def _sentence(error: typer.TyperException) -> str:
     line = " ".join(error.format_message().split())
     line = next((said for words, said in ECHOING.items() if line.startswith(words)), line)
     if near := getattr(error, "possibilities", None):
-        line += f": perhaps {' or '.join(sorted(near))} is meant"
+        line = f"{line.partition(':')[0]}: perhaps {' or '.join(sorted(near))} is meant"
     return line if line.endswith((".", "?")) else f"{line}."

@@ -1,4 +1,4 @@
-"""Notes: what befalls while a command runs, on stderr."""
+"""Notes: what befalls while a command runs, on stderr: a line each, as JSON with `--json`."""
 
 import json
 import logging
@@ -8,15 +8,13 @@ import sys
 class _Notes(logging.Handler):
     """What befalls, on stderr: a line each, or a JSON object each."""
 
-    def __init__(self, as_json: bool) -> None:
-        super().__init__()
-        self._as_json = as_json
+    as_json = False
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write it."""
         text = self.format(record)
-        if self._as_json:
-            text = json.dumps({"level": record.levelname.lower(), "note": text})
+        if self.as_json:
+            text = _object(record.levelname.lower(), text)
         else:
             text = f"clubledger: {text}"
         try:
@@ -26,9 +24,19 @@ class _Notes(logging.Handler):
             pass  # Nobody reads it any more.
 
 
+def _object(level: str, text: str) -> str:
+    return json.dumps({"level": level, "note": text}, ensure_ascii=False)
+
+
+def line(text: str) -> str:
+    """A note beside the answer, as it is written."""
+    return _object("info", text) if _Notes.as_json else text
+
+
 def log_to_stderr(as_json: bool) -> None:
     """Tell on stderr what is logged by us, and by the HTTP server."""
+    _Notes.as_json = as_json
     for name in ("clubledger", "uvicorn"):
         logger = logging.getLogger(name)
-        logger.handlers = [_Notes(as_json)]
+        logger.handlers = [_Notes()]
         logger.propagate = False

@@ -20,6 +20,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from api.cli import notes
 from api.clock import Clock
 from api.failures import Failure
 from domain.values import PROGRAMME_ZONE
@@ -56,7 +57,7 @@ def say(text: str) -> None:
 
 def note(text: str) -> None:
     """A line beside the answer."""
-    sys.stderr.write(f"{text}\n")
+    sys.stderr.write(f"{notes.line(text)}\n")
 
 
 def tell(answer: BaseModel | dict[str, Any]) -> None:

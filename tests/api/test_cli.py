@@ -2,13 +2,14 @@
 
 import json
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from api.failures import EXIT_CODES
 from api.settings import Settings
-from tests.api.running import clubledger
+from tests.api.running import COMMAND, clubledger, environment
 
 DOCS = Path(__file__).parents[2] / "docs" / "cli.md"
 COMMANDS = (
@@ -95,3 +96,46 @@ def test_every_command_explains_itself(command: str) -> None:
 def test_json_errors_are_one_object(demo_dir: Path) -> None:
     ended = clubledger("figures", "--explain", "nothing", "--json", data_dir=demo_dir)
     assert json.loads(ended.err)["exit_code"] == ended.code == 3
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("words", [["status"], ["events", "--limit", "2000"], ["--help"]])
+def test_an_answer_that_finds_no_room_says_so(
+    demo_dir: Path, words: list[str], unbuffered: str
+) -> None:
+    where = environment(CLUBLEDGER_DATA_DIR=str(demo_dir), PYTHONUNBUFFERED=unbuffered)
+    with Path("/dev/full").open("wb") as full:
+        ended = subprocess.run(
+            [*COMMAND, *words], stdout=full, stderr=subprocess.PIPE, env=where, check=False
+        )
+    assert ended.stderr.decode().endswith(
+        "clubledger: The answer cannot be written: No space left on device.\n"
+    )
+    assert ended.returncode == 4
+
+
+@pytest.mark.parametrize("words", [["figures", "--explain", "none"], ["nothing"]])
+def test_a_complaint_that_finds_no_room_leaves_the_exit_code(
+    demo_dir: Path, words: list[str]
+) -> None:
+    where = environment(CLUBLEDGER_DATA_DIR=str(demo_dir))
+    with Path("/dev/full").open("wb") as full:
+        ended = subprocess.run([*COMMAND, *words], stdout=full, stderr=full, env=where, check=False)
+    assert ended.returncode == (3 if words[0] == "figures" else 2)
+
+
+@pytest.mark.parametrize(("shut", "code"), [("status >&-", 0), ("status 2>&-", 0), ("x 2>&-", 2)])
+def test_a_stream_that_is_closed_is_no_defect(demo_dir: Path, shut: str, code: int) -> None:
+    where = environment(CLUBLEDGER_DATA_DIR=str(demo_dir))
+    script = f'exec "$@" {shut}'
+    ended = subprocess.run(
+        ["/bin/sh", "-c", script, "sh", *COMMAND], capture_output=True, env=where, check=False
+    )
+    assert (ended.returncode, ended.stderr) == (code, b"")
+
+
+@pytest.mark.parametrize("words", [["compare"], ["figures", "--known-at", "2008-06-30"]])
+def test_with_json_every_line_of_stderr_is_an_object(demo_dir: Path, words: list[str]) -> None:
+    ended = clubledger(*words, "--json", data_dir=demo_dir)
+    assert ended.code == 0, ended.err
+    assert all(json.loads(line)["note"] for line in ended.err.splitlines())

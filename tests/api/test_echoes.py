@@ -230,9 +230,18 @@ def test_no_argument_comes_back(demo_dir: Path, words: list[str]) -> None:
 
 def test_what_typer_repeats_is_said_otherwise() -> None:
     """The words by which its messages are known are still its own."""
-    told = [clubledger(*words).err for words in (["x"], ["figures", "--lim"], ["figures", "x"])]
+    typed: tuple[list[str], ...] = (
+        [],
+        ["x"],
+        ["figures", "--x"],
+        ["figures", "--lim"],
+        ["figures", "x"],
+    )
+    told = [clubledger(*words).err for words in typed]
     assert told == [
+        "clubledger: A command is missing: `clubledger --help` lists them.\n",
         "clubledger: There is no such command: `clubledger --help` lists them.\n",
+        "clubledger: There is no such option: `clubledger COMMAND --help` lists them.\n",
         "clubledger: There is no such option: perhaps --limit is meant.\n",
         "clubledger: There is an argument too many.\n",
     ]
