@@ -44,6 +44,12 @@ def text(lanes: Sequence[LaneStatus], standstills: Sequence[Standstill], now: da
     return "\n".join(lines) + "\n"
 
 
+def of_database(*, answers: bool) -> str:
+    """Whether the database answers; while it does not, nothing is known of the answers."""
+    name = "clubledger_database_up"
+    return f"# HELP {name} 1 while the database answers.\n# TYPE {name} gauge\n{name} {answers:d}\n"
+
+
 def of_worker(trouble: Trouble, worker: int) -> str:
     """How the writes of a worker go; the age is -1 before the first."""
     age = -1.0 if trouble.well_s is None else trouble.well_s

@@ -6,6 +6,7 @@ from functools import partial
 from importlib.metadata import version
 from typing import Annotated, Any
 
+import psycopg
 from fastapi import APIRouter, Path, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 from pydantic import BaseModel, Field
@@ -72,7 +73,10 @@ async def welcome() -> Welcome:
 @router.get("/openapi.json", response_model=dict[str, Any])
 async def described(request: Request) -> Response:
     """This description: every address with its parameters, answers and problems."""
-    return JSONResponse(request.app.openapi())
+    state = request.app.state
+    if not hasattr(state, "described"):
+        state.described = JSONResponse(request.app.openapi()).body  # 5 ms, once
+    return Response(state.described, media_type="application/json")
 
 
 @router.get("/health", response_model=Health, responses=refuses("unavailable"))
@@ -108,10 +112,15 @@ async def ready(house: InHouse) -> Ready:
 @router.get("/metrics", response_class=PlainTextResponse)
 async def prometheus(house: InHouse) -> Response:
     """How far the answers are and how this worker's writes go, as Prometheus reads it."""
-    lanes = await house.reads.briefly(runner.status)
-    standstills = await house.reads.briefly(runner.standstills)
-    said = metrics.text(lanes, standstills, house.clock.now())
-    said += metrics.of_worker(house.ledger.trouble, os.getpid())
+    said = metrics.of_worker(house.ledger.trouble, os.getpid())
+    try:
+        lanes = await house.reads.briefly(runner.status)
+        standstills = await house.reads.briefly(runner.standstills)
+    except (psycopg.OperationalError, psycopg.InterfaceError):
+        said += metrics.of_database(answers=False)  # What a worker knows of itself is told still.
+    else:
+        said += metrics.of_database(answers=True)
+        said += metrics.text(lanes, standstills, house.clock.now())
     return Response(said, media_type=metrics.MEDIA_TYPE)
 
 

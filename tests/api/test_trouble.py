@@ -10,6 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from api.http import probing
 from ledger.database import connect, install
@@ -107,6 +108,29 @@ def test_where_nobody_writes_a_trial_shows_whether_writes_would_go_through(
             finally:
                 room("RESET")
             await turns(client, 200)
+
+    asyncio.run(watch())
+
+
+def test_metrics_are_told_while_the_database_is_away(installed: Callable[[int], str]) -> None:
+    dsn = installed(1)
+
+    async def watch() -> None:
+        async with asked(dsn) as client:
+            assert "clubledger_database_up 1\n" in (await client.get("/metrics")).text
+            with connect(make_conninfo(dsn, dbname="postgres")) as conn:
+                name = conninfo_to_dict(dsn)["dbname"]
+                conn.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false".encode())
+                ending = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+                conn.execute(f"{ending} WHERE datname = '{name}'".encode())
+                try:
+                    told = await client.get("/metrics")
+                finally:
+                    conn.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true".encode())
+            assert told.status_code == 200
+            assert "clubledger_database_up 0\n" in told.text
+            assert "clubledger_writes_failing{" in told.text
+            assert "clubledger_log_position" not in told.text
 
     asyncio.run(watch())
 
