@@ -27,7 +27,7 @@ from domain.command import FILE_KEYS, NO_KEY, Command
 from domain.refusal import Refusal
 from ledger import clocks, copying, heads, strict_json
 from ledger.database import bucket_of, connect, meta
-from ledger.lines import MAX_LINE_BYTES, chunks, too_long
+from ledger.lines import MAX_LINE_BYTES, chunks
 from ledger.rejects import Rejection, Rejects, defect, why
 from ledger.working import (
     EVENTS,
@@ -47,7 +47,7 @@ MAX_REJECTIONS = 100
 
 _ANY: Any = Union[tuple(COMMANDS.values())]  # noqa: UP007 - made from the one list
 _COMMAND: TypeAdapter[Command] = TypeAdapter(Annotated[_ANY, Field(discriminator="command")])
-parse = _COMMAND.validate_json
+parse: Callable[[str | bytes], Command] = _COMMAND.validator.validate_json
 """A command from its JSON."""
 
 
@@ -329,11 +329,12 @@ class _Attempt:
         facts: list[_Fact] = []
         bad: list[_Bad] = []
         for line, raw in chunk:
-            text = raw.removeprefix(strict_json.BOM)  # of a file that others were joined to
-            if not text.strip():
+            # The mark is of a file that others were joined to.
+            text = raw.removeprefix(strict_json.BOM).rstrip(b"\r\n")
+            if not text or text.isspace():
                 continue
             try:
-                if too_long(text):
+                if len(text) > MAX_LINE_BYTES:
                     raise LineTooLong(MAX_LINE_BYTES)
                 command = _fact(text)
             except (ValueError, Refusal) as failure:  # no exception is kept: each holds its frames

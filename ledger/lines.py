@@ -75,8 +75,3 @@ def chunks(lines: Iterable[bytes]) -> Iterator[list[tuple[int, bytes]]]:
             chunk, held_bytes = [], 0
     if chunk:
         yield chunk
-
-
-def too_long(line: bytes) -> bool:
-    """Whether it is longer than a line may be."""
-    return len(line) > MAX_LINE_BYTES and len(line.rstrip(b"\r\n")) > MAX_LINE_BYTES

@@ -52,7 +52,7 @@ class Rejects:
     def add(self, rejection: Rejection, text: bytes) -> None:
         """Write one down."""
         if self._lines is not None:
-            self._lines.write(text.rstrip(b"\r\n") + b"\n")
+            self._lines.write(text + b"\n")
         if self._reasons is not None:
             self._reasons.write(json.dumps(asdict(rejection)).encode() + b"\n")
 

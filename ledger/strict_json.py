@@ -52,14 +52,9 @@ def check(raw: bytes, keys: int | None = None) -> None:
     between a key and its colon, every key ends in `":`: if there are no more of these than keys
     were found, no key stands twice. A file pays 1 us a line for that instead of 3.
     """
-    if keys is None or raw.count(b'":') != keys or _apart(raw.rstrip(b"\r\n")):
+    apart = b"\t" in raw or b"\n" in raw or b"\r" in raw or b" :" in raw
+    if apart or keys is None or raw.count(b'":') != keys:
         loads(raw)
-
-
-def _apart(raw: bytes) -> bool:
-    """Whether something may stand between a key and its colon. A byte is found ten times faster
-    than two, and tabs and line breaks are rare."""
-    return b"\t" in raw or b"\n" in raw or b"\r" in raw or b" :" in raw
 
 
 def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
