@@ -1,8 +1,11 @@
 """Lots of points: which are spendable, in what order, and what a debit takes from each."""
 
-from collections.abc import Iterable
+from bisect import insort
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import takewhile
+from operator import attrgetter
 
 from msgspec import Struct
 from pydantic import BaseModel, ConfigDict
@@ -53,7 +56,12 @@ class NotEnoughPoints(Refusal):
 
 def spendable_points(lots: Iterable[Lot], at: datetime) -> int:
     """The sum of the lots that are spendable at this instant."""
-    return sum([lot.points for lot in lots if lot.spendable_at(at)])
+    # As `spendable_at` has it: a call for each of 5,000 lots would cost more than the command.
+    return sum([
+        lot.points
+        for lot in lots
+        if lot.available_from <= at and (lot.expires_at is None or at < lot.expires_at)
+    ])  # fmt: skip
 
 
 def soonest_expiring_first(lot: Lot) -> tuple[datetime, datetime, int]:
@@ -61,15 +69,33 @@ def soonest_expiring_first(lot: Lot) -> tuple[datetime, datetime, int]:
     return (lot.expires_at or NEVER, lot.earned_at, lot.id)
 
 
+def put_in_its_place(lots: dict[int, Lot], lot: Lot) -> None:
+    """Take a lot in among others by number, which stand soonest expiring first: what lapses next
+    and what is spent next is found without a look at all of them."""
+    last = next(reversed(lots.values()), None)
+    lots[lot.id] = lot
+    if last is not None and soonest_expiring_first(lot) < soonest_expiring_first(last):
+        ordered = list(lots.values())[:-1]
+        insort(ordered, lot, key=soonest_expiring_first)
+        lots.clear()
+        lots.update(zip(map(attrgetter("id"), ordered), ordered, strict=True))
+
+
+def expired_by(lots: Iterable[Lot], at: datetime) -> Iterator[Lot]:
+    """Those that lapsed by this instant, of lots that stand soonest expiring first."""
+    return takewhile(lambda lot: lot.expired_at(at), lots)
+
+
 def allocate(lots: Iterable[Lot], points: int, at: datetime) -> tuple[LotUse, ...]:
-    """What a debit takes from each lot, soonest expiring first; all of it or a refusal."""
+    """What a debit takes from each of these lots, which stand soonest expiring first; all of it
+    or a refusal."""
     uses = []
     needed = points
-    spendable = [lot for lot in lots if lot.points and lot.spendable_at(at)]
-    for lot in sorted(spendable, key=soonest_expiring_first):
-        taken = min(lot.points, needed)
-        uses.append(LotUse(lot=lot.id, points=taken))
-        needed -= taken
-        if not needed:
-            return tuple(uses)
+    for lot in lots:
+        if lot.points and lot.spendable_at(at):
+            taken = min(lot.points, needed)
+            uses.append(LotUse(lot=lot.id, points=taken))
+            needed -= taken
+            if not needed:
+                return tuple(uses)
     raise NotEnoughPoints(needed_points=points, spendable_points=points - needed)

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from domain.bounds import room_for_one
 from domain.command import Command
 from domain.event import Event
-from domain.lots import Lot, LotUse, allocate, soonest_expiring_first, spendable_points
+from domain.lots import Lot, LotUse, allocate, expired_by, put_in_its_place, spendable_points
 from domain.members import MemberCommand, joined, on_the_network
 from domain.refusal import Refusal
 from domain.state import REMEMBERED, Debit, Member
@@ -41,7 +41,7 @@ class PointsCredited(Event, name="points.credited", stream="member"):
 
     def apply(self, state: Member) -> None:
         state.lots_opened = self.lot
-        state.lots[self.lot] = Lot(
+        lot = Lot(
             id=self.lot,
             points=self.points,
             credited=self.points,
@@ -50,6 +50,7 @@ class PointsCredited(Event, name="points.credited", stream="member"):
             available_from=self.available_from,
             expires_at=self.expires_at,
         )
+        put_in_its_place(state.lots, lot)
 
 
 class PointsDebited(Event, name="points.debited", stream="member"):
@@ -204,12 +205,11 @@ def lapsed(command: Command, member: Member, at: datetime) -> tuple[list[Event],
     What follows them in one command is decided on that member: an expiry tidies up, and what it
     drops is not there any more when the next event is applied.
     """
-    lots = [lot for lot in member.lots.values() if lot.points and lot.expired_at(at)]
-    due: list[Event] = []
-    for lot in sorted(lots, key=soonest_expiring_first):
-        assert lot.expires_at is not None
-        expired = command.event(PointsExpired, lot.expires_at, lot=lot.id, points=lot.points)
-        due.append(expired)
+    due: list[Event] = [
+        command.event(PointsExpired, lot.expires_at, lot=lot.id, points=lot.points)
+        for lot in expired_by(member.lots.values(), at)
+        if lot.points and lot.expires_at is not None
+    ]
     if due:
         member = replace(member, lots={lot.id: replace(lot) for lot in member.lots.values()})
         for event in due:

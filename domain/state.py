@@ -71,7 +71,8 @@ class Member(Struct, array_like=True, gc=False):
     billed_month: int = 0  # number of the latest month billed, 0 before the first
     billed_mask: int = 0  # bit i: the month i before the latest is billed
     cohorts: Annotated[list[str], AtMost(500)] = field(default_factory=list)
-    lots: Annotated[dict[int, Lot], AtMost(MAX_LOTS)] = field(default_factory=dict)  # by number
+    # by number, soonest expiring first
+    lots: Annotated[dict[int, Lot], AtMost(MAX_LOTS)] = field(default_factory=dict)
     lots_opened: int = 0
     debits: Annotated[list[Debit], AtMost(REMEMBERED)] = field(default_factory=list)
     debits_made: int = 0

@@ -381,6 +381,24 @@ def test_no_command_costs_more_than_what_it_touches(name: str) -> None:
     assert cost[1] < 6 * cost[0], f"{cost[1] / cost[0]:.1f} times as many for 4 times as much"
 
 
+@pytest.mark.parametrize("command", [
+    do(DebitPoints, NOON, points=1),
+    do(CreditPoints, NOON, points=1),
+    do(ExpirePoints, NOON),
+    do(ReverseCredit, NOON, lot=1, points=1),
+    visit(shown_points=1),
+], ids=lambda command: command.command)  # fmt: skip
+def test_lots_that_a_command_does_not_touch_cost_next_to_nothing(command: Command) -> None:
+    """Nobody in the same batch waits for the lots of a member who has many: what is told of them
+    all, the points that can be spent, is one sum."""
+    cost = []
+    for n in (100, 400):
+        world = rich(n)
+        carried_out(world, price("2008-06-02 09:30", points=1, tier_points={}))
+        cost.append(steps(lambda: carried_out(world, command)))  # noqa: B023 - at once
+    assert cost[1] - cost[0] < 25 * 300, f"{cost[1] - cost[0]} steps more for 300 lots more"
+
+
 def test_a_long_history_is_folded_in_one_pass() -> None:
     """Not each event by a look at all that is there."""
     cost = []

@@ -23,7 +23,7 @@ from hypothesis.stateful import (
 
 from domain.command import Command
 from domain.event import Event
-from domain.lots import LotUse, NotEnoughPoints
+from domain.lots import LotUse, NotEnoughPoints, soonest_expiring_first
 from domain.points import (
     REVERSIBLE_DEBITS,
     CreditPoints,
@@ -244,6 +244,12 @@ class Points(RuleBasedStateMachine):
         assert {lot: n for lot, n in held.items() if n} == dict(+self.account.balance)
         for lot in self.world.member.lots.values():
             assert lot.reversed == self.account.asked_back[lot.id] <= lot.credited
+
+    @invariant()
+    def lots_stand_soonest_expiring_first(self) -> None:
+        lots = self.world.member.lots
+        assert list(lots.values()) == sorted(lots.values(), key=soonest_expiring_first)
+        assert all(lot.id == number for number, lot in lots.items())
 
     @invariant()
     def the_head_is_bounded(self) -> None:
