@@ -57,7 +57,7 @@ class Held:
 @contextmanager
 def held(path: Path, key: str) -> Iterator[Held]:
     """Files of our own for what an import under this key rejects, for these places."""
-    if not path.name:
+    if not path.name or path == Path("-"):  # two files do not go into one stream
         raise WrongUse("--keep-good takes the name of a new file.")
     part = path.with_name(f".{path.name}.{key[:8]}")
     parts = (part, reasons_of(part))

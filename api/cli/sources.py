@@ -12,6 +12,8 @@ from api.failures import WrongUse
 @contextmanager
 def source(name: str) -> Iterator[BinaryIO]:
     """The file of this name, or stdin for `-`; one that cannot be read is wrong use."""
+    if not name:
+        raise WrongUse("A file has a name; `-` is the standard input.")
     try:
         if name != "-":
             with Path(name).open("rb") as file:

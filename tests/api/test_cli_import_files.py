@@ -198,7 +198,7 @@ def test_two_imports_do_not_write_the_same_rejects(own_ledger: Path, tmp_path: P
 
 
 @pytest.mark.parametrize(
-    ("name", "code"), [("", 2), (".", 2), ("no/such/place", 4), ("x" * 300, 4)]
+    ("name", "code"), [("", 2), ("-", 2), (".", 2), ("no/such/place", 4), ("x" * 300, 4)]
 )
 def test_a_place_that_cannot_be_written_is_said_in_a_sentence(
     own_ledger: Path, tmp_path: Path, name: str, code: int
@@ -206,6 +206,13 @@ def test_a_place_that_cannot_be_written_is_said_in_a_sentence(
     words = ("import", "-", "--keep-good", name, "--json")
     ended = clubledger(*words, stdin=BAD, data_dir=own_ledger, cwd=tmp_path)
     assert (ended.code, len(ended.err.splitlines())) == (code, 1)
+
+
+@pytest.mark.parametrize("command", ["import", "what-if"])
+def test_a_file_without_a_name_is_no_directory(own_ledger: Path, command: str) -> None:
+    ended = clubledger(command, "", data_dir=own_ledger)
+    said = "clubledger: A file has a name; `-` is the standard input.\n"
+    assert (ended.code, ended.err) == (2, said)
 
 
 def test_a_copy_that_does_not_fit_is_said_in_a_sentence(own_ledger: Path, tmp_path: Path) -> None:
