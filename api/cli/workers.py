@@ -228,10 +228,12 @@ class Supervisor:
             )
 
     def _end_all(self) -> None:
-        """Tell all to end, and kill those who do not."""
+        """Tell all to end, and kill those who do not. Of who was faster it is told how he ended."""
         alive = [place for place in self._places if place.process is not None]
         for place in alive:
             assert place.process is not None
+            if (code := place.process.exitcode) is not None:
+                log.warning("%s %s.", place.shown(), _how_it_ended(code))
             place.process.terminate()
         until, hurried = time.monotonic() + STOP_S, len(self._told) + 1
         for place in alive:

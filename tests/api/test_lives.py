@@ -154,6 +154,20 @@ def test_what_nobody_read_is_counted_once_somebody_does() -> None:
 
 
 @pytest.mark.slow
+def test_a_worker_that_dies_just_before_a_stop_is_told_of(data_dir: Path) -> None:
+    server = serving(data_dir, "--workers", "2")
+    first, _ = workers_of(server)
+    os.kill(server.process.pid, signal.SIGSTOP)
+    os.kill(first, signal.SIGKILL)
+    # A dead child has no memory left, before it is buried.
+    assert eventually(lambda: not Path(f"/proc/{first}/maps").read_bytes())
+    server.process.send_signal(signal.SIGTERM)
+    os.kill(server.process.pid, signal.SIGCONT)
+    code, err = has_ended(server)
+    assert (code, f"(process {first}) was ended by signal 9 (SIGKILL)" in err) == (0, True), err
+
+
+@pytest.mark.slow
 def test_workers_that_start_while_the_database_recovers_wait_for_it(data_dir: Path) -> None:
     server = serving(data_dir, "--workers", "2")
     here = running(data_dir)

@@ -114,7 +114,9 @@ class Commands:
             made = [fact("member.join", member_id=each, unit_id="h-unit") for each in members]
             Path(name).write_bytes(lines(made))
             self.imports[name] = members
-        if self.one(("import", name, "--json"), environment, descriptors, ending) == 0:
+        with self.house.importing:
+            code = self.one(("import", name, "--json"), environment, descriptors, ending)
+        if code == 0:
             self.taken.add(name)
 
     def one(

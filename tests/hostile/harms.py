@@ -146,6 +146,26 @@ def clock_jumps(scene: Scene) -> None:
         scene.house.clock(0)
 
 
+def directory_goes_away(scene: Scene) -> None:
+    """It is moved: the server ends and says so, nobody makes another there, and it comes back."""
+    house = scene.house
+    moved = house.data_dir.with_name("moved")
+    with house.starting, house.importing:
+        life = house.life
+        life.asked.append("directory away")
+        house.data_dir.rename(moved)
+        try:
+            life.process.wait(LIMIT_S)
+        except subprocess.TimeoutExpired:
+            house.faults.append(f"its directory goes away, and it goes on for {LIMIT_S:.0f} s")
+        if house.data_dir.exists():
+            house.faults.append("somebody made a directory where one had gone away")
+            house.data_dir.rename(house.data_dir.with_name(f"made-{len(house.faults)}"))
+        moved.rename(house.data_dir)
+    if life.process.poll() is None:
+        scene.give_up()
+
+
 def environment_changes(scene: Scene) -> None:
     """It is started again under a strange one, or with few descriptors, and then as always."""
     house = scene.house
@@ -171,17 +191,20 @@ def environment_changes(scene: Scene) -> None:
 Harm = Callable[[Scene], None]
 HARMS: tuple[Harm, ...] = (
     worker_is_killed,
-    postmaster_is_killed,
     clock_jumps,
-    disk_is_full,
+    postmaster_is_killed,
     server_is_stopped_in_recovery,
-    environment_changes,
-    backend_is_killed,
+    directory_goes_away,
     parent_is_killed,
-    somebody_is_frozen,
-    server_is_stopped,
+    backend_is_killed,
+    disk_is_full,
     everybody_is_killed,
-    postmaster_is_told_to_end,
     worker_is_told_to_end,
+    postmaster_is_told_to_end,
+    server_is_stopped,
+    somebody_is_frozen,
     helper_is_killed,
+    environment_changes,
 )
+"""Where there is little time they are taken in this order: each takes some seconds, the last ten
+times as many."""

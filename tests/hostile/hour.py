@@ -1,8 +1,10 @@
 """The hour: calm and attack by turns, harms in between, and the verdict at its end."""
 
 import json
+import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -10,8 +12,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import cycle
 from pathlib import Path
-from signal import SIGKILL
+from signal import SIGHUP, SIGINT, SIGKILL
 from typing import Any, TypeVar
 
 from tests.hostile import processes, verdict, world
@@ -31,6 +34,9 @@ ATTACKS, HARMS_THEN = 2, 4
 SETTLE_S = 1.0
 """After a harm, before a new command counts as recovery, and after that before rates are taken."""
 MOST_CARDS = 400
+BUSY = 0.25
+"""What others may take of the machine; where they take more, no rate is judged, and that is said.
+"""
 
 
 @dataclass
@@ -53,32 +59,47 @@ class Report:
 
 
 def live(
-    seed: int, minutes: float, say: Callable[[str], object], keep: Path | None = None
+    seed: int,
+    minutes: float,
+    say: Callable[[str], object],
+    keep: Path | None = None,
+    *,
+    in_order: bool = False,
 ) -> Report:
     """Live through it; everything that is chosen is chosen by the seed.
 
-    `keep` is a directory for what everybody wrote down, beside the data.
+    `keep` is a directory for what everybody wrote down, beside the data. `in_order` takes every
+    attack and then every harm in its turn, the cheapest first: for who has little time.
     """
     report = Report(seed, minutes)
+    _listen_to_signals()
     with ExitStack() as stack:
         home = stack.enter_context(place())
-        data_dir = home / "data"
-        data_dir.mkdir(mode=0o711)
+        data_dir = home / "disk" / "data"
+        data_dir.parent.mkdir(mode=0o711)
         fill = None
         try:
-            fill = stack.enter_context(disk(data_dir))
+            fill = stack.enter_context(disk(data_dir.parent))
         except NoDisk as error:
             report.not_done.append(f"full disk: {error}")
+        data_dir.mkdir(mode=0o711)
         stack.callback(kill_servers, data_dir)
         house = House(home, data_dir)
-        hour = _Hour(house, report, _scene(house, seed, fill), say)
+        hour = _Hour(house, report, _scene(house, seed, fill), say, in_order)
         if keep is not None:
             stack.callback(
-                shutil.copytree, home, keep, ignore=lambda *_: ["data"], dirs_exist_ok=True
+                shutil.copytree, home, keep, ignore=lambda *_: ["disk"], dirs_exist_ok=True
             )
         hour.settle_in()
         hour.run(time.monotonic() + minutes * 60)
     return report
+
+
+def _listen_to_signals() -> None:
+    """What runs in the background of a shell ignores these, and so would all that we start."""
+    for number in (SIGINT, SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
 
 
 def _scene(house: House, seed: int, fill: Callable[[bool], None] | None) -> Scene:
@@ -88,12 +109,21 @@ def _scene(house: House, seed: int, fill: Callable[[bool], None] | None) -> Scen
 
 class _Hour:
     def __init__(
-        self, house: House, report: Report, scene: Scene, say: Callable[[str], object]
+        self,
+        house: House,
+        report: Report,
+        scene: Scene,
+        say: Callable[[str], object],
+        in_order: bool,
     ) -> None:
         self.house, self.report, self.scene, self.say = house, report, scene, say
+        self.in_order = in_order
         self.dice = random.Random(f"{report.seed} hour")
         self.attacks: list[list[Phase]] = []
         self.jumps: list[Phase] = []
+        self.unjudged: list[float] = []
+        self.fair = True
+        """Whether the last attack could be judged."""
         self.written = house.place / "journals"
         self.written.mkdir()
         self.journals = Journals(self.written)
@@ -154,7 +184,8 @@ class _Hour:
 
     def _live(self, until: float) -> None:
         """Some attacks between calms, then some harms, and again, until the time is over."""
-        harms, kinds, round_ = _deck(self.dice, HARMS), _deck(self.dice, KINDS), 0
+        harms = cycle(HARMS) if self.in_order else _deck(self.dice, HARMS)
+        kinds, round_ = _deck(self.dice, KINDS), 0
         while time.monotonic() < until:
             calm = self._calm()
             for _ in range(ATTACKS if round_ else len(KINDS)):
@@ -163,7 +194,7 @@ class _Hour:
                 calm = self._attack(chosen, calm)
                 while self._short() and time.monotonic() < until:
                     calm = self._attack(chosen, calm, again=True)
-            for _ in range(HARMS_THEN):
+            for _ in range(len(HARMS) if self.in_order else HARMS_THEN):
                 beside = [next(kinds)] if round_ and self.dice.random() < 0.5 else []
                 if time.monotonic() < until:
                     self._harm(next(harms), beside)
@@ -178,28 +209,34 @@ class _Hour:
     def _short(self) -> bool:
         """Whether honest clients have kept too little so far under the last attack."""
         tries = self.attacks[-1] if self.attacks else []
-        return 0 < len(tries) < TRIES and all(each.share < SHARE for each in tries)
+        return self.fair and 0 < len(tries) < TRIES and all(each.share < SHARE for each in tries)
 
     def _attack(self, kinds: list[str], before: Phase, again: bool = False) -> Phase:
         """An attack between two calms gives one share of the rate; the calm after it."""
         with self._attacking(kinds, ATTACK_S):
             self.watcher.phase = " and ".join(kinds)
-            begun = time.monotonic()
+            begun, used = time.monotonic(), processes.used(self._ours())
             time.sleep(ATTACK_S)
             attack = Phase(self.watcher.phase, begun, time.monotonic())
+            by_others = processes.by_others(used, processes.used(self._ours()))
         after = self._calm()
         self.journals.read_on()
         rate, *calm = (self.journals.rate(it.begun, it.ended) for it in (attack, before, after))
-        if sum(calm):
-            known = replace(attack, share=rate / (sum(calm) / 2))
-            if again:
-                self.attacks[-1].append(known)
-            else:
-                self.attacks.append([known])
-        self._tell(f"{attack.kind}: {rate:.0f} of {sum(calm) / 2:.0f} commands a second")
+        if not again:
+            self.attacks.append([])
+        self.fair = by_others <= BUSY and sum(calm) > 0
+        if self.fair:
+            self.attacks[-1].append(replace(attack, share=rate / (sum(calm) / 2)))
+        else:
+            self.unjudged.append(by_others)
+        self._tell(f"{attack.kind}: {rate:.0f} of {sum(calm) / 2:.0f} commands a second"
+                   f" ({by_others:.0%} of the machine taken by others)")  # fmt: skip
         if rate == 0:
             self._await_answers(attack.ended - SETTLE_S)
         return after
+
+    def _ours(self) -> list[int]:
+        return processes.family(os.getpid(), *self.house.everybody())
 
     @contextmanager
     def _attacking(self, kinds: list[str], seconds: float) -> Iterator[None]:
@@ -209,7 +246,10 @@ class _Hour:
             said = [kind, str(self.house.port), str(self.dice.random()), str(seconds)]
             attackers.append(
                 subprocess.Popen(
-                    [*command, *said], stdout=subprocess.PIPE, env=self.house.environment()
+                    [*command, *said],
+                    stdout=subprocess.PIPE,
+                    env=self.house.environment(),
+                    start_new_session=True,
                 )
             )
         try:
@@ -258,7 +298,11 @@ class _Hour:
         report.written = sum("position" in each for each in journals.answers.values())
         report.attacks = sum(map(len, self.attacks))
         report.faults += verdict.of_journals(journals, self.jumps)
-        report.shares, wrong = verdict.of_rates(self.attacks)
+        if self.unjudged:
+            taken = f"others took {min(self.unjudged):.0%} to {max(self.unjudged):.0%}"
+            number = len(self.unjudged)
+            report.not_done.append(f"the rates of {number} attacks: {taken} of the machine")
+        report.shares, wrong = verdict.of_rates([tries for tries in self.attacks if tries])
         report.faults += wrong
         if not self.house.up(LIMIT_S):
             report.faults.append("it does not answer at the end")
@@ -297,7 +341,7 @@ class _Hour:
         report, watcher, commands = self.report, self.watcher, self.commands
         report.lives = len(self.house.lives)
         report.faults += verdict.of_lives(self.house.lives, watcher.lost)
-        report.faults += commands.faults + self.scene.commands.faults
+        report.faults += self.house.faults + commands.faults + self.scene.commands.faults
         report.commands = dict(sorted((commands.ends + self.scene.commands.ends).items()))
         left = self.house.everybody()
         if left:

@@ -35,8 +35,10 @@ class Life:
     """What was special about its start."""
     asked: list[str] = field(default_factory=list)
     """The signals that we sent to it, and what else befell it."""
-    workers: dict[int, float] = field(default_factory=dict)
-    """Its workers, and when they were last seen."""
+    workers: set[int] = field(default_factory=set)
+    """Those seen at the last look."""
+    crew: set[int] = field(default_factory=set)
+    """Those that it had when the last of them was new."""
 
     def said(self) -> str:
         """What it has written to stderr."""
@@ -53,8 +55,12 @@ class House:
     lives: list[Life] = field(default_factory=list)
     extra: Mapping[str, str] = field(default_factory=dict)
     descriptors: int = DESCRIPTORS
+    starting: threading.Lock = field(default_factory=threading.Lock)
+    importing: threading.Lock = field(default_factory=threading.Lock)
+    """Held while `serve` starts, and while an import runs: where there is no ledger they make one.
+    """
+    faults: list[str] = field(default_factory=list)
     _stop: threading.Event = field(default_factory=threading.Event)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
         with socket.socket() as taken:
@@ -89,7 +95,8 @@ class House:
     def _keep(self) -> None:
         while not self._stop.is_set():
             if not self.lives or self.lives[-1].process.poll() is not None:
-                self._start()
+                with self.starting:
+                    self._start()
             self._stop.wait(AGAIN_S)
 
     def _start(self) -> None:

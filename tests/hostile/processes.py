@@ -7,6 +7,7 @@ if it is the postmaster of our data directory or descends from that.
 import os
 import re
 import signal
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,6 +71,38 @@ def send(pid: int, sent: signal.Signals) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+@dataclass(frozen=True)
+class Used:
+    """Seconds of processor since some time ago, by everybody and by some processes."""
+
+    at: float
+    everybody_s: float
+    ours_s: float
+
+
+def by_others(before: Used, now: Used) -> float:
+    """The part of the machine that others have taken between two looks."""
+    taken_s = now.everybody_s - before.everybody_s - (now.ours_s - before.ours_s)
+    return max(0.0, taken_s / ((os.cpu_count() or 1) * (now.at - before.at)))
+
+
+def used(pids: list[int]) -> Used:
+    """What the machine has used, stolen time too, and what these processes have, with those of
+    their children whom they have buried."""
+    tick_s = 1 / os.sysconf("SC_CLK_TCK")
+    user, nice, system, _, _, irq, softirq, steal, *_ = (
+        int(word) for word in (PROC / "stat").read_text().split("\n", 1)[0].split()[1:]
+    )
+    ours = 0
+    for pid in pids:
+        with suppress(OSError):
+            said = (PROC / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2]
+            ours += sum(map(int, said.split()[11:15]))
+    return Used(
+        time.monotonic(), (user + nice + system + irq + softirq + steal) * tick_s, ours * tick_s
+    )
 
 
 @dataclass(frozen=True)

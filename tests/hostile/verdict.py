@@ -193,7 +193,8 @@ def of_lives(lives: list[Life], lost: list[tuple[int, int]]) -> Iterator[str]:
         elif not said.strip():
             yield f"{about} ended with {code} and said nothing"
     for number, pid in lost:
-        # Of a server that gave up by itself, and said why, they may have been told to end first.
-        gave_up = lives[number].process.returncode == 4
-        if not gave_up and str(pid) not in lives[number].said():
+        # A server that gives up, and says why, tells its last crew to end first.
+        life = lives[number]
+        told_to = life.process.returncode == 4 and pid in life.crew
+        if not told_to and str(pid) not in life.said():
             yield f"worker {pid} of serve {number} ended, and nobody said so"

@@ -50,11 +50,13 @@ class Watcher:
 
     def _count(self) -> None:
         life = self.house.life
-        known = self.house.workers()
+        known = set(self.house.workers())
         if life.process.poll() is None and not any(word.startswith("SIG") for word in life.asked):
             self.lost += [(life.number, pid) for pid in life.workers if pid not in known]
-            life.workers = {}
-        life.workers |= dict.fromkeys(known, time.monotonic())
+            life.workers = set()
+        life.workers |= known
+        if known - life.crew:
+            life.crew = known
 
     def _hold(self) -> None:
         now = time.monotonic()
