@@ -1,13 +1,16 @@
 """The verdict of the hostile hour rings for each thing that must not be."""
 
 import json
+import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.hostile import processes
 from tests.hostile.commands import judged
 from tests.hostile.house import House, Life
 from tests.hostile.verdict import (
@@ -105,6 +108,15 @@ def test_one_stolen_second_convicts_nobody_and_four_short_attacks_do() -> None:
     assert of_rates([tries(0.0, 0.9)]) == ({"huge": 0.45}, [])
     assert of_rates([tries(0.4, 0.1, 0.3, 0.2)])[1]
     assert of_rates([tries(0.4, 0.6)] * 5 + [tries(0.1)] * 8)[1]
+
+
+def test_what_others_take_of_the_machine_is_told_apart_from_what_is_ours() -> None:
+    before, cores = processes.Used(at=10, everybody_s=100, ours_s=7), os.cpu_count() or 1
+    ours = processes.Used(at=12, everybody_s=100 + cores, ours_s=7 + cores)
+    assert processes.by_others(before, ours) == 0
+    assert processes.by_others(before, replace(ours, ours_s=7)) == 0.5
+    now = processes.used([os.getpid()])
+    assert 0 < now.ours_s < now.everybody_s
 
 
 @pytest.mark.parametrize(
