@@ -22,7 +22,10 @@ class DatabaseAway(Exception):
 
 
 def no_trace_of_it(record: logging.LogRecord) -> bool:
-    """A filter: that the database is away is told in a sentence, without a traceback."""
+    """A filter: that the database is away, or that a stop gives requests up, is told in a
+    sentence, without a traceback."""
+    if record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError):
+        return False
     return DatabaseAway.__name__ not in record.getMessage()
 
 

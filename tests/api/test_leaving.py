@@ -140,6 +140,17 @@ def test_a_download_that_is_dropped_gives_its_place_back(laid: str, real: Server
         assert line.recv(1 << 16).startswith(b"HTTP/1.1 200")
 
 
+@pytest.mark.slow
+def test_a_stop_that_gives_requests_up_says_so_and_shows_no_trace(laid: str) -> None:
+    server = serving(None, environ={"CLUBLEDGER_DATABASE_URL": laid})
+    with held(laid, "answers.member") as conn, line_to(server, CARD):
+        until(conn, 1)
+        ended = stopped(server)
+    assert ended.code == 0
+    assert "Cancel 1 running task(s)" in ended.err
+    assert "Traceback" not in ended.err
+
+
 # --------------------------------------------------------------------------- in this process
 @contextmanager
 def within(conn: Any) -> Iterator[None]:
