@@ -90,8 +90,10 @@ RULES = {
     "binding.started": (
         "coalesce('terms ' || campaign || ' ' || of_terms, 'policy ' || policy)",
         # The enrolment of the same command, under other names than those of the conditions.
-        " LEFT JOIN (SELECT member_id AS of_member, key AS of_key, terms_version AS of_terms"
-        " FROM campaign_enrolled) n ON of_member = e.member_id AND of_key = e.key",
+        " LEFT JOIN (SELECT member_id AS of_member, campaign AS into_campaign,"
+        " occurred_at AS enrolled_at, terms_version AS of_terms FROM campaign_enrolled) n"
+        " ON of_member = e.member_id AND into_campaign = e.campaign"
+        " AND enrolled_at = e.occurred_at",
     ),
 }
 """What decided an event, and whom to ask for it beside its own typed table."""

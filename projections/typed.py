@@ -109,7 +109,7 @@ class TypedTable:
     topic: str
     name: str
     stream: str  # the kind of its streams
-    own: tuple[Column, ...]  # the event's fields, occurred_at, actor and key among them
+    own: tuple[Column, ...]  # the event's fields but for its key, occurred_at and actor among them
     version: int = 1
     upcast: str = ""  # the version of its shape, and the code that brings older ones up to it
 
@@ -201,10 +201,16 @@ ASKED_BY_STREAM = frozenset(
 """The events that a query looks up for one member: statements and cards."""
 
 
+NOT_TAKEN = "key"
+"""A command's key is long and says nothing to a fold: whoever has an event finds it in the log."""
+
+
 def typed_table(event: type[Event]) -> TypedTable:
     """The typed table of an event's class."""
     own = []
     for name, field in event.model_fields.items():
+        if name == NOT_TAKEN:
+            continue
         kind, nullable = _column_type(field.annotation)
         own.append(Column(name, kind, nullable))
     name = event.topic.replace(".", "_")
