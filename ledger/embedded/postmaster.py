@@ -18,6 +18,7 @@ from ledger.embedded.errors import EmbeddedError
 from ledger.embedded.files import read_if_there, take, write_private
 from ledger.embedded.home import MAINTENANCE, USER, Home
 from ledger.embedded.settings import HBA, PORT
+from ledger.embedded.trimming import trim
 from ledger.embedded.waiting import Wait, log, process_shown
 
 LOG_LINES = 20
@@ -178,6 +179,8 @@ def shut_down(home: Home, server_lock: int, start_lock: int) -> None:
             f"PostgreSQL in {home.path} could not be stopped: {_left(found(home))}"
             f" {home.lock('server')} as long as it runs. End it."
         )
+    with suppress(OSError, subprocess.SubprocessError):  # it has ended, whatever it left behind
+        trim(home.pgdata)
     home.remove_short_socket_dir()
 
 
