@@ -13,6 +13,7 @@ from api.clock import Clock
 from api.demonstration import assumed, demo_of
 from api.exports import Export
 from domain.values import PROGRAMME_ZONE, local_date
+from ledger import commands as asked
 from ledger import reading
 from projections import (
     asof,
@@ -325,6 +326,23 @@ def history(conn: Connection[Any], stream: str, after: int, limit: int) -> model
     found = reading.history(conn, stream, after, limit + 1)
     page = _events(found[:limit])
     return models.History(events=page, next=page[-1].version if len(found) > limit else None)
+
+
+def commands(conn: Connection[Any], key: str) -> models.Commands:
+    """What was asked under a key, what was answered, and the events that came of it."""
+    found = asked.of_key(conn, key)
+    return models.Commands(commands=[_command(each) for each in found])
+
+
+def _command(taken: asked.Answered) -> models.Command:
+    response = taken.response
+    return models.Command(
+        key=taken.kept.key,
+        asked=msgspec.json.decode(taken.kept.asked),
+        decided_at=taken.kept.at,
+        answered=None if response is None else msgspec.json.decode(response),
+        events=_events(taken.events),
+    )
 
 
 def _events(found: Iterable[reading.Stored]) -> list[models.Event]:

@@ -18,7 +18,7 @@ from bench import population
 from bench.parts import FaultError
 from bench.population import Fact
 from ledger import heads
-from ledger.importing import parse
+from ledger.commands import parse
 from ledger.working import EVENTS, WorkingSet
 
 PLACEHOLDER = "@"

@@ -63,8 +63,12 @@ class Command(BaseModel):
 
     writes: ClassVar[dict[str, str]] = {}
     reads: ClassVar[dict[str, str]] = {}
+    called: ClassVar[str] = ""
+    """Its name, as it stands in an import file."""
     kinds: ClassVar[tuple[str, ...]] = ()
     """The kinds of its streams: those it writes, then those it reads."""
+    identifying: ClassVar[tuple[str, ...]] = ()
+    """Its fields that identify a person: they stand in no event and in no command that is kept."""
 
     key: AskedKey = NO_KEY
     actor: Actor
@@ -73,6 +77,7 @@ class Command(BaseModel):
     @classmethod
     def __pydantic_init_subclass__(cls, **_: Any) -> None:
         cls.kinds = (*cls.writes, *cls.reads)
+        cls._not_kept = {"command", "key", *cls.identifying}
         cls._addresses = tuple(
             (f"{kind}:", field) for kind, field in (*cls.writes.items(), *cls.reads.items())
         )
@@ -81,6 +86,8 @@ class Command(BaseModel):
         name = get_args(cls.model_fields["command"].annotation)[0]
         if name in COMMANDS:
             raise TypeError(f"two commands are called {name}")
+        cls.called = name
+        cls._begins = b'{"command":"%s",' % name.encode()
         COMMANDS[name] = cls
         REFERENCE.update(cls.reads)
         for kind, field in (*cls.writes.items(), *cls.reads.items()):
@@ -88,6 +95,8 @@ class Command(BaseModel):
                 raise TypeError(f"{kind} is addressed as {field} and as {ADDRESSED[kind]}")
 
     _addresses: ClassVar[tuple[tuple[str, str], ...]] = ()
+    _not_kept: ClassVar[set[str]] = set()
+    _begins: ClassVar[bytes] = b"{"
 
     def streams(self) -> list[str]:
         """The names of its streams, one for each of its kinds."""
@@ -102,7 +111,20 @@ class Command(BaseModel):
 
     def personal(self) -> Personal | None:
         """Personal data to keep outside the log, if any."""
-        return None
+        if not self.identifying:
+            return None
+        said = {name: getattr(self, name) for name in self.identifying}
+        if all(value is None for value in said.values()):
+            return None
+        return Personal(**{ADDRESSED["member"]: getattr(self, ADDRESSED["member"])}, **said)
+
+    def asked(self) -> bytes:
+        """It as it was asked, in JSON: the fields that were sent, but for the key, which stands
+        beside it wherever it is kept, and for what identifies a person."""
+        sent = self.__pydantic_serializer__.to_json(
+            self, exclude_unset=True, exclude=self._not_kept
+        )
+        return self._begins + sent[1:]
 
     def event(self, kind: type[E], at: datetime, /, **fields: Any) -> E:
         """An event of this command's doing, validated like one that is read."""

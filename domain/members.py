@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import StringConstraints
 
-from domain.command import Command, Personal
+from domain.command import Command
 from domain.event import Event
 from domain.refusal import Refusal
 from domain.state import Member, Unit
@@ -203,17 +203,14 @@ class JoinNetwork(MemberCommand):
     name: Name | None = None
     phone: Phone | None = None
 
+    identifying: ClassVar[tuple[str, ...]] = ("name", "phone")
+
     def decide(self, at: datetime, member: Member, unit: Unit) -> list[Event]:
         if member.joined_at is not None:
             raise AlreadyJoined(self.member_id, member.joined_at)
         if not unit.name:
             raise UnknownUnit(self.unit_id)
         return [self.event(MemberJoined, at, unit=self.unit_id)]
-
-    def personal(self) -> Personal | None:
-        if self.name is None and self.phone is None:
-            return None
-        return Personal(member_id=self.member_id, name=self.name, phone=self.phone)
 
 
 class MarkImportant(MemberCommand):

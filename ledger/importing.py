@@ -15,17 +15,18 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
 from operator import itemgetter
-from typing import Annotated, Any, Union
+from typing import Any
 
 import msgspec
 import psycopg
 from psycopg import Connection, Copy
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import ValidationError
 
-from domain.catalogue import CATALOGUE, COMMANDS, STATES
+from domain.catalogue import CATALOGUE, STATES
 from domain.command import FILE_KEYS, NO_KEY, Command
 from domain.refusal import Refusal
 from ledger import clocks, copying, heads, strict_json
+from ledger.commands import Piece, parse
 from ledger.database import bucket_of, connect, meta
 from ledger.lines import MAX_LINE_BYTES, chunks
 from ledger.rejects import Rejection, Rejects, defect, why
@@ -44,11 +45,6 @@ WORTH_ANALYZING = 50_000
 """After so many events the planner is told, rather than left to find out a minute later."""
 MAX_REJECTIONS = 100
 """How many rejected lines are told with what was done; all are counted, and written down."""
-
-_ANY: Any = Union[tuple(COMMANDS.values())]  # noqa: UP007 - made from the one list
-_COMMAND: TypeAdapter[Command] = TypeAdapter(Annotated[_ANY, Field(discriminator="command")])
-parse: Callable[[str | bytes], Command] = _COMMAND.validator.validate_json
-"""A command from its JSON."""
 
 
 @dataclass
@@ -204,6 +200,7 @@ class _Attempt:
     ) -> None:
         self.owner = owner
         self.done = Imported(FILE_KEYS + key)
+        self.home = bucket_of(self.done.key, owner._buckets)
         self.progress = progress or (lambda facts: None)
         self.rejects = rejects or Rejects()
         self.careful = careful
@@ -212,7 +209,7 @@ class _Attempt:
         self.now = owner._now
         self.stamp = copying.timestamptz(self.now)
         self.latest = owner._latest
-        self.commands: list[tuple[str, bytes, int, int, bytes]] = []
+        self.commands: list[tuple[str, bytes, int, int, bytes, bytes]] = []
         self.keys: dict[str, bytes] = {}
         self.persons: dict[str, tuple[str | None, str | None]] = {}
         self.reads: set[tuple[str, int]] = set()
@@ -276,7 +273,7 @@ class _Attempt:
     def _answered(self, connection: Connection[Any]) -> bool:
         row = connection.execute(
             "SELECT digest, response FROM command_log WHERE key = %s AND bucket = %s",
-            (self.done.key, bucket_of(self.done.key, self.owner._buckets)),
+            (self.done.key, self.home),
         ).fetchone()
         if row is not None:
             if row[0]:
@@ -299,30 +296,47 @@ class _Attempt:
     def _stage_events(
         self, connection: Connection[Any], reader: Connection[Any], lines: Iterable[bytes]
     ) -> None:
-        with connection.cursor().copy("COPY staged_events FROM STDIN (FORMAT binary)") as copy:
-            copy.write(copying.HEADER)
-            for chunk in chunks(lines):
-                facts, bad = self._parse(chunk)
-                self._load_heads(reader, [names for *_, names in facts])
-                answered = self._answered_keys(reader, facts)
-                rows: list[bytes] = []
-                for line, text, command, names in facts:
-                    try:
-                        if self.careful or self.unreadable:
-                            self._take_with_care(line, command, names, answered, rows)
-                        else:
-                            self._take(line, command, names, answered, rows)
-                    except Refusal as refusal:
-                        bad.append((line, text, *why(refusal)))
-                    except _Broken as broken:
-                        bad.append((line, text, *broken.args))
-                    except Exception as failure:
-                        raise LineFailed(f"line {line} of {self.done.key}") from failure
-                for each in sorted(bad, key=itemgetter(0)):
-                    self._reject(*each)
-                copy.write(b"".join(rows))
-                self.progress(len(chunk))
-            copy.write(copying.TRAILER)
+        for chunk in chunks(lines):
+            facts, bad = self._parse(chunk)
+            self._load_heads(reader, [names for *_, names in facts])
+            answered = self._answered_keys(reader, facts)
+            rows: list[bytes] = []
+            piece = Piece(chunk[0][0], len(chunk))
+            for line, text, command, names in facts:
+                try:
+                    if self.careful or self.unreadable:
+                        self._take_with_care(line, command, names, answered, rows)
+                    else:
+                        self._take(line, command, names, answered, rows)
+                except Refusal as refusal:
+                    bad.append((line, text, *why(refusal)))
+                except _Broken as broken:
+                    bad.append((line, text, *broken.args))
+                except Exception as failure:
+                    raise LineFailed(f"line {line} of {self.done.key}") from failure
+                else:
+                    if command.key.startswith(FILE_KEYS):
+                        piece.take(line, text, command)
+            for each in sorted(bad, key=itemgetter(0)):
+                self._reject(*each)
+            _copy(connection, "staged_events", rows)
+            self._stage_piece(connection, piece)
+            self.progress(len(chunk))
+
+    def _stage_piece(self, connection: Connection[Any], piece: Piece) -> None:
+        """Stage lines as they were asked, if any of them was taken."""
+        if piece.taken:
+            connection.execute(
+                "INSERT INTO staged_lines VALUES (%s::int2, %s, %s, %s, %s, %b)",
+                (
+                    self.home,
+                    self.done.key,
+                    piece.first,
+                    len(piece.lines),
+                    piece.taken,
+                    piece.packed(),
+                ),
+            )
 
     def _parse(self, chunk: list[tuple[int, bytes]]) -> tuple[list[_Fact], list[_Bad]]:
         """(the facts, the lines that are none and why)."""
@@ -434,7 +448,8 @@ class _Attempt:
             response = msgspec.json.encode(body)
             self.keys[command.key] = digest
             home = bucket_of(names[0], self.owner._buckets)
-            self.commands.append((command.key, digest, home, last_in(entries, home), response))
+            offset = last_in(entries, home)
+            self.commands.append((command.key, digest, home, offset, response, command.asked()))
         person = command.personal()
         if person is not None:
             self.persons[person.member_id] = (person.name, person.phone)
@@ -481,20 +496,20 @@ class _Attempt:
         """Stage the heads, the keys and the people."""
         done = self.done
         told = {"facts": done.facts, "events": done.events, "rejected": done.rejected}
-        home = bucket_of(done.key, self.owner._buckets)
-        self.commands.append((done.key, b"", home, 0, msgspec.json.encode(told)))
+        self.commands.append((done.key, b"", self.home, 0, msgspec.json.encode(told), b""))
         _copy(connection, "staged_heads", self._heads())
         _copy(
             connection,
             "staged_commands",
             (
-                _FIVE
+                _SIX
                 + copying.text(key)
                 + copying.binary(digest)
                 + copying.int2(bucket)
                 + copying.int8(offset)
                 + copying.binary(response)
-                for key, digest, bucket, offset, response in self.commands
+                + copying.binary(asked)
+                for key, digest, bucket, offset, response, asked in self.commands
             ),
         )
         _copy(
@@ -528,7 +543,7 @@ class _Attempt:
 
 _HEADS = "SELECT ord, number, fold, said FROM load_batch('{}', '{}', %b::text[], %b::int2[])"
 _CONFLICTS = ("CL001", "23505")
-_SEVEN, _SIX, _FIVE, _FOUR = map(copying.columns, (7, 6, 5, 4))
+_SEVEN, _SIX, _FOUR = map(copying.columns, (7, 6, 4))
 _TOPICS = {topic: copying.text(topic) for topic in CATALOGUE}
 
 

@@ -160,7 +160,8 @@ _APPEND = Question(
     b" $8::text[], $9::int2[], $10::int8[], $11::int8[], $12::bytea[],"
     b" $13::text[], $14::int2[], $15::int8[], $16::int8[], $17::text[], $18::bytea[],"
     b" $19::text[], $20::bytea[], $21::int2[], $22::int8[], $23::bytea[],"
-    b" $24::int2[], $25::text[], $26::text[], $27::text[])",
+    b" $24::bytea[], $25::int2[],"
+    b" $26::int2[], $27::text[], $28::text[], $29::text[])",
 )
 _INT2, _INT8 = Struct(">h").unpack, Struct(">q").unpack
 _TRUE = b"\x01"
@@ -487,6 +488,8 @@ class Ledger:
             int2s([done.lane for done in decided]),
             int8s([done.offset for done in decided]),
             byteas([done.response for done in decided]),
+            byteas([done.waiting.command.asked() for done in decided]),
+            int2s([done.waiting.command.at is None for done in decided]),
             int2s([bucket_of(f"member:{member}", self._buckets) for member in persons]),
             texts(list(persons)),
             texts([person.name for person in persons.values()]),

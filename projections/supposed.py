@@ -18,12 +18,16 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any, TypeAlias
 
+import msgspec
 from pydantic_core import to_json
 
 from domain.campaigns import CampaignEnrolled
+from domain.command import Command
 from domain.event import Event
 from domain.values import start_of
 from domain.whatif import Happened, Known, Refused, Scenario, replay, spending
+from ledger import commands
+from ledger.commands import Kept
 from ledger.database import connect
 from ledger.heads import event_of
 from ledger.locks import Lock
@@ -43,7 +47,15 @@ from projections.typed import Window, typed_tables
 ROWS = 10_000
 """Rows that a cursor brings at a time, and that are kept until they are copied."""
 TEMPORARY = "pg_temp"
-REFERENCE = ("club.opened", "service.priced", "campaign.launched", "campaign.terms_changed")
+REFERENCE = (
+    "unit.opened",
+    "cohort.opened",
+    "club.opened",
+    "service.priced",
+    "activity.held",
+    "campaign.launched",
+    "campaign.terms_changed",
+)
 PLACE_TAKEN = "campaign.place_taken"
 """It stands in the campaign's stream: a place is taken where an enrolment says so."""
 
@@ -56,10 +68,16 @@ _TABLES = """
         bucket smallint NOT NULL,
         position bigint NOT NULL,
         member_id text NOT NULL,
-        topic text NOT NULL,
+        command text NOT NULL,
         code text NOT NULL,
         tier text,
         numbers json NOT NULL
+    );
+    CREATE TABLE asked (
+        stream text NOT NULL,
+        key text NOT NULL,
+        decided_at timestamptz,
+        asked bytea NOT NULL
     )
 """
 
@@ -141,7 +159,7 @@ def suppose(conn: Conn, scenario: Scenario, report: Report | None = None) -> Rep
 
 # ---------------------------------------------------------------------------- out of the log
 def _known(conn: Conn) -> Known:
-    """Prices and terms, which the typed events help to find in the log."""
+    """Reference data, which the typed events help to find in the log."""
     known = Known()
     places = " UNION ALL ".join(
         f"SELECT bucket, position FROM {typed_tables()[topic].name}" for topic in REFERENCE
@@ -201,14 +219,15 @@ def _replay(
     report: Report | None,
 ) -> None:
     """Replays one stream after the other; what comes of them goes where the folds will read it."""
+    _gather(conn, scenario, report)
     upto = " OR ".join(lane.condition("notification_id", "e.") for lane in lanes)
     rows = _Rows(conn, scenario)
-    with conn.cursor(name="streams") as cursor:
+    with conn.cursor(name="streams") as cursor, _asked(conn) as asked:
         cursor.itersize = ROWS
         cursor.execute(
             f"""
-            SELECT t.member_id, e.bucket, e.notification_id, e.originator_version, e.recorded_at,
-                e.topic, e.state
+            SELECT e.originator_id, e.bucket, e.notification_id, e.originator_version,
+                e.recorded_at, e.topic, e.state
             FROM touched t
             JOIN stored_events e
             ON e.originator_id = 'member:' || t.member_id AND e.bucket = t.bucket
@@ -217,16 +236,69 @@ def _replay(
             """,
             (sorted(scenario.reads),),
         )
-        for done, (member_id, stream) in enumerate(groupby(cursor, key=itemgetter(0)), start=1):
+        for done, (name, stream) in enumerate(groupby(cursor, key=itemgetter(0)), start=1):
+            member_id = name.partition(":")[2]
             history = (
                 ((bucket, position, member_id, version, recorded_at), event_of(topic, state))
                 for _, bucket, position, version, recorded_at, topic, state in stream
             )
-            for outcome in replay(scenario, known, member_id, history):
+            for outcome in replay(scenario, known, member_id, history, asked(name)):
                 rows.take(outcome)
             if report and (done % 1000 == 0 or done == members):
                 report(Progress("members", done, members))
     rows.copy()
+
+
+class _Asker(msgspec.Struct):
+    """What is read of a command to see whose it is."""
+
+    command: str
+    member_id: str | None = None
+
+
+def _gather(conn: Conn, scenario: Scenario, report: Report | None) -> None:
+    """What was asked of the members touched: all that was asked is gone through once, since a
+    member's facts lie in every piece of every file."""
+    peek = msgspec.json.Decoder(_Asker).decode
+    conn.execute("CREATE INDEX ON touched (member_id)")
+    done, wanted = 0, scenario.asks
+    with commands.everything(conn) as pieces:
+        for piece in pieces:
+            asked = [(peek(kept.asked), kept) for kept in piece]
+            his = [(who.member_id, kept) for who, kept in asked if who.command in wanted]
+            touched = conn.execute(
+                "SELECT m.ord"
+                " FROM unnest(%s::text[], %s::int2[]) WITH ORDINALITY m(id, bucket, ord)"
+                " JOIN touched t ON t.member_id = m.id AND t.bucket = coalesce(m.bucket, t.bucket)",
+                ([member for member, _ in his], [kept.bucket for _, kept in his]),
+            ).fetchall()
+            with conn.cursor().copy("COPY asked FROM STDIN") as copy:
+                for (number,) in touched:
+                    member, kept = his[number - 1]
+                    copy.write_row((f"member:{member}", kept.key, kept.decided_at, kept.asked))
+            done += len(piece)
+            if report:
+                report(Progress("commands", done, done))
+
+
+@contextmanager
+def _asked(conn: Conn) -> Iterator[Callable[[str], Callable[[str], Command | None]]]:
+    """What tells of one stream after the other, in the order of the log's, the command of a key."""
+    with conn.cursor(name="asked", binary=True) as cursor:
+        cursor.itersize = ROWS
+        cursor.execute("SELECT stream, key, asked, decided_at FROM asked ORDER BY stream")
+        streams = groupby(cursor, key=itemgetter(0))
+        ahead = next(streams, None)
+
+        def of(stream: str) -> Callable[[str], Command | None]:
+            nonlocal ahead
+            his: dict[str, Kept] = {}
+            if ahead is not None and ahead[0] == stream:
+                his = {key: Kept(key, said, None, at) for _, key, said, at in ahead[1]}
+                ahead = next(streams, None)
+            return lambda key: his[key].command() if key in his else None
+
+        yield of
 
 
 class _Rows:
@@ -243,7 +315,7 @@ class _Rows:
         if isinstance(outcome, Refused):
             (bucket, position, member_id, _, _), code = outcome.place, outcome.refusal.code
             numbers = to_json(outcome.refusal.numbers()).decode()
-            row = (bucket, position, member_id, outcome.topic, code, outcome.tier, numbers)
+            row = (bucket, position, member_id, outcome.command, code, outcome.tier, numbers)
             self._keep("refused", row)
         elif outcome.event.topic in self.altered:
             table = typed_tables()[outcome.event.topic].name

@@ -92,9 +92,9 @@ class FigureDifference:
 
 @dataclass(frozen=True, slots=True)
 class Refusals:
-    """How many recorded commands would have been refused: by event, reason and tier."""
+    """How many recorded commands would have been refused: by name, reason and tier."""
 
-    topic: str
+    command: str
     code: str
     tier: str | None
     count: int
@@ -107,7 +107,7 @@ class Refusal:
     bucket: int
     position: int
     member_id: str
-    topic: str
+    command: str
     code: str
     tier: str | None
     numbers: dict[str, Any]
@@ -223,7 +223,7 @@ def _derived(conn: Conn) -> dict[str, Decimal | None]:
 def _refusals(conn: Conn) -> list[Refusals]:
     cursor = conn.cursor(row_factory=class_row(Refusals))
     return cursor.execute(
-        "SELECT topic, code, tier, count(*) AS count FROM refused"
+        "SELECT command, code, tier, count(*) AS count FROM refused"
         " GROUP BY 1, 2, 3 ORDER BY 4 DESC, 1, 2, 3"
     ).fetchall()
 
@@ -231,7 +231,7 @@ def _refusals(conn: Conn) -> list[Refusals]:
 def _refused(conn: Conn, limit: int, skip: int) -> list[Refusal]:
     cursor = conn.cursor(row_factory=class_row(Refusal))
     return cursor.execute(
-        "SELECT bucket, position, member_id, topic, code, tier, numbers FROM refused"
+        "SELECT bucket, position, member_id, command, code, tier, numbers FROM refused"
         " ORDER BY position, bucket LIMIT %s OFFSET %s",
         (limit, skip),
     ).fetchall()

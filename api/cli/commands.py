@@ -280,6 +280,31 @@ def events(
 
 
 @app.command()
+def command(
+    key: Annotated[
+        str, typer.Argument(metavar="KEY", help="Of a command; of a line, file:DIGEST:LINE.")
+    ],
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> int:
+    """What was asked under an idempotency key, what was answered, and the events it made.
+
+    Without what identifies a person. What was refused is not kept.
+    """
+    from api.cli.asked import run
+
+    return run(settings_of(data_dir), key, as_json)
+
+
+@app.command()
+def space(data_dir: DataDir = None, as_json: Json = False) -> int:
+    """Where each byte of the ledger lies, and how many that is a fact."""
+    from api.cli.space import run
+
+    return run(settings_of(data_dir), as_json)
+
+
+@app.command()
 def status(data_dir: DataDir = None, as_json: Json = False) -> int:
     """What the ledger holds, where it is, and how far its answers are."""
     from api.cli import upkeep

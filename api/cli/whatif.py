@@ -119,4 +119,4 @@ def _told(found: models.WhatIf, skip: int) -> None:
 def _refusals(found: models.WhatIf) -> None:
     for each in found.refusals:
         tier = each.tier or "no tier"
-        output.say(f"would be refused: {each.count:,} {each.topic}, {each.code}, {tier}")
+        output.say(f"would be refused: {each.count:,} {each.command}, {each.code}, {tier}")

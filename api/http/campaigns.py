@@ -18,6 +18,7 @@ from api.http.inputs import (
     PathId,
     WriteActor,
     WriteKey,
+    sent,
 )
 from api.http.receipts import WRITE, receipt_of
 from domain.campaigns import Enrol, UnknownCampaign
@@ -46,7 +47,7 @@ class EnrolmentRequest(BaseModel):
 
     def command(self, path_id: str, key: str, actor: str) -> Enrol:
         """The enrolment in the campaign of the path."""
-        return Enrol(key=key, actor=actor, campaign_id=path_id, **self.__dict__)
+        return Enrol(key=key, actor=actor, campaign_id=path_id, **sent(self))
 
 
 @router.get("/campaigns", response_model=models.Campaigns)

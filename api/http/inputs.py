@@ -10,6 +10,7 @@ from typing import Annotated, Any, TypeAlias, TypeVar, get_origin
 
 from fastapi import Depends, Header, Path, Query, Request, params
 from fastapi.dependencies.utils import get_flat_params
+from pydantic import BaseModel
 
 from api import moments
 from api.clock import Clock
@@ -141,6 +142,11 @@ async def strict_body(request: Request) -> None:
             strict_json.check(await request.body())
         except strict_json.NotStrict as error:
             raise DoorProblem("malformed", f"The request cannot be read: {error}.") from None
+
+
+def sent(body: BaseModel) -> dict[str, Any]:
+    """The fields of a body that were sent: a command is kept as it was asked."""
+    return {name: body.__dict__[name] for name in body.model_fields_set}
 
 
 async def _key(

@@ -8,7 +8,15 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api import models
 from api.http.documented import refuses
-from api.http.inputs import DEFAULT_ACTOR, InHouse, PathId, VisitNumber, WriteActor, WriteKey
+from api.http.inputs import (
+    DEFAULT_ACTOR,
+    InHouse,
+    PathId,
+    VisitNumber,
+    WriteActor,
+    WriteKey,
+    sent,
+)
 from api.http.receipts import WRITE, receipt_of
 from domain.values import WHOLE, ClubId, Desk, PointsPaid, ServiceId, Text
 from domain.visits import Companions, RecordVisit, UndoVisit
@@ -46,7 +54,7 @@ class VisitRequest(BaseModel):
 
     def command(self, path_id: str, key: str, actor: str) -> RecordVisit:
         """The visit of the member in the path."""
-        return RecordVisit(key=key, actor=actor, member_id=path_id, **self.__dict__)
+        return RecordVisit(key=key, actor=actor, member_id=path_id, **sent(self))
 
 
 class UndoRequest(BaseModel):

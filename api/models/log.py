@@ -43,3 +43,19 @@ class History(View):
 
     events: list[Event]
     next: int | None = Field(description="send it as `after` for the next page; null at the end")
+
+
+class Command(View):
+    """A command that was taken, and what came of it."""
+
+    key: str
+    asked: dict[str, Any] = Field(description="as it was asked, without what identifies a person")
+    decided_at: datetime = Field(description="the time for which it was decided")
+    answered: dict[str, Any] | None = Field(description="null for a line of a file")
+    events: list[Event]
+
+
+class Commands(View):
+    """What was taken under one key: a command, or with several lanes one in each of them."""
+
+    commands: list[Command]

@@ -33,21 +33,22 @@ class FigureDifference(View):
 
 
 class Refusals(View):
-    """How many recorded commands would have been refused: by event, reason and tier."""
+    """How many recorded commands would have been refused: by name, reason and tier."""
 
-    topic: str
+    command: str
     code: str
     tier: str | None
     count: int
 
 
 class Refusal(View):
-    """A recorded command that would have been refused; where the event stands that it made."""
+    """A recorded command that would have been refused; where its first event stands that is no
+    expiry."""
 
     bucket: int
     position: int
     member_id: str
-    topic: str
+    command: str
     code: str
     tier: str | None
     numbers: dict[str, Any]

@@ -1,22 +1,29 @@
-"""What the commands of members were decided by beside their own state: clubs and campaigns."""
+"""What the commands of members were decided by beside their own state: reference data."""
 
 from array import array
 from dataclasses import dataclass, field
+from typing import Any
 
 from msgspec.structs import replace
 
 from domain.campaigns import CampaignEnrolled, CampaignLaunched, TermsChanged, UnknownCampaign
-from domain.clubs import ClubOpened, ServicePriced, UnknownClub
+from domain.clubs import ActivityHeld, ClubOpened, ServicePriced, UnknownClub
+from domain.cohorts import CohortOpened
+from domain.command import Command
 from domain.event import Event
-from domain.state import Campaign, Club, Places, Price, Terms
+from domain.state import Campaign, Club, Cohort, Places, Price, Terms, Unit
+from domain.units import UnitOpened
 from domain.visits import UnknownService, VisitRecorded
 from domain.whatif.scenario import Scenario
 
 
 @dataclass
 class Known:
-    """Prices and terms in every version, and what the changed gifts would have spent."""
+    """Units, cohorts, clubs and campaigns, open as they were for whoever was let in; prices and
+    terms in every version; and what the changed gifts would have spent."""
 
+    units: dict[str, Unit] = field(default_factory=dict)
+    cohorts: dict[str, Cohort] = field(default_factory=dict)
     clubs: dict[str, Club] = field(default_factory=dict)
     prices: dict[tuple[str, str, int], Price] = field(default_factory=dict)
     campaigns: dict[str, Campaign] = field(default_factory=dict)
@@ -24,8 +31,12 @@ class Known:
     spent_fen: dict[str, "array[int]"] = field(default_factory=dict)  # campaign -> by place
 
     def learn(self, stream_id: str, event: Event) -> None:
-        """Take in an event of a club or a campaign; others say nothing here."""
+        """Take in an event of reference data; others say nothing here, nor do those that close."""
         match event:
+            case UnitOpened():
+                event.apply(self.units.setdefault(stream_id, Unit()))
+            case CohortOpened():
+                event.apply(self.cohorts.setdefault(stream_id, Cohort()))
             case ClubOpened():
                 # Hours and days do not change in a scenario: who was let in would be let in.
                 event.apply(club := self.clubs.setdefault(stream_id, Club()))
@@ -34,6 +45,8 @@ class Known:
                 event.apply(club := self.clubs[stream_id])
                 version = event.price_version
                 self.prices[stream_id, event.service, version] = club.services[event.service]
+            case ActivityHeld():
+                event.apply(self.clubs[stream_id])
             case CampaignLaunched() | TermsChanged():
                 event.apply(campaign := self.campaigns.setdefault(stream_id, Campaign()))
                 assert campaign.terms is not None
@@ -48,6 +61,16 @@ class Known:
                 raise UnknownService(club, service)
         for campaign in scenario.campaigns - self.campaigns.keys():
             raise UnknownCampaign(campaign)
+
+    def states(self, command: Command) -> dict[str, Any]:
+        """What a command reads beside what it writes, by kind."""
+        kept: dict[str, dict[str, Any]] = {
+            "unit": self.units,
+            "cohort": self.cohorts,
+            "club": self.clubs,
+            "campaign": self.campaigns,
+        }
+        return {kind: kept[kind][getattr(command, name)] for kind, name in command.reads.items()}
 
     def price(self, visit: VisitRecorded) -> Price:
         """The price by which a visit was recorded."""

@@ -1,35 +1,34 @@
 """The replay: what one member's recorded commands would have come to under a scenario.
 
 Two states of the member are kept side by side: *recorded*, folded from the events as they are,
-which tells what was asked for; and *changed*, on which the same commands are decided again by the
-same rules. What was refused is not in the record and is not asked again.
+which numbers what later commands name; and *changed*, on which the commands are decided again as
+they were asked, by the same rules. What was refused is not in the record and is not asked again.
 """
 
 from array import array
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 from typing import Generic, TypeVar
 
-from domain.campaigns import CampaignEnrolled, CampaignOffered, Enrol, OfferCampaign, PlaceTaken
+from domain.campaigns import CampaignEnrolled, Enrol, OfferCampaign, PlaceTaken
 from domain.command import Command
 from domain.event import Event
-from domain.members import BILL_WINDOW_MONTHS, BillIssued, ChangeTier, NothingChanges, TierChanged
-from domain.points import CreditPoints, ReverseCredit
+from domain.members import BILL_WINDOW_MONTHS, ChangeTier, NothingChanges, RecordBill
+from domain.points import CreditPoints, PointsExpired, ReverseCredit
 from domain.refusal import Refusal
-from domain.state import Member, Places
+from domain.state import Club, Member, Places
 from domain.values import TIERS, Tier, month_number
 from domain.visits import RecordVisit, VisitRecorded
-from domain.whatif.asked import ASKED, Asked, enrol
 from domain.whatif.known import Known
 from domain.whatif.scenario import Scenario
 
+E = TypeVar("E", bound=Event)
 P = TypeVar("P")
 """Where an event stands in the log. The replay hands it through."""
 
-_ORDER = {kind: order for order, kind in enumerate(ASKED)}
 NEW_DEBITS = 1_000_000_000
 """A visit that was free and would have been paid has a debit that the record does not number: it is
 numbered down from here by the visit, so that all others keep the number of the record."""
@@ -39,7 +38,7 @@ numbered down from here by the visit, so that all others keep the number of the 
 class Happened(Generic[P]):
     """An event that would have happened, where the record has the one in whose place it stands.
 
-    What the record has not stands with the event that tells of its command: two may share a place.
+    What the record has not stands with the first event of its command: two may share a place.
     """
 
     place: P
@@ -48,26 +47,31 @@ class Happened(Generic[P]):
 
 @dataclass(frozen=True, slots=True)
 class Refused(Generic[P]):
-    """A recorded command that would have been refused: where the event stands that tells of it, its
-    topic, the tier that the member would have had, and the reason with its numbers."""
+    """A recorded command that would have been refused: where its first event stands that is no
+    expiry, its name, the tier that the member would have had, and the reason with its numbers."""
 
     place: P
-    topic: str
+    command: str
     tier: Tier | None
     refusal: Refusal
 
 
 def replay(
-    scenario: Scenario, known: Known, member_id: str, history: Iterable[tuple[P, Event]]
+    scenario: Scenario,
+    known: Known,
+    member_id: str,
+    history: Iterable[tuple[P, Event]],
+    asked: Callable[[str], Command | None],
 ) -> Iterator[Happened[P] | Refused[P]]:
     """A member's events as they would have been, and the commands that would have been refused.
 
     `history` has (place, event) in the order of the stream, bills only if a tier rule asks for
-    them. Under a scenario that changes nothing, what comes out is what went in.
+    them; `asked` tells the command of a key, with the time for which it was decided, or None where
+    nobody asked. Under a scenario that changes nothing, what comes out is what went in.
     """
     member = _Replayed(scenario, known, member_id)
-    for _, told in groupby(history, key=lambda placed: placed[1].key):
-        yield from member.hear(list(told))
+    for key, told in groupby(history, key=lambda placed: placed[1].key):
+        yield from member.hear(list(told), asked(key))
 
 
 class _Replayed:
@@ -78,16 +82,19 @@ class _Replayed:
         self.recorded, self.changed = Member(), Member()
         self.bills: dict[int, int] = {}  # month number -> fen, of the months that may count
 
-    def hear(self, told: list[tuple[P, Event]]) -> Iterator[Happened[P] | Refused[P]]:
-        """What the events of one command come to."""
+    def hear(
+        self, told: list[tuple[P, Event]], asked: Command | None
+    ) -> Iterator[Happened[P] | Refused[P]]:
+        """What a command and its events come to; events that nobody asked for stay as they are."""
         events = [event for _, event in told]
-        main = min(events, key=lambda event: _ORDER.get(type(event), len(_ORDER)))
-        place = told[events.index(main)][0]
-        try:
-            decided = self._decided(main, events)
-        except Refusal as refusal:
-            yield Refused(place, main.topic, self.changed.tier, refusal)
-            decided = []
+        place = next((at for at, event in told if not isinstance(event, PointsExpired)), told[0][0])
+        decided = events
+        if asked is not None:
+            try:
+                decided = self._decided(asked, events)
+            except Refusal as refusal:
+                yield Refused(place, asked.called, self.changed.tier, refusal)
+                decided = []
         for event in events:
             event.apply(self.recorded)
         places: dict[type[Event], deque[P]] = {}
@@ -97,44 +104,55 @@ class _Replayed:
             event.apply(self.changed)
             same = places.get(type(event))
             yield Happened(same.popleft() if same else place, event)
+        if isinstance(asked, RecordBill) and decided:
+            for event in self._assessed(asked):
+                event.apply(self.changed)
+                yield Happened(place, event)
 
-    def _decided(self, main: Event, events: list[Event]) -> list[Event]:
-        """The command of these events, decided on the changed state under the changed rules."""
-        if type(main) not in ASKED:
-            return [each for event in events for each in self._passed_on(event)]
-        self._number(main)
-        asked = Asked(self.member_id, events, self.recorded, self.known)
-        # Expiries are dated at their lots' own instants: by the last of them all were due.
-        at = max(event.occurred_at for event in events if type(event) is type(main))
-        decided = self._decide(ASKED[type(main)](main, asked), main, at)
+    def _decided(self, command: Command, events: list[Event]) -> list[Event]:
+        """A command, decided on the changed state under the changed rules."""
+        at = command.at
+        assert at is not None
+        rule = self.scenario.tier_rule
+        if isinstance(command, ChangeTier) and rule is not None and rule.holds(at):
+            return []
+        self._number(events)
+        states = self.known.states(command) | {"member": self.changed}
+        match command:
+            case CreditPoints():
+                command = self.scenario.credit(command, at)
+            case ReverseCredit():
+                command = self._same_share(command)
+            case RecordVisit():
+                command = command.model_copy(update={"shown_points": None})
+                states["club"] = self._club(command, events, at)
+            case Enrol():
+                command = command.model_copy(update={"shown_terms": None})
+                enrolled = _the(CampaignEnrolled, events)
+                campaign = self.known.campaign(enrolled)
+                states["campaign"] = self.scenario.terms(campaign, command.campaign_id, at)
+                states["places"] = self.known.places(enrolled)
+            case OfferCampaign():
+                campaign = states["campaign"]
+                states["campaign"] = self.scenario.terms(campaign, command.campaign_id, at)
+        decided = command.decide(at, **states)
         return [event for event in decided if event.stream == "member"]
 
-    def _number(self, main: Event) -> None:
+    def _number(self, events: list[Event]) -> None:
         """Go on counting where the record does."""
         changed, recorded = self.changed, self.recorded
         changed.lots_opened, changed.debits_made = recorded.lots_opened, recorded.debits_made
         changed.visits_made, changed.bindings_made = recorded.visits_made, recorded.bindings_made
-        if isinstance(main, VisitRecorded) and main.debit is None:
-            changed.debits_made = NEW_DEBITS - main.visit - 1
+        for event in events:
+            if isinstance(event, VisitRecorded) and event.debit is None:
+                changed.debits_made = NEW_DEBITS - event.visit - 1
 
-    def _decide(self, command: Command, main: Event, at: datetime) -> list[Event]:
-        scenario, known, member = self.scenario, self.known, self.changed
-        match command, main:
-            case CreditPoints(), _:
-                return scenario.credit(command, at).decide(at, member)
-            case ReverseCredit(), _:
-                return self._same_share(command).decide(at, member)
-            case RecordVisit(), VisitRecorded():
-                price = scenario.price(known.price(main), main.club, main.service, at)
-                return command.decide(at, member, known.club(main, price))
-            case Enrol(), CampaignEnrolled():
-                campaign = known.campaign(main)
-                changed = scenario.terms(campaign, main.campaign, at)
-                return command.decide(at, member, known.places(main), changed)
-            case OfferCampaign(), CampaignOffered():
-                campaign = known.campaigns[main.campaign]
-                return command.decide(at, member, scenario.terms(campaign, main.campaign, at))
-        return command.decide(at, member)
+    def _club(self, command: RecordVisit, events: list[Event], at: datetime) -> Club:
+        """The club at the price by which the visit was recorded, as the scenario has it."""
+        visit = _the(VisitRecorded, events)
+        price = self.known.price(visit)
+        changed = self.scenario.price(price, command.club_id, command.service_id, at)
+        return self.known.club(visit, changed)
 
     def _same_share(self, command: ReverseCredit) -> ReverseCredit:
         """Of a credit that gave more or less, the same share is taken back, rounded down."""
@@ -146,26 +164,17 @@ class _Replayed:
             raise NothingChanges("0 points")
         return command.model_copy(update={"points": points})
 
-    def _passed_on(self, event: Event) -> Iterator[Event]:
-        """What no command of points, visits, campaigns or bindings made: only tiers may differ."""
-        rule = self.scenario.tier_rule
-        if isinstance(event, TierChanged):
-            if rule is None or not rule.holds(event.occurred_at):
-                yield event
-        elif "tier" in type(event).model_fields:
-            yield event.model_copy(update={"tier": self.changed.tier})
-        else:
-            yield event
-        if isinstance(event, BillIssued) and rule is not None:
-            number = month_number(event.month)
-            self.bills[number] = event.amount_fen
-            oldest = max(self.bills) - BILL_WINDOW_MONTHS
-            self.bills = {month: fen for month, fen in self.bills.items() if month > oldest}
-            if rule.holds(event.occurred_at):
-                yield from self._assessed(event, *rule.earned(self.bills))
-
-    def _assessed(self, bill: BillIssued, tier: Tier | None, whole: bool) -> list[Event]:
-        """The change of tier that a bill brings: up at once, down after a whole window."""
+    def _assessed(self, bill: RecordBill) -> list[Event]:
+        """The change of tier that a bill brings under a rule: up at once, down after a window."""
+        rule, at = self.scenario.tier_rule, bill.at
+        if rule is None or at is None:
+            return []
+        self.bills[month_number(bill.month)] = bill.amount_fen
+        oldest = max(self.bills) - BILL_WINDOW_MONTHS
+        self.bills = {month: fen for month, fen in self.bills.items() if month > oldest}
+        if not rule.holds(at):
+            return []
+        tier, whole = rule.earned(self.bills)
         rank = [*TIERS, None].index
         if rank(tier) > rank(self.changed.tier) and not whole:
             return []
@@ -177,9 +186,14 @@ class _Replayed:
             reason="spend of bills",
         )
         try:
-            return command.decide(bill.occurred_at, self.changed)
+            return command.decide(at, self.changed)
         except Refusal:  # it is his tier already, he has left, or the bill is an older one
             return []
+
+
+def _the(kind: type[E], events: Iterable[Event]) -> E:
+    """The event of this kind that a command made."""
+    return next(event for event in events if isinstance(event, kind))
 
 
 def spending(
@@ -201,7 +215,13 @@ def spending(
         member = Member(joined_at=at, tier=enrolled.tier, unit=enrolled.unit)
         campaign = scenario.terms(known.campaign(enrolled), campaign_id, at)
         places = Places(enrolled.place - 1, spent_fen)
-        command = enrol(enrolled, Asked(member_id, [enrolled], member, known))
+        command = Enrol(
+            key=enrolled.key,
+            actor=enrolled.actor,
+            member_id=member_id,
+            campaign_id=campaign_id,
+            prepaid_fen=enrolled.prepaid_fen,
+        )
         try:
             taken, *_ = command.decide(at, member, places, campaign)
         except Refusal:

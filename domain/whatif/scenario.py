@@ -7,8 +7,9 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from domain.command import COMMANDS
 from domain.event import CATALOGUE
-from domain.members import BillIssued
+from domain.members import BillIssued, RecordBill
 from domain.points import CreditPoints
 from domain.state import Campaign, Price
 from domain.values import WHOLE, Fen
@@ -90,6 +91,12 @@ class Scenario(BaseModel):
         """The topics of a member's stream that a replay needs: bills for a rule of tiers alone."""
         found = {topic for topic, event in CATALOGUE.items() if event.stream == "member"}
         return found if self.tier_rule else found - {BillIssued.topic}
+
+    @property
+    def asks(self) -> set[str]:
+        """The names of the commands that are decided again."""
+        found = {name for name, command in COMMANDS.items() if "member" in command.writes}
+        return found if self.tier_rule else found - {RecordBill.called}
 
     def _of(self, kind: type[Any]) -> Iterator[Any]:
         return (change for change in self.changes if isinstance(change, kind))

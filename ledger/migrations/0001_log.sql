@@ -38,14 +38,32 @@ CREATE TABLE stream_head (
 
 -- Every command ever answered, by its idempotency key; kept for good. It stands in the lane of the
 -- command's first stream, where a retry looks for it, and its position is one of that lane.
+-- `asked` is the command as it was asked, without personal data; where it named no time, it was
+-- decided for `decided_at`. A file's own row has no digest and asks for nothing: its lines do.
 CREATE TABLE command_log (
     key text NOT NULL,
     digest bytea NOT NULL,
     bucket smallint NOT NULL,
     position bigint NOT NULL,
     response bytea NOT NULL,
+    asked bytea NOT NULL DEFAULT '',
+    decided_at timestamptz,
     PRIMARY KEY (key, bucket)
 );
+
+-- The lines of a file as they were asked, without personal data: some thousand a row, compressed by
+-- zlib. One that was rejected or has a key of its own, whose row has it, is empty. It stands in
+-- the lane of the file's key.
+CREATE TABLE file_lines (
+    bucket smallint NOT NULL,
+    key text NOT NULL,
+    first_line bigint NOT NULL,
+    lines integer NOT NULL,
+    facts integer NOT NULL,  -- those that are not empty
+    content bytea NOT NULL,
+    PRIMARY KEY (key, first_line, bucket)
+);
+ALTER TABLE file_lines ALTER COLUMN content SET STORAGE EXTERNAL;
 
 -- What identifies a person: never in an event.
 CREATE TABLE persons (

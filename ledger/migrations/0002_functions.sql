@@ -53,7 +53,7 @@ END $$;
 --   h_*  the heads written: version before (0: none) and after, the state after and what folded it
 --   e_*  the events; e_offset counts from 1 in each lane
 --   c_*  the commands answered, each in the lane of its first stream; c_offset is that of its last
---        event there (0: none)
+--        event there (0: none), c_undated 1 where it named no time and happens now
 --   r_*  the streams that were only read, in the reader's lane, at the version at which they were
 --   p_*  personal data, kept apart
 -- Returns the position of each lane before the batch.
@@ -66,6 +66,7 @@ CREATE FUNCTION append_batch(
     e_stream text[], e_bucket smallint[], e_version bigint[], e_offset bigint[], e_topic text[],
     e_state bytea[],
     c_key text[], c_digest bytea[], c_bucket smallint[], c_offset bigint[], c_response bytea[],
+    c_asked bytea[], c_undated smallint[],
     p_bucket smallint[], p_member text[], p_name text[], p_phone text[]
 ) RETURNS TABLE (bucket smallint, base bigint)
 LANGUAGE plpgsql
@@ -109,11 +110,12 @@ BEGIN
         RAISE EXCEPTION 'a stream has moved on' USING ERRCODE = 'CL001';
     END IF;
 
-    INSERT INTO ledger.command_log (key, digest, bucket, position, response)
+    INSERT INTO ledger.command_log (key, digest, bucket, position, response, asked, decided_at)
     SELECT i.key, i.digest, i.bucket,
-        CASE WHEN i.off = 0 THEN 0 ELSE bases[i.bucket] + i.off END, i.response
-    FROM unnest(c_key, c_digest, c_bucket, c_offset, c_response)
-        i(key, digest, bucket, off, response);
+        CASE WHEN i.off = 0 THEN 0 ELSE bases[i.bucket] + i.off END, i.response, i.asked,
+        CASE WHEN i.undated = 1 THEN p_now END
+    FROM unnest(c_key, c_digest, c_bucket, c_offset, c_response, c_asked, c_undated)
+        i(key, digest, bucket, off, response, asked, undated);
 
     INSERT INTO ledger.stored_events (bucket, originator_id, originator_version, topic, state,
                                notification_id, recorded_at)

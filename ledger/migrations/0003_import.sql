@@ -10,7 +10,11 @@ CREATE FUNCTION stage_import() RETURNS void LANGUAGE sql AS $$
         fold text
     ) ON COMMIT DELETE ROWS;
     CREATE TEMPORARY TABLE IF NOT EXISTS staged_commands (
-        key text, digest bytea, bucket smallint, lane_offset bigint, response bytea
+        key text, digest bytea, bucket smallint, lane_offset bigint, response bytea, asked bytea
+    ) ON COMMIT DELETE ROWS;
+    CREATE TEMPORARY TABLE IF NOT EXISTS staged_lines (
+        bucket smallint, key text, first_line bigint, lines integer, facts integer,
+        content bytea
     ) ON COMMIT DELETE ROWS;
     CREATE TEMPORARY TABLE IF NOT EXISTS staged_persons (
         bucket smallint, member_id text, name text, phone text
@@ -63,10 +67,14 @@ BEGIN
         RAISE EXCEPTION 'a stream has moved on' USING ERRCODE = 'CL001';
     END IF;
 
-    INSERT INTO ledger.command_log (key, digest, bucket, position, response)
+    INSERT INTO ledger.command_log (key, digest, bucket, position, response, asked)
     SELECT s.key, s.digest, s.bucket,
-        CASE WHEN s.lane_offset = 0 THEN 0 ELSE bases[s.bucket] + s.lane_offset END, s.response
+        CASE WHEN s.lane_offset = 0 THEN 0 ELSE bases[s.bucket] + s.lane_offset END, s.response,
+        s.asked
     FROM staged_commands s;
+
+    INSERT INTO ledger.file_lines (bucket, key, first_line, lines, facts, content)
+    SELECT s.bucket, s.key, s.first_line, s.lines, s.facts, s.content FROM staged_lines s;
 
     INSERT INTO ledger.stored_events (bucket, originator_id, originator_version, topic, state,
                                notification_id, recorded_at)

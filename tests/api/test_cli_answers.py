@@ -63,3 +63,30 @@ def test_following_ends_when_it_is_told(demo_dir: Path, how: int, code: int) -> 
     following.send_signal(how)
     _, err = following.communicate(timeout=PATIENCE_S)
     assert (following.returncode, err) == (code, b"")
+
+
+def test_what_was_asked_under_a_key_of_an_event(demo_dir: Path) -> None:
+    """What the member was shown is in the command, not in the event."""
+    page = clubledger("events", "--limit", "10000", "--json", data_dir=demo_dir).json
+    visit = next(event for event in page["events"] if event["topic"] == "visit.recorded")
+    (told,) = clubledger("command", visit["key"], "--json", data_dir=demo_dir).json["commands"]
+    assert told["asked"]["shown_points"] == visit["state"]["points"]
+    assert told["asked"]["command"] == "visit.record"
+    assert visit in told["events"]
+    joined = next(event for event in page["events"] if event["topic"] == "member.joined")
+    said = clubledger("command", joined["key"], data_dir=demo_dir)
+    assert "member.join" in said.out
+    assert not {"name", "phone"} & set(said.out.split('"'))
+    nobody = clubledger("command", "no-such-key", "--json", data_dir=demo_dir)
+    assert (nobody.code, nobody.problem["code"]) == (3, "not_found")
+    assert "no-such-key" not in nobody.err
+
+
+def test_where_each_byte_lies(demo_dir: Path) -> None:
+    told = clubledger("space", "--json", data_dir=demo_dir).json
+    assert sum(part["bytes"] for part in told["parts"].values()) == told["bytes"]
+    assert 0 < told["parts"]["commands"]["bytes_a_fact"] < told["parts"]["log"]["bytes_a_fact"]
+    assert told["write_ahead_log_bytes"] > 0
+    said = clubledger("space", data_dir=demo_dir).out
+    assert "typed events" in said
+    assert f"{told['facts']:,} facts" in said

@@ -1,12 +1,15 @@
 """The express lane at its edge: a rule that breaks is a problem there too, and harms nobody."""
 
 import asyncio
+import json
 from typing import Any
 
 import httpx
 import pytest
 
 from api.http import create_lanes
+from api.http.campaigns import EnrolmentRequest
+from api.http.visits import VisitRequest
 from domain.visits import RecordVisit
 
 BODY = {"club_id": "health", "service_id": "tea", "desk": "d1", "shown_points": 1}
@@ -58,3 +61,15 @@ def test_a_header_that_is_there_twice_is_refused(ledger_dsn: str, header: str) -
             assert (answer.status_code, answer.json()["code"]) == (400, "header_repeated")
 
     asyncio.run(ask())
+
+
+def test_a_command_is_kept_with_the_fields_that_were_sent() -> None:
+    visit = VisitRequest.model_validate(BODY).command("m1", "k", "clerk:li")
+    assert json.loads(visit.asked()) == {
+        "command": "visit.record", "actor": "clerk:li", "member_id": "m1", **BODY,
+    }  # fmt: skip
+    enrolment = EnrolmentRequest.model_validate({"member_id": "m1", "shown_terms": 2})
+    assert json.loads(enrolment.command("spring", "k", "clerk:li").asked()) == {
+        "command": "campaign.enrol", "actor": "clerk:li", "member_id": "m1",
+        "campaign_id": "spring", "shown_terms": 2,
+    }  # fmt: skip

@@ -21,7 +21,7 @@ from api.http import create_app
 from domain.catalogue import CATALOGUE, COMMANDS
 from domain.values import DAY_PATTERN, INSTANT_PATTERN
 from domain.whatif import Scenario
-from ledger.importing import parse as parse_fact
+from ledger.commands import parse as parse_fact
 from ledger.rejects import why
 from tests.api.running import clubledger
 

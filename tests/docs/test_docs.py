@@ -18,7 +18,7 @@ from docs import generate
 from docs.picture import PICTURE, picture
 from domain import state
 from ledger import heads, ledger
-from ledger.importing import parse
+from ledger.commands import parse
 from ledger.working import WorkingSet
 from projections import runner
 from projections.figures import reported

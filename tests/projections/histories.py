@@ -13,6 +13,7 @@ from psycopg import Connection
 from pydantic_core import to_json
 
 from domain.catalogue import COMMANDS, STATES
+from domain.command import Command
 from domain.event import Event
 from domain.refusal import Refusal
 from ledger.database import bucket_of
@@ -29,6 +30,7 @@ class World:
     now: datetime = START
     log: list[Stored] = field(default_factory=list)
     refused: list[Refusal] = field(default_factory=list)
+    asked: dict[str, Command] = field(default_factory=dict)  # by key
     _states: dict[str, Any] = field(default_factory=dict)
 
     def does(self, name: str, at: datetime | None = None, **said: Any) -> "World":
@@ -44,6 +46,8 @@ class World:
         except Refusal as refusal:
             self.refused.append(refusal)
             return self
+        if events:
+            self.asked[command.key] = command
         for event in events:
             self.holds(streams[event.stream], event)
         return self
@@ -79,6 +83,20 @@ def lay_rows(conn: Connection[Any], rows: Sequence[tuple[int, str, str, bytes, i
             " FROM ledger.stored_events e WHERE e.bucket = h.bucket), 0)"
         )
         conn.execute("NOTIFY clubledger")
+
+
+def lay_asked(conn: Connection[Any], world: World) -> None:
+    """Writes down what was asked: most in rows of their own, some as lines of a file."""
+    with conn.transaction(), conn.cursor() as cursor:
+        cursor.executemany(
+            "INSERT INTO ledger.command_log (key, digest, bucket, position, response, asked)"
+            " VALUES (%s, '', %s, 0, '{}', %s) ON CONFLICT (key, bucket)"
+            " DO UPDATE SET asked = excluded.asked",
+            [
+                (key, bucket_of(command.streams()[0], world.buckets), command.asked())
+                for key, command in world.asked.items()
+            ],
+        )
 
 
 def furnished(buckets: int = 1) -> World:

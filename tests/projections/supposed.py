@@ -8,6 +8,7 @@ from domain.campaigns import CampaignEnrolled, PlaceTaken
 from domain.event import Event
 from domain.whatif import Known, Refused, Scenario, replay, spending
 from projections.plain import Stored
+from tests.projections.histories import World
 
 
 @dataclass
@@ -38,8 +39,9 @@ def known_of(log: list[Stored], scenario: Scenario) -> Known:
     return known
 
 
-def suppose(log: list[Stored], scenario: Scenario) -> Supposed:
+def suppose(world: World, scenario: Scenario) -> Supposed:
     """Every member's stream replayed; the streams of others as they are but for lost places."""
+    log = world.log
     found, known = Supposed(), known_of(log, scenario)
     streams: dict[str, list[Stored]] = defaultdict(list)
     for stored in log:
@@ -51,7 +53,7 @@ def suppose(log: list[Stored], scenario: Scenario) -> Supposed:
             told += history
             continue
         placed = [(stored, stored.event) for stored in history]
-        for outcome in replay(scenario, known, name, placed):
+        for outcome in replay(scenario, known, name, placed, world.asked.get):
             if isinstance(outcome, Refused):
                 found.refused[name].append(outcome)
             else:
