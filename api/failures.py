@@ -11,8 +11,8 @@ EXIT_CODES: dict[int, str] = {
     2: "The command was used wrongly: an unknown option, a value out of range.",
     3: "Refused: rejected lines (now or when the file was taken), an unknown member or figure, a"
     " scenario that cannot be, a demo that will not mix.",
-    4: "The database, its directory, the port or the file to write cannot be used, a clock or the"
-    " log is ahead, or an event of the log cannot be taken into the answers.",
+    4: "The database, its directory, the port, stdout or the file to write cannot be used, a clock"
+    " or the log is ahead, or an event of the log cannot be taken into the answers.",
     5: "A defect of clubledger.",
     130: "Interrupted by Ctrl-C. What was committed stays; run the command again to go on.",
     143: "Stopped by SIGTERM or SIGHUP. It is how `serve` and `project --follow` end: they end"

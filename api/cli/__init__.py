@@ -1,6 +1,17 @@
-"""The command line: `clubledger` and its commands."""
+"""The command line: `clubledger` and its commands.
 
-from api.cli.commands import app
-from api.cli.main import main
+What is imported here is little, so that Ctrl-C ends a command that has hardly begun without a word.
+"""
 
-__all__ = ["app", "main"]
+from api.cli.signals import leave_at_once
+
+
+def main() -> None:
+    """Run the command line."""
+    leave_at_once()
+    from api.cli.ending import main as run
+
+    run()
+
+
+__all__ = ["main"]

@@ -22,6 +22,8 @@ from api.failures import WrongUse
 
 SEED = 2008
 SAMPLE = 1_000
+MOST = 2**62
+"""More than any ledger holds, and less than a number of PostgreSQL can be."""
 
 app = typer.Typer(
     name="clubledger",
@@ -198,7 +200,9 @@ def what_if(
     top: Annotated[
         int, typer.Option(min=1, max=1000, help="How many members, most affected first.")
     ] = 10,
-    skip: Annotated[int, typer.Option(min=0, help="How many of them to leave out first.")] = 0,
+    skip: Annotated[
+        int, typer.Option(min=0, max=MOST, help="How many of them to leave out first.")
+    ] = 0,
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> int:
@@ -263,7 +267,8 @@ def member(
 @app.command()
 def events(
     after: Annotated[
-        int, typer.Option(min=0, help="Behind this position; with --stream, this version.")
+        int,
+        typer.Option(min=0, max=MOST, help="Behind this position; with --stream, this version."),
     ] = 0,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many at most.")] = 50,
     stream: Annotated[

@@ -35,7 +35,8 @@ def run(settings: Settings, scale: str, seed: int, no_figures: bool, as_json: bo
         output.demo_clock(now.clock)
         if complete:
             runner.project(database.dsn)
-            output.note("The demo was loaded before.")
+            if not as_json:
+                output.note("The demo was loaded before.")
     return code
 
 
@@ -48,6 +49,8 @@ def _load(database: Database, scale: str, seed: int) -> dict[str, float]:
         runner.project(database.dsn, lambda at: steps.reach(at.stage, at.done, at.total))
     took = {"load_s": loaded - begun, "project_s": time.monotonic() - loaded}
     resumed = f" ({done.resumed} of {done.chapters} chapters were there)" if done.resumed else ""
+    if output.json_only:
+        return took
     output.note(
         f"Loaded {done.facts:,} facts as {done.events:,} events in {took['load_s']:.1f} s{resumed},"
         f" folded them in {took['project_s']:.1f} s, peak memory {peak_mib()} MiB."

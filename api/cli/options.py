@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
+from api.cli.signals import leave_in_order
 from api.failures import WrongUse
 
 if TYPE_CHECKING:
@@ -107,6 +108,7 @@ def settings_of(data_dir: Path | None = None, **said: Any) -> "Settings":
     if data_dir is not None:
         # Whoever names a directory means it, whatever database the environment names.
         given |= {"data_dir": data_dir, "database_url": None}
+    leave_in_order()
     try:
         return Settings(**given)
     except ValidationError as error:

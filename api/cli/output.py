@@ -27,6 +27,8 @@ from domain.values import PROGRAMME_ZONE
 
 WIDE = 200
 """Columns where nobody watches: a table in a file is not folded to 80."""
+json_only = False
+"""Whether the command was asked for JSON: then nothing else goes to either stream."""
 LINE_EVERY_S = 5.0
 """How often progress is told in a line where there is no terminal."""
 
@@ -90,8 +92,8 @@ def complain(failure: Failure, as_json: bool) -> None:
 
 
 def demo_clock(clock: Clock) -> None:
-    """Tell the time of a demo, which is not that of the wall."""
-    if clock.is_demo:
+    """Tell the time of a demo, which is not that of the wall; an answer in JSON holds it."""
+    if clock.is_demo and not json_only:
         note(f"demo clock: {clock.shown()}")
 
 
@@ -121,8 +123,8 @@ def counted(count: int, noun: str) -> str:
 class Steps:
     """Progress in steps: a bar on a terminal, else a line now and then."""
 
-    def __init__(self, bar: Progress | None) -> None:
-        self._bar = bar
+    def __init__(self, bar: Progress | None, quiet: bool = False) -> None:
+        self._bar, self._quiet = bar, quiet
         self._task: Any = None
         self._title, self._done, self._total = "", 0, 0
         self._told = self._begun = time.monotonic()
@@ -134,7 +136,8 @@ class Steps:
         self._title, self._done, self._total, self._found = title, 0, total, 0
         self._told = self._begun = time.monotonic()
         if self._bar is None:
-            note(f"{title} ...")
+            if not self._quiet:
+                note(f"{title} ...")
             return
         if self._task is not None:
             self._bar.remove_task(self._task)
@@ -152,7 +155,7 @@ class Steps:
         self._done, self._total = done, total
         if self._bar is not None:
             self._bar.update(self._task, completed=done, total=max(total, done) or None)
-        elif time.monotonic() - self._told >= LINE_EVERY_S:
+        elif not self._quiet and time.monotonic() - self._told >= LINE_EVERY_S:
             self._told = time.monotonic()
             note(f"{title}: {done:,} of {total:,}{self._left()}")
 
@@ -168,8 +171,8 @@ class Steps:
 def steps() -> Iterator[Steps]:
     """Show progress while this lasts."""
     console = stderr()
-    if not console.is_terminal:
-        yield Steps(None)
+    if json_only or not console.is_terminal:
+        yield Steps(None, quiet=json_only)
         return
     columns = (
         TextColumn("{task.description}"),

@@ -15,12 +15,12 @@ from typing import cast
 import uvicorn
 from starlette.types import ASGIApp
 
-from api.cli import output, unread
+from api.cli import output, streams, unread
 from api.cli.revival import kept_alive
 from api.cli.workers import Supervisor
 from api.connections import check_room
 from api.demonstration import demo_of
-from api.failures import CannotListen, CannotOpen, Stopped
+from api.failures import CannotListen, CannotOpen, Failure, Stopped
 from api.http import create_lanes
 from api.http.front import Entrance
 from api.http.limits import Limits
@@ -139,6 +139,14 @@ def _announce(listener: socket.socket, host: str, database: Database, as_json: b
         output.note(
             "The demo is loaded in part, and so is what is served: `clubledger demo` goes on."
         )
+    try:
+        _say_where(address, database, as_json)
+    except (Failure, OSError) as error:  # Nobody reads it: no reason not to serve.
+        streams.let_go()
+        output.note(f"It serves on {address}, and cannot say so: {error}")
+
+
+def _say_where(address: str, database: Database, as_json: bool) -> None:
     if as_json:
         output.tell({"serves": address, "clock": database.clock.stamp()})
     else:

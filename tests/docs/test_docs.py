@@ -114,7 +114,7 @@ def unmade(words: list[str]) -> str | None:
 
 def unspoken(words: list[str]) -> str | None:
     """Parse as the command line would, and run nothing. A bare name is a mention, not a call."""
-    line: Any = typer.main.get_command(importlib.import_module("api.cli").app)
+    line: Any = typer.main.get_command(importlib.import_module("api.cli.commands").app)
     name, *rest = words or ["--help"]
     if name == "--help" or name.isupper():  # any of them
         return None

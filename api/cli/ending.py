@@ -1,18 +1,15 @@
 """How the command line ends: with an exit code of the table, never with a traceback."""
 
-import os
-import signal
+import errno
 import sys
 import traceback
-from io import TextIOWrapper
-from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 import typer
 
-from api.cli import notes
+from api.cli import notes, output, streams
 from api.cli.commands import app
+from api.cli.signals import INTERRUPTED, TERMINATED
 from api.failures import (
     NO_ROOM,
     CannotOpen,
@@ -34,42 +31,33 @@ class Defect(Failure):
     code, title, exit_code = "internal", "A defect of clubledger.", 5
 
 
-def _nowhere() -> TextIO:
-    return Path(os.devnull).open("w", encoding="utf-8")
-
-
-def _stop(_: int, __: FrameType | None) -> None:
-    raise Stopped
+UNWRITTEN = NO_ROOM | {errno.EBADF, errno.EIO}
+"""How a stream fails that is closed or full, where a library writes to it."""
 
 
 def main() -> None:
     """Run the command line."""
-    sys.stdout = sys.stdout or _nowhere()  # Closed by whoever started us: he wants no answer.
-    sys.stderr = sys.stderr or _nowhere()
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            # A letter that the encoding lacks is shown as `?`, and ends no command.
-            stream.reconfigure(errors="replace")
-    signal.signal(signal.SIGTERM, _stop)
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # `nohup` means it.
-        signal.signal(signal.SIGHUP, _stop)
-    sys.exit(_run(sys.argv[1:]))
+    streams.prepare()
+    arguments = sys.argv[1:]
+    output.json_only = "--json" in arguments
+    sys.exit(_run(arguments))
 
 
 def _run(arguments: list[str]) -> int:
     try:
-        notes.log_to_stderr("--json" in arguments)
+        _refuse_other_encodings(arguments)
+        notes.log_to_stderr(output.json_only)
         code = app(arguments, standalone_mode=False)
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except Failure as failure:
-        return _complain(failure, arguments)
+        return _complain(failure)
     except typer.TyperException as error:
-        return _complain(WrongUse(_sentence(error)), arguments)
+        return _complain(WrongUse(_sentence(error)))
     except (KeyboardInterrupt, typer.Abort):
-        return 128 + signal.SIGINT
+        return INTERRUPTED
     except Stopped:
-        return 128 + signal.SIGTERM
+        return TERMINATED
     except BrokenPipeError:
         return _unread()
     except SystemExit as end:
@@ -78,28 +66,29 @@ def _run(arguments: list[str]) -> int:
             return _unread()
         raise
     except Exception as error:  # noqa: BLE001 - the last resort
-        return _complain(_unforeseen(error), arguments)
+        return _complain(_unforeseen(error))
 
 
 def _unread() -> int:
     """Whoever read us has gone: no failure, but nothing may be flushed to him any more."""
-    sys.stdout = None
+    streams.let_go()
     return 0
 
 
-def _complain(failure: Failure, arguments: list[str]) -> int:
-    """Say why. What cannot be written any more is let go of, or Python would end by that."""
-    from api.cli.output import complain
-
-    try:
-        sys.stdout.flush()
-    except OSError:
-        sys.stdout = None
-    try:
-        complain(failure, "--json" in arguments)
-    except OSError:
-        sys.stderr = None
+def _complain(failure: Failure) -> int:
+    if isinstance(failure, CannotWrite):
+        streams.let_go()
+    output.complain(failure, output.json_only)
     return failure.exit_code
+
+
+def _refuse_other_encodings(arguments: list[str]) -> None:
+    """What is no UTF-8 can be said nowhere again: no id, no name of a file, no answer."""
+    for number, argument in enumerate(arguments, start=1):
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            raise WrongUse(f"Argument {number} is not UTF-8.") from None
 
 
 def _unforeseen(error: Exception) -> Failure:
@@ -114,10 +103,10 @@ def _unforeseen(error: Exception) -> Failure:
         return ClockAhead(_clocks(error), error.numbers())
     if isinstance(error, clocks.LogAhead):
         return LogAhead(_clocks(error), error.numbers())
+    if isinstance(error, OSError) and error.errno in UNWRITTEN and error.filename is None:
+        return streams.not_written(error)
     if isinstance(error, psycopg.OperationalError):
         return CannotOpen(f"The database does not answer: {first_line(error)}")
-    if isinstance(error, OSError) and error.errno in NO_ROOM:
-        return CannotWrite(f"The answer cannot be written: {error.strerror}.")
     if isinstance(error, PoisonedEvent):
         return CannotOpen(f"The answers stand still: {error}")
     if Settings().traceback:
