@@ -120,6 +120,7 @@ DOOR: dict[str, Kind] = {
     "internal": Kind(500, "A defect of clubledger. What was asked may or may not have happened."),
     "not_implemented": Kind(501, "Only the transfer coding `chunked` is known, and no CONNECT."),
     "overloaded": Kind(503, "More connections or unanswered requests than can be held."),
+    "stopping": Kind(503, "The server stops. What was asked may or may not have happened."),
     "unavailable": Kind(503, "The database does not answer."),
     "building": Kind(503, "The answers as of that moment are being built: ask again in a while."),
     "what_if_running": Kind(503, "Another scenario is being replayed: one at a time."),

@@ -22,11 +22,12 @@ def run(settings: Settings, before: Asked, after: Asked, as_json: bool) -> int:
     if as_json:
         output.tell(found)
     else:
-        _told(found)
+        tell_changes(found)
     return 0 if found.foots else 1
 
 
-def _told(found: models.Changes) -> None:
+def tell_changes(found: models.Changes) -> None:
+    """Tell a reader."""
     output.say(f"From {moment_line(found.before)}\n  to {moment_line(found.after)}.\n")
     numbers = ("from", "to", "difference")
     figures = output.plain_table("figure", *numbers, right=numbers)

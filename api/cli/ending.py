@@ -1,6 +1,7 @@
 """How the command line ends: with an exit code of the table, never with a traceback."""
 
 import errno
+import os
 import sys
 import traceback
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ import typer
 
 from api.cli import notes, output, streams
 from api.cli.commands import app
-from api.cli.signals import INTERRUPTED, TERMINATED
+from api.cli.signals import INTERRUPTED, TERMINATED, leave_at_once
 from api.failures import (
     NO_ROOM,
     CannotOpen,
@@ -49,24 +50,30 @@ def _run(arguments: list[str]) -> int:
         notes.log_to_stderr(output.json_only)
         code = app(arguments, standalone_mode=False)
         sys.stdout.flush()
+        leave_at_once()
         return code if isinstance(code, int) else 0
-    except Failure as failure:
-        return _complain(failure)
-    except typer.TyperException as error:
-        return _complain(WrongUse(_sentence(error)))
-    except (KeyboardInterrupt, typer.Abort):
+    except BaseException as end:  # noqa: BLE001 - the last resort
+        leave_at_once()  # All is tidied up: nothing more is raised, not while this is told either.
+        return _told(end)
+
+
+def _told(end: BaseException) -> int:
+    """The exit code of what ended the command, once its reader knows of it."""
+    if isinstance(end, Failure):
+        return _complain(end)
+    if isinstance(end, typer.TyperException):
+        return _complain(WrongUse(_sentence(end)))
+    if isinstance(end, KeyboardInterrupt | typer.Abort):
         return INTERRUPTED
-    except Stopped:
+    if isinstance(end, Stopped):
         return TERMINATED
-    except BrokenPipeError:
+    if isinstance(end, SystemExit):  # Typer makes it out of a broken pipe.
+        end = end.__context__ if isinstance(end.__context__, BrokenPipeError) else end
+    if isinstance(end, BrokenPipeError):
         return _unread()
-    except SystemExit as end:
-        # Typer makes it out of a broken pipe.
-        if isinstance(end.__context__, BrokenPipeError):
-            return _unread()
-        raise
-    except Exception as error:  # noqa: BLE001 - the last resort
-        return _complain(_unforeseen(error))
+    if isinstance(end, Exception):
+        return _complain(_unforeseen(end))
+    raise end
 
 
 def _unread() -> int:
@@ -85,10 +92,19 @@ def _complain(failure: Failure) -> int:
 def _refuse_other_encodings(arguments: list[str]) -> None:
     """What is no UTF-8 can be said nowhere again: no id, no name of a file, no answer."""
     for number, argument in enumerate(arguments, start=1):
-        try:
-            argument.encode()
-        except UnicodeEncodeError:
-            raise WrongUse(f"Argument {number} is not UTF-8.") from None
+        if not _is_utf_8(argument):
+            raise WrongUse(f"Argument {number} is not UTF-8.")
+    for name, value in os.environ.items():
+        if name.startswith("CLUBLEDGER_") and not _is_utf_8(value):
+            raise WrongUse(f"{name} is not UTF-8.")
+
+
+def _is_utf_8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # Python carries what it could not read as halves of characters.
+        return False
+    return True
 
 
 def _unforeseen(error: Exception) -> Failure:

@@ -113,18 +113,35 @@ class _One(uvicorn.Server):
             signal.signal(signal.SIGHUP, before)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Remember that it was Ctrl-C, for the exit code."""
+        """Remember that it was Ctrl-C, for the exit code; at the second one wait for nobody.
+
+        Broken off so, a request takes its statement with it; uvicorn would leave both, and a
+        thread that waits for the database would keep the process for as long as it waits.
+        """
         if sig == signal.SIGINT:
             self.code = 128 + sig
+            if self.should_exit:
+                for task in list(self.server_state.tasks):
+                    task.cancel()
+                return
         super().handle_exit(sig, frame)
 
 
 def application(dsn: str, settings: Settings) -> ASGIApp:
     """The application of one worker."""
-    logging.getLogger("uvicorn.error").addFilter(no_trace_of_it)
+    logger = logging.getLogger("uvicorn.error")
+    logger.addFilter(no_trace_of_it)
+    logger.addFilter(_in_our_words)
     app = create_lanes(dsn, settings)
     settle_in()
     return app
+
+
+def _in_our_words(record: logging.LogRecord) -> bool:
+    """A filter: what a stop breaks off is told in a sentence, without a traceback."""
+    if record.msg.startswith("Cancel %s running task(s)"):
+        record.msg = f"Not answered within {GRACE_S} s of the stop, and broken off: %d requests."
+    return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
 
 
 def _announce(listener: socket.socket, host: str, database: Database, as_json: bool) -> None:

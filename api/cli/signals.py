@@ -1,15 +1,16 @@
-"""Signals: before a command has begun they end it at once, after that in order, tidying up."""
+"""Signals: while a command has not begun, or is over, they end it at once; in between in order."""
 
 import os
 import signal
 from types import FrameType
+from typing import Any
 
 INTERRUPTED = 128 + signal.SIGINT
 TERMINATED = 128 + signal.SIGTERM
 
 
 def _at_once(number: int, _: FrameType | None) -> None:
-    os._exit(128 + number)
+    os._exit(INTERRUPTED if number == signal.SIGINT else TERMINATED)
 
 
 def _in_order(number: int, _: FrameType | None) -> None:
@@ -20,13 +21,18 @@ def _in_order(number: int, _: FrameType | None) -> None:
 
 def leave_at_once() -> None:
     """While modules are imported: an exception there would be shown, or be lost in a callback."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _at_once)
+    _handle(signal.SIGINT, _at_once)
+    _handle(signal.SIGTERM, _at_once)
+    _handle(signal.SIGHUP, _at_once)
 
 
 def leave_in_order() -> None:
-    """From where there is something to tidy up: Ctrl-C and SIGTERM are raised."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, _in_order)
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # `nohup` means it.
-        signal.signal(signal.SIGHUP, _in_order)
+    """From where there is something to tidy up: what comes is raised."""
+    _handle(signal.SIGINT, signal.default_int_handler)
+    _handle(signal.SIGTERM, _in_order)
+    _handle(signal.SIGHUP, _in_order)
+
+
+def _handle(number: int, handler: Any) -> None:
+    if signal.getsignal(number) is not signal.SIG_IGN:  # `nohup` means it, and `&` in a script.
+        signal.signal(number, handler)

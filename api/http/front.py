@@ -9,6 +9,7 @@ import asyncio
 import math
 import socket
 from collections import deque
+from functools import partial
 from typing import Any
 
 import httptools
@@ -378,7 +379,20 @@ class Front(HttpToolsProtocol):
             return
         self.active = cycle
         self.gate.work_on(self)
-        super()._start_asgi_task(cycle, app)
+        super()._start_asgi_task(cycle, partial(self._answer, cycle, app))
+
+    async def _answer(
+        self, cycle: RequestResponseCycle, app: Any, scope: Any, receive: Any, send: Any
+    ) -> None:
+        """Have it answered; or say, if the server stops before, that it may have happened."""
+        try:
+            await app(scope, receive, send)
+        except asyncio.CancelledError:
+            if not cycle.response_started and not self.flow.write_paused:
+                cycle.keep_alive = False
+                await as_response(problems.document("stopping"))(scope, receive, send)
+            cycle.disconnected = True
+            self.transport.close()
 
     def on_response_complete(self) -> None:
         """A request is answered."""

@@ -58,13 +58,17 @@ def clubledger(
     stdin: bytes = b"",
     cwd: Path | None = None,
     cold: bool = False,
+    instead: Mapping[int, str | None] | None = None,
     **extra: str,
 ) -> Ended:
-    """Run a command to its end: as a user would, if cold, else from a start that is warm."""
+    """Run a command to its end: as a user would, if cold, else from a start that is warm, and
+    perhaps with other streams (`Starter.run`)."""
     where = () if data_dir is None else ("--data-dir", str(data_dir))
     words, environ = [*map(str, arguments), *where], environment(**extra)
-    run = _cold if cold else _starter().run
-    code, out, err = run(words, environ, cwd, stdin, PATIENCE_S)
+    if cold:
+        code, out, err = _cold(words, environ, cwd, stdin, PATIENCE_S)
+    else:
+        code, out, err = _starter().run(words, environ, cwd, stdin, PATIENCE_S, instead)
     ended = Ended(code, out.decode(), err.decode())
     assert "Traceback" not in ended.err, ended.err
     return ended

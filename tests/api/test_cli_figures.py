@@ -8,9 +8,10 @@ import pytest
 from rich.cells import cell_len
 
 from api import models
+from api.cli.changes import tell_changes
 from api.cli.figures import fitting, tell_figures
 from projections.evidence import EVIDENCE
-from projections.figures import COUNTED
+from projections.figures import COUNTED, DAY
 from tests.api.running import SCALE, clubledger, on_terminal
 
 AT = datetime(2009, 1, 5, 1, tzinfo=UTC)
@@ -148,3 +149,21 @@ def test_an_unknown_figure_is_refused(demo_dir: Path) -> None:
     ended = clubledger("figures", "--explain", "nothing", data_dir=demo_dir)
     assert ended.code == 3
     assert ended.err.startswith("clubledger: There is no such figure")
+
+
+def test_changes_show_days_as_days_and_how_many_lie_between(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    moment = models.Moment(known_at=AT, effective_at=None, positions="0:1")
+    moved = models.FigureChange(
+        id="a.day",
+        unit=DAY,
+        before=Decimal(20080101),
+        after=Decimal(20080103),
+        difference=Decimal(2),
+    )
+    tell_changes(
+        models.Changes(before=moment, after=moment, figures=[moved], sums=[], events=[], foots=True)
+    )
+    (row,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("a.day"))
+    assert row.split() == ["a.day", "2008-01-01", "2008-01-03", "2", "days"]

@@ -3,102 +3,164 @@ sentence and a code of the table, never with a defect or a traceback, and --json
 
 import json
 import os
+import select
+import signal
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, get_type_hints
 
+import httpx
+import psycopg
 import pytest
 import typer
 
 from api.cli.commands import app
 from api.failures import EXIT_CODES
-from tests.api.running import COMMAND, REPOSITORY, environment
-from tests.patience import PATIENCE_S
+from ledger.embedded import EmbeddedServer
+from tests.api.running import COMMAND, REPOSITORY, Ended, clubledger, environment, started
+from tests.api.warm import GONE
+from tests.patience import PATIENCE_S, eventually
 
 LINE: Any = typer.main.get_command(app)
-FIRST = "m0000001"
 WORDS: dict[str, tuple[str, ...]] = {
     "demo": ("--scale", "0.002"),
     "changes": ("--from", "2008-06-30"),
     "what-if": ("{scenario}",),
     "import": ("{facts}",),
-    "member": (FIRST,),
+    "member": ("{member}",),
     "compare": ("--sample", "1"),
 }
 """What a command needs to be told; the others need nothing."""
 ENDLESS = {"serve"}
 """What ends only when it is told to."""
+DEAR = {"changes", "compare", "rebuild", "what-if"}
+"""What takes a second of the processor each time."""
+COMMANDS = [
+    pytest.param(name, marks=pytest.mark.slow) if name in DEAR else name
+    for name in sorted(LINE.commands.keys() - ENDLESS)
+]
+FULL, CLOSED = "/dev/full", None
+NO_UTF_8 = os.fsdecode(b"/tmp/\xff")
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def files(tmp_path_factory: pytest.TempPathFactory, demo_dir: Path) -> dict[str, str]:
+    """What stands for the words in braces."""
     place = tmp_path_factory.mktemp("files")
     change = {"change": "service_price", "club": "lounge", "factor": "1/2"}
     (place / "scenario").write_text(json.dumps({"changes": [change]}))
     (place / "facts").write_text("")
-    return place
+    events = clubledger("events", "--limit", "1000", "--json", data_dir=demo_dir).json["events"]
+    member = next(e["stream"] for e in events if e["stream"].startswith("member:"))
+    named = {name: str(place / name) for name in ("scenario", "facts")}
+    return {**named, "member": member.removeprefix("member:")}
 
 
-def told(name: str, files: Path, data_dir: Path) -> list[str]:
-    words = (word.format(scenario=files / "scenario", facts=files / "facts")
-             for word in WORDS.get(name, ()))  # fmt: skip
-    return [*COMMAND, name, *words, "--data-dir", str(data_dir)]
+def words_of(name: str, files: dict[str, str]) -> list[str]:
+    return [name, *(word.format_map(files) for word in WORDS.get(name, ()))]
 
 
-def ended(command: str, *words: str, **options: Any) -> tuple[int, str, str]:
-    """How a shell command ended; `"$@"` in it are the words."""
-    done = subprocess.run(
-        ["/bin/bash", "-c", command, "-", *words], capture_output=True, env=environment(),
-        timeout=PATIENCE_S, stdin=subprocess.DEVNULL, check=False, **options,
-    )  # fmt: skip
-    return done.returncode, done.stdout.decode(), done.stderr.decode()
+def no_defect(ended: Ended) -> None:
+    assert ended.code in EXIT_CODES.keys() - {5}, ended
+    told = ended.out + ended.err
+    assert not [word for word in ("Traceback", "defect", "Exception ignored") if word in told], told
 
 
-def no_defect(code: int, err: str) -> None:
-    assert code in EXIT_CODES.keys() - {5}, (code, err)
-    assert not [word for word in ("Traceback", "defect", "Exception ignored") if word in err], err
-
-
-def json_alone(out: str, err: str) -> None:
+def json_alone(ended: Ended) -> None:
     """One JSON value on stdout at most, and a JSON object on each line of stderr."""
-    assert not out or json.loads(out)
-    for line in err.splitlines():
+    assert not ended.out or json.loads(ended.out)
+    for line in ended.err.splitlines():
         assert isinstance(json.loads(line), dict)
 
 
-@pytest.mark.parametrize("name", sorted(LINE.commands.keys() - ENDLESS))
+# --------------------------------------------------------------------------------------- streams
+@pytest.mark.parametrize("name", COMMANDS)
 def test_a_command_ends_in_order_whatever_its_streams(
-    name: str, files: Path, demo_dir: Path
+    name: str, files: dict[str, str], demo_dir: Path
 ) -> None:
-    words = told(name, files, demo_dir)
-    cases = {
-        '"$@" >&-': "cannot be written",
-        '"$@" >/dev/full': "cannot be written",
-        '"$@" --json >/dev/full': "cannot be written",
-        '"$@" 2>&-': "",
-        '"$@" --json 2>/dev/full': "",
-        'set -o pipefail; "$@" | true': "",
-        '"$@" --json': "",
-    }
-    with ThreadPoolExecutor(2) as pool:
-        results = pool.map(lambda case: ended(case, *words), cases)
-    for (case, sentence), (code, out, err) in zip(cases.items(), results, strict=True):
-        no_defect(code, err)
-        assert code == 4 if sentence else code in (0, 1, 3), (case, err)
-        assert sentence in err, case
-        if "--json" in case:
-            json_alone(out, err)
+    words = words_of(name, files)
+    cases: list[tuple[dict[int, str | None], list[str], bool]] = [
+        ({1: CLOSED}, [], True),
+        ({1: FULL}, [], True),
+        ({1: FULL}, ["--json"], True),
+        ({1: CLOSED, 2: CLOSED}, [], True),
+        ({1: FULL, 2: FULL}, ["--json"], True),
+        ({1: GONE}, [], False),
+        ({0: CLOSED, 2: CLOSED}, [], False),
+        ({2: FULL}, ["--json"], False),
+        ({2: GONE}, [], False),
+        ({}, ["--json"], False),
+    ]
+    for instead, more, unwritten in cases:
+        ended = clubledger(*words, *more, data_dir=demo_dir, instead=instead)
+        no_defect(ended)
+        assert (ended.code == 4) if unwritten else (ended.code in (0, 1)), (instead, ended)
+        if unwritten and 2 not in instead:
+            assert "cannot be written" in ended.err
+        if more:
+            json_alone(ended)
 
 
+@pytest.mark.parametrize("words", [[], ["--help"], *([name, "--help"] for name in LINE.commands)])
+def test_help_that_does_not_get_out_is_no_defect(words: list[str]) -> None:
+    for where in (FULL, CLOSED, GONE):
+        no_defect(clubledger(*words, instead={1: where}))
+
+
+@pytest.mark.parametrize("where", [CLOSED, FULL, GONE])
+def test_a_stream_that_python_finds_so_is_no_other(where: str | None, demo_dir: Path) -> None:
+    """The same from a cold start, by a shell."""
+    how = {CLOSED: '"$@" >&-', FULL: '"$@" >/dev/full', GONE: 'set -o pipefail; "$@" | true'}
+    words = [*COMMAND, "events", "--data-dir", str(demo_dir)]
+    done = subprocess.run(
+        ["/bin/bash", "-c", how[where], "-", *words], capture_output=True, env=environment(),
+        timeout=PATIENCE_S, stdin=subprocess.DEVNULL, check=False,
+    )  # fmt: skip
+    assert done.returncode == (0 if where == GONE else 4)
+    assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [">&-", ">/dev/full", "> >(true)"])
+def test_a_server_that_cannot_say_where_serves_nevertheless(how: str, demo_dir: Path) -> None:
+    words = [*COMMAND, "serve", "--port", "0", "--json", "--data-dir", str(demo_dir)]
+    with subprocess.Popen(
+        ["/bin/bash", "-c", f'exec "$@" {how}', "-", *words], stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE, env=environment(), start_new_session=True,
+    ) as process:  # fmt: skip
+        assert process.stderr is not None
+        assert select.select([process.stderr], [], [], PATIENCE_S)[0]
+        note = json.loads(process.stderr.readline())["note"]
+        address = next(word.rstrip(",") for word in note.split() if word.startswith("http"))
+        assert httpx.get(f"{address}/health", timeout=PATIENCE_S).status_code == 200
+        process.send_signal(signal.SIGTERM)
+        assert (process.wait(PATIENCE_S), process.stderr.read()) == (0, b"")
+
+
+# ------------------------------------------------------------------------ arguments, environment
 @pytest.mark.parametrize("name", sorted(LINE.commands))
-def test_arguments_that_are_no_utf_8_are_refused(name: str) -> None:
-    for option in ("--data-dir", "--nothing"):
-        words = [*COMMAND, name, option, os.fsdecode(b"/tmp/\xff")]
-        code, out, err = ended('"$@" --json', *words)
-        assert (code, out) == (2, "")
-        assert json.loads(err)["code"] == "wrong_use"
+def test_what_is_no_utf_8_is_refused(name: str) -> None:
+    told: list[tuple[list[str], dict[str, str]]] = [
+        ([name, "--data-dir", NO_UTF_8], {}),
+        ([name, "--nothing", NO_UTF_8], {}),
+        ([name], {"CLUBLEDGER_DATABASE_URL": f"postgresql://{NO_UTF_8}"}),
+        ([name], {"CLUBLEDGER_DATA_DIR": NO_UTF_8}),
+        ([name], {"CLUBLEDGER_PORT": NO_UTF_8}),
+    ]
+    for words, environ in told:
+        ended = clubledger(*words, "--json", **environ)  # type: ignore[arg-type]
+        assert (ended.code, ended.out) == (2, "")
+        assert ended.problem["code"] == "wrong_use"
+        assert "not UTF-8" in ended.problem["detail"]
+        json_alone(ended)
+
+
+@pytest.mark.parametrize("name", ["HOME", "XDG_DATA_HOME", "TMPDIR", "TZ", "LANG", "PGPASSWORD"])
+def test_an_environment_of_others_that_is_no_utf_8_is_no_defect(name: str, demo_dir: Path) -> None:
+    environ: dict[str, Any] = {name: NO_UTF_8}
+    no_defect(clubledger("status", "--json", data_dir=demo_dir, **environ))
+    no_defect(clubledger("status", "--json", **environ))
 
 
 NUMBERS = [
@@ -124,20 +186,49 @@ def test_every_number_has_bounds_that_postgresql_has_too() -> None:
 def test_a_position_beyond_every_number_is_no_defect(position: str, demo_dir: Path) -> None:
     for words in (("figures", "--known-at", f"0:{position}"), ("what-if", "-", "--skip", position),
                   ("events", "--after", position)):  # fmt: skip
-        code, _, err = ended('"$@" --data-dir "$D"'.replace("$D", str(demo_dir)), *COMMAND, *words)
-        no_defect(code, err)
-        assert code in (2, 3)
+        ended = clubledger(*words, data_dir=demo_dir)
+        no_defect(ended)
+        assert ended.code in (2, 3)
 
 
-def test_a_fifo_is_read_as_a_file_is(tmp_path: Path, files: Path, demo_dir: Path) -> None:
-    fifo = tmp_path / "fifo"
+def test_a_fifo_is_read_as_a_file_is(tmp_path: Path, files: dict[str, str], demo_dir: Path) -> None:
     for name, content in (("what-if", "scenario"), ("import", "facts")):
-        words = [*COMMAND, name, str(fifo), "--data-dir", str(demo_dir), "--json"]
-        feed = f'mkfifo "{fifo}"; cat "{files / content}" > "{fifo}" & "$@"; rm "{fifo}"'
-        code, out, err = ended(feed.replace('"$@";', '"$@"; code=$?;') + "; exit $code", *words)
-        no_defect(code, err)
-        assert code == 0, err
-        json_alone(out, err)
+        fifo = tmp_path / name
+        os.mkfifo(fifo)
+        with subprocess.Popen(["/bin/sh", "-c", 'cat "$1" >"$2"', "-", files[content], fifo]):
+            ended = clubledger(name, fifo, "--json", data_dir=demo_dir)
+        no_defect(ended)
+        assert ended.code == 0, ended.err
+        json_alone(ended)
+
+
+# --------------------------------------------------------------------------------------- signals
+@pytest.mark.parametrize(("how", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 143)])
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if name == "figures" else pytest.param(name, marks=pytest.mark.slow)
+        for name in sorted(LINE.commands.keys() - ENDLESS)
+    ],
+)
+def test_a_signal_while_it_waits_for_the_database_ends_a_command_without_a_word(
+    name: str, how: str, code: int, files: dict[str, str], demo_dir: Path
+) -> None:
+    waits = (
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    with (
+        EmbeddedServer(demo_dir) as server,
+        psycopg.connect(server.dsn) as holding,
+        psycopg.connect(server.dsn, autocommit=True) as looking,
+    ):
+        holding.execute("LOCK TABLE ledger.ledger_meta IN ACCESS EXCLUSIVE MODE")
+        with started(*words_of(name, files), data_dir=demo_dir) as process:
+            assert eventually(lambda: looking.execute(waits).fetchone() != (0,))
+            process.send_signal(getattr(signal, how))
+            out, err = process.communicate(timeout=PATIENCE_S)
+    assert (process.returncode, out, err) == (code, b"", b"")
 
 
 # Python traces what it imports: Ctrl-C comes as this module begins, wherever that is.

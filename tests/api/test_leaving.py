@@ -1,6 +1,7 @@
 """Who leaves before the answer leaves no work behind: not in the queue, not in the database."""
 
 import asyncio
+import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -140,15 +141,32 @@ def test_a_download_that_is_dropped_gives_its_place_back(laid: str, real: Server
         assert line.recv(1 << 16).startswith(b"HTTP/1.1 200")
 
 
-@pytest.mark.slow
-def test_a_stop_that_gives_requests_up_says_so_and_shows_no_trace(laid: str) -> None:
+@pytest.mark.parametrize(
+    "again", [True, pytest.param(False, marks=pytest.mark.slow)], ids=["Ctrl-C twice", "grace"]
+)
+def test_a_stop_breaks_off_what_is_not_answered_and_says_so(laid: str, again: bool) -> None:
     server = serving(None, environ={"CLUBLEDGER_DATABASE_URL": laid})
-    with held(laid, "answers.member") as conn, line_to(server, CARD):
+    with held(laid, "answers.member") as conn, line_to(server, CARD) as line:
         until(conn, 1)
-        ended = stopped(server)
-    assert ended.code == 0
-    assert "Cancel 1 running task(s)" in ended.err
+        server.process.send_signal(signal.SIGINT)
+        assert eventually(lambda: not listens(server))
+        ended = stopped(server, signal.SIGINT) if again else None
+        said = line.recv(1 << 16)
+        ended = ended or stopped(server, 0)
+        until(conn, 0)
+    assert said.startswith(b"HTTP/1.1 503")
+    assert b'"code":"stopping"' in said
+    note = "" if again else '{"level": "error", "note": "Not answered within 10 s of the stop'
+    assert (ended.code, ended.err[: len(note) or None]) == (130, note)
     assert "Traceback" not in ended.err
+
+
+def listens(server: Server) -> bool:
+    """Whether it still takes connections."""
+    address = httpx.URL(server.address)
+    with suppress(OSError), socket.create_connection((address.host, address.port or 80)):
+        return True
+    return False
 
 
 # --------------------------------------------------------------------------- in this process

@@ -19,6 +19,7 @@ from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryFile
 
+GONE = "nobody reads it"
 SERVE = "import sys; from tests.api import warm; warm.serve(int(sys.argv[1]))"
 
 
@@ -44,9 +45,16 @@ class Starter:
         cwd: Path | None,
         stdin: bytes,
         timeout_s: float,
+        instead: Mapping[int, str | None] | None = None,
     ) -> tuple[int, bytes, bytes]:
-        """(exit code, stdout, stderr) of a command."""
-        asked = {"arguments": [*arguments], "environ": {**environ}, "cwd": str(cwd or Path.cwd())}
+        """(exit code, stdout, stderr) of a command; `instead` names what a stream shall be: a
+        path, GONE or, for one that is closed, None."""
+        asked = {
+            "arguments": [*arguments],
+            "environ": {**environ},
+            "cwd": str(cwd or Path.cwd()),
+            "instead": {**(instead or {})},
+        }
         with ExitStack() as stack:
             files = [stack.enter_context(TemporaryFile()) for _ in range(4)]
             for file, text in zip(files, (json.dumps(asked).encode(), stdin), strict=False):
@@ -97,5 +105,26 @@ def _keep(asked_fd: int, stdin: int, stdout: int, stderr: int, ends: int) -> Non
     for number, fd in enumerate((stdin, stdout, stderr)):
         os.dup2(fd, number)
         os.close(fd)
+    for number, what in asked["instead"].items():
+        _replace(int(number), what)
     sys.argv = ["-c", *asked["arguments"]]
     import_module("api.cli").main()
+
+
+def _replace(number: int, what: str | None) -> None:
+    """Another stream, as Python would have found it."""
+    name = ("stdin", "stdout", "stderr")[number]
+    if what is None:
+        os.close(number)
+        setattr(sys, name, None)
+        return
+    reads, writes = os.pipe()
+    if what != GONE:
+        os.close(writes)
+        writes = os.open(what, os.O_RDWR)
+    os.close(reads)
+    os.dup2(writes, number)
+    os.close(writes)
+    # What was opened for another file has asked it already whether it can be sought.
+    mode = "r" if number == 0 else "w"
+    setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
