@@ -75,6 +75,22 @@ class Settings(BaseSettings):
     )
 
 
+def is_utf_8(text: str) -> bool:
+    """Python carries what it could not read as halves of characters."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def illegible() -> list[str]:
+    """The names of settings in the environment whose values are no UTF-8."""
+    ours = Settings.model_config["env_prefix"]
+    found = os.environ.items()
+    return [name for name, value in found if name.startswith(ours) and not is_utf_8(value)]
+
+
 def quieten_libpq(*, embedded: bool) -> None:
     """Take out of the environment what libpq, here and in our children, is not to hear.
 

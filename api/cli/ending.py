@@ -1,7 +1,6 @@
 """How the command line ends: with an exit code of the table, never with a traceback."""
 
 import errno
-import os
 import sys
 import traceback
 from typing import TYPE_CHECKING
@@ -21,6 +20,7 @@ from api.failures import (
     Stopped,
     WrongUse,
 )
+from api.settings import illegible, is_utf_8
 
 if TYPE_CHECKING:
     from ledger import clocks
@@ -92,19 +92,10 @@ def _complain(failure: Failure) -> int:
 def _refuse_other_encodings(arguments: list[str]) -> None:
     """What is no UTF-8 can be said nowhere again: no id, no name of a file, no answer."""
     for number, argument in enumerate(arguments, start=1):
-        if not _is_utf_8(argument):
+        if not is_utf_8(argument):
             raise WrongUse(f"Argument {number} is not UTF-8.")
-    for name, value in os.environ.items():
-        if name.startswith("CLUBLEDGER_") and not _is_utf_8(value):
-            raise WrongUse(f"{name} is not UTF-8.")
-
-
-def _is_utf_8(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:  # Python carries what it could not read as halves of characters.
-        return False
-    return True
+    for name in illegible():
+        raise WrongUse(f"{name} is not UTF-8.")
 
 
 def _unforeseen(error: Exception) -> Failure:

@@ -2,11 +2,14 @@
 
 import os
 import signal
+import sys
+import threading
 from types import FrameType
 from typing import Any
 
 INTERRUPTED = 128 + signal.SIGINT
 TERMINATED = 128 + signal.SIGTERM
+SOON_S = 0.01
 
 
 def _at_once(number: int, _: FrameType | None) -> None:
@@ -31,6 +34,21 @@ def leave_in_order() -> None:
     _handle(signal.SIGINT, signal.default_int_handler)
     _handle(signal.SIGTERM, _in_order)
     _handle(signal.SIGHUP, _in_order)
+    sys.unraisablehook = _not_lost
+
+
+def _not_lost(ignored: "sys.UnraisableHookArgs") -> None:
+    """A signal that comes while Python tidies up on its own is raised where nobody sees it: it is
+    sent again, a moment later."""
+    from api.failures import Stopped
+
+    if isinstance(ignored.exc_value, KeyboardInterrupt | Stopped):
+        number = (
+            signal.SIGINT if isinstance(ignored.exc_value, KeyboardInterrupt) else signal.SIGTERM
+        )
+        threading.Timer(SOON_S, signal.raise_signal, [number]).start()
+    else:
+        sys.__unraisablehook__(ignored)
 
 
 def _handle(number: int, handler: Any) -> None:

@@ -267,3 +267,35 @@ def test_a_signal_while_modules_are_imported_ends_without_a_word(
         capture_output=True, env=environment(), cwd=REPOSITORY, timeout=PATIENCE_S, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stdout, done.stderr) == (code, b"", b"")
+
+
+_LOST = """
+import os, signal
+from api.cli import signals
+from api.failures import Stopped
+
+class Tidied:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGNAL)
+        sum(range(1000))
+
+signals.leave_in_order()
+try:
+    Tidied()
+    signal.pause()
+except (Stopped, KeyboardInterrupt):
+    print("ended")
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_a_signal_that_comes_while_python_tidies_up_is_not_lost(name: str) -> None:
+    """What is raised in `__del__` nobody sees: the command would go on."""
+    ended = subprocess.run(
+        [sys.executable, "-c", _LOST.replace("SIGNAL", name)],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=True,
+    )
+    assert (ended.stdout, ended.stderr) == ("ended\n", "")

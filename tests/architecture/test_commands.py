@@ -45,7 +45,7 @@ def made() -> list[list[str]]:
 
 def understood(words: list[str]) -> None:
     """Parse as the command line would, and run nothing."""
-    line: Any = typer.main.get_command(importlib.import_module("api.cli").app)
+    line: Any = typer.main.get_command(importlib.import_module("api.cli.commands").app)
     name, *rest = words
     assert name in line.commands, f"clubledger has no command {name!r}"
     line.commands[name].make_context(name, rest)
