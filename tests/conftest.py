@@ -1,6 +1,7 @@
 """One PostgreSQL a session, a database of its own for every test that asks."""
 
 import re
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from zlib import crc32
@@ -16,6 +17,9 @@ settings.register_profile(
     "suite", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("suite")
+
+# Who runs in the background of a shell ignores Ctrl-C, and whom he starts inherits that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 BUCKETS = (1, 4)
 
