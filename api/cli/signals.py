@@ -46,7 +46,8 @@ def _not_lost(ignored: "sys.UnraisableHookArgs") -> None:
         number = (
             signal.SIGINT if isinstance(ignored.exc_value, KeyboardInterrupt) else signal.SIGTERM
         )
-        threading.Timer(SOON_S, signal.raise_signal, [number]).start()
+        main = threading.main_thread().ident
+        threading.Timer(SOON_S, signal.pthread_kill, [main, number]).start()
     else:
         sys.__unraisablehook__(ignored)
 

@@ -70,8 +70,15 @@ def _made(
 ) -> TextIOWrapper:
     """The stream by another class, in its own encoding."""
     if isinstance(stream, TextIOWrapper):
-        encoding, line_buffering = stream.encoding, stream.line_buffering
-        return kind(stream.detach(), encoding, "replace", line_buffering=line_buffering)
+        encoding, at_once = stream.encoding, stream.write_through
+        line_buffering = line_buffering or stream.line_buffering
+        return kind(
+            stream.detach(),
+            encoding,
+            "replace",
+            line_buffering=line_buffering,
+            write_through=at_once,  # with PYTHONUNBUFFERED
+        )
     raw = os.fdopen(number, "wb", closefd=False)
     return kind(raw, "utf-8", "replace", line_buffering=line_buffering)
 

@@ -27,6 +27,7 @@ WORDS: dict[str, tuple[str, ...]] = {
     "demo": ("--scale", "0.002"),
     "changes": ("--from", "2008-06-30"),
     "what-if": ("{scenario}",),
+    "command": ("{key}",),
     "import": ("{facts}",),
     "member": ("{member}",),
     "compare": ("--sample", "1"),
@@ -54,7 +55,8 @@ def files(tmp_path_factory: pytest.TempPathFactory, demo_dir: Path) -> dict[str,
     events = clubledger("events", "--limit", "1000", "--json", data_dir=demo_dir).json["events"]
     member = next(e["stream"] for e in events if e["stream"].startswith("member:"))
     named = {name: str(place / name) for name in ("scenario", "facts")}
-    return {**named, "member": member.removeprefix("member:")}
+    key = events[0]["key"]
+    return {**named, "member": member.removeprefix("member:"), "key": key}
 
 
 def words_of(name: str, files: dict[str, str]) -> list[str]:
@@ -299,3 +301,30 @@ def test_a_signal_that_comes_while_python_tidies_up_is_not_lost(name: str) -> No
         check=True,
     )
     assert (ended.stdout, ended.stderr) == ("ended\n", "")
+
+
+_NOTES = """
+import sys
+from api.cli import streams
+streams.prepare()
+sys.stderr.write("a note\\n")
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_note_is_told_at_once(unbuffered: str) -> None:
+    """However Python was told to buffer: a server's notes are read while it runs."""
+    with subprocess.Popen(
+        [sys.executable, "-c", _NOTES],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+        cwd=REPOSITORY,
+    ) as told:
+        assert told.stdin is not None
+        assert told.stderr is not None
+        ready, _, _ = select.select([told.stderr], [], [], PATIENCE_S)
+        assert ready
+        assert told.stderr.readline() == b"a note\n"
+        told.stdin.close()
