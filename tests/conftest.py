@@ -18,8 +18,10 @@ settings.register_profile(
 )
 settings.load_profile("suite")
 
-# Who runs in the background of a shell ignores Ctrl-C, and whom he starts inherits that.
+# Who runs in the background of a shell ignores Ctrl-C, who runs under nohup the end of his terminal,
+# and whom he starts inherits that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 BUCKETS = (1, 4)
 
