@@ -18,7 +18,7 @@ settings.register_profile(
 )
 settings.load_profile("suite")
 
-# Who runs in the background of a shell ignores Ctrl-C, who runs under nohup the end of his terminal,
+# Who runs in the background of a shell ignores Ctrl-C, under nohup the end of his terminal, too,
 # and whom he starts inherits that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
