@@ -85,7 +85,7 @@ def test_a_line_without_end_is_refused_before_it_is_read_whole(
 
 PEAK = """
 import resource, sys
-from api.cli.main import _run
+from api.cli.ending import _run
 code = _run(sys.argv[1:])
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 print(peak, file=sys.stderr)

@@ -156,7 +156,7 @@ def test_an_end_without_last_words_is_noticed(
         (7, "", b"", b"{}", True),
         (0, "", b"no JSON", b"", True),
         (4, "", b"", b"importing ...", True),
-        (-2, "SIGINT", b"", b'Traceback\n  File "/x/api/cli/main.py"', True),
+        (-2, "SIGINT", b"", b'Traceback\n  File "/x/api/cli/ending.py"', True),
     ],
 )
 def test_an_end_of_a_command_isjudged(

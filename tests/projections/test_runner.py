@@ -316,8 +316,11 @@ def test_project_waits_for_the_runner_that_is_at_work(one_lane: str) -> None:
         done: list[runner.Folded] = []
         thread = threading.Thread(target=lambda: done.append(runner.project(one_lane)))
         thread.start()
-        waits = "SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
-        assert eventually(lambda: conn.execute(waits).rowcount > 0)
+        looks = (  # how far the other one has come, which it asks while it has no lock
+            "SELECT FROM pg_stat_activity WHERE datname = current_database()"
+            " AND pid <> pg_backend_pid() AND query LIKE '%min(position)%'"
+        )
+        assert eventually(lambda: conn.execute(looks).rowcount > 0)
         assert done == []
         holder.execute("SELECT pg_advisory_unlock(%s)", (Lock.RUNNER,))
         thread.join(PATIENCE_S)
