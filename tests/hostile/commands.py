@@ -176,15 +176,17 @@ def judged(
 ) -> str | None:
     """What is wrong with how it ended, or None."""
     said = err.decode(errors="replace")
+    # Before our first line and after our last one Python ends as it ends: by the signal, or with 1.
+    python = ending.startswith("SIG") and not ("Traceback" in said and "/api/" in said)
     last = (said.strip().splitlines() or [""])[-1][:300]
     signalled = {-signal.Signals[ending]} if ending == "SIGKILL" else set[int]()
     if hung:
         return f"hung for {LIMIT_S:.0f} s; {last}"
     if code not in EXIT_CODES.keys() | signalled:
-        # Before our first line and after our last one Python itself ends by the signal.
-        python = ending.startswith("SIG") and code == -signal.Signals[ending]
-        if not python or ("Traceback" in said and "/api/" in said):
+        if not (python and code == -signal.Signals[ending]):
             return f"exit code {code} is not in the table; {last}"
+    elif python and code == 1 and said.startswith("Fatal Python error: init_"):
+        pass
     elif code == 5 or "Traceback" in said or "defect" in said:
         return f"exit code {code}: {last}"
     if code not in (0, 1) and not said.strip() and not ending.startswith("SIG"):
