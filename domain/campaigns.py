@@ -124,7 +124,7 @@ class CampaignClosed(Event, name="campaign.closed", stream="campaign"):
 class PlaceTaken(Event, name="campaign.place_taken", stream="places"):
     """The n-th place of a campaign went to a member. Beside it stands his own enrolment."""
 
-    place: Count
+    place: Ordinal
     member: MemberId
     gift_fen: Fen
 
@@ -149,7 +149,7 @@ class CampaignEnrolled(Event, name="campaign.enrolled", stream="member"):
     """A member took part: the terms are copied in. Prepaid money is a liability, never income."""
 
     campaign: CampaignId
-    place: Count
+    place: Ordinal
     terms_version: Ordinal
     prepaid_fen: Fen
     gift_fen: Fen

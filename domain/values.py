@@ -137,7 +137,7 @@ SignedFen = Annotated[int, Field(ge=-1_000_000_000_000, le=1_000_000_000_000)]
 BasisPoints = Annotated[int, Field(ge=0, le=10_000)]
 Count = Annotated[int, Field(ge=0, le=1_000_000)]
 Ordinal = Annotated[int, Field(ge=1, le=1_000_000_000)]
-"""The n-th lot, debit, visit or binding of one member; counted by the member's own stream."""
+"""The n-th lot, debit, visit or binding of a member, or place of a campaign; its stream counts."""
 Month = Annotated[str, StringConstraints(pattern=r"^(19|20)[0-9]{2}-(0[1-9]|1[0-2])$")]
 Minute = Annotated[int, Field(ge=0, le=1440)]
 """Minutes after midnight in the programme's zone."""

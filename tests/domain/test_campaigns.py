@@ -265,6 +265,21 @@ def test_the_last_place_is_the_last() -> None:
     given(MEMBER, campaign(cap=0)).when(enrol()).then_refused(CapReached(0, 0))
 
 
+def test_an_uncapped_campaign_goes_on_past_a_million() -> None:
+    taken = PlaceTaken(
+        occurred_at=local("2008-07-01 09:00"),
+        actor="clerk:a",
+        key="k",
+        place=1_000_000,
+        member="m2",
+        gift_fen=0,
+    )
+    known = given(MEMBER, campaign(), taken)
+    known.when(enrol()).then(
+        fact(PlaceTaken, place=1_000_001), fact(CampaignEnrolled), fact(BindingStarted)
+    )
+
+
 def test_a_gift_must_fit_into_what_is_left_of_the_budget() -> None:
     known = given(MEMBER, others("m2", "m3"), campaign(budget_fen=1_999), enrol(member_id="m2"))
     known.when(enrol()).then_refused(BudgetUsedUp(1_999, 1_000, 1_000))
