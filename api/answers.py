@@ -29,6 +29,7 @@ from projections import (
     runner,
 )
 from projections import changes as changing
+from projections import doubts as doubting
 from projections.moments import Asked, Moment
 from projections.schemas import held
 
@@ -307,6 +308,19 @@ def _standing(conn: Connection[Any], meta: Mapping[str, str]) -> dict[str, Any]:
 
 def _said(positions: Mapping[int, int]) -> str:
     return ",".join(f"{bucket}:{position}" for bucket, position in positions.items())
+
+
+def doubts(
+    conn: Connection[Any],
+    limit: int,
+    after: tuple[int, int] | None = None,
+    moment: Moment | None = None,
+) -> models.Doubts:
+    """A page of the facts in doubt."""
+    found = doubting.doubts(conn, limit + 1, after)
+    page = [models.Doubt.model_validate(each) for each in found[:limit]]
+    more = (page[-1].bucket, page[-1].position) if len(found) > limit else None
+    return dated(models.Doubts(doubts=page, next=more), moment)
 
 
 def log_page(conn: Connection[Any], bucket: int, after: int, limit: int) -> models.LogPage | None:

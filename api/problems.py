@@ -68,7 +68,6 @@ STATUS: dict[str, int] = {
     "nothing_changes": 409,
     "price_changed": 409,
     "terms_are_newer": 409,
-    "tier_out_of_order": 409,
     "too_many": 409,
     "visit_repeated": 409,
     # The request itself has to change.

@@ -1,7 +1,7 @@
 """Prepaid binding: a policy that binds a customer from a day to a day, and how it ends early."""
 
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any, Literal
 
 from msgspec.structs import replace
@@ -10,7 +10,8 @@ from domain.bounds import room_for_one
 from domain.event import Event
 from domain.members import MemberCommand, joined, on_the_network
 from domain.refusal import Refusal
-from domain.state import LATE_DAYS, Binding, Member
+from domain.state import Binding, Member
+from domain.timeline import LATE
 from domain.values import CampaignId, Day, Ordinal, Text, UnitId, local_date
 
 Policy = Literal["prepay", "family_plan", "handset"]
@@ -90,7 +91,7 @@ class NotWithinBinding(Refusal):
 
 def still_remembered(bindings: list[Binding], at: datetime) -> list[Binding]:
     """The bindings that a fact told late may still be judged by."""
-    oldest = local_date(at) - timedelta(days=LATE_DAYS)
+    oldest = local_date(at) - LATE
     return [bound for bound in bindings if bound.ends_on > oldest]
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from domain import timeline
 from domain.bindings import (
     AlreadyBound,
     BindingStarted,
@@ -17,9 +18,10 @@ from domain.bindings import (
 from domain.bounds import room_for_one
 from domain.command import Command
 from domain.event import Event
-from domain.members import NothingChanges, on_the_network
+from domain.members import NothingChanges, on_the_network, tier_at
 from domain.refusal import Refusal
-from domain.state import LATE_DAYS, Campaign, Member, Places, Terms
+from domain.state import Campaign, Member, Places, Terms
+from domain.timeline import LATE
 from domain.values import (
     BasisPoints,
     CampaignId,
@@ -88,9 +90,13 @@ class CampaignLaunched(Event, name="campaign.launched", stream="campaign"):
         state.excludes = list(self.excludes)
         state.cap, state.budget_fen = self.cap, self.budget_fen
         state.control_bp, state.control_seed = self.control_bp, self.control_seed
-        state.terms = Terms(
-            1, self.prepaid_min_fen, self.gift_bp, self.months_bound, self.min_monthly_fen
-        )
+        state.terms = timeline.put(state.terms, self.occurred_at, self.first_terms)
+        state.terms_versions = 1
+
+    @property
+    def first_terms(self) -> Terms:
+        """The terms that it says."""
+        return Terms(1, self.prepaid_min_fen, self.gift_bp, self.months_bound, self.min_monthly_fen)
 
 
 class TermsChanged(Event, name="campaign.terms_changed", stream="campaign"):
@@ -103,7 +109,13 @@ class TermsChanged(Event, name="campaign.terms_changed", stream="campaign"):
     min_monthly_fen: Fen
 
     def apply(self, state: Campaign) -> None:
-        state.terms = Terms(
+        state.terms = timeline.put(state.terms, self.occurred_at, self.terms)
+        state.terms_versions = self.terms_version
+
+    @property
+    def terms(self) -> Terms:
+        """The terms that it says."""
+        return Terms(
             self.terms_version,
             self.prepaid_min_fen,
             self.gift_bp,
@@ -118,7 +130,8 @@ class CampaignClosed(Event, name="campaign.closed", stream="campaign"):
     reason: Text
 
     def apply(self, state: Campaign) -> None:
-        state.closed_at = self.occurred_at
+        if state.closed_at is None or self.occurred_at < state.closed_at:
+            state.closed_at = self.occurred_at
 
 
 class PlaceTaken(Event, name="campaign.place_taken", stream="places"):
@@ -139,6 +152,7 @@ class CampaignOffered(Event, name="campaign.offered", stream="member"):
     campaign: CampaignId
     arm: Literal["offered", "control"]
     closes_on: Day
+    tier: Tier | None = None
 
     def apply(self, state: Member) -> None:
         state.offered = still_asked_for(state.offered, self.occurred_at)
@@ -166,7 +180,7 @@ class CampaignEnrolled(Event, name="campaign.enrolled", stream="member"):
 
 def still_asked_for(campaigns: dict[str, date], at: datetime) -> dict[str, date]:
     """The campaigns that a late enrolment may still name: the others ended LATE_DAYS ago."""
-    oldest = local_date(at) - timedelta(days=LATE_DAYS)
+    oldest = local_date(at) - LATE
     return {campaign: last for campaign, last in campaigns.items() if last >= oldest}
 
 
@@ -302,26 +316,29 @@ def drawn_into_control(seed: str, member_id: str, control_bp: int) -> bool:
     return int(digest[:8], 16) % 10_000 < control_bp
 
 
-def launched(campaign: Campaign, campaign_id: str) -> tuple[date, date, Terms]:
-    """(first day, last day, terms); refuses a campaign that does not exist."""
-    opens_on, closes_on, terms = campaign.opens_on, campaign.closes_on, campaign.terms
-    if opens_on is None or closes_on is None or terms is None:
+def launched(campaign: Campaign, campaign_id: str) -> tuple[date, date]:
+    """(first day, last day); refuses a campaign that does not exist."""
+    opens_on, closes_on = campaign.opens_on, campaign.closes_on
+    if opens_on is None or closes_on is None:
         raise UnknownCampaign(campaign_id)
-    return opens_on, closes_on, terms
+    return opens_on, closes_on
 
 
 def running(campaign: Campaign, campaign_id: str, at: datetime) -> Terms:
-    """The terms in force; refuses a campaign that is not open to enrolments at `at`."""
-    opens_on, _, terms = launched(campaign, campaign_id)
+    """The terms in force; refuses a campaign that is not open to enrolments at `at`.
+
+    The first terms hold from its first day on, however late it was announced.
+    """
+    opens_on, _ = launched(campaign, campaign_id)
     if local_date(at) < opens_on:
         raise CampaignNotOpen(local_date(at), opens_on)
     not_over(campaign, campaign_id, at)
-    return terms
+    return timeline.at(campaign.terms, at) or campaign.terms[0][1]
 
 
 def not_over(campaign: Campaign, campaign_id: str, at: datetime) -> date:
     """The last day of the window; refuses a campaign that has ended or was closed by `at`."""
-    _, closes_on, _ = launched(campaign, campaign_id)
+    _, closes_on = launched(campaign, campaign_id)
     today = local_date(at)
     if today > closes_on:
         raise CampaignOver(today, closes_on)
@@ -330,11 +347,11 @@ def not_over(campaign: Campaign, campaign_id: str, at: datetime) -> date:
     return closes_on
 
 
-def in_segment(campaign: Campaign, member: Member) -> None:
+def in_segment(campaign: Campaign, tier: Tier | None) -> None:
     """Refuses a tier that the campaign is not for."""
-    if campaign.untiered if member.tier is None else member.tier in campaign.tiers:
+    if campaign.untiered if tier is None else tier in campaign.tiers:
         return
-    raise NotInSegment(member.tier, list(campaign.tiers))
+    raise NotInSegment(tier, list(campaign.tiers))
 
 
 # ----------------------------------------------------------------------------------- commands
@@ -367,7 +384,7 @@ class LaunchCampaign(CampaignCommand):
     min_monthly_fen: Fen = 0
 
     def decide(self, at: datetime, campaign: Campaign) -> list[Event]:
-        if campaign.terms is not None:
+        if campaign.opens_on is not None:
             raise CampaignExists(self.campaign_id)
         if self.closes_on < self.opens_on:
             raise WindowReversed(self.opens_on, self.closes_on)
@@ -376,7 +393,8 @@ class LaunchCampaign(CampaignCommand):
 
 
 class ChangeTerms(CampaignCommand):
-    """Give a campaign new terms. Enrolments keep those they were made under."""
+    """Give a campaign new terms, from then on or to the next ones. Versions count as they are
+    told; enrolments keep the terms they were made under."""
 
     command: Literal["campaign.change_terms"] = "campaign.change_terms"
     prepaid_min_fen: Fen
@@ -385,11 +403,12 @@ class ChangeTerms(CampaignCommand):
     min_monthly_fen: Fen
 
     def decide(self, at: datetime, campaign: Campaign) -> list[Event]:
-        _, _, terms = launched(campaign, self.campaign_id)
+        launched(campaign, self.campaign_id)
+        room_for_one(campaign, "terms", len(timeline.forget(campaign.terms, at)))
         event = self.event(
             TermsChanged,
             at,
-            terms_version=terms.version + 1,
+            terms_version=campaign.terms_versions + 1,
             prepaid_min_fen=self.prepaid_min_fen,
             gift_bp=self.gift_bp,
             months_bound=self.months_bound,
@@ -406,7 +425,7 @@ class CloseCampaign(CampaignCommand):
 
     def decide(self, at: datetime, campaign: Campaign) -> list[Event]:
         launched(campaign, self.campaign_id)
-        if campaign.closed_at is not None:
+        if campaign.closed_at is not None and campaign.closed_at <= at:
             raise NothingChanges("closed")
         return [self.event(CampaignClosed, at, reason=self.reason)]
 
@@ -425,7 +444,8 @@ class OfferCampaign(Command):
         closes_on = not_over(campaign, self.campaign_id, at)
         if not campaign.control_bp:
             raise NoDraw(self.campaign_id)
-        in_segment(campaign, member)
+        tier = tier_at(member, at)
+        in_segment(campaign, tier)
         if self.campaign_id in member.offered:
             raise AlreadyOffered(self.campaign_id)
         room_for_one(member, "offered", len(still_asked_for(member.offered, at)))
@@ -436,6 +456,7 @@ class OfferCampaign(Command):
             campaign=self.campaign_id,
             arm="control" if control else "offered",
             closes_on=closes_on,
+            tier=tier,
         )
         return [event]
 
@@ -465,7 +486,8 @@ class Enrol(Command):
         terms = running(campaign, self.campaign_id, at)
         if self.shown_terms is not None and self.shown_terms != terms.version:
             raise TermsAreNewer(self.shown_terms, terms.version)
-        in_segment(campaign, member)
+        tier = tier_at(member, at)
+        in_segment(campaign, tier)
         policy = POLICY_OF.get(campaign.kind) if terms.months_bound else None
         starts_on = local_date(at)
         ends_on = add_months(starts_on, terms.months_bound)
@@ -492,7 +514,7 @@ class Enrol(Command):
                 months_bound=terms.months_bound,
                 min_monthly_fen=terms.min_monthly_fen,
                 closes_on=campaign.closes_on,
-                tier=member.tier,
+                tier=tier,
                 unit=member.unit,
             ),
         ]

@@ -6,11 +6,12 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from domain.bounds import room_for_one
+from domain import timeline
+from domain.bounds import TooMany, room_for_one
 from domain.command import Command
 from domain.event import Event
 from domain.refusal import Refusal
-from domain.state import Club, Price
+from domain.state import MAX_PRICES, Club, Price, Service
 from domain.values import (
     ActivityId,
     ClubId,
@@ -49,7 +50,7 @@ class ClubOpened(Event, name="club.opened", stream="club"):
 
 
 class ServicePriced(Event, name="service.priced", stream="club"):
-    """A service of a club got a price from now on, in points; a tier may have its own."""
+    """A service of a club got a price from then on, in points; a tier may have its own."""
 
     service: ServiceId
     title: Text
@@ -59,15 +60,21 @@ class ServicePriced(Event, name="service.priced", stream="club"):
     companion_points: PointsOrNone
     free_visits: VisitsByTier
 
-    def apply(self, state: Club) -> None:
-        state.services[self.service] = Price(
+    @property
+    def price(self) -> Price:
+        """The price that it says."""
+        return Price(
             version=self.price_version,
-            name=self.title,
             points=self.points,
             tier_points=dict(self.tier_points),
             companion_points=self.companion_points,
             free_visits=dict(self.free_visits),
         )
+
+    def apply(self, state: Club) -> None:
+        service = state.services.setdefault(self.service, Service())
+        service.versions = self.price_version
+        service.prices = timeline.put(service.prices, self.occurred_at, self.price)
 
 
 class EmergencyDeclared(Event, name="emergency.declared", stream="club"):
@@ -76,14 +83,14 @@ class EmergencyDeclared(Event, name="emergency.declared", stream="club"):
     reason: Text
 
     def apply(self, state: Club) -> None:
-        state.emergency_since = self.occurred_at
+        state.emergency = timeline.put(state.emergency, self.occurred_at, True)
 
 
 class EmergencyEnded(Event, name="emergency.ended", stream="club"):
     """A club went back to its members and hours."""
 
     def apply(self, state: Club) -> None:
-        state.emergency_since = None
+        state.emergency = timeline.put(state.emergency, self.occurred_at, False)
 
 
 class ActivityHeld(Event, name="activity.held", stream="club"):
@@ -175,7 +182,7 @@ def opened_by(club: Club, club_id: str, at: datetime) -> None:
 def in_emergency(club: Club, club_id: str, at: datetime) -> None:
     """Refuses a club that was not in emergency mode at this instant."""
     opened_by(club, club_id, at)
-    if club.emergency_since is None or at < club.emergency_since:
+    if not timeline.at(club.emergency, at):
         raise NoEmergency(club_id)
 
 
@@ -219,7 +226,7 @@ class OpenClub(ClubCommand):
 
 
 class PriceService(ClubCommand):
-    """Give a service a price, new or in place of the old one."""
+    """Give a service a price, from then on or to the next one. Versions count as they are told."""
 
     command: Literal["service.price"] = "service.price"
     service_id: ServiceId
@@ -234,12 +241,17 @@ class PriceService(ClubCommand):
         before = club.services.get(self.service_id)
         if before is None:
             room_for_one(club, "services")
+        prices = sum([len(service.prices) for service in club.services.values()])
+        if before is not None:
+            prices += len(timeline.forget(before.prices, at)) - len(before.prices)
+        if prices >= MAX_PRICES:
+            raise TooMany("prices", prices, MAX_PRICES)
         event = self.event(
             ServicePriced,
             at,
             service=self.service_id,
             title=self.title,
-            price_version=1 if before is None else before.version + 1,
+            price_version=1 if before is None else before.versions + 1,
             points=self.points,
             tier_points=self.tier_points,
             companion_points=self.companion_points,
@@ -256,8 +268,10 @@ class DeclareEmergency(ClubCommand):
 
     def decide(self, at: datetime, club: Club) -> list[Event]:
         opened_by(club, self.club_id, at)
-        if club.emergency_since is not None:
-            raise EmergencyAlready(club.emergency_since)
+        if timeline.at(club.emergency, at):
+            since = max(since for since, declared in club.emergency if declared and since <= at)
+            raise EmergencyAlready(since)
+        room_for_one(club, "emergency", len(timeline.forget(club.emergency, at)))
         return [self.event(EmergencyDeclared, at, reason=self.reason)]
 
 
@@ -268,6 +282,7 @@ class EndEmergency(ClubCommand):
 
     def decide(self, at: datetime, club: Club) -> list[Event]:
         in_emergency(club, self.club_id, at)
+        room_for_one(club, "emergency", len(timeline.forget(club.emergency, at)))
         return [self.event(EmergencyEnded, at)]
 
 

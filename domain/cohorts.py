@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 from domain.bounds import room_for_one
 from domain.command import Command
 from domain.event import Event
-from domain.members import joined, on_the_network
+from domain.members import joined, on_the_network, tier_at
 from domain.refusal import Refusal
 from domain.state import Cohort, Member
 from domain.values import CohortId, Count, Day, MemberId, Text, Tier, UnitId, start_of
@@ -131,13 +131,13 @@ class IncludeInCohort(Command):
         day = being_taken(cohort, self.cohort_id)
         # Of the day itself, however much later the snapshot is taken: its last instant.
         last = start_of(day + timedelta(days=1)) - timedelta.resolution
-        on_the_network(member, self.member_id, min(at, last))
+        then = min(at, last)
+        on_the_network(member, self.member_id, then)
         if self.cohort_id in member.cohorts:
             raise AlreadyIncluded(self.cohort_id)
         room_for_one(member, "cohorts")
-        event = self.event(
-            CohortIncluded, at, cohort=self.cohort_id, tier=member.tier, unit=member.unit
-        )
+        tier = tier_at(member, then)
+        event = self.event(CohortIncluded, at, cohort=self.cohort_id, tier=tier, unit=member.unit)
         return [event]
 
 

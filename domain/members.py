@@ -6,6 +6,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import StringConstraints
 
+from domain import timeline
+from domain.bounds import room_for_one
 from domain.command import Command
 from domain.event import Event
 from domain.refusal import Refusal
@@ -46,11 +48,14 @@ class MemberMarkedImportant(Event, name="member.marked_important", stream="membe
     reason: Text
 
     def apply(self, state: Member) -> None:
-        state.important = self.important
+        state.important = timeline.put(state.important, self.occurred_at, self.important)
 
 
 class TierChanged(Event, name="tier.changed", stream="member"):
-    """A customer went from one tier to another; null is no tier."""
+    """A customer went from one tier to another; null is no tier.
+
+    `from_tier` is what was known when it was told: a change told later may have come between.
+    """
 
     from_tier: Tier | None = None
     tier: Tier | None = None
@@ -58,7 +63,7 @@ class TierChanged(Event, name="tier.changed", stream="member"):
     reason: Text
 
     def apply(self, state: Member) -> None:
-        state.tier, state.tier_since = self.tier, self.occurred_at
+        state.tiers = timeline.put(state.tiers, self.occurred_at, self.tier)
 
 
 class MemberLeft(Event, name="member.left", stream="member"):
@@ -137,19 +142,10 @@ class UnknownUnit(Refusal):
 
 @dataclass
 class NothingChanges(Refusal):
-    """It is so already: nothing would change."""
+    """It is so already, and nothing later is known: nothing would change."""
 
     code = "nothing_changes"
     value: str
-
-
-@dataclass
-class TierOutOfOrder(Refusal):
-    """It is dated before the member's latest change of tier."""
-
-    code = "tier_out_of_order"
-    at: datetime
-    tier_since: datetime
 
 
 @dataclass
@@ -186,6 +182,18 @@ def on_the_network(member: Member, member_id: str, at: datetime) -> None:
         raise LeftTheNetwork(member_id, member.left_at)
 
 
+def tier_at(member: Member, at: datetime) -> Tier | None:
+    """The tier that the member held at this instant."""
+    return timeline.at(member.tiers, at)
+
+
+def is_important(member: Member, at: datetime) -> bool:
+    """Whether the member was marked as important at this instant."""
+    if not member.important:  # as nearly everybody
+        return False
+    return timeline.at(member.important, at) or False
+
+
 # ----------------------------------------------------------------------------------- commands
 class MemberCommand(Command):
     """A command about one member alone."""
@@ -208,13 +216,13 @@ class JoinNetwork(MemberCommand):
     def decide(self, at: datetime, member: Member, unit: Unit) -> list[Event]:
         if member.joined_at is not None:
             raise AlreadyJoined(self.member_id, member.joined_at)
-        if not unit.name:
+        if not unit.titles:
             raise UnknownUnit(self.unit_id)
         return [self.event(MemberJoined, at, unit=self.unit_id)]
 
 
 class MarkImportant(MemberCommand):
-    """Mark a customer as important, or take the mark away."""
+    """Mark a customer as important, or take the mark away, from then on or to the next change."""
 
     command: Literal["member.mark_important"] = "member.mark_important"
     important: bool
@@ -222,14 +230,15 @@ class MarkImportant(MemberCommand):
 
     def decide(self, at: datetime, member: Member) -> list[Event]:
         on_the_network(member, self.member_id, at)
-        if member.important == self.important:
+        if timeline.repeats(member.important, at, self.important, False):
             raise NothingChanges(str(self.important).lower())
+        room_for_one(member, "important", len(timeline.forget(member.important, at)))
         event = self.event(MemberMarkedImportant, at, important=self.important, reason=self.reason)
         return [event]
 
 
 class ChangeTier(MemberCommand):
-    """Put a customer into a tier, or take his tier away."""
+    """Put a customer into a tier, or take his tier away, from then on or to the next change."""
 
     command: Literal["tier.change"] = "tier.change"
     tier: Tier | None
@@ -237,14 +246,14 @@ class ChangeTier(MemberCommand):
 
     def decide(self, at: datetime, member: Member) -> list[Event]:
         on_the_network(member, self.member_id, at)
-        if member.tier_since is not None and at < member.tier_since:
-            raise TierOutOfOrder(at, member.tier_since)
-        if self.tier == member.tier:
+        from_tier = tier_at(member, at)
+        if timeline.repeats(member.tiers, at, self.tier, None):
             raise NothingChanges(self.tier or "none")
+        room_for_one(member, "tiers", len(timeline.forget(member.tiers, at)))
         event = self.event(
             TierChanged,
             at,
-            from_tier=member.tier,
+            from_tier=from_tier,
             tier=self.tier,
             unit=member.unit,
             reason=self.reason,
@@ -262,8 +271,8 @@ class LeaveNetwork(MemberCommand):
         joined(member, self.member_id, at)
         if member.left_at is not None:  # on whatever day: nobody leaves twice
             raise LeftTheNetwork(self.member_id, member.left_at)
-        event = self.event(MemberLeft, at, unit=member.unit, tier=member.tier, reason=self.reason)
-        return [event]
+        tier = tier_at(member, at)
+        return [self.event(MemberLeft, at, unit=member.unit, tier=tier, reason=self.reason)]
 
 
 class RecordBill(MemberCommand):

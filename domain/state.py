@@ -14,6 +14,7 @@ from msgspec import Struct, field
 
 from domain.bounds import AtMost
 from domain.lots import Lot
+from domain.timeline import Timeline
 from domain.values import TIERS, Tier
 
 MAX_STATE_BYTES = 1 << 20
@@ -22,9 +23,10 @@ MAX_LOTS = 5_000
 """Open lots of a member, and spent ones that a reversal may still ask for."""
 REMEMBERED = 32
 """The latest debits, visits, and credits reversed in part."""
-
-LATE_DAYS = 400
-"""How long what has ended stays in a head, so that a fact told late is still judged by it."""
+MAX_CHANGES = 100
+"""Changes of one thing of one stream that a fact told late may still have to be judged by."""
+MAX_PRICES = 2_000
+"""The same of the prices of all services of a club."""
 
 
 class Debit(Struct, array_like=True, gc=False):
@@ -64,10 +66,9 @@ class Member(Struct, array_like=True, gc=False):
 
     joined_at: datetime | None = None
     left_at: datetime | None = None
-    unit: str = ""
-    tier: Tier | None = None
-    tier_since: datetime | None = None
-    important: bool = False
+    unit: str = ""  # for good: nothing changes it
+    tiers: Annotated[Timeline[Tier | None], AtMost(MAX_CHANGES)] = field(default_factory=list)
+    important: Annotated[Timeline[bool], AtMost(MAX_CHANGES)] = field(default_factory=list)
     billed_month: int = 0  # number of the latest month billed, 0 before the first
     billed_mask: int = 0  # bit i: the month i before the latest is billed
     cohorts: Annotated[list[str], AtMost(500)] = field(default_factory=list)
@@ -95,15 +96,24 @@ class Price(Struct, array_like=True, gc=False):
     """What a service costs, in points, from one version on."""
 
     version: int
-    name: str
     points: int
     tier_points: Annotated[dict[Tier, int], AtMost(len(TIERS))]
     companion_points: int
     free_visits: Annotated[dict[Tier, int], AtMost(len(TIERS))]  # a calendar year, by tier
 
 
+class Service(Struct, array_like=True, gc=False):
+    """A service's prices, each from its instant on, and how many were ever told."""
+
+    versions: int = 0
+    prices: Annotated[Timeline[Price], AtMost(MAX_PRICES)] = field(default_factory=list)
+
+
 class Club(Struct, array_like=True, gc=False):
-    """A club, its services and their prices, and whether it is in emergency mode."""
+    """A club, its services and their prices, and when it was in emergency mode.
+
+    Its opening day, hours and tiers are told once: nothing changes them.
+    """
 
     name: str = ""
     opens_on: date | None = None
@@ -111,8 +121,8 @@ class Club(Struct, array_like=True, gc=False):
     closes_minute: int = 1440
     tiers: Annotated[list[str], AtMost(len(TIERS))] = field(default_factory=list)
     important: bool = False
-    services: Annotated[dict[str, Price], AtMost(300)] = field(default_factory=dict)
-    emergency_since: datetime | None = None
+    services: Annotated[dict[str, Service], AtMost(300)] = field(default_factory=dict)
+    emergency: Annotated[Timeline[bool], AtMost(MAX_CHANGES)] = field(default_factory=list)
     # activity -> held at
     activities: Annotated[dict[str, datetime], AtMost(5_000)] = field(default_factory=dict)
 
@@ -134,7 +144,7 @@ class Terms(Struct, array_like=True, gc=False):
 
 
 class Campaign(Struct, array_like=True, gc=False):
-    """A campaign and its terms in force."""
+    """A campaign, and its terms in every version that a late enrolment may be made under."""
 
     name: str = ""
     kind: str = ""
@@ -147,7 +157,8 @@ class Campaign(Struct, array_like=True, gc=False):
     budget_fen: int | None = None
     control_bp: int = 0
     control_seed: str = ""
-    terms: Terms | None = None
+    terms: Annotated[Timeline[Terms], AtMost(MAX_CHANGES)] = field(default_factory=list)
+    terms_versions: int = 0
     closed_at: datetime | None = None
 
 
@@ -168,9 +179,9 @@ class Cohort(Struct, array_like=True, gc=False):
 
 
 class Unit(Struct, array_like=True, gc=False):
-    """A county branch or city district office."""
+    """A county branch or city district office, by the names that it had."""
 
-    name: str = ""
+    titles: Annotated[Timeline[str], AtMost(MAX_CHANGES)] = field(default_factory=list)
 
 
 STATES: dict[str, type] = {

@@ -3,6 +3,8 @@
 from datetime import datetime
 from typing import ClassVar, Literal
 
+from domain import timeline
+from domain.bounds import room_for_one
 from domain.command import Command
 from domain.event import Event
 from domain.members import NothingChanges
@@ -16,7 +18,7 @@ class UnitOpened(Event, name="unit.opened", stream="unit"):
     title: Text
 
     def apply(self, state: Unit) -> None:
-        state.name = self.title
+        state.titles = timeline.put(state.titles, self.occurred_at, self.title)
 
 
 class OpenUnit(Command):
@@ -28,6 +30,7 @@ class OpenUnit(Command):
     title: Text
 
     def decide(self, at: datetime, unit: Unit) -> list[Event]:
-        if unit.name == self.title:
+        if timeline.repeats(unit.titles, at, self.title, ""):
             raise NothingChanges("title")
+        room_for_one(unit, "titles", len(timeline.forget(unit.titles, at)))
         return [self.event(UnitOpened, at, title=self.title)]

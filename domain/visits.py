@@ -6,23 +6,17 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from domain import timeline
 from domain.bounds import room_for_one
 from domain.clubs import in_emergency, opened, opened_by
 from domain.command import Command
 from domain.event import Event
 from domain.lots import spendable_points
-from domain.members import MemberCommand, joined, on_the_network
+from domain.members import MemberCommand, is_important, joined, on_the_network, tier_at
 from domain.points import give_back, lapsed, pay, reversible
 from domain.refusal import Refusal
-from domain.state import (
-    LATE_DAYS,
-    REMEMBERED,
-    Admissions,
-    Club,
-    Member,
-    Price,
-    Visit,
-)
+from domain.state import REMEMBERED, Admissions, Club, Member, Price, Visit
+from domain.timeline import LATE
 from domain.values import (
     ActivityId,
     ClubId,
@@ -134,7 +128,7 @@ class ActivityAttended(Event, name="activity.attended", stream="member"):
 
 def lately(attended: dict[str, datetime], at: datetime) -> dict[str, datetime]:
     """The activities of which an attendance may still be told."""
-    oldest = at - timedelta(days=LATE_DAYS)
+    oldest = at - LATE
     return {activity: held_at for activity, held_at in attended.items() if held_at >= oldest}
 
 
@@ -194,7 +188,7 @@ class VisitRepeated(Refusal):
 
 @dataclass
 class UnknownService(Refusal):
-    """The club has no such service."""
+    """The club has no such service, or had none then."""
 
     code = "unknown_service"
     club_id: str
@@ -263,20 +257,28 @@ def price_of(price: Price, tier: Tier | None, companions: int) -> tuple[int, int
     return own, price.companion_points * companions
 
 
-def admitted(club: Club, club_id: str, member: Member) -> None:
+def admitted(club: Club, club_id: str, tier: Tier | None, important: bool) -> None:
     """Refuses a member whom the club does not serve."""
-    if member.tier in club.tiers or (member.important and club.important):
+    if tier in club.tiers or (important and club.important):
         return
-    raise NotEligible(club_id, member.tier, member.important, list(club.tiers))
+    raise NotEligible(club_id, tier, important, list(club.tiers))
+
+
+def price_at(club: Club, club_id: str, service_id: str, at: datetime) -> Price:
+    """The price in force at this instant; refuses a service that had none yet."""
+    service = club.services.get(service_id)
+    price = None if service is None else timeline.at(service.prices, at)
+    if price is None:
+        raise UnknownService(club_id, service_id)
+    return price
 
 
 def within_hours(club: Club, at: datetime) -> None:
     """Refuses an hour at which the club is closed; in an emergency it never is."""
     minute = local_minute(at)
-    if club.emergency_since is not None and club.emergency_since <= at:
+    if club.opens_minute <= minute < club.closes_minute or timeline.at(club.emergency, at):
         return
-    if not club.opens_minute <= minute < club.closes_minute:
-        raise ClubClosed(minute, club.opens_minute, club.closes_minute)
+    raise ClubClosed(minute, club.opens_minute, club.closes_minute)
 
 
 # ----------------------------------------------------------------------------------- commands
@@ -288,7 +290,7 @@ class RecordVisit(MemberCommand):
 
     Refused in this order: not on the network, club unknown or not open yet, closed at this hour,
     tier not admitted, here a moment ago, service unknown, no free visit, price not as shown, too
-    few points.
+    few points. Tier, mark, price and emergency are those in force at its own time.
     """
 
     command: Literal["visit.record"] = "visit.record"
@@ -305,13 +307,15 @@ class RecordVisit(MemberCommand):
         on_the_network(member, self.member_id, at)
         opened_by(club, self.club_id, at)
         within_hours(club, at)
-        admitted(club, self.club_id, member)
+        tier, important = tier_at(member, at), is_important(member, at)
+        admitted(club, self.club_id, tier, important)
         self._not_twice(member, at)
-        price = club.services.get(self.service_id)
-        if price is None:
-            raise UnknownService(self.club_id, self.service_id)
-        own, others = price_of(price, member.tier, self.companions)
-        payment: Payment = "free_visit" if self._free(member, price, own, at) else "points"
+        price = price_at(club, self.club_id, self.service_id, at)
+        own, others = price_of(price, tier, self.companions)
+        granted = 0 if tier is None else price.free_visits.get(tier, 0)
+        asked = granted or self.pay == "free_visit"
+        free = own and asked and self._free(member, granted, at)  # without a price none is used
+        payment: Payment = "free_visit" if free else "points"
         points = others if payment == "free_visit" else own + others
         if self.shown_points is not None and self.shown_points != points:
             raise PriceChanged(self.shown_points, points, price.version)
@@ -330,8 +334,8 @@ class RecordVisit(MemberCommand):
             club=self.club_id,
             service=self.service_id,
             companions=self.companions,
-            tier=member.tier,
-            important=member.important,
+            tier=tier,
+            important=important,
             unit=member.unit,
             payment=payment,
             points=points,
@@ -348,11 +352,8 @@ class RecordVisit(MemberCommand):
             if visit.club == self.club_id and abs(at - visit.at) <= REPEAT:
                 raise VisitRepeated(visit.id, visit.at, REPEAT_MINUTES)
 
-    def _free(self, member: Member, price: Price, own: int, at: datetime) -> bool:
-        """Whether this visit uses one of the year's free visits; one without a price never does."""
-        granted = 0 if member.tier is None else price.free_visits.get(member.tier, 0)
-        if not own or (not granted and self.pay != "free_visit"):
-            return False
+    def _free(self, member: Member, granted: int, at: datetime) -> bool:
+        """Whether this visit uses one of the free visits granted a year."""
         key = free_visit_key(self.club_id, self.service_id, at)
         used = member.free_visits.get(key, 0)
         if year_of(key) < first_year_remembered(member.free_visits):
@@ -459,6 +460,6 @@ class AttendActivity(MemberCommand):
             club=self.club_id,
             activity=self.activity_id,
             held_at=held_at,
-            tier=member.tier,
+            tier=tier_at(member, held_at),
         )
         return [event]

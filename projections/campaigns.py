@@ -84,7 +84,11 @@ class Campaigns(Projection):
         FROM {campaign_terms_changed} e
         """,
         """
-        UPDATE campaign c SET closed_at = e.occurred_at FROM {campaign_closed} e
+        UPDATE campaign c SET closed_at = least(c.closed_at, e.closed_at)
+        FROM (
+            SELECT bucket, campaign_id, min(occurred_at) AS closed_at FROM {campaign_closed} e
+            GROUP BY 1, 2
+        ) e
         WHERE c.campaign = e.campaign_id AND c.bucket = e.bucket
         """,
         """
@@ -192,7 +196,7 @@ _CAMPAIGNS = """
     FROM campaign c
     CROSS JOIN LATERAL (
         SELECT * FROM campaign_terms t WHERE t.campaign = c.campaign AND t.since < %(end)s
-        ORDER BY version DESC LIMIT 1
+        ORDER BY since DESC, version DESC LIMIT 1
     ) t
     LEFT JOIN (
         SELECT campaign, count(*) AS heads, sum(prepaid_fen)::bigint AS prepaid_fen,

@@ -19,11 +19,16 @@ from projections.typed import typed_tables
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What the events of a topic add to a measure: the key, and how much, in SQL."""
+    """What the events of a topic add to a measure: the key, and how much, in SQL.
+
+    `held`: the key is what a member holds from then on. He counts under the one that happened
+    last, so that what an event adds hangs on the others.
+    """
 
     topic: str
     amount: str
     key: str = "''"
+    held: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +67,7 @@ MEASURES: dict[str, Measure] = {
     ),
     "tiers.{}": Measure(
         "SELECT tier, sum(delta) FROM tier_day GROUP BY 1",
-        (Part("tier.changed", "1", "tier"), Part("tier.changed", "-1", "from_tier")),
+        (Part("tier.changed", "1", "tier", held=True),),
     ),
     "clubs.{}.visits": Measure(
         "SELECT club, sum(visits) FROM club_use GROUP BY 1",
@@ -189,18 +194,43 @@ def _causes(conn: Conn, before: Moment, after: Moment) -> defaultdict[str, list[
     found: defaultdict[str, list[Cause]] = defaultdict(list)
     for pattern, measure in MEASURES.items():
         for part in measure.parts:
-            rows = conn.execute(
-                f"""
-                SELECT {part.key}, count(*),
-                    sum(CASE WHEN {after.condition} THEN {part.amount} ELSE -({part.amount}) END)
-                FROM {typed_tables()[part.topic].name}
-                WHERE {_only_one(before, after)} AND {part.key} IS NOT NULL
-                GROUP BY 1
-                """
-            ).fetchall()
+            rows = conn.execute((_held if part.held else _added)(part, before, after)).fetchall()
             for key, events, amount in rows:
                 found[pattern.format(key)].append(Cause(part.topic, events, int(amount)))
     return found
+
+
+def _added(part: Part, before: Moment, after: Moment) -> str:
+    """(key, events, amount) of the events that only one of the moments holds."""
+    return f"""
+        SELECT {part.key}, count(*),
+            sum(CASE WHEN {after.condition} THEN {part.amount} ELSE -({part.amount}) END)
+        FROM {typed_tables()[part.topic].name}
+        WHERE {_only_one(before, after)} AND {part.key} IS NOT NULL
+        GROUP BY 1
+    """
+
+
+def _held(part: Part, before: Moment, after: Moment) -> str:
+    """The same of what the members whom such an event is about hold at the one and the other."""
+    table = typed_tables()[part.topic].name
+    one, other = (
+        f"(SELECT DISTINCT ON (member_id) member_id, bucket, events, {part.key} AS key,"
+        f" {sign}{part.amount} AS amount FROM {table} JOIN moved USING (member_id, bucket)"
+        f" WHERE {moment.condition} ORDER BY member_id, occurred_at DESC, position DESC)"
+        for moment, sign in ((before, "-"), (after, ""))
+    )
+    return f"""
+        WITH moved AS (
+            SELECT member_id, bucket, count(*) AS events FROM {table}
+            WHERE {_only_one(before, after)} GROUP BY 1, 2
+        )
+        SELECT key, sum(events)::bigint, sum(amount) FROM (
+            SELECT member_id, key, max(events) AS events, sum(amount) AS amount
+            FROM ({one} UNION ALL {other}) holds WHERE key IS NOT NULL GROUP BY 1, 2
+        ) members
+        WHERE amount <> 0 GROUP BY 1
+    """
 
 
 def _between(conn: Conn, before: Moment, after: Moment) -> list[Between]:

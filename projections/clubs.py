@@ -26,7 +26,8 @@ class Clubs(Projection):
             tiers text[] NOT NULL,
             important boolean NOT NULL,
             capacity bigint,
-            emergency_since timestamptz,
+            in_emergency boolean NOT NULL DEFAULT false,
+            switched_at timestamptz,
             PRIMARY KEY (club, bucket)
         )
         """,
@@ -89,17 +90,19 @@ class Clubs(Projection):
         FROM {club_opened} e
         """,
         """
-        UPDATE club SET emergency_since = s.since
+        UPDATE club SET in_emergency = s.in_emergency, switched_at = s.occurred_at
         FROM (
-            SELECT DISTINCT ON (club_id) bucket, club_id, since
+            SELECT DISTINCT ON (club_id) bucket, club_id, occurred_at, in_emergency
             FROM (
-                SELECT bucket, club_id, position, occurred_at AS since FROM {emergency_declared} d
+                SELECT bucket, club_id, position, occurred_at, true AS in_emergency
+                FROM {emergency_declared} d
                 UNION ALL
-                SELECT bucket, club_id, position, NULL FROM {emergency_ended} e
+                SELECT bucket, club_id, position, occurred_at, false FROM {emergency_ended} e
             ) switches
-            ORDER BY club_id, position DESC
+            ORDER BY club_id, occurred_at DESC, position DESC
         ) s
         WHERE club.club = s.club_id AND club.bucket = s.bucket
+            AND (club.switched_at IS NULL OR club.switched_at <= s.occurred_at)
         """,
         """
         INSERT INTO service (bucket, club, service, version, title, points, tier_points,
@@ -194,7 +197,7 @@ def clubs(conn: Conn) -> list[Club]:
     return cursor.execute(
         """
         SELECT club, title, opens_on, opens_minute, closes_minute, tiers, important, capacity,
-            emergency_since IS NOT NULL AS in_emergency
+            in_emergency
         FROM club ORDER BY club
         """
     ).fetchall()
@@ -207,7 +210,7 @@ def prices(conn: Conn, club: str) -> list[ServicePrice]:
         """
         SELECT DISTINCT ON (service) service, title, version, points, tier_points,
             companion_points, free_visits, since
-        FROM service WHERE club = %s ORDER BY service, version DESC
+        FROM service WHERE club = %s ORDER BY service, since DESC, version DESC
         """,
         (club,),
     ).fetchall()

@@ -11,9 +11,24 @@ from projections.days import end_of, month_ends
 from projections.projection import Projection
 from projections.ratio import Ratio
 
+_TURNS = """
+    INSERT INTO tier_day (bucket, day, unit, tier, delta)
+    SELECT s.bucket, (c.at AT TIME ZONE 'Asia/Shanghai')::date, s.unit, s.tier, sum(c.delta)
+    FROM tier_span s
+    CROSS JOIN LATERAL (VALUES (s.since, {from_span}), (s.until, -({from_span}))) c(at, delta)
+    WHERE s.tier IS NOT NULL AND c.at IS NOT NULL
+        AND (s.member_id, s.bucket) IN (SELECT member_id, bucket FROM {events} e)
+    GROUP BY 1, 2, 3, 4
+    ON CONFLICT (day, unit, tier, bucket) DO UPDATE SET delta = tier_day.delta + excluded.delta
+"""
+"""What the spans of the members whose tiers a window changes add to the days, put in or taken out:
+a change told late moves the end of another."""
+
 
 class Members(Projection):
-    """A row a customer as he is now, a row a span of a tier, and what changed by day and unit."""
+    """A row a customer as he is now, a row a span of a tier, and what changed by day and unit.
+
+    Now is the latest by when it happened, not the last that was told; so with spans."""
 
     tables = (
         """
@@ -25,6 +40,7 @@ class Members(Projection):
             tier text,
             tier_since timestamptz,
             important boolean NOT NULL DEFAULT false,
+            important_since timestamptz,
             left_at timestamptz,
             PRIMARY KEY (member_id, bucket)
         ) WITH (fillfactor = 80)
@@ -63,46 +79,45 @@ class Members(Projection):
         UPDATE member m SET tier = t.tier, tier_since = t.occurred_at
         FROM (
             SELECT DISTINCT ON (member_id) bucket, member_id, tier, occurred_at
-            FROM {tier_changed} e ORDER BY member_id, position DESC
+            FROM {tier_changed} e ORDER BY member_id, occurred_at DESC, position DESC
         ) t
         WHERE m.member_id = t.member_id AND m.bucket = t.bucket
+            AND (m.tier_since IS NULL OR m.tier_since <= t.occurred_at)
         """,
         """
-        UPDATE member m SET important = i.important
+        UPDATE member m SET important = i.important, important_since = i.occurred_at
         FROM (
-            SELECT DISTINCT ON (member_id) bucket, member_id, important
-            FROM {member_marked_important} e ORDER BY member_id, position DESC
+            SELECT DISTINCT ON (member_id) bucket, member_id, important, occurred_at
+            FROM {member_marked_important} e ORDER BY member_id, occurred_at DESC, position DESC
         ) i
         WHERE m.member_id = i.member_id AND m.bucket = i.bucket
+            AND (m.important_since IS NULL OR m.important_since <= i.occurred_at)
         """,
         """
         UPDATE member m SET left_at = l.occurred_at FROM {member_left} l
         WHERE m.member_id = l.member_id AND m.bucket = l.bucket
         """,
-        """
-        UPDATE tier_span s SET until = t.occurred_at
-        FROM (
-            SELECT DISTINCT ON (member_id) bucket, member_id, occurred_at
-            FROM {tier_changed} e ORDER BY member_id, position
-        ) t
-        WHERE s.member_id = t.member_id AND s.bucket = t.bucket AND s.until IS NULL
-        """,
+        _TURNS.format(from_span=-1, events="{tier_changed}"),
         """
         INSERT INTO tier_span (bucket, member_id, position, tier, unit, since, until, reason)
         SELECT bucket, member_id, position, tier, unit, occurred_at,
-            lead(occurred_at) OVER (PARTITION BY member_id ORDER BY position), reason
+            lead(occurred_at) OVER (PARTITION BY member_id ORDER BY occurred_at, position), reason
         FROM {tier_changed} e
         """,
         """
-        INSERT INTO tier_day (bucket, day, unit, tier, delta)
-        SELECT bucket, (occurred_at AT TIME ZONE 'Asia/Shanghai')::date, unit, c.tier, sum(c.delta)
-        FROM {tier_changed} e
-        CROSS JOIN LATERAL (VALUES (e.from_tier, -1), (e.tier, 1)) c(tier, delta)
-        WHERE c.tier IS NOT NULL
-        GROUP BY 1, 2, 3, 4
-        ON CONFLICT (day, unit, tier, bucket) DO UPDATE
-        SET delta = tier_day.delta + excluded.delta
+        UPDATE tier_span s SET until = t.until
+        FROM (
+            SELECT bucket, member_id, position,
+                lead(since) OVER (PARTITION BY member_id ORDER BY since, position) AS until
+            FROM tier_span
+            WHERE (member_id, bucket) IN (SELECT member_id, bucket FROM {tier_changed} e)
+        ) t
+        WHERE s.member_id = t.member_id AND s.position = t.position AND s.bucket = t.bucket
+            AND s.until IS DISTINCT FROM t.until
         """,
+        _TURNS.format(from_span=1, events="{tier_changed}"),
+        # A row that is zero only because of what was told in between would tell of the windows.
+        "DELETE FROM tier_day WHERE delta = 0 AND EXISTS (SELECT FROM {tier_changed} e)",
     )
 
 
@@ -228,7 +243,7 @@ def tier_history(conn: Conn, member_id: str) -> list[TierSpan]:
     cursor = conn.cursor(row_factory=class_row(TierSpan))
     return cursor.execute(
         "SELECT tier, unit, since, until, reason FROM tier_span"
-        " WHERE member_id = %s ORDER BY position",
+        " WHERE member_id = %s ORDER BY since, position",
         (member_id,),
     ).fetchall()
 

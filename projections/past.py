@@ -91,10 +91,10 @@ class _Life:
         self.joined = events[-1]
 
     def on_tier(self, events: Events) -> None:
-        self.tier = events[-1]
+        self.tier = _latest(events)
 
     def on_important(self, events: Events) -> None:
-        self.important = events[-1].important
+        self.important = _latest(events).important
 
     def on_left(self, events: Events) -> None:
         self.left_at = events[-1].occurred_at
@@ -147,12 +147,17 @@ class _Life:
         self.endings = {event.binding: event for event in events}
 
 
+def _latest(events: Events) -> Any:
+    """The one that happened last; of two at one instant the last told."""
+    return max(reversed(events), key=_OCCURRED_AT)
+
+
 _AT = ("occurred_at",)
 _CREDIT = ("lot", "points", "available_from", "expires_at", "source", "rule", *_AT)
 _TAKES: dict[str, tuple[Callable[[_Life, Events], None], tuple[str, ...]]] = {
     "member.joined": (_Life.on_joined, ("unit", *_AT)),
     "tier.changed": (_Life.on_tier, ("tier", *_AT)),
-    "member.marked_important": (_Life.on_important, ("important",)),
+    "member.marked_important": (_Life.on_important, ("important", *_AT)),
     "member.left": (_Life.on_left, _AT),
     "points.credited": (_Life.on_credited, _CREDIT),
     "points.debited": (_Life.on_debited, ("points", "lots")),
@@ -183,11 +188,11 @@ def member(conn: Conn, member_id: str, moment: Moment, at: datetime) -> Past | N
     if life.joined is None:
         return None
     unit = _by_topic(conn, f"unit:{life.joined.unit}", moment)
-    opened = _held(unit, "unit.opened", ("title",), moment)
+    opened = _held(unit, "unit.opened", ("title", *_AT), moment)
     account = _account(life, member_id, at)
     left = [lot.shown() for lot in life.lots.values() if lot.remaining > 0]
     return Past(
-        _card(life, member_id, opened[-1].title if opened else None, account),
+        _card(life, member_id, _latest(opened).title if opened else None, account),
         account,
         sorted(left, key=_in_order_of_spending),
         [_binding(life, number) for number in sorted(life.bindings)],

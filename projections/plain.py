@@ -42,13 +42,13 @@ class Plain:
     def __init__(self, *, gaps: bool = False) -> None:
         self.tables: dict[str, dict[tuple[Any, ...], Row]] = {}
         self.gaps = gaps
-        self._open_spans: dict[str, Row] = {}
+        self._spans: dict[str, list[Row]] = {}  # by member, in the order of time
 
     def take(self, table: str) -> list[Row]:
         """The rows of a table, which are then forgotten: what keeps a long log in little memory."""
         found = self.rows(table)
         self.tables.pop(table, None)
-        self._open_spans.clear()  # Whoever takes rows is done with the members they are about.
+        self._spans.clear()  # Whoever takes rows is done with the members they are about.
         return found
 
     def rows(self, table: str) -> list[Row]:
@@ -79,39 +79,57 @@ class Plain:
         for name, amount in amounts.items():
             row[name] += amount
 
+    def _latest(self, row: Row, since: str, event: Event, **values: Any) -> None:
+        """Take in what holds from then on, unless a later value is known."""
+        if not row[since] or row[since] <= event.occurred_at:
+            row.update({since: event.occurred_at, **values})
+
     # ------------------------------------------------------------------------ units, members
     def on_unit_opened(self, at: Stored, event: units.UnitOpened) -> None:
         known = self.tables.get("unit", {}).get((at.id,))
         if known:
-            known["title"] = event.title
+            self._latest(known, "titled_at", event, title=event.title)
+            known["opened_at"] = min(known["opened_at"], event.occurred_at)
         else:
             self._add("unit", (at.id,), bucket=at.bucket, unit=at.id, title=event.title,
-                      opened_at=event.occurred_at)  # fmt: skip
+                      titled_at=event.occurred_at, opened_at=event.occurred_at)  # fmt: skip
 
     def on_member_joined(self, at: Stored, event: members.MemberJoined) -> None:
         self._add("member", (at.id,), bucket=at.bucket, member_id=at.id, unit=event.unit,
                   joined_at=event.occurred_at, tier=None, tier_since=None, important=False,
-                  left_at=None)  # fmt: skip
+                  important_since=None, left_at=None)  # fmt: skip
 
     def on_member_marked_important(self, at: Stored, event: members.MemberMarkedImportant) -> None:
-        self._row("member", at.id)["important"] = event.important
+        row = self._row("member", at.id)
+        self._latest(row, "important_since", event, important=event.important)
 
     def on_member_left(self, at: Stored, event: members.MemberLeft) -> None:
         self._row("member", at.id)["left_at"] = event.occurred_at
 
     def on_tier_changed(self, at: Stored, event: members.TierChanged) -> None:
-        self._row("member", at.id).update(tier=event.tier, tier_since=event.occurred_at)
-        if at.id in self._open_spans:
-            self._open_spans[at.id]["until"] = event.occurred_at
-        self._open_spans[at.id] = self._add(
+        self._latest(self._row("member", at.id), "tier_since", event, tier=event.tier)
+        spans = self._spans.setdefault(at.id, [])
+        self._turns(spans, -1)
+        spans.append(self._add(
             "tier_span", (at.id, at.position), bucket=at.bucket, member_id=at.id,
             position=at.position, tier=event.tier, unit=event.unit, since=event.occurred_at,
-            until=None, reason=event.reason)  # fmt: skip
-        for tier, delta in ((event.from_tier, -1), (event.tier, 1)):
-            if tier is not None:
-                day = local_date(event.occurred_at)
-                key = {"bucket": at.bucket, "day": day, "unit": event.unit, "tier": tier}
-                self._sum("tier_day", key, delta=delta)
+            until=None, reason=event.reason))  # fmt: skip
+        spans.sort(key=lambda span: (span["since"], span["position"]))
+        for span, following in zip(spans, [*spans[1:], None], strict=True):
+            span["until"] = following and following["since"]
+        self._turns(spans, 1)
+
+    def _turns(self, spans: list[Row], sign: int) -> None:
+        """Put what spans of tiers add to the days in, or take it out; no row is left at zero."""
+        days = self.tables.setdefault("tier_day", {})
+        for span in spans:
+            for instant, delta in ((span["since"], sign), (span["until"], -sign)):
+                if span["tier"] is not None and instant is not None:
+                    key = {"bucket": span["bucket"], "day": local_date(instant),
+                           "unit": span["unit"], "tier": span["tier"]}  # fmt: skip
+                    self._sum("tier_day", key, delta=delta)
+                    if not days[tuple(key.values())]["delta"]:
+                        del days[tuple(key.values())]
 
     def on_bill_issued(self, at: Stored, event: members.BillIssued) -> None:
         year, month = (int(part) for part in event.month.split("-"))
@@ -159,13 +177,13 @@ class Plain:
                   opens_on=event.opens_on, opens_minute=event.opens_minute,
                   closes_minute=event.closes_minute, tiers=list(event.tiers),
                   important=event.important, capacity=event.capacity,
-                  emergency_since=None)  # fmt: skip
+                  in_emergency=False, switched_at=None)  # fmt: skip
 
     def on_emergency_declared(self, at: Stored, event: clubs.EmergencyDeclared) -> None:
-        self._row("club", at.id)["emergency_since"] = event.occurred_at
+        self._latest(self._row("club", at.id), "switched_at", event, in_emergency=True)
 
     def on_emergency_ended(self, at: Stored, event: clubs.EmergencyEnded) -> None:
-        self._row("club", at.id)["emergency_since"] = None
+        self._latest(self._row("club", at.id), "switched_at", event, in_emergency=False)
 
     def on_service_priced(self, at: Stored, event: clubs.ServicePriced) -> None:
         self._add("service", (at.id, event.service, event.price_version), bucket=at.bucket,
@@ -234,7 +252,8 @@ class Plain:
                   since=event.occurred_at)  # fmt: skip
 
     def on_campaign_closed(self, at: Stored, event: campaigns.CampaignClosed) -> None:
-        self._row("campaign", at.id)["closed_at"] = event.occurred_at
+        row = self._row("campaign", at.id)
+        row["closed_at"] = min(row["closed_at"] or event.occurred_at, event.occurred_at)
 
     def on_campaign_place_taken(self, at: Stored, event: campaigns.PlaceTaken) -> None:
         self._row("campaign", at.id)["places"] = event.place

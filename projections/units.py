@@ -10,7 +10,7 @@ from projections.projection import Projection
 
 
 class Units(Projection):
-    """A row a unit, under its latest name."""
+    """A row a unit, under the name that it took last."""
 
     tables = (
         """
@@ -18,6 +18,7 @@ class Units(Projection):
             bucket smallint NOT NULL,
             unit text NOT NULL,
             title text NOT NULL,
+            titled_at timestamptz NOT NULL,
             opened_at timestamptz NOT NULL,
             PRIMARY KEY (unit, bucket)
         )
@@ -25,12 +26,16 @@ class Units(Projection):
     )
     fold = (
         """
-        INSERT INTO unit (bucket, unit, title, opened_at)
-        SELECT DISTINCT ON (unit_id) bucket, unit_id, title,
-            first_value(occurred_at) OVER (PARTITION BY unit_id ORDER BY position)
+        INSERT INTO unit (bucket, unit, title, titled_at, opened_at)
+        SELECT DISTINCT ON (unit_id) bucket, unit_id, title, occurred_at,
+            min(occurred_at) OVER (PARTITION BY unit_id)
         FROM {unit_opened}
-        ORDER BY unit_id, position DESC
-        ON CONFLICT (unit, bucket) DO UPDATE SET title = excluded.title
+        ORDER BY unit_id, occurred_at DESC, position DESC
+        ON CONFLICT (unit, bucket) DO UPDATE
+        SET title = CASE WHEN unit.titled_at <= excluded.titled_at THEN excluded.title
+                ELSE unit.title END,
+            titled_at = greatest(unit.titled_at, excluded.titled_at),
+            opened_at = least(unit.opened_at, excluded.opened_at)
         """,
     )
 

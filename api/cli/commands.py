@@ -113,6 +113,25 @@ def changes(
 
 
 @app.command()
+def doubts(
+    limit: Annotated[
+        int, typer.Option(min=1, max=10_000, help="How many are shown at most.")
+    ] = 100,
+    known_at: KnownAt = None,
+    effective_at: EffectiveAt = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> int:
+    """Facts that were judged by other values than those now known for their time.
+
+    A tier, a price, terms or a leaving was told later. Nothing is rewritten: somebody decides.
+    """
+    from api.cli.doubts import run
+
+    return run(settings_of(data_dir), limit, maybe_asked_of(known_at, effective_at), as_json)
+
+
+@app.command()
 def serve(
     host: Annotated[
         str | None, typer.Option(help="Address to listen on; else CLUBLEDGER_HOST, else 127.0.0.1.")

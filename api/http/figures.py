@@ -18,12 +18,14 @@ from api.http.inputs import (
     KNOWN,
     KNOWN_FORM,
     PAST,
+    After,
     AsOf,
     Awaited,
     House,
     InHouse,
     KnownFigures,
     Limit,
+    place_of,
     read_moment,
 )
 from api.problems import DoorProblem
@@ -87,13 +89,10 @@ async def explain_figure(
     asked: AsOf,
     wanted: Wanted,
     limit: Limit = 50,
-    after: Annotated[str | None, Query(pattern=r"^[0-9]{1,2}:[0-9]{1,18}$")] = None,
+    after: After = None,
 ) -> models.Explanation | Response:
     """A figure's formula, its inputs, and the events behind it, page by page. Or all as a file."""
-    behind = None
-    if after is not None:
-        bucket, _, position = after.partition(":")
-        behind = int(bucket), int(position)
+    behind = place_of(after)
     found: models.Explanation | Response | None
     if wanted is None:
         question = partial(

@@ -248,3 +248,12 @@ PathId: TypeAlias = Annotated[Id, Path(examples=["health"])]
 VisitNumber: TypeAlias = Annotated[Ordinal, Path(description="the n-th visit of the member")]
 Limit: TypeAlias = Annotated[int, Query(ge=1, le=1000, description="how many at most")]
 Position: TypeAlias = Annotated[int, Query(ge=0, le=2**62)]
+After: TypeAlias = Annotated[str | None, Query(pattern=r"^[0-9]{1,2}:[0-9]{1,18}$")]
+
+
+def place_of(after: str | None) -> tuple[int, int] | None:
+    """The lane and position behind which a page begins."""
+    if after is None:
+        return None
+    bucket, _, position = after.partition(":")
+    return int(bucket), int(position)

@@ -1,4 +1,4 @@
-"""The log from a position, for whoever wants to follow it."""
+"""The log from a position, for whoever wants to follow it; and what of it is in doubt."""
 
 from functools import partial
 from typing import Annotated
@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query
 
 from api import answers, models
 from api.http.documented import refuses
-from api.http.inputs import InHouse, Limit, Position
+from api.http.inputs import PAST, After, AsOf, Awaited, InHouse, Limit, Position, place_of
 from api.problems import DoorProblem
 
 router = APIRouter(tags=["log"])
@@ -26,3 +26,13 @@ async def events(
     if found is None:
         raise DoorProblem("not_found", f"There is no bucket {bucket}.")
     return found
+
+
+@router.get("/doubts", response_model=models.Doubts, responses=refuses(*PAST))
+async def doubts(
+    house: InHouse, wait_for: Awaited, asked: AsOf, limit: Limit = 100, after: After = None
+) -> models.Doubts:
+    """Facts that were judged by other values than those now known for their time: somebody decides
+    what becomes of them."""
+    question = partial(answers.doubts, limit=limit, after=place_of(after))
+    return await house.ask(question, wait_for, asked)

@@ -16,7 +16,7 @@ from api.models.figures import (
     Input,
     SumChange,
 )
-from api.models.log import Command, Commands, Event, History, LogPage
+from api.models.log import Command, Commands, Doubt, Doubts, Event, History, LogPage
 from api.models.members import Account, Binding, Entry, Lot, LotUse, Member, Members, Statement
 from api.models.receipts import EnrolmentReceipt, Receipt, UndoReceipt, VisitReceipt
 from api.models.status import Lane, Standstill, Status
@@ -42,6 +42,8 @@ __all__ = [
     "Dated",
     "Demo",
     "Difference",
+    "Doubt",
+    "Doubts",
     "EnrolmentReceipt",
     "Entry",
     "Event",

@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
-from api.models.base import View
+from api.models.base import Dated, View
 
 
 class Event(View):
@@ -59,3 +59,35 @@ class Commands(View):
     """What was taken under one key: a command, or with several lanes one in each of them."""
 
     commands: list[Command]
+
+
+class Judged(View):
+    """A value by which a fact was judged, and the one that by now is known for its time."""
+
+    about: str = Field(
+        description="tier, tier_before, important, price, terms, emergency; left: the member had"
+        " left the network; closed: so was the campaign",
+        examples=["tier"],
+    )
+    judged_by: str | None = Field(description="null: none, or nothing was known of it")
+    holds: str | None = Field(description="versions of prices and terms are told by number")
+
+
+class Doubt(View):
+    """A fact that was judged by other values than those that are now known for its time."""
+
+    bucket: int
+    position: int
+    stream: str
+    topic: str
+    occurred_at: datetime
+    differences: list[Judged]
+
+
+class Doubts(Dated):
+    """A page of the facts in doubt, in the order of the log."""
+
+    doubts: list[Doubt]
+    next: tuple[int, int] | None = Field(
+        description="send it as `after=<bucket>:<position>` for the next page; null at the end"
+    )

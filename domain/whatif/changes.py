@@ -292,9 +292,11 @@ class CampaignTerms(Change):
         return (("campaign.enrolled", mine), ("campaign.offered", mine))
 
     def terms(self, campaign: Campaign, campaign_id: str, at: datetime) -> Campaign:
-        if campaign_id != self.campaign or campaign.terms is None or not self.holds(at):
+        if campaign_id != self.campaign or not self.holds(at):
             return campaign
-        changed = replace(campaign, terms=replace(campaign.terms, **self._said()))
+        said = self._said()
+        terms = [(since, replace(terms, **said)) for since, terms in campaign.terms]
+        changed = replace(campaign, terms=terms)
         if self.min_tier is not None:
             below = TIERS[TIERS.index(self.min_tier) + 1 :]
             tiers = [tier for tier in campaign.tiers if tier not in below]

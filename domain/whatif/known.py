@@ -11,7 +11,7 @@ from domain.clubs import ActivityHeld, ClubOpened, ServicePriced, UnknownClub
 from domain.cohorts import CohortOpened
 from domain.command import Command
 from domain.event import Event
-from domain.state import Campaign, Club, Cohort, Places, Price, Terms, Unit
+from domain.state import Campaign, Club, Cohort, Places, Price, Service, Terms, Unit
 from domain.units import UnitOpened
 from domain.visits import UnknownService, VisitRecorded
 from domain.whatif.scenario import Scenario
@@ -42,15 +42,16 @@ class Known:
                 event.apply(club := self.clubs.setdefault(stream_id, Club()))
                 club.opens_minute, club.closes_minute = 0, 1440
             case ServicePriced():
-                event.apply(club := self.clubs[stream_id])
-                version = event.price_version
-                self.prices[stream_id, event.service, version] = club.services[event.service]
+                event.apply(self.clubs[stream_id])
+                self.prices[stream_id, event.service, event.price_version] = event.price
             case ActivityHeld():
                 event.apply(self.clubs[stream_id])
-            case CampaignLaunched() | TermsChanged():
-                event.apply(campaign := self.campaigns.setdefault(stream_id, Campaign()))
-                assert campaign.terms is not None
-                self.terms[stream_id, campaign.terms.version] = campaign.terms
+            case CampaignLaunched():
+                event.apply(self.campaigns.setdefault(stream_id, Campaign()))
+                self.terms[stream_id, 1] = event.first_terms
+            case TermsChanged():
+                event.apply(self.campaigns[stream_id])
+                self.terms[stream_id, event.terms_version] = event.terms
 
     def refuse_unknown(self, scenario: Scenario) -> None:
         """Refuses a scenario about a club, a service or a campaign that there is not."""
@@ -78,12 +79,13 @@ class Known:
 
     def club(self, visit: VisitRecorded, price: Price) -> Club:
         """The club as it was for this visit, at a price."""
-        return replace(self.clubs[visit.club], services={visit.service: price})
+        service = Service(price.version, [(visit.occurred_at, price)])
+        return replace(self.clubs[visit.club], services={visit.service: service})
 
     def campaign(self, enrolled: CampaignEnrolled) -> Campaign:
         """The campaign as it was for this enrolment."""
         terms = self.terms[enrolled.campaign, enrolled.terms_version]
-        return replace(self.campaigns[enrolled.campaign], terms=terms)
+        return replace(self.campaigns[enrolled.campaign], terms=[(enrolled.occurred_at, terms)])
 
     def places(self, enrolled: CampaignEnrolled) -> Places:
         """What was counted before this enrolment. What was spent on gifts counts where gifts are

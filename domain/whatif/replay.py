@@ -16,7 +16,7 @@ from typing import Generic, TypeVar
 from domain.campaigns import CampaignEnrolled, Enrol, OfferCampaign, PlaceTaken
 from domain.command import Command
 from domain.event import Event
-from domain.members import BILL_WINDOW_MONTHS, ChangeTier, NothingChanges, RecordBill
+from domain.members import BILL_WINDOW_MONTHS, ChangeTier, NothingChanges, RecordBill, tier_at
 from domain.points import CreditPoints, PointsExpired, ReverseCredit
 from domain.refusal import Refusal
 from domain.state import Club, Member, Places
@@ -90,10 +90,11 @@ class _Replayed:
         place = next((at for at, event in told if not isinstance(event, PointsExpired)), told[0][0])
         decided = events
         if asked is not None:
+            assert asked.at is not None
             try:
                 decided = self._decided(asked, events)
             except Refusal as refusal:
-                yield Refused(place, asked.called, self.changed.tier, refusal)
+                yield Refused(place, asked.called, tier_at(self.changed, asked.at), refusal)
                 decided = []
         for event in events:
             event.apply(self.recorded)
@@ -166,17 +167,17 @@ class _Replayed:
 
     def _assessed(self, bill: RecordBill) -> list[Event]:
         """The change of tier that a bill brings under a rule: up at once, down after a window."""
-        rule, at = self.scenario.tier_rule, bill.at
+        rule, at, tiers = self.scenario.tier_rule, bill.at, self.changed.tiers
         if rule is None or at is None:
             return []
         self.bills[month_number(bill.month)] = bill.amount_fen
         oldest = max(self.bills) - BILL_WINDOW_MONTHS
         self.bills = {month: fen for month, fen in self.bills.items() if month > oldest}
-        if not rule.holds(at):
-            return []
+        if not rule.holds(at) or (tiers and at < tiers[-1][0]):
+            return []  # an older bill says nothing of what came after it
         tier, whole = rule.earned(self.bills)
         rank = [*TIERS, None].index
-        if rank(tier) > rank(self.changed.tier) and not whole:
+        if rank(tier) > rank(tier_at(self.changed, at)) and not whole:
             return []
         command = ChangeTier(
             key=bill.key,
@@ -187,7 +188,7 @@ class _Replayed:
         )
         try:
             return command.decide(at, self.changed)
-        except Refusal:  # it is his tier already, he has left, or the bill is an older one
+        except Refusal:  # it is his tier already, or he has left
             return []
 
 
@@ -212,7 +213,7 @@ def spending(
     for member_id, enrolled in enrolments:
         before.append(spent_fen)
         at = enrolled.occurred_at
-        member = Member(joined_at=at, tier=enrolled.tier, unit=enrolled.unit)
+        member = Member(joined_at=at, tiers=[(at, enrolled.tier)], unit=enrolled.unit)
         campaign = scenario.terms(known.campaign(enrolled), campaign_id, at)
         places = Places(enrolled.place - 1, spent_fen)
         command = Enrol(

@@ -73,6 +73,7 @@ def test_every_dated_answer_says_its_moment(told: str) -> None:
                 "/figures/members.vip_total/explain",
                 "/clubs/lounge/use?from=2008-01-01&to=2008-12-31",
                 "/campaigns/plain",
+                "/doubts",
             ):
                 now = (await client.get(path)).json()
                 assert now["moment"] is None, path

@@ -16,7 +16,7 @@ import typer
 
 from docs import generate
 from docs.picture import PICTURE, picture
-from domain import state
+from domain import timeline
 from ledger import heads, ledger
 from ledger.commands import parse
 from ledger.working import WorkingSet
@@ -190,7 +190,7 @@ NUMBERS: dict[str, int] = {
     r"after ([\d,]+) ms, folds": int(runner.POLL_S * 1000),
     r"windows of up to ([\d,]+) events": runner.WINDOW_EVENTS,
     r"over ([\d,]+) events are missing": runner.REBUILD_EVENTS,
-    r"bindings that ended ([\d,]+) days ago": state.LATE_DAYS,
+    r"bindings that ended ([\d,]+) days ago": timeline.LATE_DAYS,
 }
 """What the architecture says in numbers, and where the code has it."""
 

@@ -16,18 +16,21 @@ import pytest
 from msgspec import Struct
 from msgspec.json import Encoder
 
+from domain import clubs
 from domain.bindings import StartBinding
 from domain.bounds import AtMost, TooMany, bounds_of
-from domain.campaigns import OfferCampaign
+from domain.campaigns import ChangeTerms, OfferCampaign
 from domain.catalogue import STATES
-from domain.clubs import HoldActivity
+from domain.clubs import DeclareEmergency, EndEmergency, HoldActivity
 from domain.cohorts import IncludeInCohort, OpenCohort
 from domain.command import Command
 from domain.event import Event
 from domain.lots import Lot
+from domain.members import ChangeTier, MarkImportant
 from domain.points import CreditPoints, DebitPoints, ExpirePoints, ReverseCredit, ReverseDebit
 from domain.state import (
     MAX_LOTS,
+    MAX_PRICES,
     MAX_STATE_BYTES,
     REMEMBERED,
     Binding,
@@ -36,9 +39,11 @@ from domain.state import (
     Debit,
     Member,
     Price,
+    Service,
     Terms,
     Visit,
 )
+from domain.units import OpenUnit
 from domain.values import TIERS
 from domain.visits import AttendActivity, UndoVisit
 from tests.domain.scenario import World, do, given, local
@@ -144,6 +149,40 @@ HELD_BY_REFUSAL: dict[str, tuple[Callable[[int], Any], Callable[[int], Command]]
     "Club.activities": (lambda n: (), lambda n: do(HoldActivity, NOON, activity_id=f"a{n}")),
 }
 """Collections that a command would make too large: what it needs, and the n-th of the command."""
+
+
+def minute(n: int) -> datetime:
+    return local(NOON) + timedelta(minutes=n)
+
+
+def tier(n: int) -> Command:
+    return do(ChangeTier, minute(n), tier="gold" if n % 2 else "silver")
+
+
+def mark(n: int) -> Command:
+    return do(MarkImportant, minute(n), important=n % 2 == 0)
+
+
+def switch(n: int) -> Command:
+    return do(EndEmergency, minute(n)) if n % 2 else do(DeclareEmergency, minute(n))
+
+
+def terms(n: int) -> Command:
+    return do(
+        ChangeTerms, minute(n), prepaid_min_fen=n, gift_bp=0, months_bound=0, min_monthly_fen=0
+    )
+
+
+TIMELINES: dict[str, tuple[int, Callable[[int], Command]]] = {
+    "Member.tiers": (1, tier),
+    "Member.important": (0, mark),
+    "Club.emergency": (0, switch),
+    "Campaign.terms": (1, terms),
+    "Unit.titles": (1, lambda n: do(OpenUnit, minute(n), title=f"unit {n}")),
+    "Service.prices": (1, lambda n: price(minute(n), points=n)),
+}
+"""How many values each of them begins with, and what puts in the n-th after that."""
+YEARS_LATER = 2 * 365 * 24 * 60
 HELD_BY_TRIMMING = {"Member.debits", "Member.visits", "Member.reversed_in_part"}
 """The latest few; test_laws has far more than that."""
 HELD_BY_TYPE = {
@@ -159,7 +198,7 @@ HELD_BY_ANOTHER = {"Debit.lots"}
 
 
 def test_every_bound_is_held_by_something() -> None:
-    held = {*HELD_BY_REFUSAL, *HELD_BY_TRIMMING, *HELD_BY_TYPE, *HELD_BY_ANOTHER}
+    held = {*HELD_BY_REFUSAL, *TIMELINES, *HELD_BY_TRIMMING, *HELD_BY_TYPE, *HELD_BY_ANOTHER}
     assert held == declared().keys()
 
 
@@ -180,6 +219,24 @@ def test_what_would_go_past_a_bound_is_refused_with_the_number(
         scenario.and_given(needs(n), command(n))
     scenario.and_given(needs(5))
     scenario.when(command(5)).then_refused(TooMany(field, 5, 5))
+
+
+@pytest.mark.parametrize("name", TIMELINES)
+def test_a_timeline_holds_so_many_values_and_forgets_what_no_late_fact_asks_for(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The prices of all services of a club count together."""
+    held, command = TIMELINES[name]
+    kind, _, field = name.partition(".")
+    if kind == "Service":
+        monkeypatch.setattr(clubs, "MAX_PRICES", 5)
+    else:
+        state = next(each for each in STATES.values() if each.__name__ == kind)
+        monkeypatch.setitem(bounds_of(state), field, 5)
+    scenario = given(MEMBER, CLUB, campaign(), [command(n) for n in range(5 - held)])
+    scenario.when(command(5 - held)).then_refused(TooMany(field, 5, 5))
+    scenario.when(command(YEARS_LATER + 5 - held))
+    assert scenario.and_given(command(YEARS_LATER + 6 - held)).outcome
 
 
 def test_what_has_ended_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,8 +267,10 @@ TEN = range(BILLION, 2 * BILLION)
 
 def the_longest_member() -> Member:
     most = bounds_of(Member)
-    member = Member(joined_at=MOMENT, left_at=MOMENT, unit=LONG_ID, tier="diamond")
-    member.tier_since, member.billed_mask = MOMENT, 2**36
+    member = Member(joined_at=MOMENT, left_at=MOMENT, unit=LONG_ID)
+    member.billed_mask = 2**36
+    member.tiers = [(MOMENT, "diamond")] * most["tiers"]
+    member.important = [(MOMENT, False)] * most["important"]
     member.cohorts = [LONG_ID] * most["cohorts"]
     for number in TEN[:MAX_LOTS]:
         member.lots[number] = Lot(
@@ -237,9 +296,12 @@ def the_longest_member() -> Member:
 def the_longest_club() -> Club:
     most = bounds_of(Club)
     by_tier = dict.fromkeys(TIERS, BILLION)
-    club = Club(LONG_TEXT, DAY, 1440, 1440, list(TIERS), True, emergency_since=MOMENT)
+    club = Club(LONG_TEXT, DAY, 1440, 1440, list(TIERS), True)
+    club.emergency = [(MOMENT, False)] * most["emergency"]
+    dear = (MOMENT, Price(BILLION, BILLION, by_tier, BILLION, by_tier))
+    share = MAX_PRICES // most["services"] + 1
     for n in range(most["services"]):
-        club.services[f"{n:064}"] = Price(BILLION, LONG_TEXT, BILLION, by_tier, BILLION, by_tier)
+        club.services[f"{n:064}"] = Service(BILLION, [dear] * share)
     club.activities = dict.fromkeys((f"{n:064}" for n in range(most["activities"])), MOMENT)
     return club
 
@@ -247,7 +309,8 @@ def the_longest_club() -> Club:
 def the_longest_campaign() -> Campaign:
     terms = Terms(BILLION, BILLION**2, BILLION, BILLION, BILLION**2)
     return Campaign(LONG_TEXT, LONG_TEXT, DAY, DAY, list(TIERS), excludes=[LONG_ID] * 4,
-                    control_seed=LONG_ID, terms=terms, closed_at=MOMENT)  # fmt: skip
+                    terms=[(MOMENT, terms)] * 100, terms_versions=BILLION,
+                    control_seed=LONG_ID, closed_at=MOMENT)  # fmt: skip
 
 
 @pytest.mark.parametrize("longest", [the_longest_member, the_longest_club, the_longest_campaign])

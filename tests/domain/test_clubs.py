@@ -73,7 +73,9 @@ def test_an_emergency_is_declared_and_ended_once() -> None:
     given(CLUB, DECLARED).when(DECLARED).then_refused(EmergencyAlready(local(NOON)))
     given(CLUB).when(ENDED).then_refused(NoEmergency("health"))
     given(CLUB, DECLARED, ENDED).when(ENDED).then_refused(NoEmergency("health"))
-    given(CLUB, DECLARED, ENDED).when(DECLARED).then(fact(EmergencyDeclared))
+    given(CLUB, DECLARED, ENDED).when(DECLARED).then_refused(EmergencyAlready(local(NOON)))
+    again = do(DeclareEmergency, "2008-07-16 12:00")
+    given(CLUB, DECLARED, ENDED).when(again).then(fact(EmergencyDeclared))
 
 
 def test_an_emergency_does_not_end_before_it_was_declared() -> None:
@@ -87,7 +89,18 @@ def test_in_an_emergency_people_without_a_name_are_admitted_and_counted_apart() 
     )
     given(CLUB, DECLARED).when(admit("2008-07-15 11:59")).then_refused(NoEmergency("health"))
     given(CLUB).when(admit()).then_refused(NoEmergency("health"))
-    given(CLUB, DECLARED, ENDED).when(admit()).then_refused(NoEmergency("health"))
+    after = admit("2008-07-16 12:00")
+    given(CLUB, DECLARED, ENDED).when(after).then_refused(NoEmergency("health"))
+
+
+def test_who_came_in_an_emergency_is_told_when_it_is_over() -> None:
+    given(CLUB, DECLARED, ENDED).when(admit()).then(fact(EmergencyAdmitted))
+    earlier = (do(kind, f"2008-07-1{day} 12:00")
+               for day, kind in ((2, DeclareEmergency), (3, EndEmergency)))  # fmt: skip
+    told = given(CLUB, DECLARED, ENDED, *earlier)
+    for day, refused in ((12, False), (14, True), (15, False), (17, True)):
+        told.when(admit(f"2008-07-{day} 12:30"))
+        assert (told.outcome == NoEmergency("health")) is refused
 
 
 def test_nothing_happens_in_a_club_that_is_unknown_or_not_open_yet() -> None:

@@ -30,7 +30,7 @@ HEALTH = do(
 )
 
 
-def price(at: str = "2008-06-01 09:30", points: int = 70, **said: Any) -> PriceService:
+def price(at: str | datetime = "2008-06-01 09:30", points: int = 70, **said: Any) -> PriceService:
     """The room of the health club at 70 points, 50 for diamond; 30 a companion."""
     usual: dict[str, Any] = {"tier_points": {"diamond": 50}, "companion_points": 30}
     return do(PriceService, at, points=points, **{**usual, **said})

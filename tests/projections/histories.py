@@ -296,7 +296,7 @@ STEPS = st.lists(
     st.tuples(
         st.sampled_from(MEMBERS).flatmap(lambda m: st.one_of(*(scene(m) for scene in SCENES))),
         st.integers(0, 60 * 24 * 9),  # minutes since the scene before
-        st.sampled_from([0, 0, 0, 3]),  # days by which it is told late
+        st.sampled_from([0, 0, 0, 3, 40]),  # days by which it is told late
     ),
     min_size=15,
     max_size=30,
@@ -319,6 +319,8 @@ def history(scenes: Sequence[Any], buckets: int) -> World:
     for name, words in EPILOGUE:
         world.now += timedelta(days=1)
         world.does(name, **words)
+    for hours, name, words in TOLD_LATE:
+        world.does(name, at=world.now - timedelta(hours=hours), **words)
     return world
 
 
@@ -340,5 +342,18 @@ EPILOGUE: Scene = [
     ("points.expire", {"member_id": "m1"}),
     ("points.expire", {"member_id": "m2"}),
     ("member.leave", {"member_id": "m2"}),
+    ("campaign.launch", {"campaign_id": "last", "title": "Last", "kind": "prepay",
+                         "opens_on": date(2008, 1, 1), "closes_on": date(2099, 1, 1),
+                         "tiers": ("diamond",), "months_bound": 1}),
+    ("campaign.enrol", {"member_id": "m7", "campaign_id": "last"}),
+    ("visit.record", {"member_id": "m7", "club_id": "lounge", "service_id": "room"}),
 ]  # fmt: skip
 """What chance seldom brings about."""
+TERMS = {"prepaid_min_fen": 1, "gift_bp": 1, "months_bound": 1, "min_monthly_fen": 0}
+TOLD_LATE: list[tuple[int, str, dict[str, Any]]] = [
+    (12, "service.price", {"club_id": "lounge", "service_id": "room", "title": "R", "points": 1}),
+    (12, "member.mark_important", {"member_id": "m7", "important": True}),
+    (36, "campaign.change_terms", {"campaign_id": "last", **TERMS}),
+    (24 * (len(EPILOGUE) - 6) + 12, "emergency.end", {"club_id": "lounge"}),
+]
+"""What then comes so many hours late, and brings some of that into doubt."""

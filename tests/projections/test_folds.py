@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from domain.catalogue import CATALOGUE
 from domain.visits import VisitRecorded, VisitUndone
 from ledger.database import connect
-from projections import points
+from projections import doubts, points
 from projections.auditing import compare
 from projections.catalogue import PROJECTIONS
 from projections.plain import Plain
@@ -22,6 +22,7 @@ from projections.runner import prepare, rebuild
 from projections.schemas import LIVE, heads
 from projections.typed import Window
 from projections.windows import advance
+from tests.projections.doubting import Doubting
 from tests.projections.histories import STEPS, World, furnished, history, lay
 from tests.projections.tables import emptied, in_python, in_sql, looking
 from tests.projections.workings import CARELESS
@@ -55,15 +56,19 @@ def test_sql_and_python_agree_wherever_the_log_is_cut(
             found, wanted = in_sql(conn), in_python(world.log)
             for table, rows in wanted.items():
                 assert found[table] == rows, table
+            wanted_doubts = Doubting(world.log).all()
+            assert doubts.doubts(conn) == wanted_doubts
+            doubted.update(d["about"] for each in wanted_doubts for d in each.differences)
             assert points.conservation(conn).holds
             assert points.unbalanced(conn) == []
             assert_statements_end_in_the_balance(conn, world)
             told.update(stored.event.topic for stored in world.log)
             came_back.append(free_visits_undone(world))
 
-        told, came_back = set[str](), list[int]()
+        told, doubted, came_back = set[str](), set[str](), list[int]()
         agree()
         assert told == CATALOGUE.keys(), "an event that no history tells of is not tested"
+        assert doubted == set(doubts.ABOUT), "a doubt that no history raises is not tested"
         assert sum(came_back), "what is free comes back too"
 
 

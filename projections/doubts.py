@@ -1,0 +1,214 @@
+"""Doubts: facts that were decided by values other than those that are now known for their time.
+
+A fact told late is judged by what was known of its own time when it came; another that comes later
+still may change that: a tier before a visit, a price, a leaving before known visits. Nothing is
+rewritten. What was copied into the fact is held here against what is in force at its instant by all
+that is known; once they agree again, the doubt is gone.
+
+It is a query over typed events and spans and no fold: a visit lies in the lane of its member and
+its price in that of the club, and a fold reads one lane. Nor would a window do that holds neither.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from psycopg.rows import class_row
+
+from projections.connection import Conn
+
+_WITHIN = "{0}.since <= {1} AND ({0}.until IS NULL OR {1} < {0}.until)"
+_UTC = """'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'"""
+_LAST = "(({} + 1)::timestamp AT TIME ZONE 'Asia/Shanghai') - interval '1 microsecond'"
+"""The last instant of a day."""
+
+_TIMELINES = """
+    marks AS MATERIALIZED (
+        SELECT member_id, bucket, important, occurred_at AS since,
+            lead(occurred_at) OVER (PARTITION BY member_id ORDER BY occurred_at, position) AS until
+        FROM member_marked_important
+    ),
+    prices AS MATERIALIZED (
+        SELECT club, service, version, since,
+            lead(since) OVER (PARTITION BY club, service ORDER BY since, version) AS until
+        FROM service
+    ),
+    terms AS MATERIALIZED (
+        SELECT campaign, version, lead(since) OVER told AS until,
+            CASE WHEN row_number() OVER told = 1 THEN '-infinity' ELSE since END AS since
+        FROM campaign_terms WINDOW told AS (PARTITION BY campaign ORDER BY since, version)
+    ),
+    emergencies AS MATERIALIZED (
+        SELECT club_id AS club, declared, occurred_at AS since,
+            lead(occurred_at) OVER (PARTITION BY club_id ORDER BY occurred_at, position) AS until
+        FROM (
+            SELECT club_id, position, occurred_at, true AS declared FROM emergency_declared
+            UNION ALL
+            SELECT club_id, position, occurred_at, false FROM emergency_ended
+        ) switches
+    )
+"""
+_MEMBERS_FACT = "bucket, position, member_id, '{0}' AS topic, occurred_at, {1} AS at"
+_VISITS = (
+    "SELECT bucket, position, member_id, 'visit.recorded' AS topic, at AS occurred_at, at{}"
+    " FROM visit WHERE undone_at IS NULL"
+)
+_INCLUDED = "least(occurred_at, " + _LAST.format('"on"') + ")"
+
+
+def _facts(topic: str, at: str = "occurred_at", more: str = "") -> str:
+    """The events of a topic, with the instant by which they are judged."""
+    table = topic.replace(".", "_")
+    source = table if topic != "cohort.included" else (
+        '(SELECT e.*, c."on" FROM cohort_included e JOIN cohort c USING (cohort)) e'
+    )  # fmt: skip
+    return f"SELECT {_MEMBERS_FACT.format(topic, at)}{more} FROM {source}"
+
+
+_TIERED = " UNION ALL ".join(
+    (
+        _VISITS.format(", tier"),
+        _facts("campaign.enrolled", more=", tier"),
+        _facts("campaign.offered", more=", tier"),
+        _facts("member.left", more=", tier"),
+        _facts("activity.attended", "held_at", ", tier"),
+        _facts("cohort.included", _INCLUDED, ", tier"),
+    )
+)
+"""What copies the tier of its instant."""
+_ON_THE_NETWORK = " UNION ALL ".join(
+    (
+        _VISITS.format(""),
+        _facts("points.credited"),
+        f"{_facts('points.debited')} WHERE visit IS NULL",
+        _facts("member.marked_important"),
+        _facts("tier.changed"),
+        _facts("campaign.offered"),
+        _facts("campaign.enrolled"),
+        _facts("binding.started"),
+        _facts("binding.ended", _LAST.format("ended_on")),
+        _facts("activity.attended", "held_at"),
+        _facts("cohort.included", _INCLUDED),
+    )
+)
+"""What happens to members on the network alone. A visit's debit is taken back with it."""
+_RUNNING = " UNION ALL ".join(
+    _facts(topic, more=", campaign") for topic in ("campaign.offered", "campaign.enrolled")
+)
+
+_DIFFERENCES = {
+    "tier": f"""
+        SELECT f.bucket, f.position, 'member:' || f.member_id AS stream, f.topic, f.occurred_at,
+            f.tier AS judged_by, s.tier AS holds
+        FROM ({_TIERED}) f
+        LEFT JOIN tier_span s ON s.member_id = f.member_id AND s.bucket = f.bucket
+            AND {_WITHIN.format("s", "f.at")}
+        WHERE s.tier IS DISTINCT FROM f.tier
+    """,
+    "tier_before": """
+        SELECT bucket, position, 'member:' || member_id, 'tier.changed', occurred_at, from_tier,
+            held
+        FROM (
+            SELECT *, lag(tier) OVER (PARTITION BY member_id ORDER BY occurred_at, position) AS held
+            FROM tier_changed
+        ) t
+        WHERE held IS DISTINCT FROM from_tier
+    """,
+    "important": f"""
+        SELECT v.bucket, v.position, 'member:' || v.member_id, 'visit.recorded', v.at,
+            v.important::text, coalesce(m.important, false)::text
+        FROM visit v
+        LEFT JOIN marks m ON m.member_id = v.member_id AND m.bucket = v.bucket
+            AND {_WITHIN.format("m", "v.at")}
+        WHERE v.undone_at IS NULL AND v.important <> coalesce(m.important, false)
+    """,
+    "price": f"""
+        SELECT v.bucket, v.position, 'member:' || v.member_id, 'visit.recorded', v.at,
+            v.price_version::text, p.version::text
+        FROM visit v
+        LEFT JOIN prices p ON p.club = v.club AND p.service = v.service
+            AND {_WITHIN.format("p", "v.at")}
+        WHERE v.undone_at IS NULL AND p.version IS DISTINCT FROM v.price_version
+    """,
+    "terms": f"""
+        SELECT e.bucket, e.position, 'member:' || e.member_id, 'campaign.enrolled', e.occurred_at,
+            e.terms_version::text, t.version::text
+        FROM campaign_enrolled e
+        LEFT JOIN terms t ON t.campaign = e.campaign AND {_WITHIN.format("t", "e.occurred_at")}
+        WHERE t.version IS DISTINCT FROM e.terms_version
+    """,
+    "left": f"""
+        SELECT f.bucket, f.position, 'member:' || f.member_id, f.topic, f.occurred_at, NULL,
+            to_char(m.left_at AT TIME ZONE 'UTC', {_UTC})
+        FROM member m
+        JOIN ({_ON_THE_NETWORK}) f ON f.member_id = m.member_id AND f.bucket = m.bucket
+        WHERE m.left_at <= f.at
+    """,
+    "closed": f"""
+        SELECT f.bucket, f.position, 'member:' || f.member_id, f.topic, f.occurred_at, NULL,
+            to_char(c.closed_at AT TIME ZONE 'UTC', {_UTC})
+        FROM campaign c JOIN ({_RUNNING}) f USING (campaign)
+        WHERE c.closed_at <= f.at
+    """,
+    "emergency": f"""
+        SELECT f.bucket, f.position, f.stream, f.topic, f.at, 'true', 'false'
+        FROM (
+            SELECT bucket, position, 'admissions:' || club_id AS stream, club_id AS club,
+                'visit.emergency_admitted' AS topic, occurred_at AS at
+            FROM visit_emergency_admitted
+            UNION ALL
+            SELECT v.bucket, v.position, 'member:' || v.member_id, v.club, 'visit.recorded', v.at
+            FROM visit v
+            JOIN club c ON c.club = v.club
+            CROSS JOIN LATERAL (SELECT (v.at AT TIME ZONE 'Asia/Shanghai')::time AS clock) a
+            CROSS JOIN LATERAL (
+                SELECT 60 * extract(hour FROM clock) + extract(minute FROM clock) AS minute
+            ) b
+            WHERE v.undone_at IS NULL
+                AND NOT (minute >= c.opens_minute AND minute < c.closes_minute)
+        ) f
+        LEFT JOIN emergencies d ON d.club = f.club AND {_WITHIN.format("d", "f.at")}
+        WHERE d.declared IS NOT TRUE
+    """,
+}
+"""By what the facts were judged: those for which that is another now."""
+ABOUT = tuple(_DIFFERENCES)
+
+_DOUBTS = f"""
+    WITH {_TIMELINES}, doubts (bucket, position, stream, topic, occurred_at, judged_by, holds,
+        about) AS (
+        {
+    " UNION ALL ".join(
+        f"SELECT d.*, '{about}' FROM ({each}) d" for about, each in _DIFFERENCES.items()
+    )
+}
+    )
+    SELECT bucket, position, stream, topic, occurred_at,
+        json_agg(json_build_object('about', about, 'judged_by', judged_by, 'holds', holds)
+            ORDER BY about) AS differences
+    FROM doubts WHERE (bucket, position) > (%(bucket)s, %(position)s)
+    GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2 LIMIT %(limit)s
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """A fact in doubt, where the log holds it, and each value by which it was judged (about,
+    judged_by) and which now holds for its time (holds)."""
+
+    bucket: int
+    position: int
+    stream: str
+    topic: str
+    occurred_at: datetime
+    differences: list[dict[str, Any]]
+
+
+def doubts(
+    conn: Conn, limit: int | None = None, after: tuple[int, int] | None = None
+) -> list[Doubt]:
+    """Facts in doubt in the order of the log, lane by lane, after (bucket, position)."""
+    bucket, position = after or (-1, 0)
+    cursor = conn.cursor(row_factory=class_row(Doubt))
+    asked = {"bucket": bucket, "position": position, "limit": limit}
+    return cursor.execute(_DOUBTS, asked).fetchall()

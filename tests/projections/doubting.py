@@ -1,0 +1,139 @@
+"""Doubts once more, in plain Python over the events, a fact at a time."""
+
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+from typing import Any
+
+from domain.values import local_minute, start_of
+from projections.doubts import Doubt
+from projections.plain import Stored
+
+Told = tuple[datetime, int, Any]
+"""When a value began to hold, how late among others it was told, and the value."""
+
+
+def held(told: Iterable[Told], at: datetime, otherwise: Any = None) -> Any:
+    """What holds at an instant by all that was told."""
+    known = [each for each in told if each[0] <= at]
+    return max(known, key=lambda each: each[:2])[2] if known else otherwise
+
+
+class Doubting:
+    """All that was told, by topic; and what of it was taken back."""
+
+    def __init__(self, log: Iterable[Stored]) -> None:
+        self.log = list(log)
+        self.order = {id(stored): n for n, stored in enumerate(self.log)}
+        self.undone = {(s.id, s.event.visit) for s in self.of("visit.undone")}
+
+    def of(self, *topics: str, stream: str | None = None) -> list[Any]:
+        return [
+            stored
+            for stored in self.log
+            if stored.event.topic in topics and (stream is None or stored.id == stream)
+        ]
+
+    def values(self, found: Iterable[Any], value: Callable[[Any], Any]) -> list[Told]:
+        return [(s.event.occurred_at, self.order[id(s)], value(s.event)) for s in found]
+
+    def tier(self, member: str, at: datetime) -> Any:
+        return held(self.values(self.of("tier.changed", stream=member), lambda e: e.tier), at)
+
+    def emergency(self, club: str, at: datetime) -> bool:
+        switches = self.of("emergency.declared", "emergency.ended", stream=club)
+        declared = self.values(switches, lambda e: e.topic == "emergency.declared")
+        return bool(held(declared, at))
+
+    def differences(self, stored: Any) -> dict[str, tuple[Any, Any]]:
+        """By what it was judged and what now holds, where that is another."""
+        event, member = stored.event, stored.id
+        if event.topic == "visit.recorded" and (member, event.visit) in self.undone:
+            return {}
+        at = self.judged_at(event)
+        found: dict[str, tuple[Any, Any]] = {}
+        if "tier" in type(event).model_fields and event.topic != "tier.changed":
+            found["tier"] = event.tier, self.tier(member, at)
+        if event.topic == "tier.changed":
+            tiers = self.values(self.of("tier.changed", stream=member), lambda e: e.tier)
+            before = [each for each in tiers if each[:2] < (at, self.order[id(stored)])]
+            found["tier_before"] = event.from_tier, held(before, at)
+        if event.topic == "visit.recorded":
+            found |= self.of_visit(stored, at)
+        if event.topic == "visit.emergency_admitted":
+            found["emergency"] = "true", str(self.emergency(stored.id, at)).lower()
+        if event.topic == "campaign.enrolled":
+            found["terms"] = str(event.terms_version), str(self.terms(event.campaign, at))
+        if event.topic in ("campaign.enrolled", "campaign.offered"):
+            closings = [
+                s.event.occurred_at for s in self.of("campaign.closed", stream=event.campaign)
+            ]
+            found["closed"] = None, text(min([c for c in closings if c <= at], default=None))
+        if (event.topic in ON_THE_NETWORK and getattr(event, "visit", None) is None) or (
+            event.topic == "visit.recorded"
+        ):
+            left = [s.event.occurred_at for s in self.of("member.left", stream=member)]
+            found["left"] = None, text(min([when for when in left if when <= at], default=None))
+        return {about: each for about, each in found.items() if each[0] != each[1]}
+
+    def of_visit(self, stored: Any, at: datetime) -> dict[str, tuple[Any, Any]]:
+        event, member = stored.event, stored.id
+        marks = self.values(
+            self.of("member.marked_important", stream=member), lambda e: e.important
+        )
+        prices = [s for s in self.of("service.priced", stream=event.club)
+                  if s.event.service == event.service]  # fmt: skip
+        version = held(self.values(prices, lambda e: e.price_version), at)
+        (club,) = self.of("club.opened", stream=event.club)
+        open_then = club.event.opens_minute <= local_minute(at) < club.event.closes_minute
+        words = [str(mark).lower() for mark in (event.important, held(marks, at, False))]
+        return {
+            "important": (words[0], words[1]),
+            "price": (str(event.price_version), version and str(version)),
+            "emergency": ("true", str(open_then or self.emergency(event.club, at)).lower()),
+        }
+
+    def terms(self, campaign: str, at: datetime) -> int:
+        told = self.of("campaign.launched", "campaign.terms_changed", stream=campaign)
+        values = self.values(told, lambda e: getattr(e, "terms_version", 1))
+        first = min(values, key=lambda each: each[:2])
+        return int(held(values, at, first[2]))
+
+    def judged_at(self, event: Any) -> datetime:
+        day = None
+        if event.topic == "activity.attended":
+            return event.held_at  # type: ignore[no-any-return]
+        if event.topic == "cohort.included":
+            ((day),) = [s.event.on for s in self.of("cohort.opened", stream=event.cohort)]
+        if event.topic == "binding.ended":
+            day = event.ended_on
+        if day is None:
+            return event.occurred_at  # type: ignore[no-any-return]
+        last = start_of(day + timedelta(days=1)) - timedelta.resolution
+        return last if event.topic == "binding.ended" else min(event.occurred_at, last)
+
+    def all(self) -> list[Doubt]:
+        """As the query tells them."""
+        found = []
+        for stored in sorted(self.log, key=lambda each: (each.bucket, each.position)):
+            differences = [
+                {"about": about, "judged_by": judged_by, "holds": holds}
+                for about, (judged_by, holds) in sorted(self.differences(stored).items())
+            ]
+            if differences:
+                event = stored.event
+                found.append(
+                    Doubt(stored.bucket, stored.position, stored.stream, event.topic,
+                          event.occurred_at, differences)
+                )  # fmt: skip
+        return found
+
+
+ON_THE_NETWORK = {
+    "points.credited", "points.debited", "member.marked_important", "tier.changed",
+    "campaign.offered", "campaign.enrolled", "binding.started", "binding.ended",
+    "activity.attended", "cohort.included",
+}  # fmt: skip
+
+
+def text(instant: datetime | None) -> str | None:
+    return None if instant is None else f"{instant:%Y-%m-%dT%H:%M:%S.%f}Z"
