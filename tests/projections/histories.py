@@ -284,6 +284,7 @@ def rare_scene(draw: st.DrawFn, m: str) -> Scene:
 TITLE = st.sampled_from(["One", "Two"])
 SCENES = [
     tier_scene,
+    tier_scene,
     visit_scene,
     points_scene,
     bill_scene,
@@ -306,6 +307,7 @@ STEPS = st.lists(
 def history(scenes: Sequence[Any], buckets: int) -> World:
     """What comes of these scenes; commands that are refused leave nothing."""
     world = furnished(buckets)
+    world.now += timedelta(days=45)  # What is told late, too, happens after the members joined.
     for scene, minutes, late_days in scenes:
         world.now += timedelta(minutes=minutes)
         at = world.now - timedelta(days=late_days)
@@ -353,7 +355,9 @@ TERMS = {"prepaid_min_fen": 1, "gift_bp": 1, "months_bound": 1, "min_monthly_fen
 TOLD_LATE: list[tuple[int, str, dict[str, Any]]] = [
     (12, "service.price", {"club_id": "lounge", "service_id": "room", "title": "R", "points": 1}),
     (12, "member.mark_important", {"member_id": "m7", "important": True}),
+    (12, "tier.change", {"member_id": "m7", "tier": "gold"}),
     (36, "campaign.change_terms", {"campaign_id": "last", **TERMS}),
+    (30, "campaign.close", {"campaign_id": "last"}),
     (24 * (len(EPILOGUE) - 6) + 12, "emergency.end", {"club_id": "lounge"}),
 ]
 """What then comes so many hours late, and brings some of that into doubt."""
