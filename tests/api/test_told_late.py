@@ -55,6 +55,43 @@ def of(done: list[dict[str, Any]], topic: str) -> list[dict[str, Any]]:
     return [each["state"] for each in done if each["topic"] == topic]
 
 
+FILES = Path(__file__).parent / "told_late"
+"""Files that an earlier version got wrong, as they came."""
+WAITING = {"club_id": "health", "service_id": "waiting", "desk": "d1"}
+VISITS_AFTERWARDS = [
+    fact("points.credit", "02-02T03:00", member_id="m1", points=1000, source="s", rule="v3"),
+    *(fact("visit.record", f"{month}-05T10:00", member_id="m1", **WAITING)
+      for month in ("05", "07", "10")),
+]  # fmt: skip
+
+
+def test_files_that_went_wrong_come_out_right(own_ledger: Path, tmp_path: Path) -> None:
+    afterwards = tmp_path / "visits.jsonl"
+    afterwards.write_bytes(facts.lines(VISITS_AFTERWARDS))
+    names = ("base", "late", "late2", "terms", "price", "important0")
+    for file in (*(FILES / f"{name}.jsonl" for name in names), afterwards):
+        assert clubledger("import", file, data_dir=own_ledger).code == 0
+
+    def events(member: str, topic: str) -> list[dict[str, Any]]:
+        asked = ("events", "--stream", f"member:{member}", "--json")
+        return of(clubledger(*asked, data_dir=own_ledger).json["events"], topic)
+
+    def important(day: str) -> bool:
+        then = ("member", "m3", "--effective-at", day, "--json")
+        return bool(clubledger(*then, data_dir=own_ledger).json["important"])
+
+    (visit,) = events("v1", "visit.recorded")
+    assert (visit["tier"], visit["points"], visit["price_version"]) == ("gold", 100, 1)
+    signed = [events(member, "campaign.enrolled")[0] for member in ("m5", "m4")]
+    assert [(e["terms_version"], e["gift_fen"], e["months_bound"]) for e in signed] == [
+        (1, 1000, 6), (2, 2000, 24),
+    ]  # fmt: skip
+    assert [v["points"] for v in events("m1", "visit.recorded")] == [100, 150, 200]
+    assert [important(f"2008-03-{day}") for day in ("02", "09", "12")] == [True, True, False]
+    told = clubledger("doubts", data_dir=own_ledger)
+    assert told.out == "Nothing is in doubt.\n"
+
+
 def test_late_facts_are_judged_by_their_own_time(own_ledger: Path, tmp_path: Path) -> None:
     for name, lines in (("base", BASE), ("late", LATE), ("doubted", DOUBTED)):
         file = tmp_path / f"{name}.jsonl"
