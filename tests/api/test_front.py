@@ -355,11 +355,6 @@ def test_requests_that_follow_each_other_are_answered_in_order(port: int) -> Non
     assert [each[2]["body"] for each in found[:-1]] == [f"{n:02d}" for n in range(12)]
 
 
-def test_nothing_is_taken_after_the_last_request(port: int) -> None:
-    for last in (LAST, request("GET /last HTTP/1.0")):
-        assert len(answers(exchanged(port, last + request() * 3 + b"GARBAGE"))) == 1
-
-
 def test_of_requests_that_are_sent_ahead_only_some_wait(application: Application) -> None:
     application.goes_on.clear()
     with running(application) as port, closing(connected(port)) as line:

@@ -7,11 +7,13 @@ from contextlib import closing
 import pytest
 
 from tests.api.test_front import (
+    LAST,
     WORD,
     Application,
     answers,
     connected,
     everything,
+    exchanged,
     request,
     running,
 )
@@ -28,6 +30,11 @@ def port(application: Application) -> Iterator[int]:
     """A server with the usual limits."""
     with running(application) as found:
         yield found
+
+
+def test_nothing_is_taken_after_the_last_request(port: int) -> None:
+    for last in (LAST, request("GET /last HTTP/1.0")):
+        assert len(answers(exchanged(port, last + request() * 3 + b"GARBAGE"))) == 1
 
 
 def test_the_one_who_is_gone_is_gone_for_the_request_in_hand(application: Application) -> None:
