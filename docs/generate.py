@@ -22,6 +22,7 @@ from domain import values
 from domain.catalogue import CATALOGUE, COMMANDS, NOUNS, REFUSALS
 from domain.command import Command
 from domain.event import Event
+from domain.postings import PointsAccount
 from domain.refusal import Refusal
 from projections.figures import Reported, reported
 
@@ -37,6 +38,7 @@ _NAMED: dict[str, Any] = {
     "text": values.Text,
     "month": values.Month,
     "instant": values.Instant,
+    "account": PointsAccount,
     "day": values.Day,
     "tier": values.Tier,
 }
@@ -69,7 +71,11 @@ def said(fragment: dict[str, Any], known: dict[str, Any]) -> str:
         case {"anyOf": options}:
             return ", or ".join(said(option, known) for option in options)
         case {"$ref": ref}:
-            named = known[ref.rpartition("/")[2]]["properties"]
+            of = known[ref.rpartition("/")[2]]
+            if "prefixItems" in of:
+                parts = (f"{v['title'].lower()}: {said(v, known)}" for v in of["prefixItems"])
+                return f"[{', '.join(parts)}]"
+            named = of["properties"]
             return "{" + ", ".join(f"{name}: {said(v, known)}" for name, v in named.items()) + "}"
         case {"const": value}:
             return f"`{value}`"

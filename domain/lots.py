@@ -8,21 +8,11 @@ from itertools import takewhile
 from operator import attrgetter
 
 from msgspec import Struct
-from pydantic import BaseModel, ConfigDict
 
+from domain.postings import Posting, Postings
 from domain.refusal import Refusal
-from domain.values import Ordinal, Points
 
 NEVER = datetime.max.replace(tzinfo=UTC)
-
-
-class LotUse(BaseModel):
-    """So many points of the lot with this number."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    lot: Ordinal
-    points: Points
 
 
 class Lot(Struct, array_like=True, gc=False):
@@ -31,7 +21,6 @@ class Lot(Struct, array_like=True, gc=False):
     id: int
     points: int  # what is left
     credited: int
-    reversed: int
     earned_at: datetime
     available_from: datetime
     expires_at: datetime | None
@@ -86,16 +75,16 @@ def expired_by(lots: Iterable[Lot], at: datetime) -> Iterator[Lot]:
     return takewhile(lambda lot: lot.expired_at(at), lots)
 
 
-def allocate(lots: Iterable[Lot], points: int, at: datetime) -> tuple[LotUse, ...]:
+def allocate(lots: Iterable[Lot], points: int, at: datetime) -> Postings:
     """What a debit takes from each of these lots, which stand soonest expiring first; all of it
     or a refusal."""
-    uses = []
+    postings = []
     needed = points
     for lot in lots:
         if lot.points and lot.spendable_at(at):
             taken = min(lot.points, needed)
-            uses.append(LotUse(lot=lot.id, points=taken))
+            postings.append(Posting(lot.id, "spendable", "spent", taken))
             needed -= taken
             if not needed:
-                return tuple(uses)
+                return tuple(postings)
     raise NotEnoughPoints(needed_points=points, spendable_points=points - needed)

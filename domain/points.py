@@ -14,111 +14,112 @@ from msgspec.structs import replace
 from domain.bounds import room_for_one
 from domain.command import Command
 from domain.event import Event
-from domain.lots import Lot, LotUse, allocate, expired_by, put_in_its_place, spendable_points
+from domain.lots import Lot, allocate, expired_by, put_in_its_place, spendable_points
 from domain.members import MemberCommand, joined, on_the_network
+from domain.postings import MovesPoints, Posting, Postings, balances, owned
 from domain.refusal import Refusal
+from domain.reversals import ask_back, let_go, reversal_of, settle
 from domain.state import REMEMBERED, Debit, Member
-from domain.values import Instant, Ordinal, Points, PointsOrNone, PointsPaid, Text
+from domain.values import Instant, Ordinal, Points, Text
 
 REVERSIBLE_DAYS = 31
 REVERSIBLE = timedelta(days=REVERSIBLE_DAYS)
 REVERSIBLE_DEBITS = REMEMBERED
-"""A debit can be reversed for 31 days while it is among the member's latest 32."""
-OPEN_REVERSALS = REMEMBERED
-"""So many credits that were reversed in part are remembered after their last point is gone."""
+"""A debit can be reversed for 31 days while it is among the member's latest 32. So can a credit
+whose lot is empty: for 31 days after the last such debit, or reversal, that took from the lot."""
+ReversalPolicy = Literal["forgive", "other_lots"]
 
 
 # ------------------------------------------------------------------------------------- events
-class PointsCredited(Event, name="points.credited", stream="member"):
+class PointsCredited(MovesPoints, Event, name="points.credited", stream="member"):
     """A member got points: a lot was opened. Its expiry is fixed for good."""
 
-    lot: Ordinal
-    points: Points
-    available_from: Instant
+    postings: Postings
+    available_from: Instant | None = None  # if that is later than when it was earned
     expires_at: Instant | None = None
     source: Text
     rule: Text
 
+    @property
+    def lot(self) -> int:
+        """The number of the lot."""
+        return self.postings[0].lot
+
     def apply(self, state: Member) -> None:
-        state.lots_opened = self.lot
+        (posting,) = self.postings
+        state.lots_opened = posting.lot
         lot = Lot(
-            id=self.lot,
-            points=self.points,
-            credited=self.points,
-            reversed=0,
+            id=posting.lot,
+            points=0,
+            credited=posting.points,
             earned_at=self.occurred_at,
-            available_from=self.available_from,
+            available_from=self.available_from or self.occurred_at,
             expires_at=self.expires_at,
         )
         put_in_its_place(state.lots, lot)
+        move(state, self.postings, self.occurred_at)
 
 
-class PointsDebited(Event, name="points.debited", stream="member"):
+class PointsDebited(MovesPoints, Event, name="points.debited", stream="member"):
     """A member paid with points. Which lots paid is a fact, never recomputed."""
 
+    postings: Postings
     debit: Ordinal
-    points: PointsPaid
-    lots: tuple[LotUse, ...]
     reason: Text
     visit: Ordinal | None = None
 
     def apply(self, state: Member) -> None:
         state.debits_made = self.debit
-        take(state, self.lots)
-        lots = {use.lot: use.points for use in self.lots}
+        move(state, self.postings, self.occurred_at)
+        lots = {posting.lot: posting.points for posting in self.postings}
         state.debits.append(Debit(self.debit, self.occurred_at, lots, self.visit))
         forget(state, self.occurred_at)
 
 
-class PointsExpired(Event, name="points.expired", stream="member"):
+class PointsExpired(MovesPoints, Event, name="points.expired", stream="member"):
     """What was left of a lot lapsed, at the lot's own instant; or what returned to a lot that had
     lapsed before, at the instant of its return."""
 
-    lot: Ordinal
-    points: Points
+    postings: Postings
 
     def apply(self, state: Member) -> None:
-        take(state, (LotUse(lot=self.lot, points=self.points),))
-        forget(state, self.occurred_at, (self.lot,))
+        move(state, self.postings, self.occurred_at)
+        forget(state, self.occurred_at, [posting.lot for posting in self.postings])
 
 
-class DebitReversed(Event, name="points.debit_reversed", stream="member"):
-    """A debit was taken back: its points returned to the very lots they came from."""
+class DebitReversed(MovesPoints, Event, name="points.debit_reversed", stream="member"):
+    """A debit was taken back: its points returned to the very lots they came from, and from there
+    to the reversals of credits that had found these points spent."""
 
+    postings: Postings
     debit: Ordinal
-    points: PointsPaid
-    lots: tuple[LotUse, ...]
     reason: Text
 
     def apply(self, state: Member) -> None:
-        for use in self.lots:
-            lot_of(state, use.lot).points += use.points
+        move(state, self.postings, self.occurred_at)
         state.debits = [debit for debit in state.debits if debit.id != self.debit]
         forget(state, self.occurred_at)
 
 
-class CreditReversed(Event, name="points.credit_reversed", stream="member"):
+class CreditReversed(MovesPoints, Event, name="points.credit_reversed", stream="member"):
     """Points of a credit were taken back, as far as its own lot and the policy gave them.
 
-    `asked` is what was to be taken back; `lots` is what was; the rest was forgiven.
+    `asked` is what was to be taken back; the postings are what was. The rest was forgiven, until
+    points that paid for something return.
     """
 
+    postings: Postings
     lot: Ordinal
     asked: Points
-    points: PointsOrNone
-    lots: tuple[LotUse, ...]
+    policy: ReversalPolicy
     reason: Text
 
     def apply(self, state: Member) -> None:
-        lot, open_reversals = lot_of(state, self.lot), state.reversed_in_part
-        lot.reversed += self.asked
-        take(state, self.lots)
-        if lot.reversed == lot.credited:
-            state.reversed_in_part = [each for each in open_reversals if each != lot.id]
-        elif lot.id not in open_reversals:
-            state.reversed_in_part = [*open_reversals, lot.id][-OPEN_REVERSALS:]
-        used = (use.lot for use in self.lots)
-        forget(state, self.occurred_at, (lot.id, *open_reversals[:1], *used))
+        lot_of(state, self.lot)
+        of_others = self.policy == "other_lots"
+        ask_back(state, self.lot, self.asked, self.occurred_at, of_others=of_others)
+        move(state, self.postings, self.occurred_at)
+        forget(state, self.occurred_at)
 
 
 def lot_of(member: Member, number: int) -> Lot:
@@ -129,34 +130,49 @@ def lot_of(member: Member, number: int) -> Lot:
     return lot
 
 
-def take(member: Member, uses: tuple[LotUse, ...]) -> None:
-    """Take points out of the lots they are said to come from; never below zero."""
-    for use in uses:
-        lot = lot_of(member, use.lot)
-        if lot.points < use.points:
-            raise ValueError(f"lot {use.lot} holds {lot.points} points, not {use.points}")
-        lot.points -= use.points
+def move(member: Member, postings: Postings, at: datetime) -> None:
+    """Carry out postings, as far as the rules ask for what they change; no lot goes below zero."""
+    for number, source, target, points in postings:
+        lot = lot_of(member, number)
+        if source == "spendable":
+            if lot.points < points:
+                raise ValueError(f"lot {number} holds {lot.points} points, not {points}")
+            lot.points -= points
+        if target == "spendable":
+            lot.points += points
+        if source == "reversed":
+            reversal = reversal_of(member, number, at)
+            reversal.taken -= points
+            if not reversal.taken and not reversal.asked:
+                del member.reversals[number]  # It gave for another, and has it back.
+        if target == "reversed":
+            reversal_of(member, number, at).taken += points
 
 
 def forget(member: Member, at: datetime, emptied: Iterable[int] = ()) -> None:
-    """Drop debits too old to be reversed, and of the lots that they or this event have left empty
-    those that no reversal can ask for. What an event does not touch it does not look at."""
+    """Drop debits too old to be reversed, and of the lots that they, old reversals or this event
+    have left empty those that no reversal can ask for. What an event does not touch it does not
+    look at."""
     oldest, debits = at - REVERSIBLE, member.debits
     member.debits = [d for d in debits[-REVERSIBLE_DEBITS:] if d.at >= oldest]
     if len(member.debits) < len(debits):
         gone = [*debits[:-REVERSIBLE_DEBITS], *(d for d in debits if d.at < oldest)]
         emptied = {*emptied, *(lot for debit in gone for lot in debit.lots)}
+    if member.reversals:
+        emptied = {*emptied, *(lot for lot, each in member.reversals.items() if each.at < oldest)}
     for number in emptied:
         lot = member.lots.get(number)
-        if lot is not None and not lot.points and not _asked_for(member, number):
+        if lot is not None and not lot.points and not _moved_lately(member, number, oldest):
+            let_go(member, number)
             del member.lots[number]
 
 
-def _asked_for(member: Member, number: int) -> bool:
-    """Whether a reversal may still name this lot, or return points to it."""
-    if number in member.reversed_in_part:
+def _moved_lately(member: Member, number: int, oldest: datetime) -> bool:
+    """Whether a reversal or a debit that can be reversed took from this lot since an instant."""
+    reversal = member.reversals.get(number)
+    if reversal is not None and reversal.at >= oldest:
         return True
-    return any(number in debit.lots for debit in member.debits)
+    return any(debit.at >= oldest and number in debit.lots for debit in member.debits)
 
 
 # ----------------------------------------------------------------------------------- refusals
@@ -206,15 +222,41 @@ def lapsed(command: Command, member: Member, at: datetime) -> tuple[list[Event],
     drops is not there any more when the next event is applied.
     """
     due: list[Event] = [
-        command.event(PointsExpired, lot.expires_at, lot=lot.id, points=lot.points)
+        _expired(command, lot.expires_at, lot.id, lot.points)
         for lot in expired_by(member.lots.values(), at)
         if lot.points and lot.expires_at is not None
     ]
     if due:
-        member = replace(member, lots={lot.id: replace(lot) for lot in member.lots.values()})
+        member = own_copy(member, member.lots)
         for event in due:
             event.apply(member)
     return due, member
+
+
+def own_copy(member: Member, lots: Iterable[int]) -> Member:
+    """The member with these lots and all reversals of its own, so that events may be tried."""
+    return replace(
+        member,
+        lots={**member.lots, **{number: replace(lot_of(member, number)) for number in lots}},
+        reversals={number: replace(each) for number, each in member.reversals.items()},
+    )
+
+
+def _expired(command: Command, at: datetime, lot: int, points: int) -> PointsExpired:
+    return command.event(
+        PointsExpired, at, postings=(Posting(lot, "spendable", "expired", points),)
+    )
+
+
+def _lapsed_again(
+    command: Command, member: Member, at: datetime, postings: Postings
+) -> list[PointsExpired]:
+    """What these postings return to lots that have lapsed: it expires at once."""
+    return [
+        _expired(command, at, lot, owned(accounts))
+        for lot, accounts in balances(postings).items()
+        if owned(accounts) > 0 and lot_of(member, lot).expired_at(at)
+    ]
 
 
 def pay(
@@ -230,8 +272,7 @@ def pay(
         PointsDebited,
         at,
         debit=member.debits_made + 1,
-        points=points,
-        lots=allocate(member.lots.values(), points, at),
+        postings=allocate(member.lots.values(), points, at),
         reason=reason,
         visit=visit,
     )
@@ -250,22 +291,15 @@ def give_back(
     command: Command, member: Member, at: datetime, debit: Debit, reason: str
 ) -> list[Event]:
     """Reverse a debit; what returns to a lot that has lapsed since expires at once."""
-    events: list[Event] = [
-        command.event(
-            DebitReversed,
-            at,
-            debit=debit.id,
-            points=sum(debit.lots.values()),
-            lots=tuple(LotUse(lot=lot, points=points) for lot, points in debit.lots.items()),
-            reason=reason,
-        )
-    ]
-    events += [
-        command.event(PointsExpired, at, lot=lot, points=points)
-        for lot, points in debit.lots.items()
-        if lot_of(member, lot).expired_at(at)
-    ]
-    return events
+    postings = tuple(
+        Posting(lot, "spent", "spendable", points) for lot, points in debit.lots.items()
+    )
+    if member.reversals:
+        returned = own_copy(member, debit.lots)
+        move(returned, postings, at)
+        postings += tuple(settle(returned, at))
+    reversal = command.event(DebitReversed, at, debit=debit.id, postings=postings, reason=reason)
+    return [reversal, *_lapsed_again(command, member, at, postings)]
 
 
 # ----------------------------------------------------------------------------------- commands
@@ -295,12 +329,12 @@ class CreditPoints(PointsCommand):
         if self.expires_at is not None and self.expires_at <= max(available_from, at):
             raise ExpiresBeforeAvailable(available_from, self.expires_at)
         room_for_one(member, "lots")
+        lot = member.lots_opened + 1
         credit = self.event(
             PointsCredited,
             at,
-            lot=member.lots_opened + 1,
-            points=self.points,
-            available_from=available_from,
+            postings=(Posting(lot, "outside", "spendable", self.points),),
+            available_from=None if available_from == at else available_from,
             expires_at=self.expires_at,
             source=self.source,
             rule=self.rule,
@@ -367,7 +401,7 @@ class ReverseCredit(PointsCommand):
     lot: Ordinal
     points: Points
     reason: Text
-    policy: Literal["forgive", "other_lots"] = "forgive"
+    policy: ReversalPolicy = "forgive"
 
     def decide(self, at: datetime, member: Member) -> list[Event]:
         joined(member, self.member_id, at)
@@ -375,22 +409,24 @@ class ReverseCredit(PointsCommand):
         lot = member.lots.get(self.lot)
         if lot is None or at < lot.earned_at or lot.expired_at(at):
             raise UnknownLot(self.lot, member.lots_opened)
-        if lot.reversed + self.points > lot.credited:
-            raise MoreThanCredited(lot.credited, lot.reversed, self.points)
-        own = min(lot.points, self.points)
-        uses = [LotUse(lot=lot.id, points=own)] if own else []
-        rest = self.points - own
-        if rest and self.policy == "other_lots":
-            others = [other for other in member.lots.values() if other.id != lot.id]
-            rest = min(rest, spendable_points(others, at))
-            uses += allocate(others, rest, at) if rest else ()
-        reversal = self.event(
+        if not lot.points and not _moved_lately(member, lot.id, at - REVERSIBLE):
+            raise UnknownLot(self.lot, member.lots_opened)
+        reversal = member.reversals.get(self.lot)
+        reversed_points = 0 if reversal is None else reversal.asked
+        if reversed_points + self.points > lot.credited:
+            raise MoreThanCredited(lot.credited, reversed_points, self.points)
+        if reversal is None:
+            room_for_one(member, "reversals")
+        asked = own_copy(member, ())
+        ask_back(asked, lot.id, self.points, at, of_others=self.policy == "other_lots")
+        postings = tuple(settle(asked, at))
+        event = self.event(
             CreditReversed,
             at,
             lot=lot.id,
             asked=self.points,
-            points=sum(use.points for use in uses),
-            lots=tuple(uses),
+            policy=self.policy,
+            postings=postings,
             reason=self.reason,
         )
-        return [*expiries, reversal]
+        return [*expiries, event, *_lapsed_again(self, member, at, postings)]

@@ -22,7 +22,7 @@ MAX_STATE_BYTES = 1 << 20
 MAX_LOTS = 5_000
 """Open lots of a member, and spent ones that a reversal may still ask for."""
 REMEMBERED = 32
-"""The latest debits, visits, and credits reversed in part."""
+"""The latest debits and visits."""
 MAX_CHANGES = 100
 """Changes of one thing of one stream that a fact told late may still have to be judged by."""
 MAX_PRICES = 2_000
@@ -36,6 +36,17 @@ class Debit(Struct, array_like=True, gc=False):
     at: datetime
     lots: Annotated[dict[int, int], AtMost(MAX_LOTS)]  # lot -> points
     visit: int | None = None  # the visit it paid for: undone with it, never alone
+
+
+class Reversal(Struct, array_like=True, gc=False):
+    """What reversals ask of a credit, and what they hold of its lot."""
+
+    at: datetime  # when one last named the credit or took from the lot
+    asked: int = 0  # of the credit, in all
+    settled: int = 0  # of that: given for good by lots that are forgotten
+    others: int = 0  # of what was asked: so much may come out of other lots
+    upto: int = 0  # the last lot that was open when others were asked
+    taken: int = 0  # what reversals hold of this lot: its own, or those of other credits
 
 
 class Visit(Struct, array_like=True, gc=False):
@@ -88,8 +99,8 @@ class Member(Struct, array_like=True, gc=False):
     offered: Annotated[dict[str, date], AtMost(200)] = field(default_factory=dict)
     bindings: Annotated[list[Binding], AtMost(100)] = field(default_factory=list)
     bindings_made: int = 0
-    # lots of credits that were reversed in part, the latest last
-    reversed_in_part: Annotated[list[int], AtMost(REMEMBERED)] = field(default_factory=list)
+    # by lot: those that a reversal named or took from
+    reversals: Annotated[dict[int, Reversal], AtMost(500)] = field(default_factory=dict)
 
 
 class Price(Struct, array_like=True, gc=False):

@@ -131,6 +131,8 @@ Points = Annotated[int, Field(ge=1, le=1_000_000_000)]
 PointsOrNone = Annotated[int, Field(ge=0, le=1_000_000_000)]
 PointsPaid = Annotated[int, Field(ge=0, le=1_000_000_000_000)]
 """What a visit cost in all: its price and that of every companion."""
+PointsMoved = Annotated[int, Field(ge=1, le=1_000_000_000_000)]
+"""What one posting moves."""
 Fen = Annotated[int, Field(ge=0, le=1_000_000_000_000)]
 """Money: 1 yuan = 100 fen."""
 SignedFen = Annotated[int, Field(ge=-1_000_000_000_000, le=1_000_000_000_000)]

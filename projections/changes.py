@@ -14,6 +14,7 @@ from projections import asof
 from projections.connection import Conn
 from projections.figures import Figure, difference
 from projections.moments import Moment
+from projections.postings import EACH, NETS, SUMS, movers
 from projections.typed import typed_tables
 
 
@@ -39,9 +40,11 @@ class Measure:
     parts: tuple[Part, ...]
 
 
-def _points(column: str, *parts: tuple[str, str]) -> Measure:
-    made = tuple(Part(f"points.{topic}", amount) for topic, amount in parts)
-    return Measure(f"SELECT '', sum({column}) FROM account", made)
+def _points(column: str) -> Measure:
+    """Of all events that have postings, those which move what is measured."""
+    wanted = f"(SELECT sum({column}) FROM (SELECT {NETS} FROM {EACH}) nets)"
+    parts = [Part(topic, wanted, f"CASE WHEN {wanted} <> 0 THEN '' END") for topic in movers()]
+    return Measure(f"SELECT '', sum({column}) FROM account", tuple(parts))
 
 
 def _enrolments(column: str, amount: str) -> Measure:
@@ -52,19 +55,7 @@ def _enrolments(column: str, amount: str) -> Measure:
 
 
 MEASURES: dict[str, Measure] = {
-    "points.credited": _points("credited", ("credited", "points")),
-    "points.debited": _points("debited", ("debited", "points")),
-    "points.returned": _points("returned", ("debit_reversed", "points")),
-    "points.expired": _points("expired", ("expired", "points")),
-    "points.reversed": _points("reversed", ("credit_reversed", "points")),
-    "points.balance": _points(
-        "balance",
-        ("credited", "points"),
-        ("debited", "-points"),
-        ("debit_reversed", "points"),
-        ("expired", "-points"),
-        ("credit_reversed", "-points"),
-    ),
+    **{f"points.{name}": _points(column) for name, column in SUMS.items()},
     "tiers.{}": Measure(
         "SELECT tier, sum(delta) FROM tier_day GROUP BY 1",
         (Part("tier.changed", "1", "tier", held=True),),
@@ -205,7 +196,7 @@ def _added(part: Part, before: Moment, after: Moment) -> str:
     return f"""
         SELECT {part.key}, count(*),
             sum(CASE WHEN {after.condition} THEN {part.amount} ELSE -({part.amount}) END)
-        FROM {typed_tables()[part.topic].name}
+        FROM {typed_tables()[part.topic].name} e
         WHERE {_only_one(before, after)} AND {part.key} IS NOT NULL
         GROUP BY 1
     """

@@ -8,6 +8,7 @@ from psycopg.rows import class_row
 from domain.values import Tier
 from projections.connection import Conn
 from projections.days import end_of, month_ends
+from projections.postings import BALANCE
 from projections.projection import Projection
 from projections.ratio import Ratio
 
@@ -211,7 +212,7 @@ def member(conn: Conn, member_id: str, at: datetime) -> MemberCard | None:
     """One customer's card; spendable points at this instant."""
     cursor = conn.cursor(row_factory=class_row(MemberCard))
     return cursor.execute(
-        """
+        f"""
         SELECT m.member_id, m.unit, u.title AS unit_title, m.tier, m.tier_since, m.important,
             m.joined_at, m.left_at, v.visits, v.undone_visits, v.companions, v.last_visit_at,
             (SELECT count(*) FROM activity_attended a WHERE a.member_id = m.member_id)
@@ -227,8 +228,8 @@ def member(conn: Conn, member_id: str, at: datetime) -> MemberCard | None:
             FROM visit WHERE visit.member_id = m.member_id
         ) v
         CROSS JOIN LATERAL (
-            SELECT sum(remaining)::bigint AS balance,
-                (sum(remaining) FILTER (WHERE available_from <= %(at)s
+            SELECT sum({BALANCE})::bigint AS balance,
+                (sum({BALANCE}) FILTER (WHERE available_from <= %(at)s
                     AND (expires_at IS NULL OR expires_at > %(at)s)))::bigint AS spendable
             FROM lot WHERE lot.member_id = m.member_id
         ) l

@@ -4,14 +4,16 @@ Only what the card shows is read and folded, all events of a name at once, a tho
 millisecond. A test holds it against the answers that the SQL folds give as of the same moment.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import chain
 from operator import attrgetter
 from typing import Any, TypeAlias
 
 from domain.catalogue import CATALOGUE
+from domain.postings import PointsAccount, balances, owned
 from domain.values import local_date
 from ledger import heads, reading
 from projections.bindings import Binding
@@ -40,31 +42,37 @@ class _Moved:
     """A lot's credit, and where its points went."""
 
     credit: Any
-    debited: int = 0
-    returned: int = 0
-    expired: int = 0
-    reversed: int = 0
+    accounts: Counter[PointsAccount] = field(default_factory=Counter)
 
     @property
     def remaining(self) -> int:
-        gone = self.debited - self.returned + self.expired + self.reversed
-        return int(self.credit.points - gone)
+        return owned(self.accounts)
+
+    @property
+    def available_from(self) -> datetime:
+        found: datetime = self.credit.available_from or self.credit.occurred_at
+        return found
 
     def shown(self) -> Lot:
         return Lot(
-            lot=self.credit.lot,
-            credited=self.credit.points,
-            debited=self.debited,
-            returned=self.returned,
-            expired=self.expired,
-            reversed=self.reversed,
+            lot=_number(self.credit),
+            credited=-self.accounts["outside"],
+            debited=self.accounts["spent"],
+            expired=self.accounts["expired"],
+            reversed=self.accounts["reversed"],
             remaining=self.remaining,
             earned_at=self.credit.occurred_at,
-            available_from=self.credit.available_from,
+            available_from=self.available_from,
             expires_at=self.credit.expires_at,
             source=self.credit.source,
             rule=self.credit.rule,
         )
+
+
+def _number(credit: Any) -> int:
+    """The lot that a credit opened."""
+    number: int = credit.postings[0].lot
+    return number
 
 
 @dataclass(slots=True)
@@ -75,11 +83,7 @@ class _Life:
     tier: Any = None
     important: bool = False
     left_at: datetime | None = None
-    credited: int = 0
-    debited: int = 0
-    returned: int = 0
-    expired: int = 0
-    reversed: int = 0
+    accounts: Counter[PointsAccount] = field(default_factory=Counter)
     lots: dict[int, _Moved] = field(default_factory=dict)
     visits: dict[int, Any] = field(default_factory=dict)
     undone: set[int] = field(default_factory=set)
@@ -100,36 +104,15 @@ class _Life:
         self.left_at = events[-1].occurred_at
 
     def on_credited(self, events: Events) -> None:
-        for event in events:
-            self.credited += event.points
-            self.lots[event.lot] = _Moved(event)
+        self.lots = {_number(event): _Moved(event) for event in events}
+        self.on_moved(events)
 
-    def on_debited(self, events: Events) -> None:
-        for event in events:
-            self.debited += event.points
-            for use in event.lots:
-                if lot := self.lots.get(use.lot):
-                    lot.debited += use.points
-
-    def on_debit_reversed(self, events: Events) -> None:
-        for event in events:
-            self.returned += event.points
-            for use in event.lots:
-                if lot := self.lots.get(use.lot):
-                    lot.returned += use.points
-
-    def on_expired(self, events: Events) -> None:
-        for event in events:
-            self.expired += event.points
-            if lot := self.lots.get(event.lot):
-                lot.expired += event.points
-
-    def on_credit_reversed(self, events: Events) -> None:
-        for event in events:
-            self.reversed += event.points
-            for use in event.lots:
-                if lot := self.lots.get(use.lot):
-                    lot.reversed += use.points
+    def on_moved(self, events: Events) -> None:
+        postings = chain.from_iterable([event.postings for event in events])
+        for number, accounts in balances(postings).items():
+            self.accounts.update(accounts)
+            if lot := self.lots.get(number):
+                lot.accounts.update(accounts)
 
     def on_visits(self, events: Events) -> None:
         self.visits = {event.visit: event for event in events}
@@ -153,17 +136,18 @@ def _latest(events: Events) -> Any:
 
 
 _AT = ("occurred_at",)
-_CREDIT = ("lot", "points", "available_from", "expires_at", "source", "rule", *_AT)
+_CREDIT = ("postings", "available_from", "expires_at", "source", "rule", *_AT)
 _TAKES: dict[str, tuple[Callable[[_Life, Events], None], tuple[str, ...]]] = {
     "member.joined": (_Life.on_joined, ("unit", *_AT)),
     "tier.changed": (_Life.on_tier, ("tier", *_AT)),
     "member.marked_important": (_Life.on_important, ("important", *_AT)),
     "member.left": (_Life.on_left, _AT),
     "points.credited": (_Life.on_credited, _CREDIT),
-    "points.debited": (_Life.on_debited, ("points", "lots")),
-    "points.debit_reversed": (_Life.on_debit_reversed, ("points", "lots")),
-    "points.expired": (_Life.on_expired, ("points", "lot")),
-    "points.credit_reversed": (_Life.on_credit_reversed, ("points", "lots")),
+    **{
+        topic: (_Life.on_moved, ("postings",))
+        for topic, event in CATALOGUE.items()
+        if "postings" in event.model_fields and topic != "points.credited"
+    },
     "visit.recorded": (_Life.on_visits, ("visit", "companions", *_AT)),
     "visit.undone": (_Life.on_undone, ("visit",)),
     "activity.attended": (_Life.on_attended, _AT),
@@ -175,7 +159,7 @@ _TAKES: dict[str, tuple[Callable[[_Life, Events], None], tuple[str, ...]]] = {
 }
 """The events that the card shows something of, and what it needs of them.
 
-They are folded name by name, in this order: credits before whatever takes from their lots.
+They are folded name by name, in this order: credits before whatever moves the points of their lots.
 """
 
 
@@ -246,15 +230,23 @@ def _card(life: _Life, member_id: str, unit_title: str | None, account: Account)
 def _account(life: _Life, member_id: str, at: datetime) -> Account:
     spendable = pending = lapsed = 0
     for lot in life.lots.values():
-        if lot.credit.available_from > at:
+        if lot.available_from > at:
             pending += lot.remaining
         elif lot.credit.expires_at and lot.credit.expires_at <= at:
             lapsed += lot.remaining
         else:
             spendable += lot.remaining
-    sums = (life.credited, life.debited, life.returned, life.expired, life.reversed)
-    balance = life.credited - life.debited + life.returned - life.expired - life.reversed
-    return Account(member_id, *sums, balance, spendable, pending, lapsed)
+    return Account(
+        member_id=member_id,
+        credited=-life.accounts["outside"],
+        debited=life.accounts["spent"],
+        expired=life.accounts["expired"],
+        reversed=life.accounts["reversed"],
+        balance=owned(life.accounts),
+        spendable=spendable,
+        pending=pending,
+        lapsed=lapsed,
+    )
 
 
 def _binding(life: _Life, number: int) -> Binding:

@@ -12,7 +12,7 @@ from typing import Any
 
 from domain import bindings, campaigns, clubs, cohorts, members, points, units, visits
 from domain.event import Event
-from domain.lots import LotUse
+from domain.postings import ACCOUNTS, MovesPoints, Postings, balances
 from domain.values import local_date
 
 Row = dict[str, Any]
@@ -62,6 +62,8 @@ class Plain:
             getattr(self, f"on_{stored.event.topic.replace('.', '_')}", ignored)(
                 stored, stored.event
             )
+            if isinstance(stored.event, MovesPoints):
+                self._moved(stored, stored.event.postings)
         return self
 
     def _add(self, table: str, key: tuple[Any, ...], **row: Any) -> Row:
@@ -140,36 +142,18 @@ class Plain:
                   margin_fen=event.margin_fen or 0)  # fmt: skip
 
     # -------------------------------------------------------------------------------- points
-    def _account(self, at: Stored, **amounts: int) -> None:
-        all_five = dict.fromkeys(("credited", "debited", "returned", "expired", "reversed"), 0)
-        self._sum("account", {"bucket": at.bucket, "member_id": at.id}, **{**all_five, **amounts})
-
-    def _lots(self, at: Stored, column: str, uses: Iterable[LotUse]) -> None:
-        for use in uses:
-            self._row("lot", at.id, use.lot)[column] += use.points
+    def _moved(self, at: Stored, postings: Postings) -> None:
+        for lot, accounts in balances(postings).items():
+            changes = {name: accounts[name] for name in ACCOUNTS}
+            for name, change in changes.items():
+                self._row("lot", at.id, lot)[name] += change
+            self._sum("account", {"bucket": at.bucket, "member_id": at.id}, **changes)
 
     def on_points_credited(self, at: Stored, event: points.PointsCredited) -> None:
         self._add("lot", (at.id, event.lot), bucket=at.bucket, member_id=at.id, lot=event.lot,
-                  credited=event.points, debited=0, returned=0, expired=0, reversed=0,
-                  earned_at=event.occurred_at, available_from=event.available_from,
+                  **dict.fromkeys(ACCOUNTS, 0), earned_at=event.occurred_at,
+                  available_from=event.available_from or event.occurred_at,
                   expires_at=event.expires_at, source=event.source, rule=event.rule)  # fmt: skip
-        self._account(at, credited=event.points)
-
-    def on_points_debited(self, at: Stored, event: points.PointsDebited) -> None:
-        self._lots(at, "debited", event.lots)
-        self._account(at, debited=event.points)
-
-    def on_points_debit_reversed(self, at: Stored, event: points.DebitReversed) -> None:
-        self._lots(at, "returned", event.lots)
-        self._account(at, returned=event.points)
-
-    def on_points_expired(self, at: Stored, event: points.PointsExpired) -> None:
-        self._lots(at, "expired", [LotUse(lot=event.lot, points=event.points)])
-        self._account(at, expired=event.points)
-
-    def on_points_credit_reversed(self, at: Stored, event: points.CreditReversed) -> None:
-        self._lots(at, "reversed", event.lots)
-        self._account(at, reversed=event.points)
 
     # --------------------------------------------------------------------------------- clubs
     def on_club_opened(self, at: Stored, event: clubs.ClubOpened) -> None:
@@ -293,9 +277,6 @@ def ignored(at: Stored, event: Event) -> None:
 
 def generated(table: str, row: Row) -> Row:
     """The columns that SQL computes from the others of a row."""
-    if table in ("lot", "account"):
-        left = row["credited"] - row["debited"] + row["returned"] - row["expired"] - row["reversed"]
-        return {"remaining" if table == "lot" else "balance": left}
     if table == "binding":
         return {"until": row["ended_on"] or row["ends_on"]}
     return {}

@@ -7,30 +7,31 @@ from datetime import datetime
 
 from psycopg.rows import class_row
 
+from domain.postings import ACCOUNTS, OWNED
 from projections.connection import Conn
+from projections.postings import BALANCE, CHANGE, EACH, MOVED, NETS, SUMS, entries, rows
 from projections.projection import Projection
+
+_ADDED = ", ".join(f"{name} = {{0}}.{name} + {{1}}.{name}" for name in ACCOUNTS)
+_COLUMNS = ", ".join(f"{name} bigint NOT NULL" for name in ACCOUNTS)
+_HELD = " ".join(f"CHECK ({name} >= 0)," for name in OWNED)
+_NAMES = ", ".join(ACCOUNTS)
 
 
 class Points(Projection):
-    """A row a lot, folded from allocations, and a row an account, folded from totals.
+    """A row a lot and a row a member, both with a column for each account of `domain/postings.py`.
+    They are folded from the postings, whatever event brought them.
 
-    Both are folded from different fields of the same events, so that each checks the other.
+    A lot is opened with what its credit moved; whatever moves its points later is added.
     """
 
     tables = (
-        """
+        f"""
         CREATE TABLE lot (
             bucket smallint NOT NULL,
             member_id text NOT NULL,
             lot bigint NOT NULL,
-            credited bigint NOT NULL,
-            debited bigint NOT NULL DEFAULT 0,
-            returned bigint NOT NULL DEFAULT 0,
-            expired bigint NOT NULL DEFAULT 0,
-            reversed bigint NOT NULL DEFAULT 0,
-            remaining bigint NOT NULL GENERATED ALWAYS AS
-                (credited - debited + returned - expired - reversed) STORED
-                CHECK (remaining >= 0),
+            {_COLUMNS}, {_HELD}
             earned_at timestamptz NOT NULL,
             available_from timestamptz NOT NULL,
             expires_at timestamptz,
@@ -39,73 +40,35 @@ class Points(Projection):
             PRIMARY KEY (member_id, lot, bucket)
         ) WITH (fillfactor = 80)
         """,
-        """
+        f"""
         CREATE TABLE account (
             bucket smallint NOT NULL,
             member_id text NOT NULL,
-            credited bigint NOT NULL,
-            debited bigint NOT NULL,
-            returned bigint NOT NULL,
-            expired bigint NOT NULL,
-            reversed bigint NOT NULL,
-            balance bigint NOT NULL GENERATED ALWAYS AS
-                (credited - debited + returned - expired - reversed) STORED,
+            {_COLUMNS},
             PRIMARY KEY (member_id, bucket)
         ) WITH (fillfactor = 80)
         """,
     )
     fold = (
-        """
-        INSERT INTO lot (bucket, member_id, lot, credited, earned_at, available_from, expires_at,
+        f"""
+        INSERT INTO lot (bucket, member_id, lot, {_NAMES}, earned_at, available_from, expires_at,
             source, rule)
-        SELECT bucket, member_id, lot, points, occurred_at, available_from, expires_at, source, rule
-        FROM {points_credited} e
+        SELECT bucket, member_id, posting.lot, {", ".join(MOVED.values())}, occurred_at,
+            coalesce(available_from, occurred_at), expires_at, e.source, rule
+        FROM {{points_credited}} e, {EACH}
         """,
-        """
-        UPDATE lot SET debited = lot.debited + m.debited, returned = lot.returned + m.returned,
-            expired = lot.expired + m.expired, reversed = lot.reversed + m.reversed
+        f"""
+        UPDATE lot SET {_ADDED.format("lot", "m")}
         FROM (
-            SELECT bucket, member_id, lot, sum(debited) AS debited, sum(returned) AS returned,
-                sum(expired) AS expired, sum(reversed) AS reversed
-            FROM (
-                SELECT bucket, member_id, u.lot, u.points, 0, 0, 0
-                FROM {points_debited} e, json_to_recordset(lots) u(lot bigint, points bigint)
-                UNION ALL
-                SELECT bucket, member_id, u.lot, 0, u.points, 0, 0
-                FROM {points_debit_reversed} e, json_to_recordset(lots) u(lot bigint, points bigint)
-                UNION ALL
-                SELECT bucket, member_id, lot, 0, 0, points, 0 FROM {points_expired} e
-                UNION ALL
-                SELECT bucket, member_id, u.lot, 0, 0, 0, u.points
-                FROM {points_credit_reversed} e,
-                    json_to_recordset(lots) u(lot bigint, points bigint)
-            ) moves(bucket, member_id, lot, debited, returned, expired, reversed)
-            GROUP BY 1, 2, 3
+            SELECT bucket, member_id, lot, {NETS} FROM {{postings}} posting
+            WHERE topic <> 'points.credited' GROUP BY 1, 2, 3
         ) m
         WHERE lot.member_id = m.member_id AND lot.lot = m.lot AND lot.bucket = m.bucket
         """,
-        """
-        INSERT INTO account (bucket, member_id, credited, debited, returned, expired, reversed)
-        SELECT bucket, member_id, sum(credited), sum(debited), sum(returned), sum(expired),
-            sum(reversed)
-        FROM (
-            SELECT bucket, member_id, points, 0, 0, 0, 0 FROM {points_credited} e
-            UNION ALL
-            SELECT bucket, member_id, 0, points, 0, 0, 0 FROM {points_debited} e
-            UNION ALL
-            SELECT bucket, member_id, 0, 0, points, 0, 0 FROM {points_debit_reversed} e
-            UNION ALL
-            SELECT bucket, member_id, 0, 0, 0, points, 0 FROM {points_expired} e
-            UNION ALL
-            SELECT bucket, member_id, 0, 0, 0, 0, points FROM {points_credit_reversed} e
-        ) moves(bucket, member_id, credited, debited, returned, expired, reversed)
-        GROUP BY 1, 2
-        ON CONFLICT (member_id, bucket) DO UPDATE
-        SET credited = account.credited + excluded.credited,
-            debited = account.debited + excluded.debited,
-            returned = account.returned + excluded.returned,
-            expired = account.expired + excluded.expired,
-            reversed = account.reversed + excluded.reversed
+        f"""
+        INSERT INTO account (bucket, member_id, {_NAMES})
+        SELECT bucket, member_id, {NETS} FROM {{postings}} posting GROUP BY 1, 2
+        ON CONFLICT (member_id, bucket) DO UPDATE SET {_ADDED.format("account", "excluded")}
         """,
     )
 
@@ -120,7 +83,6 @@ class Account:
     member_id: str
     credited: int
     debited: int
-    returned: int
     expired: int
     reversed: int
     balance: int
@@ -136,7 +98,6 @@ class Lot:
     lot: int
     credited: int
     debited: int
-    returned: int
     expired: int
     reversed: int
     remaining: int
@@ -176,17 +137,13 @@ class Conservation:
     accounts: int
     credited: int
     debited: int
-    returned: int
     expired: int
     reversed: int
     balance: int
     lots_remaining: int
 
-    @property
-    def difference(self) -> int:
-        """Points that are nowhere (positive) or from nowhere (negative)."""
-        gone = self.debited - self.returned + self.expired + self.reversed
-        return self.credited - gone - self.lots_remaining
+    difference: int
+    """Points that are nowhere (positive) or from nowhere (negative)."""
 
     @property
     def holds(self) -> bool:
@@ -203,34 +160,27 @@ class Imbalance:
     events_balance: int
 
 
-_MOVES = """
-    SELECT member_id, stream_version, bucket, position, occurred_at, 'points.credited' AS topic,
-        points, source AS text, actor, lot, NULL::bigint AS debit, NULL::bigint AS visit,
-        json_build_array(json_build_object('lot', lot, 'points', points)) AS lots
-    FROM points_credited
-    UNION ALL
-    SELECT member_id, stream_version, bucket, position, occurred_at, 'points.debited',
-        -points, reason, actor, NULL, debit, visit, lots FROM points_debited
-    UNION ALL
-    SELECT member_id, stream_version, bucket, position, occurred_at, 'points.debit_reversed',
-        points, reason, actor, NULL, debit, NULL, lots FROM points_debit_reversed
-    UNION ALL
-    SELECT member_id, stream_version, bucket, position, occurred_at, 'points.expired',
-        -points, 'lot ' || lot, actor, lot, NULL, NULL,
-        json_build_array(json_build_object('lot', lot, 'points', points)) FROM points_expired
-    UNION ALL
-    SELECT member_id, stream_version, bucket, position, occurred_at, 'points.credit_reversed',
-        -points, reason, actor, lot, NULL, NULL, lots FROM points_credit_reversed
+_LOTS = f"""
+    SELECT coalesce(json_agg(json_build_object('lot', lot, 'points', points) ORDER BY first), '[]')
+    FROM (
+        SELECT lot, (sum({CHANGE}) * CASE WHEN e.points < 0 THEN -1 ELSE 1 END)::bigint AS points,
+            min(place) AS first
+        FROM (
+            SELECT m.*, row_number() OVER () AS place
+            FROM (SELECT lot, source, target, points FROM {EACH}) m
+        ) placed
+        GROUP BY lot HAVING sum({CHANGE}) <> 0
+    ) by_lot
 """
 _STATEMENT = f"""
     SELECT e.stream_version, e.bucket, e.position, e.at, e.topic, e.points, e.balance,
         coalesce(l.rule, 'price ' || v.club || '/' || v.service || ' ' || v.price_version) AS rule,
-        e.lots, e.text, e.actor
+        ({_LOTS}) AS lots, e.text, e.actor
     FROM (
         SELECT * FROM (
-            SELECT *, occurred_at AS at,
-                (sum(points) OVER (ORDER BY stream_version))::bigint AS balance
-            FROM ({_MOVES}) moves WHERE member_id = %(member)s
+            SELECT *, occurred_at AS at, change AS points,
+                (sum(change) OVER (ORDER BY stream_version))::bigint AS balance
+            FROM {entries()} moves WHERE member_id = %(member)s
         ) entries
         WHERE %(before)s::bigint IS NULL OR stream_version < %(before)s
         ORDER BY stream_version DESC LIMIT %(limit)s
@@ -241,27 +191,28 @@ _STATEMENT = f"""
     LEFT JOIN visit v ON v.member_id = %(member)s AND v.visit = coalesce(e.visit, d.visit)
     ORDER BY e.stream_version DESC
 """
+_LOT_SUMS = ", ".join(
+    f"{sql} AS {'remaining' if name == 'balance' else name}" for name, sql in SUMS.items()
+)
+_NAMED = {name: f"coalesce(sum({sql}), 0)::bigint AS {name}" for name, sql in SUMS.items()}
 
 
 def account(conn: Conn, member_id: str, at: datetime) -> Account:
     """A member's totals, and his lots as they stand at this instant. Nothing at all is zeros."""
     cursor = conn.cursor(row_factory=class_row(Account))
     found = cursor.execute(
-        """
-        SELECT %(member)s AS member_id, coalesce(a.credited, 0) AS credited,
-            coalesce(a.debited, 0) AS debited, coalesce(a.returned, 0) AS returned,
-            coalesce(a.expired, 0) AS expired, coalesce(a.reversed, 0) AS reversed,
-            coalesce(a.balance, 0) AS balance, l.spendable, l.pending, l.lapsed
+        f"""
+        SELECT %(member)s AS member_id, a.*, l.spendable, l.pending, l.lapsed
         FROM (
-            SELECT coalesce(sum(remaining) FILTER (WHERE available_from <= %(at)s
+            SELECT coalesce(sum({BALANCE}) FILTER (WHERE available_from <= %(at)s
                     AND (expires_at IS NULL OR expires_at > %(at)s)), 0)::bigint AS spendable,
-                coalesce(sum(remaining) FILTER (WHERE available_from > %(at)s), 0)::bigint
+                coalesce(sum({BALANCE}) FILTER (WHERE available_from > %(at)s), 0)::bigint
                     AS pending,
-                coalesce(sum(remaining) FILTER (WHERE available_from <= %(at)s
+                coalesce(sum({BALANCE}) FILTER (WHERE available_from <= %(at)s
                     AND expires_at <= %(at)s), 0)::bigint AS lapsed
             FROM lot WHERE member_id = %(member)s
         ) l
-        LEFT JOIN account a ON a.member_id = %(member)s
+        CROSS JOIN (SELECT {", ".join(_NAMED.values())} FROM account WHERE member_id = %(member)s) a
         """,
         {"member": member_id, "at": at},
     ).fetchone()
@@ -273,10 +224,9 @@ def lots(conn: Conn, member_id: str, spent: bool = False) -> list[Lot]:
     """A member's lots in the order in which they are spent; on demand the empty ones too."""
     cursor = conn.cursor(row_factory=class_row(Lot))
     return cursor.execute(
-        """
-        SELECT lot, credited, debited, returned, expired, reversed, remaining, earned_at,
-            available_from, expires_at, source, rule
-        FROM lot WHERE member_id = %s AND (%s OR remaining > 0)
+        f"""
+        SELECT lot, {_LOT_SUMS}, earned_at, available_from, expires_at, source, rule
+        FROM lot WHERE member_id = %s AND (%s OR {BALANCE} > 0)
         ORDER BY expires_at NULLS LAST, earned_at, lot
         """,
         (member_id, spent),
@@ -307,14 +257,10 @@ def conservation(conn: Conn) -> Conservation:
     """The points of the whole programme."""
     cursor = conn.cursor(row_factory=class_row(Conservation))
     found = cursor.execute(
-        """
-        SELECT count(*) AS accounts, coalesce(sum(credited), 0)::bigint AS credited,
-            coalesce(sum(debited), 0)::bigint AS debited,
-            coalesce(sum(returned), 0)::bigint AS returned,
-            coalesce(sum(expired), 0)::bigint AS expired,
-            coalesce(sum(reversed), 0)::bigint AS reversed,
-            coalesce(sum(balance), 0)::bigint AS balance,
-            (SELECT coalesce(sum(remaining), 0)::bigint FROM lot) AS lots_remaining
+        f"""
+        SELECT count(*) AS accounts, {", ".join(_NAMED.values())},
+            (SELECT coalesce(sum({BALANCE}), 0)::bigint FROM lot) AS lots_remaining,
+            (SELECT -coalesce(sum({" + ".join(ACCOUNTS)}), 0)::bigint FROM lot) AS difference
         FROM account
         """
     ).fetchone()
@@ -329,12 +275,12 @@ def unbalanced(conn: Conn, limit: int = 100) -> list[Imbalance]:
         f"""
         SELECT member_id, coalesce(a.balance, 0) AS balance, coalesce(l.remaining, 0)
             AS lots_remaining, coalesce(e.points, 0) AS events_balance
-        FROM account a
+        FROM (SELECT member_id, {BALANCE} AS balance FROM account) a
         FULL JOIN (
-            SELECT member_id, sum(remaining)::bigint AS remaining FROM lot GROUP BY 1
+            SELECT member_id, sum({BALANCE})::bigint AS remaining FROM lot GROUP BY 1
         ) l USING (member_id)
         FULL JOIN (
-            SELECT member_id, sum(points)::bigint AS points FROM ({_MOVES}) moves GROUP BY 1
+            SELECT member_id, sum({CHANGE})::bigint AS points FROM {rows()} m GROUP BY 1
         ) e USING (member_id)
         WHERE a.balance IS DISTINCT FROM l.remaining OR a.balance IS DISTINCT FROM e.points
         ORDER BY member_id LIMIT %s

@@ -10,10 +10,14 @@ follow the log, to rebuild the answers, and to check them. Three rules make it s
 """
 
 import re
+from itertools import chain
 from typing import ClassVar
 
 from ledger import digests
 from projections.connection import Conn
+from projections.postings import NAME as POSTINGS
+from projections.postings import movers
+from projections.postings import rows as postings_of
 from projections.typed import TypedTable, Window, typed_tables
 
 PROJECTIONS: dict[str, type["Projection"]] = {}
@@ -24,7 +28,8 @@ _TABLE = re.compile(r"CREATE TABLE (\w+)")
 
 
 class Projection:
-    """Subclasses give the texts. `{points_debited}` in a fold is that event's window."""
+    """Subclasses give the texts. `{points_debited}` in a fold is that event's window, `{postings}`
+    every posting of the window, a row each."""
 
     tables: ClassVar[tuple[str, ...]]
     """CREATE TABLE, with the keys that the folds rely on. Every key ends in the lane."""
@@ -45,10 +50,14 @@ class Projection:
         cls._reads = {}
         for text in cls.fold:
             named = sorted(set(_SOURCE.findall(text)))
-            unknown = [name for name in named if name not in known]
+            sources = {POSTINGS: tuple(movers().values())}
+            sources |= {name: (table,) for name, table in known.items()}
+            unknown = [name for name in named if name not in sources]
             if unknown or not named:
                 raise TypeError(f"a fold of {cls.name} names no known event: {unknown or text}")
-            cls._reads[text] = tuple(known[name] for name in named)
+            cls._reads[text] = tuple(
+                dict.fromkeys(chain.from_iterable(sources[name] for name in named))
+            )
         shapes = sorted({table.shape for tables in cls._reads.values() for table in tables})
         texts = (*cls.tables, *cls.indexes, *cls.fold, *shapes)
         cls.version = digests.of_text(*texts)
@@ -84,11 +93,14 @@ class Projection:
     @classmethod
     def folds(cls, window: Window, occurred: set[str]) -> list[str]:
         """The texts that fold a window in which these topics occurred."""
-        return [
-            text.format_map({table.name: table.source(window) for table in tables})
-            for text, tables in cls._reads.items()
-            if any(table.topic in occurred for table in tables)
-        ]
+        found = []
+        for text, tables in cls._reads.items():
+            if topics := {table.topic for table in tables} & occurred:
+                sources = {table.name: table.source(window) for table in tables}
+                if moved := topics & movers().keys():
+                    sources[POSTINGS] = postings_of(window, moved)
+                found.append(text.format_map(sources))
+        return found
 
     @classmethod
     def fold_window(cls, conn: Conn, window: Window) -> None:

@@ -196,7 +196,9 @@ class TypedTable:
 
 
 ASKED_BY_STREAM = frozenset(
-    topic for topic in CATALOGUE if topic.startswith("points.") or topic == "activity.attended"
+    topic
+    for topic, event in CATALOGUE.items()
+    if "postings" in event.model_fields or topic == "activity.attended"
 )
 """The events that a query looks up for one member: statements and cards."""
 

@@ -15,6 +15,7 @@ from projections.connection import Conn
 from projections.derivations import DERIVE
 from projections.derivations import Report as At
 from projections.figures import reported
+from projections.postings import BALANCE, SUMS
 from projections.ratio import rounded
 from projections.schemas import LIVE
 from projections.supposed import recorded, suppose
@@ -22,17 +23,17 @@ from projections.supposed import recorded, suppose
 Sums: TypeAlias = dict[tuple[str, str | None, str], int]
 """By (subject, key, measure); the key null is the total of the subject."""
 
-_LEFT = "remaining > 0 AND (expires_at IS NULL OR expires_at > %(at)s)"
+_LEFT = f"{BALANCE} > 0 AND (expires_at IS NULL OR expires_at > %(at)s)"
 MEASURES: Mapping[str, str] = {
     "points": f"""
-        SELECT coalesce(m.tier, 'none'), sum(a.credited) AS credited,
-            sum(a.debited - a.returned) AS debited,
-            sum(a.balance + a.expired - coalesce(l.left, 0)) AS expired,
-            sum(a.reversed) AS reversed, sum(coalesce(l.left, 0)) AS outstanding
+        SELECT coalesce(m.tier, 'none'), sum({SUMS["credited"]}) AS credited,
+            sum({SUMS["debited"]}) AS debited,
+            sum({BALANCE} + {SUMS["expired"]} - coalesce(l.left, 0)) AS expired,
+            sum({SUMS["reversed"]}) AS reversed, sum(coalesce(l.left, 0)) AS outstanding
         FROM account a
         JOIN member m ON m.member_id = a.member_id AND m.bucket = a.bucket
         LEFT JOIN (
-            SELECT bucket, member_id, sum(remaining) AS left FROM lot WHERE {_LEFT} GROUP BY 1, 2
+            SELECT bucket, member_id, sum({BALANCE}) AS left FROM lot WHERE {_LEFT} GROUP BY 1, 2
         ) l ON l.member_id = a.member_id AND l.bucket = a.bucket
         GROUP BY 1
     """,
@@ -239,7 +240,7 @@ def _refused(conn: Conn, limit: int, skip: int) -> list[Refusal]:
 
 def _affected(conn: Conn, at: datetime, limit: int, skip: int) -> tuple[int, list[Affected]]:
     """How many they are, and a page of them."""
-    points = f"SELECT bucket, member_id, sum(remaining)::bigint AS n FROM {{}}lot WHERE {_LEFT}"
+    points = f"SELECT bucket, member_id, sum({BALANCE})::bigint AS n FROM {{}}lot WHERE {_LEFT}"
     gifts = "SELECT bucket, member_id, sum(gift_fen)::bigint AS n FROM {}campaign_enrolled"
     sources = {
         "points": points.format(f"{LIVE.answers}."),

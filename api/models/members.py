@@ -12,8 +12,7 @@ class Account(View):
     """Sums of all that ever happened to a member's points."""
 
     credited: int
-    debited: int
-    returned: int
+    debited: int = Field(description="what a reversed debit took is not counted")
     expired: int
     reversed: int
     balance: int

@@ -142,11 +142,11 @@ def test_compare_of_everybody_and_of_some_is_wrong_use(demo_dir: Path) -> None:
 
 def test_compare_lists_no_more_than_it_is_asked_for(own_demo: Path) -> None:
     with EmbeddedServer(own_demo) as server, connect(server.dsn) as connection:
-        connection.execute("UPDATE answers.account SET returned = returned + 1")
+        connection.execute("UPDATE answers.account SET spent = spent + 1")
     try:
         ended = clubledger("compare", "--limit", "2", data_dir=own_demo)
         assert ended.code == 1
-        assert ended.out.count("returned: ") == 2
+        assert ended.out.count("spent: ") == 2
         assert re.search(r"\.\.\. and 1,\d{3} more", ended.out)
         told = clubledger("compare", "--limit", "2", "--json", data_dir=own_demo)
         assert told.code == 1

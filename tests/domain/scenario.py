@@ -77,7 +77,8 @@ class Fact:
 
 def fact(kind: type[Event], /, **said: Any) -> Fact:
     """An event of this kind with these fields, whatever its others are."""
-    unknown = said.keys() - kind.model_fields.keys()
+    told = {name for name in dir(kind) if isinstance(getattr(kind, name, None), property)}
+    unknown = said.keys() - kind.model_fields.keys() - told
     assert not unknown, f"{kind.topic} has no {unknown}"
     return Fact(kind, said)
 

@@ -39,6 +39,7 @@ from domain.state import (
     Debit,
     Member,
     Price,
+    Reversal,
     Service,
     Terms,
     Visit,
@@ -145,6 +146,10 @@ HELD_BY_REFUSAL: dict[str, tuple[Callable[[int], Any], Callable[[int], Command]]
     "Member.offered": (drawn, offered),
     "Member.enrolled": (drawn, lambda n: enrol(campaign_id=f"c{n}")),
     "Member.bindings": (lambda n: (), bound),
+    "Member.reversals": (
+        lambda n: do(CreditPoints, "2008-07-01 12:00", points=2),
+        lambda n: do(ReverseCredit, NOON, lot=n + 1, points=1),
+    ),
     "Club.services": (lambda n: (), lambda n: price(service_id=f"s{n}")),
     "Club.activities": (lambda n: (), lambda n: do(HoldActivity, NOON, activity_id=f"a{n}")),
 }
@@ -183,7 +188,7 @@ TIMELINES: dict[str, tuple[int, Callable[[int], Command]]] = {
 }
 """How many values each of them begins with, and what puts in the n-th after that."""
 YEARS_LATER = 2 * 365 * 24 * 60
-HELD_BY_TRIMMING = {"Member.debits", "Member.visits", "Member.reversed_in_part"}
+HELD_BY_TRIMMING = {"Member.debits", "Member.visits"}
 """The latest few; test_laws has far more than that."""
 HELD_BY_TYPE = {
     "Club.tiers",
@@ -274,8 +279,10 @@ def the_longest_member() -> Member:
     member.cohorts = [LONG_ID] * most["cohorts"]
     for number in TEN[:MAX_LOTS]:
         member.lots[number] = Lot(
-            number, BILLION, BILLION, BILLION, MOMENT, MOMENT, MOMENT + timedelta(days=1)
+            number, BILLION, BILLION, MOMENT, MOMENT, MOMENT + timedelta(days=1)
         )
+    for number in TEN[: most["reversals"]]:
+        member.reversals[number] = Reversal(MOMENT, *[BILLION] * 5)
     share = MAX_LOTS // REMEMBERED + 2  # each lot in one of them, and each one's last in two
     for n in range(REMEMBERED):
         lots = dict.fromkeys(TEN[n * share : (n + 1) * share], BILLION)
@@ -289,7 +296,6 @@ def the_longest_member() -> Member:
             keys = (f"{n:064}" for n in range(most[field]))
         setattr(member, field, dict.fromkeys(keys, value))
     member.bindings = [Binding(BILLION, "family_plan", DAY, DAY, LONG_ID)] * most["bindings"]
-    member.reversed_in_part = [BILLION] * REMEMBERED
     return member
 
 

@@ -14,8 +14,8 @@ from pydantic import ValidationError
 
 from domain.catalogue import CATALOGUE, STATES
 from domain.event import Event
-from domain.lots import LotUse
 from domain.points import PointsDebited
+from domain.postings import Posting
 from domain.values import Text
 from tests.domain.scenario import local
 
@@ -112,24 +112,25 @@ STORED: dict[str, bytes] = {
     ),
     "points.credited": (
         b'{"occurred_at":"2008-01-01T01:00:00Z","actor":"system:billing","key":"k1",'
-        b'"lot":1,"points":100,"available_from":"2008-01-01T01:00:00Z",'
+        b'"postings":[[1,"outside","spendable",100]],"available_from":"2008-02-01T01:00:00Z",'
         b'"expires_at":"2008-07-31T16:00:00Z","source":"bill 2008-06","rule":"v1"}'
     ),
     "points.debited": (
-        b'{"occurred_at":"2008-07-01T01:30:00Z","actor":"clerk:li","key":"k1","debit":1,'
-        b'"points":100,"lots":[{"lot":1,"points":100}],"reason":"health/room","visit":1}'
+        b'{"occurred_at":"2008-07-01T01:30:00Z","actor":"clerk:li","key":"k1",'
+        b'"postings":[[1,"spendable","spent",100]],"debit":1,"reason":"health/room","visit":1}'
     ),
     "points.expired": (
-        b'{"occurred_at":"2008-07-31T16:00:00Z","actor":"system:sweep","key":"k1","lot":1,'
-        b'"points":100}'
+        b'{"occurred_at":"2008-07-31T16:00:00Z","actor":"system:sweep","key":"k1",'
+        b'"postings":[[1,"spendable","expired",100]]}'
     ),
     "points.debit_reversed": (
-        b'{"occurred_at":"2008-07-01T01:40:00Z","actor":"clerk:li","key":"k1","debit":1,'
-        b'"points":100,"lots":[{"lot":1,"points":100}],"reason":"wrong member"}'
+        b'{"occurred_at":"2008-07-01T01:40:00Z","actor":"clerk:li","key":"k1",'
+        b'"postings":[[1,"spent","spendable",100]],"debit":1,"reason":"wrong member"}'
     ),
     "points.credit_reversed": (
-        b'{"occurred_at":"2008-07-16T02:00:00Z","actor":"clerk:li","key":"k1","lot":2,'
-        b'"asked":10,"points":10,"lots":[{"lot":2,"points":10}],"reason":"bill corrected"}'
+        b'{"occurred_at":"2008-07-16T02:00:00Z","actor":"clerk:li","key":"k1",'
+        b'"postings":[[2,"spendable","reversed",10]],"lot":2,"asked":10,"policy":"forgive",'
+        b'"reason":"bill corrected"}'
     ),
     "unit.opened": (
         '{"occurred_at":"2000-01-01T01:00:00Z","actor":"clerk:li","key":"k1","title":"城西分局"}'
@@ -261,5 +262,5 @@ def test_an_event_that_changes_no_state_must_say_so(greeted: type[Event]) -> Non
 
 def test_which_lots_paid_is_a_part_of_the_event() -> None:
     event = PointsDebited.model_validate_json(STORED["points.debited"])
-    assert sum(use.points for use in event.lots) == event.points
-    assert all(isinstance(use, LotUse) for use in event.lots)
+    assert event.postings == (Posting(1, "spendable", "spent", 100),)
+    assert all(isinstance(posting, Posting) for posting in event.postings)

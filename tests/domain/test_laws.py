@@ -23,7 +23,7 @@ from hypothesis.stateful import (
 
 from domain.command import Command
 from domain.event import Event
-from domain.lots import LotUse, NotEnoughPoints, soonest_expiring_first
+from domain.lots import NotEnoughPoints, soonest_expiring_first
 from domain.points import (
     REVERSIBLE_DEBITS,
     CreditPoints,
@@ -37,6 +37,7 @@ from domain.points import (
     ReverseCredit,
     ReverseDebit,
 )
+from domain.postings import MovesPoints
 from domain.refusal import Refusal
 from domain.values import local_date
 from domain.visits import (
@@ -79,39 +80,43 @@ class Account:
                 self._paid_in_order(event)
                 self.debits[event.debit] = event
                 self.standing.add(event.debit)
-                self._take(event.lots, event.points)
+                self._move(event)
             case PointsExpired():
-                expires_at = self.credits[event.lot].expires_at
-                assert expires_at is not None
-                assert expires_at <= event.occurred_at
-                self._take((LotUse(lot=event.lot, points=event.points),), event.points)
+                for posting in event.postings:
+                    expires_at = self.credits[posting.lot].expires_at
+                    assert expires_at is not None
+                    assert expires_at <= event.occurred_at
+                self._move(event)
             case DebitReversed():
                 self.standing.remove(event.debit)  # once
-                was = self.debits[event.debit]
-                assert (event.lots, event.points) == (was.lots, was.points)
-                self.balance.update({use.lot: use.points for use in event.lots})
+                was = self.debits[event.debit].postings
+                returned = {(p.lot, p.points) for p in event.postings if p.source == "spent"}
+                assert returned == {(posting.lot, posting.points) for posting in was}
+                self._move(event)
             case CreditReversed():
-                assert event.points <= event.asked
+                assert -event.change <= event.asked
                 self.asked_back[event.lot] += event.asked
                 assert self.asked_back[event.lot] <= self.credits[event.lot].points
-                self._take(event.lots, event.points)
+                self._move(event)
             case VisitRecorded(payment="free_visit"):
                 self.free[event.visit] = local_date(event.occurred_at).year
             case VisitUndone():
                 self.free.pop(event.visit, None)
 
-    def _take(self, uses: tuple[LotUse, ...], points: int) -> None:
-        assert sum(use.points for use in uses) == points
-        for use in uses:
-            self.balance[use.lot] -= use.points
-            assert self.balance[use.lot] >= 0
+    def _move(self, event: MovesPoints) -> None:
+        for posting in event.postings:
+            if posting.source == "spendable":
+                self.balance[posting.lot] -= posting.points
+                assert self.balance[posting.lot] >= 0
+            elif posting.target == "spendable":
+                self.balance[posting.lot] += posting.points
 
     def spendable(self, at: datetime) -> list[int]:
         """Lots with points that can be spent at this instant, in the order of the law."""
         lots = [
             (credit.expires_at or FOREVER, credit.occurred_at, lot)
             for lot, credit in self.credits.items()
-            if self.balance[lot] and credit.available_from <= at
+            if self.balance[lot] and (credit.available_from or credit.occurred_at) <= at
         ]
         return [lot for expires_at, _, lot in sorted(lots) if at < expires_at]
 
@@ -120,9 +125,9 @@ class Account:
 
     def _paid_in_order(self, event: PointsDebited) -> None:
         order = self.spendable(event.occurred_at)
-        used = [use.lot for use in event.lots]
+        used = [posting.lot for posting in event.postings]
         assert used == order[: len(used)], "soonest expiring first, and no lot left out"
-        for use in event.lots[:-1]:
+        for use in event.postings[:-1]:
             assert use.points == self.balance[use.lot], "a lot is emptied before the next is used"
 
 
@@ -229,12 +234,8 @@ class Points(RuleBasedStateMachine):
 
     @invariant()
     def points_are_conserved(self) -> None:
-        total = 0
-        for _, event in self.world.log:
-            if isinstance(event, PointsCredited | DebitReversed):
-                total += event.points
-            elif isinstance(event, PointsDebited | PointsExpired | CreditReversed):
-                total -= event.points
+        moving = [event for _, event in self.world.log if isinstance(event, MovesPoints)]
+        total = sum(event.change for event in moving)
         assert total == sum(lot.points for lot in self.world.member.lots.values())
 
     @invariant()
@@ -242,8 +243,9 @@ class Points(RuleBasedStateMachine):
         held = {lot.id: lot.points for lot in self.world.member.lots.values()}
         assert all(points >= 0 for points in held.values())
         assert {lot: n for lot, n in held.items() if n} == dict(+self.account.balance)
-        for lot in self.world.member.lots.values():
-            assert lot.reversed == self.account.asked_back[lot.id] <= lot.credited
+        for lot, each in self.world.member.reversals.items():
+            assert each.asked == self.account.asked_back[lot]
+            assert each.asked <= self.world.member.lots[lot].credited
 
     @invariant()
     def lots_stand_soonest_expiring_first(self) -> None:
@@ -258,7 +260,7 @@ class Points(RuleBasedStateMachine):
         assert len(member.visits) <= UNDO_VISITS
         needed = {lot for debit in member.debits for lot in debit.lots}
         for lot in member.lots.values():
-            assert lot.points or lot.id in needed or 0 < lot.reversed < lot.credited
+            assert lot.points or lot.id in needed or lot.id in member.reversals
 
     @invariant()
     def nobody_has_more_free_visits_than_were_granted(self) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from domain.lots import LotUse, NotEnoughPoints, allocate
+from domain.lots import NotEnoughPoints, allocate
 from domain.members import BeforeJoining, LeaveNetwork, LeftTheNetwork, UnknownMember
 from domain.points import (
     REVERSIBLE_DEBITS,
@@ -23,6 +23,7 @@ from domain.points import (
     UnknownDebit,
     UnknownLot,
 )
+from domain.postings import PointsAccount, Posting, Postings
 from tests.domain.scenario import do, fact, given, local
 from tests.domain.words import CLUB, JOINED, MEMBER, NOON, WEST, credit, debit, price, visit
 
@@ -32,9 +33,29 @@ SEPTEMBER = credit(100, "2008-01-02 09:00", expires="2008-09-01 00:00")
 LASTING = credit(100, "2008-01-03 09:00")
 
 
-def uses(**points: int) -> tuple[LotUse, ...]:
-    """uses(lot2=50, lot1=20)"""
-    return tuple(LotUse(lot=int(lot[3:]), points=n) for lot, n in points.items())
+def moved(source: PointsAccount, target: PointsAccount, **points: int) -> Postings:
+    """moved("spendable", "spent", lot2=50, lot1=20)"""
+    return tuple(Posting(int(lot[3:]), source, target, n) for lot, n in points.items())
+
+
+def paid(**points: int) -> Postings:
+    """paid(lot2=50, lot1=20)"""
+    return moved("spendable", "spent", **points)
+
+
+def back(**points: int) -> Postings:
+    """Returned to the lots."""
+    return moved("spent", "spendable", **points)
+
+
+def taken(**points: int) -> Postings:
+    """Taken back of the lots."""
+    return moved("spendable", "reversed", **points)
+
+
+def lapsed(**points: int) -> Postings:
+    """Expired."""
+    return moved("spendable", "expired", **points)
 
 
 def reverse_credit(points: int, at: str = LATER, lot: int = 1, **said: Any) -> ReverseCredit:
@@ -51,9 +72,7 @@ def test_a_credit_opens_a_lot() -> None:
             occurred_at=local("2008-01-01 09:00"),
             actor="clerk:li",
             key="k1",
-            lot=1,
-            points=100,
-            available_from=local("2008-01-01 09:00"),
+            postings=moved("outside", "spendable", lot1=100),
             expires_at=local("2008-08-01 00:00"),
             source="bill 2008-06",
             rule="v1",
@@ -73,14 +92,18 @@ def test_a_lot_cannot_lapse_before_it_can_be_spent() -> None:
 
 def test_a_debit_spends_the_points_that_expire_soonest() -> None:
     given(MEMBER, LASTING, SEPTEMBER, AUGUST).when(debit(220)).then(
-        fact(PointsDebited, debit=1, points=220, lots=uses(lot3=100, lot2=100, lot1=20))
+        fact(PointsDebited, debit=1, postings=paid(lot3=100, lot2=100, lot1=20))
     )
 
 
 def test_of_lots_that_expire_together_the_one_earned_first_is_spent_first() -> None:
     june, may = (credit(10, at, expires="2008-08-01 00:00") for at in ("2008-06-01", "2008-05-01"))
-    given(MEMBER, june, may).when(debit(15)).then(fact(PointsDebited, lots=uses(lot2=10, lot1=5)))
-    given(MEMBER, may, may).when(debit(15)).then(fact(PointsDebited, lots=uses(lot1=10, lot2=5)))
+    given(MEMBER, june, may).when(debit(15)).then(
+        fact(PointsDebited, postings=paid(lot2=10, lot1=5))
+    )
+    given(MEMBER, may, may).when(debit(15)).then(
+        fact(PointsDebited, postings=paid(lot1=10, lot2=5))
+    )
 
 
 def test_a_debit_is_refused_whole_when_the_points_do_not_cover_it() -> None:
@@ -93,21 +116,26 @@ def test_points_not_yet_available_cannot_be_spent() -> None:
         CreditPoints, "2008-07-01 09:00", points=5, available_from=local("2008-07-15 12:00")
     )
     given(MEMBER, pending).when(debit(5, "2008-07-15 11:59")).then_refused(NotEnoughPoints(5, 0))
-    given(MEMBER, pending).when(debit(5, "2008-07-15 12:00")).then(fact(PointsDebited, points=5))
+    given(MEMBER, pending).when(debit(5, "2008-07-15 12:00")).then(
+        fact(PointsDebited, postings=paid(lot1=5))
+    )
 
 
 def test_expiry_is_judged_at_the_instant_and_written_down_beside() -> None:
     given(MEMBER, AUGUST, LASTING).when(debit(100, "2008-08-01 00:00")).then(
-        fact(PointsExpired, lot=1, points=100, occurred_at=local("2008-08-01 00:00")),
-        fact(PointsDebited, lots=uses(lot2=100)),
+        fact(PointsExpired, postings=lapsed(lot1=100), occurred_at=local("2008-08-01 00:00")),
+        fact(PointsDebited, postings=paid(lot2=100)),
     )
     given(MEMBER, AUGUST).when(debit(1, "2008-08-01 00:00")).then_refused(NotEnoughPoints(1, 0))
-    given(MEMBER, AUGUST).when(debit(1, "2008-07-31 23:59")).then(fact(PointsDebited, points=1))
+    given(MEMBER, AUGUST).when(debit(1, "2008-07-31 23:59")).then(
+        fact(PointsDebited, postings=paid(lot1=1))
+    )
 
 
 def test_a_credit_writes_down_what_lapsed_before_it() -> None:
     given(MEMBER, AUGUST).when(credit(5, "2008-09-01 00:00")).then(
-        fact(PointsExpired, lot=1), fact(PointsCredited, lot=2)
+        fact(PointsExpired, postings=lapsed(lot1=100)),
+        fact(PointsCredited, postings=moved("outside", "spendable", lot2=5)),
     )
 
 
@@ -115,8 +143,8 @@ def test_the_sweep_dates_each_expiry_at_the_lots_own_instant() -> None:
     sweep = do(ExpirePoints, "2008-09-01 00:00")
     scenario = given(MEMBER, AUGUST, SEPTEMBER, LASTING, debit(30)).when(sweep)
     scenario.then_told(expired_points=170).then(
-        fact(PointsExpired, lot=1, points=70, occurred_at=local("2008-08-01 00:00")),
-        fact(PointsExpired, lot=2, points=100, occurred_at=local("2008-09-01 00:00")),
+        fact(PointsExpired, postings=lapsed(lot1=70), occurred_at=local("2008-08-01 00:00")),
+        fact(PointsExpired, postings=lapsed(lot2=100), occurred_at=local("2008-09-01 00:00")),
     )
     scenario.when(sweep).then().then_told(expired_points=0)
 
@@ -124,7 +152,7 @@ def test_the_sweep_dates_each_expiry_at_the_lots_own_instant() -> None:
 def test_a_reversed_debit_returns_to_the_very_lots_it_came_from() -> None:
     scenario = given(MEMBER, AUGUST, LASTING, debit(130))
     scenario.when(reverse_debit()).then(
-        fact(DebitReversed, debit=1, points=130, lots=uses(lot1=100, lot2=30))
+        fact(DebitReversed, debit=1, postings=back(lot1=100, lot2=30))
     )
     assert [(lot.id, lot.points) for lot in scenario.member.lots.values()] == [(1, 100), (2, 100)]
 
@@ -133,10 +161,10 @@ def test_what_returns_to_a_lot_that_has_lapsed_since_expires_at_once() -> None:
     after = "2008-08-02 09:00"
     scenario = given(MEMBER, AUGUST, LASTING, debit(130))
     scenario.when(reverse_debit(at=after)).then(
-        fact(DebitReversed, points=130),
-        fact(PointsExpired, lot=1, points=100, occurred_at=local(after)),
+        fact(DebitReversed, postings=back(lot1=100, lot2=30)),
+        fact(PointsExpired, postings=lapsed(lot1=100), occurred_at=local(after)),
     )
-    scenario.when(debit(100, after)).then(fact(PointsDebited, lots=uses(lot2=100)))
+    scenario.when(debit(100, after)).then(fact(PointsDebited, postings=paid(lot2=100)))
     scenario.when(debit(1, after)).then_refused(NotEnoughPoints(1, 0))
 
 
@@ -144,10 +172,10 @@ def test_what_returns_expires_at_once_whether_or_not_the_rest_was_swept() -> Non
     spent, after = (MEMBER, AUGUST, debit(30)), "2008-08-02 09:00"
     sweep = do(ExpirePoints, after)
     given(spent).when(reverse_debit(at=after)).then(
-        fact(DebitReversed, points=30), fact(PointsExpired, lot=1, points=30)
-    ).when(sweep).then(fact(PointsExpired, lot=1, points=70))
+        fact(DebitReversed, postings=back(lot1=30)), fact(PointsExpired, postings=lapsed(lot1=30))
+    ).when(sweep).then(fact(PointsExpired, postings=lapsed(lot1=70)))
     given(spent, sweep).when(reverse_debit(at=after)).then(
-        fact(DebitReversed, points=30), fact(PointsExpired, lot=1, points=30)
+        fact(DebitReversed, postings=back(lot1=30)), fact(PointsExpired, postings=lapsed(lot1=30))
     )
 
 
@@ -178,67 +206,73 @@ def test_a_debit_told_late_does_not_hide_old_ones_from_being_forgotten() -> None
 
 
 def test_a_visits_debit_is_not_reversed_without_the_visit() -> None:
-    paid = (MEMBER, CLUB, LASTING, visit())
-    given(paid).when(reverse_debit()).then_refused(UnknownDebit(1, 1, 31))
+    visited = (MEMBER, CLUB, LASTING, visit())
+    given(visited).when(reverse_debit()).then_refused(UnknownDebit(1, 1, 31))
     # Nor when younger visits that cost nothing have pushed it out of the member's latest 32.
     minutes = [local(NOON) + timedelta(minutes=11 * n) for n in range(1, 33)]
     free = [visit(at, service_id="tea") for at in minutes]
     tea = price(points=0, tier_points={}, service_id="tea")
-    given(paid, tea, free).when(reverse_debit()).then_refused(UnknownDebit(1, 1, 31))
+    given(visited, tea, free).when(reverse_debit()).then_refused(UnknownDebit(1, 1, 31))
 
 
 def test_a_reversed_credit_takes_its_own_unspent_points() -> None:
     given(MEMBER, AUGUST, LASTING).when(reverse_credit(40)).then(
-        fact(CreditReversed, lot=1, asked=40, points=40, lots=uses(lot1=40))
+        fact(CreditReversed, lot=1, asked=40, postings=taken(lot1=40))
     )
 
 
 def test_a_reversed_credit_takes_points_that_are_not_available_yet() -> None:
     pending = do(CreditPoints, "2008-07-01", points=50, available_from=local("2008-08-01"))
-    given(MEMBER, pending).when(reverse_credit(50)).then(fact(CreditReversed, lots=uses(lot1=50)))
+    given(MEMBER, pending).when(reverse_credit(50)).then(
+        fact(CreditReversed, postings=taken(lot1=50))
+    )
 
 
 def test_what_was_spent_of_a_reversed_credit_is_forgiven_or_taken_from_other_lots() -> None:
     spent = (MEMBER, AUGUST, SEPTEMBER, debit(80))
     given(spent).when(reverse_credit(100)).then(
-        fact(CreditReversed, asked=100, points=20, lots=uses(lot1=20))
+        fact(CreditReversed, asked=100, postings=taken(lot1=20))
     )
     given(spent).when(reverse_credit(100, policy="other_lots")).then(
-        fact(CreditReversed, asked=100, points=100, lots=uses(lot1=20, lot2=80))
+        fact(CreditReversed, asked=100, postings=taken(lot1=20, lot2=80))
     )
 
 
 def test_other_lots_are_taken_down_to_zero_and_no_further() -> None:
     small = credit(5, "2008-01-02 09:00", expires="2008-09-01 00:00")
     given(MEMBER, AUGUST, debit(100), small).when(reverse_credit(100, policy="other_lots")).then(
-        fact(CreditReversed, asked=100, points=5, lots=uses(lot2=5))
+        fact(CreditReversed, asked=100, postings=taken(lot2=5))
     )
     given(MEMBER, AUGUST, debit(100)).when(reverse_credit(100, policy="other_lots")).then(
-        fact(CreditReversed, asked=100, points=0, lots=())
+        fact(CreditReversed, asked=100, postings=())
     )
 
 
 def test_reversals_of_a_credit_add_up_to_the_credit_and_no_more() -> None:
     scenario = given(MEMBER, AUGUST, reverse_credit(60))
     scenario.when(reverse_credit(41)).then_refused(MoreThanCredited(100, 60, 41))
-    scenario.when(reverse_credit(40)).then(fact(CreditReversed, points=40))
-    scenario.when(reverse_credit(1)).then_refused(UnknownLot(1, 1))
+    scenario.when(reverse_credit(40)).then(fact(CreditReversed, postings=taken(lot1=40)))
+    scenario.when(reverse_credit(1)).then_refused(MoreThanCredited(100, 100, 1))
 
 
 def test_what_was_forgiven_counts_as_reversed() -> None:
     scenario = given(MEMBER, AUGUST, debit(80)).when(reverse_credit(60))
-    scenario.then(fact(CreditReversed, asked=60, points=20))
+    scenario.then(fact(CreditReversed, asked=60, postings=taken(lot1=20)))
     scenario.when(reverse_credit(41)).then_refused(MoreThanCredited(100, 60, 41))
-    scenario.when(reverse_credit(40)).then(fact(CreditReversed, asked=40, points=0, lots=()))
+    scenario.when(reverse_credit(40)).then(fact(CreditReversed, asked=40, postings=()))
 
 
-def test_a_credit_reversed_in_part_is_known_until_it_is_reversed_in_full() -> None:
+def test_a_credit_reversed_in_part_is_known_for_31_days_after_its_lot_is_empty() -> None:
     spent_long_ago = (MEMBER, LASTING, debit(60, "2008-02-01 12:00"), SEPTEMBER)
     halves = [reverse_credit(50, policy="other_lots") for _ in range(2)]
     scenario = given(spent_long_ago, debit(1, "2008-07-01 12:00"))
-    scenario.when(halves[0]).then(fact(CreditReversed, lots=uses(lot1=40, lot2=10)))
-    scenario.when(halves[1]).then(fact(CreditReversed, lots=uses(lot2=50)))
-    assert list(scenario.member.lots) == [2]
+    scenario.when(halves[0]).then(fact(CreditReversed, postings=taken(lot1=40, lot2=10)))
+    scenario.when(halves[1]).then(fact(CreditReversed, postings=taken(lot2=50)))
+    scenario.and_given(credit(1, "2008-08-21 12:00"))
+    assert list(scenario.member.lots) == [2, 1, 3], "a credit tidies nothing up"
+    scenario.when(reverse_credit(1, "2008-08-21 12:00")).then_refused(UnknownLot(1, 3))
+    scenario.and_given(debit(1, "2008-08-21 12:00"))
+    assert list(scenario.member.lots) == [2, 3]
 
 
 def test_a_lot_that_lapsed_is_not_reversed_whether_or_not_it_was_swept() -> None:
@@ -259,7 +293,8 @@ def test_a_credit_that_the_expiries_of_its_reversal_forget_is_unknown() -> None:
 
 def test_a_reversal_writes_down_what_else_lapsed() -> None:
     given(MEMBER, LASTING, AUGUST).when(reverse_credit(10, "2008-08-02 09:00")).then(
-        fact(PointsExpired, lot=2, points=100), fact(CreditReversed, lot=1, points=10)
+        fact(PointsExpired, postings=lapsed(lot2=100)),
+        fact(CreditReversed, lot=1, postings=taken(lot1=10)),
     )
 
 
@@ -299,9 +334,9 @@ def test_a_state_that_does_not_hold_the_points_is_an_error_and_not_a_refusal() -
     scenario = given(MEMBER, AUGUST)
     by = {"actor": "system:sweep", "key": "k"}
     with pytest.raises(ValueError, match="lot 1 holds 100 points, not 101"):
-        scenario.and_given(PointsExpired(occurred_at=local(NOON), lot=1, points=101, **by))
+        scenario.and_given(PointsExpired(occurred_at=local(NOON), postings=lapsed(lot1=101), **by))
     with pytest.raises(ValueError, match="lot 9 is not in the member's state"):
-        scenario.and_given(PointsExpired(occurred_at=local(NOON), lot=9, points=1, **by))
+        scenario.and_given(PointsExpired(occurred_at=local(NOON), postings=lapsed(lot9=1), **by))
 
 
 def test_spending_leaves_the_lots_it_was_asked_about_alone() -> None:
@@ -316,13 +351,12 @@ def test_the_asker_is_told_what_can_be_spent_afterwards() -> None:
 
 def test_a_visit_may_cost_more_than_any_one_credit() -> None:
     """Fifty companions at the highest price: refused for want of points, never a defect."""
-    paid = PointsDebited(
+    cost = PointsDebited(
         occurred_at=local(NOON),
         actor="clerk:li",
         key="k",
         debit=1,
-        points=51_000_000_000,
-        lots=(LotUse(lot=1, points=1),),
+        postings=paid(lot1=51_000_000_000),
         reason="lounge/room",
     )
-    assert paid.points == 51_000_000_000
+    assert cost.points == 51_000_000_000

@@ -4,7 +4,7 @@ from datetime import date, timedelta
 from typing import Any
 
 from domain.clubs import DeclareEmergency, NotOpenYet, UnknownClub
-from domain.lots import LotUse, NotEnoughPoints
+from domain.lots import NotEnoughPoints
 from domain.members import (
     BeforeJoining,
     ChangeTier,
@@ -14,6 +14,7 @@ from domain.members import (
     UnknownMember,
 )
 from domain.points import DebitReversed, PointsDebited, PointsExpired
+from domain.postings import Posting
 from domain.visits import (
     UNDO_VISITS,
     ClubClosed,
@@ -68,7 +69,7 @@ def free(**said: Any) -> Fact:
 # ---------------------------------------------------------------------------------------- price
 def test_a_visit_is_paid_with_points_and_copies_what_decided_it() -> None:
     given(READY).when(visit()).then(
-        fact(PointsDebited, debit=1, points=70, lots=(LotUse(lot=1, points=70),), visit=1),
+        fact(PointsDebited, debit=1, postings=(Posting(1, "spendable", "spent", 70),), visit=1),
         VisitRecorded(
             occurred_at=local(NOON),
             actor="clerk:li",
@@ -117,7 +118,9 @@ def test_a_visit_is_refused_when_the_points_do_not_cover_it() -> None:
 
 def test_a_visit_writes_down_what_lapsed_before_it() -> None:
     lapsed = credit(5, "2008-01-02 09:00", expires="2008-07-01 00:00")
-    given(READY, lapsed).when(visit()).then(fact(PointsExpired, lot=2, points=5), *paid(70))
+    given(READY, lapsed).when(visit()).then(
+        fact(PointsExpired, postings=(Posting(2, "spendable", "expired", 5),)), *paid(70)
+    )
 
 
 # ----------------------------------------------------------------------------------- free visits
@@ -279,7 +282,7 @@ def test_visits_are_refused_in_this_order() -> None:
 def test_the_desk_undoes_its_visit_within_15_minutes() -> None:
     given(READY, visit()).when(undo("2008-07-15 12:15")).then(
         fact(VisitUndone, visit=1, visited_at=local(NOON), club="health", service="room"),
-        fact(DebitReversed, debit=1, points=70, lots=(LotUse(lot=1, points=70),)),
+        fact(DebitReversed, debit=1, postings=(Posting(1, "spent", "spendable", 70),)),
     ).then_told(visit=1, spendable_points=1_000)
 
 
@@ -317,7 +320,11 @@ def test_points_returned_to_a_lot_that_has_lapsed_expire_at_once() -> None:
     given(MEMBER, CLUB, lapsing, visit()).when(undo("2008-07-15 12:12")).then(
         fact(VisitUndone),
         fact(DebitReversed, points=70),
-        fact(PointsExpired, lot=1, points=70, occurred_at=local("2008-07-15 12:12")),
+        fact(
+            PointsExpired,
+            postings=(Posting(1, "spendable", "expired", 70),),
+            occurred_at=local("2008-07-15 12:12"),
+        ),
     ).then_told(visit=1, spendable_points=0)
 
 

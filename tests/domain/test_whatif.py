@@ -27,7 +27,7 @@ from domain.campaigns import (
 from domain.clubs import DeclareEmergency, UnknownClub
 from domain.command import Command
 from domain.event import Event
-from domain.lots import LotUse, NotEnoughPoints
+from domain.lots import NotEnoughPoints
 from domain.members import (
     ChangeTier,
     LeaveNetwork,
@@ -47,6 +47,7 @@ from domain.points import (
     ReverseCredit,
     ReverseDebit,
 )
+from domain.postings import Posting
 from domain.refusal import Refusal
 from domain.visits import (
     NotEligible,
@@ -196,7 +197,7 @@ def test_undoing_returns_what_would_have_been_paid() -> None:
     supposing(HALF)(MEMBER, CLUB, credit(100), visit(), undo("2008-07-15 12:10")).then(
         fact(PointsDebited, points=35),
         fact(VisitRecorded, points=35),
-        fact(DebitReversed, points=35, lots=(LotUse(lot=1, points=35),)),
+        fact(DebitReversed, postings=(Posting(1, "spent", "spendable", 35),)),
     )
 
 
@@ -267,8 +268,8 @@ def test_what_was_taken_from_other_lots_still_is() -> None:
     supposing(HALF)(*history).then(
         fact(PointsDebited, points=35),
         fact(VisitRecorded, points=35),
-        fact(CreditReversed, points=100,
-             lots=(LotUse(lot=1, points=65), LotUse(lot=2, points=35))),
+        fact(CreditReversed, postings=(Posting(1, "spendable", "reversed", 65),
+                                       Posting(2, "spendable", "reversed", 35))),
     )  # fmt: skip
 
 
@@ -295,7 +296,7 @@ def test_what_would_have_lapsed_cannot_pay() -> None:
     end = local("2008-03-01 00:00")
     told.then(
         fact(PointsCredited, points=100, expires_at=end),
-        fact(PointsExpired, lot=1, points=100, occurred_at=end),
+        fact(PointsExpired, postings=(Posting(1, "spendable", "expired", 100),), occurred_at=end),
         fact(PointsCredited, points=60, expires_at=local("2008-09-01 00:00")),
     ).then_refused(NotEnoughPoints(70, 60))
 

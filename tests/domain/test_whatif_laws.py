@@ -98,9 +98,9 @@ def assert_conserved(found: Supposed) -> None:
     plain = Plain().fold(found.log)
     left: Counter[str] = Counter()
     for lot in plain.rows("lot"):
-        assert lot["remaining"] >= 0
-        left[lot["member_id"]] += lot["remaining"]
-    assert {row["member_id"]: row["balance"] for row in plain.rows("account")} == left
+        assert lot["spendable"] >= 0
+        left[lot["member_id"]] += lot["spendable"]
+    assert {row["member_id"]: row["spendable"] for row in plain.rows("account")} == left
 
 
 def times(log: list[Any], topic: str) -> int:

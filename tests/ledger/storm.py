@@ -222,13 +222,7 @@ def _check(dsn: str, answers: list[dict[str, Any]]) -> None:
         of_command[event.key, topic] += 1
         lanes[bucket].append(position)
         event.apply(folded.setdefault(stream, heads.fresh(stream)))
-        sign = {
-            "points.credited": 1,
-            "points.debit_reversed": 1,
-            "points.debited": -1,
-            "points.expired": -1,
-        }.get(topic, 0)
-        credited[stream] += sign * getattr(event, "points", 0)
+        credited[stream] += getattr(event, "change", 0)
         if topic == "campaign.place_taken":
             places.append(getattr(event, "place", 0))
 

@@ -127,14 +127,14 @@ def test_nobody_waits_for_a_comparison(sound: str, monkeypatch: pytest.MonkeyPat
 
 # ------------------------------------------------------------------------------------- damage
 def test_a_damaged_answer_is_found_by_both_opinions(sound: str) -> None:
-    damaged(sound, "UPDATE answers.lot SET credited = credited + 7 WHERE member_id = 'm1'")
+    damaged(sound, "UPDATE answers.lot SET spendable = spendable + 7 WHERE member_id = 'm1'")
     found = compare(sound, ALL)
     assert told(found, "heads") == []
     for against in ("replay", "second opinion"):
         (difference,) = of(found, against).differences
         assert (difference.table, difference.kind) == ("answers.lot", "changed")
         assert difference.key["member_id"] == "m1"
-        assert values(difference) == {"credited": (107, 100), "remaining": (97, 90)}
+        assert values(difference) == {"spendable": (97, 90)}
 
 
 def test_a_missing_row_is_found(sound: str) -> None:
@@ -143,15 +143,16 @@ def test_a_missing_row_is_found(sound: str) -> None:
     for against in ("replay", "second opinion"):
         assert [each[:2] for each in told(found, against)] == [("answers.account", "missing")]
     (difference,) = of(found, "replay").differences
-    assert values(difference)["balance"] == (None, 40)
+    assert values(difference)["spendable"] == (None, 40)
 
 
 @pytest.mark.parametrize("member", ["m1", "nobody"])
 def test_a_row_without_reason_is_found(sound: str, member: str) -> None:
     damaged(
         sound,
-        "INSERT INTO answers.lot (bucket, member_id, lot, credited, earned_at, available_from,"
-        f" source, rule) SELECT bucket, '{member}', 99, 5, earned_at, earned_at, source, rule"
+        "INSERT INTO answers.lot (bucket, member_id, lot, outside, spendable, spent, expired,"
+        f" reversed, earned_at, available_from, source, rule) SELECT bucket, '{member}', 99, -5, 5,"
+        " 0, 0, 0, earned_at, earned_at, source, rule"
         " FROM answers.lot WHERE member_id = 'm1'",
     )
     found = compare(sound, ALL)
@@ -171,7 +172,7 @@ def test_an_answer_about_no_member_is_found(sound: str) -> None:
 def test_a_damaged_typed_row_is_found(sound: str) -> None:
     damaged(
         sound,
-        "UPDATE typed.points_debited SET lots = '[]' WHERE member_id = 'm1'",
+        "UPDATE typed.points_debited SET postings = '[]' WHERE member_id = 'm1'",
         "INSERT INTO typed.unit_opened SELECT bucket, position + 50, 'u9', stream_version,"
         " recorded_at, occurred_at, actor, title FROM typed.unit_opened",
     )
@@ -186,9 +187,7 @@ def test_a_row_that_is_there_twice_is_found(sound: str) -> None:
     damaged(
         sound,
         "ALTER TABLE answers.account DROP CONSTRAINT account_pkey",
-        "INSERT INTO answers.account (bucket, member_id, credited, debited, returned, expired,"
-        " reversed) SELECT bucket, member_id, credited, debited, returned, expired, reversed"
-        " FROM answers.account WHERE member_id = 'm1'",
+        "INSERT INTO answers.account SELECT * FROM answers.account WHERE member_id = 'm1'",
     )
     ((table, kind, key),) = told(compare(sound), "replay")
     assert (table, kind, key["member_id"]) == ("answers.account", "extra", "m1")
@@ -359,7 +358,7 @@ def test_a_sample_is_the_same_every_time_and_another_with_another_seed(
 
 
 def test_a_sample_finds_what_is_in_it_and_nothing_else(sound: str) -> None:
-    damaged(sound, "UPDATE answers.account SET credited = credited + 1")
+    damaged(sound, "UPDATE answers.account SET spendable = spendable + 1")
     found = of(compare(sound, ["second opinion"], Sample(1)), "second opinion")
     assert (found.different, found.tables["answers.account"].rows) == (1, 1)
 
@@ -367,8 +366,8 @@ def test_a_sample_finds_what_is_in_it_and_nothing_else(sound: str) -> None:
 def test_the_list_is_bounded_and_the_counts_are_not(sound: str) -> None:
     damaged(
         sound,
-        "UPDATE answers.account SET credited = credited + 1",
-        "UPDATE answers.lot SET credited = credited + 1",
+        "UPDATE answers.account SET spendable = spendable + 1",
+        "UPDATE answers.lot SET spendable = spendable + 1",
         "DELETE FROM answers.visit",
     )
     for each in compare(sound, ["replay", "second opinion"], limit=3).comparisons:
@@ -385,7 +384,7 @@ def test_batches_do_not_show(sound: str, monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_the_second_opinion_can_be_wrong(sound: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Proof that it is one: a fold in Python that forgets an event is of another opinion."""
-    monkeypatch.setattr(Plain, "on_points_debited", lambda *_: None)
+    monkeypatch.setattr(Plain, "_moved", lambda *_: None)
     found = compare(sound, ["second opinion"])
     assert {table for table, _, _ in told(found, "second opinion")} == {
         "answers.account",

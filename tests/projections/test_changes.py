@@ -84,7 +84,10 @@ def test_what_does_not_add_up_is_seen(one_lane: str) -> None:
         lay(conn, everything_twice(1).log)
         first, last = (moment(conn, Asked(known), NOW) for known in ({0: 0}, None))
         assert between(one_lane, conn, first, last).foot
-        conn.execute(f"UPDATE {asof.pair_of(last).answers}.account SET credited = credited + 1")
+        conn.execute(
+            f"UPDATE {asof.pair_of(last).answers}.account SET outside = outside - 1,"
+            " spendable = spendable + 1"
+        )
         found = between(one_lane, conn, first, last)
         wrong = {each.name for each in found.measures if not each.foots}
         assert wrong == {"points.credited", "points.balance"}

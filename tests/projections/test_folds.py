@@ -17,6 +17,7 @@ from projections import doubts, points
 from projections.auditing import compare
 from projections.catalogue import PROJECTIONS
 from projections.plain import Plain
+from projections.postings import movers
 from projections.projection import Projection
 from projections.runner import prepare, rebuild
 from projections.schemas import LIVE, heads
@@ -118,7 +119,8 @@ def test_every_event_is_folded_by_somebody() -> None:
     assert read | asked_by_day == CATALOGUE.keys()
     assert not read & asked_by_day
     handled = {name.removeprefix("on_") for name in dir(Plain) if name.startswith("on_")}
-    assert handled == {topic.replace(".", "_") for topic in read}
+    moving = {topic.replace(".", "_") for topic in movers()}
+    assert handled | moving == {topic.replace(".", "_") for topic in read}
 
 
 def test_two_projections_of_one_name_are_refused() -> None:

@@ -105,7 +105,7 @@ def test_answers_of_another_version_are_rebuilt(one_lane: str) -> None:
         lay(conn, world.log)
         runner.project(one_lane)
         conn.execute("UPDATE answers.checkpoint SET version = 'x' WHERE projection = 'points'")
-        conn.execute("UPDATE answers.lot SET debited = 0")
+        conn.execute("UPDATE answers.lot SET spent = 0")
         assert outdated(conn)
         assert runner.project(one_lane).rebuilt
         assert not outdated(conn)

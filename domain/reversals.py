@@ -1,0 +1,107 @@
+"""What reversals take of each lot: a function of what was asked back and what is not spent.
+
+It does not hang on the order in which credits and debits were reversed. A reversed credit is taken
+out of its own lot first, whenever points are or come back there; what it lacks, as far as its
+policy lets it, out of other lots that were open when it was asked, soonest expiring first. What
+nobody could give was forgiven, and is remembered: points that return to such a lot are taken then.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from domain.bounds import bounds_of
+from domain.lots import Lot
+from domain.postings import Posting
+from domain.state import Member, Reversal
+
+
+def reversal_of(member: Member, lot: int, at: datetime) -> Reversal:
+    """What reversals know of a lot; it is remembered from this instant on, if not from a later."""
+    found = member.reversals.setdefault(lot, Reversal(at))
+    found.at = max(found.at, at)
+    return found
+
+
+def ask_back(member: Member, lot: int, points: int, at: datetime, *, of_others: bool) -> None:
+    """Note that so many points of a credit are asked back, of other lots too if that is said."""
+    asked = reversal_of(member, lot, at)
+    asked.asked += points
+    if of_others:
+        asked.others += points
+        asked.upto = member.lots_opened
+
+
+def settle(member: Member, at: datetime) -> list[Posting]:
+    """The postings after which reversals hold what they should of each lot."""
+    taken = {number: each.taken for number, each in member.reversals.items()}
+    held = {number: _own(member, number) for number in taken}
+    claims = [
+        (each.upto, number, lacking)
+        for number, each in member.reversals.items()
+        if (lacking := _lacking(each, held[number]))
+    ]
+    if claims:
+        most = bounds_of(Member)["reversals"]  # What would be remembered of more is forgiven.
+        lots = list(member.lots.values())
+        free = {lot.id: _free(lot, held.get(lot.id, 0), taken.get(lot.id, 0), at) for lot in lots}
+        for upto, number, points in sorted(claims):
+            givers = [lot.id for lot in lots if lot.id <= upto and lot.id != number]
+            new = [lot for lot in givers if lot not in held and free[lot] > 0]
+            too_many = set(new[max(most - len(held), 0) :])
+            givers = [lot for lot in givers if lot not in too_many]
+            for giver, given in _spread(points, givers, free):
+                held[giver] = held.get(giver, 0) + given
+    postings = []
+    for number, points in held.items():
+        more = points - taken.get(number, 0)
+        if more > 0:
+            postings.append(Posting(number, "spendable", "reversed", more))
+        elif more < 0:
+            postings.append(Posting(number, "reversed", "spendable", -more))
+    return postings
+
+
+def let_go(member: Member, number: int) -> None:
+    """Forget an empty lot: what it gave for other credits, or others for it, is given for good."""
+    if number not in member.reversals:
+        return
+    own = _own(member, number)
+    gone = member.reversals.pop(number)
+    in_order = sorted(member.reversals, key=lambda lot: (member.reversals[lot].upto, lot))
+    lacking = {lot: _lacking(member.reversals[lot], _own(member, lot)) for lot in in_order}
+    for lot, points in _spread(gone.taken - own, in_order, lacking):
+        member.reversals[lot].settled += points
+        member.reversals[lot].others -= points
+    given = {lot: each.taken - _own(member, lot) for lot, each in member.reversals.items()}
+    for lot, points in _spread(_lacking(gone, own), in_order, given):
+        member.reversals[lot].taken -= points
+
+
+def _own(member: Member, number: int) -> int:
+    """What the reversals of a credit get of its own lot: all that is not spent and did not lapse,
+    up to what was asked."""
+    asked = member.reversals[number]
+    return min(asked.asked - asked.settled, member.lots[number].points + asked.taken)
+
+
+def _lacking(asked: Reversal, own: int) -> int:
+    """What other lots should give, if they can."""
+    return min(asked.asked - asked.settled - own, asked.others)
+
+
+def _free(lot: Lot, own: int, taken: int, at: datetime) -> int:
+    """What a lot can give for other credits; one that cannot be spent keeps to what it gave."""
+    beyond = lot.points + taken - own
+    return beyond if lot.spendable_at(at) else min(beyond, max(taken - own, 0))
+
+
+def _spread(points: int, lots: Iterable[int], room: dict[int, int]) -> list[tuple[int, int]]:
+    """(lot, points) until all points have found room, which they use up."""
+    spread = []
+    for lot in lots:
+        part = min(points, room[lot])
+        if part > 0:
+            spread.append((lot, part))
+            room[lot] -= part
+            points -= part
+    return spread
