@@ -24,6 +24,7 @@ class Lot(Struct, array_like=True, gc=False):
     earned_at: datetime
     available_from: datetime
     expires_at: datetime | None
+    expired: int = 0  # what was written off, and a fact told late may still use
 
     def spendable_at(self, at: datetime) -> bool:
         """Whether its points can be spent at this instant."""
@@ -32,6 +33,11 @@ class Lot(Struct, array_like=True, gc=False):
     def expired_at(self, at: datetime) -> bool:
         """Whether its points have lapsed by this instant."""
         return self.expires_at is not None and self.expires_at <= at
+
+    def left_at(self, at: datetime) -> int:
+        """What is left for a fact of this instant: if the lot had not lapsed, also what was written
+        off since."""
+        return self.points if self.expired_at(at) else self.points + self.expired
 
 
 @dataclass
@@ -47,7 +53,7 @@ def spendable_points(lots: Iterable[Lot], at: datetime) -> int:
     """The sum of the lots that are spendable at this instant."""
     # As `spendable_at` has it: a call for each of 5,000 lots would cost more than the command.
     return sum([
-        lot.points
+        lot.points + lot.expired
         for lot in lots
         if lot.available_from <= at and (lot.expires_at is None or at < lot.expires_at)
     ])  # fmt: skip
@@ -81,8 +87,9 @@ def allocate(lots: Iterable[Lot], points: int, at: datetime) -> Postings:
     postings = []
     needed = points
     for lot in lots:
-        if lot.points and lot.spendable_at(at):
-            taken = min(lot.points, needed)
+        left = lot.points + lot.expired  # as `left_at` has it of what is spendable
+        if left and lot.spendable_at(at):
+            taken = min(left, needed)
             postings.append(Posting(lot.id, "spendable", "spent", taken))
             needed -= taken
             if not needed:

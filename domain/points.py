@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from msgspec.structs import replace
 
-from domain.bounds import room_for_one
+from domain.bounds import bounds_of, room_for_one
 from domain.command import Command
 from domain.event import Event
 from domain.lots import Lot, allocate, expired_by, put_in_its_place, spendable_points
@@ -20,6 +20,7 @@ from domain.postings import MovesPoints, Posting, Postings, balances, owned
 from domain.refusal import Refusal
 from domain.reversals import ask_back, let_go, reversal_of, settle
 from domain.state import REMEMBERED, Debit, Member
+from domain.timeline import LATE
 from domain.values import Instant, Ordinal, Points, Text
 
 REVERSIBLE_DAYS = 31
@@ -48,6 +49,10 @@ class PointsCredited(MovesPoints, Event, name="points.credited", stream="member"
     def apply(self, state: Member) -> None:
         (posting,) = self.postings
         state.lots_opened = posting.lot
+        spare = _spare(state, self.occurred_at)
+        if spare is not None:
+            let_go(state, spare, self.occurred_at)
+            del state.lots[spare]
         lot = Lot(
             id=posting.lot,
             points=0,
@@ -85,6 +90,16 @@ class PointsExpired(MovesPoints, Event, name="points.expired", stream="member"):
     def apply(self, state: Member) -> None:
         move(state, self.postings, self.occurred_at)
         forget(state, self.occurred_at, [posting.lot for posting in self.postings])
+
+
+class ExpiryReversed(MovesPoints, Event, name="points.expiry_reversed", stream="member"):
+    """A fact told late used points before they lapsed: the expiry that had been written down is
+    taken back, at its own instant, and what follows uses them."""
+
+    postings: Postings
+
+    def apply(self, state: Member) -> None:
+        move(state, self.postings, self.occurred_at)
 
 
 class DebitReversed(MovesPoints, Event, name="points.debit_reversed", stream="member"):
@@ -138,8 +153,14 @@ def move(member: Member, postings: Postings, at: datetime) -> None:
             if lot.points < points:
                 raise ValueError(f"lot {number} holds {lot.points} points, not {points}")
             lot.points -= points
+        if source == "expired":
+            if lot.expired < points:
+                raise ValueError(f"{lot.expired} points of lot {number} expired, not {points}")
+            lot.expired -= points
         if target == "spendable":
             lot.points += points
+        if target == "expired":
+            lot.expired += points
         if source == "reversed":
             reversal = reversal_of(member, number, at)
             reversal.taken -= points
@@ -151,8 +172,8 @@ def move(member: Member, postings: Postings, at: datetime) -> None:
 
 def forget(member: Member, at: datetime, emptied: Iterable[int] = ()) -> None:
     """Drop debits too old to be reversed, and of the lots that they, old reversals or this event
-    have left empty those that no reversal can ask for. What an event does not touch it does not
-    look at."""
+    have left empty those that no reversal can ask for, nor a fact told late. What an event does not
+    touch it does not look at."""
     oldest, debits = at - REVERSIBLE, member.debits
     member.debits = [d for d in debits[-REVERSIBLE_DEBITS:] if d.at >= oldest]
     if len(member.debits) < len(debits):
@@ -160,11 +181,28 @@ def forget(member: Member, at: datetime, emptied: Iterable[int] = ()) -> None:
         emptied = {*emptied, *(lot for debit in gone for lot in debit.lots)}
     if member.reversals:
         emptied = {*emptied, *(lot for lot, each in member.reversals.items() if each.at < oldest)}
+    lapsed_long_ago = at - LATE
+    first = next(iter(member.lots.values()), None)
+    if first is not None and first.expired_at(lapsed_long_ago):
+        long_ago = expired_by(member.lots.values(), lapsed_long_ago)
+        emptied = {*emptied, *(lot.id for lot in long_ago)}
     for number in emptied:
         lot = member.lots.get(number)
-        if lot is not None and not lot.points and not _moved_lately(member, number, oldest):
-            let_go(member, number)
+        if lot is None or lot.points or _moved_lately(member, number, oldest):
+            continue
+        if not lot.expired or lot.expired_at(lapsed_long_ago):
+            let_go(member, number, at)
             del member.lots[number]
+
+
+def _spare(member: Member, at: datetime) -> int | None:
+    """The lot that makes room for a new one where there is no other: the first that was written off
+    and is kept for facts told late alone."""
+    if len(member.lots) < bounds_of(Member)["lots"]:
+        return None
+    oldest = at - REVERSIBLE
+    empty = (number for number, lot in member.lots.items() if not lot.points)
+    return next((number for number in empty if not _moved_lately(member, number, oldest)), None)
 
 
 def _moved_lately(member: Member, number: int, oldest: datetime) -> bool:
@@ -248,6 +286,24 @@ def _expired(command: Command, at: datetime, lot: int, points: int) -> PointsExp
     )
 
 
+def unlapsed(command: Command, member: Member, postings: Postings) -> list[Event]:
+    """What goes before these postings of a fact told late: points that they take out of lots which
+    have been written off since are not expired."""
+    if not sum([member.lots[posting.lot].expired for posting in postings]):
+        return []
+    taken = {lot: -owned(accounts) for lot, accounts in balances(postings).items()}
+    lots = [lot_of(member, number) for number in taken]
+    return [
+        command.event(
+            ExpiryReversed,
+            lot.expires_at,
+            postings=(Posting(lot.id, "expired", "spendable", taken[lot.id] - lot.points),),
+        )
+        for lot in lots
+        if lot.expires_at is not None and taken[lot.id] > lot.points
+    ]
+
+
 def _lapsed_again(
     command: Command, member: Member, at: datetime, postings: Postings
 ) -> list[PointsExpired]:
@@ -266,16 +322,19 @@ def pay(
     points: int,
     reason: str,
     visit: int | None = None,
-) -> PointsDebited:
-    """The debit of so many points, from the lots that expire soonest, or a refusal."""
-    return command.event(
+) -> tuple[list[Event], PointsDebited]:
+    """The debit of so many points, from the lots that expire soonest, and what goes before it; or a
+    refusal."""
+    postings = allocate(member.lots.values(), points, at)
+    debit = command.event(
         PointsDebited,
         at,
         debit=member.debits_made + 1,
-        postings=allocate(member.lots.values(), points, at),
+        postings=postings,
         reason=reason,
         visit=visit,
     )
+    return unlapsed(command, member, postings), debit
 
 
 def reversible(member: Member, number: int | None, at: datetime) -> Debit | None:
@@ -299,7 +358,11 @@ def give_back(
         move(returned, postings, at)
         postings += tuple(settle(returned, at))
     reversal = command.event(DebitReversed, at, debit=debit.id, postings=postings, reason=reason)
-    return [reversal, *_lapsed_again(command, member, at, postings)]
+    return [
+        *unlapsed(command, member, postings),
+        reversal,
+        *_lapsed_again(command, member, at, postings),
+    ]
 
 
 # ----------------------------------------------------------------------------------- commands
@@ -308,7 +371,7 @@ class PointsCommand(MemberCommand):
 
     def receipt(self, events: list[Event], **states: Any) -> dict[str, Any]:
         member: Member = states["member"]
-        at = max(event.occurred_at for event in events)
+        at = events[-1].occurred_at  # before it stands what lapsed, or did not
         return {"spendable_points": spendable_points(member.lots.values(), at)}
 
 
@@ -328,7 +391,8 @@ class CreditPoints(PointsCommand):
         available_from = self.available_from or at
         if self.expires_at is not None and self.expires_at <= max(available_from, at):
             raise ExpiresBeforeAvailable(available_from, self.expires_at)
-        room_for_one(member, "lots")
+        spare = _spare(member, at)
+        room_for_one(member, "lots", len(member.lots) - (spare is not None))
         lot = member.lots_opened + 1
         credit = self.event(
             PointsCredited,
@@ -355,7 +419,8 @@ class DebitPoints(PointsCommand):
     def decide(self, at: datetime, member: Member) -> list[Event]:
         on_the_network(member, self.member_id, at)
         expiries, member = lapsed(self, member, at)
-        return [*expiries, pay(self, member, at, self.points, self.reason)]
+        before, debit = pay(self, member, at, self.points, self.reason)
+        return [*expiries, *before, debit]
 
     def receipt(self, events: list[Event], **states: Any) -> dict[str, Any]:
         return {"debit": states["member"].debits_made, **super().receipt(events, **states)}
@@ -409,7 +474,7 @@ class ReverseCredit(PointsCommand):
         lot = member.lots.get(self.lot)
         if lot is None or at < lot.earned_at or lot.expired_at(at):
             raise UnknownLot(self.lot, member.lots_opened)
-        if not lot.points and not _moved_lately(member, lot.id, at - REVERSIBLE):
+        if not lot.left_at(at) and not _moved_lately(member, lot.id, at - REVERSIBLE):
             raise UnknownLot(self.lot, member.lots_opened)
         reversal = member.reversals.get(self.lot)
         reversed_points = 0 if reversal is None else reversal.asked
@@ -429,4 +494,5 @@ class ReverseCredit(PointsCommand):
             postings=postings,
             reason=self.reason,
         )
-        return [*expiries, event, *_lapsed_again(self, member, at, postings)]
+        again = _lapsed_again(self, member, at, postings)
+        return [*expiries, *unlapsed(self, member, postings), event, *again]

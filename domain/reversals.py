@@ -34,7 +34,7 @@ def ask_back(member: Member, lot: int, points: int, at: datetime, *, of_others: 
 def settle(member: Member, at: datetime) -> list[Posting]:
     """The postings after which reversals hold what they should of each lot."""
     taken = {number: each.taken for number, each in member.reversals.items()}
-    held = {number: _own(member, number) for number in taken}
+    held = {number: _own(member, number, at) for number in taken}
     claims = [
         (each.upto, number, lacking)
         for number, each in member.reversals.items()
@@ -61,27 +61,27 @@ def settle(member: Member, at: datetime) -> list[Posting]:
     return postings
 
 
-def let_go(member: Member, number: int) -> None:
+def let_go(member: Member, number: int, at: datetime) -> None:
     """Forget an empty lot: what it gave for other credits, or others for it, is given for good."""
     if number not in member.reversals:
         return
-    own = _own(member, number)
+    own = _own(member, number, at)
     gone = member.reversals.pop(number)
     in_order = sorted(member.reversals, key=lambda lot: (member.reversals[lot].upto, lot))
-    lacking = {lot: _lacking(member.reversals[lot], _own(member, lot)) for lot in in_order}
+    lacking = {lot: _lacking(member.reversals[lot], _own(member, lot, at)) for lot in in_order}
     for lot, points in _spread(gone.taken - own, in_order, lacking):
         member.reversals[lot].settled += points
         member.reversals[lot].others -= points
-    given = {lot: each.taken - _own(member, lot) for lot, each in member.reversals.items()}
+    given = {lot: each.taken - _own(member, lot, at) for lot, each in member.reversals.items()}
     for lot, points in _spread(_lacking(gone, own), in_order, given):
         member.reversals[lot].taken -= points
 
 
-def _own(member: Member, number: int) -> int:
-    """What the reversals of a credit get of its own lot: all that is not spent and did not lapse,
-    up to what was asked."""
+def _own(member: Member, number: int, at: datetime) -> int:
+    """What the reversals of a credit get of its own lot: all that is not spent and had not lapsed
+    at this instant, up to what was asked."""
     asked = member.reversals[number]
-    return min(asked.asked - asked.settled, member.lots[number].points + asked.taken)
+    return min(asked.asked - asked.settled, member.lots[number].left_at(at) + asked.taken)
 
 
 def _lacking(asked: Reversal, own: int) -> int:
@@ -91,7 +91,7 @@ def _lacking(asked: Reversal, own: int) -> int:
 
 def _free(lot: Lot, own: int, taken: int, at: datetime) -> int:
     """What a lot can give for other credits; one that cannot be spent keeps to what it gave."""
-    beyond = lot.points + taken - own
+    beyond = lot.left_at(at) + taken - own
     return beyond if lot.spendable_at(at) else min(beyond, max(taken - own, 0))
 
 

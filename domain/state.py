@@ -100,7 +100,7 @@ class Member(Struct, array_like=True, gc=False):
     bindings: Annotated[list[Binding], AtMost(100)] = field(default_factory=list)
     bindings_made: int = 0
     # by lot: those that a reversal named or took from
-    reversals: Annotated[dict[int, Reversal], AtMost(500)] = field(default_factory=dict)
+    reversals: Annotated[dict[int, Reversal], AtMost(300)] = field(default_factory=dict)
 
 
 class Price(Struct, array_like=True, gc=False):

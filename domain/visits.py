@@ -325,8 +325,9 @@ class RecordVisit(MemberCommand):
         visit = member.visits_made + 1
         debit = None
         if points:
-            debit = pay(self, member, at, points, f"{self.club_id}/{self.service_id}", visit)
-            events.append(debit)
+            reason = f"{self.club_id}/{self.service_id}"
+            before, debit = pay(self, member, at, points, reason, visit)
+            events += [*before, debit]
         recorded = self.event(
             VisitRecorded,
             at,

@@ -50,6 +50,7 @@ POINTS = (
     "points.debit_reversed",
     "points.credit_reversed",
     "points.expired",
+    "points.expiry_reversed",
 )
 MOST_AFTER = {"month_end": 600, "year_end": 50, "never": 0}
 """After how many months or years points may expire at most."""

@@ -17,7 +17,7 @@ from domain.campaigns import CampaignEnrolled, Enrol, OfferCampaign, PlaceTaken
 from domain.command import Command
 from domain.event import Event
 from domain.members import BILL_WINDOW_MONTHS, ChangeTier, NothingChanges, RecordBill, tier_at
-from domain.points import CreditPoints, PointsExpired, ReverseCredit
+from domain.points import CreditPoints, ExpiryReversed, PointsExpired, ReverseCredit
 from domain.refusal import Refusal
 from domain.state import Club, Member, Places
 from domain.values import TIERS, Tier, month_number
@@ -29,6 +29,7 @@ E = TypeVar("E", bound=Event)
 P = TypeVar("P")
 """Where an event stands in the log. The replay hands it through."""
 
+EXPIRIES = (PointsExpired, ExpiryReversed)
 NEW_DEBITS = 1_000_000_000
 """A visit that was free and would have been paid has a debit that the record does not number: it is
 numbered down from here by the visit, so that all others keep the number of the record."""
@@ -87,7 +88,7 @@ class _Replayed:
     ) -> Iterator[Happened[P] | Refused[P]]:
         """What a command and its events come to; events that nobody asked for stay as they are."""
         events = [event for _, event in told]
-        place = next((at for at, event in told if not isinstance(event, PointsExpired)), told[0][0])
+        place = next((at for at, event in told if not isinstance(event, EXPIRIES)), told[0][0])
         decided = events
         if asked is not None:
             assert asked.at is not None

@@ -266,6 +266,7 @@ LONG_ID, LONG_TEXT = "i" * 64, "𠮷" * 200
 MOMENT = datetime(2008, 7, 15, 12, 0, 0, 123_456, UTC)
 DAY = date(2008, 7, 15)
 BILLION = 1_000_000_000
+HALF = BILLION // 2  # of a lot, and the other half has expired
 TEN = range(BILLION, 2 * BILLION)
 """Numbers of ten digits, no two alike."""
 
@@ -279,7 +280,7 @@ def the_longest_member() -> Member:
     member.cohorts = [LONG_ID] * most["cohorts"]
     for number in TEN[:MAX_LOTS]:
         member.lots[number] = Lot(
-            number, BILLION, BILLION, MOMENT, MOMENT, MOMENT + timedelta(days=1)
+            number, HALF, BILLION, MOMENT, MOMENT, MOMENT + timedelta(days=1), HALF
         )
     for number in TEN[: most["reversals"]]:
         member.reversals[number] = Reversal(MOMENT, *[BILLION] * 5)

@@ -123,6 +123,10 @@ STORED: dict[str, bytes] = {
         b'{"occurred_at":"2008-07-31T16:00:00Z","actor":"system:sweep","key":"k1",'
         b'"postings":[[1,"spendable","expired",100]]}'
     ),
+    "points.expiry_reversed": (
+        b'{"occurred_at":"2008-07-31T16:00:00Z","actor":"clerk:li","key":"k1",'
+        b'"postings":[[1,"expired","spendable",40]]}'
+    ),
     "points.debit_reversed": (
         b'{"occurred_at":"2008-07-01T01:40:00Z","actor":"clerk:li","key":"k1",'
         b'"postings":[[1,"spent","spendable",100]],"debit":1,"reason":"wrong member"}'

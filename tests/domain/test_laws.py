@@ -31,6 +31,7 @@ from domain.points import (
     DebitPoints,
     DebitReversed,
     ExpirePoints,
+    ExpiryReversed,
     PointsCredited,
     PointsDebited,
     PointsExpired,
@@ -39,6 +40,7 @@ from domain.points import (
 )
 from domain.postings import MovesPoints
 from domain.refusal import Refusal
+from domain.timeline import LATE_DAYS
 from domain.values import local_date
 from domain.visits import (
     UNDO_VISITS,
@@ -66,6 +68,7 @@ class Account:
 
     credits: dict[int, PointsCredited] = field(default_factory=dict)
     balance: Counter[int] = field(default_factory=Counter)  # of each lot
+    written_off: Counter[int] = field(default_factory=Counter)  # of each lot
     asked_back: Counter[int] = field(default_factory=Counter)  # of each credit
     debits: dict[int, PointsDebited] = field(default_factory=dict)
     standing: set[int] = field(default_factory=set)  # debits that were not reversed
@@ -86,6 +89,10 @@ class Account:
                     expires_at = self.credits[posting.lot].expires_at
                     assert expires_at is not None
                     assert expires_at <= event.occurred_at
+                self._move(event)
+            case ExpiryReversed():
+                for posting in event.postings:
+                    assert event.occurred_at == self.credits[posting.lot].expires_at
                 self._move(event)
             case DebitReversed():
                 self.standing.remove(event.debit)  # once
@@ -110,25 +117,34 @@ class Account:
                 assert self.balance[posting.lot] >= 0
             elif posting.target == "spendable":
                 self.balance[posting.lot] += posting.points
+            if posting.source == "expired":
+                self.written_off[posting.lot] -= posting.points
+                assert self.written_off[posting.lot] >= 0
+            elif posting.target == "expired":
+                self.written_off[posting.lot] += posting.points
 
     def spendable(self, at: datetime) -> list[int]:
-        """Lots with points that can be spent at this instant, in the order of the law."""
+        """Lots with points that can be spent at this instant, whether or not they were written off
+        since, in the order of the law."""
         lots = [
             (credit.expires_at or FOREVER, credit.occurred_at, lot)
             for lot, credit in self.credits.items()
-            if self.balance[lot] and (credit.available_from or credit.occurred_at) <= at
+            if self.left(lot) and (credit.available_from or credit.occurred_at) <= at
         ]
         return [lot for expires_at, _, lot in sorted(lots) if at < expires_at]
 
     def spendable_points(self, at: datetime) -> int:
-        return sum(self.balance[lot] for lot in self.spendable(at))
+        return sum(map(self.left, self.spendable(at)))
+
+    def left(self, lot: int) -> int:
+        return self.balance[lot] + self.written_off[lot]
 
     def _paid_in_order(self, event: PointsDebited) -> None:
         order = self.spendable(event.occurred_at)
         used = [posting.lot for posting in event.postings]
         assert used == order[: len(used)], "soonest expiring first, and no lot left out"
         for use in event.postings[:-1]:
-            assert use.points == self.balance[use.lot], "a lot is emptied before the next is used"
+            assert use.points == self.left(use.lot), "a lot is emptied before the next is used"
 
 
 class Points(RuleBasedStateMachine):
@@ -243,6 +259,8 @@ class Points(RuleBasedStateMachine):
         held = {lot.id: lot.points for lot in self.world.member.lots.values()}
         assert all(points >= 0 for points in held.values())
         assert {lot: n for lot, n in held.items() if n} == dict(+self.account.balance)
+        for one in self.world.member.lots.values():
+            assert one.expired == self.account.written_off[one.id]
         for lot, each in self.world.member.reversals.items():
             assert each.asked == self.account.asked_back[lot]
             assert each.asked <= self.world.member.lots[lot].credited
@@ -260,7 +278,8 @@ class Points(RuleBasedStateMachine):
         assert len(member.visits) <= UNDO_VISITS
         needed = {lot for debit in member.debits for lot in debit.lots}
         for lot in member.lots.values():
-            assert lot.points or lot.id in needed or lot.id in member.reversals
+            kept = lot.points or lot.expired  # for 400 days
+            assert kept or lot.id in needed or lot.id in member.reversals
 
     @invariant()
     def nobody_has_more_free_visits_than_were_granted(self) -> None:
@@ -327,5 +346,9 @@ def test_a_heavy_user_does_not_grow_the_state() -> None:
     machine.sweep()
     machine.credit(points=20, pending_days=0, days=20, days_ago=0)
     machine.debit(points=1, days_ago=0)
-    assert list(machine.world.member.lots) == [81]
+    assert [lot.id for lot in machine.world.member.lots.values() if lot.points] == [81]
+    machine.time_passes(hours=24 * LATE_DAYS, minutes=0)
+    machine.credit(points=20, pending_days=0, days=20, days_ago=0)
+    machine.debit(points=1, days_ago=0)
+    assert list(machine.world.member.lots) == [81, 82]
     machine.teardown()

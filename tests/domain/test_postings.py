@@ -1,5 +1,7 @@
 """Points are conserved by the form of postings, whatever they are."""
 
+from collections import Counter
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -44,11 +46,13 @@ def test_no_lot_goes_below_zero_and_what_is_carried_out_is_what_was_posted(
         try:
             move(member, (posting,), AT)
         except ValueError:
-            held = member.lots[posting.lot].points
-            assert posting.source == "spendable"
-            assert held < posting.points
+            lot = member.lots[posting.lot]
+            held = {"spendable": lot.points, "expired": lot.expired}
+            assert held[posting.source] < posting.points
         else:
             done.append(posting)
     lots = balances(done)
     for number, lot in member.lots.items():
-        assert lot.points == (lots[number]["spendable"] if number in lots else 0) >= 0
+        accounts = lots.get(number, Counter())
+        assert lot.points == accounts["spendable"] >= 0
+        assert lot.expired == accounts["expired"] >= 0

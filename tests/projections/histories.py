@@ -312,18 +312,21 @@ def history(scenes: Sequence[Any], buckets: int) -> World:
         world.now += timedelta(minutes=minutes)
         at = world.now - timedelta(days=late_days)
         for name, words in scene:
-            lapses = words.get("lapses_after")
-            known = {word: value for word, value in words.items() if word != "lapses_after"}
-            if lapses is not None:
-                known["expires_at"] = at + timedelta(days=lapses)
-            world.does(name, at=at, **known)
+            world.does(name, at=at, **dated(words, at))
             at += timedelta(minutes=1)
     for name, words in EPILOGUE:
         world.now += timedelta(days=1)
-        world.does(name, **words)
+        world.does(name, **dated(words, world.now))
     for hours, name, words in TOLD_LATE:
         world.does(name, at=world.now - timedelta(hours=hours), **words)
     return world
+
+
+def dated(words: dict[str, Any], at: datetime) -> dict[str, Any]:
+    """The words of a step that is taken at this instant."""
+    known = {word: value for word, value in words.items() if word != "lapses_after"}
+    lapses = words.get("lapses_after")
+    return known if lapses is None else {**known, "expires_at": at + timedelta(days=lapses)}
 
 
 EPILOGUE: Scene = [
@@ -334,6 +337,8 @@ EPILOGUE: Scene = [
     ("emergency.declare", {"club_id": "lounge"}),
     ("visit.admit_in_emergency", {"club_id": "lounge", "category": "child", "people": 2}),
     ("emergency.end", {"club_id": "lounge"}),
+    ("points.credit", {"member_id": "m7", "points": 8, "source": "bill", "rule": "v1",
+                       "lapses_after": 2}),
     ("activity.hold", {"club_id": "health", "activity_id": "end", "title": "End"}),
     ("activity.attend", {"club_id": "health", "activity_id": "end", "member_id": "m1"}),
     ("cohort.include", {"cohort_id": "kept", "member_id": "m1"}),
@@ -343,6 +348,7 @@ EPILOGUE: Scene = [
                        "expires_at": datetime(2009, 1, 1, tzinfo=UTC)}),
     ("points.expire", {"member_id": "m1"}),
     ("points.expire", {"member_id": "m2"}),
+    ("points.expire", {"member_id": "m7"}),
     ("member.leave", {"member_id": "m2"}),
     ("campaign.launch", {"campaign_id": "last", "title": "Last", "kind": "prepay",
                          "opens_on": date(2008, 1, 1), "closes_on": date(2099, 1, 1),
@@ -358,6 +364,7 @@ TOLD_LATE: list[tuple[int, str, dict[str, Any]]] = [
     (12, "tier.change", {"member_id": "m7", "tier": "gold"}),
     (36, "campaign.change_terms", {"campaign_id": "last", **TERMS}),
     (30, "campaign.close", {"campaign_id": "last"}),
+    (24 * (len(EPILOGUE) - 9), "points.debit", {"member_id": "m7", "points": 5}),
     (24 * (len(EPILOGUE) - 6) + 12, "emergency.end", {"club_id": "lounge"}),
 ]
 """What then comes so many hours late, and brings some of that into doubt."""

@@ -162,6 +162,7 @@ def everything_twice(buckets: int) -> World:
             world.does("points.reverse_credit", **who, lot=1, points=5)
             world.now += timedelta(hours=3)
             world.does("points.expire", **who)
+            world.does("points.debit", world.now - timedelta(hours=2), **who, points=2)
             world.does("bill.record", **who, month=f"2008-0{n}", amount_fen=100, margin_fen=7)
             world.does("bill.record", **who, month=f"2008-0{n + 2}", amount_fen=5000)
             at: dict[str, Any] = {"club_id": "lounge", "service_id": "room", "again": True}
