@@ -7,6 +7,7 @@ for, nothing that hangs. An import is taken in whole or not at all, however ofte
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import threading
@@ -171,13 +172,17 @@ def _waited(process: subprocess.Popen[bytes]) -> tuple[int, bool, int]:
     return process.returncode, hung, usage.ru_maxrss * 1024
 
 
+OURS = re.compile(r"/api/.*, in (?!<module>$)", re.MULTILINE)
+"""A line of a traceback in a function of ours: there signals are handled."""
+
+
 def judged(
     asked: tuple[str, ...], code: int, ending: str, hung: bool, out: bytes, err: bytes
 ) -> str | None:
     """What is wrong with how it ended, or None."""
     said = err.decode(errors="replace")
     # Before our first line and after our last one Python ends as it ends: by the signal, or with 1.
-    python = ending.startswith("SIG") and not ("Traceback" in said and "/api/" in said)
+    python = ending.startswith("SIG") and not OURS.search(said)
     last = (said.strip().splitlines() or [""])[-1][:300]
     signalled = {-signal.Signals[ending]} if ending == "SIGKILL" else set[int]()
     if hung:

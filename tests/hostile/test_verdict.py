@@ -156,9 +156,16 @@ def test_an_end_without_last_words_is_noticed(
         (7, "", b"", b"{}", True),
         (0, "", b"no JSON", b"", True),
         (4, "", b"", b"importing ...", True),
-        (-2, "SIGINT", b"", b'Traceback\n  File "/x/api/cli/ending.py"', True),
+        (-2, "SIGINT", b"", b'Traceback\n  File "/x/api/cli/ending.py", line 1, in _run', True),
+        (-2, "SIGINT", b"", b'Traceback\n  File "/x/api/cli/a.py", line 1, in <module>\n', False),
         (1, "SIGINT", b"", b"Fatal Python error: init_sys_streams: can't\nTraceback", False),
-        (1, "SIGINT", b"", b"Fatal Python error: init_x\nTraceback\n  /x/api/cli/y.py", True),
+        (
+            1,
+            "SIGINT",
+            b"",
+            b"Fatal Python error: init_x\n  /x/api/y.py, line 1, in y",
+            True,
+        ),
         (1, "", b"", b"Fatal Python error: init_sys_streams: can't\nTraceback", True),
     ],
 )
