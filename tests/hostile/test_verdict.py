@@ -163,7 +163,7 @@ def test_an_end_without_last_words_is_noticed(
             1,
             "SIGINT",
             b"",
-            b"Fatal Python error: init_x\n  /x/api/y.py, line 1, in y",
+            b"Fatal Python error: init_\nTraceback\n  /api/y.py, line 1, in y",
             True,
         ),
         (1, "", b"", b"Fatal Python error: init_sys_streams: can't\nTraceback", True),
