@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from domain.catalogue import REFUSALS
 from domain.refusal import Refusal
@@ -27,6 +27,7 @@ STATUS: dict[str, int] = {
     "unknown_cohort": 404,
     "unknown_debit": 404,
     "unknown_lot": 404,
+    "unknown_fact": 404,
     "unknown_member": 404,
     "unknown_position": 404,
     "unknown_service": 404,
@@ -61,11 +62,13 @@ STATUS: dict[str, int] = {
     "no_draw": 409,
     "no_emergency": 409,
     "no_free_visit": 409,
+    "not_come_yet": 409,
     "not_eligible": 409,
     "not_enough_points": 409,
     "not_in_segment": 409,
     "not_open_yet": 409,
     "nothing_changes": 409,
+    "part_of_enrolment": 409,
     "price_changed": 409,
     "terms_are_newer": 409,
     "too_many": 409,
@@ -270,9 +273,10 @@ def _inside(sent: Any, part: int | str) -> Any:
 
 
 @cache
-def names_of(model: type[BaseModel]) -> frozenset[str]:
-    """The names that a model's schema knows: its fields, those of what it holds, and kinds."""
-    return frozenset(_names(model.model_json_schema()))
+def names_of(model: Any) -> frozenset[str]:
+    """The names that the schema of a model, or of one of several, knows: its fields, those of what
+    it holds, and kinds."""
+    return frozenset(_names(TypeAdapter(model).json_schema()))
 
 
 def _names(schema: Any) -> Iterator[str]:

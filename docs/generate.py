@@ -18,7 +18,7 @@ import demo
 import ledger.importing
 import ledger.ledger
 import ledger.reading  # these three know every refusal of the ledger
-from domain import values
+from domain import corrections, values
 from domain.catalogue import CATALOGUE, COMMANDS, NOUNS, REFUSALS
 from domain.command import Command
 from domain.event import Event
@@ -39,6 +39,8 @@ _NAMED: dict[str, Any] = {
     "month": values.Month,
     "instant": values.Instant,
     "account": PointsAccount,
+    "topic of an event": corrections.Topic,
+    "name among the facts of that topic": corrections.Named,
     "day": values.Day,
     "tier": values.Tier,
 }

@@ -1,7 +1,7 @@
 """Prepaid binding: a policy that binds a customer from a day to a day, and how it ends early."""
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any, Literal
 
 from msgspec.structs import replace
@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from domain.bounds import room_for_one
 from domain.event import Event
 from domain.members import MemberCommand, joined, on_the_network
+from domain.periods import has_come
 from domain.refusal import Refusal
 from domain.state import Binding, Member
 from domain.timeline import LATE
@@ -27,13 +28,21 @@ class BindingStarted(Event, name="binding.started", stream="member"):
     starts_on: Day
     ends_on: Day
     unit: UnitId
+    named_by = ("binding",)
 
     def apply(self, state: Member) -> None:
         state.bindings_made = self.binding
+        if self.campaign in state.enrolled:
+            enrolment = state.enrolled[self.campaign]
+            state.enrolled[self.campaign] = replace(enrolment, binding=self.binding)
         state.bindings = still_remembered(state.bindings, self.occurred_at)
         state.bindings.append(
             Binding(self.binding, self.policy, self.starts_on, self.ends_on, self.campaign)
         )
+
+    @classmethod
+    def take_back(cls, state: Member, which: str) -> None:
+        state.bindings = [bound for bound in state.bindings if bound.id != int(which)]
 
 
 class BindingEnded(Event, name="binding.ended", stream="member"):
@@ -43,13 +52,21 @@ class BindingEnded(Event, name="binding.ended", stream="member"):
     ended_on: Day
     cause: Literal["breach", "cancelled"]
     reason: Text
+    named_by = ("binding",)
 
     def apply(self, state: Member) -> None:
-        state.bindings = [
-            replace(bound, ends_on=self.ended_on, ended=True) if bound.id == self.binding else bound
-            for bound in state.bindings
-            if bound.id != self.binding or bound.starts_on < self.ended_on
-        ]
+        state.bindings = ended(state.bindings, self.binding, self.ended_on)
+
+    @classmethod
+    def take_back(cls, state: Member, which: str) -> None:
+        state.bindings = ended(state.bindings, int(which), None)
+
+
+def ended(bindings: list[Binding], number: int, ended_on: date | None) -> list[Binding]:
+    """The bindings, of which the one with this number ended early on this day, or did not."""
+    return [
+        replace(bound, ended_on=ended_on) if bound.id == number else bound for bound in bindings
+    ]
 
 
 # ----------------------------------------------------------------------------------- refusals
@@ -100,7 +117,7 @@ def policies_within(member: Member, starts_on: date, ends_on: date) -> list[str]
     return [
         bound.policy
         for bound in member.bindings
-        if bound.starts_on < ends_on and starts_on < bound.ends_on
+        if bound.starts_on < min(ends_on, bound.until) and starts_on < bound.until
     ]
 
 
@@ -148,10 +165,12 @@ class EndBinding(MemberCommand):
     def decide(self, at: datetime, member: Member) -> list[Event]:
         joined(member, self.member_id, at)
         for bound in member.bindings:
-            if bound.id == self.binding and not bound.ended:
+            if bound.id == self.binding and bound.ended_on is None:
                 ends_on = bound.ends_on
                 if member.left_at is not None:  # leaving has ended it
                     ends_on = min(ends_on, local_date(member.left_at))
+                if self.cause == "breach":  # found, not agreed: its last day has come
+                    has_come(self.ended_on - timedelta(days=1), at)
                 if not bound.starts_on <= self.ended_on < ends_on:
                     raise NotWithinBinding(self.ended_on, bound.starts_on, ends_on)
                 event = self.event(

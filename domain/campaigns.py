@@ -20,7 +20,7 @@ from domain.command import Command
 from domain.event import Event
 from domain.members import NothingChanges, on_the_network, tier_at
 from domain.refusal import Refusal
-from domain.state import Campaign, Member, Places, Terms
+from domain.state import Campaign, Enrolment, Member, Places, Terms
 from domain.timeline import LATE
 from domain.values import (
     BasisPoints,
@@ -146,6 +146,19 @@ class PlaceTaken(Event, name="campaign.place_taken", stream="places"):
         state.gift_fen += self.gift_fen
 
 
+class PlaceFreed(Event, name="campaign.place_freed", stream="places"):
+    """A place and the gift's part of the budget are free again: the enrolment was wrong."""
+
+    place: Count
+    member: MemberId
+    gift_fen: Fen
+    corrects = True
+
+    def apply(self, state: Places) -> None:
+        state.freed += 1
+        state.gift_fen -= self.gift_fen
+
+
 class CampaignOffered(Event, name="campaign.offered", stream="member"):
     """A member was drawn: to be offered the campaign, or into its control group."""
 
@@ -153,10 +166,15 @@ class CampaignOffered(Event, name="campaign.offered", stream="member"):
     arm: Literal["offered", "control"]
     closes_on: Day
     tier: Tier | None = None
+    named_by = ("campaign",)
 
     def apply(self, state: Member) -> None:
         state.offered = still_asked_for(state.offered, self.occurred_at)
         state.offered[self.campaign] = self.closes_on
+
+    @classmethod
+    def take_back(cls, state: Member, which: str) -> None:
+        state.offered.pop(which, None)
 
 
 class CampaignEnrolled(Event, name="campaign.enrolled", stream="member"):
@@ -172,10 +190,21 @@ class CampaignEnrolled(Event, name="campaign.enrolled", stream="member"):
     closes_on: Day
     tier: Tier | None = None
     unit: UnitId
+    named_by = ("campaign",)
 
     def apply(self, state: Member) -> None:
-        state.enrolled = still_asked_for(state.enrolled, self.occurred_at)
-        state.enrolled[self.campaign] = self.closes_on
+        state.enrolled = still_enrolled(state.enrolled, self.occurred_at)
+        state.enrolled[self.campaign] = Enrolment(self.closes_on, self.place, self.gift_fen)
+
+    @classmethod
+    def take_back(cls, state: Member, which: str) -> None:
+        state.enrolled.pop(which, None)
+
+
+def still_enrolled(enrolled: dict[str, Enrolment], at: datetime) -> dict[str, Enrolment]:
+    """The same of what a member takes part in."""
+    oldest = local_date(at) - LATE
+    return {campaign: each for campaign, each in enrolled.items() if each.closes_on >= oldest}
 
 
 def still_asked_for(campaigns: dict[str, date], at: datetime) -> dict[str, date]:
@@ -497,7 +526,7 @@ class Enrol(Command):
             raise PrepaidTooSmall(self.prepaid_fen, terms.prepaid_min_fen)
         gift_fen = self.prepaid_fen * terms.gift_bp // 10_000  # rounded down to a fen
         self._within_limits(campaign, places, gift_fen)
-        room_for_one(member, "enrolled", len(still_asked_for(member.enrolled, at)))
+        room_for_one(member, "enrolled", len(still_enrolled(member.enrolled, at)))
         if policy:
             room_for_one(member, "bindings", len(still_remembered(member.bindings, at)))
         place = places.taken + 1
@@ -550,8 +579,8 @@ class Enrol(Command):
                 raise AlreadyBound(policy)
 
     def _within_limits(self, campaign: Campaign, places: Places, gift_fen: int) -> None:
-        if campaign.cap is not None and places.taken >= campaign.cap:
-            raise CapReached(campaign.cap, places.taken)
+        if campaign.cap is not None and places.held >= campaign.cap:
+            raise CapReached(campaign.cap, places.held)
         budget = campaign.budget_fen
         if budget is not None and places.gift_fen + gift_fen > budget:
             raise BudgetUsedUp(budget, places.gift_fen, gift_fen)

@@ -8,6 +8,7 @@ from domain.bounds import room_for_one
 from domain.command import Command
 from domain.event import Event
 from domain.members import joined, on_the_network, tier_at
+from domain.periods import has_come
 from domain.refusal import Refusal
 from domain.state import Cohort, Member
 from domain.values import CohortId, Count, Day, MemberId, Text, Tier, UnitId, start_of
@@ -43,9 +44,14 @@ class CohortIncluded(Event, name="cohort.included", stream="member"):
     cohort: CohortId
     tier: Tier | None = None
     unit: UnitId
+    named_by = ("cohort",)
 
     def apply(self, state: Member) -> None:
         state.cohorts.append(self.cohort)
+
+    @classmethod
+    def take_back(cls, state: Member, which: str) -> None:
+        state.cohorts = [cohort for cohort in state.cohorts if cohort != which]
 
 
 # ----------------------------------------------------------------------------------- refusals
@@ -106,6 +112,7 @@ class OpenCohort(Command):
     def decide(self, at: datetime, cohort: Cohort) -> list[Event]:
         if cohort.on is not None:
             raise CohortExists(self.cohort_id)
+        has_come(self.on, at)
         event = self.event(
             CohortOpened,
             at,

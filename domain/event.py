@@ -26,6 +26,11 @@ class Event(BaseModel):
     topic: ClassVar[str]
     stream: ClassVar[str]  # the kind of stream it belongs to: member, club, campaign, ...
     version: ClassVar[int] = 1  # of its shape; older shapes are brought up by `upcast`
+    named_by: ClassVar[tuple[str, ...]] = ()
+    """The fields that name this fact in its stream, by which a correction takes it back; none for
+    what no correction names. At most one fact of a topic and name is in force."""
+    corrects: ClassVar[bool] = False
+    """Whether it takes another fact back: once it is known it holds for whatever time is asked."""
 
     occurred_at: Instant
     actor: Actor
@@ -42,6 +47,17 @@ class Event(BaseModel):
     def upcast(cls, state: dict[str, Any], version: int) -> dict[str, Any]:
         """The state of an older shape in this one. Override it where `version` is raised."""
         raise ValueError(f"{cls.topic} cannot read version {version}")
+
+    @property
+    def named(self) -> str:
+        """The name of this fact among those of its topic in its stream."""
+        return "/".join(str(getattr(self, field)) for field in self.named_by)
+
+    @classmethod
+    def take_back(cls, state: Any, which: str) -> None:
+        """Unfold the fact of this name from the state of its stream, in place: as if it had never
+        been told. Override it where `named_by` is said."""
+        raise TypeError(f"{cls.topic} says nothing of how it is taken back")
 
     def apply(self, state: Any) -> None:
         """Fold this fact into the state of its stream, in place."""

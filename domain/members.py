@@ -10,6 +10,7 @@ from domain import timeline
 from domain.bounds import room_for_one
 from domain.command import Command
 from domain.event import Event
+from domain.periods import has_come
 from domain.refusal import Refusal
 from domain.state import Member, Unit
 from domain.values import (
@@ -25,7 +26,10 @@ from domain.values import (
 )
 
 BILL_WINDOW_MONTHS = 36
-"""A bill may come this many months late; the head remembers no more."""
+"""A bill may come this many months late."""
+BILLS_REMEMBERED = 96
+"""The months that the head remembers, as bits of one number: more, so that the months before a bill
+that was wrong are known when it is taken back."""
 
 Name = Annotated[str, StringConstraints(pattern=ONE_LINE, min_length=1, max_length=100)]
 Phone = Annotated[str, StringConstraints(pattern=r"^\+?[0-9]{5,15}$")]
@@ -83,17 +87,39 @@ class BillIssued(Event, name="bill.issued", stream="member"):
     month: Month
     amount_fen: Fen
     margin_fen: SignedFen | None = None
+    named_by = ("month",)
 
     def apply(self, state: Member) -> None:
         number = month_number(self.month)
         ahead = number - state.billed_month
         if ahead > 0:
-            state.billed_mask = (state.billed_mask << min(ahead, BILL_WINDOW_MONTHS) | 1) & (
-                (1 << BILL_WINDOW_MONTHS) - 1
+            state.billed_mask = (state.billed_mask << min(ahead, BILLS_REMEMBERED) | 1) & (
+                (1 << BILLS_REMEMBERED) - 1
             )
             state.billed_month = number
         else:
             state.billed_mask |= 1 << -ahead
+
+    @classmethod
+    def take_back(cls, state: Member, which: str) -> None:
+        if not billed(state, which):
+            return
+        mask = state.billed_mask & ~(1 << state.billed_month - month_number(which))
+        if not mask:
+            state.billed_month = state.billed_mask = 0
+            return
+        back = (mask & -mask).bit_length() - 1  # to the latest month that is left
+        state.billed_month -= back
+        state.billed_mask = mask >> back
+        # What the bill had pushed out of sight counts as billed: no month is billed twice.
+        for forgotten in range(BILLS_REMEMBERED - back, BILL_WINDOW_MONTHS):
+            state.billed_mask |= 1 << forgotten
+
+
+def billed(member: Member, month: str) -> bool:
+    """Whether this month is billed, as far as that is remembered."""
+    late = member.billed_month - month_number(month)
+    return 0 <= late < BILLS_REMEMBERED and bool(member.billed_mask >> late & 1)
 
 
 # ----------------------------------------------------------------------------------- refusals
@@ -285,10 +311,11 @@ class RecordBill(MemberCommand):
 
     def decide(self, at: datetime, member: Member) -> list[Event]:
         joined(member, self.member_id, at)  # a last bill may follow when he has left
+        has_come(self.month, at)
         late = member.billed_month - month_number(self.month)
         if late >= BILL_WINDOW_MONTHS:
             raise BillTooLate(self.month, late, BILL_WINDOW_MONTHS - 1)
-        if late >= 0 and member.billed_mask >> late & 1:
+        if billed(member, self.month):
             raise AlreadyBilled(self.month)
         event = self.event(
             BillIssued,

@@ -69,7 +69,21 @@ class Binding(Struct, array_like=True, gc=False):
     starts_on: date
     ends_on: date
     campaign: str | None
-    ended: bool = False  # early: `ends_on` is then the first day on which it no longer bound
+    ended_on: date | None = None  # early: the first day on which it no longer bound
+
+    @property
+    def until(self) -> date:
+        """The first day on which it no longer binds."""
+        return self.ends_on if self.ended_on is None else self.ended_on
+
+
+class Enrolment(Struct, array_like=True, gc=False):
+    """A part taken in a campaign: what it takes of the limits, and the binding that it brought."""
+
+    closes_on: date  # the last day of the campaign's window
+    place: int
+    gift_fen: int
+    binding: int | None = None
 
 
 class Member(Struct, array_like=True, gc=False):
@@ -94,8 +108,8 @@ class Member(Struct, array_like=True, gc=False):
     free_visits: Annotated[dict[str, int], AtMost(200)] = field(default_factory=dict)
     # club/activity -> held at
     attended: Annotated[dict[str, datetime], AtMost(200)] = field(default_factory=dict)
+    enrolled: Annotated[dict[str, Enrolment], AtMost(200)] = field(default_factory=dict)
     # campaign -> last day of its window
-    enrolled: Annotated[dict[str, date], AtMost(200)] = field(default_factory=dict)
     offered: Annotated[dict[str, date], AtMost(200)] = field(default_factory=dict)
     bindings: Annotated[list[Binding], AtMost(100)] = field(default_factory=list)
     bindings_made: int = 0
@@ -178,6 +192,12 @@ class Places(Struct, array_like=True, gc=False):
 
     taken: int = 0
     gift_fen: int = 0
+    freed: int = 0  # of the places taken: their enrolments were corrected
+
+    @property
+    def held(self) -> int:
+        """Places that are taken and not free again."""
+        return self.taken - self.freed
 
 
 class Cohort(Struct, array_like=True, gc=False):

@@ -120,10 +120,15 @@ class ActivityAttended(Event, name="activity.attended", stream="member"):
     activity: ActivityId
     held_at: Instant
     tier: Tier | None = None
+    named_by = ("club", "activity")
 
     def apply(self, state: Member) -> None:
         state.attended = lately(state.attended, self.occurred_at)
-        state.attended[f"{self.club}/{self.activity}"] = self.held_at
+        state.attended[self.named] = self.held_at
+
+    @classmethod
+    def take_back(cls, state: Member, which: str) -> None:
+        state.attended.pop(which, None)
 
 
 def lately(attended: dict[str, datetime], at: datetime) -> dict[str, datetime]:

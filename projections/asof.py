@@ -148,7 +148,7 @@ def build(dsn: str, moment: Moment, report: Report | None = None) -> None:
             return
         if views is None:
             _make_room(conn)
-            create(conn, pair, bare=True, over=moment.condition)
+            create(conn, pair, bare=True, over=moment.condition_of)
             if moment.effective_at is not None:
                 _unchecked(conn, pair)
             Builder(dsn, pair, report).fold(conn, moment.lanes)
@@ -162,7 +162,7 @@ def build(dsn: str, moment: Moment, report: Report | None = None) -> None:
         else:
             with conn.transaction():
                 conn.execute(f"DROP SCHEMA IF EXISTS {pair.typed} CASCADE")
-                typed.create(conn, pair.typed, moment.condition)
+                typed.create(conn, pair.typed, moment.condition_of)
                 conn.execute(
                     "UPDATE asof.kept SET views = %s WHERE name = %s", (tables, pair.answers)
                 )

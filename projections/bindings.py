@@ -40,11 +40,22 @@ class Bindings(Projection):
         """
         INSERT INTO binding (bucket, member_id, binding, policy, campaign, unit, starts_on, ends_on)
         SELECT bucket, member_id, binding, policy, campaign, unit, starts_on, ends_on
-        FROM {binding_started} e
+        FROM {binding_started} e WHERE sign > 0
+        """,
+        """
+        DELETE FROM binding b USING {binding_started} e
+        WHERE e.sign < 0 AND b.member_id = e.member_id AND b.binding = e.binding
+            AND b.bucket = e.bucket
+        """,
+        """
+        UPDATE binding b SET ended_on = NULL, cause = NULL FROM {binding_ended} e
+        WHERE e.sign < 0 AND b.member_id = e.member_id AND b.binding = e.binding
+            AND b.bucket = e.bucket
         """,
         """
         UPDATE binding b SET ended_on = e.ended_on, cause = e.cause FROM {binding_ended} e
-        WHERE b.member_id = e.member_id AND b.binding = e.binding AND b.bucket = e.bucket
+        WHERE e.sign > 0 AND b.member_id = e.member_id AND b.binding = e.binding
+            AND b.bucket = e.bucket
         """,
     )
 

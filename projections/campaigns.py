@@ -10,6 +10,7 @@ from projections.connection import Conn
 from projections.days import end_of
 from projections.projection import Projection
 from projections.ratio import Ratio, rounded
+from projections.typed import counted
 
 
 class Campaigns(Projection):
@@ -92,16 +93,22 @@ class Campaigns(Projection):
         WHERE c.campaign = e.campaign_id AND c.bucket = e.bucket
         """,
         """
-        UPDATE campaign c SET places = p.places
+        UPDATE campaign c SET places = c.places + p.places
         FROM (
-            SELECT bucket, campaign_id, max(place) AS places FROM {campaign_place_taken} e
+            SELECT bucket, campaign_id, sum(places) AS places
+            FROM (
+                SELECT bucket, campaign_id, 1 AS places FROM {campaign_place_taken} e
+                UNION ALL
+                SELECT bucket, campaign_id, -1 FROM {campaign_place_freed} e
+            ) moved
             GROUP BY 1, 2
         ) p
         WHERE c.campaign = p.campaign_id AND c.bucket = p.bucket
         """,
         """
         INSERT INTO campaign_use (bucket, campaign, tier, unit, heads, prepaid_fen, gift_fen)
-        SELECT bucket, campaign, tier, unit, count(*), sum(prepaid_fen), sum(gift_fen)
+        SELECT bucket, campaign, tier, unit, sum(sign), sum(sign * prepaid_fen),
+            sum(sign * gift_fen)
         FROM {campaign_enrolled} e
         GROUP BY 1, 2, 3, 4
         ON CONFLICT (campaign, tier, unit, bucket) DO UPDATE
@@ -109,6 +116,8 @@ class Campaigns(Projection):
             prepaid_fen = campaign_use.prepaid_fen + excluded.prepaid_fen,
             gift_fen = campaign_use.gift_fen + excluded.gift_fen
         """,
+        "DELETE FROM campaign_use WHERE heads = 0"
+        " AND EXISTS (SELECT FROM {campaign_enrolled} e WHERE sign < 0)",
     )
 
 
@@ -183,7 +192,7 @@ class CampaignUse:
     gift_fen: int
 
 
-_CAMPAIGNS = """
+_CAMPAIGNS = f"""
     SELECT c.campaign, c.title, c.kind, c.opens_on, c.closes_on,
         CASE WHEN c.closed_at < %(end)s THEN c.closed_at END AS closed_at, c.cap, c.budget_fen,
         c.control_bp, t.version AS terms_version, t.prepaid_min_fen, t.gift_bp, t.months_bound,
@@ -205,8 +214,8 @@ _CAMPAIGNS = """
             (sum(gift_fen) FILTER (WHERE walk_in))::bigint AS walk_in_gift_fen
         FROM (
             SELECT e.campaign, e.prepaid_fen, e.gift_fen, o.member_id IS NULL AS walk_in
-            FROM campaign_enrolled e
-            LEFT JOIN campaign_offered o
+            FROM {counted("campaign.enrolled")} e
+            LEFT JOIN {counted("campaign.offered")} o
             ON o.member_id = e.member_id AND o.bucket = e.bucket AND o.campaign = e.campaign
                 AND o.arm = 'offered' AND o.occurred_at < %(end)s
             WHERE e.occurred_at < %(end)s
@@ -216,7 +225,7 @@ _CAMPAIGNS = """
     LEFT JOIN (
         SELECT campaign, count(*) FILTER (WHERE arm = 'offered') AS offered,
             count(*) FILTER (WHERE arm = 'control') AS control
-        FROM campaign_offered WHERE occurred_at < %(end)s
+        FROM {counted("campaign.offered")} o WHERE occurred_at < %(end)s
         GROUP BY 1
     ) a ON a.campaign = c.campaign
 """
@@ -242,10 +251,10 @@ def campaign_use(conn: Conn, campaign_id: str, until: date) -> list[CampaignUse]
     """Who took part by the end of a day, by tier and unit."""
     cursor = conn.cursor(row_factory=class_row(CampaignUse))
     return cursor.execute(
-        """
+        f"""
         SELECT tier, unit, count(*) AS heads, sum(prepaid_fen)::bigint AS prepaid_fen,
             sum(gift_fen)::bigint AS gift_fen
-        FROM campaign_enrolled WHERE campaign = %s AND occurred_at < %s
+        FROM {counted("campaign.enrolled")} e WHERE campaign = %s AND occurred_at < %s
         GROUP BY 1, 2 ORDER BY 1, 2
         """,
         (campaign_id, end_of(until)),

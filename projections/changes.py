@@ -192,11 +192,28 @@ def _causes(conn: Conn, before: Moment, after: Moment) -> defaultdict[str, list[
 
 
 def _added(part: Part, before: Moment, after: Moment) -> str:
-    """(key, events, amount) of the events that only one of the moments holds."""
+    """(key, events, amount) of the events that only one of the moments holds; of those that can be
+    corrected, that count at only one of them."""
+    table = typed_tables()[part.topic]
+    if table.named_by:
+        one, other = (
+            f"(({moment.condition}) AND NOT {table.corrected('e', moment.known('c.'))})"
+            for moment in (before, after)
+        )
+        return f"""
+            SELECT key, count(*), sum(CASE WHEN counts THEN amount ELSE -amount END)
+            FROM (
+                SELECT {part.key} AS key, {part.amount} AS amount, {other} AS counts,
+                    {one} <> {other} AS moved
+                FROM {table.name} e
+            ) events
+            WHERE moved AND key IS NOT NULL
+            GROUP BY 1
+        """
     return f"""
         SELECT {part.key}, count(*),
             sum(CASE WHEN {after.condition} THEN {part.amount} ELSE -({part.amount}) END)
-        FROM {typed_tables()[part.topic].name} e
+        FROM {table.name} e
         WHERE {_only_one(before, after)} AND {part.key} IS NOT NULL
         GROUP BY 1
     """
@@ -226,9 +243,11 @@ def _held(part: Part, before: Moment, after: Moment) -> str:
 
 def _between(conn: Conn, before: Moment, after: Moment) -> list[Between]:
     parts = " UNION ALL ".join(
-        f"SELECT '{topic}' AS topic, count(*) FILTER (WHERE {after.condition}) AS added,"
-        f" count(*) FILTER (WHERE {before.condition}) AS dropped"
-        f" FROM {table.name} WHERE {_only_one(before, after)}"
+        f"SELECT '{topic}' AS topic,"
+        f" count(*) FILTER (WHERE {after.condition_of(topic)}) AS added,"
+        f" count(*) FILTER (WHERE {before.condition_of(topic)}) AS dropped"
+        f" FROM {table.name}"
+        f" WHERE ({before.condition_of(topic)}) <> ({after.condition_of(topic)})"
         for topic, table in typed_tables().items()
     )
     rows = conn.execute(f"{parts} ORDER BY topic").fetchall()

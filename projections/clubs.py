@@ -129,11 +129,13 @@ class Clubs(Projection):
         """,
         """
         INSERT INTO activity_use (bucket, club, activity, tier, attendances)
-        SELECT bucket, club, activity, tier, count(*) FROM {activity_attended} e
+        SELECT bucket, club, activity, tier, sum(sign) FROM {activity_attended} e
         GROUP BY 1, 2, 3, 4
         ON CONFLICT (club, activity, tier, bucket) DO UPDATE
         SET attendances = activity_use.attendances + excluded.attendances
         """,
+        "DELETE FROM activity_use WHERE attendances = 0"
+        " AND EXISTS (SELECT FROM {activity_attended} e WHERE sign < 0)",
     )
 
 

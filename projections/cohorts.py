@@ -57,8 +57,13 @@ class Cohorts(Projection):
         WHERE c.cohort = f.cohort_id AND c.bucket = f.bucket
         """,
         """
+        DELETE FROM cohort_member m USING {cohort_included} e
+        WHERE e.sign < 0 AND m.cohort = e.cohort AND m.member_id = e.member_id
+            AND m.bucket = e.bucket
+        """,
+        """
         INSERT INTO cohort_member (bucket, cohort, member_id, tier, unit)
-        SELECT bucket, cohort, member_id, tier, unit FROM {cohort_included} e
+        SELECT bucket, cohort, member_id, tier, unit FROM {cohort_included} e WHERE sign > 0
         """,
     )
 
@@ -66,7 +71,8 @@ class Cohorts(Projection):
 class Bills(Projection):
     """A row a customer and year: what he spent, and in which months less than 50 yuan.
 
-    Bit 0 of the masks is January. A month is billed once, so masks and sums only grow.
+    Bit 0 of the masks is January. A month is billed once until its bill is corrected, so masks are
+    sums of their bits.
     """
 
     tables = (
@@ -88,18 +94,20 @@ class Bills(Projection):
         INSERT INTO bill_year (bucket, member_id, year, billed_months, low_months, amount_fen,
             margin_fen)
         SELECT bucket, member_id, left(month, 4)::smallint,
-            bit_or(1 << right(month, 2)::integer - 1),
-            bit_or(CASE WHEN amount_fen < {LOW_SPEND_FEN} THEN 1 << right(month, 2)::integer - 1
-                ELSE 0 END),
-            sum(amount_fen), sum(coalesce(margin_fen, 0))
+            sum(sign * (1 << right(month, 2)::integer - 1)),
+            coalesce(sum(sign * (1 << right(month, 2)::integer - 1))
+                FILTER (WHERE amount_fen < {LOW_SPEND_FEN}), 0),
+            sum(sign * amount_fen), sum(sign * coalesce(margin_fen, 0))
         FROM {{bill_issued}} e
         GROUP BY 1, 2, 3
         ON CONFLICT (member_id, year, bucket) DO UPDATE
-        SET billed_months = bill_year.billed_months | excluded.billed_months,
-            low_months = bill_year.low_months | excluded.low_months,
+        SET billed_months = bill_year.billed_months + excluded.billed_months,
+            low_months = bill_year.low_months + excluded.low_months,
             amount_fen = bill_year.amount_fen + excluded.amount_fen,
             margin_fen = bill_year.margin_fen + excluded.margin_fen
         """,
+        "DELETE FROM bill_year WHERE billed_months = 0"
+        " AND EXISTS (SELECT FROM {bill_issued} e WHERE sign < 0)",
     )
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from psycopg.rows import class_row
 
 from projections.connection import Conn
+from projections.typed import counted
 
 _WITHIN = "{0}.since <= {1} AND ({0}.until IS NULL OR {1} < {0}.until)"
 _UTC = """'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'"""
@@ -58,10 +59,9 @@ _INCLUDED = "least(occurred_at, " + _LAST.format('"on"') + ")"
 
 def _facts(topic: str, at: str = "occurred_at", more: str = "") -> str:
     """The events of a topic, with the instant by which they are judged."""
-    table = topic.replace(".", "_")
-    source = table if topic != "cohort.included" else (
-        '(SELECT e.*, c."on" FROM cohort_included e JOIN cohort c USING (cohort)) e'
-    )  # fmt: skip
+    source = f"{counted(topic)} e"
+    if topic == "cohort.included":
+        source = f'(SELECT e.*, c."on" FROM {source} JOIN cohort c USING (cohort)) e'
     return f"SELECT {_MEMBERS_FACT.format(topic, at)}{more} FROM {source}"
 
 
@@ -133,7 +133,7 @@ _DIFFERENCES = {
     "terms": f"""
         SELECT e.bucket, e.position, 'member:' || e.member_id, 'campaign.enrolled', e.occurred_at,
             e.terms_version::text, t.version::text
-        FROM campaign_enrolled e
+        FROM {counted("campaign.enrolled")} e
         LEFT JOIN terms t ON t.campaign = e.campaign AND {_WITHIN.format("t", "e.occurred_at")}
         WHERE t.version IS DISTINCT FROM e.terms_version
     """,

@@ -12,7 +12,7 @@ from domain.values import start_of
 from projections.cohorts import LOW_SPEND_FEN
 from projections.connection import Conn
 from projections.days import end_of
-from projections.typed import typed_tables
+from projections.typed import counted, typed_tables
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,8 @@ RULES = {
         "coalesce('terms ' || campaign || ' ' || of_terms, 'policy ' || policy)",
         # The enrolment of the same command, under other names than those of the conditions.
         " LEFT JOIN (SELECT member_id AS of_member, campaign AS into_campaign,"
-        " occurred_at AS enrolled_at, terms_version AS of_terms FROM campaign_enrolled) n"
+        " occurred_at AS enrolled_at, terms_version AS of_terms"
+        f" FROM {counted('campaign.enrolled')} enrolments) n"
         " ON of_member = e.member_id AND into_campaign = e.campaign"
         " AND enrolled_at = e.occurred_at",
     ),
@@ -113,7 +114,7 @@ def bounds(on: date) -> dict[str, Any]:
 def count(conn: Conn, evidence: str, given: Mapping[str, Any]) -> int:
     """How many events a set holds."""
     parts = " UNION ALL ".join(
-        f"SELECT count(*) AS n FROM {typed_tables()[topic].name} e WHERE {condition}"
+        f"SELECT count(*) AS n FROM {counted(topic)} e WHERE {condition}"
         for topic, condition in EVIDENCE[evidence]
     )
     (found,) = conn.execute(f"SELECT sum(n)::bigint FROM ({parts}) parts", given).fetchone() or (0,)
@@ -150,7 +151,7 @@ def _listed(evidence: str) -> str:
         parts.append(
             f"(SELECT bucket, position, '{table.stream}:' || {table.id_column} AS stream,"
             f" '{topic}' AS topic, occurred_at, {rule} AS rule"
-            f" FROM {table.name} e{beside}"
+            f" FROM {table.counted} e{beside}"
             f" WHERE {condition} AND (bucket, position) > (%(bucket)s, %(position)s)"
             " ORDER BY bucket, position LIMIT %(limit)s)"
         )

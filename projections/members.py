@@ -11,6 +11,7 @@ from projections.days import end_of, month_ends
 from projections.postings import BALANCE
 from projections.projection import Projection
 from projections.ratio import Ratio
+from projections.typed import typed_tables
 
 _TURNS = """
     INSERT INTO tier_day (bucket, day, unit, tier, delta)
@@ -215,7 +216,8 @@ def member(conn: Conn, member_id: str, at: datetime) -> MemberCard | None:
         f"""
         SELECT m.member_id, m.unit, u.title AS unit_title, m.tier, m.tier_since, m.important,
             m.joined_at, m.left_at, v.visits, v.undone_visits, v.companions, v.last_visit_at,
-            (SELECT count(*) FROM activity_attended a WHERE a.member_id = m.member_id)
+            (SELECT count(*) FROM activity_attended a WHERE a.member_id = m.member_id
+                AND NOT {typed_tables()["activity.attended"].corrected("a")})
                 AS attendances,
             coalesce(l.balance, 0) AS balance_points, coalesce(l.spendable, 0) AS spendable_points
         FROM member m

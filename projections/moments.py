@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from domain.catalogue import CATALOGUE
 from ledger import reading
 from ledger.working import DatedInFuture
 from projections.connection import Conn
@@ -51,10 +52,19 @@ class Moment:
     @property
     def condition(self) -> str:
         """The same for a typed table, in SQL with literal bounds."""
-        known = " OR ".join(lane.condition() for lane in self.lanes) or "false"
         if self.effective_at is None:
-            return f"({known})"
-        return f"({known}) AND occurred_at <= '{self.effective_at.isoformat()}'::timestamptz"
+            return self.known()
+        return f"{self.known()} AND occurred_at <= '{self.effective_at.isoformat()}'::timestamptz"
+
+    def known(self, alias: str = "") -> str:
+        """Of that, what was known, whenever it had occurred. So a correction counts: what is known
+        to be wrong was wrong all the time."""
+        lanes = " OR ".join(lane.condition(alias=alias) for lane in self.lanes)
+        return f"({lanes or 'false'})"
+
+    def condition_of(self, topic: str) -> str:
+        """The condition for the events of a topic."""
+        return self.known() if CATALOGUE[topic].corrects else self.condition
 
     @property
     def cursor(self) -> str:

@@ -13,6 +13,7 @@ from operator import attrgetter
 from typing import Any, TypeAlias
 
 from domain.catalogue import CATALOGUE
+from domain.corrections import FactCorrected
 from domain.postings import PointsAccount, balances, owned
 from domain.values import local_date
 from ledger import heads, reading
@@ -186,11 +187,27 @@ def member(conn: Conn, member_id: str, moment: Moment, at: datetime) -> Past | N
 def _by_topic(conn: Conn, stream: str, moment: Moment) -> dict[str, list[bytes]]:
     """A stream up to the positions of the moment: oldest first under each name."""
     stored = defaultdict[str, list[bytes]](list)
-    for topic, state in reading.life(conn, stream, dict(moment.positions)):
-        stored[topic].append(state)
+    lived = list(reading.life(conn, stream, dict(moment.positions)))
+    wrong = taken_back(lived) if any(topic == FactCorrected.topic for topic, _ in lived) else set()
+    for number, (topic, state) in enumerate(lived):
+        if number not in wrong:
+            stored[topic].append(state)
     if unknown := sorted(stored.keys() - CATALOGUE.keys()):
         raise LookupError(f"no event has this name: {', '.join(unknown)}")
     return stored
+
+
+def taken_back(lived: Sequence[tuple[str, bytes]]) -> set[int]:
+    """Which of a stream's events, oldest first, a later one corrects."""
+    told, wrong = dict[tuple[str, str], int](), set()
+    for number, (topic, state) in enumerate(lived):
+        if topic == FactCorrected.topic:
+            event = heads.event_of(topic, state)
+            assert isinstance(event, FactCorrected)
+            wrong.add(told[event.fact, event.which])
+        elif topic in CATALOGUE and CATALOGUE[topic].named_by:
+            told[topic, heads.event_of(topic, state).named] = number
+    return wrong
 
 
 def _held(

@@ -5,12 +5,12 @@ histories that nobody thought of; an auditor may do so over a sample.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from domain import bindings, campaigns, clubs, cohorts, members, points, units, visits
+from domain import bindings, campaigns, clubs, cohorts, corrections, members, points, units, visits
 from domain.event import Event
 from domain.postings import ACCOUNTS, MovesPoints, Postings, balances
 from domain.values import local_date
@@ -43,12 +43,15 @@ class Plain:
         self.tables: dict[str, dict[tuple[Any, ...], Row]] = {}
         self.gaps = gaps
         self._spans: dict[str, list[Row]] = {}  # by member, in the order of time
+        # What can be corrected, by stream, topic and name.
+        self._told: dict[tuple[str, str, str], Stored] = {}
 
     def take(self, table: str) -> list[Row]:
         """The rows of a table, which are then forgotten: what keeps a long log in little memory."""
         found = self.rows(table)
         self.tables.pop(table, None)
         self._spans.clear()  # Whoever takes rows is done with the members they are about.
+        self._told.clear()
         return found
 
     def rows(self, table: str) -> list[Row]:
@@ -59,12 +62,21 @@ class Plain:
     def fold(self, log: Iterable[Stored]) -> "Plain":
         """Take events in the order of their lanes."""
         for stored in log:
-            getattr(self, f"on_{stored.event.topic.replace('.', '_')}", ignored)(
-                stored, stored.event
-            )
+            self._handler(stored)(stored, stored.event)
             if isinstance(stored.event, MovesPoints):
                 self._moved(stored, stored.event.postings)
+            if stored.event.named_by:
+                self._told[stored.stream, stored.event.topic, stored.event.named] = stored
         return self
+
+    def _handler(self, stored: Stored) -> Callable[..., None]:
+        return getattr(self, f"on_{stored.event.topic.replace('.', '_')}", ignored)
+
+    def on_fact_corrected(self, at: Stored, event: corrections.FactCorrected) -> None:
+        wrong = self._told.pop((at.stream, event.fact, event.which), None)
+        assert wrong or self.gaps, f"{event.fact} {event.which} is corrected and was never told"
+        if wrong:
+            self._handler(wrong)(wrong, wrong.event, -1)
 
     def _add(self, table: str, key: tuple[Any, ...], **row: Any) -> Row:
         assert key not in self.tables.setdefault(table, {}), f"two rows of {table} for {key}"
@@ -80,6 +92,11 @@ class Plain:
         row = rows.setdefault(tuple(key.values()), {**key, **dict.fromkeys(amounts, 0)})
         for name, amount in amounts.items():
             row[name] += amount
+
+    def _drop_zero(self, table: str, counted: str, key: Row) -> None:
+        """A row of which nothing is left is none."""
+        if not self.tables[table][tuple(key.values())][counted]:
+            del self.tables[table][tuple(key.values())]
 
     def _latest(self, row: Row, since: str, event: Event, **values: Any) -> None:
         """Take in what holds from then on, unless a later value is known."""
@@ -133,13 +150,15 @@ class Plain:
                     if not days[tuple(key.values())]["delta"]:
                         del days[tuple(key.values())]
 
-    def on_bill_issued(self, at: Stored, event: members.BillIssued) -> None:
+    def on_bill_issued(self, at: Stored, event: members.BillIssued, sign: int = 1) -> None:
         year, month = (int(part) for part in event.month.split("-"))
         key = {"bucket": at.bucket, "member_id": at.id, "year": year}
         low = event.amount_fen < LOW_YUAN * 100
-        self._sum("bill_year", key, billed_months=2 ** (month - 1),
-                  low_months=2 ** (month - 1) if low else 0, amount_fen=event.amount_fen,
-                  margin_fen=event.margin_fen or 0)  # fmt: skip
+        bit = sign * 2 ** (month - 1)
+        self._sum("bill_year", key, billed_months=bit, low_months=bit if low else 0,
+                  amount_fen=sign * event.amount_fen,
+                  margin_fen=sign * (event.margin_fen or 0))  # fmt: skip
+        self._drop_zero("bill_year", "billed_months", key)
 
     # -------------------------------------------------------------------------------- points
     def _moved(self, at: Stored, postings: Postings) -> None:
@@ -187,10 +206,13 @@ class Plain:
                   cost_fen=event.cost_fen, fee_fen=event.fee_fen,
                   commission_fen=event.commission_fen)  # fmt: skip
 
-    def on_activity_attended(self, at: Stored, event: visits.ActivityAttended) -> None:
+    def on_activity_attended(
+        self, at: Stored, event: visits.ActivityAttended, sign: int = 1
+    ) -> None:
         key = {"bucket": at.bucket, "club": event.club, "activity": event.activity,
                "tier": event.tier}  # fmt: skip
-        self._sum("activity_use", key, attendances=1)
+        self._sum("activity_use", key, attendances=sign)
+        self._drop_zero("activity_use", "attendances", key)
 
     def on_visit_recorded(self, at: Stored, event: visits.VisitRecorded) -> None:
         row = self._add("visit", (at.id, event.visit), bucket=at.bucket, member_id=at.id,
@@ -240,23 +262,33 @@ class Plain:
         row["closed_at"] = min(row["closed_at"] or event.occurred_at, event.occurred_at)
 
     def on_campaign_place_taken(self, at: Stored, event: campaigns.PlaceTaken) -> None:
-        self._row("campaign", at.id)["places"] = event.place
+        self._row("campaign", at.id)["places"] += 1
 
-    def on_campaign_enrolled(self, at: Stored, event: campaigns.CampaignEnrolled) -> None:
+    def on_campaign_place_freed(self, at: Stored, event: campaigns.PlaceFreed) -> None:
+        self._row("campaign", at.id)["places"] -= 1
+
+    def on_campaign_enrolled(
+        self, at: Stored, event: campaigns.CampaignEnrolled, sign: int = 1
+    ) -> None:
         key = {"bucket": at.bucket, "campaign": event.campaign, "tier": event.tier,
                "unit": event.unit}  # fmt: skip
-        self._sum("campaign_use", key, heads=1, prepaid_fen=event.prepaid_fen,
-                  gift_fen=event.gift_fen)  # fmt: skip
+        self._sum("campaign_use", key, heads=sign, prepaid_fen=sign * event.prepaid_fen,
+                  gift_fen=sign * event.gift_fen)  # fmt: skip
+        self._drop_zero("campaign_use", "heads", key)
 
-    def on_binding_started(self, at: Stored, event: bindings.BindingStarted) -> None:
+    def on_binding_started(self, at: Stored, event: bindings.BindingStarted, sign: int = 1) -> None:
+        if sign < 0:
+            del self.tables["binding"][at.id, event.binding]
+            return
         self._add("binding", (at.id, event.binding), bucket=at.bucket, member_id=at.id,
                   binding=event.binding, policy=event.policy, campaign=event.campaign,
                   unit=event.unit, starts_on=event.starts_on, ends_on=event.ends_on,
                   ended_on=None, cause=None)  # fmt: skip
 
-    def on_binding_ended(self, at: Stored, event: bindings.BindingEnded) -> None:
+    def on_binding_ended(self, at: Stored, event: bindings.BindingEnded, sign: int = 1) -> None:
         row = self._row("binding", at.id, event.binding)
-        row.update(ended_on=event.ended_on, cause=event.cause)
+        ended_on, cause = (event.ended_on, event.cause) if sign > 0 else (None, None)
+        row.update(ended_on=ended_on, cause=cause)
 
     def on_cohort_opened(self, at: Stored, event: cohorts.CohortOpened) -> None:
         self._add("cohort", (at.id,), bucket=at.bucket, cohort=at.id, title=event.title,
@@ -266,12 +298,15 @@ class Plain:
     def on_cohort_frozen(self, at: Stored, event: cohorts.CohortFrozen) -> None:
         self._row("cohort", at.id).update(frozen_at=event.occurred_at, frozen_size=event.size)
 
-    def on_cohort_included(self, at: Stored, event: cohorts.CohortIncluded) -> None:
+    def on_cohort_included(self, at: Stored, event: cohorts.CohortIncluded, sign: int = 1) -> None:
+        if sign < 0:
+            del self.tables["cohort_member"][event.cohort, at.id]
+            return
         self._add("cohort_member", (event.cohort, at.id), bucket=at.bucket, cohort=event.cohort,
                   member_id=at.id, tier=event.tier, unit=event.unit)  # fmt: skip
 
 
-def ignored(at: Stored, event: Event) -> None:
+def ignored(at: Stored, event: Event, sign: int = 1) -> None:
     """No answer asks for this event."""
 
 

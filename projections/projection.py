@@ -4,7 +4,8 @@ Windows compose: folding (0, k] and then (k, n] gives what (0, n] gives. So one 
 follow the log, to rebuild the answers, and to check them. Three rules make it so:
 
 - a fold reads its window, its own tables, and nothing else; what lies in other lanes (the terms
-  of a campaign, the name of a club) is joined when the answer is asked for;
+  of a campaign, the name of a club) is joined when the answer is asked for. Events of its lane that
+  a correction of its window names come with it, with a `sign` of -1;
 - tables are named without their schema, which the search path gives: live, shadow or scratch;
 - a text does nothing where none of the events it names occurred, so it is left out there.
 """
@@ -18,7 +19,7 @@ from projections.connection import Conn
 from projections.postings import NAME as POSTINGS
 from projections.postings import movers
 from projections.postings import rows as postings_of
-from projections.typed import TypedTable, Window, typed_tables
+from projections.typed import CORRECTED, TypedTable, Window, typed_tables
 
 PROJECTIONS: dict[str, type["Projection"]] = {}
 """Every projection by its name, in the order of definition. Defining a class registers it."""
@@ -55,9 +56,10 @@ class Projection:
             unknown = [name for name in named if name not in sources]
             if unknown or not named:
                 raise TypeError(f"a fold of {cls.name} names no known event: {unknown or text}")
-            cls._reads[text] = tuple(
-                dict.fromkeys(chain.from_iterable(sources[name] for name in named))
-            )
+            tables = list(dict.fromkeys(chain.from_iterable(sources[name] for name in named)))
+            if any(table.named_by for table in tables):
+                tables.append(known[CORRECTED.replace(".", "_")])
+            cls._reads[text] = tuple(tables)
         shapes = sorted({table.shape for tables in cls._reads.values() for table in tables})
         texts = (*cls.tables, *cls.indexes, *cls.fold, *shapes)
         cls.version = digests.of_text(*texts)
@@ -93,10 +95,10 @@ class Projection:
     @classmethod
     def folds(cls, window: Window, occurred: set[str]) -> list[str]:
         """The texts that fold a window in which these topics occurred."""
-        found = []
+        found, corrections = [], CORRECTED in occurred
         for text, tables in cls._reads.items():
             if topics := {table.topic for table in tables} & occurred:
-                sources = {table.name: table.source(window) for table in tables}
+                sources = {table.name: table.source(window, corrections) for table in tables}
                 if moved := topics & movers().keys():
                     sources[POSTINGS] = postings_of(window, moved)
                 found.append(text.format_map(sources))

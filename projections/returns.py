@@ -16,6 +16,7 @@ from projections.campaigns import campaign
 from projections.connection import Conn
 from projections.days import end_of, whole_months
 from projections.ratio import Ratio, rounded
+from projections.typed import counted
 
 Z_95 = Decimal("1.959963984540054")
 """The 97.5% quantile of the standard normal distribution."""
@@ -127,15 +128,15 @@ def _return(
 
 def _arms(conn: Conn, campaign_id: str, months: tuple[date, date], until: date) -> dict[str, Arm]:
     found = conn.execute(
-        """
+        f"""
         SELECT o.arm, count(*), coalesce(sum(b.margin), 0)::bigint,
             count(*) FILTER (WHERE m.left_at IS NULL OR m.left_at >= %(end)s),
             coalesce(sum(b.margin::numeric * b.margin), 0), coalesce(sum(b.bills), 0)::bigint
-        FROM campaign_offered o
+        FROM {counted("campaign.offered")} o
         JOIN member m ON m.member_id = o.member_id AND m.bucket = o.bucket
         LEFT JOIN (
             SELECT bucket, member_id, sum(margin_fen) AS margin, count(margin_fen) AS bills
-            FROM bill_issued WHERE month BETWEEN %(first)s AND %(last)s GROUP BY 1, 2
+            FROM {counted("bill.issued")} b WHERE month BETWEEN %(first)s AND %(last)s GROUP BY 1, 2
         ) b ON b.member_id = o.member_id AND b.bucket = o.bucket
         WHERE o.campaign = %(campaign)s AND o.occurred_at < %(end)s
         GROUP BY 1

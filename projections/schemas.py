@@ -5,7 +5,7 @@ how far each projection and each typed table has come in each lane, and by which
 pair stand at one position; where versions are other ones, just those are made anew.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -176,12 +176,13 @@ def create(
     schemas: Schemas,
     *,
     bare: bool,
-    over: str | None = None,
+    over: Callable[[str], str] | None = None,
     extent: Extent | None = None,
 ) -> None:
     """Make a pair of schemas with empty tables at position 0; bare: without what queries need.
 
-    `over` is a condition: the typed events are then views onto the live ones that fulfil it.
+    `over` tells the condition of a topic: the typed events are then views onto the live ones that
+    fulfil it.
     """
     made = extent or everything()
     with conn.transaction():

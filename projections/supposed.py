@@ -56,8 +56,9 @@ REFERENCE = (
     "campaign.launched",
     "campaign.terms_changed",
 )
-PLACE_TAKEN = "campaign.place_taken"
-"""It stands in the campaign's stream: a place is taken where an enrolment says so."""
+PLACES = {"campaign.place_taken", "campaign.place_freed"}
+"""They stand in the campaign's stream: a place is taken, and free again, where there is an
+enrolment that took it."""
 
 Place: TypeAlias = tuple[int, int, str, int, Any]
 """What begins a row of each typed table: lane, position, stream, version in it, recorded time."""
@@ -147,7 +148,7 @@ def suppose(conn: Conn, scenario: Scenario, report: Report | None = None) -> Rep
     members = _touch(conn, scenario)
     done = positions(conn)
     lanes = [Window(bucket, 0, upto) for bucket, upto in done.items() if upto]
-    for topic in scenario.alters - {PLACE_TAKEN}:
+    for topic in scenario.alters - PLACES:
         table = typed_tables()[topic].name
         conn.execute(f"CREATE TABLE replayed_{table} (LIKE {LIVE.typed}.{table})")
     if members:
@@ -177,18 +178,20 @@ def _known(conn: Conn) -> Known:
 
 
 def _spending(conn: Conn, scenario: Scenario, known: Known, campaign_id: str) -> "array[int]":
+    enrolled = typed_tables()[CampaignEnrolled.topic]
     with conn.cursor(name="enrolments") as cursor:
         cursor.itersize = ROWS
         cursor.execute(
-            """
-            SELECT c.member_id, e.topic, e.state FROM campaign_enrolled c
+            f"""
+            SELECT c.member_id, e.topic, e.state, NOT {enrolled.corrected("c")}
+            FROM campaign_enrolled c
             JOIN stored_events e ON e.bucket = c.bucket AND e.notification_id = c.position
             WHERE c.campaign = %s ORDER BY c.place
             """,
             (campaign_id,),
         )
-        enrolments = ((member, event_of(topic, state)) for member, topic, state in cursor)
-        told = ((m, event) for m, event in enrolments if isinstance(event, CampaignEnrolled))
+        enrolments = ((m, event_of(topic, state), counts) for m, topic, state, counts in cursor)
+        told = ((m, e, counts) for m, e, counts in enrolments if isinstance(e, CampaignEnrolled))
         return spending(scenario, known, campaign_id, told)
 
 
@@ -353,7 +356,7 @@ def _show(conn: Conn, scenario: Scenario) -> None:
     for topic in sorted(read):
         table = typed_tables()[topic].name
         live = f"SELECT e.* FROM {LIVE.typed}.{table} e"
-        if topic == PLACE_TAKEN and topic in scenario.alters:
+        if topic in PLACES & scenario.alters:
             live += (
                 " WHERE EXISTS (SELECT FROM campaign_enrolled c"
                 " WHERE c.campaign = e.campaign_id AND c.place = e.place)"

@@ -5,7 +5,7 @@ fields in columns of their types. It is filled in windows by set-based SQL, once
 an order of magnitude faster than JSON and never parse anything.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cache, cached_property
@@ -110,6 +110,7 @@ class TypedTable:
     name: str
     stream: str  # the kind of its streams
     own: tuple[Column, ...]  # the event's fields but for its key, occurred_at and actor among them
+    named_by: tuple[str, ...] = ()  # the fields by which a correction names it
     version: int = 1
     upcast: str = ""  # the version of its shape, and the code that brings older ones up to it
 
@@ -132,7 +133,8 @@ class TypedTable:
     def shape(self) -> str:
         """What a fold can see of it: part of the version of every projection that reads it."""
         columns = ", ".join(column.definition for column in self.columns)
-        return f"{self.topic}({columns}){self.upcast}"
+        named = f" named by {self.named_by}" if self.named_by else ""
+        return f"{self.topic}({columns}){self.upcast}{named}"
 
     @cached_property
     def digest(self) -> str:
@@ -190,9 +192,48 @@ class TypedTable:
         prefix = b'{"v":%d,' % self.version
         return f"substr(e.state, 1, {len(prefix)}) = '\\x{prefix.hex()}'::bytea"
 
-    def source(self, window: Window) -> str:
-        """The event's rows of a window, as a subselect for a fold."""
-        return f"(SELECT * FROM {self.name} WHERE {window.condition()})"
+    def source(self, window: Window, corrections: bool = True) -> str:
+        """The event's rows of a window, as a subselect for a fold.
+
+        Of an event that can be corrected, each with a `sign`: 1 where it is told, -1 where a
+        correction of this window names one that was told before it and counted. What is told and
+        corrected within the window is not there at all. `corrections`: whether the window has any.
+        """
+        told = f"SELECT e.*, 1 AS sign FROM {self.name} e WHERE {window.condition(alias='e.')}"
+        if not self.named_by:
+            return f"(SELECT * FROM {self.name} WHERE {window.condition()})"
+        if not corrections:
+            return f"({told})"
+        here = self.corrected("e", window.condition(alias="c."))
+        before = Window(window.bucket, 0, window.after)
+        return (
+            f"({told} AND NOT {here}"
+            f" UNION ALL SELECT e.*, -1 FROM {self.name} e"
+            f" WHERE {before.condition(alias='e.')} AND {here}"
+            f" AND NOT {self.corrected('e', before.condition(alias='c.'))})"
+        )
+
+    def corrected(self, fact: str, known: str = "true") -> str:
+        """Whether a later correction `c`, of those that are known, names the row `fact`: no fact of
+        its name is told before the one in force is corrected."""
+        named = " || '/' || ".join(f'{fact}."{field}"::text' for field in self.named_by)
+        return (
+            f"EXISTS (SELECT FROM {typed_tables()[CORRECTED].name} c"
+            f" WHERE c.{self.id_column} = {fact}.{self.id_column} AND c.bucket = {fact}.bucket"
+            f" AND c.fact = '{self.topic}' AND c.which = {named}"
+            f" AND c.position > {fact}.position AND {known})"
+        )
+
+    @property
+    def counted(self) -> str:
+        """The event's rows that no correction names, as a subselect for a query."""
+        if not self.named_by:
+            return self.name
+        return f"(SELECT e.* FROM {self.name} e WHERE NOT {self.corrected('e')})"
+
+
+CORRECTED = "fact.corrected"
+"""The event that takes others back."""
 
 
 ASKED_BY_STREAM = frozenset(
@@ -217,7 +258,9 @@ def typed_table(event: type[Event]) -> TypedTable:
         own.append(Column(name, kind, nullable))
     name = event.topic.replace(".", "_")
     upcast = "" if event.version == 1 else f" version {event.version} {_upcast(event)}"
-    return TypedTable(event.topic, name, event.stream, tuple(own), event.version, upcast)
+    return TypedTable(
+        event.topic, name, event.stream, tuple(own), event.named_by, event.version, upcast
+    )
 
 
 def _upcast(event: type[Event]) -> str:
@@ -231,16 +274,26 @@ def typed_tables() -> dict[str, TypedTable]:
     return {topic: typed_table(event) for topic, event in CATALOGUE.items()}
 
 
+def counted(topic: str) -> str:
+    """The events of a topic that count, as a subselect for a query: no correction names them."""
+    return typed_tables()[topic].counted
+
+
 def create(
-    conn: Conn, schema: str, over: str | None = None, wanted: Collection[str] = CATALOGUE.keys()
+    conn: Conn,
+    schema: str,
+    over: Callable[[str], str] | None = None,
+    wanted: Collection[str] = CATALOGUE.keys(),
 ) -> None:
     """Make the schema and its empty tables, without their indexes; only those of wanted topics.
 
-    `over`: not tables but views, onto the live events that fulfil this condition.
+    `over`: not tables but views, onto the live events that fulfil the condition of their topic.
     """
     conn.execute(f"CREATE SCHEMA {schema}")
     for table in (typed_tables()[topic] for topic in wanted):
-        conn.execute(table.create(schema) if over is None else table.view(schema, over))
+        conn.execute(
+            table.create(schema) if over is None else table.view(schema, over(table.topic))
+        )
 
 
 def topics(conn: Conn, window: Window) -> dict[str, list[int] | None]:

@@ -19,6 +19,7 @@ from projections.postings import BALANCE, SUMS
 from projections.ratio import rounded
 from projections.schemas import LIVE
 from projections.supposed import recorded, suppose
+from projections.typed import counted
 
 Sums: TypeAlias = dict[tuple[str, str | None, str], int]
 """By (subject, key, measure); the key null is the total of the subject."""
@@ -241,12 +242,13 @@ def _refused(conn: Conn, limit: int, skip: int) -> list[Refusal]:
 def _affected(conn: Conn, at: datetime, limit: int, skip: int) -> tuple[int, list[Affected]]:
     """How many they are, and a page of them."""
     points = f"SELECT bucket, member_id, sum({BALANCE})::bigint AS n FROM {{}}lot WHERE {_LEFT}"
-    gifts = "SELECT bucket, member_id, sum(gift_fen)::bigint AS n FROM {}campaign_enrolled"
+    gifts = "SELECT bucket, member_id, sum(gift_fen)::bigint AS n FROM {} enrolments"
+    enrolments = counted("campaign.enrolled")
     sources = {
         "points": points.format(f"{LIVE.answers}."),
         "supposed_points": points.format(""),
-        "gift_fen": gifts.format(f"{LIVE.typed}."),
-        "supposed_gift_fen": gifts.format(""),
+        "gift_fen": gifts.format(enrolments.replace("FROM ", f"FROM {LIVE.typed}.")),
+        "supposed_gift_fen": gifts.format(enrolments),
         "refusals": "SELECT bucket, member_id, count(*) AS n FROM refused",
     }
     columns = ", ".join(f"coalesce({name}.n, 0) AS {name}" for name in sources)

@@ -12,7 +12,18 @@ from fastapi.routing import APIRoute
 
 from api.clock import Clock
 from api.connections import FILES_AT_ONCE
-from api.http import campaigns, clubs, figures, handlers, log, members, service, visits, whatif
+from api.http import (
+    campaigns,
+    clubs,
+    corrections,
+    figures,
+    handlers,
+    log,
+    members,
+    service,
+    visits,
+    whatif,
+)
 from api.http.calls import Calls
 from api.http.documented import document
 from api.http.express import Express, Hot
@@ -46,6 +57,7 @@ trusted network. `HEAD` is answered wherever `GET` is, with the same headers.
 
 TAGS = [
     {"name": "members", "description": "Look a member up; see points and history."},
+    {"name": "corrections", "description": "Take back a fact about a member that was wrong."},
     {"name": "visits", "description": "Admit a member to a club's service; take it back."},
     {"name": "campaigns", "description": "Enrol members; see what campaigns came to."},
     {"name": "clubs", "description": "Services and prices, and how much they are used."},
@@ -83,7 +95,7 @@ def create_app(dsn: str, settings: Settings | None = None, *, follow: bool = Tru
         handlers.Doorway, max_body_bytes=known.max_body_bytes, show_traceback=known.traceback
     )
     handlers.install(app)
-    for noun in (members, visits, campaigns, clubs, figures, whatif, log, service):
+    for noun in (members, visits, corrections, campaigns, clubs, figures, whatif, log, service):
         app.include_router(noun.router)
     app.openapi = lambda: document(app)  # type: ignore[method-assign]
     return app

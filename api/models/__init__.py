@@ -18,7 +18,13 @@ from api.models.figures import (
 )
 from api.models.log import Command, Commands, Doubt, Doubts, Event, History, LogPage
 from api.models.members import Account, Binding, Entry, Lot, LotUse, Member, Members, Statement
-from api.models.receipts import EnrolmentReceipt, Receipt, UndoReceipt, VisitReceipt
+from api.models.receipts import (
+    CorrectionReceipt,
+    EnrolmentReceipt,
+    Receipt,
+    UndoReceipt,
+    VisitReceipt,
+)
 from api.models.status import Lane, Standstill, Status
 from api.models.whatif import Affected, Difference, FigureDifference, Refusal, Refusals, WhatIf
 
@@ -39,6 +45,7 @@ __all__ = [
     "Clubs",
     "Command",
     "Commands",
+    "CorrectionReceipt",
     "Dated",
     "Demo",
     "Difference",

@@ -40,3 +40,9 @@ class EnrolmentReceipt(Receipt):
     terms_version: int
     gift_fen: int
     bound_until: date | None = Field(description="the first day that is free again")
+
+
+class CorrectionReceipt(Receipt):
+    """What counts no more: the topics of the facts that were taken back."""
+
+    corrected: list[str]

@@ -55,7 +55,13 @@ POINTS = (
 MOST_AFTER = {"month_end": 600, "year_end": 50, "never": 0}
 """After how many months or years points may expire at most."""
 VISITS = ("visit.recorded", "visit.undone")
-CAMPAIGNS = ("campaign.offered", "campaign.enrolled", "campaign.place_taken")
+CAMPAIGNS = (
+    "campaign.offered",
+    "campaign.enrolled",
+    "campaign.place_taken",
+    "campaign.place_freed",
+    "fact.corrected",
+)
 BINDINGS = ("binding.started", "binding.ended")
 TIERED = ("tier.changed", "member.left", "cohort.included", "activity.attended")
 """Events that say a tier, beside those above."""

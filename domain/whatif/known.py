@@ -91,4 +91,5 @@ class Known:
         """What was counted before this enrolment. What was spent on gifts counts where gifts are
         changed; elsewhere its own gift fitted into the budget, and would again."""
         spent, before = self.spent_fen.get(enrolled.campaign), enrolled.place - 1
-        return Places(before, 0 if spent is None else spent[before])
+        spent_fen = 0 if spent is None else spent[before]
+        return Places(before, spent_fen, freed=before)  # there was a place for it: no cap changes

@@ -15,6 +15,7 @@ from typing import Generic, TypeVar
 
 from domain.campaigns import CampaignEnrolled, Enrol, OfferCampaign, PlaceTaken
 from domain.command import Command
+from domain.corrections import CorrectBill, CorrectEnrolment
 from domain.event import Event
 from domain.members import BILL_WINDOW_MONTHS, ChangeTier, NothingChanges, RecordBill, tier_at
 from domain.points import CreditPoints, ExpiryReversed, PointsExpired, ReverseCredit
@@ -106,6 +107,8 @@ class _Replayed:
             event.apply(self.changed)
             same = places.get(type(event))
             yield Happened(same.popleft() if same else place, event)
+        if isinstance(asked, CorrectBill) and decided:
+            self.bills.pop(month_number(asked.month), None)
         if isinstance(asked, RecordBill) and decided:
             for event in self._assessed(asked):
                 event.apply(self.changed)
@@ -134,6 +137,8 @@ class _Replayed:
                 campaign = self.known.campaign(enrolled)
                 states["campaign"] = self.scenario.terms(campaign, command.campaign_id, at)
                 states["places"] = self.known.places(enrolled)
+            case CorrectEnrolment():
+                states["places"] = Places()  # is not asked for what it holds
             case OfferCampaign():
                 campaign = states["campaign"]
                 states["campaign"] = self.scenario.terms(campaign, command.campaign_id, at)
@@ -202,21 +207,24 @@ def spending(
     scenario: Scenario,
     known: Known,
     campaign_id: str,
-    enrolments: Iterable[tuple[str, CampaignEnrolled]],
+    enrolments: Iterable[tuple[str, CampaignEnrolled, bool]],
 ) -> "array[int]":
     """What would have been spent on gifts before each place, in fen, in the order of places.
 
-    `enrolments` has (member, enrolment) in that order. Eight bytes an enrolment. One counts
-    that its own terms, the segment and the budget admit; whether a binding contradicts it is known
-    to its member's stream alone, so it counts as well.
+    `enrolments` has (member, enrolment, whether it still counts) in that order: what is free again
+    is free for all, since the places do not say when it became so. Eight bytes an enrolment. One
+    counts that its own terms, the segment and the budget admit; whether a binding contradicts it is
+    known to its member's stream alone, so it counts as well.
     """
     before, spent_fen = array("q"), 0
-    for member_id, enrolled in enrolments:
+    for member_id, enrolled, counts in enrolments:
         before.append(spent_fen)
+        if not counts:
+            continue
         at = enrolled.occurred_at
         member = Member(joined_at=at, tiers=[(at, enrolled.tier)], unit=enrolled.unit)
         campaign = scenario.terms(known.campaign(enrolled), campaign_id, at)
-        places = Places(enrolled.place - 1, spent_fen)
+        places = Places(enrolled.place - 1, spent_fen, freed=enrolled.place - 1)
         command = Enrol(
             key=enrolled.key,
             actor=enrolled.actor,

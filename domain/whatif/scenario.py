@@ -8,6 +8,7 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from domain.command import COMMANDS
+from domain.corrections import CorrectBill
 from domain.event import CATALOGUE
 from domain.members import BillIssued, RecordBill
 from domain.points import CreditPoints
@@ -96,7 +97,7 @@ class Scenario(BaseModel):
     def asks(self) -> set[str]:
         """The names of the commands that are decided again."""
         found = {name for name, command in COMMANDS.items() if "member" in command.writes}
-        return found if self.tier_rule else found - {RecordBill.called}
+        return found if self.tier_rule else found - {RecordBill.called, CorrectBill.called}
 
     def _of(self, kind: type[Any]) -> Iterator[Any]:
         return (change for change in self.changes if isinstance(change, kind))

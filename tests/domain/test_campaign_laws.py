@@ -130,7 +130,7 @@ def test_nobody_is_bound_against_the_terms(steps: list[tuple[str, Any, date, int
             assert refusal == (AlreadyBound(about) if contradicts else None)
         elif what == "end":
             before = days_bound(world).get(about)
-            command = do(EndBinding, NOON, binding=about, ended_on=day, cause="breach")
+            command = do(EndBinding, NOON, binding=about, ended_on=day, cause="cancelled")
             refusal = outcome(world, command)
             can_end = before and about not in ended and before[1] <= day < before[2]
             assert (refusal is None) == bool(can_end)

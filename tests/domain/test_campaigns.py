@@ -304,7 +304,7 @@ def test_campaigns_long_over_leave_the_state() -> None:
     scenario = given(MEMBER, campaign(control_bp=1), offer(), enrol(), late)
     at = "2010-01-15 12:00"
     scenario.and_given(offer(at, campaign_id="late"), enrol(at, campaign_id="late"))
-    assert scenario.member.enrolled == scenario.member.offered == {"late": years[1]}
+    assert list(scenario.member.enrolled) == list(scenario.member.offered) == ["late"]
 
 
 def test_an_enrolment_does_not_contradict_a_binding() -> None:
@@ -339,7 +339,7 @@ def test_nor_one_that_begins_while_it_binds() -> None:
 def test_a_binding_that_ended_early_is_no_contradiction_any_more() -> None:
     no_handsets = campaign(excludes=("handset",))
     for ended_on, refused in ((date(2008, 7, 15), False), (date(2008, 7, 16), True)):
-        end = do(EndBinding, "2008-07-10 09:00", binding=1, ended_on=ended_on, cause="breach")
+        end = do(EndBinding, "2008-07-10 09:00", binding=1, ended_on=ended_on, cause="cancelled")
         known = given(MEMBER, no_handsets, bound("handset", FIRST, date(2009, 1, 1)), end)
         if refused:
             known.when(enrol()).then_refused(AlreadyBound("handset"))

@@ -64,6 +64,14 @@ STORED: dict[str, bytes] = {
     "campaign.closed": (
         b'{"occurred_at":"2008-07-25T01:00:00Z","actor":"clerk:li","key":"k1","reason":"sold out"}'
     ),
+    "campaign.place_freed": (
+        b'{"occurred_at":"2008-07-16T04:00:00Z","actor":"clerk:li","key":"k1","place":1,'
+        b'"member":"m1","gift_fen":1000}'
+    ),
+    "fact.corrected": (
+        b'{"occurred_at":"2008-07-16T04:00:00Z","actor":"clerk:li","key":"k1",'
+        b'"fact":"campaign.enrolled","which":"spring","reason":"wrong member"}'
+    ),
     "campaign.place_taken": (
         b'{"occurred_at":"2008-07-15T04:00:00Z","actor":"clerk:li","key":"k1","place":1,'
         b'"member":"m1","gift_fen":1000}'

@@ -118,7 +118,7 @@ def supposing(*changes: dict[str, Any]) -> Any:
         for name, event in world.log:
             known.learn(name.partition(":")[2], event)
         changed = scenario(*changes)
-        enrolled = [("m1", e) for _, e in world.log if isinstance(e, CampaignEnrolled)]
+        enrolled = [("m1", e, True) for _, e in world.log if isinstance(e, CampaignEnrolled)]
         for campaign_id in changed.campaigns & known.campaigns.keys():
             known.spent_fen[campaign_id] = spending(changed, known, campaign_id, enrolled)
         recorded = [event for name, event in world.log if name == "member:m1"]
@@ -368,12 +368,15 @@ def test_a_refused_gift_leaves_the_budget_to_those_behind() -> None:
     }  # fmt: skip
     prepaid = [10_000, 20_000, 5_000, 10_000]
     enrolments = [
-        (f"m{n}", CampaignEnrolled(place=n, prepaid_fen=fen, **usual))
+        (f"m{n}", CampaignEnrolled(place=n, prepaid_fen=fen, **usual), True)
         for n, fen in enumerate(prepaid, start=1)
     ]
     changed = scenario(terms(gift_bp=2_000))
     before = list(spending(changed, known, "spring", enrolments))
     assert before == [0, 2_000, 2_000, 2_000]  # 4,000 does not fit, 5,000 prepaid is too little
+    enrolments[0] = (*enrolments[0][:2], False)  # corrected: its gift is free again
+    before = list(spending(changed, known, "spring", enrolments))
+    assert before == [0, 0, 0, 0]
 
 
 def test_a_longer_binding_contradicts_a_later_one_and_a_shorter_one_ends_too_soon() -> None:

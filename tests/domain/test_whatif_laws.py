@@ -43,6 +43,13 @@ def test_whatever_happens_twice_happens_twice_again(unchanged: Scenario) -> None
     days: dict[str, Any] = {"starts_on": date(2008, 1, 1), "ends_on": date(2008, 9, 1)}
     world.does("binding.start", **him, policy="handset", **days)
     world.does("binding.end", **him, binding=2, ended_on=date(2008, 5, 1), cause="cancelled")
+    world.does("activity.correct_attendance", **him, club_id="health", activity_id="a")
+    world.does("campaign.correct_offer", **him, campaign_id="drawn")
+    world.does("campaign.correct_enrolment", **him, campaign_id="plain")
+    world.does("binding.correct_end", **him, binding=2)
+    world.does("binding.correct", **him, binding=2)
+    world.does("bill.correct", **him, month="2007-01")
+    world.does("cohort.correct_inclusion", **him, cohort_id="kept")
     world.does("member.leave", **him)
     asked = {command.called for command in world.asked.values()}
     assert asked >= {name for name, kind in COMMANDS.items() if "member" in kind.writes}

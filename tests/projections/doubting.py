@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
+from domain.corrections import FactCorrected
 from domain.values import local_minute, start_of
 from projections.doubts import Doubt
 from projections.plain import Stored
@@ -18,11 +19,25 @@ def held(told: Iterable[Told], at: datetime, otherwise: Any = None) -> Any:
     return max(known, key=lambda each: each[:2])[2] if known else otherwise
 
 
+def counted(log: Iterable[Stored]) -> list[Stored]:
+    """What no later event corrects."""
+    found: list[Stored] = []
+    for stored in log:
+        event = stored.event
+        if isinstance(event, FactCorrected):
+            told = (stored.stream, event.fact, event.which)
+            found.remove(
+                next(s for s in reversed(found) if (s.stream, s.event.topic, s.event.named) == told)
+            )
+        found.append(stored)
+    return found
+
+
 class Doubting:
     """All that was told, by topic; and what of it was taken back."""
 
     def __init__(self, log: Iterable[Stored]) -> None:
-        self.log = list(log)
+        self.log = counted(log)
         self.order = {id(stored): n for n, stored in enumerate(self.log)}
         self.undone = {(s.id, s.event.visit) for s in self.of("visit.undone")}
 

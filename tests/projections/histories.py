@@ -263,6 +263,37 @@ def club_scene(draw: st.DrawFn, m: str) -> Scene:
 
 
 @st.composite
+def told_wrongly(draw: st.DrawFn, m: str) -> list[tuple[Step, Step]]:
+    """Of each kind of fact that can be corrected one, and what takes it back."""
+    month = {"month": draw(st.sampled_from(["2007-12", "2008-01", "2008-02"]))}
+    enrol = {"campaign_id": draw(CAMPAIGN)}
+    bound = {"binding": draw(COUNT)}
+    tour = {"club_id": draw(CLUB), "activity_id": draw(st.sampled_from(["a", "b"]))}
+    cohort = {"cohort_id": draw(st.sampled_from(["kept", "base"]))}
+    days = {"starts_on": date(2008, 1, 1), "ends_on": date(2008, 12, 1), "policy": "handset"}
+    ended = {**bound, "ended_on": draw(DAY), "cause": "cancelled"}
+    told: list[tuple[Step, Step]] = [
+        (("bill.record", {**month, "amount_fen": 7}), ("bill.correct", month)),
+        (("campaign.enrol", {**enrol, "prepaid_fen": 900}), ("campaign.correct_enrolment", enrol)),
+        (("campaign.offer", enrol), ("campaign.correct_offer", enrol)),
+        (("binding.start", days), ("binding.correct", bound)),
+        (("binding.end", ended), ("binding.correct_end", bound)),
+        (("activity.attend", tour), ("activity.correct_attendance", tour)),
+        (("cohort.include", cohort), ("cohort.correct_inclusion", cohort)),
+    ]
+    him = {"member_id": m}
+    return [((name, {**words, **him}), (back, {**which, **him}))
+            for (name, words), (back, which) in told]  # fmt: skip
+
+
+@st.composite
+def correction_scene(draw: st.DrawFn, m: str) -> Scene:
+    """A fact that may have been told is taken back, and told again or not."""
+    fact, back = draw(st.sampled_from(draw(told_wrongly(m))))
+    return draw(st.sampled_from([[back], [fact, back], [fact, back, fact], [back, fact]]))
+
+
+@st.composite
 def rare_scene(draw: st.DrawFn, m: str) -> Scene:
     cohort = {"cohort_id": draw(st.sampled_from(["kept", "base"]))}
     important = draw(st.booleans())
@@ -291,6 +322,7 @@ SCENES = [
     campaign_scene,
     binding_scene,
     club_scene,
+    correction_scene,
     rare_scene,
 ]
 STEPS = st.lists(
@@ -354,6 +386,8 @@ EPILOGUE: Scene = [
                          "opens_on": date(2008, 1, 1), "closes_on": date(2099, 1, 1),
                          "tiers": ("diamond",), "months_bound": 1}),
     ("campaign.enrol", {"member_id": "m7", "campaign_id": "last"}),
+    ("campaign.correct_enrolment", {"member_id": "m7", "campaign_id": "last"}),
+    ("campaign.enrol", {"member_id": "m7", "campaign_id": "last"}),
     ("visit.record", {"member_id": "m7", "club_id": "lounge", "service_id": "room"}),
 ]  # fmt: skip
 """What chance seldom brings about."""
@@ -366,5 +400,6 @@ TOLD_LATE: list[tuple[int, str, dict[str, Any]]] = [
     (30, "campaign.close", {"campaign_id": "last"}),
     (24 * (len(EPILOGUE) - 9), "points.debit", {"member_id": "m7", "points": 5}),
     (24 * (len(EPILOGUE) - 6) + 12, "emergency.end", {"club_id": "lounge"}),
+    (6, "member.leave", {"member_id": "m7"}),
 ]
 """What then comes so many hours late, and brings some of that into doubt."""

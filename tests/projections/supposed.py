@@ -4,10 +4,11 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
-from domain.campaigns import CampaignEnrolled, PlaceTaken
+from domain.campaigns import CampaignEnrolled, PlaceFreed, PlaceTaken
 from domain.event import Event
 from domain.whatif import Known, Refused, Scenario, replay, spending
 from projections.plain import Stored
+from tests.projections.doubting import counted
 from tests.projections.histories import World
 
 
@@ -29,8 +30,9 @@ def known_of(log: list[Stored], scenario: Scenario) -> Known:
     for stored in log:
         known.learn(stored.id, stored.event)
     for campaign in scenario.campaigns & known.campaigns.keys():
+        counts = {id(s) for s in counted(log)}
         enrolled = [
-            (s.id, s.event)
+            (s.id, s.event, id(s) in counts)
             for s in log
             if isinstance(s.event, CampaignEnrolled) and s.event.campaign == campaign
         ]
@@ -62,7 +64,7 @@ def suppose(world: World, scenario: Scenario) -> Supposed:
     places = {(e.campaign, e.place): e.gift_fen for e in enrolments(told)}
     for stored in told:
         event: Event = stored.event
-        if isinstance(event, PlaceTaken):
+        if isinstance(event, PlaceTaken | PlaceFreed):
             if (stored.id, event.place) not in places:
                 continue
             event = event.model_copy(update={"gift_fen": places[stored.id, event.place]})

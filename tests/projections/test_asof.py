@@ -68,7 +68,11 @@ def held(world: World, then: Moment) -> list[Stored]:
         stored
         for stored in world.log
         if stored.position <= known[stored.bucket]
-        and (then.effective_at is None or stored.event.occurred_at <= then.effective_at)
+        and (
+            then.effective_at is None
+            or stored.event.corrects
+            or stored.event.occurred_at <= then.effective_at
+        )
     ]
 
 

@@ -34,7 +34,8 @@ def small_year() -> World:
     for cohort, purpose in (("kept", "retention"), ("base", "binding")):
         for year in (2006, 2007):
             world.does("cohort.open", cohort_id=f"{cohort}-{year}", title="C", purpose=purpose,
-                       criterion="all", on=date(year, 12, 31))  # fmt: skip
+                       criterion="all", on=date(year, 12, 31),
+                       at=on(f"{year}-12-31"))  # fmt: skip
     for number in range(50):
         member = f"m{number:02}"
         world.does("member.join", member_id=member, unit_id="u")
@@ -46,7 +47,8 @@ def small_year() -> World:
     world.does("cohort.freeze", cohort_id="kept-2007", size=51)
     world.does("member.leave", member_id="m49", at=on("2008-08-08"))
     for month in ("2008-01", "2008-02"):
-        world.does("bill.record", member_id="m48", month=month, amount_fen=1)
+        world.does("bill.record", member_id="m48", month=month, amount_fen=1,
+                   at=on("2008-12-31"))  # fmt: skip
     for visited in ("2008-07-01", "2008-07-02", "2009-01-01"):
         for club in ("health", "lounge"):
             world.does("visit.record", member_id="m00", club_id=club, service_id="s",
@@ -73,7 +75,7 @@ def small_year() -> World:
             world.does("campaign.enrol", prepaid_fen=10_050, at=on("2008-09-02"), **who)
             if number:
                 world.does("bill.record", member_id=f"m{head:02}", month="2008-10",
-                           amount_fen=9000, margin_fen=head)  # fmt: skip
+                           amount_fen=9000, margin_fen=head, at=on("2008-12-31"))  # fmt: skip
     return world
 
 

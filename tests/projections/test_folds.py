@@ -163,8 +163,8 @@ def everything_twice(buckets: int) -> World:
             world.now += timedelta(hours=3)
             world.does("points.expire", **who)
             world.does("points.debit", world.now - timedelta(hours=2), **who, points=2)
-            world.does("bill.record", **who, month=f"2008-0{n}", amount_fen=100, margin_fen=7)
-            world.does("bill.record", **who, month=f"2008-0{n + 2}", amount_fen=5000)
+            world.does("bill.record", **who, month=f"2007-0{n}", amount_fen=100, margin_fen=7)
+            world.does("bill.record", **who, month=f"2007-0{n + 2}", amount_fen=5000)
             at: dict[str, Any] = {"club_id": "lounge", "service_id": "room", "again": True}
             for pay in ("points", "auto", "points"):
                 world.does("visit.record", **who, **at, companions=1, pay=pay)

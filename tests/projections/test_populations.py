@@ -21,6 +21,7 @@ from projections.moments import Asked, moment
 from projections.plain import Stored
 from projections.ratio import Ratio
 from projections.visits import DIMENSIONS
+from tests.projections.doubting import counted
 from tests.projections.histories import DAY, STEPS, World, furnished, history, lay
 from tests.projections.tables import emptied, looking
 from tests.projections.workings import CARELESS
@@ -83,7 +84,7 @@ def visited(world: World, club: str, first: date, last: date) -> tuple[int, ...]
     undone = {(s.stream, s.event.visit) for s in world.log if s.event.topic == "visit.undone"}  # type: ignore[attr-defined]
     came: list[Any] = [
         s.event
-        for s in world.log
+        for s in counted(world.log)
         if s.event.topic == "visit.recorded"
         and (s.stream, s.event.visit) not in undone  # type: ignore[attr-defined]
         and s.event.club == club  # type: ignore[attr-defined]
@@ -194,7 +195,7 @@ def drawn(world: World, campaign: str, until: date) -> tuple[set[str], dict[str,
     """Who was offered a campaign, and the gift of each who enrolled, by a day."""
     of_it: list[tuple[str, Any]] = [
         (s.stream, s.event)
-        for s in world.log
+        for s in counted(world.log)
         if s.event.topic in ("campaign.offered", "campaign.enrolled")
         and s.event.campaign == campaign  # type: ignore[attr-defined]
         and local_date(s.event.occurred_at) <= until
@@ -206,7 +207,7 @@ def drawn(world: World, campaign: str, until: date) -> tuple[set[str], dict[str,
 def bound_of(world: World, day: date) -> tuple[set[str], set[str]]:
     """Who stands in the base, and who of them was on the network and bound on a day."""
     base, active, gone = set[str](), dict[tuple[str, int], Any](), set[str]()
-    for stored in world.log:
+    for stored in counted(world.log):
         member, event = stored.stream, stored.event
         said: Any = event
         match event.topic:
@@ -307,6 +308,7 @@ def spring(walk_ins: int, fixed_fen: int = 0) -> World:
             world.does("campaign.offer", at=on("2008-03-01"), **who)
             world.does("campaign.enrol", at=on("2008-03-02"), prepaid_fen=10_000, **who)
             world.does("bill.record", member_id=member, month="2008-03", amount_fen=20_000,
+                       at=on("2008-04-01"),
                        margin_fen=5000 if arm == "offered" else 2000)  # fmt: skip
     while walk_ins:
         member, number = f"c{number}", number + 1

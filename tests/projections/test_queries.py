@@ -295,7 +295,8 @@ def campaign_with(control_bp: int, *margins: int | None, cost_fen: int = 100) ->
         bill: dict[str, Any] = {"member_id": member, "amount_fen": 5000, "margin_fen": margin}
         for month, more in (("2008-01", 10_000), ("2008-02", 0), ("2008-03", 10_000)):
             known = None if margin is None else margin + more
-            world.does("bill.record", **{**bill, "month": month, "margin_fen": known})
+            said = {**bill, "month": month, "margin_fen": known}
+            world.does("bill.record", at=on("2008-04-01"), **said)
     return world
 
 
@@ -375,7 +376,8 @@ def test_a_customer_of_the_base_is_bound_once_and_only_on_his_days(
     for member, policy in (("m1", "handset"), ("m1", "family_plan"), ("m2", "handset"),
                            ("m5", "handset")):  # fmt: skip
         world.does("binding.start", member_id=member, policy=policy, starts_on=march, ends_on=july)
-    world.does("binding.end", member_id="m2", binding=1, ended_on=may, cause="breach")
+    breach: dict[str, Any] = {"binding": 1, "ended_on": may, "cause": "breach"}
+    world.does("binding.end", member_id="m2", at=on("2008-05-02"), **breach)
     with answers(installed, world, buckets) as conn:
 
         def bound(day: date) -> tuple[int, int]:
@@ -405,7 +407,8 @@ def test_lost_are_who_left_and_who_spent_little_in_three_months_of_the_year(
 
     def bills(member: str, fen: int, *months: str) -> None:
         for month in months:
-            world.does("bill.record", member_id=member, month=month, amount_fen=fen)
+            said = {"member_id": member, "month": month, "amount_fen": fen}
+            world.does("bill.record", at=on("2008-12-31"), **said)
 
     bills("m1", 4999, "2008-01", "2008-04", "2008-09")
     bills("m2", 4999, "2007-12", "2008-01", "2008-02")

@@ -42,7 +42,7 @@ def begun(buckets: int = 1) -> World:
                    opens_on=date(2008, 1, 1), closes_on=date(2010, 1, 1), control_bp=5000,
                    tiers=("diamond", "gold"), gift_bp=100)  # fmt: skip
     world.does("cohort.open", cohort_id="all", title="All", purpose="retention", criterion="all",
-               on=date(2008, 6, 1))  # fmt: skip
+               on=date(2008, 6, 1), at=START + timedelta(days=153))  # fmt: skip
     for member in ("m1", "m2"):
         world.does("member.join", member_id=member, unit_id="west")
         world.does("tier.change", member_id=member, tier="gold")

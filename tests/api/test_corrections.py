@@ -1,0 +1,110 @@
+"""Facts that were wrong, at both doors: taken back by name, and told rightly afterwards."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from projections import runner
+from tests.api import facts
+from tests.api.running import clubledger
+from tests.api.test_past import asking
+from tests.api.test_told_late import FILES, fact
+from tests.ledger.test_importing import load
+
+WRONG = Path(__file__).parent / "corrected"
+"""Files that an earlier version got wrong, as they came."""
+MONTH = {"member_id": "m1", "month": "2008-07"}
+ENROLLED = {"member_id": "m6", "campaign_id": "small"}
+
+
+def test_files_that_went_wrong_come_out_right(own_ledger: Path, tmp_path: Path) -> None:
+    def told(path: Path) -> list[str]:
+        """The codes of the lines that an import of this file leaves out."""
+        left_out = ("--keep-good", tmp_path / f"{path.stem}.rejected")
+        found = clubledger("import", path, *left_out, "--json", data_dir=own_ledger).json
+        return [each["code"] for each in found["rejections"]]
+
+    def tells(name: str, *said: dict[str, Any]) -> list[str]:
+        file = tmp_path / f"{name}.jsonl"
+        file.write_bytes(facts.lines(list(said)))
+        return told(file)
+
+    def bound(*then: str) -> int:
+        found = clubledger("member", "m6", *then, "--json", data_dir=own_ledger).json
+        return len(found["bindings"])
+
+    assert told(FILES / "base.jsonl") == []
+    # A month that has not come is refused, and a wrong bill is taken back.
+    assert told(WRONG / "bill-typo.jsonl") == ["not_come_yet"]
+    assert told(WRONG / "bill-right.jsonl") == []
+    assert tells("typo", fact("bill.correct", "09-02T09:00", **MONTH, reason="typo")) == []
+    assert tells("right", fact("bill.record", "09-02T09:05", **MONTH, amount_fen=4_900)) == []
+    # A wrong enrolment gives its place and its budget back, and its member may enrol again.
+    assert told(WRONG / "cap.jsonl") == []
+    assert told(WRONG / "cap2.jsonl") == ["cap_reached"]
+    back = fact("campaign.correct_enrolment", "03-02T10:08", **ENROLLED, reason="wrong member")
+    assert bound() == 1
+    assert tells("back", back) == []
+    assert bound() == 0
+    assert told(WRONG / "again.jsonl") == []
+    assert bound() == 1
+    # What was known before it was corrected shows it still; what is known now never does.
+    log = clubledger("events", "--json", data_dir=own_ledger).json["events"]
+    (freed,) = [each for each in log if each["topic"] == "campaign.place_freed"]
+    moments = [f"{freed['bucket']}:{freed['position'] + more}" for more in (-1, 2)]
+    assert [bound("--known-at", moment) for moment in moments] == [1, 0]
+    assert bound("--effective-at", "2008-03-05") == 0
+    assert clubledger("compare", "--second-opinion", "--full", data_dir=own_ledger).code == 0
+
+
+def test_corrections_over_http(ledger_dsn: str) -> None:
+    base = (FILES / "base.jsonl").read_bytes().splitlines(keepends=True)
+    cap = (WRONG / "cap.jsonl").read_bytes().splitlines(keepends=True)
+    bill = fact("bill.record", "08-01T09:00", **MONTH, amount_fen=100)
+    assert load(ledger_dsn, [*base, *cap, facts.lines([bill])]).rejected == 0
+
+    async def ask() -> list[Any]:
+        found: list[Any] = []
+        async with asking(ledger_dsn) as client:
+            for number, (member, said) in enumerate(SAID):
+                headers = {"Idempotency-Key": f"c{number}"}
+                path = f"/members/{member}/corrections"
+                answer = await client.post(path, json=said, headers=headers)
+                body = answer.json()
+                found.append((answer.status_code, body.get("code") or body.get("corrected")))
+        return found
+
+    runner.project(ledger_dsn)
+    assert asyncio.run(ask()) == [
+        (201, ["bill.issued"]),
+        (404, "unknown_fact"),
+        (201, ["campaign.enrolled", "binding.started"]),
+        (422, "invalid"),
+    ]
+    runner.project(ledger_dsn)
+    assert asyncio.run(campaigns(ledger_dsn)) == [(0, 0), (1, 1000), (0, 0)]
+
+
+async def campaigns(dsn: str) -> list[tuple[int, int]]:
+    """Heads and gifts as known now; as known before the correction; of a day, as known now."""
+    async with asking(dsn) as client:
+        log = (await client.get("/members/m6/events")).json()["events"]
+        wrong = next(each for each in log if each["topic"] == CORRECTED)
+        before = f"{wrong['bucket']}:{wrong['position'] - 1}"
+        found = []
+        for then in ({}, {"known_at": before}, {"effective_at": "2008-03-05"}):
+            answer = await client.get("/campaigns/small", params=then)
+            while answer.status_code == 503:  # it is being built
+                answer = await client.get("/campaigns/small", params=then)
+            figures = answer.json()
+            found.append((figures["heads"], figures["gift_fen"]))
+        return found
+
+
+CORRECTED = "fact.corrected"
+SAID: list[tuple[str, dict[str, str]]] = [
+    ("m1", {"fact": "bill.issued", "month": "2008-07", "reason": "typo"}),
+    ("m1", {"fact": "bill.issued", "month": "2008-07", "reason": "typo"}),
+    ("m6", {"fact": "campaign.enrolled", "campaign_id": "small", "reason": "wrong member"}),
+    ("m6", {"fact": "points.debited", "debit": "1", "reason": "no such correction"}),
+]

@@ -1,0 +1,225 @@
+"""Corrections: a wrong fact is named by another one, and is as if it had never been told."""
+
+from datetime import date
+from typing import Any
+
+import pytest
+
+from domain.bindings import AlreadyBound, BindingEnded, BindingStarted, EndBinding, StartBinding
+from domain.campaigns import (
+    BudgetUsedUp,
+    CampaignEnrolled,
+    CampaignOffered,
+    CapReached,
+    OfferCampaign,
+    PlaceFreed,
+    PlaceTaken,
+)
+from domain.clubs import HoldActivity
+from domain.cohorts import CohortIncluded, CohortIsFrozen, FreezeCohort, IncludeInCohort, OpenCohort
+from domain.corrections import (
+    CorrectAttendance,
+    CorrectBill,
+    CorrectBinding,
+    CorrectBindingEnd,
+    CorrectEnrolment,
+    CorrectInclusion,
+    Correction,
+    CorrectOffer,
+    FactCorrected,
+    PartOfEnrolment,
+    UnknownFact,
+)
+from domain.event import CATALOGUE
+from domain.members import AlreadyBilled, BillIssued, RecordBill, UnknownMember
+from domain.periods import NotComeYet
+from domain.points import PointsDebited
+from domain.state import Member
+from domain.visits import ActivityAttended, AttendActivity
+from tests.domain.scenario import do, fact, given
+from tests.domain.words import CLUB, JOINED, MEMBER, NOON, campaign, enrol
+
+LATER = "2008-07-16 12:00"
+SMALL = campaign(cap=1, budget_fen=1_000)
+OTHER = (
+    JOINED.model_copy(update={"member_id": "m2"}),
+    do(type(MEMBER[2]), "2007-01-01", member_id="m2", tier="gold"),
+)
+
+
+def bill(month: str, at: str = NOON) -> RecordBill:
+    return do(RecordBill, at, month=month, amount_fen=9_900)
+
+
+def wrong_bill(month: str, at: str = LATER) -> CorrectBill:
+    return do(CorrectBill, at, month=month)
+
+
+# ------------------------------------------------------------------------------------- periods
+def test_what_is_told_of_a_day_or_month_that_has_not_come_is_refused() -> None:
+    today = date(2008, 7, 15)
+    given(MEMBER).when(bill("2080-07")).then_refused(NotComeYet("2080-07", today))
+    given(MEMBER).when(bill("2008-08")).then_refused(NotComeYet("2008-08", today))
+    given(MEMBER).when(bill("2008-07")).then(fact(BillIssued))
+    given(MEMBER).when(bill("2008-08", "2008-07-31 23:59")).then_refused(
+        NotComeYet("2008-08", date(2008, 7, 31))
+    )
+    given(MEMBER).when(bill("2008-08", "2008-08-01 00:00")).then(fact(BillIssued))
+    snapshot: dict[str, Any] = {"purpose": "retention", "criterion": "all"}
+    given().when(do(OpenCohort, NOON, on=date(2008, 7, 16), **snapshot)).then_refused(
+        NotComeYet("2008-07-16", today)
+    )
+    given(MEMBER, bound()).when(ends(date(2008, 7, 17), "breach")).then_refused(
+        NotComeYet("2008-07-16", today)
+    )
+    given(MEMBER, bound()).when(ends(date(2008, 7, 16), "breach")).then(fact(BindingEnded))
+    given(MEMBER, bound()).when(ends(date(2008, 12, 1))).then(fact(BindingEnded))  # agreed ahead
+
+
+# --------------------------------------------------------------------------------------- bills
+def test_a_wrong_bill_is_taken_back_and_its_month_billed_again() -> None:
+    known = given(MEMBER, bill("2008-06"))
+    known.when(wrong_bill("2008-06")).then(
+        fact(FactCorrected, fact="bill.issued", which="2008-06", reason="as asked")
+    ).then_told(corrected=["bill.issued"])
+    known.when(wrong_bill("2008-06")).then_refused(UnknownFact("bill.issued"))
+    known.when(bill("2008-06", LATER)).then(fact(BillIssued, month="2008-06"))
+    known.when(bill("2008-06", LATER)).then_refused(AlreadyBilled("2008-06"))
+    given(MEMBER).when(wrong_bill("2008-06")).then_refused(UnknownFact("bill.issued"))
+    given().when(wrong_bill("2008-06")).then_refused(UnknownMember("m1"))
+
+
+@pytest.mark.parametrize("before", [["2008-05"], ["2008-05", "2008-03"], ["2005-09"], []])
+def test_a_bill_taken_back_leaves_the_months_as_they_were(before: list[str]) -> None:
+    bills = [bill(month) for month in before]
+    told = given(MEMBER, bills, bill("2008-07"), wrong_bill("2008-07"))
+    never = given(MEMBER, bills)
+    assert told.member == never.member
+
+
+def test_what_a_wrong_bill_had_pushed_out_of_sight_is_not_billed_twice() -> None:
+    old = [bill("2005-03", "2005-04-01 09:00"), bill("2005-04", "2005-05-01 09:00")]
+    near = given(MEMBER, old, bill("2008-07"), wrong_bill("2008-07"))
+    near.when(bill("2005-03")).then_refused(AlreadyBilled("2005-03"))
+    near.when(bill("2005-02")).then(fact(BillIssued))
+    told = given(MEMBER, old, bill("2012-12", "2013-01-02 09:00"))
+    told.and_given(wrong_bill("2012-12", "2013-01-02 09:00"))
+    told.when(bill("2005-03", "2013-01-02 09:00")).then_refused(AlreadyBilled("2005-03"))
+    told.when(bill("2002-05", "2013-01-02 09:00")).then_refused(AlreadyBilled("2002-05"))
+
+
+# ---------------------------------------------------------------------------------- enrolments
+def test_a_corrected_enrolment_frees_its_place_its_gift_and_its_member() -> None:
+    told = given(MEMBER, OTHER, SMALL, enrol())
+    told.when(enrol(LATER, member_id="m2")).then_refused(CapReached(1, 1))
+    told.when(do(CorrectEnrolment, LATER)).then(
+        fact(PlaceFreed, place=1, member="m1", gift_fen=1_000),
+        fact(FactCorrected, fact="campaign.enrolled", which="spring"),
+        fact(FactCorrected, fact="binding.started", which="1"),
+    ).then_told(corrected=["campaign.enrolled", "binding.started"])
+    assert not told.member.enrolled
+    assert not told.member.bindings
+    told.when(do(CorrectEnrolment, LATER)).then_refused(UnknownFact("campaign.enrolled"))
+    told.when(enrol(LATER)).then(
+        fact(PlaceTaken, place=2), fact(CampaignEnrolled), fact(BindingStarted, binding=2)
+    )
+    told.when(enrol(LATER, member_id="m2")).then_refused(CapReached(1, 1))
+
+
+def test_the_budget_of_a_corrected_enrolment_is_free_again() -> None:
+    told = given(MEMBER, OTHER, campaign(budget_fen=1_000), enrol())
+    told.when(enrol(LATER, member_id="m2")).then_refused(BudgetUsedUp(1_000, 1_000, 1_000))
+    told.and_given(do(CorrectEnrolment, LATER))
+    told.when(enrol(LATER, prepaid_fen=10_010)).then_refused(BudgetUsedUp(1_000, 0, 1_001))
+    told.when(enrol(LATER)).then(fact(PlaceTaken), fact(CampaignEnrolled), fact(BindingStarted))
+
+
+def test_an_enrolment_whose_binding_was_cancelled_is_corrected_with_it() -> None:
+    told = given(MEMBER, SMALL, enrol(), ends(date(2008, 7, 15)))
+    told.when(do(CorrectEnrolment, LATER)).then(
+        fact(PlaceFreed), fact(FactCorrected), fact(FactCorrected, which="1")
+    )
+    assert not told.member.bindings
+
+
+def test_a_wrong_draw_is_taken_back() -> None:
+    drawn = campaign(control_bp=5_000, control_seed="s")
+    told = given(MEMBER, drawn, do(OfferCampaign, NOON))
+    told.when(do(CorrectOffer, LATER)).then(fact(FactCorrected, fact="campaign.offered"))
+    told.when(do(CorrectOffer, LATER)).then_refused(UnknownFact("campaign.offered"))
+    told.when(do(OfferCampaign, LATER)).then(fact(CampaignOffered))
+
+
+# ------------------------------------------------------------------------------------ bindings
+def bound(starts_on: date = date(2008, 7, 1), policy: str = "handset") -> StartBinding:
+    said: dict[str, Any] = {"policy": policy, "starts_on": starts_on, "ends_on": date(2009, 7, 1)}
+    return do(StartBinding, NOON, **said)
+
+
+def ends(ended_on: date, cause: str = "cancelled", binding: int = 1) -> EndBinding:
+    said: dict[str, Any] = {"ended_on": ended_on, "cause": cause, "binding": binding}
+    return do(EndBinding, NOON, **said)
+
+
+def test_a_wrong_binding_and_a_wrong_end_are_taken_back() -> None:
+    told = given(MEMBER, bound())
+    told.when(do(CorrectBindingEnd, LATER, binding=1)).then_refused(UnknownFact("binding.ended"))
+    before = list(told.member.bindings)
+    told.and_given(ends(date(2008, 7, 15)))
+    told.when(do(CorrectBindingEnd, LATER, binding=1)).then(
+        fact(FactCorrected, fact="binding.ended", which="1")
+    )
+    assert told.member.bindings == before
+    told.when(bound()).then_refused(AlreadyBound("handset"))
+    told.when(do(CorrectBinding, LATER, binding=1)).then(
+        fact(FactCorrected, fact="binding.started", which="1")
+    )
+    told.when(do(CorrectBinding, LATER, binding=1)).then_refused(UnknownFact("binding.started"))
+    told.when(bound()).then(fact(BindingStarted, binding=2))
+
+
+def test_an_end_is_not_taken_back_into_a_binding_of_the_same_policy() -> None:
+    told = given(MEMBER, bound(), ends(date(2008, 7, 15)), bound(date(2008, 8, 1)))
+    told.when(do(CorrectBindingEnd, LATER, binding=1)).then_refused(AlreadyBound("handset"))
+
+
+def test_a_binding_that_ended_on_its_first_day_binds_nobody() -> None:
+    given(MEMBER, bound(), ends(date(2008, 7, 1))).when(bound(date(2008, 6, 1))).then(
+        fact(BindingStarted, binding=2)
+    )
+
+
+def test_the_binding_of_an_enrolment_is_corrected_with_that() -> None:
+    given(MEMBER, SMALL, enrol()).when(do(CorrectBinding, LATER, binding=1)).then_refused(
+        PartOfEnrolment(1)
+    )
+
+
+# ------------------------------------------------------------------------ attendance, cohorts
+def test_a_wrong_attendance_is_taken_back() -> None:
+    held = do(HoldActivity, "2008-07-15 09:00")
+    told = given(MEMBER, CLUB, held, do(AttendActivity, NOON))
+    told.when(do(CorrectAttendance, LATER)).then(
+        fact(FactCorrected, fact="activity.attended", which="health/drive")
+    )
+    told.when(do(CorrectAttendance, LATER)).then_refused(UnknownFact("activity.attended"))
+    told.when(do(AttendActivity, LATER)).then(fact(ActivityAttended))
+
+
+def test_a_customer_is_taken_out_of_a_snapshot_before_it_is_frozen_and_never_after() -> None:
+    opened = do(OpenCohort, NOON, on=date(2008, 7, 1), purpose="retention", criterion="all")
+    told = given(MEMBER, opened, do(IncludeInCohort, NOON))
+    told.when(do(CorrectInclusion, LATER)).then(fact(FactCorrected, fact="cohort.included"))
+    told.when(do(CorrectInclusion, LATER)).then_refused(UnknownFact("cohort.included"))
+    told.when(do(IncludeInCohort, LATER)).then(fact(CohortIncluded))
+    told.and_given(do(FreezeCohort, LATER, size=1))
+    told.when(do(CorrectInclusion, LATER)).then_refused(CohortIsFrozen("vips", 1))
+
+
+def test_each_fact_that_can_be_named_is_taken_back_by_its_own_class_and_a_command() -> None:
+    named = {topic for topic, event in CATALOGUE.items() if event.named_by}
+    assert {kind.fact.topic for kind in Correction.__subclasses__()} == named
+    for topic in named:
+        assert "take_back" in vars(CATALOGUE[topic])
+    with pytest.raises(TypeError, match="says nothing of how it is taken back"):
+        PointsDebited.take_back(Member(), "1")

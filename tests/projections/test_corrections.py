@@ -1,0 +1,123 @@
+"""What is corrected at once is as if it had never been told; both times show both."""
+
+from collections.abc import Sequence
+from datetime import date
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from domain.catalogue import COMMANDS
+from domain.corrections import Correction, FactCorrected
+from projections.plain import Plain
+from tests.projections.histories import (
+    MEMBERS,
+    STEPS,
+    Step,
+    World,
+    history,
+    told_wrongly,
+)
+from tests.projections.workings import CARELESS
+
+NUMBERED = {"binding", "position"}
+"""What is counted as it is told."""
+
+
+def answers(world: World) -> dict[str, list[Any]]:
+    plain = Plain().fold(world.log)
+    return {
+        name: sorted(
+            [sorted((k, v) for k, v in row.items() if k not in NUMBERED) for row in rows], key=repr
+        )
+        for name, rows in ((name, plain.rows(name)) for name in plain.tables)
+        if rows
+    }
+
+
+def prepared(worlds: Sequence[World], fact: Step, back: Step) -> tuple[Step, Step]:
+    """What the fact needs happens in each world; a number is that of the latest binding."""
+    (name, words), (undo, which) = fact, back
+    him, days = {"member_id": words["member_id"]}, dict[str, Any]()
+    for world in worlds:
+        if name == "activity.attend":
+            world.does("activity.hold", **which_activity(words), title="Tour")
+        if name == "binding.end":
+            days = {"starts_on": date(2010, 1, 1), "ends_on": date(2010, 9, 1)}
+            world.does("binding.start", **him, policy="family_plan", **days)
+    if name == "binding.end":
+        number = {"binding": bindings_of(worlds[0], him["member_id"]) or 1}
+        return (name, {**words, **number, "ended_on": date(2010, 4, 1)}), (
+            undo,
+            {**which, **number},
+        )
+    if name == "binding.start":
+        which = {**which, "binding": bindings_of(worlds[0], him["member_id"]) + 1}
+    return fact, (undo, which)
+
+
+def which_activity(words: dict[str, Any]) -> dict[str, Any]:
+    return {name: words[name] for name in ("club_id", "activity_id")}
+
+
+def bindings_of(world: World, member: str) -> int:
+    made: int = world._states[f"member:{member}"].bindings_made
+    return made
+
+
+def carried_out(world: World, fact: Step, back: Step) -> bool:
+    """Whether both were: the fact that is told, and what takes it back."""
+    before = len(world.refused)
+    world.does(fact[0], **fact[1])
+    if len(world.refused) > before:
+        return False
+    world.does(back[0], **back[1])
+    assert len(world.refused) == before, f"what was told can be taken back: {world.refused[-1]}"
+    return True
+
+
+KINDS = sorted(kind.fact.topic for kind in Correction.__subclasses__())
+
+
+@pytest.mark.parametrize("kind", range(len(KINDS)))
+def test_a_fact_corrected_at_once_leaves_the_answers_as_if_it_had_never_been(kind: int) -> None:
+    corrected = list[str]()
+
+    @settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=CARELESS)
+    @given(before=STEPS, facts=st.sampled_from(MEMBERS).flatmap(told_wrongly), after=STEPS)
+    def law(before: list[Any], facts: list[tuple[Step, Step]], after: list[Any]) -> None:
+        one, other = history(before, 1), history(before, 1)
+        fact, back = prepared((one, other), *facts[kind])
+        member = fact[1]["member_id"]
+        made = bindings_of(one, member)
+        if not carried_out(one, fact, back):
+            return
+        corrected.extend(e.fact for e in events(one)[-3:] if isinstance(e, FactCorrected))
+        more = bindings_of(one, member) - made
+        refused = len(one.refused), len(other.refused)
+        for scene, *_ in after:
+            for name, words in scene:
+                known = {word: value for word, value in words.items() if word != "lapses_after"}
+                other.does(name, **known)
+                if known.get("member_id") == member and known.get("binding", 0) > made:
+                    known["binding"] += more
+                one.does(name, **known)
+        assert answers(one) == answers(other)
+        told = zip((one, other), refused, strict=True)
+        codes = [[refusal.code for refusal in world.refused[n:]] for world, n in told]
+        assert codes[0] == codes[1]
+
+    law()
+    assert corrected, "nothing was corrected"
+
+
+@settings(max_examples=1, deadline=None)
+@given(told_wrongly("m1"))
+def test_each_kind_is_told_wrongly(told: list[tuple[Step, Step]]) -> None:
+    kinds = [COMMANDS[back] for _, (back, _) in told]
+    assert sorted(kind.fact.topic for kind in kinds if issubclass(kind, Correction)) == KINDS
+
+
+def events(world: World) -> list[Any]:
+    return [stored.event for stored in world.log]
