@@ -12,9 +12,10 @@ from api import models
 from api.clock import Clock
 from api.demonstration import assumed, demo_of
 from api.exports import Export
+from domain.personal import Sealed
 from domain.values import PROGRAMME_ZONE, local_date
 from ledger import commands as asked
-from ledger import reading
+from ledger import persons, reading
 from projections import (
     asof,
     bindings,
@@ -44,20 +45,6 @@ MAX_SHARED = 20
 """How many members are shown for one phone number."""
 
 
-def masked(phone: str | None) -> str | None:
-    """A phone number with its middle hidden: enough to recognise, too little to call."""
-    if phone is None:
-        return None
-    ends = (3, 4) if len(phone) >= 10 else (0, 2)
-    hidden = len(phone) - sum(ends)
-    return phone[: ends[0]] + "*" * hidden + phone[-ends[1] :]
-
-
-def looks_like_phone(text: str) -> bool:
-    """Whether this is a phone number rather than an id; ids are asked for first in any case."""
-    return text.lstrip("+").isascii() and text.lstrip("+").isdigit() and 5 <= len(text) <= 16
-
-
 def member(conn: Connection[Any], member_id: str, at: datetime) -> models.Member | None:
     """A member's card with points, lots that are left, and bindings."""
     card = members.member(conn, member_id, at)
@@ -65,25 +52,28 @@ def member(conn: Connection[Any], member_id: str, at: datetime) -> models.Member
         return None
     account = points.account(conn, member_id, at)
     lots, bound = points.lots(conn, member_id), bindings.bindings(conn, member_id)
-    return _member(conn, past.Past(card, account, lots, bound))
+    return _member(conn, past.Past(card, account, lots, bound), persons.person(conn, member_id))
 
 
 def member_then(
     conn: Connection[Any], member_id: str, asked: Asked, now: datetime
 ) -> models.Member | None:
-    """The same as of a moment, from his stream; his name and phone are those of now."""
+    """The same as of a moment, from his stream."""
     moment = moments.moment(conn, asked, now)
     found = past.member(conn, member_id, moment, moment.at or now)
-    return None if found is None else dated(_member(conn, found), moment)
+    if found is None:
+        return None
+    then = persons.person_then(conn, member_id, dict(moment.positions), moment.effective_at)
+    return dated(_member(conn, found, then), moment)
 
 
-def _member(conn: Connection[Any], found: past.Past) -> models.Member:
+def _member(conn: Connection[Any], found: past.Past, person: persons.Person) -> models.Member:
     card = found.card
-    person = reading.person(conn, card.member_id)
     return models.Member(
         member_id=card.member_id,
-        name=None if person is None else person.name,
-        phone=None if person is None else masked(person.phone),
+        name=person.name,
+        phone=person.phone,
+        number_of=number_of(conn, card.member_id),
         unit=card.unit,
         unit_title=card.unit_title,
         tier=card.tier,
@@ -100,9 +90,16 @@ def _member(conn: Connection[Any], found: past.Past) -> models.Member:
     )
 
 
-def members_with_phone(conn: Connection[Any], phone: str, card: Card) -> models.Members:
-    """The cards of the members with this number."""
-    ids = reading.members_with_phone(conn, phone, MAX_SHARED)
+def number_of(conn: Connection[Any], member_id: str) -> list[str]:
+    """The other members whose phone number this id is a spelling of."""
+    phone = persons.phone_of(member_id)
+    found = [] if phone is None else persons.members_with_phone(conn, phone, MAX_SHARED)
+    return [each for each in found if each != member_id]
+
+
+def members_with_phone(conn: Connection[Any], phone: Sealed, card: Card) -> models.Members:
+    """The cards of the members with this number, however it was spelt."""
+    ids = persons.members_with_phone(conn, phone, MAX_SHARED)
     cards = (card(conn, member_id) for member_id in ids)
     return models.Members(members=[card for card in cards if card is not None])
 

@@ -18,7 +18,7 @@ import demo
 import ledger.importing
 import ledger.ledger
 import ledger.reading  # these three know every refusal of the ledger
-from domain import corrections, values
+from domain import corrections, personal, values
 from domain.catalogue import CATALOGUE, COMMANDS, NOUNS, REFUSALS
 from domain.command import Command
 from domain.event import Event
@@ -43,6 +43,8 @@ _NAMED: dict[str, Any] = {
     "name among the facts of that topic": corrections.Named,
     "day": values.Day,
     "tier": values.Tier,
+    "name": personal.Name,
+    "phone": personal.Phone,
 }
 _WORDS = {json.dumps(TypeAdapter(t).json_schema(), sort_keys=True): w for w, t in _NAMED.items()}
 """So that a field says `id` and not its pattern."""
@@ -57,6 +59,8 @@ LEGEND = """
 | instant | ISO 8601 with offset, `2008-07-01T09:00:00+08:00`; years 1980 to 2499; no digits alone |
 | day | `2008-07-01`, a day of Asia/Shanghai; years 1980 to 2499 |
 | month | `2008-07` |
+| name | what somebody is called, 1 to 100 characters of one line; it is kept apart from the log |
+| phone | a number [however it is spelt](choices.md#customers), kept apart from the log |
 | tier | `diamond`, `gold`, `silver` or `member` |
 | whole | a whole number; `_fen` is money (1 yuan = 100 fen), `_bp` a share (10,000 = all of it) |
 """

@@ -13,6 +13,7 @@ from typing import Annotated, Any, ClassVar, TypeVar, get_args
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from domain.event import Event
+from domain.personal import Sealed, is_sealed
 from domain.values import Actor, Instant, Key
 
 COMMANDS: dict[str, type["Command"]] = {}
@@ -48,18 +49,10 @@ AskedKey = Annotated[Key, BeforeValidator(_asked_key)]
 """A key as it is brought to any door."""
 
 
-class Personal(BaseModel):
-    """What identifies a person. It never enters an event; the ledger keeps it in its own table."""
-
-    member_id: str
-    name: str | None
-    phone: str | None
-
-
 class Command(BaseModel):
     """What every command carries. `at` is when it happened; absent, it happens now."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
 
     writes: ClassVar[dict[str, str]] = {}
     reads: ClassVar[dict[str, str]] = {}
@@ -68,7 +61,9 @@ class Command(BaseModel):
     kinds: ClassVar[tuple[str, ...]] = ()
     """The kinds of its streams: those it writes, then those it reads."""
     identifying: ClassVar[tuple[str, ...]] = ()
-    """Its fields that identify a person: they stand in no event and in no command that is kept."""
+    """Its fields that are sealed: they stand in no event and in no command that is kept."""
+    marks_sealed: ClassVar[bool] = False
+    """Whether it keeps null in place of those that were sent, since its events hang on which."""
 
     key: AskedKey = NO_KEY
     actor: Actor
@@ -77,7 +72,10 @@ class Command(BaseModel):
     @classmethod
     def __pydantic_init_subclass__(cls, **_: Any) -> None:
         cls.kinds = (*cls.writes, *cls.reads)
-        cls._not_kept = {"command", "key", *cls.identifying}
+        cls.identifying = tuple(
+            name for name, field in cls.model_fields.items() if is_sealed(field.annotation)
+        )
+        cls._not_kept = {"command", "key", *(() if cls.marks_sealed else cls.identifying)}
         cls._addresses = tuple(
             (f"{kind}:", field) for kind, field in (*cls.writes.items(), *cls.reads.items())
         )
@@ -109,18 +107,16 @@ class Command(BaseModel):
         """What the asker is told, from the events written and the states after them."""
         return {}
 
-    def personal(self) -> Personal | None:
-        """Personal data to keep outside the log, if any."""
+    def sealed(self) -> dict[str, Sealed | None]:
+        """What it says of who somebody is, to be kept outside the log: the fields that were sent,
+        null where something is taken away."""
         if not self.identifying:
-            return None
-        said = {name: getattr(self, name) for name in self.identifying}
-        if all(value is None for value in said.values()):
-            return None
-        return Personal(**{ADDRESSED["member"]: getattr(self, ADDRESSED["member"])}, **said)
+            return {}
+        return {n: getattr(self, n) for n in self.identifying if n in self.model_fields_set}
 
     def asked(self) -> bytes:
         """It as it was asked, in JSON: the fields that were sent, but for the key, which stands
-        beside it wherever it is kept, and for what identifies a person."""
+        beside it wherever it is kept, and for what is sealed."""
         sent = self.__pydantic_serializer__.to_json(
             self, exclude_unset=True, exclude=self._not_kept
         )

@@ -2,19 +2,17 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, ClassVar, Literal
-
-from pydantic import StringConstraints
+from typing import ClassVar, Literal
 
 from domain import timeline
 from domain.bounds import room_for_one
 from domain.command import Command
 from domain.event import Event
 from domain.periods import has_come
+from domain.personal import Name, Phone
 from domain.refusal import Refusal
 from domain.state import Member, Unit
 from domain.values import (
-    ONE_LINE,
     Fen,
     MemberId,
     Month,
@@ -31,8 +29,8 @@ BILLS_REMEMBERED = 96
 """The months that the head remembers, as bits of one number: more, so that the months before a bill
 that was wrong are known when it is taken back."""
 
-Name = Annotated[str, StringConstraints(pattern=ONE_LINE, min_length=1, max_length=100)]
-Phone = Annotated[str, StringConstraints(pattern=r"^\+?[0-9]{5,15}$")]
+Detail = Literal["name", "phone"]
+"""What is kept of a member outside the log, by the name of its field."""
 
 
 # ------------------------------------------------------------------------------------- events
@@ -43,6 +41,15 @@ class MemberJoined(Event, name="member.joined", stream="member"):
 
     def apply(self, state: Member) -> None:
         state.joined_at, state.unit = self.occurred_at, self.unit
+
+
+class MemberDetailsChanged(Event, name="member.details_changed", stream="member"):
+    """A member's name or phone number became another one, from then on. Which, is kept apart."""
+
+    changed: tuple[Detail, ...]
+
+    def apply(self, state: Member) -> None:
+        """No rule asks for it."""
 
 
 class MemberMarkedImportant(Event, name="member.marked_important", stream="member"):
@@ -237,14 +244,31 @@ class JoinNetwork(MemberCommand):
     name: Name | None = None
     phone: Phone | None = None
 
-    identifying: ClassVar[tuple[str, ...]] = ("name", "phone")
-
     def decide(self, at: datetime, member: Member, unit: Unit) -> list[Event]:
         if member.joined_at is not None:
             raise AlreadyJoined(self.member_id, member.joined_at)
         if not unit.titles:
             raise UnknownUnit(self.unit_id)
         return [self.event(MemberJoined, at, unit=self.unit_id)]
+
+
+class ChangeDetails(MemberCommand):
+    """Give a member another name or phone number from `at` on; null takes it away.
+
+    A wrong one is corrected by telling the right one with the time of the wrong one.
+    """
+
+    command: Literal["member.change_details"] = "member.change_details"
+    marks_sealed: ClassVar[bool] = True
+    name: Name | None = None
+    phone: Phone | None = None
+
+    def decide(self, at: datetime, member: Member) -> list[Event]:
+        joined(member, self.member_id, at)  # who has left may give his number back
+        changed = tuple(self.sealed())
+        if not changed:
+            raise NothingChanges("details")
+        return [self.event(MemberDetailsChanged, at, changed=changed)]
 
 
 class MarkImportant(MemberCommand):

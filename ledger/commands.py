@@ -14,7 +14,7 @@ from itertools import chain
 from typing import Annotated, Any, Union
 
 from psycopg import Connection, ServerCursor
-from pydantic import Field, TypeAdapter
+from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic_core import to_json
 
 from domain.catalogue import COMMANDS
@@ -30,7 +30,10 @@ FETCHED = 5_000
 """Commands with rows of their own that are in memory at once; of a file it is a piece."""
 
 _ANY: Any = Union[tuple(COMMANDS.values())]  # noqa: UP007 - made from the one list
-_COMMAND: TypeAdapter[Command] = TypeAdapter(Annotated[_ANY, Field(discriminator="command")])
+_COMMAND: TypeAdapter[Command] = TypeAdapter(
+    Annotated[_ANY, Field(discriminator="command")],
+    config=ConfigDict(hide_input_in_errors=True),
+)
 parse: Callable[[str | bytes], Command] = _COMMAND.validator.validate_json
 """A command from its JSON."""
 

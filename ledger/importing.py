@@ -25,17 +25,17 @@ from pydantic import ValidationError
 from domain.catalogue import CATALOGUE, STATES
 from domain.command import FILE_KEYS, NO_KEY, Command
 from domain.refusal import Refusal
-from ledger import clocks, copying, heads, strict_json
+from ledger import clocks, copying, heads, persons, strict_json
 from ledger.commands import Piece, parse
 from ledger.database import bucket_of, connect, meta
 from ledger.lines import MAX_LINE_BYTES, chunks
+from ledger.persons import digest_of
 from ledger.rejects import Rejection, Rejects, defect, why
 from ledger.working import (
     EVENTS,
     KeyReused,
     Stream,
     WorkingSet,
-    digest_of,
     last_in,
     require_own_key,
     state_from,
@@ -211,7 +211,7 @@ class _Attempt:
         self.latest = owner._latest
         self.commands: list[tuple[str, bytes, int, int, bytes, bytes]] = []
         self.keys: dict[str, bytes] = {}
-        self.persons: dict[str, tuple[str | None, str | None]] = {}
+        self.persons: list[persons.Told] = []
         self.reads: set[tuple[str, int]] = set()
         self.only_read: list[tuple[Stream, int]] = []  # with the lane of whoever reads it
         self.read_at: list[int] = []  # the version of each of these
@@ -450,9 +450,8 @@ class _Attempt:
             home = bucket_of(names[0], self.owner._buckets)
             offset = last_in(entries, home)
             self.commands.append((command.key, digest, home, offset, response, command.asked()))
-        person = command.personal()
-        if person is not None:
-            self.persons[person.member_id] = (person.name, person.phone)
+        if (told := persons.told(command, entries)) is not None:
+            self.persons.append(told)
         self.done.facts += 1
         self.done.events += len(entries)
 
@@ -512,18 +511,7 @@ class _Attempt:
                 for key, digest, bucket, offset, response, asked in self.commands
             ),
         )
-        _copy(
-            connection,
-            "staged_persons",
-            (
-                _FOUR
-                + copying.int2(bucket_of(f"member:{member}", self.owner._buckets))
-                + copying.text(member)
-                + copying.text(name)
-                + copying.text(phone)
-                for member, (name, phone) in self.persons.items()
-            ),
-        )
+        _copy(connection, "staged_persons", persons.rows(self.persons))
 
     def _heads(self) -> Iterator[bytes]:
         folds = {kind: copying.text(heads.fold_version(kind)) for kind in STATES}
@@ -543,7 +531,7 @@ class _Attempt:
 
 _HEADS = "SELECT ord, number, fold, said FROM load_batch('{}', '{}', %b::text[], %b::int2[])"
 _CONFLICTS = ("CL001", "23505")
-_SEVEN, _SIX, _FOUR = map(copying.columns, (7, 6, 4))
+_SEVEN, _SIX = map(copying.columns, (7, 6))
 _TOPICS = {topic: copying.text(topic) for topic in CATALOGUE}
 
 

@@ -20,12 +20,13 @@ import psycopg
 from psycopg.abc import Buffer
 
 from domain.catalogue import STATES
-from domain.command import Command, Personal
+from domain.command import Command
 from domain.refusal import Refusal
-from ledger import clocks, heads
+from ledger import clocks, heads, persons
 from ledger.arrays import byteas, int2s, int8s, texts
 from ledger.copying import microseconds
 from ledger.database import aconnect, bucket_of
+from ledger.persons import digest_of
 from ledger.trouble import Trouble
 from ledger.wire import Question, Wire
 from ledger.working import (
@@ -33,7 +34,6 @@ from ledger.working import (
     Entry,
     KeyReused,
     WorkingSet,
-    digest_of,
     last_in,
     require_own_key,
     state_from,
@@ -161,7 +161,7 @@ _APPEND = Question(
     b" $13::text[], $14::int2[], $15::int8[], $16::int8[], $17::text[], $18::bytea[],"
     b" $19::text[], $20::bytea[], $21::int2[], $22::int8[], $23::bytea[],"
     b" $24::bytea[], $25::int2[],"
-    b" $26::int2[], $27::text[], $28::text[], $29::text[])",
+    b" $26::int2[], $27::text[], $28::int8[], $29::timestamptz[], $30::text[], $31::text[])",
 )
 _INT2, _INT8 = Struct(">h").unpack, Struct(">q").unpack
 _TRUE = b"\x01"
@@ -459,11 +459,7 @@ class Ledger:
         written = working.heads()
         lanes = {lane: 0 for _, lane in written} | working.lanes
         entries = [entry for done in decided for entry in done.entries]
-        persons: dict[str, Personal] = {}
-        for done in decided:
-            person = done.waiting.command.personal()
-            if person is not None:
-                persons[person.member_id] = person
+        tellings = [persons.told(done.waiting.command, done.entries) for done in decided]
         return (
             microseconds(now),
             texts([heads.fold_version(heads.kind_of(stream.name)) for stream, _ in written]),
@@ -490,10 +486,7 @@ class Ledger:
             byteas([done.response for done in decided]),
             byteas([done.waiting.command.asked() for done in decided]),
             int2s([done.waiting.command.at is None for done in decided]),
-            int2s([bucket_of(f"member:{member}", self._buckets) for member in persons]),
-            texts(list(persons)),
-            texts([person.name for person in persons.values()]),
-            texts([person.phone for person in persons.values()]),
+            *persons.parameters([told for told in tellings if told is not None]),
         )
 
     async def _append(self, wire: Wire, batch: _Batch) -> dict[int, int]:

@@ -1,4 +1,4 @@
-"""Reading the log as it is, and the people whom it knows by id only."""
+"""Reading the log as it is."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -33,15 +33,6 @@ class Stored:
     topic: str
     state: bytes
     recorded_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Person:
-    """What identifies a member."""
-
-    member_id: str
-    name: str | None
-    phone: str | None
 
 
 def head(connection: Connection[Any], bucket: int) -> int | None:
@@ -151,19 +142,3 @@ def _read(
     query = f"SELECT {COLUMNS} FROM stored_events WHERE {condition}"
     for row in connection.execute(query.encode(), parameters):
         yield Stored(*row)
-
-
-def person(connection: Connection[Any], member_id: str) -> Person | None:
-    """Who a member is; None if nobody told."""
-    found = connection.execute(
-        "SELECT member_id, name, phone FROM persons WHERE member_id = %s", (member_id,)
-    ).fetchone()
-    return None if found is None else Person(*found)
-
-
-def members_with_phone(connection: Connection[Any], phone: str, limit: int) -> list[str]:
-    """The ids of the members with this phone number."""
-    found = connection.execute(
-        "SELECT member_id FROM persons WHERE phone = %s ORDER BY member_id LIMIT %s", (phone, limit)
-    )
-    return [row[0] for row in found]

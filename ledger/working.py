@@ -6,7 +6,6 @@ Each decision sees what those before it changed. Live batches and imports use th
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
-from hashlib import blake2b
 from typing import Any
 
 from domain.command import NO_KEY, RESERVED_KEYS, Command
@@ -159,15 +158,6 @@ def require_own_key(command: Command) -> None:
     for begins in RESERVED_KEYS:
         if command.key.startswith(begins):
             raise KeyReserved(begins)
-
-
-def digest_of(command: Command, key: bytes) -> bytes:
-    """What tells two commands under one idempotency key apart.
-
-    Keyed with the ledger's own secret: a command may hold a phone number, and digests are kept.
-    """
-    said = command.__pydantic_serializer__.to_json(command)
-    return blake2b(said, key=key, digest_size=32).digest()
 
 
 EVENTS = (

@@ -13,6 +13,7 @@ from api.failures import NotFound
 from api.settings import Settings
 from api.wiring import Database, opened
 from ledger.database import connect
+from ledger.persons import phone_of
 from projections.moments import Asked
 
 
@@ -42,6 +43,8 @@ def run(
         output.tell(statement or found)
         return 0
     output.demo_clock(database.clock)
+    if statement and found.number_of:
+        output.note(_also(found))
     say_moment(found.moment)
     if statement:
         _statement(statement)
@@ -62,18 +65,23 @@ def _found(database: Database, id_or_phone: str, asked: Asked | None) -> models.
 
 
 def _the_only(connection: Connection[Any], id_or_phone: str, card: answers.Card) -> models.Member:
+    """By his id first; his card names whose phone number that is as well."""
     found = card(connection, id_or_phone)
     if found is not None:
         return found
     shared = []
-    if answers.looks_like_phone(id_or_phone):
-        shared = answers.members_with_phone(connection, id_or_phone, card).members
+    if (phone := phone_of(id_or_phone)) is not None:
+        shared = answers.members_with_phone(connection, phone, card).members
     if len(shared) > 1:
         ids = ", ".join(each.member_id for each in shared)
         raise NotFound(f"Several members share this phone number: {ids}.")
     if not shared:
         raise NotFound("There is no member of this id or phone number.")
     return shared[0]
+
+
+def _also(found: models.Member) -> str:
+    return f"{found.member_id} is also the phone number of {', '.join(found.number_of)}."
 
 
 def _card(found: models.Member) -> None:
@@ -90,6 +98,8 @@ def _card(found: models.Member) -> None:
     for name, value in lines.items():
         if value:
             output.say(f"{name:<10}{value}")
+    if found.number_of:
+        output.say(_also(found))
     if found.lots:
         table = output.plain_table(
             "lot", "left", "of", "from", "until", "source", right=("lot", "left", "of")

@@ -6,13 +6,27 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 from fastapi.responses import Response
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from api import answers, models
 from api.http.documented import refuses
 from api.http.downloads import DOWNLOAD, Wanted, download
-from api.http.inputs import AsOf, Awaited, InHouse, Limit, PathId, Position
-from domain.members import Phone, UnknownMember
+from api.http.inputs import (
+    DEFAULT_ACTOR,
+    AsOf,
+    Awaited,
+    InHouse,
+    Limit,
+    PathId,
+    Position,
+    WriteActor,
+    WriteKey,
+    sent,
+)
+from api.http.receipts import WRITE, receipt_of
+from domain.members import ChangeDetails, UnknownMember
+from domain.personal import Name, Phone
+from domain.values import Instant
 
 router = APIRouter(tags=["members"])
 
@@ -21,15 +35,36 @@ class LookupRequest(BaseModel):
     """A phone number: in the body, because addresses end up in logs."""
 
     model_config = ConfigDict(
-        extra="forbid", strict=True, json_schema_extra={"examples": [{"phone": "13800000001"}]}
+        extra="forbid",
+        strict=True,
+        hide_input_in_errors=True,
+        json_schema_extra={"examples": [{"phone": "13800000001"}]},
     )
 
     phone: Phone
 
 
+class DetailsRequest(BaseModel):
+    """What is another one from `at` on: a field that is not sent stays, null takes it away."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        hide_input_in_errors=True,
+        json_schema_extra={"examples": [{"phone": "+86 138 0000 0001"}]},
+    )
+
+    name: Name | None = None
+    phone: Phone | None = None
+    at: Instant | None = Field(None, description="since when; now, if it is left out")
+
+
 @router.post("/members/lookup", response_model=models.Members)
 async def lookup_members(asked: LookupRequest, house: InHouse, wait_for: Awaited) -> models.Members:
-    """The members with this phone number; none is an empty list. Writes nothing."""
+    """The members whose number this is now, however it is spelt; none is an empty list.
+
+    Writes nothing.
+    """
     card = partial(answers.member, at=house.clock.now())
     question = partial(answers.members_with_phone, phone=asked.phone, card=card)
     return await house.reads(question, wait_for)
@@ -53,6 +88,27 @@ async def member(
     if found is None:
         raise UnknownMember(member_id)
     return found
+
+
+@router.post(
+    "/members/{member_id}/details",
+    status_code=201,
+    response_model=models.Receipt,
+    responses={
+        **WRITE,
+        **refuses("unknown_member", "before_joining", "dated_in_future", "nothing_changes"),
+    },
+)
+async def change_details(
+    member_id: PathId,
+    details: DetailsRequest,
+    house: InHouse,
+    key: WriteKey,
+    actor: WriteActor = DEFAULT_ACTOR,
+) -> Response:
+    """Give a member another name or phone number. The old number does not find him any more."""
+    command = ChangeDetails(key=key, actor=actor, member_id=member_id, **sent(details))
+    return receipt_of(await house.ledger.execute(command))
 
 
 @router.get(

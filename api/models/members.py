@@ -52,6 +52,9 @@ class Member(Dated):
     member_id: str
     name: str | None
     phone: str | None = Field(examples=["138****1234"])
+    number_of: list[str] = Field(
+        description="other members whose phone number looks like this member's id; mostly none"
+    )
     unit: str
     unit_title: str | None
     tier: Tier | None

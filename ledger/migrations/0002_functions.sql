@@ -67,7 +67,8 @@ CREATE FUNCTION append_batch(
     e_state bytea[],
     c_key text[], c_digest bytea[], c_bucket smallint[], c_offset bigint[], c_response bytea[],
     c_asked bytea[], c_undated smallint[],
-    p_bucket smallint[], p_member text[], p_name text[], p_phone text[]
+    p_bucket smallint[], p_member text[], p_version bigint[], p_at timestamptz[], p_name text[],
+    p_phone text[]
 ) RETURNS TABLE (bucket smallint, base bigint)
 LANGUAGE plpgsql
 AS $$
@@ -125,9 +126,8 @@ BEGIN
         i(bucket, stream, version, topic, state, off);
 
     IF cardinality(p_member) > 0 THEN
-        INSERT INTO ledger.persons (bucket, member_id, name, phone)
-        SELECT * FROM unnest(p_bucket, p_member, p_name, p_phone)
-        ON CONFLICT (member_id, bucket) DO UPDATE SET name = excluded.name, phone = excluded.phone;
+        INSERT INTO ledger.persons (bucket, member_id, version, at, name, phone)
+        SELECT * FROM unnest(p_bucket, p_member, p_version, p_at, p_name, p_phone);
     END IF;
 
     NOTIFY clubledger;

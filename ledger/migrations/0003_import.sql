@@ -17,7 +17,7 @@ CREATE FUNCTION stage_import() RETURNS void LANGUAGE sql AS $$
         content bytea
     ) ON COMMIT DELETE ROWS;
     CREATE TEMPORARY TABLE IF NOT EXISTS staged_persons (
-        bucket smallint, member_id text, name text, phone text
+        bucket smallint, member_id text, version bigint, at timestamptz, name text, phone text
     ) ON COMMIT DELETE ROWS;
 $$;
 
@@ -82,9 +82,8 @@ BEGIN
         greatest(s.recorded_at, floors[s.bucket])
     FROM staged_events s;
 
-    INSERT INTO ledger.persons (bucket, member_id, name, phone)
-    SELECT DISTINCT ON (member_id) bucket, member_id, name, phone FROM staged_persons
-    ON CONFLICT (member_id, bucket) DO UPDATE SET name = excluded.name, phone = excluded.phone;
+    INSERT INTO ledger.persons (bucket, member_id, version, at, name, phone)
+    SELECT s.bucket, s.member_id, s.version, s.at, s.name, s.phone FROM staged_persons s;
 
     NOTIFY clubledger;
     RETURN QUERY SELECT h.bucket, bases[h.bucket] FROM ledger.log_head h;

@@ -114,6 +114,7 @@ BODIES: list[tuple[str, dict[str, Any]]] = [
     ("/members/t1/visits/1/undo", {"desk": "d1", "reason": "wrong"}),
     ("/campaigns/none/enrolments", {"member_id": "m0000001", "prepaid_fen": 1, "shown_terms": 1}),
     ("/members/lookup", {"phone": PHONE + "x"}),
+    ("/members/none/details", {"name": "x", "phone": PHONE + "x"}),
     ("/what-if", SCENARIO),
 ]
 

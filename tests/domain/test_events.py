@@ -23,6 +23,10 @@ STORED: dict[str, bytes] = {
     "member.joined": (
         b'{"occurred_at":"2005-03-01T02:00:00Z","actor":"clerk:li","key":"k1","unit":"west"}'
     ),
+    "member.details_changed": (
+        b'{"occurred_at":"2008-09-01T02:00:00Z","actor":"clerk:li","key":"k1",'
+        b'"changed":["name","phone"]}'
+    ),
     "member.marked_important": (
         b'{"occurred_at":"2008-01-05T01:00:00Z","actor":"clerk:li","key":"k1",'
         b'"important":true,"reason":"key account"}'

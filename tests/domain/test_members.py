@@ -4,18 +4,20 @@ from datetime import datetime
 
 import pytest
 
-from domain.command import Command, Personal
+from domain.command import Command
 from domain.members import (
     AlreadyBilled,
     AlreadyJoined,
     BeforeJoining,
     BillIssued,
     BillTooLate,
+    ChangeDetails,
     ChangeTier,
     JoinNetwork,
     LeaveNetwork,
     LeftTheNetwork,
     MarkImportant,
+    MemberDetailsChanged,
     MemberJoined,
     MemberLeft,
     MemberMarkedImportant,
@@ -27,6 +29,7 @@ from domain.members import (
     is_important,
     tier_at,
 )
+from domain.personal import Sealed
 from domain.units import OpenUnit, UnitOpened
 from tests.domain.scenario import do, fact, given, local
 from tests.domain.words import GOLD, JOINED, MEMBER, NOON, WEST
@@ -57,12 +60,23 @@ def test_a_customer_joins_once_even_when_he_has_left() -> None:
 
 def test_name_and_phone_are_kept_apart_from_the_events() -> None:
     told = do(JoinNetwork, NOON, name="王小明", phone="+8613800000000")
-    assert told.personal() == Personal(member_id="m1", name="王小明", phone="+8613800000000")
-    assert do(JoinNetwork, NOON, phone="13800000000").personal() is not None
-    assert JOINED.personal() is None
-    assert GOLD.personal() is None
+    assert told.sealed() == {"name": Sealed("王小明"), "phone": Sealed("+8613800000000")}
+    assert do(JoinNetwork, NOON, phone="13800000000").sealed().keys() == {"phone"}
+    assert not JOINED.sealed()
+    assert not GOLD.sealed()
     scenario = given(WEST, told)
     assert all("王" not in event.model_dump_json() for _, event in scenario.world.log[1:])
+
+
+def test_a_name_or_a_number_may_become_another_one() -> None:
+    both = do(ChangeDetails, NOON, name="王晓明", phone="138 0000 0000")
+    given(MEMBER).when(both).then(fact(MemberDetailsChanged, changed=("name", "phone")))
+    away = do(ChangeDetails, NOON, phone=None)
+    given(MEMBER, LEFT).when(away).then(fact(MemberDetailsChanged, changed=("phone",)))
+    given(MEMBER).when(do(ChangeDetails, NOON)).then_refused(NothingChanges("details"))
+    given(WEST).when(both).then_refused(UnknownMember("m1"))
+    early = do(ChangeDetails, "2005-02-28 10:00", name="王晓明")
+    given(MEMBER).when(early).then_refused(BeforeJoining(local("2005-02-28 10:00"), JOINED_AT))
 
 
 def test_a_customer_is_marked_as_important_and_unmarked() -> None:

@@ -50,6 +50,7 @@ def test_whatever_happens_twice_happens_twice_again(unchanged: Scenario) -> None
     world.does("binding.correct", **him, binding=2)
     world.does("bill.correct", **him, month="2007-01")
     world.does("cohort.correct_inclusion", **him, cohort_id="kept")
+    world.does("member.change_details", **him, phone="13800000001")
     world.does("member.leave", **him)
     asked = {command.called for command in world.asked.values()}
     assert asked >= {name for name, kind in COMMANDS.items() if "member" in kind.writes}

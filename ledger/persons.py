@@ -1,0 +1,174 @@
+"""Persons: what is known of who somebody is, outside the log. Here alone is it opened.
+
+Each telling is a row beside the event of the same version of his stream, which says that something
+was told and not what: so a name has both of its times, and erasing is deleting rows. A column that
+a telling says nothing of is null; what it takes away is empty.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import blake2b
+from typing import Any
+
+from psycopg import Connection
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import to_json
+
+from domain.command import Command
+from domain.personal import Phone, Sealed
+from domain.phones import at_home
+from ledger import arrays, copying
+from ledger.database import bucket_of
+from ledger.working import Entry
+
+TAKEN_AWAY = ""
+_COLUMNS = copying.columns(6)
+_PHONE: TypeAdapter[Sealed] = TypeAdapter(Phone)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a command told of a member: sealed, or null where it took it away."""
+
+    bucket: int
+    member_id: str
+    version: int
+    at: datetime
+    said: Mapping[str, Sealed | None]
+
+    def column(self, name: str) -> str | None:
+        """What goes into this column."""
+        if name not in self.said:
+            return None
+        sealed = self.said[name]
+        return TAKEN_AWAY if sealed is None else Sealed.opened(sealed)
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Who a member is, as a door may show it: of his number only the ends."""
+
+    name: str | None
+    phone: str | None
+
+
+def told(command: Command, entries: Iterable[Entry]) -> Told | None:
+    """What there is to keep of a command that made these events, if anything."""
+    said = command.sealed()
+    if not said:
+        return None
+    entry = next(each for each in entries if each.event.stream == "member")
+    member_id = entry.stream.name.partition(":")[2]
+    return Told(entry.stream.bucket, member_id, entry.version, entry.event.occurred_at, said)
+
+
+def digest_of(command: Command, key: bytes) -> bytes:
+    """What tells two commands under one idempotency key apart.
+
+    Keyed with the ledger's own secret: a command may hold a phone number, and digests are kept.
+    """
+    said: bytes = command.__pydantic_serializer__.to_json(command)
+    if sealed := command.sealed():
+        said += to_json({name: value and Sealed.opened(value) for name, value in sealed.items()})
+    return blake2b(said, key=key, digest_size=32).digest()
+
+
+def parameters(those: list[Told]) -> tuple[bytes, ...]:
+    """The last parameters of append_batch."""
+    return (
+        arrays.int2s([each.bucket for each in those]),
+        arrays.texts([each.member_id for each in those]),
+        arrays.int8s([each.version for each in those]),
+        arrays.instants([each.at for each in those]),
+        arrays.texts([each.column("name") for each in those]),
+        arrays.texts([each.column("phone") for each in those]),
+    )
+
+
+def rows(those: Iterable[Told]) -> Iterator[bytes]:
+    """Rows of staged_persons, to be copied."""
+    for each in those:
+        yield b"".join(
+            (
+                _COLUMNS,
+                copying.int2(each.bucket),
+                copying.text(each.member_id),
+                copying.int8(each.version),
+                copying.timestamptz(each.at),
+                copying.text(each.column("name")),
+                copying.text(each.column("phone")),
+            )
+        )
+
+
+def person(connection: Connection[Any], member_id: str) -> Person:
+    """Who a member is."""
+    found = connection.execute(
+        "SELECT name, phone FROM ledger.persons WHERE member_id = %s ORDER BY at, version",
+        (member_id,),
+    )
+    return _shown(found)
+
+
+def person_then(
+    connection: Connection[Any],
+    member_id: str,
+    positions: Mapping[int, int],
+    effective_at: datetime | None,
+) -> Person:
+    """Who he was, by what was known up to a position of each lane and held at a time."""
+    stream = f"member:{member_id}"
+    bucket = bucket_of(stream, len(positions))
+    found = connection.execute(
+        "SELECT p.name, p.phone FROM ledger.persons p JOIN ledger.stored_events e"
+        " ON e.originator_id = %(stream)s AND e.originator_version = p.version"
+        " AND e.bucket = p.bucket AND e.notification_id <= %(upto)s"
+        " WHERE p.member_id = %(member)s AND p.bucket = %(bucket)s"
+        " AND (%(at)s::timestamptz IS NULL OR p.at <= %(at)s) ORDER BY p.at, p.version",
+        {
+            "stream": stream,
+            "member": member_id,
+            "bucket": bucket,
+            "upto": positions[bucket],
+            "at": effective_at,
+        },
+    )
+    return _shown(found)
+
+
+def members_with_phone(connection: Connection[Any], phone: Sealed, limit: int) -> list[str]:
+    """The ids of the members whose number this is now."""
+    found = connection.execute(
+        "SELECT p.member_id FROM ledger.persons p WHERE p.phone = %s AND NOT EXISTS ("
+        " SELECT FROM ledger.persons l WHERE l.member_id = p.member_id AND l.bucket = p.bucket"
+        " AND l.phone IS NOT NULL AND (l.at, l.version) > (p.at, p.version)"
+        ") ORDER BY p.member_id LIMIT %s",
+        (Sealed.opened(phone), limit),
+    )
+    return [row[0] for row in found]
+
+
+def phone_of(text: str) -> Sealed | None:
+    """The number that this is a spelling of, if it is one."""
+    try:
+        return _PHONE.validate_python(text)
+    except ValidationError:
+        return None
+
+
+def _shown(tellings: Iterable[tuple[str | None, str | None]]) -> Person:
+    """What the last of these that spoke of it left, in the order in which they hold."""
+    name = phone = None
+    for new_name, new_phone in tellings:
+        name = name if new_name is None else new_name
+        phone = phone if new_phone is None else new_phone
+    return Person(name or None, masked(phone or None))
+
+
+def masked(phone: str | None) -> str | None:
+    """A phone number with its middle hidden: enough to recognise, too little to call."""
+    if phone is None:
+        return None
+    shown = at_home(phone)
+    return shown[:3] + "*" * (len(shown) - 7) + shown[-4:]

@@ -1,0 +1,43 @@
+"""One file opens what is sealed, and one table holds it."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+ROOMS = ("api", "domain", "ledger", "projections", "demo")
+STORE = {"ledger/persons.py", "domain/personal.py"}
+"""Where it is opened, and where it is defined."""
+TABLE = re.compile(r"\b(?:FROM|JOIN|INTO|UPDATE|COPY)\s+(?:ledger\.|staged_)?persons\b")
+
+
+def sources() -> dict[str, str]:
+    return {
+        str(path.relative_to(ROOT)): path.read_text("utf-8")
+        for room in ROOMS
+        for path in (ROOT / room).rglob("*.py")
+    }
+
+
+def openers(texts: Mapping[str, str]) -> set[str]:
+    """Who opens what is sealed, or asks its table."""
+    return {
+        name
+        for name, text in texts.items()
+        if "Sealed.opened" in text or "_Sealed__content" in text or TABLE.search(text)
+    }
+
+
+def test_what_is_sealed_is_opened_in_one_file() -> None:
+    assert openers(sources()) - STORE == set()
+    assert "ledger/persons.py" in openers(sources())
+
+
+def test_the_alarm_rings() -> None:
+    for planted in (
+        "Sealed.opened(command.name)",
+        "command.name._Sealed__content",
+        "SELECT name FROM ledger.persons",
+        "JOIN persons USING (member_id)",
+    ):
+        assert openers({"api/answers.py": planted}) == {"api/answers.py"}
