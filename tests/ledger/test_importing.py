@@ -33,15 +33,20 @@ def fact(called: str, at: str = "2008-07-01T10:00:00+08:00", **fields: Any) -> b
 
 
 def a_history(members: int = 20, months: int = 3) -> list[bytes]:
-    """A unit, its members and their bills."""
+    """A unit, its members and their bills: of half a year, and of that half of the years before."""
     lines = [fact("unit.open", unit_id="u1", title="城南")]
     lines += [
         fact("member.join", member_id=f"m{n}", unit_id="u1", name="王小明", phone=f"1390000{n:04}")
         for n in range(members)
     ]
     lines += [
-        fact("bill.record", member_id=f"m{n}", month=f"2008-{month:02}", amount_fen=5000 + n)
-        for month in range(1, months + 1)
+        fact(
+            "bill.record",
+            member_id=f"m{n}",
+            month=f"{2008 - month // 6}-{month % 6 + 1:02}",
+            amount_fen=5000 + n,
+        )
+        for month in range(months)
         for n in range(members)
     ]
     return lines
