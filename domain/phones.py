@@ -33,6 +33,8 @@ _GAPS = (
     r"-"
 )
 _GAP = f"[{_GAPS}]{{0,3}}"
+BRACKETED_TRUNK = rf"[(\uff08]{_GAP}[0\uff10]{_GAP}[)\uff09]"
+"""Of another country nobody knows whether this 0 is dialled."""
 
 
 def _digits(allowed: str) -> str:
@@ -59,13 +61,13 @@ def _pattern(plan: NumberingPlan) -> str:
         f"(?:{_digits(not_first)}{_digits('0-9')}|{_digits(first)}{_digits(not_other)})"
         f"{rest}{{{SHORTEST - 2},{LONGEST - 2}}}"
     )
-    return f"^{_GAP}(?:(?:{abroad}?{word(plan.country)})?{home}|{abroad}{foreign})$"
+    home = f"{_GAP}(?:{abroad}?{word(plan.country)})?{home}"
+    return f"^(?:{home}|(?!.*{BRACKETED_TRUNK}){_GAP}{abroad}{foreign})$"
 
 
 PATTERN = _pattern(PROGRAMME_PLAN)
 _WRITTEN = re.compile(PATTERN[1:-1])
 _GAP_OF_ANY_WIDTH = re.compile(f"[{_GAPS}]+")
-BRACKETED_TRUNK = re.compile("[(\uff08] ?[0\uff10] ?[)\uff09]")
 _ASCII = {_ZERO_WIDE + digit: str(digit) for digit in range(10)} | {ord("\uff0b"): "+"}
 _PLAIN = re.compile("[0-9]+").fullmatch  # as nearly all come
 _ONE_NUMBER = re.compile(r"[0-9+]+")
@@ -85,13 +87,11 @@ def canonical(written: str) -> str:
         return f"+{plan.country}{written}"
     if not _WRITTEN.fullmatch(written):
         raise NoPhoneNumber(_why(written))
-    number = _GAP_OF_ANY_WIDTH.sub("", written.translate(_ASCII))
+    number = _without_gaps(written)
     if number.startswith(plan.abroad):
         number = "+" + number.removeprefix(plan.abroad)
     home = number.removeprefix("+" + plan.country)
     if number.startswith("+") and home == number:
-        if BRACKETED_TRUNK.search(written):
-            raise NoPhoneNumber("the 0 in brackets is not dialled from abroad: leave it out")
         return number
     if home == number and len(number.removeprefix(plan.trunk)) > plan.longest:
         home = number.removeprefix(plan.country)
@@ -103,10 +103,17 @@ def at_home(number: str) -> str:
     return number.removeprefix(f"+{PROGRAMME_PLAN.country}")
 
 
+def _without_gaps(written: str) -> str:
+    return _GAP_OF_ANY_WIDTH.sub("", written.translate(_ASCII))
+
+
 def _why(written: str) -> str:
     plan = PROGRAMME_PLAN
-    if not _ONE_NUMBER.fullmatch(_GAP_OF_ANY_WIDTH.sub("", written.translate(_ASCII))):
+    if not _ONE_NUMBER.fullmatch(_without_gaps(written)):
         return "a phone number holds digits, a + before them, spaces, hyphens, dots and brackets"
+    left_out = re.sub(BRACKETED_TRUNK, "", written)
+    if left_out != written and _WRITTEN.fullmatch(_without_gaps(left_out)):
+        return "the 0 in brackets is not dialled from abroad: leave it out"
     return (
         f"a phone number of this country has {plan.shortest} or {plan.longest} digits, its area"
         f" code among them; one of another begins with + or {plan.abroad} and the country, and has"
