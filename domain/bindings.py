@@ -41,6 +41,10 @@ class BindingStarted(Event, name="binding.started", stream="member"):
         )
 
     @classmethod
+    def stands(cls, state: Member, which: str) -> bool:
+        return any(bound.id == int(which) for bound in state.bindings)
+
+    @classmethod
     def take_back(cls, state: Member, which: str) -> None:
         state.bindings = [bound for bound in state.bindings if bound.id != int(which)]
 
@@ -56,6 +60,10 @@ class BindingEnded(Event, name="binding.ended", stream="member"):
 
     def apply(self, state: Member) -> None:
         state.bindings = ended(state.bindings, self.binding, self.ended_on)
+
+    @classmethod
+    def stands(cls, state: Member, which: str) -> bool:
+        return any(bound.id == int(which) and bound.ended_on for bound in state.bindings)
 
     @classmethod
     def take_back(cls, state: Member, which: str) -> None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from hashlib import md5
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -38,6 +38,7 @@ from domain.values import (
     local_date,
 )
 
+C = TypeVar("C", date, Enrolment)
 Kind = Literal["prepay", "family_plan", "handset", "care"]
 POLICY_OF: dict[str, Policy] = {
     "prepay": "prepay",
@@ -149,7 +150,7 @@ class PlaceTaken(Event, name="campaign.place_taken", stream="places"):
 class PlaceFreed(Event, name="campaign.place_freed", stream="places"):
     """A place and the gift's part of the budget are free again: the enrolment was wrong."""
 
-    place: Count
+    place: Ordinal
     member: MemberId
     gift_fen: Fen
     corrects = True
@@ -167,14 +168,11 @@ class CampaignOffered(Event, name="campaign.offered", stream="member"):
     closes_on: Day
     tier: Tier | None = None
     named_by = ("campaign",)
+    kept_in = "offered"
 
     def apply(self, state: Member) -> None:
         state.offered = still_asked_for(state.offered, self.occurred_at)
         state.offered[self.campaign] = self.closes_on
-
-    @classmethod
-    def take_back(cls, state: Member, which: str) -> None:
-        state.offered.pop(which, None)
 
 
 class CampaignEnrolled(Event, name="campaign.enrolled", stream="member"):
@@ -191,26 +189,21 @@ class CampaignEnrolled(Event, name="campaign.enrolled", stream="member"):
     tier: Tier | None = None
     unit: UnitId
     named_by = ("campaign",)
+    kept_in = "enrolled"
 
     def apply(self, state: Member) -> None:
-        state.enrolled = still_enrolled(state.enrolled, self.occurred_at)
+        state.enrolled = still_asked_for(state.enrolled, self.occurred_at)
         state.enrolled[self.campaign] = Enrolment(self.closes_on, self.place, self.gift_fen)
 
-    @classmethod
-    def take_back(cls, state: Member, which: str) -> None:
-        state.enrolled.pop(which, None)
 
-
-def still_enrolled(enrolled: dict[str, Enrolment], at: datetime) -> dict[str, Enrolment]:
-    """The same of what a member takes part in."""
-    oldest = local_date(at) - LATE
-    return {campaign: each for campaign, each in enrolled.items() if each.closes_on >= oldest}
-
-
-def still_asked_for(campaigns: dict[str, date], at: datetime) -> dict[str, date]:
+def still_asked_for(campaigns: dict[str, C], at: datetime) -> dict[str, C]:
     """The campaigns that a late enrolment may still name: the others ended LATE_DAYS ago."""
     oldest = local_date(at) - LATE
-    return {campaign: last for campaign, last in campaigns.items() if last >= oldest}
+    return {name: each for name, each in campaigns.items() if _closes_on(each) >= oldest}
+
+
+def _closes_on(campaign: date | Enrolment) -> date:
+    return campaign.closes_on if isinstance(campaign, Enrolment) else campaign
 
 
 # ----------------------------------------------------------------------------------- refusals
@@ -526,7 +519,7 @@ class Enrol(Command):
             raise PrepaidTooSmall(self.prepaid_fen, terms.prepaid_min_fen)
         gift_fen = self.prepaid_fen * terms.gift_bp // 10_000  # rounded down to a fen
         self._within_limits(campaign, places, gift_fen)
-        room_for_one(member, "enrolled", len(still_enrolled(member.enrolled, at)))
+        room_for_one(member, "enrolled", len(still_asked_for(member.enrolled, at)))
         if policy:
             room_for_one(member, "bindings", len(still_remembered(member.bindings, at)))
         place = places.taken + 1

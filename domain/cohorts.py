@@ -45,13 +45,10 @@ class CohortIncluded(Event, name="cohort.included", stream="member"):
     tier: Tier | None = None
     unit: UnitId
     named_by = ("cohort",)
+    kept_in = "cohorts"
 
     def apply(self, state: Member) -> None:
         state.cohorts.append(self.cohort)
-
-    @classmethod
-    def take_back(cls, state: Member, which: str) -> None:
-        state.cohorts = [cohort for cohort in state.cohorts if cohort != which]
 
 
 # ----------------------------------------------------------------------------------- refusals

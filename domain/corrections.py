@@ -21,7 +21,7 @@ from domain.bindings import (
 from domain.campaigns import CampaignEnrolled, CampaignOffered, PlaceFreed
 from domain.cohorts import CohortIncluded, being_taken
 from domain.event import CATALOGUE, Event
-from domain.members import BillIssued, MemberCommand, billed, joined
+from domain.members import BillIssued, MemberCommand, joined
 from domain.refusal import Refusal
 from domain.state import Binding, Cohort, Member, Places
 from domain.values import ActivityId, CampaignId, ClubId, CohortId, Month, Ordinal, Text
@@ -69,10 +69,26 @@ class Correction(MemberCommand):
     fact: ClassVar[type[Event]]
     reason: Text
 
-    def corrected(self, at: datetime, which: str, fact: type[Event] | None = None) -> Event:
-        """What says that a fact of this command's kind, or of another, was wrong."""
-        topic = (fact or self.fact).topic
-        return self.event(FactCorrected, at, fact=topic, which=which, reason=self.reason)
+    @classmethod
+    def naming(cls) -> list[str]:
+        """Its fields that name the fact, in the order of the fact's `named_by`."""
+        return [n for n in cls.model_fields if n not in Correction.model_fields and n != "command"]
+
+    @property
+    def which(self) -> str:
+        """The name of the fact, as the fact itself has it."""
+        return "/".join(str(getattr(self, field)) for field in self.naming())
+
+    def corrected(self, at: datetime, member: Member) -> list[Event]:
+        """What says that the fact of this name was wrong; refuses it where none stands."""
+        joined(member, self.member_id, at)
+        if not self.fact.stands(member, self.which):
+            raise UnknownFact(self.fact.topic)
+        return [self.wrong(at, self.fact, self.which)]
+
+    def wrong(self, at: datetime, fact: type[Event], which: str) -> Event:
+        """The event."""
+        return self.event(FactCorrected, at, fact=fact.topic, which=which, reason=self.reason)
 
     def receipt(self, events: list[Event], **states: Any) -> dict[str, Any]:
         return {"corrected": [each.fact for each in events if isinstance(each, FactCorrected)]}
@@ -86,10 +102,7 @@ class CorrectBill(Correction):
     month: Month
 
     def decide(self, at: datetime, member: Member) -> list[Event]:
-        joined(member, self.member_id, at)
-        if not billed(member, self.month):
-            raise UnknownFact(self.fact.topic)
-        return [self.corrected(at, self.month)]
+        return self.corrected(at, member)
 
 
 class CorrectEnrolment(Correction):
@@ -102,23 +115,12 @@ class CorrectEnrolment(Correction):
     campaign_id: CampaignId
 
     def decide(self, at: datetime, member: Member, places: Places) -> list[Event]:
-        joined(member, self.member_id, at)
-        enrolment = member.enrolled.get(self.campaign_id)
-        if enrolment is None:
-            raise UnknownFact(self.fact.topic)
-        events = [
-            self.event(
-                PlaceFreed,
-                at,
-                place=enrolment.place,
-                member=self.member_id,
-                gift_fen=enrolment.gift_fen,
-            ),
-            self.corrected(at, self.campaign_id),
-        ]
-        if enrolment.binding is not None:
-            events.append(self.corrected(at, str(enrolment.binding), BindingStarted))
-        return events
+        corrected = self.corrected(at, member)
+        taken = member.enrolled[self.campaign_id]
+        said = {"place": taken.place, "member": self.member_id, "gift_fen": taken.gift_fen}
+        if taken.binding is not None:
+            corrected.append(self.wrong(at, BindingStarted, str(taken.binding)))
+        return [self.event(PlaceFreed, at, **said), *corrected]
 
 
 class CorrectOffer(Correction):
@@ -129,10 +131,7 @@ class CorrectOffer(Correction):
     campaign_id: CampaignId
 
     def decide(self, at: datetime, member: Member) -> list[Event]:
-        joined(member, self.member_id, at)
-        if self.campaign_id not in member.offered:
-            raise UnknownFact(self.fact.topic)
-        return [self.corrected(at, self.campaign_id)]
+        return self.corrected(at, member)
 
 
 class CorrectAttendance(Correction):
@@ -144,11 +143,7 @@ class CorrectAttendance(Correction):
     activity_id: ActivityId
 
     def decide(self, at: datetime, member: Member) -> list[Event]:
-        joined(member, self.member_id, at)
-        which = f"{self.club_id}/{self.activity_id}"
-        if which not in member.attended:
-            raise UnknownFact(self.fact.topic)
-        return [self.corrected(at, which)]
+        return self.corrected(at, member)
 
 
 class CorrectBinding(Correction):
@@ -159,10 +154,10 @@ class CorrectBinding(Correction):
     binding: Ordinal
 
     def decide(self, at: datetime, member: Member) -> list[Event]:
-        joined(member, self.member_id, at)
-        if binding_of(member, self).campaign is not None:
+        corrected = self.corrected(at, member)
+        if binding_of(member, self.binding).campaign is not None:
             raise PartOfEnrolment(self.binding)
-        return [self.corrected(at, str(self.binding))]
+        return corrected
 
 
 class CorrectBindingEnd(Correction):
@@ -173,21 +168,17 @@ class CorrectBindingEnd(Correction):
     binding: Ordinal
 
     def decide(self, at: datetime, member: Member) -> list[Event]:
-        joined(member, self.member_id, at)
-        bound = binding_of(member, self)
-        if bound.ended_on is None:
-            raise UnknownFact(self.fact.topic)
+        corrected = self.corrected(at, member)
+        bound = binding_of(member, self.binding)
+        assert bound.ended_on is not None
         if bound.policy in policies_within(member, bound.ended_on, bound.ends_on):
             raise AlreadyBound(bound.policy)
-        return [self.corrected(at, str(self.binding))]
+        return corrected
 
 
-def binding_of(member: Member, command: CorrectBinding | CorrectBindingEnd) -> Binding:
-    """The binding that a correction names."""
-    for bound in member.bindings:
-        if bound.id == command.binding:
-            return bound
-    raise UnknownFact(command.fact.topic)
+def binding_of(member: Member, number: int) -> Binding:
+    """The binding of this number, which is there."""
+    return next(bound for bound in member.bindings if bound.id == number)
 
 
 class CorrectInclusion(Correction):
@@ -201,6 +192,4 @@ class CorrectInclusion(Correction):
     def decide(self, at: datetime, member: Member, cohort: Cohort) -> list[Event]:
         joined(member, self.member_id, at)
         being_taken(cohort, self.cohort_id)
-        if self.cohort_id not in member.cohorts:
-            raise UnknownFact(self.fact.topic)
-        return [self.corrected(at, self.cohort_id)]
+        return self.corrected(at, member)

@@ -29,6 +29,9 @@ class Event(BaseModel):
     named_by: ClassVar[tuple[str, ...]] = ()
     """The fields that name this fact in its stream, by which a correction takes it back; none for
     what no correction names. At most one fact of a topic and name is in force."""
+    kept_in: ClassVar[str] = ""
+    """The part of the state that holds the fact by this name for as long as it stands, if one does:
+    keys of a table, or a list."""
     corrects: ClassVar[bool] = False
     """Whether it takes another fact back: once it is known it holds for whatever time is asked."""
 
@@ -54,10 +57,26 @@ class Event(BaseModel):
         return "/".join(str(getattr(self, field)) for field in self.named_by)
 
     @classmethod
+    def stands(cls, state: Any, which: str) -> bool:
+        """Whether the fact of this name is in force, as far as the state of its stream remembers.
+        Override it where `named_by` is said and `kept_in` is not."""
+        return which in cls._kept(state)
+
+    @classmethod
     def take_back(cls, state: Any, which: str) -> None:
         """Unfold the fact of this name from the state of its stream, in place: as if it had never
-        been told. Override it where `named_by` is said."""
-        raise TypeError(f"{cls.topic} says nothing of how it is taken back")
+        been told. Override it where `stands` is."""
+        kept = cls._kept(state)
+        if isinstance(kept, dict):
+            kept.pop(which, None)
+        else:
+            setattr(state, cls.kept_in, [each for each in kept if each != which])
+
+    @classmethod
+    def _kept(cls, state: Any) -> Any:
+        if not cls.kept_in:
+            raise TypeError(f"{cls.topic} says nothing of how it is taken back")
+        return getattr(state, cls.kept_in)
 
     def apply(self, state: Any) -> None:
         """Fold this fact into the state of its stream, in place."""

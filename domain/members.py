@@ -108,6 +108,10 @@ class BillIssued(Event, name="bill.issued", stream="member"):
             state.billed_mask |= 1 << -ahead
 
     @classmethod
+    def stands(cls, state: Member, which: str) -> bool:
+        return billed(state, which)
+
+    @classmethod
     def take_back(cls, state: Member, which: str) -> None:
         if not billed(state, which):
             return

@@ -121,14 +121,11 @@ class ActivityAttended(Event, name="activity.attended", stream="member"):
     held_at: Instant
     tier: Tier | None = None
     named_by = ("club", "activity")
+    kept_in = "attended"
 
     def apply(self, state: Member) -> None:
         state.attended = lately(state.attended, self.occurred_at)
         state.attended[self.named] = self.held_at
-
-    @classmethod
-    def take_back(cls, state: Member, which: str) -> None:
-        state.attended.pop(which, None)
 
 
 def lately(attended: dict[str, datetime], at: datetime) -> dict[str, datetime]:

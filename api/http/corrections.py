@@ -10,16 +10,7 @@ from api import models
 from api.http.documented import refuses
 from api.http.inputs import DEFAULT_ACTOR, InHouse, PathId, WriteActor, WriteKey, sent
 from api.http.receipts import WRITE, receipt_of
-from domain.corrections import (
-    CorrectAttendance,
-    CorrectBill,
-    CorrectBinding,
-    CorrectBindingEnd,
-    CorrectEnrolment,
-    CorrectInclusion,
-    Correction,
-    CorrectOffer,
-)
+from domain.corrections import Correction
 from domain.values import WHOLE, ActivityId, CampaignId, ClubId, CohortId, Month, Ordinal, Text
 
 router = APIRouter(tags=["corrections"])
@@ -114,18 +105,7 @@ class CorrectionRequest(RootModel[AnyCorrection]):
         return kind(key=key, actor=actor, member_id=path_id, **said)
 
 
-COMMANDS: dict[str, type[Correction]] = {
-    kind.fact.topic: kind
-    for kind in (
-        CorrectBill,
-        CorrectEnrolment,
-        CorrectOffer,
-        CorrectAttendance,
-        CorrectBinding,
-        CorrectBindingEnd,
-        CorrectInclusion,
-    )
-}
+COMMANDS = {kind.fact.topic: kind for kind in Correction.__subclasses__()}
 
 
 @router.post(

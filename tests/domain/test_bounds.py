@@ -207,15 +207,24 @@ def test_every_bound_is_held_by_something() -> None:
     assert held == declared().keys()
 
 
+def bound_to_five(name: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The field that is bounded, with a bound of 5, so that it is soon reached."""
+    kind, _, field = name.partition(".")
+    if kind == "Service":
+        monkeypatch.setattr(clubs, "MAX_PRICES", 5)
+    else:
+        state = next(each for each in STATES.values() if each.__name__ == kind)
+        monkeypatch.setitem(bounds_of(state), field, 5)
+    return field
+
+
 @pytest.mark.parametrize("name", HELD_BY_REFUSAL)
 def test_what_would_go_past_a_bound_is_refused_with_the_number(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With a bound of 5, so that it is soon reached; one more command of any other kind is fine."""
+    """One more command of any other kind is fine."""
     needs, command = HELD_BY_REFUSAL[name]
-    kind, _, field = name.partition(".")
-    state = next(each for each in STATES.values() if each.__name__ == kind)
-    monkeypatch.setitem(bounds_of(state), field, 5)
+    field = bound_to_five(name, monkeypatch)
     club = CLUB[:1] if name == "Club.services" else CLUB
     if name == "Member.free_visits":
         club = CLUB[:1]
@@ -232,12 +241,7 @@ def test_a_timeline_holds_so_many_values_and_forgets_what_no_late_fact_asks_for(
 ) -> None:
     """The prices of all services of a club count together."""
     held, command = TIMELINES[name]
-    kind, _, field = name.partition(".")
-    if kind == "Service":
-        monkeypatch.setattr(clubs, "MAX_PRICES", 5)
-    else:
-        state = next(each for each in STATES.values() if each.__name__ == kind)
-        monkeypatch.setitem(bounds_of(state), field, 5)
+    field = bound_to_five(name, monkeypatch)
     scenario = given(MEMBER, CLUB, campaign(), [command(n) for n in range(5 - held)])
     scenario.when(command(5 - held)).then_refused(TooMany(field, 5, 5))
     scenario.when(command(YEARS_LATER + 5 - held))

@@ -23,6 +23,7 @@ from domain.campaigns import (
     NoDraw,
     NotInSegment,
     OfferCampaign,
+    PlaceFreed,
     PlaceTaken,
     PrepaidTooSmall,
     TermsAreNewer,
@@ -31,6 +32,7 @@ from domain.campaigns import (
     WindowReversed,
     drawn_into_control,
 )
+from domain.corrections import CorrectEnrolment, FactCorrected
 from domain.members import (
     BeforeJoining,
     ChangeTier,
@@ -277,6 +279,9 @@ def test_an_uncapped_campaign_goes_on_past_a_million() -> None:
     known = given(MEMBER, campaign(), taken)
     known.when(enrol()).then(
         fact(PlaceTaken, place=1_000_001), fact(CampaignEnrolled), fact(BindingStarted)
+    )
+    known.when(do(CorrectEnrolment, "2008-07-16 12:00")).then(
+        fact(PlaceFreed, place=1_000_001), fact(FactCorrected), fact(FactCorrected)
     )
 
 

@@ -217,9 +217,14 @@ def test_a_customer_is_taken_out_of_a_snapshot_before_it_is_frozen_and_never_aft
 
 
 def test_each_fact_that_can_be_named_is_taken_back_by_its_own_class_and_a_command() -> None:
-    named = {topic for topic, event in CATALOGUE.items() if event.named_by}
-    assert {kind.fact.topic for kind in Correction.__subclasses__()} == named
-    for topic in named:
-        assert "take_back" in vars(CATALOGUE[topic])
+    named = {topic: event for topic, event in CATALOGUE.items() if event.named_by}
+    commands = {kind.fact.topic: kind for kind in Correction.__subclasses__()}
+    assert commands.keys() == named.keys()
+    for topic, event in named.items():
+        assert (
+            event.kept_in in Member.__struct_fields__
+            or {"stands", "take_back"} <= vars(event).keys()
+        )
+        assert [n.removesuffix("_id") for n in commands[topic].naming()] == [*event.named_by]
     with pytest.raises(TypeError, match="says nothing of how it is taken back"):
         PointsDebited.take_back(Member(), "1")

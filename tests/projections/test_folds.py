@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
-from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -23,21 +22,12 @@ from projections.runner import prepare, rebuild
 from projections.schemas import LIVE, heads
 from projections.typed import Window
 from projections.windows import advance
-from tests.projections.doubting import Doubting
+from tests.projections.cutting import agreed, fold_cut
 from tests.projections.histories import STEPS, World, furnished, history, lay
 from tests.projections.tables import emptied, in_python, in_sql, looking
 from tests.projections.workings import CARELESS
 
 EXAMPLES = settings(max_examples=15, suppress_health_check=CARELESS, deadline=None)
-
-
-def fold_cut(conn: Any, cuts: list[int]) -> None:
-    """Folds each lane in windows that end at these cuts."""
-    for bucket, head in heads(conn).items():
-        edges = [0, *sorted({cut % head for cut in cuts if head} - {0}), head]
-        for after, upto in pairwise(edges):
-            if upto > after:
-                advance(conn, LIVE, Window(bucket, after, upto))
 
 
 @pytest.mark.parametrize("buckets", [1, 4])
@@ -51,15 +41,8 @@ def test_sql_and_python_agree_wherever_the_log_is_cut(
         @given(steps=STEPS, cuts=st.lists(st.integers(1, 200), max_size=6))
         def agree(steps: list[Any], cuts: list[int]) -> None:
             world = history(steps, buckets)
-            emptied(conn)
-            lay(conn, world.log)
-            fold_cut(conn, cuts)
-            found, wanted = in_sql(conn), in_python(world.log)
-            for table, rows in wanted.items():
-                assert found[table] == rows, table
-            wanted_doubts = Doubting(world.log).all()
-            assert doubts.doubts(conn) == wanted_doubts
-            doubted.update(d["about"] for each in wanted_doubts for d in each.differences)
+            doubting = agreed(conn, world.log, cuts)
+            doubted.update(d["about"] for each in doubting for d in each.differences)
             assert points.conservation(conn).holds
             assert points.unbalanced(conn) == []
             assert_statements_end_in_the_balance(conn, world)

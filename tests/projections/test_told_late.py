@@ -15,10 +15,10 @@ from ledger.database import connect
 from projections import campaigns, clubs, doubts, members, units
 from projections.plain import Plain
 from projections.runner import prepare
+from tests.projections.cutting import agreed, fold_cut
 from tests.projections.doubting import Doubting
 from tests.projections.histories import SUPERVISOR, TERMS, World, lay
-from tests.projections.tables import emptied, in_python, in_sql, looking
-from tests.projections.test_folds import fold_cut
+from tests.projections.tables import emptied, in_python, looking
 from tests.projections.workings import CARELESS
 
 START = datetime.fromisoformat("2008-01-01T00:00:00+08:00")
@@ -209,15 +209,7 @@ def test_sql_and_python_agree_on_what_is_told_late_wherever_the_log_is_cut(
         @given(facts=FACTS, cuts=st.lists(st.integers(1, 60), max_size=6))
         def agree(facts: list[Fact], cuts: list[int]) -> None:
             world, _ = told(facts, buckets)
-            emptied(conn)
-            lay(conn, world.log)
-            fold_cut(conn, cuts)
-            found, wanted = in_sql(conn), in_python(world.log)
-            for table, rows in wanted.items():
-                assert found[table] == rows, table
-            doubting = Doubting(world.log).all()
-            assert doubts.doubts(conn) == doubting
-            listed.extend(doubting)
+            listed.extend(agreed(conn, world.log, cuts))
 
         agree()
         assert listed

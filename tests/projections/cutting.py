@@ -1,0 +1,36 @@
+"""The log folded in windows that end anywhere, beside plain Python."""
+
+from itertools import pairwise
+from typing import Any
+
+from projections import doubts
+from projections.doubts import Doubt
+from projections.plain import Stored
+from projections.schemas import LIVE, heads
+from projections.typed import Window
+from projections.windows import advance
+from tests.projections.doubting import Doubting
+from tests.projections.histories import lay
+from tests.projections.tables import emptied, in_python, in_sql
+
+
+def fold_cut(conn: Any, cuts: list[int]) -> None:
+    """Folds each lane in windows that end at these cuts."""
+    for bucket, head in heads(conn).items():
+        edges = [0, *sorted({cut % head for cut in cuts if head} - {0}), head]
+        for after, upto in pairwise(edges):
+            if upto > after:
+                advance(conn, LIVE, Window(bucket, after, upto))
+
+
+def agreed(conn: Any, log: list[Stored], cuts: list[int]) -> list[Doubt]:
+    """Both folds of this log end in the same tables and doubts; the doubts."""
+    emptied(conn)
+    lay(conn, log)
+    fold_cut(conn, cuts)
+    found, wanted = in_sql(conn), in_python(log)
+    for table, rows in wanted.items():
+        assert found[table] == rows, table
+    doubting = Doubting(log).all()
+    assert doubts.doubts(conn) == doubting
+    return doubting
