@@ -63,6 +63,7 @@ STATUS: dict[str, int] = {
     "no_emergency": 409,
     "no_free_visit": 409,
     "not_come_yet": 409,
+    "too_long_ago": 409,
     "not_eligible": 409,
     "not_enough_points": 409,
     "not_in_segment": 409,

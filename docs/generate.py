@@ -157,8 +157,13 @@ def _fact(kind: type[Command]) -> str:
     writes = ", ".join(f"`{stream}:{{{field}}}`" for stream, field in kind.writes.items())
     reads = ", ".join(f"`{stream}:{{{field}}}`" for stream, field in kind.reads.items())
     streams = f"Writes {writes}." + (f" Reads {reads}." if reads else "")
+    stay = kind.identifying if kind.marks_sealed else ()
     rows = [
-        (f"`{field}`", what, f"`{default}`" if default else "required")
+        (
+            f"`{field}`",
+            what,
+            "stays as it is" if field in stay else f"`{default}`" if default else "required",
+        )
         for field, what, default in fields(kind, "command", "key", "actor", "at")
     ]
     said_of_it = [f"### `{name}`", doc_of(kind), streams]

@@ -1,9 +1,10 @@
 """Campaigns: launched under terms, enrolled into up to a cap, closed. What an enrolment binds."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from hashlib import md5
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -19,9 +20,9 @@ from domain.bounds import room_for_one
 from domain.command import Command
 from domain.event import Event
 from domain.members import NothingChanges, on_the_network, tier_at
+from domain.periods import forget, not_forgotten, remembered
 from domain.refusal import Refusal
 from domain.state import Campaign, Enrolment, Member, Places, Terms
-from domain.timeline import LATE
 from domain.values import (
     BasisPoints,
     CampaignId,
@@ -38,7 +39,6 @@ from domain.values import (
     local_date,
 )
 
-C = TypeVar("C", date, Enrolment)
 Kind = Literal["prepay", "family_plan", "handset", "care"]
 POLICY_OF: dict[str, Policy] = {
     "prepay": "prepay",
@@ -171,7 +171,7 @@ class CampaignOffered(Event, name="campaign.offered", stream="member"):
     kept_in = "offered"
 
     def apply(self, state: Member) -> None:
-        state.offered = still_asked_for(state.offered, self.occurred_at)
+        forget(state, "offered", closed_on, self.occurred_at)
         state.offered[self.campaign] = self.closes_on
 
 
@@ -192,18 +192,20 @@ class CampaignEnrolled(Event, name="campaign.enrolled", stream="member"):
     kept_in = "enrolled"
 
     def apply(self, state: Member) -> None:
-        state.enrolled = still_asked_for(state.enrolled, self.occurred_at)
+        forget(state, "enrolled", ended_on(state), self.occurred_at)
         state.enrolled[self.campaign] = Enrolment(self.closes_on, self.place, self.gift_fen)
 
 
-def still_asked_for(campaigns: dict[str, C], at: datetime) -> dict[str, C]:
-    """The campaigns that a late enrolment may still name: the others ended LATE_DAYS ago."""
-    oldest = local_date(at) - LATE
-    return {name: each for name, each in campaigns.items() if _closes_on(each) >= oldest}
+def ended_on(member: Member) -> Callable[[Enrolment], date]:
+    """The last day on which an enrolment of the member says something: of its window, or of the
+    binding that it brought."""
+    ends = {bound.id: bound.ends_on for bound in member.bindings if bound.campaign is not None}
+    return lambda each: max(each.closes_on, ends.get(each.binding or 0, each.closes_on))
 
 
-def _closes_on(campaign: date | Enrolment) -> date:
-    return campaign.closes_on if isinstance(campaign, Enrolment) else campaign
+def closed_on(closes_on: date) -> date:
+    """The last day on which an offer may be told."""
+    return closes_on
 
 
 # ----------------------------------------------------------------------------------- refusals
@@ -470,7 +472,8 @@ class OfferCampaign(Command):
         in_segment(campaign, tier)
         if self.campaign_id in member.offered:
             raise AlreadyOffered(self.campaign_id)
-        room_for_one(member, "offered", len(still_asked_for(member.offered, at)))
+        not_forgotten(member, closes_on)
+        room_for_one(member, "offered", len(remembered(member.offered, closed_on, at)))
         control = drawn_into_control(campaign.control_seed, self.member_id, campaign.control_bp)
         event = self.event(
             CampaignOffered,
@@ -490,7 +493,8 @@ class Enrol(Command):
     """Enrol a member in a campaign: one place, his enrolment, and the binding it brings.
 
     Refused in this order: unknown, outside the window, terms not as shown, not in the segment,
-    already enrolled, in the control group, contradicting a binding, sum too small, cap, budget.
+    already enrolled or so long ago that this may be forgotten, in the control group, contradicting
+    a binding, sum too small, cap, budget.
     """
 
     command: Literal["campaign.enrol"] = "campaign.enrol"
@@ -519,7 +523,7 @@ class Enrol(Command):
             raise PrepaidTooSmall(self.prepaid_fen, terms.prepaid_min_fen)
         gift_fen = self.prepaid_fen * terms.gift_bp // 10_000  # rounded down to a fen
         self._within_limits(campaign, places, gift_fen)
-        room_for_one(member, "enrolled", len(still_asked_for(member.enrolled, at)))
+        room_for_one(member, "enrolled", len(remembered(member.enrolled, ended_on(member), at)))
         if policy:
             room_for_one(member, "bindings", len(still_remembered(member.bindings, at)))
         place = places.taken + 1
@@ -557,6 +561,8 @@ class Enrol(Command):
     def _admissible(self, member: Member, campaign: Campaign) -> None:
         if self.campaign_id in member.enrolled:
             raise AlreadyEnrolled(self.campaign_id)
+        if campaign.closes_on is not None:
+            not_forgotten(member, campaign.closes_on)
         if campaign.control_bp and drawn_into_control(
             campaign.control_seed, self.member_id, campaign.control_bp
         ):

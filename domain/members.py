@@ -8,7 +8,7 @@ from domain import timeline
 from domain.bounds import room_for_one
 from domain.command import Command
 from domain.event import Event
-from domain.periods import has_come
+from domain.periods import TooLongAgo, has_come
 from domain.personal import Name, Phone
 from domain.refusal import Refusal
 from domain.state import Member, Unit
@@ -21,6 +21,7 @@ from domain.values import (
     Tier,
     UnitId,
     month_number,
+    month_of,
 )
 
 BILL_WINDOW_MONTHS = 36
@@ -100,6 +101,10 @@ class BillIssued(Event, name="bill.issued", stream="member"):
         number = month_number(self.month)
         ahead = number - state.billed_month
         if ahead > 0:
+            kept = max(BILLS_REMEMBERED - ahead, 0)
+            if lost := state.billed_mask >> kept:
+                latest = state.billed_month - kept - lowest_bit(lost)
+                state.bills_forgotten = max(state.bills_forgotten, latest)
             state.billed_mask = (state.billed_mask << min(ahead, BILLS_REMEMBERED) | 1) & (
                 (1 << BILLS_REMEMBERED) - 1
             )
@@ -119,12 +124,14 @@ class BillIssued(Event, name="bill.issued", stream="member"):
         if not mask:
             state.billed_month = state.billed_mask = 0
             return
-        back = (mask & -mask).bit_length() - 1  # to the latest month that is left
+        back = lowest_bit(mask)  # to the latest month that is left
         state.billed_month -= back
         state.billed_mask = mask >> back
-        # What the bill had pushed out of sight counts as billed: no month is billed twice.
-        for forgotten in range(BILLS_REMEMBERED - back, BILL_WINDOW_MONTHS):
-            state.billed_mask |= 1 << forgotten
+
+
+def lowest_bit(mask: int) -> int:
+    """The place of the lowest bit that is set."""
+    return (mask & -mask).bit_length() - 1
 
 
 def billed(member: Member, month: str) -> bool:
@@ -257,7 +264,8 @@ class JoinNetwork(MemberCommand):
 
 
 class ChangeDetails(MemberCommand):
-    """Give a member another name or phone number from `at` on; null takes it away.
+    """Give a member another name or phone number from `at` on: one of the two at least. What is not
+    sent stays; null takes it away.
 
     A wrong one is corrected by telling the right one with the time of the wrong one.
     """
@@ -343,6 +351,8 @@ class RecordBill(MemberCommand):
         late = member.billed_month - month_number(self.month)
         if late >= BILL_WINDOW_MONTHS:
             raise BillTooLate(self.month, late, BILL_WINDOW_MONTHS - 1)
+        if month_number(self.month) <= member.bills_forgotten:
+            raise TooLongAgo(self.month, month_of(member.bills_forgotten))
         if billed(member, self.month):
             raise AlreadyBilled(self.month)
         event = self.event(

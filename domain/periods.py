@@ -1,10 +1,17 @@
-"""Periods: what is recorded of a day or a month is recorded once it has come."""
+"""Periods: what is told of a day or a month is told once it has come, and not when what was known
+of it has been forgotten."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import TypeVar
 
 from domain.refusal import Refusal
+from domain.state import Member
+from domain.timeline import LATE
 from domain.values import local_date
+
+H = TypeVar("H")
 
 
 @dataclass
@@ -14,6 +21,15 @@ class NotComeYet(Refusal):
     code = "not_come_yet"
     period: str
     today: date
+
+
+@dataclass
+class TooLongAgo(Refusal):
+    """It may be known already: what had ended by then is not remembered any more."""
+
+    code = "too_long_ago"
+    period: str
+    forgotten: str
 
 
 def has_come(period: date | str, at: datetime) -> None:
@@ -26,3 +42,26 @@ def has_come(period: date | str, at: datetime) -> None:
     said = str(period)
     if said > str(today)[: len(said)]:
         raise NotComeYet(said, today)
+
+
+def remembered(held: dict[str, H], ends: Callable[[H], date], at: datetime) -> dict[str, H]:
+    """What a fact told late may still name: the others ended LATE_DAYS before this instant."""
+    oldest = local_date(at) - LATE
+    return {name: each for name, each in held.items() if ends(each) >= oldest}
+
+
+def forget(member: Member, part: str, ends: Callable[[H], date], at: datetime) -> None:
+    """Leave out what no fact told late may name, and remember until when that is: of two facts of
+    one name, told in whatever order, one at most is taken."""
+    held: dict[str, H] = getattr(member, part)
+    kept = remembered(held, ends, at)
+    gone = [ends(held[name]) for name in held.keys() - kept.keys()]
+    if gone:
+        member.forgotten = max(*gone, member.forgotten or date.min)
+    setattr(member, part, kept)
+
+
+def not_forgotten(member: Member, ended: date) -> None:
+    """Refuses what ended on a day of which this member's state may have forgotten the like."""
+    if member.forgotten is not None and ended <= member.forgotten:
+        raise TooLongAgo(str(ended), str(member.forgotten))

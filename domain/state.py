@@ -96,6 +96,7 @@ class Member(Struct, array_like=True, gc=False):
     important: Annotated[Timeline[bool], AtMost(MAX_CHANGES)] = field(default_factory=list)
     billed_month: int = 0  # number of the latest month billed, 0 before the first
     billed_mask: int = 0  # bit i: the month i before the latest is billed
+    bills_forgotten: int = 0  # number of the latest month whose bill went out of the mask
     cohorts: Annotated[list[str], AtMost(500)] = field(default_factory=list)
     # by number, soonest expiring first
     lots: Annotated[dict[int, Lot], AtMost(MAX_LOTS)] = field(default_factory=dict)
@@ -115,6 +116,8 @@ class Member(Struct, array_like=True, gc=False):
     bindings_made: int = 0
     # by lot: those that a reversal named or took from
     reversals: Annotated[dict[int, Reversal], AtMost(300)] = field(default_factory=dict)
+    # the latest end of a campaign or an activity that this has forgotten
+    forgotten: date | None = None
 
 
 class Price(Struct, array_like=True, gc=False):

@@ -22,7 +22,7 @@ class UnitOpened(Event, name="unit.opened", stream="unit"):
 
 
 class OpenUnit(Command):
-    """Enter a unit, so that customers can belong to it."""
+    """Enter a unit, so that customers can belong to it; or give it another title from `at` on."""
 
     command: Literal["unit.open"] = "unit.open"
     writes: ClassVar[dict[str, str]] = {"unit": "unit_id"}

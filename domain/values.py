@@ -181,6 +181,11 @@ def month_number(month: str) -> int:
     return int(month[:4]) * 12 + int(month[5:]) - 1
 
 
+def month_of(number: int) -> str:
+    """The month with this number."""
+    return f"{number // 12:04}-{number % 12 + 1:02}"
+
+
 def add_months(day: date, months: int) -> date:
     """The same day n months on, or the last day of that month (31 January + 1 = 29 February)."""
     number = day.year * 12 + day.month - 1 + months

@@ -13,10 +13,10 @@ from domain.command import Command
 from domain.event import Event
 from domain.lots import spendable_points
 from domain.members import MemberCommand, is_important, joined, on_the_network, tier_at
+from domain.periods import forget, not_forgotten, remembered
 from domain.points import give_back, lapsed, pay, reversible
 from domain.refusal import Refusal
 from domain.state import REMEMBERED, Admissions, Club, Member, Price, Visit
-from domain.timeline import LATE
 from domain.values import (
     ActivityId,
     ClubId,
@@ -124,14 +124,8 @@ class ActivityAttended(Event, name="activity.attended", stream="member"):
     kept_in = "attended"
 
     def apply(self, state: Member) -> None:
-        state.attended = lately(state.attended, self.occurred_at)
+        forget(state, "attended", local_date, self.occurred_at)
         state.attended[self.named] = self.held_at
-
-
-def lately(attended: dict[str, datetime], at: datetime) -> dict[str, datetime]:
-    """The activities of which an attendance may still be told."""
-    oldest = at - LATE
-    return {activity: held_at for activity, held_at in attended.items() if held_at >= oldest}
 
 
 def free_visit_key(club: str, service: str, at: datetime) -> str:
@@ -456,7 +450,8 @@ class AttendActivity(MemberCommand):
         on_the_network(member, self.member_id, held_at)
         if f"{self.club_id}/{self.activity_id}" in member.attended:
             raise AlreadyAttended(self.activity_id)
-        room_for_one(member, "attended", len(lately(member.attended, at)))
+        not_forgotten(member, local_date(held_at))
+        room_for_one(member, "attended", len(remembered(member.attended, local_date, at)))
         event = self.event(
             ActivityAttended,
             at,

@@ -15,7 +15,7 @@ from projections.connection import Conn
 from projections.figures import Figure, difference
 from projections.moments import Moment
 from projections.postings import EACH, NETS, SUMS, movers
-from projections.typed import typed_tables
+from projections.typed import WRONG, typed_tables
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +197,7 @@ def _added(part: Part, before: Moment, after: Moment) -> str:
     table = typed_tables()[part.topic]
     if table.named_by:
         one, other = (
-            f"(({moment.condition}) AND NOT {table.corrected('e', moment.known('c.'))})"
+            f"(({moment.condition}) AND NOT {table.corrected('e', moment.known(f'{WRONG}.'))})"
             for moment in (before, after)
         )
         return f"""

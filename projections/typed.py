@@ -204,24 +204,25 @@ class TypedTable:
             return f"(SELECT * FROM {self.name} WHERE {window.condition()})"
         if not corrections:
             return f"({told})"
-        here = self.corrected("e", window.condition(alias="c."))
+        here = self.corrected("e", window.condition(alias=f"{WRONG}."))
         before = Window(window.bucket, 0, window.after)
         return (
             f"({told} AND NOT {here}"
             f" UNION ALL SELECT e.*, -1 FROM {self.name} e"
             f" WHERE {before.condition(alias='e.')} AND {here}"
-            f" AND NOT {self.corrected('e', before.condition(alias='c.'))})"
+            f" AND NOT {self.corrected('e', before.condition(alias=f'{WRONG}.'))})"
         )
 
     def corrected(self, fact: str, known: str = "true") -> str:
-        """Whether a later correction `c`, of those that are known, names the row `fact`: no fact of
+        """Whether a later correction, of those that are known, names the row `fact`: no fact of
         its name is told before the one in force is corrected."""
         named = " || '/' || ".join(f'{fact}."{field}"::text' for field in self.named_by)
         return (
-            f"EXISTS (SELECT FROM {typed_tables()[CORRECTED].name} c"
-            f" WHERE c.{self.id_column} = {fact}.{self.id_column} AND c.bucket = {fact}.bucket"
-            f" AND c.fact = '{self.topic}' AND c.which = {named}"
-            f" AND c.position > {fact}.position AND {known})"
+            f"EXISTS (SELECT FROM {typed_tables()[CORRECTED].name} {WRONG}"
+            f" WHERE {WRONG}.{self.id_column} = {fact}.{self.id_column}"
+            f" AND {WRONG}.bucket = {fact}.bucket"
+            f" AND {WRONG}.fact = '{self.topic}' AND {WRONG}.which = {named}"
+            f" AND {WRONG}.position > {fact}.position AND {known})"
         )
 
     @property
@@ -232,6 +233,8 @@ class TypedTable:
         return f"(SELECT e.* FROM {self.name} e WHERE NOT {self.corrected('e')})"
 
 
+WRONG = "wrong_"
+"""What a correction is called beside the fact that it names: like nothing in the queries around."""
 CORRECTED = "fact.corrected"
 """The event that takes others back."""
 

@@ -97,6 +97,7 @@ async def campaign_figures(
             "terms_are_newer",
             "not_in_segment",
             "already_enrolled",
+            "too_long_ago",
             "in_control_group",
             "already_bound",
             "prepaid_too_small",

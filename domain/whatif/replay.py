@@ -13,6 +13,7 @@ from datetime import datetime
 from itertools import groupby
 from typing import Generic, TypeVar
 
+from domain.bindings import BindingStarted
 from domain.campaigns import CampaignEnrolled, Enrol, OfferCampaign, PlaceTaken
 from domain.command import Command
 from domain.corrections import CorrectBill, CorrectEnrolment
@@ -31,9 +32,10 @@ P = TypeVar("P")
 """Where an event stands in the log. The replay hands it through."""
 
 EXPIRIES = (PointsExpired, ExpiryReversed)
-NEW_DEBITS = 1_000_000_000
-"""A visit that was free and would have been paid has a debit that the record does not number: it is
-numbered down from here by the visit, so that all others keep the number of the record."""
+NEW_NUMBERS = 1_000_000_000
+"""A visit that was free and would have been paid has a debit that the record does not number, and
+so has an enrolment that would have bound. It is numbered down from here by the visit, or by the
+enrolments so far, so that all others keep the number of the record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,7 @@ class _Replayed:
     def __init__(self, scenario: Scenario, known: Known, member_id: str) -> None:
         self.scenario, self.known, self.member_id = scenario, known, member_id
         self.recorded, self.changed = Member(), Member()
+        self.unbound = 0  # enrolments that bind nobody by the record
         self.bills: dict[int, int] = {}  # month number -> fen, of the months that may count
 
     def hear(
@@ -134,6 +137,9 @@ class _Replayed:
             case Enrol():
                 command = command.model_copy(update={"shown_terms": None})
                 enrolled = _the(CampaignEnrolled, events)
+                if not any(isinstance(event, BindingStarted) for event in events):
+                    self.unbound += 1
+                    self.changed.bindings_made = NEW_NUMBERS - self.unbound - 1
                 campaign = self.known.campaign(enrolled)
                 states["campaign"] = self.scenario.terms(campaign, command.campaign_id, at)
                 states["places"] = self.known.places(enrolled)
@@ -152,7 +158,7 @@ class _Replayed:
         changed.visits_made, changed.bindings_made = recorded.visits_made, recorded.bindings_made
         for event in events:
             if isinstance(event, VisitRecorded) and event.debit is None:
-                changed.debits_made = NEW_DEBITS - event.visit - 1
+                changed.debits_made = NEW_NUMBERS - event.visit - 1
 
     def _club(self, command: RecordVisit, events: list[Event], at: datetime) -> Club:
         """The club at the price by which the visit was recorded, as the scenario has it."""

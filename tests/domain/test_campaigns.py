@@ -32,6 +32,7 @@ from domain.campaigns import (
     WindowReversed,
     drawn_into_control,
 )
+from domain.clubs import HoldActivity
 from domain.corrections import CorrectEnrolment, FactCorrected
 from domain.members import (
     BeforeJoining,
@@ -41,8 +42,10 @@ from domain.members import (
     NothingChanges,
     UnknownMember,
 )
+from domain.periods import TooLongAgo
+from domain.visits import AttendActivity
 from tests.domain.scenario import do, fact, given, local
-from tests.domain.words import JOINED, MEMBER, NOON, WEST, campaign, enrol
+from tests.domain.words import CLUB, JOINED, MEMBER, NOON, WEST, campaign, enrol
 
 SPRING = campaign()
 FIRST, LAST = date(2008, 7, 1), date(2008, 7, 31)
@@ -304,12 +307,46 @@ def test_a_member_takes_part_once_even_when_it_is_told_late() -> None:
 
 
 def test_campaigns_long_over_leave_the_state() -> None:
-    years = (date(2010, 1, 1), date(2010, 1, 31))
-    late = campaign(campaign_id="late", opens_on=years[0], closes_on=years[1], control_bp=1)
-    scenario = given(MEMBER, campaign(control_bp=1), offer(), enrol(), late)
+    scenario = given(MEMBER, campaign(control_bp=1), offer(), enrol())
+    for year in (2010, 2012):
+        at, name = f"{year}-01-15 12:00", f"in_{year}"
+        days = {"opens_on": date(year, 1, 1), "closes_on": date(year, 1, 31)}
+        scenario.and_given(campaign(campaign_id=name, control_bp=1, **days))
+        scenario.and_given(offer(at, campaign_id=name), enrol(at, campaign_id=name))
+        assert list(scenario.member.offered) == list(scenario.member.enrolled)[-1:] == [name]
+
+
+def test_what_may_be_forgotten_is_not_told_a_second_time() -> None:
+    """By the clock of the line itself, which may lie before what made the state forget."""
+    first = do(HoldActivity, "2008-06-30 09:00", activity_id="tasting", title="x")
+    told = given(MEMBER, CLUB, first, do(AttendActivity, "2008-06-30 12:00", activity_id="tasting"))
+    unbinding = {"months_bound": 0, "control_bp": 1}
+    told.and_given(campaign(**unbinding), offer(), enrol())
+    days = {"opens_on": date(2010, 1, 1), "closes_on": date(2010, 1, 31)}
     at = "2010-01-15 12:00"
-    scenario.and_given(offer(at, campaign_id="late"), enrol(at, campaign_id="late"))
-    assert list(scenario.member.enrolled) == list(scenario.member.offered) == ["late"]
+    told.and_given(campaign(campaign_id="late", **unbinding, **days))
+    told.and_given(do(HoldActivity, at, activity_id="late", title="x"))
+    told.and_given(offer(at, campaign_id="late"), enrol(at, campaign_id="late"))
+    told.and_given(do(AttendActivity, at, activity_id="late"))
+    forgotten = TooLongAgo("2008-07-31", "2008-07-31")
+    told.when(enrol("2008-07-20 12:00")).then_refused(forgotten)
+    told.when(offer("2008-07-20 12:00")).then_refused(forgotten)
+    again = do(AttendActivity, "2008-06-30 13:00", activity_id="tasting")
+    told.when(again).then_refused(TooLongAgo("2008-06-30", "2008-07-31"))
+    other = campaign(campaign_id="other", **{**days, "opens_on": LAST}, **unbinding)
+    told.and_given(other).when(enrol(at, campaign_id="other")).then(
+        fact(PlaceTaken), fact(CampaignEnrolled)
+    )
+
+
+def test_an_enrolment_is_corrected_for_as_long_as_it_binds() -> None:
+    told = given(MEMBER, campaign(months_bound=60), enrol())
+    days = {"opens_on": date(2010, 1, 1), "closes_on": date(2010, 1, 31)}
+    told.and_given(campaign(campaign_id="late", months_bound=0, **days))
+    told.and_given(enrol("2010-01-15 12:00", campaign_id="late"))
+    told.when(do(CorrectEnrolment, "2010-01-16 12:00")).then(
+        fact(PlaceFreed), fact(FactCorrected), fact(FactCorrected)
+    )
 
 
 def test_an_enrolment_does_not_contradict_a_binding() -> None:

@@ -32,7 +32,7 @@ from domain.corrections import (
 )
 from domain.event import CATALOGUE
 from domain.members import AlreadyBilled, BillIssued, RecordBill, UnknownMember
-from domain.periods import NotComeYet
+from domain.periods import NotComeYet, TooLongAgo
 from domain.points import PointsDebited
 from domain.state import Member
 from domain.visits import ActivityAttended, AttendActivity
@@ -105,7 +105,14 @@ def test_what_a_wrong_bill_had_pushed_out_of_sight_is_not_billed_twice() -> None
     told = given(MEMBER, old, bill("2012-12", "2013-01-02 09:00"))
     told.and_given(wrong_bill("2012-12", "2013-01-02 09:00"))
     told.when(bill("2005-03", "2013-01-02 09:00")).then_refused(AlreadyBilled("2005-03"))
-    told.when(bill("2002-05", "2013-01-02 09:00")).then_refused(AlreadyBilled("2002-05"))
+    told.when(wrong_bill("2004-12", "2013-01-02 09:00")).then_refused(UnknownFact("bill.issued"))
+    told.when(bill("2004-12", "2013-01-02 09:00")).then(fact(BillIssued))
+    gone = given(MEMBER, old, bill("2013-04", "2013-05-02 09:00"))
+    gone.and_given(wrong_bill("2013-04", "2013-05-02 09:00"))
+    for month in ("2005-04", "2005-03", "2003-01"):
+        gone.when(bill(month, "2013-05-02 09:00")).then_refused(TooLongAgo(month, "2005-04"))
+        gone.when(wrong_bill(month, "2013-05-02 09:00")).then_refused(UnknownFact("bill.issued"))
+    gone.when(bill("2005-05", "2013-05-02 09:00")).then(fact(BillIssued))
 
 
 # ---------------------------------------------------------------------------------- enrolments

@@ -58,6 +58,7 @@ from domain.visits import (
 )
 from domain.whatif import Happened, Known, Refused, Scenario, replay, spending
 from domain.whatif.changes import ExpiryPolicy
+from domain.whatif.replay import NEW_NUMBERS
 from tests.domain.scenario import Fact, World, do, fact, local
 from tests.domain.words import (
     CLUB,
@@ -344,6 +345,16 @@ def test_who_is_below_the_tier_is_neither_offered_nor_enrolled() -> None:
     told.then().then_refused(NotInSegment("gold", ["diamond"]), NotInSegment("gold", ["diamond"]))
     assert [each.command for each in told.refused] == ["campaign.offer", "campaign.enrol"]
     supposing(terms(min_tier="gold"))(MEMBER, drawn, do(OfferCampaign, NOON), enrol()).then()
+
+
+def test_an_enrolment_that_would_have_bound_takes_no_number_of_the_record() -> None:
+    said = {"starts_on": date(2008, 7, 20), "ends_on": date(2009, 7, 20)}
+    own = do(StartBinding, "2008-07-20 12:00", policy="family_plan", **said)
+    told = supposing(terms(months_bound=12))(MEMBER, campaign(months_bound=0), enrol(), own)
+    assert [e.event.binding for e in told.happened if isinstance(e.event, BindingStarted)] == [
+        NEW_NUMBERS - 1,
+        1,
+    ]
 
 
 def test_gifts_beyond_the_budget_are_refused() -> None:

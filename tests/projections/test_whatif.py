@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -16,6 +16,7 @@ from psycopg.rows import dict_row
 from domain.campaigns import UnknownCampaign
 from domain.clubs import UnknownClub
 from domain.refusal import Refusal
+from domain.values import TIERS
 from domain.visits import UnknownService
 from domain.whatif import Scenario
 from ledger.database import connect
@@ -210,6 +211,34 @@ def test_the_last_place_is_lost_with_its_enrolment(installed: Callable[[int], st
         suppose(changed, said)
         assert changed.execute("SELECT max(places) FROM campaign").fetchone() == (1,)
         assert asked(changed) == in_python(suppose_in_python(world, said).log)
+
+
+def test_a_budget_is_spent_by_what_still_counts(installed: Callable[[int], str]) -> None:
+    dsn, world = installed(4), furnished(4)
+    world.does(
+        "campaign.launch", campaign_id="thrifty", title="x", kind="prepay",
+        tiers=list(TIERS), untiered=True,
+        opens_on=date(2008, 1, 1), closes_on=date(2099, 12, 31), prepaid_min_fen=100,
+        gift_bp=1_000, budget_fen=300,
+    )  # fmt: skip
+    for member in ("m1", "m2", "m3"):
+        here: dict[str, Any] = {"member_id": member, "campaign_id": "thrifty"}
+        world.does("campaign.enrol", **here, prepaid_fen=1_000)
+        if member == "m1":
+            world.does("campaign.correct_enrolment", **here, reason="x")
+    with connect(dsn) as conn:
+        lay(conn, world.log)
+        lay_asked(conn, world)
+    for gift_bp, left in ((1_500, 2), (2_000, 1), (4_000, 0)):
+        terms = {"change": "campaign_terms", "campaign": "thrifty", "gift_bp": gift_bp}
+        with recorded(dsn) as changed:
+            suppose(changed, scenario(terms))
+            found = changed.execute(
+                "SELECT coalesce(sum(heads), 0) FROM campaign_use WHERE campaign = 'thrifty'"
+            )
+            assert found.fetchone() == (left,)
+            wanted = in_python(suppose_in_python(world, scenario(terms)).log)
+            assert asked(changed) == wanted
 
 
 def test_lapsed_points_are_expired_whether_or_not_it_is_written_down(small: str) -> None:
