@@ -320,23 +320,51 @@ def doubts(
     return dated(models.Doubts(doubts=page, next=more), moment)
 
 
-def log_page(conn: Connection[Any], bucket: int, after: int, limit: int) -> models.LogPage | None:
-    """A page of the log; None if there is no such bucket."""
+class _Told(msgspec.Struct, gc=False):
+    """An event as pages tell it: `models.Event`, made where a page has a thousand of them."""
+
+    bucket: int
+    position: int
+    stream: str
+    version: int
+    topic: str
+    occurred_at: str
+    recorded_at: datetime
+    actor: str
+    key: str
+    state: dict[str, Any]
+
+
+class _Page(msgspec.Struct):
+    """`models.LogPage`, or without a bucket `models.History`."""
+
+    events: list[_Told]
+    bucket: int | msgspec.UnsetType
+    head: int | msgspec.UnsetType
+    next: int | None
+
+
+def log_page(conn: Connection[Any], bucket: int, after: int, limit: int) -> bytes | None:
+    """A page of the log, a `models.LogPage` in JSON; None if there is no such bucket."""
     head = reading.head(conn, bucket)
     if head is None:
         return None
-    page = _events(reading.log(conn, bucket, after, limit))
-    if not page:
-        return models.LogPage(events=page, bucket=bucket, head=head, next=after)
-    last = page[-1].position  # It may have come after the head was read.
-    return models.LogPage(events=page, bucket=bucket, head=max(head, last), next=last)
+    found = reading.log(conn, bucket, after, limit)
+    last = found[-1].position if found else after
+    if found:  # They may have come after the head was read.
+        head = max(head, last)
+    return msgspec.json.encode(_Page(_events(found), bucket, head, last))
 
 
-def history(conn: Connection[Any], stream: str, after: int, limit: int) -> models.History:
-    """A page of the events of one stream, oldest first."""
+def history(conn: Connection[Any], stream: str, after: int, limit: int) -> bytes | None:
+    """A page of the events of one stream, oldest first, a `models.History` in JSON; None if
+    there is no such stream."""
     found = reading.history(conn, stream, after, limit + 1)
-    page = _events(found[:limit])
-    return models.History(events=page, next=page[-1].version if len(found) > limit else None)
+    if not found and not after:
+        return None
+    more = found[limit - 1].version if len(found) > limit else None
+    page = _Page(_events(found[:limit]), msgspec.UNSET, msgspec.UNSET, more)
+    return msgspec.json.encode(page)
 
 
 def commands(conn: Connection[Any], key: str) -> models.Commands:
@@ -352,27 +380,20 @@ def _command(taken: asked.Answered) -> models.Command:
         asked=msgspec.json.decode(taken.kept.asked),
         decided_at=taken.kept.at,
         answered=None if response is None else msgspec.json.decode(response),
-        events=_events(taken.events),
+        events=[models.Event.model_validate(each) for each in _events(taken.events)],
     )
 
 
-def _events(found: Iterable[reading.Stored]) -> list[models.Event]:
-    return [_event(stored) for stored in found]
+def _events(found: Iterable[reading.Stored]) -> list[_Told]:
+    return [_told(stored) for stored in found]
 
 
-def _event(stored: reading.Stored) -> models.Event:
+def _told(stored: reading.Stored) -> _Told:
     state: dict[str, Any] = msgspec.json.decode(stored.state)
-    return models.Event(
-        bucket=stored.bucket,
-        position=stored.position,
-        stream=stored.stream,
-        version=stored.version,
-        topic=stored.topic,
-        recorded_at=stored.recorded_at.astimezone(UTC),
-        occurred_at=state.pop("occurred_at"),
-        actor=state.pop("actor"),
-        key=state.pop("key"),
-        state=state,
+    occurred_at, actor, key = state.pop("occurred_at"), state.pop("actor"), state.pop("key")
+    return _Told(
+        *(stored.bucket, stored.position, stored.stream, stored.version, stored.topic),
+        *(occurred_at, stored.recorded_at.astimezone(UTC), actor, key, state),
     )
 
 

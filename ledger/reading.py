@@ -1,9 +1,9 @@
 """Reading the log as it is."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from psycopg import Connection
 
@@ -22,8 +22,7 @@ class UnknownPosition(Refusal):
     head: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(NamedTuple):
     """An event as it lies in the log; `state` is the JSON that was written, byte for byte."""
 
     bucket: int
@@ -102,23 +101,19 @@ def lanes(
 
 def log(connection: Connection[Any], bucket: int, after: int, limit: int) -> list[Stored]:
     """Up to `limit` events of a bucket behind a position, in the order of their commits."""
-    return list(
-        _read(
-            connection,
-            "bucket = %s AND notification_id > %s ORDER BY notification_id LIMIT %s",
-            (bucket, after, limit),
-        )
+    return _read(
+        connection,
+        "bucket = %s AND notification_id > %s ORDER BY notification_id LIMIT %s",
+        (bucket, after, limit),
     )
 
 
 def history(connection: Connection[Any], stream: str, after: int, limit: int) -> list[Stored]:
     """Up to `limit` events of a stream behind a version, oldest first."""
-    return list(
-        _read(
-            connection,
-            "originator_id = %s AND originator_version > %s ORDER BY originator_version LIMIT %s",
-            (stream, after, limit),
-        )
+    return _read(
+        connection,
+        "originator_id = %s AND originator_version > %s ORDER BY originator_version LIMIT %s",
+        (stream, after, limit),
     )
 
 
@@ -138,7 +133,7 @@ def life(
 
 def _read(
     connection: Connection[Any], condition: str, parameters: tuple[object, ...]
-) -> Iterator[Stored]:
+) -> list[Stored]:
     query = f"SELECT {COLUMNS} FROM stored_events WHERE {condition}"
-    for row in connection.execute(query.encode(), parameters):
-        yield Stored(*row)
+    found = connection.execute(query.encode(), parameters, binary=True).fetchall()
+    return list(map(Stored._make, found))

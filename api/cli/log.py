@@ -15,16 +15,18 @@ def run(
 ) -> int:
     """Show a page of the log, or of one stream."""
     with opened(settings) as database, connect(database.dsn) as connection:
-        page: models.LogPage | models.History | None
+        page: models.LogPage | models.History
         if stream is not None:
-            page = answers.history(connection, stream, after, limit)
-            if not page.events and not after:
+            told = answers.history(connection, stream, after, limit)
+            if told is None:
                 raise NotFound("There is no such stream: they are called member:ID,"
                                " club:ID, campaign:ID, cohort:ID, unit:ID.")  # fmt: skip
+            page = models.History.model_validate_json(told)
         else:
-            page = answers.log_page(connection, bucket, after, limit)
-            if page is None:
+            told = answers.log_page(connection, bucket, after, limit)
+            if told is None:
                 raise NotFound(f"There is no bucket {bucket}.")
+            page = models.LogPage.model_validate_json(told)
     if as_json:
         output.tell(page)
         return 0

@@ -3,7 +3,7 @@
 from functools import partial
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 
 from api import answers, models
 from api.http.documented import refuses
@@ -19,13 +19,13 @@ async def events(
     after: Position = 0,
     limit: Limit = 100,
     bucket: Annotated[int, Query(ge=0, le=63)] = 0,
-) -> models.LogPage:
+) -> Response:
     """Events of one bucket behind a position. Positions have no gaps and never change."""
     question = partial(answers.log_page, bucket=bucket, after=after, limit=limit)
     found = await house.reads(question)
     if found is None:
         raise DoorProblem("not_found", f"There is no bucket {bucket}.")
-    return found
+    return Response(found, media_type="application/json")
 
 
 @router.get("/doubts", response_model=models.Doubts, responses=refuses(*PAST))

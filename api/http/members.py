@@ -147,10 +147,10 @@ async def member_statement(
 )
 async def member_events(
     member_id: PathId, house: InHouse, limit: Limit = 100, after: Position = 0
-) -> models.History:
+) -> Response:
     """What happened to a member, oldest first, straight from the log: always up to date."""
     question = partial(answers.history, stream=f"member:{member_id}", after=after, limit=limit)
     found = await house.reads(question)
-    if not found.events and not after:
+    if found is None:
         raise UnknownMember(member_id)
-    return found
+    return Response(found, media_type="application/json")

@@ -11,7 +11,7 @@ from tests.api.running import Server
 from tests.patience import PATIENCE_S
 
 GOOD = {"club_id": "health", "service_id": "x", "desk": "d1", "shown_points": 1}
-PATH = "/members/t1/visits"
+PATH = "/members/nobody-here/visits"
 
 
 def post(http: httpx.Client, content: bytes | str, **headers: str) -> httpx.Response:

@@ -10,8 +10,10 @@ from typing import Any
 
 import httpx
 import pytest
+from pydantic import BaseModel
 
 from api.http.app import HOT
+from api.models import History, LogPage
 from tests.api import facts
 from tests.api.running import Server, clubledger, serving, stopped
 from tests.patience import eventually
@@ -284,6 +286,17 @@ def test_the_log_is_read_without_gaps(http: httpx.Client) -> None:
     assert (end["events"], end["next"]) == ([], first["head"] + 1000)
     assert end["head"] == first["head"]
     assert http.get("/events", params={"bucket": 63}).json()["code"] == "not_found"
+
+
+@pytest.mark.parametrize(
+    ("path", "page"), [("/events?limit=1000", LogPage), ("/members/t1/events", History)]
+)
+def test_a_page_of_events_is_what_its_description_says(
+    http: httpx.Client, path: str, page: type[BaseModel]
+) -> None:
+    """It is written without the model, which costs three times as much."""
+    told = http.get(path).content
+    assert page.model_validate_json(told).model_dump_json().encode() == told
 
 
 def test_a_history_pages_and_holds_no_name_and_no_phone(http: httpx.Client) -> None:
