@@ -45,6 +45,7 @@ STATUS: dict[str, int] = {
     "already_joined": 409,
     "already_offered": 409,
     "before_joining": 409,
+    "bound_before_joining": 409,
     "bill_too_late": 409,
     "budget_used_up": 409,
     "campaign_exists": 409,
@@ -76,6 +77,8 @@ STATUS: dict[str, int] = {
     "visit_repeated": 409,
     # The request itself has to change.
     "binding_reversed": 422,
+    "binding_too_far_ahead": 422,
+    "binding_too_long": 422,
     "dated_in_future": 422,
     "expires_before_available": 422,
     "hours_reversed": 422,

@@ -9,13 +9,17 @@ from msgspec.structs import replace
 from domain.bounds import room_for_one
 from domain.event import Event
 from domain.members import MemberCommand, joined, on_the_network
-from domain.periods import has_come
+from domain.periods import TooLongAgo, has_come
 from domain.refusal import Refusal
 from domain.state import Binding, Member
 from domain.timeline import LATE
-from domain.values import CampaignId, Day, Ordinal, Text, UnitId, local_date
+from domain.values import CampaignId, Day, Ordinal, Text, UnitId, add_months, local_date
 
 Policy = Literal["prepay", "family_plan", "handset"]
+MAX_MONTHS = 120
+"""The longest that terms or a policy bind."""
+AHEAD_MONTHS = 24
+"""How long ahead a binding may be agreed: it may follow one that still runs."""
 
 
 # ------------------------------------------------------------------------------------- events
@@ -35,7 +39,10 @@ class BindingStarted(Event, name="binding.started", stream="member"):
         if self.campaign in state.enrolled:
             enrolment = state.enrolled[self.campaign]
             state.enrolled[self.campaign] = replace(enrolment, binding=self.binding)
-        state.bindings = still_remembered(state.bindings, self.occurred_at)
+        kept = still_remembered(state.bindings, self.occurred_at)
+        if len(kept) < len(state.bindings):
+            state.bindings_forgotten = forgotten(state, kept)
+        state.bindings = kept
         state.bindings.append(
             Binding(self.binding, self.policy, self.starts_on, self.ends_on, self.campaign)
         )
@@ -96,6 +103,34 @@ class BindingReversed(Refusal):
 
 
 @dataclass
+class BoundBeforeJoining(Refusal):
+    """The binding would start before the member joined."""
+
+    code = "bound_before_joining"
+    starts_on: date
+    joined_on: date
+
+
+@dataclass
+class BindingTooFarAhead(Refusal):
+    """The binding would start too long after it is agreed."""
+
+    code = "binding_too_far_ahead"
+    starts_on: date
+    latest: date
+
+
+@dataclass
+class BindingTooLong(Refusal):
+    """The binding would last longer than any terms bind."""
+
+    code = "binding_too_long"
+    starts_on: date
+    ends_on: date
+    months_allowed: int
+
+
+@dataclass
 class UnknownBinding(Refusal):
     """There is no such binding to end: never made, ended early already, or long over."""
 
@@ -120,6 +155,23 @@ def still_remembered(bindings: list[Binding], at: datetime) -> list[Binding]:
     return [bound for bound in bindings if bound.ends_on > oldest]
 
 
+def forgotten(member: Member, kept: list[Binding]) -> dict[str, date]:
+    """By policy, the first day after the latest binding that is remembered no more, once these are
+    kept."""
+    days = dict(member.bindings_forgotten)
+    for gone in member.bindings:
+        if gone not in kept:
+            days[gone.policy] = max(gone.until, days.get(gone.policy, date.min))
+    return days
+
+
+def known_since(member: Member, policy: str, starts_on: date) -> None:
+    """Refuses days of which this member's state may have forgotten a binding by this policy."""
+    forgotten_until = member.bindings_forgotten.get(policy)
+    if forgotten_until is not None and starts_on < forgotten_until:
+        raise TooLongAgo(str(starts_on), str(forgotten_until))
+
+
 def policies_within(member: Member, starts_on: date, ends_on: date) -> list[str]:
     """The policies that bind the member on any of the days [starts_on, ends_on)."""
     return [
@@ -142,8 +194,10 @@ class StartBinding(MemberCommand):
         on_the_network(member, self.member_id, at)
         if self.ends_on <= self.starts_on:
             raise BindingReversed(self.starts_on, self.ends_on)
+        self._agreed(at, joined(member, self.member_id, at))
         if self.policy in policies_within(member, self.starts_on, self.ends_on):
             raise AlreadyBound(self.policy)
+        known_since(member, self.policy, self.starts_on)
         room_for_one(member, "bindings", len(still_remembered(member.bindings, at)))
         event = self.event(
             BindingStarted,
@@ -156,6 +210,16 @@ class StartBinding(MemberCommand):
             unit=member.unit,
         )
         return [event]
+
+    def _agreed(self, at: datetime, joined_at: datetime) -> None:
+        """Refuses days that nobody means: before he joined, far ahead, longer than terms bind."""
+        if self.starts_on < local_date(joined_at):
+            raise BoundBeforeJoining(self.starts_on, local_date(joined_at))
+        latest = add_months(local_date(at), AHEAD_MONTHS)
+        if self.starts_on > latest:
+            raise BindingTooFarAhead(self.starts_on, latest)
+        if self.ends_on > add_months(self.starts_on, MAX_MONTHS):
+            raise BindingTooLong(self.starts_on, self.ends_on, MAX_MONTHS)
 
     def receipt(self, events: list[Event], **states: Any) -> dict[str, Any]:
         return {"binding": states["member"].bindings_made}

@@ -10,9 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from domain import timeline
 from domain.bindings import (
+    MAX_MONTHS,
     AlreadyBound,
     BindingStarted,
     Policy,
+    known_since,
     policies_within,
     still_remembered,
 )
@@ -47,7 +49,7 @@ POLICY_OF: dict[str, Policy] = {
 }
 """The policy under which an enrolment binds; care is a gift without binding."""
 
-Months = Annotated[int, Field(ge=0, le=120)]
+Months = Annotated[int, Field(ge=0, le=MAX_MONTHS)]
 
 
 class CostItem(BaseModel):
@@ -576,6 +578,8 @@ class Enrol(Command):
         for policy in policies_within(member, starts_on, max(tomorrow, ends_on)):
             if policy in campaign.excludes:
                 raise AlreadyBound(policy)
+        for policy in campaign.excludes:
+            known_since(member, policy, starts_on)
 
     def _within_limits(self, campaign: Campaign, places: Places, gift_fen: int) -> None:
         if campaign.cap is not None and places.held >= campaign.cap:

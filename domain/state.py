@@ -25,6 +25,8 @@ REMEMBERED = 32
 """The latest debits and visits."""
 MAX_CHANGES = 100
 """Changes of one thing of one stream that a fact told late may still have to be judged by."""
+MAX_VISITS = 400
+"""Visits of a member, to all clubs, that one told late or twice is held against."""
 MAX_PRICES = 2_000
 """The same of the prices of all services of a club."""
 
@@ -59,6 +61,14 @@ class Visit(Struct, array_like=True, gc=False):
     desk: str
     debit: int | None  # the debit that paid it
     entitlement: str | None  # the key of the free visit it used
+
+
+class Visited(Struct, array_like=True, gc=False):
+    """When a member came to one club, so that no visit is taken twice: seconds since 1970, earliest
+    first, of LATE_DAYS. Numbers, as many visits are read with every one."""
+
+    seconds: Annotated[list[int], AtMost(MAX_VISITS)] = field(default_factory=list)
+    forgotten: int | None = None  # the latest that is not remembered any more
 
 
 class Binding(Struct, array_like=True, gc=False):
@@ -106,7 +116,7 @@ class Member(Struct, array_like=True, gc=False):
     visits: Annotated[list[Visit], AtMost(REMEMBERED)] = field(default_factory=list)
     visits_made: int = 0
     # club/service/year -> used
-    free_visits: Annotated[dict[str, int], AtMost(200)] = field(default_factory=dict)
+    free_visits: Annotated[dict[str, int], AtMost(130)] = field(default_factory=dict)
     # club/activity -> held at
     attended: Annotated[dict[str, datetime], AtMost(200)] = field(default_factory=dict)
     enrolled: Annotated[dict[str, Enrolment], AtMost(200)] = field(default_factory=dict)
@@ -118,6 +128,10 @@ class Member(Struct, array_like=True, gc=False):
     reversals: Annotated[dict[int, Reversal], AtMost(300)] = field(default_factory=dict)
     # the latest end of a campaign or an activity that this has forgotten
     forgotten: date | None = None
+    # by club
+    visited: Annotated[dict[str, Visited], AtMost(60)] = field(default_factory=dict)
+    # by policy: the first day after the latest binding that this has forgotten
+    bindings_forgotten: Annotated[dict[str, date], AtMost(4)] = field(default_factory=dict)
 
 
 class Price(Struct, array_like=True, gc=False):

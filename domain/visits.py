@@ -1,7 +1,8 @@
 """Visits: a member is admitted to a club's service and pays, uses a free visit, or goes free."""
 
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
@@ -13,10 +14,20 @@ from domain.command import Command
 from domain.event import Event
 from domain.lots import spendable_points
 from domain.members import MemberCommand, is_important, joined, on_the_network, tier_at
-from domain.periods import forget, not_forgotten, remembered
+from domain.periods import TooLongAgo, forget, not_forgotten, remembered
 from domain.points import give_back, lapsed, pay, reversible
 from domain.refusal import Refusal
-from domain.state import REMEMBERED, Admissions, Club, Member, Price, Visit
+from domain.state import (
+    MAX_VISITS,
+    REMEMBERED,
+    Admissions,
+    Club,
+    Member,
+    Price,
+    Visit,
+    Visited,
+)
+from domain.timeline import LATE
 from domain.values import (
     ActivityId,
     ClubId,
@@ -39,8 +50,8 @@ UNDO = timedelta(days=UNDO_DAYS)
 UNDO_VISITS = REMEMBERED
 """A supervisor may undo it for 31 days, while it and its debit are among the latest 32."""
 REPEAT_MINUTES = 10
-REPEAT = timedelta(minutes=REPEAT_MINUTES)
-"""A second visit to the same club within this time is asked about."""
+"""A second visit to the same club within this time, to the second, is asked about."""
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 ATTENDANCE_DAYS = 92
 """How late an attendance may be entered."""
 
@@ -67,6 +78,7 @@ class VisitRecorded(Event, name="visit.recorded", stream="member"):
 
     def apply(self, state: Member) -> None:
         state.visits_made = self.visit
+        state.visited = came(state.visited, self.club, self.occurred_at)
         free = None
         if self.payment == "free_visit":
             free = free_visit_key(self.club, self.service, self.occurred_at)
@@ -99,6 +111,7 @@ class VisitUndone(Event, name="visit.undone", stream="member"):
         for visit in state.visits:
             if visit.id == self.visit and visit.entitlement in state.free_visits:
                 state.free_visits[visit.entitlement] -= 1
+        state.visited = came_not(state.visited, self.club, self.visited_at)
         state.visits = [visit for visit in state.visits if visit.id != self.visit]
 
 
@@ -126,6 +139,44 @@ class ActivityAttended(Event, name="activity.attended", stream="member"):
     def apply(self, state: Member) -> None:
         forget(state, "attended", local_date, self.occurred_at)
         state.attended[self.named] = self.held_at
+
+
+def seconds_of(at: datetime) -> int:
+    """An instant in whole seconds since 1970."""
+    return (at - EPOCH) // timedelta(seconds=1)
+
+
+def came(visited: dict[str, Visited], club: str, at: datetime) -> dict[str, Visited]:
+    """The visits that are remembered, with one more. Those LATE_DAYS before the latest to this club
+    are not, nor the earliest of what would be too many; of these the latest is."""
+    known = visited.get(club) or Visited()
+    seconds = sorted([*known.seconds, seconds_of(at)])
+    late = bisect_left(seconds, seconds[-1] - LATE // timedelta(seconds=1))
+    visited = {**visited, club: forgetting(Visited(seconds, known.forgotten), late)}
+    if sum([len(each.seconds) for each in visited.values()]) > MAX_VISITS:
+        earliest = min((each.seconds[0], name) for name, each in visited.items() if each.seconds)[1]
+        visited[earliest] = forgetting(visited[earliest], 1)
+    return visited
+
+
+def forgetting(visited: Visited, n: int) -> Visited:
+    """Without the first n."""
+    if not n:
+        return visited
+    known = visited.forgotten
+    gone = visited.seconds[n - 1]
+    return Visited(visited.seconds[n:], gone if known is None else max(gone, known))
+
+
+def came_not(visited: dict[str, Visited], club: str, at: datetime) -> dict[str, Visited]:
+    """The visits that are remembered, without this one."""
+    known = visited.get(club)
+    second = seconds_of(at)
+    if known is None or second not in known.seconds:
+        return visited
+    place = known.seconds.index(second)
+    seconds = known.seconds[:place] + known.seconds[place + 1 :]
+    return {**visited, club: Visited(seconds, known.forgotten)}
 
 
 def free_visit_key(club: str, service: str, at: datetime) -> str:
@@ -174,10 +225,12 @@ class NotEligible(Refusal):
 
 @dataclass
 class VisitRepeated(Refusal):
-    """The member came to this club a moment ago: say that it is another visit."""
+    """The member came to this club a moment ago: say that it is another visit.
+
+    `last_visit` is its number, while it can be undone."""
 
     code = "visit_repeated"
-    last_visit: int
+    last_visit: int | None
     last_at: datetime
     within_minutes: int
 
@@ -285,8 +338,9 @@ class RecordVisit(MemberCommand):
     `pay="free_visit"` that of the companions. `pay="auto"` uses a free visit if there is one.
 
     Refused in this order: not on the network, club unknown or not open yet, closed at this hour,
-    tier not admitted, here a moment ago, service unknown, no free visit, price not as shown, too
-    few points. Tier, mark, price and emergency are those in force at its own time.
+    tier not admitted, here a moment ago or so long ago that this may be forgotten, service unknown,
+    no free visit, price not as shown, too few points. Tier, mark, price and emergency are those in
+    force at its own time.
     """
 
     command: Literal["visit.record"] = "visit.record"
@@ -317,6 +371,8 @@ class RecordVisit(MemberCommand):
             raise PriceChanged(self.shown_points, points, price.version)
         if payment == "points" and not points:
             payment = "free"
+        if self.club_id not in member.visited:
+            room_for_one(member, "visited")
         events, member = lapsed(self, member, at)
         visit = member.visits_made + 1
         debit = None
@@ -345,9 +401,23 @@ class RecordVisit(MemberCommand):
     def _not_twice(self, member: Member, at: datetime) -> None:
         if self.again:
             return
-        for visit in reversed(member.visits):  # all: one entered late stands behind younger ones
-            if visit.club == self.club_id and abs(at - visit.at) <= REPEAT:
-                raise VisitRepeated(visit.id, visit.at, REPEAT_MINUTES)
+        known = member.visited.get(self.club_id)
+        if known is None:
+            return
+        second, near = seconds_of(at), REPEAT_MINUTES * 60
+        before = bisect_right(known.seconds, second + near) - 1
+        if before >= 0 and known.seconds[before] >= second - near:
+            raise self._repeats(member, known.seconds[before])
+        if known.forgotten is not None and second - near <= known.forgotten:
+            forgotten = EPOCH + timedelta(seconds=known.forgotten)
+            raise TooLongAgo(str(local_date(at)), str(local_date(forgotten)))
+
+    def _repeats(self, member: Member, second: int) -> VisitRepeated:
+        """What says that the visit of this second is repeated."""
+        for visit in member.visits:
+            if visit.club == self.club_id and seconds_of(visit.at) == second:
+                return VisitRepeated(visit.id, visit.at, REPEAT_MINUTES)
+        return VisitRepeated(None, EPOCH + timedelta(seconds=second), REPEAT_MINUTES)
 
     def _free(self, member: Member, granted: int, at: datetime) -> bool:
         """Whether this visit uses one of the free visits granted a year."""

@@ -86,6 +86,7 @@ class UndoRequest(BaseModel):
             "club_closed",
             "not_eligible",
             "visit_repeated",
+            "too_long_ago",
             "no_free_visit",
             "price_changed",
             "too_many",

@@ -8,6 +8,9 @@ from domain.bindings import (
     BindingEnded,
     BindingReversed,
     BindingStarted,
+    BindingTooFarAhead,
+    BindingTooLong,
+    BoundBeforeJoining,
     EndBinding,
     NotWithinBinding,
     StartBinding,
@@ -15,6 +18,7 @@ from domain.bindings import (
     policies_within,
 )
 from domain.members import LeaveNetwork, LeftTheNetwork, UnknownMember
+from domain.periods import TooLongAgo
 from tests.domain.scenario import do, fact, given, local
 from tests.domain.words import MEMBER, NOON, WEST
 
@@ -71,6 +75,36 @@ def test_bindings_long_over_leave_the_state() -> None:
     scenario = given(MEMBER, over, new)
     assert [bound.id for bound in scenario.member.bindings] == [2]
     scenario.when(end(JULY)).then_refused(UnknownBinding(1, 2))
+
+
+def test_a_binding_is_not_told_twice_though_the_state_has_forgotten_it() -> None:
+    over, new = bind(JULY, AUGUST), bind(date(2010, 1, 1), date(2010, 2, 1), at="2010-01-01 09:00")
+    forgotten = TooLongAgo("2008-07-01", "2008-08-01")
+    for at in (NOON, "2010-01-02 09:00"):
+        given(MEMBER, over, new).when(bind(JULY, AUGUST, at=at)).then_refused(forgotten)
+        for policy, starts_on in (("prepay", AUGUST), ("handset", JULY)):
+            other = bind(starts_on, OCTOBER, policy, at=at)
+            given(MEMBER, over, new).when(other).then(fact(BindingStarted, binding=3))
+
+
+def test_a_binding_starts_after_joining_and_not_far_ahead() -> None:
+    joined, early = date(2005, 3, 1), date(2005, 2, 28)
+    given(MEMBER).when(bind(early)).then_refused(BoundBeforeJoining(early, joined))
+    given(MEMBER).when(bind(joined)).then(fact(BindingStarted))
+    latest, later = date(2010, 7, 15), date(2010, 7, 16)
+    given(MEMBER).when(bind(latest, date(2011, 1, 1))).then(fact(BindingStarted))
+    given(MEMBER).when(bind(later, date(2011, 1, 1))).then_refused(
+        BindingTooFarAhead(later, latest)
+    )
+    given(MEMBER).when(bind(date(2080, 8, 1), date(2081, 8, 1))).then_refused(
+        BindingTooFarAhead(date(2080, 8, 1), latest)
+    )
+
+
+def test_a_binding_lasts_no_longer_than_terms_bind() -> None:
+    given(MEMBER).when(bind(AUGUST, date(2018, 8, 1))).then(fact(BindingStarted))
+    too_long = BindingTooLong(AUGUST, date(2018, 8, 2), 120)
+    given(MEMBER).when(bind(AUGUST, date(2018, 8, 2))).then_refused(too_long)
 
 
 def test_a_binding_ends_early_on_one_of_its_days() -> None:

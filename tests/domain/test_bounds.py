@@ -32,6 +32,7 @@ from domain.state import (
     MAX_LOTS,
     MAX_PRICES,
     MAX_STATE_BYTES,
+    MAX_VISITS,
     REMEMBERED,
     Binding,
     Campaign,
@@ -43,12 +44,13 @@ from domain.state import (
     Service,
     Terms,
     Visit,
+    Visited,
 )
 from domain.units import OpenUnit
 from domain.values import TIERS
 from domain.visits import AttendActivity, UndoVisit
 from tests.domain.scenario import World, do, given, local
-from tests.domain.words import CLUB, MEMBER, NOON, campaign, enrol, price, visit
+from tests.domain.words import CLUB, HEALTH, MEMBER, NOON, campaign, enrol, price, visit
 
 encode = Encoder().encode
 CHOICES = Path(__file__).parents[2] / "docs" / "reference" / "choices.md"
@@ -143,6 +145,13 @@ HELD_BY_REFUSAL: dict[str, tuple[Callable[[int], Any], Callable[[int], Command]]
         lambda n: do(AttendActivity, NOON, activity_id=f"a{n}"),
     ),
     "Member.free_visits": (free, lambda n: visit(service_id=f"s{n}", pay="free_visit", again=True)),
+    "Member.visited": (
+        lambda n: (
+            HEALTH.model_copy(update={"club_id": f"c{n}"}),
+            price(club_id=f"c{n}", points=0, tier_points={}),
+        ),
+        lambda n: visit(club_id=f"c{n}"),
+    ),
     "Member.offered": (drawn, offered),
     "Member.enrolled": (drawn, lambda n: enrol(campaign_id=f"c{n}")),
     "Member.bindings": (lambda n: (), bound),
@@ -188,14 +197,15 @@ TIMELINES: dict[str, tuple[int, Callable[[int], Command]]] = {
 }
 """How many values each of them begins with, and what puts in the n-th after that."""
 YEARS_LATER = 2 * 365 * 24 * 60
-HELD_BY_TRIMMING = {"Member.debits", "Member.visits"}
-"""The latest few; test_laws has far more than that."""
+HELD_BY_TRIMMING = {"Member.debits", "Member.visits", "Visited.seconds"}
+"""The latest few; test_laws and test_visits have more than that."""
 HELD_BY_TYPE = {
     "Club.tiers",
     "Campaign.tiers",
     "Campaign.excludes",
     "Price.tier_points",
     "Price.free_visits",
+    "Member.bindings_forgotten",
 }
 """The command that brings them cannot bring more."""
 HELD_BY_ANOTHER = {"Debit.lots"}
@@ -301,6 +311,11 @@ def the_longest_member() -> Member:
             keys = (f"{n:064}" for n in range(most[field]))
         setattr(member, field, dict.fromkeys(keys, value))
     member.bindings = [Binding(BILLION, "family_plan", DAY, DAY, LONG_ID)] * most["bindings"]
+    member.bindings_forgotten = dict.fromkeys(("1", "2", "3", "4"), DAY)
+    clubs = (f"{n:064}" for n in range(most["visited"]))
+    member.visited = {club: Visited([BILLION * 10], BILLION * 10) for club in clubs}
+    more = MAX_VISITS - len(member.visited)
+    member.visited["0" * 64] = Visited([BILLION * 10] * (more + 1), BILLION * 10)
     return member
 
 

@@ -1,7 +1,10 @@
 """Visits: who is admitted, what it costs, and how a visit is undone."""
 
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
+
+from hypothesis import given as drawn
+from hypothesis import strategies as st
 
 from domain.clubs import DeclareEmergency, NotOpenYet, UnknownClub
 from domain.lots import NotEnoughPoints
@@ -13,8 +16,11 @@ from domain.members import (
     MarkImportant,
     UnknownMember,
 )
+from domain.periods import TooLongAgo
 from domain.points import DebitReversed, PointsDebited, PointsExpired
 from domain.postings import Posting
+from domain.refusal import Refusal
+from domain.state import MAX_VISITS
 from domain.visits import (
     UNDO_VISITS,
     ClubClosed,
@@ -234,6 +240,63 @@ def test_a_second_visit_within_ten_minutes_is_asked_about() -> None:
 def test_a_visit_told_late_does_not_hide_the_one_a_moment_ago() -> None:
     known = (READY, visit(), visit("2008-07-14 12:00"))
     given(known).when(visit("2008-07-15 12:05")).then_refused(VisitRepeated(1, local(NOON), 10))
+
+
+def test_a_visit_told_twice_is_asked_about_for_400_days() -> None:
+    """late-visit-doubled.jsonl."""
+    free = price(points=0, tier_points={})
+    for later in ("2008-07-31 12:00", "2008-08-20 12:00", "2009-08-19 12:00"):
+        twice = given(READY, free, visit(), visit(later))
+        number = 1 if later < "2008-08-15" else None  # of one that can still be undone
+        twice.when(visit()).then_refused(VisitRepeated(number, local(NOON), 10))
+        twice.when(visit("2008-07-15 12:11")).then(fact(VisitRecorded, visit=3))
+    undone = given(READY, free, visit(), by_supervisor("2008-07-15 15:00"))
+    undone.and_given(visit("2008-08-20 12:00"))
+    undone.when(visit()).then(fact(VisitRecorded, visit=3))
+
+
+def test_a_visit_older_than_what_is_remembered_of_its_club_is_asked_about() -> None:
+    cars = (HEALTH.model_copy(update={"club_id": "car"}), price(club_id="car"))
+    known = (READY, cars, visit(), visit("2009-08-20 12:00"))
+    for at in (NOON, "2008-07-15 12:10", "2008-07-01 12:00"):
+        asked = TooLongAgo(at[:10], "2008-07-15")
+        given(known).when(visit(at)).then_refused(asked)
+        given(known).when(visit(at, again=True)).then(*paid_as(3))
+        other = visit(at, club_id="car")
+        given(known).when(other).then(fact(PointsDebited), fact(VisitRecorded, club="car"))
+    given(known).when(visit("2008-07-15 12:11")).then(*paid_as(3))
+
+
+def test_the_earliest_of_too_many_visits_are_remembered_no_more() -> None:
+    tea = price(service_id="tea", points=0, tier_points={})
+    visits = [
+        visit(local(NOON) + timedelta(seconds=n), service_id="tea", again=True)
+        for n in range(MAX_VISITS)
+    ]
+    cars = (HEALTH.model_copy(update={"club_id": "car"}), price(club_id="car"))
+    scenario = given(READY, tea, cars, visits)
+    scenario.and_given(visit("2008-07-15 13:00", club_id="car"))
+    assert [len(each.seconds) for each in scenario.member.visited.values()] == [MAX_VISITS - 1, 1]
+    scenario.when(visit("2008-07-15 11:00")).then_refused(TooLongAgo("2008-07-15", "2008-07-15"))
+
+
+@drawn(st.data())
+def test_one_of_two_visits_at_once_is_taken_in_whatever_order(data: st.DataObject) -> None:
+    """Of those that are told up to 400 days late all others are."""
+    days = st.sampled_from((0, 1, 30, 32, 399, 401, 800))
+    moments = st.tuples(days, st.sampled_from((0, 7, 14)))
+    scenario = given(READY, price("2008-06-30 09:00", points=0, tier_points={}))
+    taken = list[datetime]()
+    for day, minute in data.draw(st.lists(moments, min_size=2, max_size=12)):
+        at = local(NOON) + timedelta(days=day, minutes=minute)
+        outcome = scenario.when(visit(at)).outcome
+        near = any(abs(each - at) <= timedelta(minutes=10) for each in taken)
+        late = max(taken, default=at) - at > timedelta(days=400)
+        if not isinstance(outcome, Refusal):
+            assert not near
+            taken.append(at)
+        else:
+            assert near or late
 
 
 def test_a_visit_to_another_club_is_another_visit() -> None:
