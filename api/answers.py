@@ -74,7 +74,7 @@ def _member(conn: Connection[Any], found: past.Past, person: persons.Person) -> 
         name=person.name,
         phone=person.phone,
         number_of=number_of(conn, card.member_id),
-        unit=card.unit,
+        unit_id=card.unit_id,
         unit_title=card.unit_title,
         tier=card.tier,
         tier_since=card.tier_since,
@@ -139,7 +139,7 @@ def _shown(kind: type[V], opened: AbstractContextManager[Iterator[Any]]) -> Iter
 
 def club(conn: Connection[Any], club_id: str) -> models.ClubCard | None:
     """A club with its services and the prices in force."""
-    found = next((each for each in clubs.clubs(conn) if each.club == club_id), None)
+    found = next((each for each in clubs.clubs(conn) if each.club_id == club_id), None)
     if found is None:
         return None
     prices = [models.Price.model_validate(price) for price in clubs.prices(conn, club_id)]
@@ -159,10 +159,10 @@ def club_use(
     came = clubs.reception(conn, club_id, first, last, today)
     if came is None:
         return None
-    dimensions: Any = ("club", *(name for name in by if name != "club"))
-    rows = clubs.use(conn, first, last, dimensions, club=club_id)
+    dimensions: Any = ("club_id", *(name for name in by if name != "club_id"))
+    rows = clubs.use(conn, first, last, dimensions, club_id=club_id)
     told = models.ClubUse(
-        club=club_id,
+        club_id=club_id,
         first=first,
         last=last,
         visits=came.visits,
@@ -193,7 +193,7 @@ def campaign(
         **dict(models.Campaign.model_validate(found)),
         mean_prepaid_fen=models.Mean.model_validate(found.mean_prepaid),
         cost_fen=found.cost_fen,
-        cost_per_head_fen=models.Mean.model_validate(found.cost_per_head),
+        cost_per_participant_fen=models.Mean.model_validate(found.cost_per_participant),
         take_up=models.Rate.model_validate(found.take_up),
         campaign_return=returned,
     )
@@ -326,7 +326,7 @@ class _Told(msgspec.Struct, gc=False):
     bucket: int
     position: int
     stream: str
-    version: int
+    stream_version: int
     topic: str
     occurred_at: str
     recorded_at: datetime

@@ -9,7 +9,7 @@ local n = 0
 
 local head = " HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nIdempotency-Key: "
   .. run .. "-%d\r\nContent-Length: "
-local visit = '{"club_id":"health","service_id":"escort","desk":"d1","shown_points":1,"again":true}'
+local visit = '{"club_id":"health","service_id":"escort","desk":"d1","shown_points":1,"confirm_repeat":true}'
 local visits = "POST " .. below .. "/members/m%07d/visits" .. head .. #visit .. "\r\n\r\n" .. visit
 local enrolment = '{"member_id":"m%07d"}'
 local enrolments = "POST " .. below .. "/campaigns/c%04d/enrolments" .. head .. #string.format(enrolment, 1)

@@ -39,7 +39,7 @@ def _visits(question: dict[str, Any]) -> Make:
             service_id=population.SERVICE,
             desk=population.DESK,
             shown_points=population.PRICE_POINTS,
-            again=True,
+            confirm_repeat=True,
         )
 
     return make

@@ -103,7 +103,7 @@ def visit(member: str, at: datetime, key: str | None = None) -> Fact:
         "service_id": SERVICE,
         "desk": DESK,
         "shown_points": PRICE_POINTS,
-        "again": True,
+        "confirm_repeat": True,
     }
     return fact if key is None else {**fact, "key": key}
 

@@ -91,7 +91,7 @@ class Bindings:
                 command(
                     "cohort.open", opened, "system:province", cohort_id=COHORT,
                     title="2008年四季度需捆绑中高端客户 To be bound in 2008 Q4",
-                    purpose="binding", on=chosen["on"],
+                    purpose="binding", taken_on=chosen["on"],
                     criterion="on the province's list, by the bills of January to September 2008",
                 ),
             ),

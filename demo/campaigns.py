@@ -213,7 +213,7 @@ class Prepaid:
         return (
             f'{{"command":"campaign.enrol","at":"{iso(e.at)}","actor":"clerk:hall{e.at % 9 + 1}",'
             f'"member_id":"{self.those.ids[e.number]}","campaign_id":"{e.campaign}",'
-            f'"prepaid_fen":{e.prepaid_yuan * 100},"shown_terms":{e.terms}}}\n'
+            f'"prepaid_fen":{e.prepaid_yuan * 100},"shown_terms_version":{e.terms}}}\n'
         ).encode()
 
     def _draw_lines(self) -> Iterator[bytes]:

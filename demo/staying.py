@@ -129,7 +129,7 @@ def facts(those: Customers) -> list[Source]:
             opened,
             command(
                 "cohort.open", opened, "system:crm", cohort_id=COHORT, title=title,
-                purpose="retention", criterion=said, on="2007-12-31",
+                purpose="retention", criterion=said, taken_on="2007-12-31",
             ),
         ),
         (

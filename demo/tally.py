@@ -95,22 +95,22 @@ def _bill_issued(tally: Tally, member: str, event: Any) -> None:
 
 
 def _offered(tally: Tally, member: str, event: Any) -> None:
-    tally.arms.setdefault(event.campaign, {})[member] = event.arm
+    tally.arms.setdefault(event.campaign_id, {})[member] = event.arm
     tally.margins[member] = {}
 
 
 def _enrolled(tally: Tally, member: str, event: Any) -> None:
-    tally.heads[event.campaign] += 1
-    tally.prepaid_fen[event.campaign] += event.prepaid_fen
+    tally.heads[event.campaign_id] += 1
+    tally.prepaid_fen[event.campaign_id] += event.prepaid_fen
 
 
 def _visited(tally: Tally, member: str, event: Any) -> None:
-    tally.visits[event.club, local_date(event.occurred_at).month] += 1
+    tally.visits[event.club_id, local_date(event.occurred_at).month] += 1
 
 
 def _visit_undone(tally: Tally, member: str, event: Any) -> None:
-    tally.visits[event.club, local_date(event.visited_at).month] -= 1
-    tally.undone[event.club] += 1
+    tally.visits[event.club_id, local_date(event.visited_at).month] -= 1
+    tally.undone[event.club_id] += 1
 
 
 def _started(tally: Tally, member: str, event: Any) -> None:
@@ -133,7 +133,7 @@ _COUNTERS: dict[str, Any] = {
     ),
     "bill.issued": _bill_issued,
     "cohort.included": lambda tally, member, event: tally.cohorts.setdefault(
-        event.cohort, set()
+        event.cohort_id, set()
     ).add(member),
     "cohort.frozen": lambda tally, cohort, event: tally.frozen.update({cohort: event.size}),
     "campaign.offered": _offered,
@@ -141,7 +141,7 @@ _COUNTERS: dict[str, Any] = {
     "visit.recorded": _visited,
     "visit.undone": _visit_undone,
     "visit.emergency_admitted": _admitted,
-    "activity.attended": lambda tally, member, event: tally.attended.update([event.activity]),
+    "activity.attended": lambda tally, member, event: tally.attended.update([event.activity_id]),
     "binding.started": _started,
     "binding.ended": _ended,
 }

@@ -28,23 +28,23 @@ class BindingStarted(Event, name="binding.started", stream="member"):
 
     binding: Ordinal
     policy: Policy
-    campaign: CampaignId | None = None
+    campaign_id: CampaignId | None = None
     starts_on: Day
     ends_on: Day
-    unit: UnitId
+    unit_id: UnitId
     named_by = ("binding",)
 
     def apply(self, state: Member) -> None:
         state.bindings_made = self.binding
-        if self.campaign in state.enrolled:
-            enrolment = state.enrolled[self.campaign]
-            state.enrolled[self.campaign] = replace(enrolment, binding=self.binding)
+        if self.campaign_id in state.enrolled:
+            enrolment = state.enrolled[self.campaign_id]
+            state.enrolled[self.campaign_id] = replace(enrolment, binding=self.binding)
         kept = still_remembered(state.bindings, self.occurred_at)
         if len(kept) < len(state.bindings):
             state.bindings_forgotten = forgotten(state, kept)
         state.bindings = kept
         state.bindings.append(
-            Binding(self.binding, self.policy, self.starts_on, self.ends_on, self.campaign)
+            Binding(self.binding, self.policy, self.starts_on, self.ends_on, self.campaign_id)
         )
 
     @classmethod
@@ -204,10 +204,10 @@ class StartBinding(MemberCommand):
             at,
             binding=member.bindings_made + 1,
             policy=self.policy,
-            campaign=None,
+            campaign_id=None,
             starts_on=self.starts_on,
             ends_on=self.ends_on,
-            unit=member.unit,
+            unit_id=member.unit_id,
         )
         return [event]
 

@@ -87,7 +87,7 @@ class CampaignLaunched(Event, name="campaign.launched", stream="campaign"):
     min_monthly_fen: Fen
 
     def apply(self, state: Campaign) -> None:
-        state.name, state.kind = self.title, self.kind
+        state.title, state.kind = self.title, self.kind
         state.opens_on, state.closes_on = self.opens_on, self.closes_on
         state.tiers, state.untiered = list(self.tiers), self.untiered
         state.excludes = list(self.excludes)
@@ -141,7 +141,7 @@ class PlaceTaken(Event, name="campaign.place_taken", stream="places"):
     """The n-th place of a campaign went to a member. Beside it stands his own enrolment."""
 
     place: Ordinal
-    member: MemberId
+    member_id: MemberId
     gift_fen: Fen
 
     def apply(self, state: Places) -> None:
@@ -153,7 +153,7 @@ class PlaceFreed(Event, name="campaign.place_freed", stream="places"):
     """A place and the gift's part of the budget are free again: the enrolment was wrong."""
 
     place: Ordinal
-    member: MemberId
+    member_id: MemberId
     gift_fen: Fen
     corrects = True
 
@@ -165,22 +165,22 @@ class PlaceFreed(Event, name="campaign.place_freed", stream="places"):
 class CampaignOffered(Event, name="campaign.offered", stream="member"):
     """A member was drawn: to be offered the campaign, or into its control group."""
 
-    campaign: CampaignId
+    campaign_id: CampaignId
     arm: Literal["offered", "control"]
     closes_on: Day
     tier: Tier | None = None
-    named_by = ("campaign",)
+    named_by = ("campaign_id",)
     kept_in = "offered"
 
     def apply(self, state: Member) -> None:
         forget(state, "offered", closed_on, self.occurred_at)
-        state.offered[self.campaign] = self.closes_on
+        state.offered[self.campaign_id] = self.closes_on
 
 
 class CampaignEnrolled(Event, name="campaign.enrolled", stream="member"):
     """A member took part: the terms are copied in. Prepaid money is a liability, never income."""
 
-    campaign: CampaignId
+    campaign_id: CampaignId
     place: Ordinal
     terms_version: Ordinal
     prepaid_fen: Fen
@@ -189,19 +189,19 @@ class CampaignEnrolled(Event, name="campaign.enrolled", stream="member"):
     min_monthly_fen: Fen
     closes_on: Day
     tier: Tier | None = None
-    unit: UnitId
-    named_by = ("campaign",)
+    unit_id: UnitId
+    named_by = ("campaign_id",)
     kept_in = "enrolled"
 
     def apply(self, state: Member) -> None:
         forget(state, "enrolled", ended_on(state), self.occurred_at)
-        state.enrolled[self.campaign] = Enrolment(self.closes_on, self.place, self.gift_fen)
+        state.enrolled[self.campaign_id] = Enrolment(self.closes_on, self.place, self.gift_fen)
 
 
 def ended_on(member: Member) -> Callable[[Enrolment], date]:
     """The last day on which an enrolment of the member says something: of its window, or of the
     binding that it brought."""
-    ends = {bound.id: bound.ends_on for bound in member.bindings if bound.campaign is not None}
+    ends = {bound.id: bound.ends_on for bound in member.bindings if bound.campaign_id is not None}
     return lambda each: max(each.closes_on, ends.get(each.binding or 0, each.closes_on))
 
 
@@ -241,7 +241,7 @@ class CampaignNotOpen(Refusal):
     """The campaign's window has not begun."""
 
     code = "campaign_not_open"
-    on: date
+    day: date
     opens_on: date
 
 
@@ -250,7 +250,7 @@ class CampaignOver(Refusal):
     """The campaign has ended."""
 
     code = "campaign_over"
-    on: date
+    day: date
     closes_on: date
 
 
@@ -328,7 +328,7 @@ class TermsAreNewer(Refusal):
     """The terms are not those that the member was shown."""
 
     code = "terms_are_newer"
-    shown_terms: int
+    shown_terms_version: int
     terms_version: int
 
 
@@ -480,7 +480,7 @@ class OfferCampaign(Command):
         event = self.event(
             CampaignOffered,
             at,
-            campaign=self.campaign_id,
+            campaign_id=self.campaign_id,
             arm="control" if control else "offered",
             closes_on=closes_on,
             tier=tier,
@@ -505,15 +505,15 @@ class Enrol(Command):
     member_id: MemberId
     campaign_id: CampaignId
     prepaid_fen: Fen = 0
-    shown_terms: Count | None = None
+    shown_terms_version: Count | None = None
 
     def decide(
         self, at: datetime, member: Member, places: Places, campaign: Campaign
     ) -> list[Event]:
         on_the_network(member, self.member_id, at)
         terms = running(campaign, self.campaign_id, at)
-        if self.shown_terms is not None and self.shown_terms != terms.version:
-            raise TermsAreNewer(self.shown_terms, terms.version)
+        if self.shown_terms_version is not None and self.shown_terms_version != terms.version:
+            raise TermsAreNewer(self.shown_terms_version, terms.version)
         tier = tier_at(member, at)
         in_segment(campaign, tier)
         policy = POLICY_OF.get(campaign.kind) if terms.months_bound else None
@@ -530,11 +530,11 @@ class Enrol(Command):
             room_for_one(member, "bindings", len(still_remembered(member.bindings, at)))
         place = places.taken + 1
         events: list[Event] = [
-            self.event(PlaceTaken, at, place=place, member=self.member_id, gift_fen=gift_fen),
+            self.event(PlaceTaken, at, place=place, member_id=self.member_id, gift_fen=gift_fen),
             self.event(
                 CampaignEnrolled,
                 at,
-                campaign=self.campaign_id,
+                campaign_id=self.campaign_id,
                 place=place,
                 terms_version=terms.version,
                 prepaid_fen=self.prepaid_fen,
@@ -543,7 +543,7 @@ class Enrol(Command):
                 min_monthly_fen=terms.min_monthly_fen,
                 closes_on=campaign.closes_on,
                 tier=tier,
-                unit=member.unit,
+                unit_id=member.unit_id,
             ),
         ]
         if policy:
@@ -552,10 +552,10 @@ class Enrol(Command):
                 at,
                 binding=member.bindings_made + 1,
                 policy=policy,
-                campaign=self.campaign_id,
+                campaign_id=self.campaign_id,
                 starts_on=starts_on,
                 ends_on=ends_on,
-                unit=member.unit,
+                unit_id=member.unit_id,
             )
             events.append(binding)
         return events
@@ -592,9 +592,9 @@ class Enrol(Command):
         enrolled = next(event for event in events if isinstance(event, CampaignEnrolled))
         bound = [event.ends_on for event in events if isinstance(event, BindingStarted)]
         return {
-            "campaign": self.campaign_id,
+            "campaign_id": self.campaign_id,
             "place": enrolled.place,
             "terms_version": enrolled.terms_version,
             "gift_fen": enrolled.gift_fen,
-            "bound_until": bound[0].isoformat() if bound else None,
+            "ends_on": bound[0].isoformat() if bound else None,
         }

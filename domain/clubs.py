@@ -44,7 +44,7 @@ class ClubOpened(Event, name="club.opened", stream="club"):
     capacity: Count | None = None
 
     def apply(self, state: Club) -> None:
-        state.name, state.opens_on = self.title, self.opens_on
+        state.title, state.opens_on = self.title, self.opens_on
         state.opens_minute, state.closes_minute = self.opens_minute, self.closes_minute
         state.tiers, state.important = list(self.tiers), self.important
 
@@ -52,7 +52,7 @@ class ClubOpened(Event, name="club.opened", stream="club"):
 class ServicePriced(Event, name="service.priced", stream="club"):
     """A service of a club got a price from then on, in points; a tier may have its own."""
 
-    service: ServiceId
+    service_id: ServiceId
     title: Text
     price_version: Ordinal
     points: PointsOrNone
@@ -72,7 +72,7 @@ class ServicePriced(Event, name="service.priced", stream="club"):
         )
 
     def apply(self, state: Club) -> None:
-        service = state.services.setdefault(self.service, Service())
+        service = state.services.setdefault(self.service_id, Service())
         service.versions = self.price_version
         service.prices = timeline.put(service.prices, self.occurred_at, self.price)
 
@@ -96,14 +96,14 @@ class EmergencyEnded(Event, name="emergency.ended", stream="club"):
 class ActivityHeld(Event, name="activity.held", stream="club"):
     """A club held an activity. Money in fen: cost, fee a head, commission to the partner."""
 
-    activity: ActivityId
+    activity_id: ActivityId
     title: Text
     cost_fen: Fen
     fee_fen: Fen
     commission_fen: Fen
 
     def apply(self, state: Club) -> None:
-        state.activities[self.activity] = self.occurred_at
+        state.activities[self.activity_id] = self.occurred_at
 
 
 # ----------------------------------------------------------------------------------- refusals
@@ -154,7 +154,7 @@ class NotOpenYet(Refusal):
 
     code = "not_open_yet"
     club_id: str
-    on: date
+    day: date
     opens_on: date
 
 
@@ -249,7 +249,7 @@ class PriceService(ClubCommand):
         event = self.event(
             ServicePriced,
             at,
-            service=self.service_id,
+            service_id=self.service_id,
             title=self.title,
             price_version=1 if before is None else before.versions + 1,
             points=self.points,
@@ -304,7 +304,7 @@ class HoldActivity(ClubCommand):
         event = self.event(
             ActivityHeld,
             at,
-            activity=self.activity_id,
+            activity_id=self.activity_id,
             title=self.title,
             cost_fen=self.cost_fen,
             fee_fen=self.fee_fen,

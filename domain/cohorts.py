@@ -23,10 +23,10 @@ class CohortOpened(Event, name="cohort.opened", stream="cohort"):
     title: Text
     purpose: Purpose
     criterion: Text
-    on: Day
+    taken_on: Day
 
     def apply(self, state: Cohort) -> None:
-        state.name, state.purpose, state.on = self.title, self.purpose, self.on
+        state.title, state.purpose, state.taken_on = self.title, self.purpose, self.taken_on
 
 
 class CohortFrozen(Event, name="cohort.frozen", stream="cohort"):
@@ -35,20 +35,20 @@ class CohortFrozen(Event, name="cohort.frozen", stream="cohort"):
     size: Count
 
     def apply(self, state: Cohort) -> None:
-        state.frozen_size = self.size
+        state.size = self.size
 
 
 class CohortIncluded(Event, name="cohort.included", stream="member"):
     """A customer met the criterion of a snapshot on its day."""
 
-    cohort: CohortId
+    cohort_id: CohortId
     tier: Tier | None = None
-    unit: UnitId
-    named_by = ("cohort",)
+    unit_id: UnitId
+    named_by = ("cohort_id",)
     kept_in = "cohorts"
 
     def apply(self, state: Member) -> None:
-        state.cohorts.append(self.cohort)
+        state.cohorts.append(self.cohort_id)
 
 
 # ----------------------------------------------------------------------------------- refusals
@@ -87,11 +87,11 @@ class AlreadyIncluded(Refusal):
 
 def being_taken(cohort: Cohort, cohort_id: str) -> date:
     """The day of the snapshot; refuses a cohort that does not exist or is frozen."""
-    if cohort.on is None:
+    if cohort.taken_on is None:
         raise UnknownCohort(cohort_id)
-    if cohort.frozen_size is not None:
-        raise CohortIsFrozen(cohort_id, cohort.frozen_size)
-    return cohort.on
+    if cohort.size is not None:
+        raise CohortIsFrozen(cohort_id, cohort.size)
+    return cohort.taken_on
 
 
 # ----------------------------------------------------------------------------------- commands
@@ -104,19 +104,19 @@ class OpenCohort(Command):
     title: Text
     purpose: Purpose
     criterion: Text
-    on: Day
+    taken_on: Day
 
     def decide(self, at: datetime, cohort: Cohort) -> list[Event]:
-        if cohort.on is not None:
+        if cohort.taken_on is not None:
             raise CohortExists(self.cohort_id)
-        has_come(self.on, at)
+        has_come(self.taken_on, at)
         event = self.event(
             CohortOpened,
             at,
             title=self.title,
             purpose=self.purpose,
             criterion=self.criterion,
-            on=self.on,
+            taken_on=self.taken_on,
         )
         return [event]
 
@@ -141,7 +141,9 @@ class IncludeInCohort(Command):
             raise AlreadyIncluded(self.cohort_id)
         room_for_one(member, "cohorts")
         tier = tier_at(member, then)
-        event = self.event(CohortIncluded, at, cohort=self.cohort_id, tier=tier, unit=member.unit)
+        event = self.event(
+            CohortIncluded, at, cohort_id=self.cohort_id, tier=tier, unit_id=member.unit_id
+        )
         return [event]
 
 

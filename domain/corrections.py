@@ -117,7 +117,7 @@ class CorrectEnrolment(Correction):
     def decide(self, at: datetime, member: Member, places: Places) -> list[Event]:
         corrected = self.corrected(at, member)
         taken = member.enrolled[self.campaign_id]
-        said = {"place": taken.place, "member": self.member_id, "gift_fen": taken.gift_fen}
+        said = {"place": taken.place, "member_id": self.member_id, "gift_fen": taken.gift_fen}
         if taken.binding is not None:
             corrected.append(self.wrong(at, BindingStarted, str(taken.binding)))
         return [self.event(PlaceFreed, at, **said), *corrected]
@@ -155,7 +155,7 @@ class CorrectBinding(Correction):
 
     def decide(self, at: datetime, member: Member) -> list[Event]:
         corrected = self.corrected(at, member)
-        if binding_of(member, self.binding).campaign is not None:
+        if binding_of(member, self.binding).campaign_id is not None:
             raise PartOfEnrolment(self.binding)
         return corrected
 

@@ -38,10 +38,10 @@ Detail = Literal["name", "phone"]
 class MemberJoined(Event, name="member.joined", stream="member"):
     """A customer came onto the network and belongs to a unit."""
 
-    unit: UnitId
+    unit_id: UnitId
 
     def apply(self, state: Member) -> None:
-        state.joined_at, state.unit = self.occurred_at, self.unit
+        state.joined_at, state.unit_id = self.occurred_at, self.unit_id
 
 
 class MemberDetailsChanged(Event, name="member.details_changed", stream="member"):
@@ -71,7 +71,7 @@ class TierChanged(Event, name="tier.changed", stream="member"):
 
     from_tier: Tier | None = None
     tier: Tier | None = None
-    unit: UnitId
+    unit_id: UnitId
     reason: Text
 
     def apply(self, state: Member) -> None:
@@ -81,7 +81,7 @@ class TierChanged(Event, name="tier.changed", stream="member"):
 class MemberLeft(Event, name="member.left", stream="member"):
     """A customer left the network: from that day on no binding binds him."""
 
-    unit: UnitId
+    unit_id: UnitId
     tier: Tier | None = None
     reason: Text
 
@@ -260,7 +260,7 @@ class JoinNetwork(MemberCommand):
             raise AlreadyJoined(self.member_id, member.joined_at)
         if not unit.titles:
             raise UnknownUnit(self.unit_id)
-        return [self.event(MemberJoined, at, unit=self.unit_id)]
+        return [self.event(MemberJoined, at, unit_id=self.unit_id)]
 
 
 class ChangeDetails(MemberCommand):
@@ -317,7 +317,7 @@ class ChangeTier(MemberCommand):
             at,
             from_tier=from_tier,
             tier=self.tier,
-            unit=member.unit,
+            unit_id=member.unit_id,
             reason=self.reason,
         )
         return [event]
@@ -334,7 +334,7 @@ class LeaveNetwork(MemberCommand):
         if member.left_at is not None:  # on whatever day: nobody leaves twice
             raise LeftTheNetwork(self.member_id, member.left_at)
         tier = tier_at(member, at)
-        return [self.event(MemberLeft, at, unit=member.unit, tier=tier, reason=self.reason)]
+        return [self.event(MemberLeft, at, unit_id=member.unit_id, tier=tier, reason=self.reason)]
 
 
 class RecordBill(MemberCommand):

@@ -125,14 +125,14 @@ class CreditReversed(MovesPoints, Event, name="points.credit_reversed", stream="
 
     postings: Postings
     lot: Ordinal
-    asked: Points
+    asked_points: Points
     policy: ReversalPolicy
     reason: Text
 
     def apply(self, state: Member) -> None:
         lot_of(state, self.lot)
         of_others = self.policy == "other_lots"
-        ask_back(state, self.lot, self.asked, self.occurred_at, of_others=of_others)
+        ask_back(state, self.lot, self.asked_points, self.occurred_at, of_others=of_others)
         move(state, self.postings, self.occurred_at)
         forget(state, self.occurred_at)
 
@@ -489,7 +489,7 @@ class ReverseCredit(PointsCommand):
             CreditReversed,
             at,
             lot=lot.id,
-            asked=self.points,
+            asked_points=self.points,
             policy=self.policy,
             postings=postings,
             reason=self.reason,

@@ -56,8 +56,8 @@ class Visit(Struct, array_like=True, gc=False):
 
     id: int
     at: datetime
-    club: str
-    service: str
+    club_id: str
+    service_id: str
     desk: str
     debit: int | None  # the debit that paid it
     entitlement: str | None  # the key of the free visit it used
@@ -78,7 +78,7 @@ class Binding(Struct, array_like=True, gc=False):
     policy: str
     starts_on: date
     ends_on: date
-    campaign: str | None
+    campaign_id: str | None
     ended_on: date | None = None  # early: the first day on which it no longer bound
 
     @property
@@ -101,7 +101,7 @@ class Member(Struct, array_like=True, gc=False):
 
     joined_at: datetime | None = None
     left_at: datetime | None = None
-    unit: str = ""  # for good: nothing changes it
+    unit_id: str = ""  # for good: nothing changes it
     tiers: Annotated[Timeline[Tier | None], AtMost(MAX_CHANGES)] = field(default_factory=list)
     important: Annotated[Timeline[bool], AtMost(MAX_CHANGES)] = field(default_factory=list)
     billed_month: int = 0  # number of the latest month billed, 0 before the first
@@ -157,7 +157,7 @@ class Club(Struct, array_like=True, gc=False):
     Its opening day, hours and tiers are told once: nothing changes them.
     """
 
-    name: str = ""
+    title: str = ""
     opens_on: date | None = None
     opens_minute: int = 0
     closes_minute: int = 1440
@@ -188,7 +188,7 @@ class Terms(Struct, array_like=True, gc=False):
 class Campaign(Struct, array_like=True, gc=False):
     """A campaign, and its terms in every version that a late enrolment may be made under."""
 
-    name: str = ""
+    title: str = ""
     kind: str = ""
     opens_on: date | None = None
     closes_on: date | None = None  # the last day of the window
@@ -220,10 +220,10 @@ class Places(Struct, array_like=True, gc=False):
 class Cohort(Struct, array_like=True, gc=False):
     """A snapshot of customers: open while it is taken, frozen ever after."""
 
-    name: str = ""
+    title: str = ""
     purpose: str = ""
-    on: date | None = None
-    frozen_size: int | None = None
+    taken_on: date | None = None
+    size: int | None = None
 
 
 class Unit(Struct, array_like=True, gc=False):

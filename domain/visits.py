@@ -64,12 +64,12 @@ class VisitRecorded(Event, name="visit.recorded", stream="member"):
     """A member came to a club. What decided it is copied in: tier, price, version."""
 
     visit: Ordinal
-    club: ClubId
-    service: ServiceId
+    club_id: ClubId
+    service_id: ServiceId
     companions: Companions
     tier: Tier | None = None
     important: bool
-    unit: UnitId
+    unit_id: UnitId
     payment: Payment
     points: PointsPaid  # what was debited: the price, or that of the companions alone
     price_version: Ordinal
@@ -78,10 +78,10 @@ class VisitRecorded(Event, name="visit.recorded", stream="member"):
 
     def apply(self, state: Member) -> None:
         state.visits_made = self.visit
-        state.visited = came(state.visited, self.club, self.occurred_at)
+        state.visited = came(state.visited, self.club_id, self.occurred_at)
         free = None
         if self.payment == "free_visit":
-            free = free_visit_key(self.club, self.service, self.occurred_at)
+            free = free_visit_key(self.club_id, self.service_id, self.occurred_at)
             state.free_visits = one_more_free(state.free_visits, free)
         oldest = self.occurred_at - UNDO
         state.visits = [v for v in state.visits[1 - UNDO_VISITS :] if v.at >= oldest]
@@ -89,8 +89,8 @@ class VisitRecorded(Event, name="visit.recorded", stream="member"):
             Visit(
                 id=self.visit,
                 at=self.occurred_at,
-                club=self.club,
-                service=self.service,
+                club_id=self.club_id,
+                service_id=self.service_id,
                 desk=self.desk,
                 debit=self.debit,
                 entitlement=free,
@@ -103,15 +103,15 @@ class VisitUndone(Event, name="visit.undone", stream="member"):
 
     visit: Ordinal
     visited_at: Instant
-    club: ClubId
-    service: ServiceId
+    club_id: ClubId
+    service_id: ServiceId
     reason: Text
 
     def apply(self, state: Member) -> None:
         for visit in state.visits:
             if visit.id == self.visit and visit.entitlement in state.free_visits:
                 state.free_visits[visit.entitlement] -= 1
-        state.visited = came_not(state.visited, self.club, self.visited_at)
+        state.visited = came_not(state.visited, self.club_id, self.visited_at)
         state.visits = [visit for visit in state.visits if visit.id != self.visit]
 
 
@@ -129,11 +129,11 @@ class EmergencyAdmitted(Event, name="visit.emergency_admitted", stream="admissio
 class ActivityAttended(Event, name="activity.attended", stream="member"):
     """A member took part in a club's activity."""
 
-    club: ClubId
-    activity: ActivityId
+    club_id: ClubId
+    activity_id: ActivityId
     held_at: Instant
     tier: Tier | None = None
-    named_by = ("club", "activity")
+    named_by = ("club_id", "activity_id")
     kept_in = "attended"
 
     def apply(self, state: Member) -> None:
@@ -334,8 +334,9 @@ def within_hours(club: Club, at: datetime) -> None:
 class RecordVisit(MemberCommand):
     """Admit a member to a club's service and debit the points. Safe to send again.
 
-    `shown_points` is what the desk said it would cost: with `pay="points"` the whole price, with
-    `pay="free_visit"` that of the companions. `pay="auto"` uses a free visit if there is one.
+    `shown_points` is what the desk said it would cost: with `payment="points"` the whole price,
+    with `payment="free_visit"` that of the companions. `payment="auto"` uses a free visit if there
+    is one.
 
     Refused in this order: not on the network, club unknown or not open yet, closed at this hour,
     tier not admitted, here a moment ago or so long ago that this may be forgotten, service unknown,
@@ -350,8 +351,8 @@ class RecordVisit(MemberCommand):
     desk: Desk
     shown_points: PointsPaid | None = None
     companions: Companions = 0
-    pay: Literal["auto", "points", "free_visit"] = "auto"
-    again: bool = False
+    payment: Literal["auto", "points", "free_visit"] = "auto"
+    confirm_repeat: bool = False
 
     def decide(self, at: datetime, member: Member, club: Club) -> list[Event]:
         on_the_network(member, self.member_id, at)
@@ -363,7 +364,7 @@ class RecordVisit(MemberCommand):
         price = price_at(club, self.club_id, self.service_id, at)
         own, others = price_of(price, tier, self.companions)
         granted = 0 if tier is None else price.free_visits.get(tier, 0)
-        asked = granted or self.pay == "free_visit"
+        asked = granted or self.payment == "free_visit"
         free = own and asked and self._free(member, granted, at)  # without a price none is used
         payment: Payment = "free_visit" if free else "points"
         points = others if payment == "free_visit" else own + others
@@ -384,12 +385,12 @@ class RecordVisit(MemberCommand):
             VisitRecorded,
             at,
             visit=visit,
-            club=self.club_id,
-            service=self.service_id,
+            club_id=self.club_id,
+            service_id=self.service_id,
             companions=self.companions,
             tier=tier,
             important=important,
-            unit=member.unit,
+            unit_id=member.unit_id,
             payment=payment,
             points=points,
             price_version=price.version,
@@ -399,7 +400,7 @@ class RecordVisit(MemberCommand):
         return [*events, recorded]
 
     def _not_twice(self, member: Member, at: datetime) -> None:
-        if self.again:
+        if self.confirm_repeat:
             return
         known = member.visited.get(self.club_id)
         if known is None:
@@ -415,7 +416,7 @@ class RecordVisit(MemberCommand):
     def _repeats(self, member: Member, second: int) -> VisitRepeated:
         """What says that the visit of this second is repeated."""
         for visit in member.visits:
-            if visit.club == self.club_id and seconds_of(visit.at) == second:
+            if visit.club_id == self.club_id and seconds_of(visit.at) == second:
                 return VisitRepeated(visit.id, visit.at, REPEAT_MINUTES)
         return VisitRepeated(None, EPOCH + timedelta(seconds=second), REPEAT_MINUTES)
 
@@ -425,9 +426,9 @@ class RecordVisit(MemberCommand):
         used = member.free_visits.get(key, 0)
         if year_of(key) < first_year_remembered(member.free_visits):
             used = granted  # nobody remembers: a visit told that late gets none
-        if self.pay == "free_visit" and used >= granted:
+        if self.payment == "free_visit" and used >= granted:
             raise NoFreeVisit(granted, used)
-        if self.pay == "points" or used >= granted:
+        if self.payment == "points" or used >= granted:
             return False
         room_for_one(member, "free_visits", len(one_more_free(member.free_visits, key)) - 1)
         return True
@@ -469,8 +470,8 @@ class UndoVisit(MemberCommand):
             at,
             visit=visit.id,
             visited_at=visit.at,
-            club=visit.club,
-            service=visit.service,
+            club_id=visit.club_id,
+            service_id=visit.service_id,
             reason=self.reason,
         )
         events: list[Event] = [undone]
@@ -525,8 +526,8 @@ class AttendActivity(MemberCommand):
         event = self.event(
             ActivityAttended,
             at,
-            club=self.club_id,
-            activity=self.activity_id,
+            club_id=self.club_id,
+            activity_id=self.activity_id,
             held_at=held_at,
             tier=tier_at(member, held_at),
         )

@@ -25,8 +25,8 @@ class Bindings(Projection):
             member_id text NOT NULL,
             binding bigint NOT NULL,
             policy text NOT NULL,
-            campaign text,
-            unit text NOT NULL,
+            campaign_id text,
+            unit_id text NOT NULL,
             starts_on date NOT NULL,
             ends_on date NOT NULL,
             ended_on date,
@@ -38,8 +38,9 @@ class Bindings(Projection):
     )
     fold = (
         """
-        INSERT INTO binding (bucket, member_id, binding, policy, campaign, unit, starts_on, ends_on)
-        SELECT bucket, member_id, binding, policy, campaign, unit, starts_on, ends_on
+        INSERT INTO binding (bucket, member_id, binding, policy, campaign_id, unit_id, starts_on,
+            ends_on)
+        SELECT bucket, member_id, binding, policy, campaign_id, unit_id, starts_on, ends_on
         FROM {binding_started} e WHERE sign > 0
         """,
         """
@@ -69,19 +70,19 @@ class Binding:
 
     binding: int
     policy: Literal["prepay", "family_plan", "handset"]
-    campaign: str | None
+    campaign_id: str | None
     starts_on: date
     ends_on: date
     ended_on: date | None
     cause: Literal["breach", "cancelled", "left"] | None
-    unit: str
+    unit_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class UnitBinding:
     """The binding rate of one unit."""
 
-    unit: str
+    unit_id: str
     title: str | None
     base: int
     bound: int
@@ -92,7 +93,7 @@ class UnitBinding:
 class BindingRate:
     """Customers of the base who were effectively bound on a day / base."""
 
-    cohort: str
+    cohort_id: str
     on: date
     base: int
     bound: int
@@ -105,9 +106,9 @@ def bindings(conn: Conn, member_id: str) -> list[Binding]:
     cursor = conn.cursor(row_factory=class_row(Binding))
     return cursor.execute(
         """
-        SELECT binding, policy, campaign, starts_on, ends_on,
+        SELECT binding, policy, campaign_id, starts_on, ends_on,
             CASE WHEN left_on < until THEN left_on ELSE ended_on END AS ended_on,
-            CASE WHEN left_on < until THEN 'left' ELSE cause END AS cause, b.unit
+            CASE WHEN left_on < until THEN 'left' ELSE cause END AS cause, b.unit_id
         FROM binding b
         JOIN (
             SELECT member_id, bucket, (left_at AT TIME ZONE 'Asia/Shanghai')::date AS left_on
@@ -119,17 +120,17 @@ def bindings(conn: Conn, member_id: str) -> list[Binding]:
     ).fetchall()
 
 
-def binding_rate(conn: Conn, cohort: str, on: date) -> BindingRate | None:
+def binding_rate(conn: Conn, cohort_id: str, on: date) -> BindingRate | None:
     """Each customer of the base counts once, however many policies bind him on the day; who is
     off the network by the end of it is not bound."""
-    known = conn.execute("SELECT 1 FROM cohort WHERE cohort = %s", (cohort,)).fetchone()
+    known = conn.execute("SELECT 1 FROM cohort WHERE cohort_id = %s", (cohort_id,)).fetchone()
     if known is None:
         return None
     found = conn.execute(
         """
-        SELECT c.unit, u.title, c.base, c.bound
+        SELECT c.unit_id, u.title, c.base, c.bound
         FROM (
-            SELECT c.unit, count(*) AS base, count(b.member_id) AS bound
+            SELECT c.unit_id, count(*) AS base, count(b.member_id) AS bound
             FROM cohort_member c
             LEFT JOIN (
                 SELECT DISTINCT bucket, member_id
@@ -137,17 +138,17 @@ def binding_rate(conn: Conn, cohort: str, on: date) -> BindingRate | None:
                 WHERE starts_on <= %(on)s AND until > %(on)s
                     AND (left_at IS NULL OR left_at >= %(end)s)
             ) b ON b.member_id = c.member_id AND b.bucket = c.bucket
-            WHERE c.cohort = %(cohort)s
+            WHERE c.cohort_id = %(cohort_id)s
             GROUP BY 1
         ) c
-        LEFT JOIN unit u ON u.unit = c.unit
-        ORDER BY c.unit
+        LEFT JOIN unit u ON u.unit_id = c.unit_id
+        ORDER BY c.unit_id
         """,
-        {"cohort": cohort, "on": on, "end": end_of(on)},
+        {"cohort_id": cohort_id, "on": on, "end": end_of(on)},
     ).fetchall()
     units = [
         UnitBinding(unit, title, base, bound, Ratio(bound, base))
         for unit, title, base, bound in found
     ]
     base, bound = sum(unit.base for unit in units), sum(unit.bound for unit in units)
-    return BindingRate(cohort, on, base, bound, Ratio(bound, base), units)
+    return BindingRate(cohort_id, on, base, bound, Ratio(bound, base), units)

@@ -20,7 +20,7 @@ class Campaigns(Projection):
         """
         CREATE TABLE campaign (
             bucket smallint NOT NULL,
-            campaign text NOT NULL,
+            campaign_id text NOT NULL,
             title text NOT NULL,
             kind text NOT NULL,
             opens_on date NOT NULL,
@@ -34,39 +34,39 @@ class Campaigns(Projection):
             launched_at timestamptz NOT NULL,
             closed_at timestamptz,
             places bigint NOT NULL DEFAULT 0,
-            PRIMARY KEY (campaign, bucket)
+            PRIMARY KEY (campaign_id, bucket)
         )
         """,
         """
         CREATE TABLE campaign_terms (
             bucket smallint NOT NULL,
-            campaign text NOT NULL,
-            version bigint NOT NULL,
+            campaign_id text NOT NULL,
+            terms_version bigint NOT NULL,
             prepaid_min_fen bigint NOT NULL,
             gift_bp bigint NOT NULL,
             months_bound bigint NOT NULL,
             min_monthly_fen bigint NOT NULL,
             since timestamptz NOT NULL,
-            PRIMARY KEY (campaign, version, bucket)
+            PRIMARY KEY (campaign_id, terms_version, bucket)
         )
         """,
         """
         CREATE TABLE campaign_use (
             bucket smallint NOT NULL,
-            campaign text NOT NULL,
+            campaign_id text NOT NULL,
             tier text,
-            unit text NOT NULL,
-            heads bigint NOT NULL,
+            unit_id text NOT NULL,
+            participants bigint NOT NULL,
             prepaid_fen bigint NOT NULL,
             gift_fen bigint NOT NULL,
-            UNIQUE NULLS NOT DISTINCT (campaign, tier, unit, bucket)
+            UNIQUE NULLS NOT DISTINCT (campaign_id, tier, unit_id, bucket)
         ) WITH (fillfactor = 50)
         """,
     )
     fold = (
         """
-        INSERT INTO campaign (bucket, campaign, title, kind, opens_on, closes_on, tiers, untiered,
-            cap, budget_fen, control_bp, other_costs_fen, launched_at)
+        INSERT INTO campaign (bucket, campaign_id, title, kind, opens_on, closes_on, tiers,
+            untiered, cap, budget_fen, control_bp, other_costs_fen, launched_at)
         SELECT bucket, campaign_id, title, kind, opens_on, closes_on,
             ARRAY(SELECT json_array_elements_text(tiers)), untiered, cap, budget_fen, control_bp,
             (SELECT coalesce(sum(cost_fen), 0) FROM json_to_recordset(costs) c(cost_fen bigint)),
@@ -74,7 +74,7 @@ class Campaigns(Projection):
         FROM {campaign_launched} e
         """,
         """
-        INSERT INTO campaign_terms (bucket, campaign, version, prepaid_min_fen, gift_bp,
+        INSERT INTO campaign_terms (bucket, campaign_id, terms_version, prepaid_min_fen, gift_bp,
             months_bound, min_monthly_fen, since)
         SELECT bucket, campaign_id, 1, prepaid_min_fen, gift_bp, months_bound, min_monthly_fen,
             occurred_at
@@ -90,7 +90,7 @@ class Campaigns(Projection):
             SELECT bucket, campaign_id, min(occurred_at) AS closed_at FROM {campaign_closed} e
             GROUP BY 1, 2
         ) e
-        WHERE c.campaign = e.campaign_id AND c.bucket = e.bucket
+        WHERE c.campaign_id = e.campaign_id AND c.bucket = e.bucket
         """,
         """
         UPDATE campaign c SET places = c.places + p.places
@@ -103,20 +103,21 @@ class Campaigns(Projection):
             ) moved
             GROUP BY 1, 2
         ) p
-        WHERE c.campaign = p.campaign_id AND c.bucket = p.bucket
+        WHERE c.campaign_id = p.campaign_id AND c.bucket = p.bucket
         """,
         """
-        INSERT INTO campaign_use (bucket, campaign, tier, unit, heads, prepaid_fen, gift_fen)
-        SELECT bucket, campaign, tier, unit, sum(sign), sum(sign * prepaid_fen),
+        INSERT INTO campaign_use (bucket, campaign_id, tier, unit_id, participants, prepaid_fen,
+            gift_fen)
+        SELECT bucket, campaign_id, tier, unit_id, sum(sign), sum(sign * prepaid_fen),
             sum(sign * gift_fen)
         FROM {campaign_enrolled} e
         GROUP BY 1, 2, 3, 4
-        ON CONFLICT (campaign, tier, unit, bucket) DO UPDATE
-        SET heads = campaign_use.heads + excluded.heads,
+        ON CONFLICT (campaign_id, tier, unit_id, bucket) DO UPDATE
+        SET participants = campaign_use.participants + excluded.participants,
             prepaid_fen = campaign_use.prepaid_fen + excluded.prepaid_fen,
             gift_fen = campaign_use.gift_fen + excluded.gift_fen
         """,
-        "DELETE FROM campaign_use WHERE heads = 0"
+        "DELETE FROM campaign_use WHERE participants = 0"
         " AND EXISTS (SELECT FROM {campaign_enrolled} e WHERE sign < 0)",
     )
 
@@ -126,10 +127,10 @@ class Campaign:
     """A campaign by the end of a day: its terms then, what it brought in and cost. Money in fen.
 
     Prepaid money is a liability, never income; the gift credit is a cost. `walk_in` is who enrolled
-    without an offer; heads, prepaid sum and gifts hold him, too.
+    without an offer; participants, prepaid sum and gifts hold him, too.
     """
 
-    campaign: str
+    campaign_id: str
     title: str
     kind: str
     opens_on: date
@@ -143,10 +144,10 @@ class Campaign:
     gift_bp: int
     months_bound: int
     min_monthly_fen: int
-    heads: int
+    participants: int
     prepaid_fen: int
     gift_fen: int
-    walk_in_heads: int
+    walk_in_participants: int
     walk_in_prepaid_fen: int
     walk_in_gift_fen: int
     other_costs_fen: int
@@ -160,25 +161,25 @@ class Campaign:
     @property
     def offered_cost_fen(self) -> int:
         """What those who were offered cost: their gifts, and of the other costs their share by
-        heads (those offered / those offered and walk-ins), rounded half up to a fen."""
-        reached = self.offered + self.walk_in_heads
+        participants (those offered / those offered and walk-ins), rounded half up to a fen."""
+        reached = self.offered + self.walk_in_participants
         share = Fraction(self.other_costs_fen * self.offered, reached) if reached else 0
         return self.gift_fen - self.walk_in_gift_fen + int(rounded(share, 0))
 
     @property
     def mean_prepaid(self) -> Ratio:
-        """In fen a head."""
-        return Ratio(self.prepaid_fen, self.heads)
+        """In fen a participant."""
+        return Ratio(self.prepaid_fen, self.participants)
 
     @property
-    def cost_per_head(self) -> Ratio:
+    def cost_per_participant(self) -> Ratio:
         """In fen."""
-        return Ratio(self.cost_fen, self.heads)
+        return Ratio(self.cost_fen, self.participants)
 
     @property
     def take_up(self) -> Ratio:
         """Of those offered, who enrolled; without a value where nobody was offered."""
-        return Ratio(self.heads - self.walk_in_heads, self.offered)
+        return Ratio(self.participants - self.walk_in_participants, self.offered)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,48 +187,49 @@ class CampaignUse:
     """Enrolments of a campaign by tier (null: none) and unit."""
 
     tier: str | None
-    unit: str
-    heads: int
+    unit_id: str
+    participants: int
     prepaid_fen: int
     gift_fen: int
 
 
 _CAMPAIGNS = f"""
-    SELECT c.campaign, c.title, c.kind, c.opens_on, c.closes_on,
+    SELECT c.campaign_id, c.title, c.kind, c.opens_on, c.closes_on,
         CASE WHEN c.closed_at < %(end)s THEN c.closed_at END AS closed_at, c.cap, c.budget_fen,
-        c.control_bp, t.version AS terms_version, t.prepaid_min_fen, t.gift_bp, t.months_bound,
-        t.min_monthly_fen, coalesce(u.heads, 0) AS heads,
+        c.control_bp, t.terms_version, t.prepaid_min_fen, t.gift_bp, t.months_bound,
+        t.min_monthly_fen, coalesce(u.participants, 0) AS participants,
         coalesce(u.prepaid_fen, 0) AS prepaid_fen, coalesce(u.gift_fen, 0) AS gift_fen,
-        coalesce(u.walk_in_heads, 0) AS walk_in_heads,
+        coalesce(u.walk_in_participants, 0) AS walk_in_participants,
         coalesce(u.walk_in_prepaid_fen, 0) AS walk_in_prepaid_fen,
         coalesce(u.walk_in_gift_fen, 0) AS walk_in_gift_fen, c.other_costs_fen,
         coalesce(a.offered, 0) AS offered, coalesce(a.control, 0) AS control
     FROM campaign c
     CROSS JOIN LATERAL (
-        SELECT * FROM campaign_terms t WHERE t.campaign = c.campaign AND t.since < %(end)s
-        ORDER BY since DESC, version DESC LIMIT 1
+        SELECT * FROM campaign_terms t WHERE t.campaign_id = c.campaign_id AND t.since < %(end)s
+        ORDER BY since DESC, terms_version DESC LIMIT 1
     ) t
     LEFT JOIN (
-        SELECT campaign, count(*) AS heads, sum(prepaid_fen)::bigint AS prepaid_fen,
-            sum(gift_fen)::bigint AS gift_fen, count(*) FILTER (WHERE walk_in) AS walk_in_heads,
+        SELECT campaign_id, count(*) AS participants, sum(prepaid_fen)::bigint AS prepaid_fen,
+            sum(gift_fen)::bigint AS gift_fen,
+            count(*) FILTER (WHERE walk_in) AS walk_in_participants,
             (sum(prepaid_fen) FILTER (WHERE walk_in))::bigint AS walk_in_prepaid_fen,
             (sum(gift_fen) FILTER (WHERE walk_in))::bigint AS walk_in_gift_fen
         FROM (
-            SELECT e.campaign, e.prepaid_fen, e.gift_fen, o.member_id IS NULL AS walk_in
+            SELECT e.campaign_id, e.prepaid_fen, e.gift_fen, o.member_id IS NULL AS walk_in
             FROM {counted("campaign.enrolled")} e
             LEFT JOIN {counted("campaign.offered")} o
-            ON o.member_id = e.member_id AND o.bucket = e.bucket AND o.campaign = e.campaign
+            ON o.member_id = e.member_id AND o.bucket = e.bucket AND o.campaign_id = e.campaign_id
                 AND o.arm = 'offered' AND o.occurred_at < %(end)s
             WHERE e.occurred_at < %(end)s
         ) enrolments
         GROUP BY 1
-    ) u ON u.campaign = c.campaign
+    ) u ON u.campaign_id = c.campaign_id
     LEFT JOIN (
-        SELECT campaign, count(*) FILTER (WHERE arm = 'offered') AS offered,
+        SELECT campaign_id, count(*) FILTER (WHERE arm = 'offered') AS offered,
             count(*) FILTER (WHERE arm = 'control') AS control
         FROM {counted("campaign.offered")} o WHERE occurred_at < %(end)s
         GROUP BY 1
-    ) a ON a.campaign = c.campaign
+    ) a ON a.campaign_id = c.campaign_id
 """
 """What an enrolment or an offer of a later day adds does not count yet; who was launched later is
 not there."""
@@ -236,15 +238,15 @@ not there."""
 def campaigns(conn: Conn, until: date) -> list[Campaign]:
     """All campaigns by the end of a day, earliest first."""
     cursor = conn.cursor(row_factory=class_row(Campaign))
-    said = f"{_CAMPAIGNS} ORDER BY c.opens_on, c.campaign"
+    said = f"{_CAMPAIGNS} ORDER BY c.opens_on, c.campaign_id"
     return cursor.execute(said, {"end": end_of(until)}).fetchall()
 
 
 def campaign(conn: Conn, campaign_id: str, until: date) -> Campaign | None:
     """One campaign by the end of a day; null if it had not been launched."""
     cursor = conn.cursor(row_factory=class_row(Campaign))
-    said = f"{_CAMPAIGNS} WHERE c.campaign = %(campaign)s"
-    return cursor.execute(said, {"campaign": campaign_id, "end": end_of(until)}).fetchone()
+    said = f"{_CAMPAIGNS} WHERE c.campaign_id = %(campaign_id)s"
+    return cursor.execute(said, {"campaign_id": campaign_id, "end": end_of(until)}).fetchone()
 
 
 def campaign_use(conn: Conn, campaign_id: str, until: date) -> list[CampaignUse]:
@@ -252,9 +254,9 @@ def campaign_use(conn: Conn, campaign_id: str, until: date) -> list[CampaignUse]
     cursor = conn.cursor(row_factory=class_row(CampaignUse))
     return cursor.execute(
         f"""
-        SELECT tier, unit, count(*) AS heads, sum(prepaid_fen)::bigint AS prepaid_fen,
+        SELECT tier, unit_id, count(*) AS participants, sum(prepaid_fen)::bigint AS prepaid_fen,
             sum(gift_fen)::bigint AS gift_fen
-        FROM {counted("campaign.enrolled")} e WHERE campaign = %s AND occurred_at < %s
+        FROM {counted("campaign.enrolled")} e WHERE campaign_id = %s AND occurred_at < %s
         GROUP BY 1, 2 ORDER BY 1, 2
         """,
         (campaign_id, end_of(until)),

@@ -49,8 +49,8 @@ def _points(column: str) -> Measure:
 
 def _enrolments(column: str, amount: str) -> Measure:
     return Measure(
-        f"SELECT campaign, sum({column}) FROM campaign_use GROUP BY 1",
-        (Part("campaign.enrolled", amount, "campaign"),),
+        f"SELECT campaign_id, sum({column}) FROM campaign_use GROUP BY 1",
+        (Part("campaign.enrolled", amount, "campaign_id"),),
     )
 
 
@@ -61,10 +61,10 @@ MEASURES: dict[str, Measure] = {
         (Part("tier.changed", "1", "tier", held=True),),
     ),
     "clubs.{}.visits": Measure(
-        "SELECT club, sum(visits) FROM club_use GROUP BY 1",
-        (Part("visit.recorded", "1", "club"), Part("visit.undone", "-1", "club")),
+        "SELECT club_id, sum(visits) FROM club_use GROUP BY 1",
+        (Part("visit.recorded", "1", "club_id"), Part("visit.undone", "-1", "club_id")),
     ),
-    "campaigns.{}.heads": _enrolments("heads", "1"),
+    "campaigns.{}.participants": _enrolments("participants", "1"),
     "campaigns.{}.prepaid_fen": _enrolments("prepaid_fen", "prepaid_fen"),
     "bindings.{}.started": Measure(
         "SELECT policy, count(*) FROM binding GROUP BY 1",

@@ -18,7 +18,7 @@ class Clubs(Projection):
         """
         CREATE TABLE club (
             bucket smallint NOT NULL,
-            club text NOT NULL,
+            club_id text NOT NULL,
             title text NOT NULL,
             opens_on date NOT NULL,
             opens_minute bigint NOT NULL,
@@ -28,62 +28,62 @@ class Clubs(Projection):
             capacity bigint,
             in_emergency boolean NOT NULL DEFAULT false,
             switched_at timestamptz,
-            PRIMARY KEY (club, bucket)
+            PRIMARY KEY (club_id, bucket)
         )
         """,
         """
         CREATE TABLE service (
             bucket smallint NOT NULL,
-            club text NOT NULL,
-            service text NOT NULL,
-            version bigint NOT NULL,
+            club_id text NOT NULL,
+            service_id text NOT NULL,
+            price_version bigint NOT NULL,
             title text NOT NULL,
             points bigint NOT NULL,
             tier_points jsonb NOT NULL,
             companion_points bigint NOT NULL,
             free_visits jsonb NOT NULL,
             since timestamptz NOT NULL,
-            PRIMARY KEY (club, service, version, bucket)
+            PRIMARY KEY (club_id, service_id, price_version, bucket)
         )
         """,
         """
         CREATE TABLE emergency_use (
             bucket smallint NOT NULL,
-            club text NOT NULL,
+            club_id text NOT NULL,
             day date NOT NULL,
             category text NOT NULL,
             admissions bigint NOT NULL,
             people bigint NOT NULL,
-            PRIMARY KEY (club, day, category, bucket)
+            PRIMARY KEY (club_id, day, category, bucket)
         )
         """,
         """
         CREATE TABLE activity (
             bucket smallint NOT NULL,
-            club text NOT NULL,
-            activity text NOT NULL,
+            club_id text NOT NULL,
+            activity_id text NOT NULL,
             title text NOT NULL,
             held_at timestamptz NOT NULL,
             cost_fen bigint NOT NULL,
             fee_fen bigint NOT NULL,
             commission_fen bigint NOT NULL,
-            PRIMARY KEY (club, activity, bucket)
+            PRIMARY KEY (club_id, activity_id, bucket)
         )
         """,
         """
         CREATE TABLE activity_use (
             bucket smallint NOT NULL,
-            club text NOT NULL,
-            activity text NOT NULL,
+            club_id text NOT NULL,
+            activity_id text NOT NULL,
             tier text,
             attendances bigint NOT NULL,
-            UNIQUE NULLS NOT DISTINCT (club, activity, tier, bucket)
+            UNIQUE NULLS NOT DISTINCT (club_id, activity_id, tier, bucket)
         )
         """,
     )
     fold = (
         """
-        INSERT INTO club (bucket, club, title, opens_on, opens_minute, closes_minute, tiers,
+        INSERT INTO club (bucket, club_id, title, opens_on, opens_minute, closes_minute, tiers,
             important, capacity)
         SELECT bucket, club_id, title, opens_on, opens_minute, closes_minute,
             ARRAY(SELECT json_array_elements_text(tiers)), important, capacity
@@ -101,37 +101,37 @@ class Clubs(Projection):
             ) switches
             ORDER BY club_id, occurred_at DESC, position DESC
         ) s
-        WHERE club.club = s.club_id AND club.bucket = s.bucket
+        WHERE club.club_id = s.club_id AND club.bucket = s.bucket
             AND (club.switched_at IS NULL OR club.switched_at <= s.occurred_at)
         """,
         """
-        INSERT INTO service (bucket, club, service, version, title, points, tier_points,
+        INSERT INTO service (bucket, club_id, service_id, price_version, title, points, tier_points,
             companion_points, free_visits, since)
-        SELECT bucket, club_id, service, price_version, title, points, tier_points::jsonb,
+        SELECT bucket, club_id, service_id, price_version, title, points, tier_points::jsonb,
             companion_points, free_visits::jsonb, occurred_at
         FROM {service_priced} e
         """,
         """
-        INSERT INTO emergency_use (bucket, club, day, category, admissions, people)
+        INSERT INTO emergency_use (bucket, club_id, day, category, admissions, people)
         SELECT bucket, club_id, (occurred_at AT TIME ZONE 'Asia/Shanghai')::date, category,
             count(*), sum(people)
         FROM {visit_emergency_admitted} e
         GROUP BY 1, 2, 3, 4
-        ON CONFLICT (club, day, category, bucket) DO UPDATE
+        ON CONFLICT (club_id, day, category, bucket) DO UPDATE
         SET admissions = emergency_use.admissions + excluded.admissions,
             people = emergency_use.people + excluded.people
         """,
         """
-        INSERT INTO activity (bucket, club, activity, title, held_at, cost_fen, fee_fen,
+        INSERT INTO activity (bucket, club_id, activity_id, title, held_at, cost_fen, fee_fen,
             commission_fen)
-        SELECT bucket, club_id, activity, title, occurred_at, cost_fen, fee_fen, commission_fen
+        SELECT bucket, club_id, activity_id, title, occurred_at, cost_fen, fee_fen, commission_fen
         FROM {activity_held} e
         """,
         """
-        INSERT INTO activity_use (bucket, club, activity, tier, attendances)
-        SELECT bucket, club, activity, tier, sum(sign) FROM {activity_attended} e
+        INSERT INTO activity_use (bucket, club_id, activity_id, tier, attendances)
+        SELECT bucket, club_id, activity_id, tier, sum(sign) FROM {activity_attended} e
         GROUP BY 1, 2, 3, 4
-        ON CONFLICT (club, activity, tier, bucket) DO UPDATE
+        ON CONFLICT (club_id, activity_id, tier, bucket) DO UPDATE
         SET attendances = activity_use.attendances + excluded.attendances
         """,
         "DELETE FROM activity_use WHERE attendances = 0"
@@ -143,7 +143,7 @@ class Clubs(Projection):
 class Club:
     """A club, its hours and whom it admits."""
 
-    club: str
+    club_id: str
     title: str
     opens_on: date
     opens_minute: int
@@ -158,9 +158,9 @@ class Club:
 class ServicePrice:
     """What a service costs now, and since when."""
 
-    service: str
+    service_id: str
     title: str
-    version: int
+    price_version: int
     points: int
     tier_points: dict[str, int]
     companion_points: int
@@ -172,7 +172,7 @@ class ServicePrice:
 class Emergency:
     """People let in who are not members, by club, month and category."""
 
-    club: str
+    club_id: str
     month: date
     category: Literal["elderly", "child", "other"]
     admissions: int
@@ -183,8 +183,8 @@ class Emergency:
 class Activity:
     """An activity of a club and how many took part."""
 
-    club: str
-    activity: str
+    club_id: str
+    activity_id: str
     title: str
     held_at: datetime
     cost_fen: int
@@ -198,56 +198,58 @@ def clubs(conn: Conn) -> list[Club]:
     cursor = conn.cursor(row_factory=class_row(Club))
     return cursor.execute(
         """
-        SELECT club, title, opens_on, opens_minute, closes_minute, tiers, important, capacity,
+        SELECT club_id, title, opens_on, opens_minute, closes_minute, tiers, important, capacity,
             in_emergency
-        FROM club ORDER BY club
+        FROM club ORDER BY club_id
         """
     ).fetchall()
 
 
-def prices(conn: Conn, club: str) -> list[ServicePrice]:
+def prices(conn: Conn, club_id: str) -> list[ServicePrice]:
     """A club's services at the prices in force."""
     cursor = conn.cursor(row_factory=class_row(ServicePrice))
     return cursor.execute(
         """
-        SELECT DISTINCT ON (service) service, title, version, points, tier_points,
+        SELECT DISTINCT ON (service_id) service_id, title, price_version, points, tier_points,
             companion_points, free_visits, since
-        FROM service WHERE club = %s ORDER BY service, since DESC, version DESC
+        FROM service WHERE club_id = %s ORDER BY service_id, since DESC, price_version DESC
         """,
-        (club,),
+        (club_id,),
     ).fetchall()
 
 
-def emergencies(conn: Conn, first: date, last: date, club: str | None = None) -> list[Emergency]:
+def emergencies(conn: Conn, first: date, last: date, club_id: str | None = None) -> list[Emergency]:
     """Emergency admissions on the days first..last, which count apart from visits of members."""
     cursor = conn.cursor(row_factory=class_row(Emergency))
     return cursor.execute(
         """
-        SELECT club, date_trunc('month', day::timestamp)::date AS month, category,
+        SELECT club_id, date_trunc('month', day::timestamp)::date AS month, category,
             sum(admissions)::bigint AS admissions, sum(people)::bigint AS people
         FROM emergency_use
-        WHERE day BETWEEN %(first)s AND %(last)s AND (%(club)s::text IS NULL OR club = %(club)s)
+        WHERE day BETWEEN %(first)s AND %(last)s
+            AND (%(club_id)s::text IS NULL OR club_id = %(club_id)s)
         GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
         """,
-        {"first": first, "last": last, "club": club},
+        {"first": first, "last": last, "club_id": club_id},
     ).fetchall()
 
 
-def activities(conn: Conn, club: str | None = None) -> list[Activity]:
+def activities(conn: Conn, club_id: str | None = None) -> list[Activity]:
     """Activities with their attendances, earliest first."""
     cursor = conn.cursor(row_factory=class_row(Activity))
     return cursor.execute(
         """
-        SELECT club, activity, title, held_at, cost_fen, fee_fen, commission_fen,
+        SELECT club_id, activity_id, title, held_at, cost_fen, fee_fen, commission_fen,
             coalesce(u.attendances, 0)::bigint AS attendances
         FROM activity a
         LEFT JOIN (
-            SELECT club, activity, sum(attendances) AS attendances FROM activity_use
+            SELECT club_id, activity_id, sum(attendances) AS attendances FROM activity_use
             GROUP BY 1, 2
-        ) u USING (club, activity)
-        WHERE %(club)s::text IS NULL OR club = %(club)s ORDER BY held_at, club, activity
+        ) u USING (club_id, activity_id)
+        WHERE %(club_id)s::text IS NULL OR club_id = %(club_id)s
+        ORDER BY held_at, club_id, activity_id
         """,
-        {"club": club},
+        {"club_id": club_id},
     ).fetchall()
 
 

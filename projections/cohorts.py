@@ -24,46 +24,46 @@ class Cohorts(Projection):
         """
         CREATE TABLE cohort (
             bucket smallint NOT NULL,
-            cohort text NOT NULL,
+            cohort_id text NOT NULL,
             title text NOT NULL,
             purpose text NOT NULL,
             criterion text NOT NULL,
-            "on" date NOT NULL,
+            taken_on date NOT NULL,
             opened_at timestamptz NOT NULL,
             frozen_at timestamptz,
-            frozen_size bigint,
-            PRIMARY KEY (cohort, bucket)
+            size bigint,
+            PRIMARY KEY (cohort_id, bucket)
         )
         """,
         """
         CREATE TABLE cohort_member (
             bucket smallint NOT NULL,
-            cohort text NOT NULL,
+            cohort_id text NOT NULL,
             member_id text NOT NULL,
             tier text,
-            unit text NOT NULL,
-            PRIMARY KEY (cohort, member_id, bucket)
+            unit_id text NOT NULL,
+            PRIMARY KEY (cohort_id, member_id, bucket)
         )
         """,
     )
     fold = (
         """
-        INSERT INTO cohort (bucket, cohort, title, purpose, criterion, "on", opened_at)
-        SELECT bucket, cohort_id, title, purpose, criterion, "on", occurred_at
+        INSERT INTO cohort (bucket, cohort_id, title, purpose, criterion, taken_on, opened_at)
+        SELECT bucket, cohort_id, title, purpose, criterion, taken_on, occurred_at
         FROM {cohort_opened} e
         """,
         """
-        UPDATE cohort c SET frozen_at = f.occurred_at, frozen_size = f.size FROM {cohort_frozen} f
-        WHERE c.cohort = f.cohort_id AND c.bucket = f.bucket
+        UPDATE cohort c SET frozen_at = f.occurred_at, size = f.size FROM {cohort_frozen} f
+        WHERE c.cohort_id = f.cohort_id AND c.bucket = f.bucket
         """,
         """
         DELETE FROM cohort_member m USING {cohort_included} e
-        WHERE e.sign < 0 AND m.cohort = e.cohort AND m.member_id = e.member_id
+        WHERE e.sign < 0 AND m.cohort_id = e.cohort_id AND m.member_id = e.member_id
             AND m.bucket = e.bucket
         """,
         """
-        INSERT INTO cohort_member (bucket, cohort, member_id, tier, unit)
-        SELECT bucket, cohort, member_id, tier, unit FROM {cohort_included} e WHERE sign > 0
+        INSERT INTO cohort_member (bucket, cohort_id, member_id, tier, unit_id)
+        SELECT bucket, cohort_id, member_id, tier, unit_id FROM {cohort_included} e WHERE sign > 0
         """,
     )
 
@@ -115,14 +115,14 @@ class Bills(Projection):
 class Cohort:
     """A snapshot: the size it was frozen with, and how many customers it holds."""
 
-    cohort: str
+    cohort_id: str
     title: str
     purpose: Literal["retention", "binding"]
     criterion: str
-    on: date
+    taken_on: date
     opened_at: datetime
     frozen_at: datetime | None
-    frozen_size: int | None
+    size: int | None
     members: int
 
 
@@ -134,14 +134,14 @@ class Retention:
     more months of the year up to the date's month).
     """
 
-    cohort: str
-    on: date
+    cohort_id: str
+    taken_on: date
     base: int
     left: int
     low: int
     lost: int
     rate: Ratio
-    frozen_size: int | None
+    size: int | None
 
 
 def cohorts(conn: Conn) -> list[Cohort]:
@@ -149,16 +149,16 @@ def cohorts(conn: Conn) -> list[Cohort]:
     cursor = conn.cursor(row_factory=class_row(Cohort))
     return cursor.execute(
         """
-        SELECT cohort, title, purpose, criterion, "on", opened_at, frozen_at, frozen_size,
-            (SELECT count(*) FROM cohort_member m WHERE m.cohort = c.cohort) AS members
-        FROM cohort c ORDER BY cohort
+        SELECT cohort_id, title, purpose, criterion, taken_on, opened_at, frozen_at, size,
+            (SELECT count(*) FROM cohort_member m WHERE m.cohort_id = c.cohort_id) AS members
+        FROM cohort c ORDER BY cohort_id
         """
     ).fetchall()
 
 
-def retention(conn: Conn, cohort: str, on: date) -> Retention | None:
+def retention(conn: Conn, cohort_id: str, on: date) -> Retention | None:
     """Who of a snapshot was kept at a date; null if there is no such snapshot."""
-    known = conn.execute("SELECT frozen_size FROM cohort WHERE cohort = %s", (cohort,)).fetchone()
+    known = conn.execute("SELECT size FROM cohort WHERE cohort_id = %s", (cohort_id,)).fetchone()
     if known is None:
         return None
     found = conn.execute(
@@ -170,10 +170,10 @@ def retention(conn: Conn, cohort: str, on: date) -> Retention | None:
         JOIN member m ON m.member_id = c.member_id AND m.bucket = c.bucket
         LEFT JOIN bill_year b
         ON b.member_id = c.member_id AND b.bucket = c.bucket AND b.year = %(year)s
-        WHERE c.cohort = %(cohort)s
+        WHERE c.cohort_id = %(cohort_id)s
         """,
         {
-            "cohort": cohort,
+            "cohort_id": cohort_id,
             "end": end_of(on),
             "year": on.year,
             "months": (1 << on.month) - 1,
@@ -182,4 +182,4 @@ def retention(conn: Conn, cohort: str, on: date) -> Retention | None:
     ).fetchone()
     base, left, low = found or (0, 0, 0)
     lost = left + low
-    return Retention(cohort, on, base, left, low, lost, Ratio(base - lost, base), known[0])
+    return Retention(cohort_id, on, base, left, low, lost, Ratio(base - lost, base), known[0])

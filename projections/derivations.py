@@ -60,8 +60,8 @@ class Report:
 
     def cohort(self, purpose: str) -> str | None:
         """The latest snapshot for this purpose that had been taken by the date."""
-        known = [c for c in self.snapshots if c.purpose == purpose and c.on <= self.on]
-        return max(known, key=lambda c: (c.on, c.cohort)).cohort if known else None
+        known = [c for c in self.snapshots if c.purpose == purpose and c.taken_on <= self.on]
+        return max(known, key=lambda c: (c.taken_on, c.cohort_id)).cohort_id if known else None
 
     @cached_property
     def snapshots(self) -> list[cohorts.Cohort]:
@@ -79,7 +79,7 @@ class Report:
 
     @cached_property
     def launched(self) -> dict[str, campaigns.Campaign]:
-        return {found.campaign: found for found in campaigns.campaigns(self.conn, self.on)}
+        return {found.campaign_id: found for found in campaigns.campaigns(self.conn, self.on)}
 
     def opens_on(self, club: str) -> date | None:
         """The day on which a club opens, if it had said so by the date."""
@@ -186,10 +186,10 @@ def _of_retention(report: Report) -> Derived:
     found = report.retention
     if found is None:
         return Derived(None, why="there is no snapshot for retention")
-    parts = {name: getattr(found, name) for name in ("cohort", "base", "left", "low", "lost")}
+    parts = {name: getattr(found, name) for name in ("cohort_id", "base", "left", "low", "lost")}
     note = None
-    if found.frozen_size not in (None, found.base):
-        note = f"The snapshot was frozen with {found.frozen_size} customers and holds {found.base}."
+    if found.size not in (None, found.base):
+        note = f"The snapshot was frozen with {found.size} customers and holds {found.base}."
     return _percent(found.rate.value, parts, note)
 
 
@@ -236,8 +236,8 @@ def _car_activities(report: Report) -> Derived:
 
 @derives("clubs.car_attendance")
 def _car_attendance(report: Report) -> Derived:
-    heads = {activity.title: activity.attendances for activity in report.activities}
-    return Derived(sum(activity.attendances for activity in report.activities), heads)
+    by_title = {activity.title: activity.attendances for activity in report.activities}
+    return Derived(sum(activity.attendances for activity in report.activities), by_title)
 
 
 @derives("clubs.lounge_monthly")
@@ -245,7 +245,7 @@ def _lounge_monthly(report: Report) -> Derived:
     opens_on = report.opens_on("lounge")
     if opens_on is None:
         return Derived(None, why="there is no station lounge")
-    came = clubs.use(report.conn, report.first, report.on, ("club", "tier"), club="lounge")
+    came = clubs.use(report.conn, report.first, report.on, ("club_id", "tier"), club_id="lounge")
     visits = sum(each.visits for each in came if each.tier is not None)
     mean = Ratio(visits, months_between(max(report.first, opens_on), report.on))
     inputs = {"visits": visits, "months open": mean.whole}
@@ -268,7 +268,9 @@ def _campaign_figures(campaign_id: str) -> None:
     @derives(f"campaigns.{campaign_id}.participants")
     def _participants(report: Report) -> Derived:
         found = report.launched.get(campaign_id)
-        return Derived(found.heads, _of_campaign(found)) if found else _no_campaign(campaign_id)
+        return (
+            Derived(found.participants, _of_campaign(found)) if found else _no_campaign(campaign_id)
+        )
 
     @derives(f"campaigns.{campaign_id}.prepaid_yuan")
     def _prepaid(report: Report) -> Derived:
@@ -280,9 +282,9 @@ def _campaign_figures(campaign_id: str) -> None:
     @derives(f"campaigns.{campaign_id}.mean_prepaid")
     def _mean(report: Report) -> Derived:
         found = report.launched.get(campaign_id)
-        if found is None or not found.heads:
+        if found is None or not found.participants:
             return _no_campaign(campaign_id)
-        return Derived(Fraction(found.prepaid_fen, 100 * found.heads), _of_campaign(found))
+        return Derived(Fraction(found.prepaid_fen, 100 * found.participants), _of_campaign(found))
 
     @derives(f"campaigns.{campaign_id}.return")
     def _return(report: Report) -> Derived:
@@ -292,9 +294,9 @@ def _campaign_figures(campaign_id: str) -> None:
         inputs = {
             "first month": found.first_month,
             "last month": found.last_month,
-            "heads offered": found.offered.heads,
+            "customers offered": found.offered.customers,
             "margin offered (fen)": found.offered.margin_fen,
-            "heads control": found.control.heads,
+            "customers control": found.control.customers,
             "margin control (fen)": found.control.margin_fen,
             "incremental margin (fen)": found.incremental_fen,
             "cost (fen)": found.cost_fen,
@@ -307,7 +309,7 @@ def _campaign_figures(campaign_id: str) -> None:
 
 def _of_campaign(found: campaigns.Campaign) -> dict[str, Any]:
     return {
-        "participants": found.heads,
+        "participants": found.participants,
         "prepaid (fen)": found.prepaid_fen,
         "gift credit (fen)": found.gift_fen,
         "other costs (fen)": found.other_costs_fen,
@@ -324,8 +326,10 @@ for _name in THE_THREE:
 
 @derives("campaigns.all_three.participants")
 def _all_participants(report: Report) -> Derived:
-    heads = {name: report.launched[name].heads for name in THE_THREE if name in report.launched}
-    return Derived(sum(heads.values()), heads)
+    each = {
+        name: report.launched[name].participants for name in THE_THREE if name in report.launched
+    }
+    return Derived(sum(each.values()), each)
 
 
 @derives("campaigns.all_three.prepaid_yuan")
@@ -341,13 +345,13 @@ _NO_BASE = Derived(None, why="there is no snapshot for binding")
 @derives("binding.base")
 def _binding_base(report: Report) -> Derived:
     found = report.binding
-    return _NO_BASE if found is None else Derived(found.base, {"cohort": found.cohort})
+    return _NO_BASE if found is None else Derived(found.base, {"cohort_id": found.cohort_id})
 
 
 @derives("binding.bound")
 def _bound(report: Report) -> Derived:
     found = report.binding
-    return _NO_BASE if found is None else Derived(found.bound, {"cohort": found.cohort})
+    return _NO_BASE if found is None else Derived(found.bound, {"cohort_id": found.cohort_id})
 
 
 @derives("binding.rate")

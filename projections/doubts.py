@@ -30,17 +30,18 @@ _TIMELINES = """
         FROM member_marked_important
     ),
     prices AS MATERIALIZED (
-        SELECT club, service, version, since,
-            lead(since) OVER (PARTITION BY club, service ORDER BY since, version) AS until
+        SELECT club_id, service_id, price_version, since,
+            lead(since) OVER told AS until
         FROM service
+        WINDOW told AS (PARTITION BY club_id, service_id ORDER BY since, price_version)
     ),
     terms AS MATERIALIZED (
-        SELECT campaign, version, lead(since) OVER told AS until,
+        SELECT campaign_id, terms_version, lead(since) OVER told AS until,
             CASE WHEN row_number() OVER told = 1 THEN '-infinity' ELSE since END AS since
-        FROM campaign_terms WINDOW told AS (PARTITION BY campaign ORDER BY since, version)
+        FROM campaign_terms WINDOW told AS (PARTITION BY campaign_id ORDER BY since, terms_version)
     ),
     emergencies AS MATERIALIZED (
-        SELECT club_id AS club, declared, occurred_at AS since,
+        SELECT club_id, declared, occurred_at AS since,
             lead(occurred_at) OVER (PARTITION BY club_id ORDER BY occurred_at, position) AS until
         FROM (
             SELECT club_id, position, occurred_at, true AS declared FROM emergency_declared
@@ -51,17 +52,18 @@ _TIMELINES = """
 """
 _MEMBERS_FACT = "bucket, position, member_id, '{0}' AS topic, occurred_at, {1} AS at"
 _VISITS = (
-    "SELECT bucket, position, member_id, 'visit.recorded' AS topic, at AS occurred_at, at{}"
+    "SELECT bucket, position, member_id, 'visit.recorded' AS topic, occurred_at,"
+    " occurred_at AS at{}"
     " FROM visit WHERE undone_at IS NULL"
 )
-_INCLUDED = "least(occurred_at, " + _LAST.format('"on"') + ")"
+_INCLUDED = "least(occurred_at, " + _LAST.format("taken_on") + ")"
 
 
 def _facts(topic: str, at: str = "occurred_at", more: str = "") -> str:
     """The events of a topic, with the instant by which they are judged."""
     source = f"{counted(topic)} e"
     if topic == "cohort.included":
-        source = f'(SELECT e.*, c."on" FROM {source} JOIN cohort c USING (cohort)) e'
+        source = f"(SELECT e.*, c.taken_on FROM {source} JOIN cohort c USING (cohort_id)) e"
     return f"SELECT {_MEMBERS_FACT.format(topic, at)}{more} FROM {source}"
 
 
@@ -93,7 +95,7 @@ _ON_THE_NETWORK = " UNION ALL ".join(
 )
 """What happens to members on the network alone. A visit's debit is taken back with it."""
 _RUNNING = " UNION ALL ".join(
-    _facts(topic, more=", campaign") for topic in ("campaign.offered", "campaign.enrolled")
+    _facts(topic, more=", campaign_id") for topic in ("campaign.offered", "campaign.enrolled")
 )
 
 _DIFFERENCES = {
@@ -115,27 +117,28 @@ _DIFFERENCES = {
         WHERE held IS DISTINCT FROM from_tier
     """,
     "important": f"""
-        SELECT v.bucket, v.position, 'member:' || v.member_id, 'visit.recorded', v.at,
+        SELECT v.bucket, v.position, 'member:' || v.member_id, 'visit.recorded', v.occurred_at,
             v.important::text, coalesce(m.important, false)::text
         FROM visit v
         LEFT JOIN marks m ON m.member_id = v.member_id AND m.bucket = v.bucket
-            AND {_WITHIN.format("m", "v.at")}
+            AND {_WITHIN.format("m", "v.occurred_at")}
         WHERE v.undone_at IS NULL AND v.important <> coalesce(m.important, false)
     """,
     "price": f"""
-        SELECT v.bucket, v.position, 'member:' || v.member_id, 'visit.recorded', v.at,
-            v.price_version::text, p.version::text
+        SELECT v.bucket, v.position, 'member:' || v.member_id, 'visit.recorded', v.occurred_at,
+            v.price_version::text, p.price_version::text
         FROM visit v
-        LEFT JOIN prices p ON p.club = v.club AND p.service = v.service
-            AND {_WITHIN.format("p", "v.at")}
-        WHERE v.undone_at IS NULL AND p.version IS DISTINCT FROM v.price_version
+        LEFT JOIN prices p ON p.club_id = v.club_id AND p.service_id = v.service_id
+            AND {_WITHIN.format("p", "v.occurred_at")}
+        WHERE v.undone_at IS NULL AND p.price_version IS DISTINCT FROM v.price_version
     """,
     "terms": f"""
         SELECT e.bucket, e.position, 'member:' || e.member_id, 'campaign.enrolled', e.occurred_at,
-            e.terms_version::text, t.version::text
+            e.terms_version::text, t.terms_version::text
         FROM {counted("campaign.enrolled")} e
-        LEFT JOIN terms t ON t.campaign = e.campaign AND {_WITHIN.format("t", "e.occurred_at")}
-        WHERE t.version IS DISTINCT FROM e.terms_version
+        LEFT JOIN terms t ON t.campaign_id = e.campaign_id
+            AND {_WITHIN.format("t", "e.occurred_at")}
+        WHERE t.terms_version IS DISTINCT FROM e.terms_version
     """,
     "left": f"""
         SELECT f.bucket, f.position, 'member:' || f.member_id, f.topic, f.occurred_at, NULL,
@@ -147,27 +150,30 @@ _DIFFERENCES = {
     "closed": f"""
         SELECT f.bucket, f.position, 'member:' || f.member_id, f.topic, f.occurred_at, NULL,
             to_char(c.closed_at AT TIME ZONE 'UTC', {_UTC})
-        FROM campaign c JOIN ({_RUNNING}) f USING (campaign)
+        FROM campaign c JOIN ({_RUNNING}) f USING (campaign_id)
         WHERE c.closed_at <= f.at
     """,
     "emergency": f"""
         SELECT f.bucket, f.position, f.stream, f.topic, f.at, 'true', 'false'
         FROM (
-            SELECT bucket, position, 'admissions:' || club_id AS stream, club_id AS club,
+            SELECT bucket, position, 'admissions:' || club_id AS stream, club_id,
                 'visit.emergency_admitted' AS topic, occurred_at AS at
             FROM visit_emergency_admitted
             UNION ALL
-            SELECT v.bucket, v.position, 'member:' || v.member_id, v.club, 'visit.recorded', v.at
+            SELECT v.bucket, v.position, 'member:' || v.member_id, v.club_id, 'visit.recorded',
+                v.occurred_at
             FROM visit v
-            JOIN club c ON c.club = v.club
-            CROSS JOIN LATERAL (SELECT (v.at AT TIME ZONE 'Asia/Shanghai')::time AS clock) a
+            JOIN club c ON c.club_id = v.club_id
+            CROSS JOIN LATERAL (
+                SELECT (v.occurred_at AT TIME ZONE 'Asia/Shanghai')::time AS clock
+            ) a
             CROSS JOIN LATERAL (
                 SELECT 60 * extract(hour FROM clock) + extract(minute FROM clock) AS minute
             ) b
             WHERE v.undone_at IS NULL
                 AND NOT (minute >= c.opens_minute AND minute < c.closes_minute)
         ) f
-        LEFT JOIN emergencies d ON d.club = f.club AND {_WITHIN.format("d", "f.at")}
+        LEFT JOIN emergencies d ON d.club_id = f.club_id AND {_WITHIN.format("d", "f.at")}
         WHERE d.declared IS NOT TRUE
     """,
 }

@@ -30,7 +30,7 @@ class EventRef:
 _KNOWN = "occurred_at < %(end)s"
 _YEAR = "occurred_at >= %(start)s AND occurred_at < %(end)s"
 _OF_COHORT = (
-    "EXISTS (SELECT FROM cohort_member c WHERE c.cohort = %(cohort)s"
+    "EXISTS (SELECT FROM cohort_member c WHERE c.cohort_id = %(cohort_id)s"
     " AND c.member_id = e.member_id AND c.bucket = e.bucket)"
 )
 
@@ -41,7 +41,7 @@ EVIDENCE: dict[str, tuple[tuple[str, str], ...]] = {
         ("member.left", f"{_KNOWN} AND tier IS NOT NULL"),
     ),
     "retention": (
-        ("cohort.included", "cohort = %(cohort)s"),
+        ("cohort.included", "cohort_id = %(cohort_id)s"),
         ("member.left", f"{_KNOWN} AND {_OF_COHORT}"),
         (
             "bill.issued",
@@ -51,14 +51,14 @@ EVIDENCE: dict[str, tuple[tuple[str, str], ...]] = {
     ),
     "health_opened": (("club.opened", f"club_id = 'health' AND {_KNOWN}"),),
     "health_visits": (
-        ("visit.recorded", f"club = 'health' AND {_KNOWN}"),
-        ("visit.undone", "club = 'health' AND visited_at < %(end)s"),
+        ("visit.recorded", f"club_id = 'health' AND {_KNOWN}"),
+        ("visit.undone", "club_id = 'health' AND visited_at < %(end)s"),
     ),
     "lounge_visits": (
-        ("visit.recorded", f"club = 'lounge' AND tier IS NOT NULL AND {_YEAR}"),
+        ("visit.recorded", f"club_id = 'lounge' AND tier IS NOT NULL AND {_YEAR}"),
         (
             "visit.undone",
-            "club = 'lounge' AND visited_at >= %(start)s AND visited_at < %(end)s"
+            "club_id = 'lounge' AND visited_at >= %(start)s AND visited_at < %(end)s"
             " AND EXISTS (SELECT FROM visit v WHERE v.member_id = e.member_id"
             " AND v.visit = e.visit AND v.bucket = e.bucket AND v.tier IS NOT NULL)",
         ),
@@ -66,16 +66,16 @@ EVIDENCE: dict[str, tuple[tuple[str, str], ...]] = {
     "lounge_emergency": (("visit.emergency_admitted", f"club_id = 'lounge' AND {_YEAR}"),),
     "car_activities": (("activity.held", f"club_id = 'car' AND {_YEAR}"),),
     "car_attendance": (
-        ("activity.attended", "club = 'car' AND held_at >= %(start)s AND held_at < %(end)s"),
+        ("activity.attended", "club_id = 'car' AND held_at >= %(start)s AND held_at < %(end)s"),
     ),
-    "enrolments": (("campaign.enrolled", f"campaign = ANY (%(campaigns)s) AND {_KNOWN}"),),
+    "enrolments": (("campaign.enrolled", f"campaign_id = ANY (%(campaigns)s) AND {_KNOWN}"),),
     "offers": (
-        ("campaign.offered", f"campaign = ANY (%(campaigns)s) AND {_KNOWN}"),
-        ("campaign.enrolled", f"campaign = ANY (%(campaigns)s) AND {_KNOWN}"),
+        ("campaign.offered", f"campaign_id = ANY (%(campaigns)s) AND {_KNOWN}"),
+        ("campaign.enrolled", f"campaign_id = ANY (%(campaigns)s) AND {_KNOWN}"),
     ),
-    "binding_base": (("cohort.included", "cohort = %(cohort)s"),),
+    "binding_base": (("cohort.included", "cohort_id = %(cohort_id)s"),),
     "binding": (
-        ("cohort.included", "cohort = %(cohort)s"),
+        ("cohort.included", "cohort_id = %(cohort_id)s"),
         ("binding.started", f"starts_on <= %(on)s AND {_OF_COHORT}"),
         ("binding.ended", f"ended_on <= %(on)s AND {_OF_COHORT}"),
         ("member.left", f"{_KNOWN} AND {_OF_COHORT}"),
@@ -85,15 +85,15 @@ EVIDENCE: dict[str, tuple[tuple[str, str], ...]] = {
 
 
 RULES = {
-    "visit.recorded": ("'price ' || club || '/' || service || ' ' || price_version", ""),
-    "campaign.enrolled": ("'terms ' || campaign || ' ' || terms_version", ""),
+    "visit.recorded": ("'price ' || club_id || '/' || service_id || ' ' || price_version", ""),
+    "campaign.enrolled": ("'terms ' || campaign_id || ' ' || terms_version", ""),
     "binding.started": (
-        "coalesce('terms ' || campaign || ' ' || of_terms, 'policy ' || policy)",
+        "coalesce('terms ' || campaign_id || ' ' || of_terms, 'policy ' || policy)",
         # The enrolment of the same command, under other names than those of the conditions.
-        " LEFT JOIN (SELECT member_id AS of_member, campaign AS into_campaign,"
+        " LEFT JOIN (SELECT member_id AS of_member, campaign_id AS into_campaign,"
         " occurred_at AS enrolled_at, terms_version AS of_terms"
         f" FROM {counted('campaign.enrolled')} enrolments) n"
-        " ON of_member = e.member_id AND into_campaign = e.campaign"
+        " ON of_member = e.member_id AND into_campaign = e.campaign_id"
         " AND enrolled_at = e.occurred_at",
     ),
 }

@@ -194,7 +194,7 @@ def _given(report: Report, entry: Reported) -> dict[str, Any]:
     name = entry.id.split(".")[1]
     return {
         **evidence.bounds(report.on),
-        "cohort": report.cohort(purpose),
+        "cohort_id": report.cohort(purpose),
         "campaigns": list(THE_THREE) if name == "all_three" else [name],
     }
 

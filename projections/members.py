@@ -14,14 +14,14 @@ from projections.ratio import Ratio
 from projections.typed import typed_tables
 
 _TURNS = """
-    INSERT INTO tier_day (bucket, day, unit, tier, delta)
-    SELECT s.bucket, (c.at AT TIME ZONE 'Asia/Shanghai')::date, s.unit, s.tier, sum(c.delta)
+    INSERT INTO tier_day (bucket, day, unit_id, tier, delta)
+    SELECT s.bucket, (c.at AT TIME ZONE 'Asia/Shanghai')::date, s.unit_id, s.tier, sum(c.delta)
     FROM tier_span s
     CROSS JOIN LATERAL (VALUES (s.since, {from_span}), (s.until, -({from_span}))) c(at, delta)
     WHERE s.tier IS NOT NULL AND c.at IS NOT NULL
         AND (s.member_id, s.bucket) IN (SELECT member_id, bucket FROM {events} e)
     GROUP BY 1, 2, 3, 4
-    ON CONFLICT (day, unit, tier, bucket) DO UPDATE SET delta = tier_day.delta + excluded.delta
+    ON CONFLICT (day, unit_id, tier, bucket) DO UPDATE SET delta = tier_day.delta + excluded.delta
 """
 """What the spans of the members whose tiers a window changes add to the days, put in or taken out:
 a change told late moves the end of another."""
@@ -37,7 +37,7 @@ class Members(Projection):
         CREATE TABLE member (
             bucket smallint NOT NULL,
             member_id text NOT NULL,
-            unit text NOT NULL,
+            unit_id text NOT NULL,
             joined_at timestamptz NOT NULL,
             tier text,
             tier_since timestamptz,
@@ -53,7 +53,7 @@ class Members(Projection):
             member_id text NOT NULL,
             position bigint NOT NULL,
             tier text,
-            unit text NOT NULL,
+            unit_id text NOT NULL,
             since timestamptz NOT NULL,
             until timestamptz,
             reason text NOT NULL,
@@ -64,18 +64,18 @@ class Members(Projection):
         CREATE TABLE tier_day (
             bucket smallint NOT NULL,
             day date NOT NULL,
-            unit text NOT NULL,
+            unit_id text NOT NULL,
             tier text NOT NULL,
             delta bigint NOT NULL,
-            PRIMARY KEY (day, unit, tier, bucket)
+            PRIMARY KEY (day, unit_id, tier, bucket)
         )
         """,
     )
     indexes = ("CREATE INDEX ON member (left_at) WHERE left_at IS NOT NULL",)
     fold = (
         """
-        INSERT INTO member (bucket, member_id, unit, joined_at)
-        SELECT bucket, member_id, unit, occurred_at FROM {member_joined}
+        INSERT INTO member (bucket, member_id, unit_id, joined_at)
+        SELECT bucket, member_id, unit_id, occurred_at FROM {member_joined}
         """,
         """
         UPDATE member m SET tier = t.tier, tier_since = t.occurred_at
@@ -101,8 +101,8 @@ class Members(Projection):
         """,
         _TURNS.format(from_span=-1, events="{tier_changed}"),
         """
-        INSERT INTO tier_span (bucket, member_id, position, tier, unit, since, until, reason)
-        SELECT bucket, member_id, position, tier, unit, occurred_at,
+        INSERT INTO tier_span (bucket, member_id, position, tier, unit_id, since, until, reason)
+        SELECT bucket, member_id, position, tier, unit_id, occurred_at,
             lead(occurred_at) OVER (PARTITION BY member_id ORDER BY occurred_at, position), reason
         FROM {tier_changed} e
         """,
@@ -128,7 +128,7 @@ class MemberCard:
     """What the desk sees of a customer. No name: that is kept apart from the log."""
 
     member_id: str
-    unit: str
+    unit_id: str
     unit_title: str | None
     tier: Tier | None
     tier_since: datetime | None
@@ -149,7 +149,7 @@ class TierSpan:
     """A tier held in [since, until); until null: still. Tier null: none."""
 
     tier: Tier | None
-    unit: str
+    unit_id: str
     since: datetime
     until: datetime | None
     reason: str
@@ -178,7 +178,7 @@ class Tiers:
 class UnitTiers:
     """The same for one unit."""
 
-    unit: str
+    unit_id: str
     title: str | None
     diamond: int
     gold: int
@@ -214,19 +214,19 @@ def member(conn: Conn, member_id: str, at: datetime) -> MemberCard | None:
     cursor = conn.cursor(row_factory=class_row(MemberCard))
     return cursor.execute(
         f"""
-        SELECT m.member_id, m.unit, u.title AS unit_title, m.tier, m.tier_since, m.important,
+        SELECT m.member_id, m.unit_id, u.title AS unit_title, m.tier, m.tier_since, m.important,
             m.joined_at, m.left_at, v.visits, v.undone_visits, v.companions, v.last_visit_at,
             (SELECT count(*) FROM activity_attended a WHERE a.member_id = m.member_id
                 AND NOT {typed_tables()["activity.attended"].corrected("a")})
                 AS attendances,
             coalesce(l.balance, 0) AS balance_points, coalesce(l.spendable, 0) AS spendable_points
         FROM member m
-        LEFT JOIN unit u ON u.unit = m.unit
+        LEFT JOIN unit u ON u.unit_id = m.unit_id
         CROSS JOIN LATERAL (
             SELECT count(*) FILTER (WHERE undone_at IS NULL) AS visits,
                 count(undone_at) AS undone_visits,
                 coalesce(sum(companions) FILTER (WHERE undone_at IS NULL), 0)::bigint AS companions,
-                max(at) FILTER (WHERE undone_at IS NULL) AS last_visit_at
+                max(occurred_at) FILTER (WHERE undone_at IS NULL) AS last_visit_at
             FROM visit WHERE visit.member_id = m.member_id
         ) v
         CROSS JOIN LATERAL (
@@ -245,7 +245,7 @@ def tier_history(conn: Conn, member_id: str) -> list[TierSpan]:
     """A customer's tiers, earliest first."""
     cursor = conn.cursor(row_factory=class_row(TierSpan))
     return cursor.execute(
-        "SELECT tier, unit, since, until, reason FROM tier_span"
+        "SELECT tier, unit_id, since, until, reason FROM tier_span"
         " WHERE member_id = %s ORDER BY since, position",
         (member_id,),
     ).fetchall()
@@ -259,12 +259,12 @@ _BY_TIER = """
 """
 
 
-def tiers(conn: Conn, on: date, unit: str | None = None) -> Tiers:
+def tiers(conn: Conn, on: date, unit_id: str | None = None) -> Tiers:
     """How many hold each tier at a date, in all or in one unit."""
     found = conn.execute(
         f"SELECT {_BY_TIER} FROM tier_day"
-        " WHERE day <= %(on)s AND (%(unit)s::text IS NULL OR unit = %(unit)s)",
-        {"on": on, "unit": unit},
+        " WHERE day <= %(on)s AND (%(unit_id)s::text IS NULL OR unit_id = %(unit_id)s)",
+        {"on": on, "unit_id": unit_id},
     ).fetchone()
     return Tiers(on, *(found or (0, 0, 0, 0)))
 
@@ -274,13 +274,13 @@ def tiers_by_unit(conn: Conn, on: date) -> list[UnitTiers]:
     cursor = conn.cursor(row_factory=class_row(UnitTiers))
     return cursor.execute(
         f"""
-        SELECT d.unit, u.title, diamond, gold, silver, member, diamond + gold + silver + member
+        SELECT d.unit_id, u.title, diamond, gold, silver, member, diamond + gold + silver + member
             AS vips
         FROM (
-            SELECT unit, {_BY_TIER} FROM tier_day WHERE day <= %s GROUP BY unit
+            SELECT unit_id, {_BY_TIER} FROM tier_day WHERE day <= %s GROUP BY unit_id
         ) d
-        LEFT JOIN unit u ON u.unit = d.unit
-        ORDER BY d.unit
+        LEFT JOIN unit u ON u.unit_id = d.unit_id
+        ORDER BY d.unit_id
         """,
         (on,),
     ).fetchall()

@@ -139,7 +139,7 @@ def _latest(events: Events) -> Any:
 _AT = ("occurred_at",)
 _CREDIT = ("postings", "available_from", "expires_at", "source", "rule", *_AT)
 _TAKES: dict[str, tuple[Callable[[_Life, Events], None], tuple[str, ...]]] = {
-    "member.joined": (_Life.on_joined, ("unit", *_AT)),
+    "member.joined": (_Life.on_joined, ("unit_id", *_AT)),
     "tier.changed": (_Life.on_tier, ("tier", *_AT)),
     "member.marked_important": (_Life.on_important, ("important", *_AT)),
     "member.left": (_Life.on_left, _AT),
@@ -154,7 +154,7 @@ _TAKES: dict[str, tuple[Callable[[_Life, Events], None], tuple[str, ...]]] = {
     "activity.attended": (_Life.on_attended, _AT),
     "binding.started": (
         _Life.on_bound,
-        ("binding", "policy", "campaign", "starts_on", "ends_on", "unit"),
+        ("binding", "policy", "campaign_id", "starts_on", "ends_on", "unit_id"),
     ),
     "binding.ended": (_Life.on_bindings_ended, ("binding", "ended_on", "cause")),
 }
@@ -172,7 +172,7 @@ def member(conn: Conn, member_id: str, moment: Moment, at: datetime) -> Past | N
             take(life, events)
     if life.joined is None:
         return None
-    unit = _by_topic(conn, f"unit:{life.joined.unit}", moment)
+    unit = _by_topic(conn, f"unit:{life.joined.unit_id}", moment)
     opened = _held(unit, "unit.opened", ("title", *_AT), moment)
     account = _account(life, member_id, at)
     left = [lot.shown() for lot in life.lots.values() if lot.remaining > 0]
@@ -227,7 +227,7 @@ def _card(life: _Life, member_id: str, unit_title: str | None, account: Account)
     kept = [visit for number, visit in life.visits.items() if number not in life.undone]
     return MemberCard(
         member_id=member_id,
-        unit=life.joined.unit,
+        unit_id=life.joined.unit_id,
         unit_title=unit_title,
         tier=life.tier and life.tier.tier,
         tier_since=life.tier and life.tier.occurred_at,
@@ -276,12 +276,12 @@ def _binding(life: _Life, number: int) -> Binding:
     return Binding(
         binding=number,
         policy=bound.policy,
-        campaign=bound.campaign,
+        campaign_id=bound.campaign_id,
         starts_on=bound.starts_on,
         ends_on=bound.ends_on,
         ended_on=ended_on,
         cause=cause,
-        unit=bound.unit,
+        unit_id=bound.unit_id,
     )
 
 

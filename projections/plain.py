@@ -110,11 +110,11 @@ class Plain:
             self._latest(known, "titled_at", event, title=event.title)
             known["opened_at"] = min(known["opened_at"], event.occurred_at)
         else:
-            self._add("unit", (at.id,), bucket=at.bucket, unit=at.id, title=event.title,
+            self._add("unit", (at.id,), bucket=at.bucket, unit_id=at.id, title=event.title,
                       titled_at=event.occurred_at, opened_at=event.occurred_at)  # fmt: skip
 
     def on_member_joined(self, at: Stored, event: members.MemberJoined) -> None:
-        self._add("member", (at.id,), bucket=at.bucket, member_id=at.id, unit=event.unit,
+        self._add("member", (at.id,), bucket=at.bucket, member_id=at.id, unit_id=event.unit_id,
                   joined_at=event.occurred_at, tier=None, tier_since=None, important=False,
                   important_since=None, left_at=None)  # fmt: skip
 
@@ -131,7 +131,7 @@ class Plain:
         self._turns(spans, -1)
         spans.append(self._add(
             "tier_span", (at.id, at.position), bucket=at.bucket, member_id=at.id,
-            position=at.position, tier=event.tier, unit=event.unit, since=event.occurred_at,
+            position=at.position, tier=event.tier, unit_id=event.unit_id, since=event.occurred_at,
             until=None, reason=event.reason))  # fmt: skip
         spans.sort(key=lambda span: (span["since"], span["position"]))
         for span, following in zip(spans, [*spans[1:], None], strict=True):
@@ -145,7 +145,7 @@ class Plain:
             for instant, delta in ((span["since"], sign), (span["until"], -sign)):
                 if span["tier"] is not None and instant is not None:
                     key = {"bucket": span["bucket"], "day": local_date(instant),
-                           "unit": span["unit"], "tier": span["tier"]}  # fmt: skip
+                           "unit_id": span["unit_id"], "tier": span["tier"]}  # fmt: skip
                     self._sum("tier_day", key, delta=delta)
                     if not days[tuple(key.values())]["delta"]:
                         del days[tuple(key.values())]
@@ -176,7 +176,7 @@ class Plain:
 
     # --------------------------------------------------------------------------------- clubs
     def on_club_opened(self, at: Stored, event: clubs.ClubOpened) -> None:
-        self._add("club", (at.id,), bucket=at.bucket, club=at.id, title=event.title,
+        self._add("club", (at.id,), bucket=at.bucket, club_id=at.id, title=event.title,
                   opens_on=event.opens_on, opens_minute=event.opens_minute,
                   closes_minute=event.closes_minute, tiers=list(event.tiers),
                   important=event.important, capacity=event.capacity,
@@ -189,37 +189,37 @@ class Plain:
         self._latest(self._row("club", at.id), "switched_at", event, in_emergency=False)
 
     def on_service_priced(self, at: Stored, event: clubs.ServicePriced) -> None:
-        self._add("service", (at.id, event.service, event.price_version), bucket=at.bucket,
-                  club=at.id, service=event.service, version=event.price_version,
+        self._add("service", (at.id, event.service_id, event.price_version), bucket=at.bucket,
+                  club_id=at.id, service_id=event.service_id, price_version=event.price_version,
                   title=event.title, points=event.points, tier_points=dict(event.tier_points),
                   companion_points=event.companion_points, free_visits=dict(event.free_visits),
                   since=event.occurred_at)  # fmt: skip
 
     def on_visit_emergency_admitted(self, at: Stored, event: visits.EmergencyAdmitted) -> None:
-        key = {"bucket": at.bucket, "club": at.id, "day": local_date(event.occurred_at),
+        key = {"bucket": at.bucket, "club_id": at.id, "day": local_date(event.occurred_at),
                "category": event.category}  # fmt: skip
         self._sum("emergency_use", key, admissions=1, people=event.people)
 
     def on_activity_held(self, at: Stored, event: clubs.ActivityHeld) -> None:
-        self._add("activity", (at.id, event.activity), bucket=at.bucket, club=at.id,
-                  activity=event.activity, title=event.title, held_at=event.occurred_at,
+        self._add("activity", (at.id, event.activity_id), bucket=at.bucket, club_id=at.id,
+                  activity_id=event.activity_id, title=event.title, held_at=event.occurred_at,
                   cost_fen=event.cost_fen, fee_fen=event.fee_fen,
                   commission_fen=event.commission_fen)  # fmt: skip
 
     def on_activity_attended(
         self, at: Stored, event: visits.ActivityAttended, sign: int = 1
     ) -> None:
-        key = {"bucket": at.bucket, "club": event.club, "activity": event.activity,
+        key = {"bucket": at.bucket, "club_id": event.club_id, "activity_id": event.activity_id,
                "tier": event.tier}  # fmt: skip
         self._sum("activity_use", key, attendances=sign)
         self._drop_zero("activity_use", "attendances", key)
 
     def on_visit_recorded(self, at: Stored, event: visits.VisitRecorded) -> None:
         row = self._add("visit", (at.id, event.visit), bucket=at.bucket, member_id=at.id,
-                        visit=event.visit, position=at.position, at=event.occurred_at,
-                        club=event.club, service=event.service, tier=event.tier,
-                        important=event.important, unit=event.unit, companions=event.companions,
-                        payment=event.payment, points=event.points,
+                        visit=event.visit, position=at.position, occurred_at=event.occurred_at,
+                        club_id=event.club_id, service_id=event.service_id, tier=event.tier,
+                        important=event.important, unit_id=event.unit_id,
+                        companions=event.companions, payment=event.payment, points=event.points,
                         price_version=event.price_version, desk=event.desk, actor=event.actor,
                         undone_at=None)  # fmt: skip
         self._use(row, 1)
@@ -230,15 +230,15 @@ class Plain:
         self._use(row, -1)
 
     def _use(self, visit: Row, sign: int) -> None:
-        key = {name: visit[name] for name in ("bucket", "club", "service", "tier", "unit")}
+        key = {name: visit[name] for name in ("bucket", "club_id", "service_id", "tier", "unit_id")}
         free = visit["payment"] == "free_visit"
-        self._sum("club_use", {**key, "month": month_of(visit["at"])}, visits=sign,
+        self._sum("club_use", {**key, "month": month_of(visit["occurred_at"])}, visits=sign,
                   companions=sign * visit["companions"], points=sign * visit["points"],
                   free_visits=sign if free else 0)  # fmt: skip
 
     # ----------------------------------------------------------- campaigns, bindings, cohorts
     def on_campaign_launched(self, at: Stored, event: campaigns.CampaignLaunched) -> None:
-        self._add("campaign", (at.id,), bucket=at.bucket, campaign=at.id, title=event.title,
+        self._add("campaign", (at.id,), bucket=at.bucket, campaign_id=at.id, title=event.title,
                   kind=event.kind, opens_on=event.opens_on, closes_on=event.closes_on,
                   tiers=list(event.tiers), untiered=event.untiered, cap=event.cap,
                   budget_fen=event.budget_fen, control_bp=event.control_bp,
@@ -252,10 +252,10 @@ class Plain:
     def _terms(
         self, at: Stored, event: campaigns.CampaignLaunched | campaigns.TermsChanged, version: int
     ) -> None:
-        self._add("campaign_terms", (at.id, version), bucket=at.bucket, campaign=at.id,
-                  version=version, prepaid_min_fen=event.prepaid_min_fen, gift_bp=event.gift_bp,
-                  months_bound=event.months_bound, min_monthly_fen=event.min_monthly_fen,
-                  since=event.occurred_at)  # fmt: skip
+        self._add("campaign_terms", (at.id, version), bucket=at.bucket, campaign_id=at.id,
+                  terms_version=version, prepaid_min_fen=event.prepaid_min_fen,
+                  gift_bp=event.gift_bp, months_bound=event.months_bound,
+                  min_monthly_fen=event.min_monthly_fen, since=event.occurred_at)  # fmt: skip
 
     def on_campaign_closed(self, at: Stored, event: campaigns.CampaignClosed) -> None:
         row = self._row("campaign", at.id)
@@ -270,19 +270,19 @@ class Plain:
     def on_campaign_enrolled(
         self, at: Stored, event: campaigns.CampaignEnrolled, sign: int = 1
     ) -> None:
-        key = {"bucket": at.bucket, "campaign": event.campaign, "tier": event.tier,
-               "unit": event.unit}  # fmt: skip
-        self._sum("campaign_use", key, heads=sign, prepaid_fen=sign * event.prepaid_fen,
+        key = {"bucket": at.bucket, "campaign_id": event.campaign_id, "tier": event.tier,
+               "unit_id": event.unit_id}  # fmt: skip
+        self._sum("campaign_use", key, participants=sign, prepaid_fen=sign * event.prepaid_fen,
                   gift_fen=sign * event.gift_fen)  # fmt: skip
-        self._drop_zero("campaign_use", "heads", key)
+        self._drop_zero("campaign_use", "participants", key)
 
     def on_binding_started(self, at: Stored, event: bindings.BindingStarted, sign: int = 1) -> None:
         if sign < 0:
             del self.tables["binding"][at.id, event.binding]
             return
         self._add("binding", (at.id, event.binding), bucket=at.bucket, member_id=at.id,
-                  binding=event.binding, policy=event.policy, campaign=event.campaign,
-                  unit=event.unit, starts_on=event.starts_on, ends_on=event.ends_on,
+                  binding=event.binding, policy=event.policy, campaign_id=event.campaign_id,
+                  unit_id=event.unit_id, starts_on=event.starts_on, ends_on=event.ends_on,
                   ended_on=None, cause=None)  # fmt: skip
 
     def on_binding_ended(self, at: Stored, event: bindings.BindingEnded, sign: int = 1) -> None:
@@ -291,19 +291,20 @@ class Plain:
         row.update(ended_on=ended_on, cause=cause)
 
     def on_cohort_opened(self, at: Stored, event: cohorts.CohortOpened) -> None:
-        self._add("cohort", (at.id,), bucket=at.bucket, cohort=at.id, title=event.title,
-                  purpose=event.purpose, criterion=event.criterion, on=event.on,
-                  opened_at=event.occurred_at, frozen_at=None, frozen_size=None)  # fmt: skip
+        self._add("cohort", (at.id,), bucket=at.bucket, cohort_id=at.id, title=event.title,
+                  purpose=event.purpose, criterion=event.criterion, taken_on=event.taken_on,
+                  opened_at=event.occurred_at, frozen_at=None, size=None)  # fmt: skip
 
     def on_cohort_frozen(self, at: Stored, event: cohorts.CohortFrozen) -> None:
-        self._row("cohort", at.id).update(frozen_at=event.occurred_at, frozen_size=event.size)
+        self._row("cohort", at.id).update(frozen_at=event.occurred_at, size=event.size)
 
     def on_cohort_included(self, at: Stored, event: cohorts.CohortIncluded, sign: int = 1) -> None:
         if sign < 0:
-            del self.tables["cohort_member"][event.cohort, at.id]
+            del self.tables["cohort_member"][event.cohort_id, at.id]
             return
-        self._add("cohort_member", (event.cohort, at.id), bucket=at.bucket, cohort=event.cohort,
-                  member_id=at.id, tier=event.tier, unit=event.unit)  # fmt: skip
+        self._add("cohort_member", (event.cohort_id, at.id), bucket=at.bucket,
+                  cohort_id=event.cohort_id, member_id=at.id, tier=event.tier,
+                  unit_id=event.unit_id)  # fmt: skip
 
 
 def ignored(at: Stored, event: Event, sign: int = 1) -> None:

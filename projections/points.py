@@ -120,7 +120,7 @@ class Entry:
     stream_version: int
     bucket: int
     position: int
-    at: datetime
+    occurred_at: datetime
     topic: str
     points: int
     balance: int
@@ -173,12 +173,13 @@ _LOTS = f"""
     ) by_lot
 """
 _STATEMENT = f"""
-    SELECT e.stream_version, e.bucket, e.position, e.at, e.topic, e.points, e.balance,
-        coalesce(l.rule, 'price ' || v.club || '/' || v.service || ' ' || v.price_version) AS rule,
+    SELECT e.stream_version, e.bucket, e.position, e.occurred_at, e.topic, e.points, e.balance,
+        coalesce(l.rule, 'price ' || v.club_id || '/' || v.service_id || ' ' || v.price_version)
+            AS rule,
         ({_LOTS}) AS lots, e.text, e.actor
     FROM (
         SELECT * FROM (
-            SELECT *, occurred_at AS at, change AS points,
+            SELECT *, change AS points,
                 (sum(change) OVER (ORDER BY stream_version))::bigint AS balance
             FROM {entries()} moves WHERE member_id = %(member)s
         ) entries

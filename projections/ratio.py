@@ -21,7 +21,7 @@ class Ratio:
         return None if self.value is None else rounded(self.value * 100, digits)
 
     def quotient(self, digits: int = 2) -> Decimal | None:
-        """As it is (a mean, a cost a head), rounded half up to so many digits."""
+        """As it is (a mean, a cost a participant), rounded half up to so many digits."""
         return None if self.value is None else rounded(self.value, digits)
 
 

@@ -1,10 +1,10 @@
 """The return on a campaign, against a control group drawn at random, or why there is none.
 
-incremental margin = (mean margin per head offered - that per head of control) x heads offered,
-by intention to treat: a head counts in the arm it was drawn into, whether it took part or not.
+incremental margin = (mean margin per customer offered - that of control) x customers offered,
+by intention to treat: a customer counts in the arm he was drawn into, whether he took part or not.
 return = (incremental margin - cost) / cost, with a 95% interval by the normal approximation.
-The cost is that of the heads offered: the gifts of those of them who enrolled, and of the other
-costs their share by heads, of those offered and those who enrolled without an offer.
+The cost is that of the customers offered: the gifts of those of them who enrolled, and of the other
+costs their share by customers, of those offered and those who enrolled without an offer.
 """
 
 from dataclasses import dataclass
@@ -25,30 +25,30 @@ DIGITS = 4
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """The heads drawn into an arm, the sum of their margins, and how many are on the network."""
+    """The customers drawn into an arm, the sum of their margins, how many are on the network."""
 
-    heads: int
+    customers: int
     margin_fen: int
     retained: int
-    squares: int  # the sum of the squares of the heads' margins
+    squares: int  # the sum of the squares of the customers' margins
     bills: int  # with a margin
 
     @property
     def mean_fen(self) -> Ratio:
-        return Ratio(self.margin_fen, self.heads)
+        return Ratio(self.margin_fen, self.customers)
 
     @property
     def variance_of_mean(self) -> Fraction:
-        """Sample variance / heads, exactly; two heads at least."""
-        deviation = Fraction(self.squares * self.heads - self.margin_fen**2, self.heads)
-        return deviation / (self.heads - 1) / self.heads
+        """Sample variance / customers, exactly; two customers at least."""
+        deviation = Fraction(self.squares * self.customers - self.margin_fen**2, self.customers)
+        return deviation / (self.customers - 1) / self.customers
 
 
 @dataclass(frozen=True, slots=True)
 class Return:
     """The return, its interval, and what it is made of. 0.25 is a gain of a quarter of the cost."""
 
-    campaign: str
+    campaign_id: str
     until: date
     first_month: date
     last_month: date
@@ -66,14 +66,14 @@ class Return:
 class NotComputable:
     """There is no return, and no substitute figure."""
 
-    campaign: str
+    campaign_id: str
     reason: str
 
 
 def campaign_return(conn: Conn, campaign_id: str, until: date) -> Return | NotComputable:
     """The return by the margins of the whole months from the opening to `until`.
 
-    A head without a bill counts with a margin of zero; a bill without a margin is not counted.
+    A customer without a bill counts with a margin of zero; a bill without a margin is not counted.
     """
     known = campaign(conn, campaign_id, until)
     if known is None:
@@ -100,18 +100,20 @@ def _return(
     control: Arm,
     cost_fen: int,
 ) -> Return:
-    difference = Fraction(offered.margin_fen, offered.heads) - Fraction(
-        control.margin_fen, control.heads
+    difference = Fraction(offered.margin_fen, offered.customers) - Fraction(
+        control.margin_fen, control.customers
     )
-    incremental = difference * offered.heads
+    incremental = difference * offered.customers
     variance = offered.variance_of_mean + control.variance_of_mean
     with localcontext() as context:
         context.prec = 50
         deviation = (Decimal(variance.numerator) / Decimal(variance.denominator)).sqrt()
-        margin = Fraction(Z_95 * deviation) * offered.heads
-    kept = Fraction(offered.retained, offered.heads) - Fraction(control.retained, control.heads)
+        margin = Fraction(Z_95 * deviation) * offered.customers
+    kept = Fraction(offered.retained, offered.customers) - Fraction(
+        control.retained, control.customers
+    )
     return Return(
-        campaign=campaign_id,
+        campaign_id=campaign_id,
         until=until,
         first_month=months[0],
         last_month=months[1],
@@ -122,7 +124,9 @@ def _return(
         value=rounded((incremental - cost_fen) / cost_fen, DIGITS),
         low=rounded((incremental - margin - cost_fen) / cost_fen, DIGITS),
         high=rounded((incremental + margin - cost_fen) / cost_fen, DIGITS),
-        cost_per_retained_fen=rounded(cost_fen / (offered.heads * kept), 2) if kept > 0 else None,
+        cost_per_retained_fen=rounded(cost_fen / (offered.customers * kept), 2)
+        if kept > 0
+        else None,
     )
 
 
@@ -138,14 +142,17 @@ def _arms(conn: Conn, campaign_id: str, months: tuple[date, date], until: date) 
             SELECT bucket, member_id, sum(margin_fen) AS margin, count(margin_fen) AS bills
             FROM {counted("bill.issued")} b WHERE month BETWEEN %(first)s AND %(last)s GROUP BY 1, 2
         ) b ON b.member_id = o.member_id AND b.bucket = o.bucket
-        WHERE o.campaign = %(campaign)s AND o.occurred_at < %(end)s
+        WHERE o.campaign_id = %(campaign_id)s AND o.occurred_at < %(end)s
         GROUP BY 1
         """,
         {
-            "campaign": campaign_id,
+            "campaign_id": campaign_id,
             "first": f"{months[0]:%Y-%m}",
             "last": f"{months[1]:%Y-%m}",
             "end": end_of(until),
         },
     ).fetchall()
-    return {arm: Arm(heads, margin, kept, int(sq), n) for arm, heads, margin, kept, sq, n in found}
+    return {
+        arm: Arm(customers, margin, kept, int(sq), n)
+        for arm, customers, margin, kept, sq, n in found
+    }

@@ -186,7 +186,7 @@ def _spending(conn: Conn, scenario: Scenario, known: Known, campaign_id: str) ->
             SELECT c.member_id, e.topic, e.state, NOT {enrolled.corrected("c")}
             FROM campaign_enrolled c
             JOIN stored_events e ON e.bucket = c.bucket AND e.notification_id = c.position
-            WHERE c.campaign = %s ORDER BY c.place
+            WHERE c.campaign_id = %s ORDER BY c.place
             """,
             (campaign_id,),
         )
@@ -359,7 +359,7 @@ def _show(conn: Conn, scenario: Scenario) -> None:
         if topic in PLACES & scenario.alters:
             live += (
                 " WHERE EXISTS (SELECT FROM campaign_enrolled c"
-                " WHERE c.campaign = e.campaign_id AND c.place = e.place)"
+                " WHERE c.campaign_id = e.campaign_id AND c.place = e.place)"
             )
         elif topic in scenario.alters:
             conn.execute(f"ANALYZE replayed_{table}")

@@ -16,22 +16,22 @@ class Units(Projection):
         """
         CREATE TABLE unit (
             bucket smallint NOT NULL,
-            unit text NOT NULL,
+            unit_id text NOT NULL,
             title text NOT NULL,
             titled_at timestamptz NOT NULL,
             opened_at timestamptz NOT NULL,
-            PRIMARY KEY (unit, bucket)
+            PRIMARY KEY (unit_id, bucket)
         )
         """,
     )
     fold = (
         """
-        INSERT INTO unit (bucket, unit, title, titled_at, opened_at)
+        INSERT INTO unit (bucket, unit_id, title, titled_at, opened_at)
         SELECT DISTINCT ON (unit_id) bucket, unit_id, title, occurred_at,
             min(occurred_at) OVER (PARTITION BY unit_id)
         FROM {unit_opened}
         ORDER BY unit_id, occurred_at DESC, position DESC
-        ON CONFLICT (unit, bucket) DO UPDATE
+        ON CONFLICT (unit_id, bucket) DO UPDATE
         SET title = CASE WHEN unit.titled_at <= excluded.titled_at THEN excluded.title
                 ELSE unit.title END,
             titled_at = greatest(unit.titled_at, excluded.titled_at),
@@ -44,7 +44,7 @@ class Units(Projection):
 class Unit:
     """A unit and since when it serves customers."""
 
-    unit: str
+    unit_id: str
     title: str
     opened_at: datetime
 
@@ -52,4 +52,4 @@ class Unit:
 def units(conn: Conn) -> list[Unit]:
     """All units, by their id."""
     cursor = conn.cursor(row_factory=class_row(Unit))
-    return cursor.execute("SELECT unit, title, opened_at FROM unit ORDER BY unit").fetchall()
+    return cursor.execute("SELECT unit_id, title, opened_at FROM unit ORDER BY unit_id").fetchall()

@@ -24,12 +24,12 @@ class Visits(Projection):
             member_id text NOT NULL,
             visit bigint NOT NULL,
             position bigint NOT NULL,
-            at timestamptz NOT NULL,
-            club text NOT NULL,
-            service text NOT NULL,
+            occurred_at timestamptz NOT NULL,
+            club_id text NOT NULL,
+            service_id text NOT NULL,
             tier text,
             important boolean NOT NULL,
-            unit text NOT NULL,
+            unit_id text NOT NULL,
             companions bigint NOT NULL,
             payment text NOT NULL,
             points bigint NOT NULL,
@@ -43,29 +43,29 @@ class Visits(Projection):
         """
         CREATE TABLE club_use (
             bucket smallint NOT NULL,
-            club text NOT NULL,
-            service text NOT NULL,
+            club_id text NOT NULL,
+            service_id text NOT NULL,
             month date NOT NULL,
             tier text,
-            unit text NOT NULL,
+            unit_id text NOT NULL,
             visits bigint NOT NULL,
             companions bigint NOT NULL,
             points bigint NOT NULL,
             free_visits bigint NOT NULL,
-            UNIQUE NULLS NOT DISTINCT (club, month, service, tier, unit, bucket)
+            UNIQUE NULLS NOT DISTINCT (club_id, month, service_id, tier, unit_id, bucket)
         ) WITH (fillfactor = 80)
         """,
     )
     indexes = (
-        "CREATE INDEX ON visit (at, bucket, position)",
-        "CREATE INDEX ON visit (club, at, bucket, position)",
+        "CREATE INDEX ON visit (occurred_at, bucket, position)",
+        "CREATE INDEX ON visit (club_id, occurred_at, bucket, position)",
     )
     fold = (
         """
-        INSERT INTO visit (bucket, member_id, visit, position, at, club, service, tier, important,
-            unit, companions, payment, points, price_version, desk, actor)
-        SELECT bucket, member_id, visit, position, occurred_at, club, service, tier, important,
-            unit, companions, payment, points, price_version, desk, actor
+        INSERT INTO visit (bucket, member_id, visit, position, occurred_at, club_id, service_id,
+            tier, important, unit_id, companions, payment, points, price_version, desk, actor)
+        SELECT bucket, member_id, visit, position, occurred_at, club_id, service_id, tier,
+            important, unit_id, companions, payment, points, price_version, desk, actor
         FROM {visit_recorded} e
         """,
         """
@@ -73,25 +73,26 @@ class Visits(Projection):
         WHERE v.member_id = u.member_id AND v.visit = u.visit AND v.bucket = u.bucket
         """,
         """
-        INSERT INTO club_use (bucket, club, service, month, tier, unit, visits, companions, points,
-            free_visits)
-        SELECT bucket, club, service,
-            date_trunc('month', at AT TIME ZONE 'Asia/Shanghai')::date, tier, unit,
+        INSERT INTO club_use (bucket, club_id, service_id, month, tier, unit_id, visits, companions,
+            points, free_visits)
+        SELECT bucket, club_id, service_id,
+            date_trunc('month', occurred_at AT TIME ZONE 'Asia/Shanghai')::date, tier, unit_id,
             sum(n), sum(n * companions), sum(n * points),
             coalesce(sum(n) FILTER (WHERE payment = 'free_visit'), 0)
         FROM (
-            SELECT bucket, club, service, occurred_at AS at, tier, unit, companions, points,
+            SELECT bucket, club_id, service_id, occurred_at, tier, unit_id, companions, points,
                 payment, 1 AS n
             FROM {visit_recorded} e
             UNION ALL
-            SELECT v.bucket, v.club, v.service, v.at, v.tier, v.unit, v.companions, v.points,
+            SELECT v.bucket, v.club_id, v.service_id, v.occurred_at, v.tier, v.unit_id,
+                v.companions, v.points,
                 v.payment, -1
             FROM {visit_undone} u
             JOIN visit v
             ON v.member_id = u.member_id AND v.visit = u.visit AND v.bucket = u.bucket
         ) changes
         GROUP BY 1, 2, 3, 4, 5, 6
-        ON CONFLICT (club, month, service, tier, unit, bucket) DO UPDATE
+        ON CONFLICT (club_id, month, service_id, tier, unit_id, bucket) DO UPDATE
         SET visits = club_use.visits + excluded.visits,
             companions = club_use.companions + excluded.companions,
             points = club_use.points + excluded.points,
@@ -100,8 +101,8 @@ class Visits(Projection):
     )
 
 
-Dimension = Literal["club", "service", "month", "tier", "unit"]
-DIMENSIONS: tuple[Dimension, ...] = ("club", "service", "month", "tier", "unit")
+Dimension = Literal["club_id", "service_id", "month", "tier", "unit_id"]
+DIMENSIONS: tuple[Dimension, ...] = ("club_id", "service_id", "month", "tier", "unit_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +111,11 @@ class VisitRow:
 
     member_id: str
     visit: int
-    at: datetime
-    club: str
-    service: str
+    occurred_at: datetime
+    club_id: str
+    service_id: str
     tier: str | None
-    unit: str
+    unit_id: str
     companions: int
     payment: Literal["points", "free_visit", "free"]
     points: int
@@ -129,11 +130,11 @@ class VisitRow:
 class Use:
     """Sums over visits; a dimension that was not asked for is null, and so is no tier."""
 
-    club: str | None
-    service: str | None
+    club_id: str | None
+    service_id: str | None
     month: date | None
     tier: str | None
-    unit: str | None
+    unit_id: str | None
     visits: int
     companions: int
     points: int
@@ -144,7 +145,7 @@ class Use:
 class Reception:
     """How a club was used from day to day, and its mean over the months in which it was open."""
 
-    club: str
+    club_id: str
     first: date
     last: date
     visits: int
@@ -159,28 +160,31 @@ class Reception:
 def visits(
     conn: Conn,
     *,
-    club: str | None = None,
+    club_id: str | None = None,
     member_id: str | None = None,
     limit: int = 50,
     before: tuple[datetime, int, int] | None = None,
 ) -> list[VisitRow]:
-    """Visits, newest first. `before` is (at, bucket, position) of the last of the page before."""
-    at, bucket, position = before or (None, None, None)
-    wanted = ["club = %(club)s"] if club is not None else []
+    """Visits, newest first. `before` is (occurred_at, bucket, position) of the last of the page
+    before."""
+    occurred_at, bucket, position = before or (None, None, None)
+    wanted = ["club_id = %(club_id)s"] if club_id is not None else []
     wanted += ["member_id = %(member)s"] if member_id is not None else []
-    wanted += ["(at, bucket, position) < (%(at)s, %(bucket)s, %(position)s)"] if before else []
+    if before:
+        wanted += ["(occurred_at, bucket, position) < (%(occurred_at)s, %(bucket)s, %(position)s)"]
     cursor = conn.cursor(row_factory=class_row(VisitRow))
     return cursor.execute(
         f"""
-        SELECT member_id, visit, at, club, service, tier, unit, companions, payment, points, desk,
+        SELECT member_id, visit, occurred_at, club_id, service_id, tier, unit_id, companions,
+            payment, points, desk,
             actor, undone_at, bucket, position
         FROM visit WHERE {" AND ".join(wanted) or "true"}
-        ORDER BY at DESC, bucket DESC, position DESC LIMIT %(limit)s
+        ORDER BY occurred_at DESC, bucket DESC, position DESC LIMIT %(limit)s
         """,
         {
-            "club": club,
+            "club_id": club_id,
             "member": member_id,
-            "at": at,
+            "occurred_at": occurred_at,
             "bucket": bucket,
             "position": position,
             "limit": limit,
@@ -192,8 +196,8 @@ def use(
     conn: Conn,
     first: date,
     last: date,
-    by: Sequence[Dimension] = ("club",),
-    club: str | None = None,
+    by: Sequence[Dimension] = ("club_id",),
+    club_id: str | None = None,
 ) -> list[Use]:
     """Use of the clubs on the days first..last, summed by these dimensions.
 
@@ -207,22 +211,25 @@ def use(
         SELECT {columns}, sum(visits)::bigint AS visits, sum(companions)::bigint AS companions,
             sum(points)::bigint AS points, coalesce(sum(free_visits), 0)::bigint AS free_visits
         FROM (
-            SELECT club, service, month, tier, unit, visits, companions, points, free_visits
+            SELECT club_id, service_id, month, tier, unit_id, visits, companions, points,
+                free_visits
             FROM club_use WHERE month >= %(from_month)s AND month < %(to_month)s
             UNION ALL
-            SELECT club, service, date_trunc('month', at AT TIME ZONE 'Asia/Shanghai')::date, tier,
-                unit, 1, companions, points, (payment = 'free_visit')::integer
+            SELECT club_id, service_id,
+                date_trunc('month', occurred_at AT TIME ZONE 'Asia/Shanghai')::date, tier, unit_id,
+                1, companions, points, (payment = 'free_visit')::integer
             FROM visit
             WHERE undone_at IS NULL AND (
-                at >= %(start)s AND at < %(whole_start)s OR at >= %(whole_end)s AND at < %(end)s
+                occurred_at >= %(start)s AND occurred_at < %(whole_start)s
+                OR occurred_at >= %(whole_end)s AND occurred_at < %(end)s
             )
         ) used
-        WHERE %(club)s::text IS NULL OR club = %(club)s
+        WHERE %(club_id)s::text IS NULL OR club_id = %(club_id)s
         GROUP BY {", ".join(wanted) or "()"}
         HAVING sum(visits) > 0
         ORDER BY {", ".join(wanted) or "1"}
         """,
-        {"club": club, **_parts(first, last)},
+        {"club_id": club_id, **_parts(first, last)},
     ).fetchall()
 
 
@@ -242,25 +249,26 @@ def _parts(first: date, last: date) -> dict[str, date | datetime]:
 
 
 def reception(
-    conn: Conn, club: str, first: date, last: date, today: date | None = None
+    conn: Conn, club_id: str, first: date, last: date, today: date | None = None
 ) -> Reception | None:
     """A club's visits on the days first..last that were not undone; null if there is no such club.
 
     The mean is over the calendar months in which it was open on some day of first..last; months
     that begin after `today` have not come and are not counted.
     """
-    opened = conn.execute("SELECT opens_on FROM club WHERE club = %s", (club,)).fetchone()
+    opened = conn.execute("SELECT opens_on FROM club WHERE club_id = %s", (club_id,)).fetchone()
     if opened is None:
         return None
     found = conn.execute(
         """
         SELECT count(*), coalesce(sum(companions), 0)::bigint, coalesce(sum(points), 0)::bigint,
             count(*) FILTER (WHERE payment = 'free_visit'), count(DISTINCT member_id)
-        FROM visit WHERE club = %s AND at >= %s AND at < %s AND undone_at IS NULL
+        FROM visit WHERE club_id = %s AND occurred_at >= %s AND occurred_at < %s
+            AND undone_at IS NULL
         """,
-        (club, start_of(first), end_of(last)),
+        (club_id, start_of(first), end_of(last)),
     ).fetchone()
     number, companions, points, free, members = found or (0, 0, 0, 0, 0)
     months = months_between(max(first, opened[0]), last if today is None else min(last, today))
     mean = Ratio(number, months)
-    return Reception(club, first, last, number, companions, points, free, members, months, mean)
+    return Reception(club_id, first, last, number, companions, points, free, members, months, mean)

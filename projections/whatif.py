@@ -39,7 +39,7 @@ MEASURES: Mapping[str, str] = {
         GROUP BY 1
     """,
     "visits_by_club": """
-        SELECT club, sum(visits) AS visits, sum(companions) AS companions, sum(points) AS points,
+        SELECT club_id, sum(visits) AS visits, sum(companions) AS companions, sum(points) AS points,
             sum(free_visits) AS free_visits
         FROM club_use GROUP BY 1
     """,
@@ -49,7 +49,7 @@ MEASURES: Mapping[str, str] = {
         FROM club_use GROUP BY 1
     """,
     "campaigns": """
-        SELECT campaign, sum(heads) AS heads, sum(prepaid_fen) AS prepaid_fen,
+        SELECT campaign_id, sum(participants) AS participants, sum(prepaid_fen) AS prepaid_fen,
             sum(gift_fen) AS gift_fen
         FROM campaign_use GROUP BY 1
     """,
@@ -133,7 +133,7 @@ class Affected:
 class WhatIf:
     """What a scenario would have changed by `at`, in a log replayed up to these positions."""
 
-    at: datetime
+    effective_at: datetime
     positions: dict[int, int]
     replayed_members: int
     sums: list[Difference]
@@ -165,7 +165,7 @@ def what_if(
         supposed_sums, supposed_figures = _sums(conn, scenario, at), _derived(conn)
         members, affected = _affected(conn, at, limit, skip)
         return WhatIf(
-            at=at,
+            effective_at=at,
             positions=replayed.positions,
             replayed_members=replayed.members,
             sums=[

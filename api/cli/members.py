@@ -88,7 +88,7 @@ def _card(found: models.Member) -> None:
     lines = {
         "member": f"{found.member_id}  {found.name or ''}  {found.phone or ''}".rstrip(),
         "tier": (found.tier or "none") + (", important" if found.important else ""),
-        "unit": f"{found.unit}  {found.unit_title or ''}".rstrip(),
+        "unit": f"{found.unit_id}  {found.unit_title or ''}".rstrip(),
         "joined": output.local(found.joined_at),
         "left": output.local(found.left_at),
         "visits": f"{found.visits:,}, the last {output.local(found.last_visit_at) or 'never'}",
@@ -119,7 +119,7 @@ def _card(found: models.Member) -> None:
         until = bound.ended_on or bound.ends_on
         output.say(
             f"bound     {bound.policy}, {bound.starts_on} until before {until}"
-            + (f", by {bound.campaign}" if bound.campaign else "")
+            + (f", by {bound.campaign_id}" if bound.campaign_id else "")
             + (f", ended by {bound.cause}" if bound.cause else "")
         )
 
@@ -138,7 +138,7 @@ def _statement(lines: models.Statement) -> None:
     )
     for line in lines.entries:
         table.add_row(
-            output.local(line.at),
+            output.local(line.occurred_at),
             f"{line.points:+,}",
             output.number(line.balance),
             line.topic,

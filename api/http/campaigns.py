@@ -35,13 +35,13 @@ class EnrolmentRequest(BaseModel):
         extra="forbid",
         strict=True,
         json_schema_extra={
-            "examples": [{"member_id": "m0000001", "prepaid_fen": 60_000, "shown_terms": 1}]
+            "examples": [{"member_id": "m0000001", "prepaid_fen": 60_000, "shown_terms_version": 1}]
         },
     )
 
     member_id: MemberId
     prepaid_fen: Annotated[Fen, WHOLE] = 0
-    shown_terms: Annotated[int, Field(ge=1, le=1_000_000), WHOLE] | None = Field(
+    shown_terms_version: Annotated[int, Field(ge=1, le=1_000_000), WHOLE] | None = Field(
         None, description="the version of the terms; if they have moved, it is refused"
     )
 
@@ -72,7 +72,7 @@ async def campaign_figures(
         Day | None, Query(description="the last day of which events count; else today")
     ] = None,
 ) -> models.CampaignFigures:
-    """A campaign: heads, prepaid sum, mean, cost, and its return where that is computable."""
+    """A campaign: participants, prepaid sum, mean, cost, and its return where there is one."""
     upto = until or local_date(house.at(asked))
     question = partial(answers.campaign, campaign_id=campaign_id, until=upto)
     found = await house.ask(question, wait_for, asked)

@@ -49,7 +49,7 @@ async def club_use(
     first: Annotated[Day | None, Query(alias="from", description="this year's 1 January")] = None,
     last: Annotated[Day | None, Query(alias="to", description="today")] = None,
     by: Annotated[
-        list[Literal["service", "month", "tier", "unit"]],
+        list[Literal["service_id", "month", "tier", "unit_id"]],
         Query(description="what the rows are grouped by", max_length=4),
     ] = ["month"],  # noqa: B006 - FastAPI copies it
 ) -> models.ClubUse:

@@ -45,10 +45,10 @@ class VisitRequest(BaseModel):
         " companions. If the price has moved the visit is refused with the new one."
     )
     companions: Annotated[Companions, WHOLE] = 0
-    pay: Annotated[str, Field(pattern="^(auto|points|free_visit)$")] = Field(
+    payment: Annotated[str, Field(pattern="^(auto|points|free_visit)$")] = Field(
         "auto", description="`auto` uses a free visit of the year if there is one"
     )
-    again: bool = Field(
+    confirm_repeat: bool = Field(
         False, description="it is another visit although the last one was a moment ago"
     )
 

@@ -11,10 +11,11 @@ from domain.campaigns import Kind
 class Campaign(View):
     """A campaign, its terms in force and what it came to. Money in fen.
 
-    Walk-ins enrolled without an offer; the heads, prepaid sum and gifts of all hold theirs.
+    Walk-ins enrolled without an offer; the participants, prepaid sum and gifts of all hold
+    theirs.
     """
 
-    campaign: str
+    campaign_id: str
     title: str
     kind: Kind
     opens_on: date
@@ -28,10 +29,10 @@ class Campaign(View):
     gift_bp: int
     months_bound: int
     min_monthly_fen: int
-    heads: int
+    participants: int
     prepaid_fen: int = Field(description="a liability, never income")
     gift_fen: int
-    walk_in_heads: int
+    walk_in_participants: int
     walk_in_prepaid_fen: int
     walk_in_gift_fen: int
     other_costs_fen: int
@@ -42,7 +43,7 @@ class Campaign(View):
 class Arm(View):
     """One side of the draw."""
 
-    heads: int
+    customers: int
     margin_fen: int
     retained: int
 
@@ -58,7 +59,7 @@ class Return(View):
     incremental_fen: Number | None = None
     cost_fen: int | None = Field(
         None,
-        description="of those offered: their gifts, and their share by heads of the other costs",
+        description="of those offered: their gifts, and by their number a share of the other costs",
     )
     cost_per_retained_fen: Number | None = Field(
         None, description="null if no more were retained than without the campaign"
@@ -73,7 +74,7 @@ class CampaignFigures(Campaign, Dated):
 
     mean_prepaid_fen: Mean
     cost_fen: int
-    cost_per_head_fen: Mean
+    cost_per_participant_fen: Mean
     take_up: Rate = Field(description="of those offered, who enrolled")
     campaign_return: Return
 

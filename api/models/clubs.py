@@ -10,9 +10,9 @@ from api.models.base import Dated, Mean, View
 class Price(View):
     """A service and what it costs, in points; a tier may have its own price."""
 
-    service: str
+    service_id: str
     title: str
-    version: int
+    price_version: int
     points: int
     tier_points: dict[str, int]
     companion_points: int
@@ -22,7 +22,7 @@ class Price(View):
 class Club(View):
     """A club, its days, hours and tiers."""
 
-    club: str
+    club_id: str
     title: str
     opens_on: date
     opens_minute: int
@@ -48,10 +48,10 @@ class Clubs(View):
 class Use(View):
     """How much a club was used; a dimension that was not asked for is null."""
 
-    service: str | None
+    service_id: str | None
     month: date | str | None
     tier: str | None
-    unit: str | None
+    unit_id: str | None
     visits: int
     companions: int
     points: int
@@ -61,7 +61,7 @@ class Use(View):
 class ClubUse(Dated):
     """Use of a club on the days from `first` to `last`; the rows add up to the sums."""
 
-    club: str
+    club_id: str
     first: date
     last: date
     visits: int

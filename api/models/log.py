@@ -14,7 +14,7 @@ class Event(View):
     bucket: int
     position: int
     stream: str
-    version: int
+    stream_version: int
     topic: str
     occurred_at: datetime
     recorded_at: datetime

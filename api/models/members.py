@@ -39,7 +39,7 @@ class Binding(View):
 
     binding: int
     policy: str
-    campaign: str | None
+    campaign_id: str | None
     starts_on: date
     ends_on: date
     ended_on: date | None
@@ -55,7 +55,7 @@ class Member(Dated):
     number_of: list[str] = Field(
         description="other members whose phone number looks like this member's id; mostly none"
     )
-    unit: str
+    unit_id: str
     unit_title: str | None
     tier: Tier | None
     tier_since: datetime | None
@@ -92,7 +92,7 @@ class Entry(View):
     stream_version: int
     bucket: int
     position: int
-    at: datetime
+    occurred_at: datetime
     topic: str
     points: int
     balance: int

@@ -35,11 +35,11 @@ class UndoReceipt(Receipt):
 class EnrolmentReceipt(Receipt):
     """A place in a campaign."""
 
-    campaign: str
+    campaign_id: str
     place: int
     terms_version: int
     gift_fen: int
-    bound_until: date | None = Field(description="the first day that is free again")
+    ends_on: date | None = Field(description="the first day that is free again")
 
 
 class CorrectionReceipt(Receipt):

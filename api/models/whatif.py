@@ -70,7 +70,7 @@ class Affected(View):
 class WhatIf(View):
     """What a scenario would have changed, in the history up to these positions."""
 
-    at: datetime = Field(description="points, bindings and tiers are those of this time")
+    effective_at: datetime = Field(description="points, bindings and tiers are those of this time")
     positions: dict[int, int] = Field(description="by bucket")
     replayed_members: int = Field(description="whom a change touches")
     sums: list[Difference]

@@ -212,8 +212,8 @@ class ServicePrice(Change):
     )
 
     change: Literal["service_price"]
-    club: ClubId
-    service: ServiceId | None = None
+    club_id: ClubId
+    service_id: ServiceId | None = None
     tier: Tier | None = None
     points: Annotated[PointsOrNone, WHOLE] | None = None
     companion_points: Annotated[PointsOrNone, WHOLE] | None = None
@@ -229,11 +229,11 @@ class ServicePrice(Change):
         return self
 
     def touches(self) -> tuple[Touched, ...]:
-        service = {"service": self.service} if self.service is not None else {}
-        return (("visit.recorded", {"club": self.club, **service}),)
+        service = {"service_id": self.service_id} if self.service_id is not None else {}
+        return (("visit.recorded", {"club_id": self.club_id, **service}),)
 
     def price(self, price: Price, club: str, service: str, at: datetime) -> Price:
-        if not (self.holds(at) and club == self.club and self.service in (None, service)):
+        if not (self.holds(at) and club == self.club_id and self.service_id in (None, service)):
             return price
         if self.tier is not None:
             own = price.tier_points.get(self.tier, price.points)
@@ -276,7 +276,7 @@ class CampaignTerms(Change):
     )
 
     change: Literal["campaign_terms"]
-    campaign: CampaignId
+    campaign_id: CampaignId
     prepaid_min_fen: Annotated[Fen, WHOLE] | None = None
     gift_bp: Annotated[BasisPoints, WHOLE] | None = None
     months_bound: Annotated[Months, WHOLE] | None = None
@@ -295,11 +295,11 @@ class CampaignTerms(Change):
         return {name: value for name, value in said.items() if value is not None}
 
     def touches(self) -> tuple[Touched, ...]:
-        mine = {"campaign": self.campaign}
+        mine = {"campaign_id": self.campaign_id}
         return (("campaign.enrolled", mine), ("campaign.offered", mine))
 
     def terms(self, campaign: Campaign, campaign_id: str, at: datetime) -> Campaign:
-        if campaign_id != self.campaign or not self.holds(at):
+        if campaign_id != self.campaign_id or not self.holds(at):
             return campaign
         said = self._said()
         terms = [(since, replace(terms, **said)) for since, terms in campaign.terms]

@@ -43,7 +43,7 @@ class Known:
                 club.opens_minute, club.closes_minute = 0, 1440
             case ServicePriced():
                 event.apply(self.clubs[stream_id])
-                self.prices[stream_id, event.service, event.price_version] = event.price
+                self.prices[stream_id, event.service_id, event.price_version] = event.price
             case ActivityHeld():
                 event.apply(self.clubs[stream_id])
             case CampaignLaunched():
@@ -75,21 +75,21 @@ class Known:
 
     def price(self, visit: VisitRecorded) -> Price:
         """The price by which a visit was recorded."""
-        return self.prices[visit.club, visit.service, visit.price_version]
+        return self.prices[visit.club_id, visit.service_id, visit.price_version]
 
     def club(self, visit: VisitRecorded, price: Price) -> Club:
         """The club as it was for this visit, at a price."""
         service = Service(price.version, [(visit.occurred_at, price)])
-        return replace(self.clubs[visit.club], services={visit.service: service})
+        return replace(self.clubs[visit.club_id], services={visit.service_id: service})
 
     def campaign(self, enrolled: CampaignEnrolled) -> Campaign:
         """The campaign as it was for this enrolment."""
-        terms = self.terms[enrolled.campaign, enrolled.terms_version]
-        return replace(self.campaigns[enrolled.campaign], terms=[(enrolled.occurred_at, terms)])
+        terms = self.terms[enrolled.campaign_id, enrolled.terms_version]
+        return replace(self.campaigns[enrolled.campaign_id], terms=[(enrolled.occurred_at, terms)])
 
     def places(self, enrolled: CampaignEnrolled) -> Places:
         """What was counted before this enrolment. What was spent on gifts counts where gifts are
         changed; elsewhere its own gift fitted into the budget, and would again."""
-        spent, before = self.spent_fen.get(enrolled.campaign), enrolled.place - 1
+        spent, before = self.spent_fen.get(enrolled.campaign_id), enrolled.place - 1
         spent_fen = 0 if spent is None else spent[before]
         return Places(before, spent_fen, freed=before)  # there was a place for it: no cap changes

@@ -135,7 +135,7 @@ class _Replayed:
                 command = command.model_copy(update={"shown_points": None})
                 states["club"] = self._club(command, events, at)
             case Enrol():
-                command = command.model_copy(update={"shown_terms": None})
+                command = command.model_copy(update={"shown_terms_version": None})
                 enrolled = _the(CampaignEnrolled, events)
                 if not any(isinstance(event, BindingStarted) for event in events):
                     self.unbound += 1
@@ -228,7 +228,7 @@ def spending(
         if not counts:
             continue
         at = enrolled.occurred_at
-        member = Member(joined_at=at, tiers=[(at, enrolled.tier)], unit=enrolled.unit)
+        member = Member(joined_at=at, tiers=[(at, enrolled.tier)], unit_id=enrolled.unit_id)
         campaign = scenario.terms(known.campaign(enrolled), campaign_id, at)
         places = Places(enrolled.place - 1, spent_fen, freed=enrolled.place - 1)
         command = Enrol(

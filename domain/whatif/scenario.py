@@ -41,7 +41,7 @@ class Scenario(BaseModel):
         strict=True,
         json_schema_extra={
             "examples": [
-                {"changes": [{"change": "service_price", "club": "lounge", "factor": "1/2"}]}
+                {"changes": [{"change": "service_price", "club_id": "lounge", "factor": "1/2"}]}
             ]
         },
     )
@@ -75,12 +75,12 @@ class Scenario(BaseModel):
     @property
     def campaigns(self) -> set[str]:
         """The campaigns whose terms are changed."""
-        return {change.campaign for change in self._of(CampaignTerms)}
+        return {change.campaign_id for change in self._of(CampaignTerms)}
 
     @property
     def services(self) -> set[tuple[str, str | None]]:
         """The clubs whose prices are changed, each with the service or, for all of them, null."""
-        return {(change.club, change.service) for change in self._of(ServicePrice)}
+        return {(change.club_id, change.service_id) for change in self._of(ServicePrice)}
 
     @property
     def alters(self) -> set[str]:

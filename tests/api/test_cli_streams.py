@@ -49,7 +49,7 @@ NO_UTF_8 = os.fsdecode(b"/tmp/\xff")
 def files(tmp_path_factory: pytest.TempPathFactory, demo_dir: Path) -> dict[str, str]:
     """What stands for the words in braces."""
     place = tmp_path_factory.mktemp("files")
-    change = {"change": "service_price", "club": "lounge", "factor": "1/2"}
+    change = {"change": "service_price", "club_id": "lounge", "factor": "1/2"}
     (place / "scenario").write_text(json.dumps({"changes": [change]}))
     (place / "facts").write_text("")
     events = clubledger("events", "--limit", "1000", "--json", data_dir=demo_dir).json["events"]

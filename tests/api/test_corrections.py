@@ -97,7 +97,7 @@ async def campaigns(dsn: str) -> list[tuple[int, int]]:
             while answer.status_code == 503:  # it is being built
                 answer = await client.get("/campaigns/small", params=then)
             figures = answer.json()
-            found.append((figures["heads"], figures["gift_fen"]))
+            found.append((figures["participants"], figures["gift_fen"]))
         return found
 
 

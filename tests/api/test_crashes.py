@@ -48,7 +48,7 @@ main()
 """
 """A command that kills itself when it calls something for the n-th time."""
 FIGURES = ("figures", "--known-at", "2008-11-30", "--json")
-HALF = {"changes": [{"change": "service_price", "club": "lounge", "factor": "1/2"}]}
+HALF = {"changes": [{"change": "service_price", "club_id": "lounge", "factor": "1/2"}]}
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +88,9 @@ def told(*command: str, data_dir: Path) -> Any:
     """What a command says in JSON, the time of asking apart."""
     done = clubledger(*command, data_dir=data_dir)
     assert done.code == 0, done.err
-    return {name: value for name, value in done.json.items() if name not in {"clock", "at"}}
+    return {
+        name: value for name, value in done.json.items() if name not in {"clock", "effective_at"}
+    }
 
 
 def scratch(conn: Any) -> set[str]:

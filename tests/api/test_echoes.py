@@ -102,17 +102,26 @@ def test_no_address_parameter_or_header_comes_back(
 
 SCENARIO = {
     "changes": [
-        {"change": "service_price", "club": "lounge", "factor": "1/2"},
+        {"change": "service_price", "club_id": "lounge", "factor": "1/2"},
         {"change": "tier_rule"},
     ]
 }
 BODIES: list[tuple[str, dict[str, Any]]] = [
     (
         "/members/t1/visits",
-        {"club_id": "health", "service_id": "x", "desk": "d1", "shown_points": 1, "again": False},
+        {
+            "club_id": "health",
+            "service_id": "x",
+            "desk": "d1",
+            "shown_points": 1,
+            "confirm_repeat": False,
+        },
     ),
     ("/members/t1/visits/1/undo", {"desk": "d1", "reason": "wrong"}),
-    ("/campaigns/none/enrolments", {"member_id": "m0000001", "prepaid_fen": 1, "shown_terms": 1}),
+    (
+        "/campaigns/none/enrolments",
+        {"member_id": "m0000001", "prepaid_fen": 1, "shown_terms_version": 1},
+    ),
     ("/members/lookup", {"phone": PHONE + "x"}),
     ("/members/none/details", {"name": "x", "phone": PHONE + "x"}),
     ("/what-if", SCENARIO),

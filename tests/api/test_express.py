@@ -68,8 +68,8 @@ def test_a_command_is_kept_with_the_fields_that_were_sent() -> None:
     assert json.loads(visit.asked()) == {
         "command": "visit.record", "actor": "clerk:li", "member_id": "m1", **BODY,
     }  # fmt: skip
-    enrolment = EnrolmentRequest.model_validate({"member_id": "m1", "shown_terms": 2})
+    enrolment = EnrolmentRequest.model_validate({"member_id": "m1", "shown_terms_version": 2})
     assert json.loads(enrolment.command("spring", "k", "clerk:li").asked()) == {
         "command": "campaign.enrol", "actor": "clerk:li", "member_id": "m1",
-        "campaign_id": "spring", "shown_terms": 2,
+        "campaign_id": "spring", "shown_terms_version": 2,
     }  # fmt: skip

@@ -89,7 +89,7 @@ def test_rates_and_use_speak_of_the_same_people_and_days(ledger_dsn: str) -> Non
     )
     assert spring["take_up"] == {"part": 2, "whole": 2, "percent": 100}
     assert spring["campaign_return"]["value"] == 2.0
-    assert spring["walk_in_heads"] == 6
+    assert spring["walk_in_participants"] == 6
     assert use["visits"] == sum(row["visits"] for row in use["rows"]) == 2
 
 

@@ -62,8 +62,8 @@ def test_a_body_that_is_no_request_is_refused(http: httpx.Client, content: bytes
         ("shown_points", "10"),
         ("shown_points", 10**30),
         ("companions", 51),
-        ("pay", "later"),
-        ("again", "yes"),
+        ("payment", "later"),
+        ("confirm_repeat", "yes"),
     ],
 )
 def test_a_field_out_of_shape_is_named_and_its_value_is_not_repeated(

@@ -134,7 +134,7 @@ def test_thirty_two_posts_at_once_with_one_key_are_one_visit(
 
 def test_posts_at_once_never_spend_more_than_there_is(http: httpx.Client, gold: str) -> None:
     def one(_: int) -> httpx.Response:
-        return visit(http, gold, again=True)
+        return visit(http, gold, confirm_repeat=True)
 
     with ThreadPoolExecutor(16) as pool:
         answers = list(pool.map(one, range(16)))
@@ -149,9 +149,16 @@ def test_posts_at_once_never_spend_more_than_there_is(http: httpx.Client, gold: 
 def test_a_free_visit_of_the_year_is_used_first(http: httpx.Client) -> None:
     first = visit(http, facts.FREE, service_id="gift", shown_points=0)
     assert (first.json()["payment"], first.json()["points"]) == ("free_visit", 0)
-    second = visit(http, facts.FREE, service_id="gift", shown_points=0, again=True)
+    second = visit(http, facts.FREE, service_id="gift", shown_points=0, confirm_repeat=True)
     assert (second.json()["code"], second.json()["price_points"]) == ("price_changed", 40)
-    third = visit(http, facts.FREE, service_id="gift", shown_points=0, pay="free_visit", again=True)
+    third = visit(
+        http,
+        facts.FREE,
+        service_id="gift",
+        shown_points=0,
+        payment="free_visit",
+        confirm_repeat=True,
+    )
     assert (third.json()["code"], third.json()["granted"]) == ("no_free_visit", 1)
 
 
@@ -166,7 +173,7 @@ def test_a_free_visit_of_the_year_is_used_first(http: httpx.Client) -> None:
         ("t1", {"club_id": "none"}, 404, "unknown_club", {}),
         ("t1", {"service_id": "none"}, 404, "unknown_service", {}),
         ("t1", {"shown_points": 9}, 409, "price_changed", {"price_points": 10}),
-        ("t1", {"pay": "free_visit"}, 409, "no_free_visit", {"granted": 0}),
+        ("t1", {"payment": "free_visit"}, 409, "no_free_visit", {"granted": 0}),
     ],
 )
 def test_a_refusal_is_a_problem_with_its_numbers(
@@ -184,7 +191,7 @@ def test_a_refusal_is_a_problem_with_its_numbers(
 def test_a_second_visit_a_moment_later_is_asked_about(http: httpx.Client, gold: str) -> None:
     assert visit(http, gold).status_code == 201
     assert visit(http, gold).json()["code"] == "visit_repeated"
-    assert visit(http, gold, again=True).status_code == 201
+    assert visit(http, gold, confirm_repeat=True).status_code == 201
 
 
 def test_the_same_desk_may_undo_its_visit_at_once(http: httpx.Client, gold: str) -> None:
@@ -228,7 +235,7 @@ def test_places_are_given_up_to_the_cap_exactly(
     [
         (facts.SILVER, {}, 409, "not_in_segment"),
         ("t1", {"prepaid_fen": 1}, 422, "prepaid_too_small"),
-        ("t1", {"shown_terms": 7}, 409, "terms_are_newer"),
+        ("t1", {"shown_terms_version": 7}, 409, "terms_are_newer"),
         ("nobody", {}, 404, "unknown_member"),
     ],
 )
@@ -262,7 +269,7 @@ def test_an_unknown_member_is_404_everywhere(http: httpx.Client) -> None:
 
 
 def test_a_statement_pages_from_new_to_old(http: httpx.Client, gold: str) -> None:
-    *_, last = [visit(http, gold, again=True) for _ in range(3)]
+    *_, last = [visit(http, gold, confirm_repeat=True) for _ in range(3)]
     whole = settled(http, last, f"/members/{gold}/statement")
     assert [entry["points"] for entry in whole["entries"]] == [-10, -10, -10, 100]
     assert [entry["balance"] for entry in whole["entries"]] == [70, 80, 90, 100]
@@ -301,7 +308,7 @@ def test_a_page_of_events_is_what_its_description_says(
 
 def test_a_history_pages_and_holds_no_name_and_no_phone(http: httpx.Client) -> None:
     whole = http.get("/members/t1/events").json()
-    assert [event["version"] for event in whole["events"]] == list(
+    assert [event["stream_version"] for event in whole["events"]] == list(
         range(1, len(whole["events"]) + 1)
     )
     page = http.get("/members/t1/events", params={"limit": 2}).json()
@@ -343,12 +350,12 @@ def test_club_use_by_month(http: httpx.Client) -> None:
 
 
 def test_clubs_and_prices(http: httpx.Client) -> None:
-    listed = [club["club"] for club in http.get("/clubs").json()["clubs"]]
+    listed = [club["club_id"] for club in http.get("/clubs").json()["clubs"]]
     assert {"health", "t-club"} <= set(listed)
     services = http.get("/clubs/t-club").json()["services"]
-    assert {each["service"]: each["points"] for each in services} == {"tea": 10, "gift": 40}
+    assert {each["service_id"]: each["points"] for each in services} == {"tea": 10, "gift": 40}
     assert http.get("/clubs/none").json()["code"] == "unknown_club"
-    assert "t-campaign" in [c["campaign"] for c in http.get("/campaigns").json()["campaigns"]]
+    assert "t-campaign" in [c["campaign_id"] for c in http.get("/campaigns").json()["campaigns"]]
 
 
 def test_every_door_tells_the_demo_clock(http: httpx.Client) -> None:

@@ -22,7 +22,7 @@ from tests.patience import LOOK_AGAIN_S, PATIENCE_S, SOON_S, comes_true, eventua
 from tests.projections.histories import furnished, lay
 
 CARD = "GET /members/m1 HTTP/1.1\r\nHost: here\r\n\r\n"
-SUPPOSE = '{"changes": [{"change": "service_price", "club": "lounge", "factor": "1/2"}]}'
+SUPPOSE = '{"changes": [{"change": "service_price", "club_id": "lounge", "factor": "1/2"}]}'
 
 
 @pytest.fixture

@@ -166,7 +166,7 @@ def test_a_query_parameter_in_digits_is_refused(
 
 def test_a_scenario_in_digits_is_refused(http: httpx.Client) -> None:
     for digits in (*DIGITS, *map(json.loads, DIGITS)):
-        change = {"change": "service_price", "club": "lounge", "factor": "1/2", "since": digits}
+        change = {"change": "service_price", "club_id": "lounge", "factor": "1/2", "since": digits}
         answer = http.post("/what-if", json={"changes": [change]})
         assert answer.status_code == 422
         assert answer.json()["errors"][0]["field"].endswith("since")

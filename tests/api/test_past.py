@@ -280,7 +280,7 @@ def test_the_command_line_asks_as_of_a_moment(demo_dir: Path) -> None:
     lines = clubledger(
         "member", "m000001", "--known-at", "2008-06-30", "--statement", "--json", data_dir=demo_dir
     ).json
-    assert all(entry["at"] < "2008-07" for entry in lines["entries"])
+    assert all(entry["occurred_at"] < "2008-07" for entry in lines["entries"])
 
 
 @pytest.mark.slow

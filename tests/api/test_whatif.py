@@ -23,7 +23,7 @@ from tests.projections.histories import furnished, lay
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "what-if.md"
 SCENARIOS = re.compile(r"^```json\n(.+?)\n```$", re.MULTILINE)
 SHOWN = re.compile(r"^```console\n\$ clubledger (.+?)\n(.*?)```$", re.MULTILINE | re.DOTALL)
-HALF = {"changes": [{"change": "service_price", "club": "lounge", "factor": "1/2"}]}
+HALF = {"changes": [{"change": "service_price", "club_id": "lounge", "factor": "1/2"}]}
 
 
 # ------------------------------------------------------------------------------------- its page
@@ -66,7 +66,7 @@ def supposed(data_dir: Path | None, said: Any, *options: str) -> Any:
 
 @pytest.mark.slow
 def test_json_holds_all_of_it(own_demo: Path) -> None:
-    dear = {"changes": [{"change": "service_price", "club": "lounge", "points": 100_000}]}
+    dear = {"changes": [{"change": "service_price", "club_id": "lounge", "points": 100_000}]}
     found = supposed(own_demo, dear, "--json", "--top", "2")
     assert found.code == 0, found.err
     told = found.json
@@ -93,7 +93,11 @@ def test_a_scenario_that_changes_nothing_says_so(own_demo: Path) -> None:
         ('{"changes": []}'.encode("utf-16"), 3, "it is not UTF-8"),
         (b" " * 1_100_000, 3, "at most 1,048,576 bytes"),
         ({"changes": [{"change": "earning_rate", "factor": 0.5}]}, 3, "changes.0"),
-        ({"changes": [{"change": "service_price", "club": "x", "factor": "1"}]}, 3, "unknown_club"),
+        (
+            {"changes": [{"change": "service_price", "club_id": "x", "factor": "1"}]},
+            3,
+            "unknown_club",
+        ),
     ],
 )
 def test_what_makes_no_sense_is_refused_in_one_sentence(
@@ -128,11 +132,11 @@ def test_over_http_it_is_the_same(http: httpx.Client) -> None:
 @pytest.mark.parametrize(
     ("change", "status", "code"),
     [
-        ({"change": "service_price", "club": "x", "factor": "1/2"}, 404, "unknown_club"),
-        ({"change": "service_price", "club": "lounge", "service": "x", "points": 1}, 404,
+        ({"change": "service_price", "club_id": "x", "factor": "1/2"}, 404, "unknown_club"),
+        ({"change": "service_price", "club_id": "lounge", "service_id": "x", "points": 1}, 404,
          "unknown_service"),
-        ({"change": "campaign_terms", "campaign": "x", "gift_bp": 1}, 404, "unknown_campaign"),
-        ({"change": "service_price", "club": "lounge"}, 422, "invalid"),
+        ({"change": "campaign_terms", "campaign_id": "x", "gift_bp": 1}, 404, "unknown_campaign"),
+        ({"change": "service_price", "club_id": "lounge"}, 422, "invalid"),
         ({"change": "earning_rate", "factor": "1/2", "since": "2008-13-01"}, 422, "invalid"),
     ],
 )  # fmt: skip

@@ -99,7 +99,7 @@ def test_the_full_year_binds_and_enrols_as_reported(
     terms = {(f["campaign_id"], 1): f["months_bound"] for f in lines["campaign.launch"]}
     terms |= {(f["campaign_id"], 2): f["months_bound"] for f in lines["campaign.change_terms"]}
     spans = [
-        (f["at"], f["member_id"], terms[f["campaign_id"], f["shown_terms"]], f["at"][:10])
+        (f["at"], f["member_id"], terms[f["campaign_id"], f["shown_terms_version"]], f["at"][:10])
         for f in lines["campaign.enrol"]
     ]
     spans += [(f["at"], f["member_id"], 0, f["ends_on"]) for f in lines["binding.start"]]

@@ -37,7 +37,9 @@ def end(ended_on: date, at: str = NOON, **said: Any) -> EndBinding:
 
 def test_a_binding_runs_from_a_day_to_the_day_it_no_longer_binds() -> None:
     scenario = given(MEMBER).when(bind()).then_told(binding=1)
-    scenario.then(fact(BindingStarted, binding=1, starts_on=AUGUST, ends_on=OCTOBER, campaign=None))
+    scenario.then(
+        fact(BindingStarted, binding=1, starts_on=AUGUST, ends_on=OCTOBER, campaign_id=None)
+    )
     days = {date(2008, 7, 31): False, AUGUST: True, date(2008, 9, 30): True, OCTOBER: False}
     for day, bound in days.items():
         after = date.fromordinal(day.toordinal() + 1)

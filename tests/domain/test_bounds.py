@@ -125,7 +125,7 @@ def drawn(n: int) -> Command:
 def cohort(n: int) -> OpenCohort:
     return do(
         OpenCohort, "2008-01-01 09:00", cohort_id=f"c{n}", purpose="retention", criterion="x",
-        on=date(2008, 1, 1),
+        taken_on=date(2008, 1, 1),
     )  # fmt: skip
 
 
@@ -144,7 +144,10 @@ HELD_BY_REFUSAL: dict[str, tuple[Callable[[int], Any], Callable[[int], Command]]
         lambda n: do(HoldActivity, "2008-07-14 12:00", activity_id=f"a{n}"),
         lambda n: do(AttendActivity, NOON, activity_id=f"a{n}"),
     ),
-    "Member.free_visits": (free, lambda n: visit(service_id=f"s{n}", pay="free_visit", again=True)),
+    "Member.free_visits": (
+        free,
+        lambda n: visit(service_id=f"s{n}", payment="free_visit", confirm_repeat=True),
+    ),
     "Member.visited": (
         lambda n: (
             HEALTH.model_copy(update={"club_id": f"c{n}"}),
@@ -287,7 +290,7 @@ TEN = range(BILLION, 2 * BILLION)
 
 def the_longest_member() -> Member:
     most = bounds_of(Member)
-    member = Member(joined_at=MOMENT, left_at=MOMENT, unit=LONG_ID)
+    member = Member(joined_at=MOMENT, left_at=MOMENT, unit_id=LONG_ID)
     member.billed_mask = 2**36
     member.tiers = [(MOMENT, "diamond")] * most["tiers"]
     member.important = [(MOMENT, False)] * most["important"]

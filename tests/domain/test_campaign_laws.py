@@ -78,7 +78,7 @@ def test_a_cap_and_a_budget_are_exact(
     enrolled = [event for _, event in world.log if isinstance(event, CampaignEnrolled)]
     bound = [event for _, event in world.log if isinstance(event, BindingStarted)]
     assert [place.place for place in places] == list(range(1, len(taken) + 1))
-    assert [(place.member, place.gift_fen) for place in places] == list(taken.items())
+    assert [(place.member_id, place.gift_fen) for place in places] == list(taken.items())
     assert [event.place for event in enrolled] == [place.place for place in places]
     assert len(bound) == len(enrolled)
     state = world.stream("places:spring")

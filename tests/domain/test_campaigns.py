@@ -111,9 +111,9 @@ def test_enrolments_keep_the_terms_they_were_made_under() -> None:
         fact(BindingStarted),
     )
     scenario.when(NEW_TERMS).then(fact(TermsChanged, terms_version=2, gift_bp=500))
-    scenario.when(enrol(shown_terms=1)).then_refused(TermsAreNewer(1, 2))
-    scenario.when(enrol(shown_terms=0)).then_refused(TermsAreNewer(0, 2))
-    scenario.when(enrol(shown_terms=2)).then(
+    scenario.when(enrol(shown_terms_version=1)).then_refused(TermsAreNewer(1, 2))
+    scenario.when(enrol(shown_terms_version=0)).then_refused(TermsAreNewer(0, 2))
+    scenario.when(enrol(shown_terms_version=2)).then(
         fact(PlaceTaken, place=2),
         fact(CampaignEnrolled, terms_version=2, gift_fen=500, months_bound=6, min_monthly_fen=100),
         fact(BindingStarted, ends_on=date(2009, 1, 15)),
@@ -177,10 +177,10 @@ def test_an_offer_does_not_change_who_may_enrol() -> None:
 def test_an_enrolment_takes_a_place_copies_the_terms_and_binds() -> None:
     scenario = given(MEMBER, SPRING).when(enrol())
     scenario.then(
-        fact(PlaceTaken, place=1, member="m1", gift_fen=1_000),
+        fact(PlaceTaken, place=1, member_id="m1", gift_fen=1_000),
         fact(
             CampaignEnrolled,
-            campaign="spring",
+            campaign_id="spring",
             place=1,
             terms_version=1,
             prepaid_fen=10_000,
@@ -189,19 +189,19 @@ def test_an_enrolment_takes_a_place_copies_the_terms_and_binds() -> None:
             min_monthly_fen=0,
             closes_on=LAST,
             tier="gold",
-            unit="west",
+            unit_id="west",
         ),
         fact(
             BindingStarted,
             binding=1,
             policy="prepay",
-            campaign="spring",
+            campaign_id="spring",
             starts_on=date(2008, 7, 15),
             ends_on=date(2009, 7, 15),
         ),
     )
     scenario.then_told(
-        campaign="spring", place=1, terms_version=1, gift_fen=1_000, bound_until="2009-07-15"
+        campaign_id="spring", place=1, terms_version=1, gift_fen=1_000, ends_on="2009-07-15"
     )
 
 
@@ -237,7 +237,7 @@ def test_care_and_terms_without_months_do_not_bind() -> None:
     for terms in (campaign(kind="care", prepaid_min_fen=0), campaign(months_bound=0)):
         scenario = given(MEMBER, terms).when(enrol())
         scenario.then(fact(PlaceTaken), fact(CampaignEnrolled))
-        assert scenario.world.receipt["bound_until"] is None
+        assert scenario.world.receipt["ends_on"] is None
 
 
 def test_a_gift_is_rounded_down_to_a_fen() -> None:
@@ -276,7 +276,7 @@ def test_an_uncapped_campaign_goes_on_past_a_million() -> None:
         actor="clerk:a",
         key="k",
         place=1_000_000,
-        member="m2",
+        member_id="m2",
         gift_fen=0,
     )
     known = given(MEMBER, campaign(), taken)
@@ -396,7 +396,7 @@ def test_enrolments_are_refused_in_this_order() -> None:
     limits: dict[str, Any] = {"cap": 0, "budget_fen": 0, "control_bp": 10_000, "tiers": ("gold",)}
     excludes = {"excludes": ("handset",)}
     strict = campaign(**limits, **excludes)
-    wrong: dict[str, Any] = {"prepaid_fen": 9_999, "shown_terms": 7}
+    wrong: dict[str, Any] = {"prepaid_fen": 9_999, "shown_terms_version": 7}
     silver = do(ChangeTier, "2008-01-01", tier="silver")
     phone = bound("handset", FIRST, date(2009, 1, 1))
     left = do(LeaveNetwork, NOON)
@@ -416,7 +416,7 @@ def test_enrolments_are_refused_in_this_order() -> None:
         CampaignOver(date(2008, 8, 1), LAST)
     )
     known.when(enrol(**wrong)).then_refused(TermsAreNewer(7, 1))
-    wrong["shown_terms"] = 1
+    wrong["shown_terms_version"] = 1
     known.when(enrol(**wrong)).then_refused(NotInSegment("silver", ["gold"]))
     known.and_given(do(ChangeTier, "2008-02-01", tier="gold"))
     known.when(enrol(**wrong)).then_refused(InControlGroup("spring"))

@@ -61,7 +61,7 @@ def test_a_club_opens_before_it_closes() -> None:
 
 
 def test_each_price_of_a_service_has_the_next_version() -> None:
-    given(HEALTH).when(price()).then(fact(ServicePriced, service="room", price_version=1))
+    given(HEALTH).when(price()).then(fact(ServicePriced, service_id="room", price_version=1))
     given(CLUB).when(price(points=80)).then(fact(ServicePriced, price_version=2, points=80))
     given(CLUB).when(price(service_id="tea")).then(fact(ServicePriced, price_version=1))
     given().when(price()).then_refused(UnknownClub("health"))
@@ -114,13 +114,13 @@ def test_nothing_happens_in_a_club_that_is_unknown_or_not_open_yet() -> None:
 
 
 def test_an_activity_is_held_once() -> None:
-    given(CLUB).when(HELD).then(fact(ActivityHeld, activity="drive", cost_fen=500_000))
+    given(CLUB).when(HELD).then(fact(ActivityHeld, activity_id="drive", cost_fen=500_000))
     given(CLUB, HELD).when(HELD).then_refused(ActivityExists("drive"))
 
 
 def test_a_member_takes_part_in_an_activity_once() -> None:
     given(MEMBER, CLUB, HELD).when(attend()).then(
-        fact(ActivityAttended, activity="drive", held_at=local(NOON), tier="gold")
+        fact(ActivityAttended, activity_id="drive", held_at=local(NOON), tier="gold")
     )
     again = given(MEMBER, CLUB, HELD, attend())
     again.when(attend("2008-07-16 09:00")).then_refused(AlreadyAttended("drive"))

@@ -29,20 +29,20 @@ OPENED = do(
     "2008-01-01 09:00",
     purpose="retention",
     criterion="月均消费 200 元以上",
-    on=date(2007, 12, 31),
+    taken_on=date(2007, 12, 31),
 )
 INCLUDED = do(IncludeInCohort, NOON)
 FROZEN = do(FreezeCohort, NOON, size=1)
 
 
 def test_a_snapshot_is_opened_once() -> None:
-    given().when(OPENED).then(fact(CohortOpened, purpose="retention", on=date(2007, 12, 31)))
+    given().when(OPENED).then(fact(CohortOpened, purpose="retention", taken_on=date(2007, 12, 31)))
     given(OPENED).when(OPENED).then_refused(CohortExists("vips"))
 
 
 def test_a_customer_is_in_a_snapshot_once_with_tier_and_unit_of_then() -> None:
     given(MEMBER, OPENED).when(INCLUDED).then(
-        fact(CohortIncluded, cohort="vips", tier="gold", unit="west")
+        fact(CohortIncluded, cohort_id="vips", tier="gold", unit_id="west")
     )
     given(MEMBER, OPENED, INCLUDED).when(INCLUDED).then_refused(AlreadyIncluded("vips"))
 

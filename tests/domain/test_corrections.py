@@ -66,7 +66,7 @@ def test_what_is_told_of_a_day_or_month_that_has_not_come_is_refused() -> None:
     )
     given(MEMBER).when(bill("2008-08", "2008-08-01 00:00")).then(fact(BillIssued))
     snapshot: dict[str, Any] = {"purpose": "retention", "criterion": "all"}
-    given().when(do(OpenCohort, NOON, on=date(2008, 7, 16), **snapshot)).then_refused(
+    given().when(do(OpenCohort, NOON, taken_on=date(2008, 7, 16), **snapshot)).then_refused(
         NotComeYet("2008-07-16", today)
     )
     given(MEMBER, bound()).when(ends(date(2008, 7, 17), "breach")).then_refused(
@@ -120,7 +120,7 @@ def test_a_corrected_enrolment_frees_its_place_its_gift_and_its_member() -> None
     told = given(MEMBER, OTHER, SMALL, enrol())
     told.when(enrol(LATER, member_id="m2")).then_refused(CapReached(1, 1))
     told.when(do(CorrectEnrolment, LATER)).then(
-        fact(PlaceFreed, place=1, member="m1", gift_fen=1_000),
+        fact(PlaceFreed, place=1, member_id="m1", gift_fen=1_000),
         fact(FactCorrected, fact="campaign.enrolled", which="spring"),
         fact(FactCorrected, fact="binding.started", which="1"),
     ).then_told(corrected=["campaign.enrolled", "binding.started"])
@@ -214,7 +214,7 @@ def test_a_wrong_attendance_is_taken_back() -> None:
 
 
 def test_a_customer_is_taken_out_of_a_snapshot_before_it_is_frozen_and_never_after() -> None:
-    opened = do(OpenCohort, NOON, on=date(2008, 7, 1), purpose="retention", criterion="all")
+    opened = do(OpenCohort, NOON, taken_on=date(2008, 7, 1), purpose="retention", criterion="all")
     told = given(MEMBER, opened, do(IncludeInCohort, NOON))
     told.when(do(CorrectInclusion, LATER)).then(fact(FactCorrected, fact="cohort.included"))
     told.when(do(CorrectInclusion, LATER)).then_refused(UnknownFact("cohort.included"))
@@ -232,6 +232,6 @@ def test_each_fact_that_can_be_named_is_taken_back_by_its_own_class_and_a_comman
             event.kept_in in Member.__struct_fields__
             or {"stands", "take_back"} <= vars(event).keys()
         )
-        assert [n.removesuffix("_id") for n in commands[topic].naming()] == [*event.named_by]
+        assert [*commands[topic].naming()] == [*event.named_by]
     with pytest.raises(TypeError, match="says nothing of how it is taken back"):
         PointsDebited.take_back(Member(), "1")

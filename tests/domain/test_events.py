@@ -21,7 +21,7 @@ from tests.domain.scenario import local
 
 STORED: dict[str, bytes] = {
     "member.joined": (
-        b'{"occurred_at":"2005-03-01T02:00:00Z","actor":"clerk:li","key":"k1","unit":"west"}'
+        b'{"occurred_at":"2005-03-01T02:00:00Z","actor":"clerk:li","key":"k1","unit_id":"west"}'
     ),
     "member.details_changed": (
         b'{"occurred_at":"2008-09-01T02:00:00Z","actor":"clerk:li","key":"k1",'
@@ -33,11 +33,11 @@ STORED: dict[str, bytes] = {
     ),
     "tier.changed": (
         b'{"occurred_at":"2006-12-31T16:00:00Z","actor":"clerk:li","key":"k1",'
-        b'"tier":"gold","unit":"west","reason":"as asked"}'
+        b'"tier":"gold","unit_id":"west","reason":"as asked"}'
     ),
     "member.left": (
         b'{"occurred_at":"2008-12-01T01:00:00Z","actor":"clerk:li","key":"k1",'
-        b'"unit":"west","tier":"gold","reason":"moved away"}'
+        b'"unit_id":"west","tier":"gold","reason":"moved away"}'
     ),
     "bill.issued": (
         b'{"occurred_at":"2008-06-30T16:10:00Z","actor":"system:billing","key":"k1",'
@@ -45,8 +45,8 @@ STORED: dict[str, bytes] = {
     ),
     "binding.started": (
         b'{"occurred_at":"2008-07-15T04:00:00Z","actor":"clerk:li","key":"k1","binding":1,'
-        b'"policy":"prepay","campaign":"spring","starts_on":"2008-07-15",'
-        b'"ends_on":"2009-07-15","unit":"west"}'
+        b'"policy":"prepay","campaign_id":"spring","starts_on":"2008-07-15",'
+        b'"ends_on":"2009-07-15","unit_id":"west"}'
     ),
     "binding.ended": (
         b'{"occurred_at":"2008-09-01T01:00:00Z","actor":"clerk:li","key":"k1","binding":1,'
@@ -70,7 +70,7 @@ STORED: dict[str, bytes] = {
     ),
     "campaign.place_freed": (
         b'{"occurred_at":"2008-07-16T04:00:00Z","actor":"clerk:li","key":"k1","place":1,'
-        b'"member":"m1","gift_fen":1000}'
+        b'"member_id":"m1","gift_fen":1000}'
     ),
     "fact.corrected": (
         b'{"occurred_at":"2008-07-16T04:00:00Z","actor":"clerk:li","key":"k1",'
@@ -78,17 +78,17 @@ STORED: dict[str, bytes] = {
     ),
     "campaign.place_taken": (
         b'{"occurred_at":"2008-07-15T04:00:00Z","actor":"clerk:li","key":"k1","place":1,'
-        b'"member":"m1","gift_fen":1000}'
+        b'"member_id":"m1","gift_fen":1000}'
     ),
     "campaign.offered": (
         b'{"occurred_at":"2008-06-20T01:00:00Z","actor":"clerk:li","key":"k1",'
-        b'"campaign":"spring","arm":"offered","closes_on":"2008-07-31"}'
+        b'"campaign_id":"spring","arm":"offered","closes_on":"2008-07-31"}'
     ),
     "campaign.enrolled": (
         b'{"occurred_at":"2008-07-15T04:00:00Z","actor":"clerk:li","key":"k1",'
-        b'"campaign":"spring","place":1,"terms_version":1,"prepaid_fen":10000,'
+        b'"campaign_id":"spring","place":1,"terms_version":1,"prepaid_fen":10000,'
         b'"gift_fen":1000,"months_bound":12,"min_monthly_fen":0,"closes_on":"2008-07-31",'
-        b'"tier":"gold","unit":"west"}'
+        b'"tier":"gold","unit_id":"west"}'
     ),
     "club.opened": (
         '{"occurred_at":"2008-06-01T01:00:00Z","actor":"clerk:li","key":"k1",'
@@ -97,7 +97,7 @@ STORED: dict[str, bytes] = {
     ).encode(),
     "service.priced": (
         '{"occurred_at":"2008-06-01T01:30:00Z","actor":"clerk:li","key":"k1",'
-        '"service":"room","title":"健康俱乐部","price_version":1,"points":70,'
+        '"service_id":"room","title":"健康俱乐部","price_version":1,"points":70,'
         '"tier_points":{"diamond":50},"companion_points":30,"free_visits":{"gold":2}}'
     ).encode(),
     "emergency.declared": (
@@ -107,20 +107,20 @@ STORED: dict[str, bytes] = {
     "emergency.ended": (b'{"occurred_at":"2008-07-18T01:00:00Z","actor":"clerk:li","key":"k1"}'),
     "activity.held": (
         '{"occurred_at":"2008-07-19T01:00:00Z","actor":"clerk:li","key":"k1",'
-        '"activity":"drive","title":"自驾游 2008","cost_fen":500000,"fee_fen":5000,'
+        '"activity_id":"drive","title":"自驾游 2008","cost_fen":500000,"fee_fen":5000,'
         '"commission_fen":10000}'
     ).encode(),
     "cohort.opened": (
         b'{"occurred_at":"2008-01-01T01:00:00Z","actor":"clerk:li","key":"k1",'
         b'"title":"high value","purpose":"retention",'
-        b'"criterion":"200 yuan a month or more","on":"2007-12-31"}'
+        b'"criterion":"200 yuan a month or more","taken_on":"2007-12-31"}'
     ),
     "cohort.frozen": (
         b'{"occurred_at":"2008-01-03T01:00:00Z","actor":"clerk:li","key":"k1","size":1}'
     ),
     "cohort.included": (
         b'{"occurred_at":"2008-01-02T01:00:00Z","actor":"clerk:li","key":"k1",'
-        b'"cohort":"vips","tier":"gold","unit":"west"}'
+        b'"cohort_id":"vips","tier":"gold","unit_id":"west"}'
     ),
     "points.credited": (
         b'{"occurred_at":"2008-01-01T01:00:00Z","actor":"system:billing","key":"k1",'
@@ -145,7 +145,7 @@ STORED: dict[str, bytes] = {
     ),
     "points.credit_reversed": (
         b'{"occurred_at":"2008-07-16T02:00:00Z","actor":"clerk:li","key":"k1",'
-        b'"postings":[[2,"spendable","reversed",10]],"lot":2,"asked":10,"policy":"forgive",'
+        b'"postings":[[2,"spendable","reversed",10]],"lot":2,"asked_points":10,"policy":"forgive",'
         b'"reason":"bill corrected"}'
     ),
     "unit.opened": (
@@ -153,13 +153,13 @@ STORED: dict[str, bytes] = {
     ).encode(),
     "visit.recorded": (
         b'{"occurred_at":"2008-07-01T01:30:00Z","actor":"clerk:li","key":"k1","visit":1,'
-        b'"club":"health","service":"room","companions":1,"tier":"gold","important":true,'
-        b'"unit":"west","payment":"points","points":100,"price_version":1,"desk":"d1",'
+        b'"club_id":"health","service_id":"room","companions":1,"tier":"gold","important":true,'
+        b'"unit_id":"west","payment":"points","points":100,"price_version":1,"desk":"d1",'
         b'"debit":1}'
     ),
     "visit.undone": (
         b'{"occurred_at":"2008-07-01T01:40:00Z","actor":"clerk:li","key":"k1","visit":1,'
-        b'"visited_at":"2008-07-01T01:30:00Z","club":"health","service":"room",'
+        b'"visited_at":"2008-07-01T01:30:00Z","club_id":"health","service_id":"room",'
         b'"reason":"wrong member"}'
     ),
     "visit.emergency_admitted": (
@@ -168,7 +168,7 @@ STORED: dict[str, bytes] = {
     ),
     "activity.attended": (
         b'{"occurred_at":"2008-07-20T01:00:00Z","actor":"clerk:li","key":"k1",'
-        b'"club":"health","activity":"drive","held_at":"2008-07-19T01:00:00Z",'
+        b'"club_id":"health","activity_id":"drive","held_at":"2008-07-19T01:00:00Z",'
         b'"tier":"gold"}'
     ),
 }

@@ -101,8 +101,8 @@ class Account:
                 assert returned == {(posting.lot, posting.points) for posting in was}
                 self._move(event)
             case CreditReversed():
-                assert -event.change <= event.asked
-                self.asked_back[event.lot] += event.asked
+                assert -event.change <= event.asked_points
+                self.asked_back[event.lot] += event.asked_points
                 assert self.asked_back[event.lot] <= self.credits[event.lot].points
                 self._move(event)
             case VisitRecorded(payment="free_visit"):
@@ -204,8 +204,8 @@ class Points(RuleBasedStateMachine):
     @rule(
         service_id=st.sampled_from(["room", "room", "tea"]),
         companions=st.integers(0, 2),
-        pay=st.sampled_from(["auto", "points", "free_visit"]),
-        again=st.booleans(),
+        payment=st.sampled_from(["auto", "points", "free_visit"]),
+        confirm_repeat=st.booleans(),
         days_ago=st.sampled_from([0, 0, 0, 1, 12, 35]),
     )
     def visit(self, days_ago: int, **said: Any) -> None:
@@ -299,7 +299,7 @@ LIVED: list[tuple[type[Command], dict[str, Any]]] = [
     (CreditPoints, {"points": 10}),
     (CreditPoints, {"points": 5, "lapses": 8}),
     (DebitPoints, {"points": 10}),
-    (RecordVisit, {"again": True}),
+    (RecordVisit, {"confirm_repeat": True}),
 ]
 UNDONE: list[tuple[type[Command], dict[str, Any]]] = [
     (ReverseCredit, {"lot": 1, "points": 1}),
@@ -336,7 +336,9 @@ def test_a_heavy_user_does_not_grow_the_state() -> None:
         machine.time_passes(hours=5, minutes=n % 60)
         machine.credit(points=20, pending_days=0, days=20, days_ago=0)
         machine.debit(points=3, days_ago=0)
-        machine.visit(days_ago=0, service_id="room", companions=0, pay="points", again=True)
+        machine.visit(
+            days_ago=0, service_id="room", companions=0, payment="points", confirm_repeat=True
+        )
         machine.points_are_conserved()
         machine.each_lot_holds_what_its_events_say()
         machine.the_head_is_bounded()

@@ -49,7 +49,7 @@ def test_a_unit_opens_and_may_be_renamed() -> None:
 
 
 def test_a_customer_joins_a_unit_that_exists() -> None:
-    given(WEST).when(JOINED).then(fact(MemberJoined, unit="west", occurred_at=JOINED_AT))
+    given(WEST).when(JOINED).then(fact(MemberJoined, unit_id="west", occurred_at=JOINED_AT))
     given().when(JOINED).then_refused(UnknownUnit("west"))
 
 
@@ -89,7 +89,9 @@ def test_a_customer_is_marked_as_important_and_unmarked() -> None:
 
 def test_a_tier_is_given_changed_and_taken_away() -> None:
     none = do(ChangeTier, NOON, tier=None)
-    given(WEST, JOINED).when(GOLD).then(fact(TierChanged, from_tier=None, tier="gold", unit="west"))
+    given(WEST, JOINED).when(GOLD).then(
+        fact(TierChanged, from_tier=None, tier="gold", unit_id="west")
+    )
     given(MEMBER).when(none).then(fact(TierChanged, from_tier="gold", tier=None))
     given(MEMBER).when(do(ChangeTier, NOON, tier="gold")).then_refused(NothingChanges("gold"))
     given(WEST, JOINED).when(none).then_refused(NothingChanges("none"))
@@ -130,7 +132,7 @@ def test_a_mark_taken_away_is_not_brought_back_by_one_of_before() -> None:
 
 
 def test_a_customer_leaves_once_and_keeps_his_tier() -> None:
-    scenario = given(MEMBER).when(LEFT).then(fact(MemberLeft, unit="west", tier="gold"))
+    scenario = given(MEMBER).when(LEFT).then(fact(MemberLeft, unit_id="west", tier="gold"))
     assert tier_at(scenario.member, local(NOON)) == "gold"
     gone = LeftTheNetwork("m1", local(NOON))
     given(MEMBER, LEFT).when(do(LeaveNetwork, "2008-08-01 09:00")).then_refused(gone)

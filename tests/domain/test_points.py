@@ -217,7 +217,7 @@ def test_a_visits_debit_is_not_reversed_without_the_visit() -> None:
 
 def test_a_reversed_credit_takes_its_own_unspent_points() -> None:
     given(MEMBER, AUGUST, LASTING).when(reverse_credit(40)).then(
-        fact(CreditReversed, lot=1, asked=40, postings=taken(lot1=40))
+        fact(CreditReversed, lot=1, asked_points=40, postings=taken(lot1=40))
     )
 
 
@@ -231,20 +231,20 @@ def test_a_reversed_credit_takes_points_that_are_not_available_yet() -> None:
 def test_what_was_spent_of_a_reversed_credit_is_forgiven_or_taken_from_other_lots() -> None:
     spent = (MEMBER, AUGUST, SEPTEMBER, debit(80))
     given(spent).when(reverse_credit(100)).then(
-        fact(CreditReversed, asked=100, postings=taken(lot1=20))
+        fact(CreditReversed, asked_points=100, postings=taken(lot1=20))
     )
     given(spent).when(reverse_credit(100, policy="other_lots")).then(
-        fact(CreditReversed, asked=100, postings=taken(lot1=20, lot2=80))
+        fact(CreditReversed, asked_points=100, postings=taken(lot1=20, lot2=80))
     )
 
 
 def test_other_lots_are_taken_down_to_zero_and_no_further() -> None:
     small = credit(5, "2008-01-02 09:00", expires="2008-09-01 00:00")
     given(MEMBER, AUGUST, debit(100), small).when(reverse_credit(100, policy="other_lots")).then(
-        fact(CreditReversed, asked=100, postings=taken(lot2=5))
+        fact(CreditReversed, asked_points=100, postings=taken(lot2=5))
     )
     given(MEMBER, AUGUST, debit(100)).when(reverse_credit(100, policy="other_lots")).then(
-        fact(CreditReversed, asked=100, postings=())
+        fact(CreditReversed, asked_points=100, postings=())
     )
 
 
@@ -257,9 +257,9 @@ def test_reversals_of_a_credit_add_up_to_the_credit_and_no_more() -> None:
 
 def test_what_was_forgiven_counts_as_reversed() -> None:
     scenario = given(MEMBER, AUGUST, debit(80)).when(reverse_credit(60))
-    scenario.then(fact(CreditReversed, asked=60, postings=taken(lot1=20)))
+    scenario.then(fact(CreditReversed, asked_points=60, postings=taken(lot1=20)))
     scenario.when(reverse_credit(41)).then_refused(MoreThanCredited(100, 60, 41))
-    scenario.when(reverse_credit(40)).then(fact(CreditReversed, asked=40, postings=()))
+    scenario.when(reverse_credit(40)).then(fact(CreditReversed, asked_points=40, postings=()))
 
 
 def test_a_credit_reversed_in_part_is_known_for_31_days_after_its_lot_is_empty() -> None:

@@ -79,7 +79,7 @@ def test_a_lot_that_gave_all_for_another_can_still_be_reversed() -> None:
         assert [(lot.points, member.reversals[lot.id].asked) for lot in member.lots.values()] == [
             (0, 10), (0, 5)
         ]  # fmt: skip
-    given(drained, others).when(own).then(fact(CreditReversed, asked=5, postings=()))
+    given(drained, others).when(own).then(fact(CreditReversed, asked_points=5, postings=()))
 
 
 @st.composite

@@ -301,7 +301,12 @@ def test_a_command_is_read_whole_or_not_at_all() -> None:
     good = {"actor": "clerk:li", "member_id": "m1", "campaign_id": "spring", "key": "k1"}
     assert Enrol.model_validate_json(json.dumps(good)).role == "clerk"
     bad: dict[str, Any]
-    for bad in ({"shown_terms": 10**30}, {"shown_terms": True}, {"tier": "gold"}, {"key": "a b"}):
+    for bad in (
+        {"shown_terms_version": 10**30},
+        {"shown_terms_version": True},
+        {"tier": "gold"},
+        {"key": "a b"},
+    ):
         with pytest.raises(ValidationError):
             Enrol.model_validate_json(json.dumps({**good, **bad}))
     points = {"actor": "clerk:li", "member_id": "m1", "points": 1, "source": "赠送", "rule": "v1"}

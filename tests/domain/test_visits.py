@@ -81,12 +81,12 @@ def test_a_visit_is_paid_with_points_and_copies_what_decided_it() -> None:
             actor="clerk:li",
             key="k1",
             visit=1,
-            club="health",
-            service="room",
+            club_id="health",
+            service_id="room",
             companions=0,
             tier="gold",
             important=False,
-            unit="west",
+            unit_id="west",
             payment="points",
             points=70,
             price_version=1,
@@ -138,12 +138,12 @@ def test_free_visits_are_used_first_and_then_points() -> None:
 
 
 def test_a_free_visit_may_be_asked_for_or_saved() -> None:
-    given(READY, TWO_FREE).when(visit(pay="free_visit")).then(free())
-    given(READY, TWO_FREE).when(visit(pay="points")).then(*paid(70))
-    given(READY).when(visit(pay="free_visit")).then_refused(NoFreeVisit(0, 0))
+    given(READY, TWO_FREE).when(visit(payment="free_visit")).then(free())
+    given(READY, TWO_FREE).when(visit(payment="points")).then(*paid(70))
+    given(READY).when(visit(payment="free_visit")).then_refused(NoFreeVisit(0, 0))
     used = [visit(at) for at in ("2008-07-15 09:00", "2008-07-15 10:00")]
-    given(READY, TWO_FREE, used).when(visit(pay="free_visit")).then_refused(NoFreeVisit(2, 2))
-    given(READY, TWO_FREE, NO_TIER, IMPORTANT).when(visit(pay="free_visit")).then_refused(
+    given(READY, TWO_FREE, used).when(visit(payment="free_visit")).then_refused(NoFreeVisit(2, 2))
+    given(READY, TWO_FREE, NO_TIER, IMPORTANT).when(visit(payment="free_visit")).then_refused(
         NoFreeVisit(0, 0)
     )
 
@@ -157,7 +157,7 @@ def test_the_companions_of_a_free_visit_are_paid_for() -> None:
 
 def test_a_service_without_a_price_uses_no_free_visit() -> None:
     for pay in ("auto", "free_visit"):
-        scenario = given(READY, price(points=0, free_visits={"gold": 1})).when(visit(pay=pay))
+        scenario = given(READY, price(points=0, free_visits={"gold": 1})).when(visit(payment=pay))
         scenario.then(fact(VisitRecorded, payment="free"))
         assert scenario.member.free_visits == {}
 
@@ -172,7 +172,7 @@ def test_free_visits_begin_again_with_the_calendar_year() -> None:
 def test_the_year_of_a_free_visit_is_that_of_the_programme() -> None:
     night = HEALTH.model_copy(update={"opens_minute": 0, "closes_minute": 1440})
     known = (MEMBER, night, price(free_visits={"gold": 1}), RICH)
-    eve, new_year = visit("2008-12-31 23:59"), visit("2009-01-01 00:00", again=True)
+    eve, new_year = visit("2008-12-31 23:59"), visit("2009-01-01 00:00", confirm_repeat=True)
     assert new_year.at is not None  # both are the same day in UTC
     assert new_year.at.date() == date(2008, 12, 31)
     given(known, eve).when(new_year).then(free())
@@ -190,7 +190,7 @@ def test_a_visit_told_so_late_that_its_year_is_forgotten_gets_no_free_visit() ->
     one_free = price(free_visits={"gold": 1})
     scenario = given(READY, one_free, visit("2008-12-31 12:00"), visit("2010-01-02 12:00"))
     scenario.when(visit("2008-12-30 12:00")).then(*paid_as(3))
-    scenario.when(visit("2008-12-30 15:00", pay="free_visit")).then_refused(NoFreeVisit(1, 1))
+    scenario.when(visit("2008-12-30 15:00", payment="free_visit")).then_refused(NoFreeVisit(1, 1))
 
 
 # ------------------------------------------------------------------------------------- admission
@@ -232,7 +232,7 @@ def test_a_second_visit_within_ten_minutes_is_asked_about() -> None:
     repeated = VisitRepeated(1, local(NOON), 10)
     for at in ("2008-07-15 12:00", "2008-07-15 12:10", "2008-07-15 11:50"):
         given(READY, visit()).when(visit(at)).then_refused(repeated)
-        given(READY, visit()).when(visit(at, again=True)).then(*paid_as(2))
+        given(READY, visit()).when(visit(at, confirm_repeat=True)).then(*paid_as(2))
     for at in ("2008-07-15 12:11", "2008-07-15 11:49"):
         given(READY, visit()).when(visit(at)).then(*paid_as(2))
 
@@ -261,16 +261,16 @@ def test_a_visit_older_than_what_is_remembered_of_its_club_is_asked_about() -> N
     for at in (NOON, "2008-07-15 12:10", "2008-07-01 12:00"):
         asked = TooLongAgo(at[:10], "2008-07-15")
         given(known).when(visit(at)).then_refused(asked)
-        given(known).when(visit(at, again=True)).then(*paid_as(3))
+        given(known).when(visit(at, confirm_repeat=True)).then(*paid_as(3))
         other = visit(at, club_id="car")
-        given(known).when(other).then(fact(PointsDebited), fact(VisitRecorded, club="car"))
+        given(known).when(other).then(fact(PointsDebited), fact(VisitRecorded, club_id="car"))
     given(known).when(visit("2008-07-15 12:11")).then(*paid_as(3))
 
 
 def test_the_earliest_of_too_many_visits_are_remembered_no_more() -> None:
     tea = price(service_id="tea", points=0, tier_points={})
     visits = [
-        visit(local(NOON) + timedelta(seconds=n), service_id="tea", again=True)
+        visit(local(NOON) + timedelta(seconds=n), service_id="tea", confirm_repeat=True)
         for n in range(MAX_VISITS)
     ]
     cars = (HEALTH.model_copy(update={"club_id": "car"}), price(club_id="car"))
@@ -310,7 +310,7 @@ def test_visits_are_refused_in_this_order() -> None:
     club_tiers = ["diamond", "gold"]
     at, late = "2008-07-15 22:05", "2008-07-15 21:55"
     other = price(service_id="tea", points=0, tier_points={})
-    wrong: dict[str, Any] = {"service_id": "pool", "pay": "free_visit", "shown_points": 1}
+    wrong: dict[str, Any] = {"service_id": "pool", "payment": "free_visit", "shown_points": 1}
     early = HEALTH.model_copy(update={"opens_on": date(2008, 7, 16)})
 
     given().when(visit(at, **wrong)).then_refused(UnknownMember("m1"))
@@ -330,11 +330,11 @@ def test_visits_are_refused_in_this_order() -> None:
     )
     known = given(MEMBER, CLUB, other, visit("2008-07-15 21:50", service_id="tea"))
     known.when(visit(late, **wrong)).then_refused(VisitRepeated(1, local("2008-07-15 21:50"), 10))
-    wrong["again"] = True
+    wrong["confirm_repeat"] = True
     known.when(visit(late, **wrong)).then_refused(UnknownService("health", "pool"))
     wrong["service_id"] = "room"
     known.when(visit(late, **wrong)).then_refused(NoFreeVisit(0, 0))
-    wrong["pay"] = "auto"
+    wrong["payment"] = "auto"
     known.when(visit(late, **wrong)).then_refused(PriceChanged(1, 70, 1))
     wrong["shown_points"] = 70
     known.when(visit(late, **wrong)).then_refused(NotEnoughPoints(70, 0))
@@ -344,7 +344,7 @@ def test_visits_are_refused_in_this_order() -> None:
 # ------------------------------------------------------------------------------------------ undo
 def test_the_desk_undoes_its_visit_within_15_minutes() -> None:
     given(READY, visit()).when(undo("2008-07-15 12:15")).then(
-        fact(VisitUndone, visit=1, visited_at=local(NOON), club="health", service="room"),
+        fact(VisitUndone, visit=1, visited_at=local(NOON), club_id="health", service_id="room"),
         fact(DebitReversed, debit=1, postings=(Posting(1, "spent", "spendable", 70),)),
     ).then_told(visit=1, spendable_points=1_000)
 
@@ -408,7 +408,7 @@ def test_an_undone_free_visit_of_last_year_is_given_back_to_last_year() -> None:
 def test_a_visit_can_be_undone_while_it_is_among_the_latest_32() -> None:
     tea = price(service_id="tea", points=0, tier_points={})
     visits = [
-        visit(local(NOON) + timedelta(seconds=n), service_id="tea", again=True)
+        visit(local(NOON) + timedelta(seconds=n), service_id="tea", confirm_repeat=True)
         for n in range(UNDO_VISITS + 1)
     ]
     scenario = given(READY, tea, visits)

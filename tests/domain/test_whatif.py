@@ -73,7 +73,7 @@ from tests.domain.words import (
     visit,
 )
 
-HALF = {"change": "service_price", "club": "health", "factor": "1/2"}
+HALF = {"change": "service_price", "club_id": "health", "factor": "1/2"}
 LATER = "2008-07-15 15:00"
 FREE = price(free_visits={"gold": 1})
 NEVER = {"change": "expiry_policy", "expires": "never"}
@@ -168,9 +168,9 @@ def test_companions_pay_the_factor_too_rounded_down() -> None:
 
 def test_a_price_holds_from_its_day_on_and_for_its_tier_and_service_only() -> None:
     later = {**HALF, "since": "2008-07-16"}
-    for change in (later, {**HALF, "tier": "diamond"}, {**HALF, "club": "lounge"}):
+    for change in (later, {**HALF, "tier": "diamond"}, {**HALF, "club_id": "lounge"}):
         supposing(change)(MEMBER, CLUB, credit(100), visit()).then().then_refused()
-    of_gold = {"change": "service_price", "club": "health", "tier": "gold", "points": 5}
+    of_gold = {"change": "service_price", "club_id": "health", "tier": "gold", "points": 5}
     supposing(of_gold)(MEMBER, CLUB, credit(100), visit(companions=1)).then(
         fact(PointsDebited, points=35), fact(VisitRecorded, points=35)
     )
@@ -185,7 +185,7 @@ def test_who_was_let_in_at_night_during_an_emergency_would_be_let_in() -> None:
 
 
 def test_who_could_not_have_paid_is_refused_and_has_no_visit_to_undo() -> None:
-    dear = {"change": "service_price", "club": "health", "points": 120, "companion_points": 0}
+    dear = {"change": "service_price", "club_id": "health", "points": 120, "companion_points": 0}
     told = supposing(dear)(MEMBER, CLUB, credit(100), visit(), undo("2008-07-15 12:10"))
     told.then().then_refused(NotEnoughPoints(120, 100), UnknownVisit(1, 1, 31))
     assert [each.command for each in told.refused] == ["visit.record", "visit.undo"]
@@ -225,7 +225,7 @@ def test_a_free_visit_that_would_be_paid_does_not_take_the_number_of_another_deb
 
 def test_who_paid_although_a_visit_was_free_would_have_paid() -> None:
     history = (MEMBER, HEALTH, FREE, credit(100))
-    asked = visit(pay="points")
+    asked = visit(payment="points")
     paid = (fact(PointsDebited, points=35), fact(VisitRecorded, points=35, payment="points"))
     supposing(HALF)(*history, asked).then(*paid)
     supposing(HALF)(*history, visit()).then()
@@ -256,8 +256,8 @@ def test_of_a_scaled_credit_the_same_share_is_taken_back() -> None:
     backs = [do(ReverseCredit, NOON, lot=1, points=n) for n in (51, 50)]
     supposing(rate)(MEMBER, credit(101), *backs).then(
         fact(PointsCredited, points=50),
-        fact(CreditReversed, asked=25, points=25),
-        fact(CreditReversed, asked=24, points=24),
+        fact(CreditReversed, asked_points=25, points=25),
+        fact(CreditReversed, asked_points=24, points=24),
     ).then_refused()
     least = do(ReverseCredit, NOON, lot=1, points=1)
     supposing(rate)(MEMBER, credit(101), least).then_refused(NothingChanges("0 points"))
@@ -320,7 +320,7 @@ def test_a_lot_that_would_lapse_before_it_can_be_spent_is_refused() -> None:
 
 # ------------------------------------------------------------------------------------ campaigns
 def terms(**said: Any) -> dict[str, Any]:
-    return {"change": "campaign_terms", "campaign": "spring", **said}
+    return {"change": "campaign_terms", "campaign_id": "spring", **said}
 
 
 def test_an_enrolment_under_other_terms() -> None:
@@ -373,9 +373,9 @@ def test_a_refused_gift_leaves_the_budget_to_those_behind() -> None:
     for name, event in world.log:
         known.learn(name.partition(":")[2], event)
     usual: dict[str, Any] = {
-        "occurred_at": local(NOON), "actor": "clerk:li", "key": "k", "campaign": "spring",
+        "occurred_at": local(NOON), "actor": "clerk:li", "key": "k", "campaign_id": "spring",
         "terms_version": 1, "gift_fen": 0, "months_bound": 0, "min_monthly_fen": 0, "tier": "gold",
-        "closes_on": date(2008, 7, 31), "unit": "west",
+        "closes_on": date(2008, 7, 31), "unit_id": "west",
     }  # fmt: skip
     prepaid = [10_000, 20_000, 5_000, 10_000]
     enrolments = [
@@ -451,9 +451,9 @@ def test_who_would_not_have_the_tier_is_not_admitted() -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"change": "service_price", "club": "health"}, "either in points or by a factor"),
+        ({"change": "service_price", "club_id": "health"}, "either in points or by a factor"),
         ({**HALF, "points": 3}, "either in points or by a factor"),
-        ({"change": "service_price", "club": "health", "tier": "gold", "companion_points": 3},
+        ({"change": "service_price", "club_id": "health", "tier": "gold", "companion_points": 3},
          "companions pay the same"),
         ({**HALF, "factor": "0.5"}, "should match pattern"),
         ({**HALF, "factor": "1/0"}, "should match pattern"),
@@ -484,8 +484,8 @@ def test_there_is_one_rule_of_tiers() -> None:
 @pytest.mark.parametrize(
     ("change", "refusal"),
     [
-        ({**HALF, "club": "golf"}, UnknownClub("golf")),
-        ({**HALF, "service": "bath"}, UnknownService("health", "bath")),
+        ({**HALF, "club_id": "golf"}, UnknownClub("golf")),
+        ({**HALF, "service_id": "bath"}, UnknownService("health", "bath")),
         (terms(gift_bp=1), UnknownCampaign("spring")),
     ],
 )

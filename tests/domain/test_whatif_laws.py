@@ -14,14 +14,19 @@ from tests.projections.histories import STEPS, World, history
 from tests.projections.supposed import Supposed, scenario, suppose
 from tests.projections.test_folds import everything_twice
 
-LOUNGE = {"change": "service_price", "club": "lounge"}
-HEALTH = {"change": "service_price", "club": "health"}
+LOUNGE = {"change": "service_price", "club_id": "lounge"}
+HEALTH = {"change": "service_price", "club_id": "health"}
 NOTHING_IN_MANY_WORDS = scenario(
     {"change": "earning_rate", "factor": "7/7"},
     {**LOUNGE, "factor": "1"},
-    {**HEALTH, "service": "room", "tier": "gold", "factor": "3/3"},
-    {"change": "campaign_terms", "campaign": "plain", "min_monthly_fen": 0, "since": "2009-01-01"},
-    {"change": "campaign_terms", "campaign": "drawn", "gift_bp": 1000, "since": "2009-01-01"},
+    {**HEALTH, "service_id": "room", "tier": "gold", "factor": "3/3"},
+    {
+        "change": "campaign_terms",
+        "campaign_id": "plain",
+        "min_monthly_fen": 0,
+        "since": "2009-01-01",
+    },
+    {"change": "campaign_terms", "campaign_id": "drawn", "gift_bp": 1000, "since": "2009-01-01"},
     {"change": "expiry_policy", "expires": "never", "rule": "no such rule"},
 )
 

@@ -18,7 +18,7 @@ from tests.api import facts
 MEMBERS = [f"t{n}" for n in range(1, facts.MEMBERS + 1)]
 IDS = {"member_id": MEMBERS, "club_id": ["t-club"], "campaign_id": ["t-campaign"]}
 BODY_IDS = IDS | {"service_id": ["tea"]}
-SCENARIO_IDS = {"club": ["t-club"], "service": ["tea"], "campaign": ["t-campaign"]}
+SCENARIO_IDS = {"club_id": ["t-club"], "service_id": ["tea"], "campaign_id": ["t-campaign"]}
 PREPAID_FEN = 10_000
 POSITION = "0:1"
 MOMENTS = ("2009-01-06", "2020-01-01T00:00:00+08:00", POSITION)

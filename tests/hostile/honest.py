@@ -67,7 +67,7 @@ class Client:
             "service_id": SERVICE,
             "desk": f"d{self.number}",
             "shown_points": PRICE_POINTS,
-            "again": True,
+            "confirm_repeat": True,
         }
         if done := self.written("visit", f"/members/{member}/visits", member, body):
             self.balance(member, done, -PRICE_POINTS)

@@ -75,5 +75,10 @@ def a_member(member_id: str, points: int = 100, tier: str = "gold") -> list[Comm
 
 def a_visit(member_id: str, **fields: Any) -> Command:
     """A visit to the health club."""
-    fields = {"club_id": "health", "service_id": "escort", "desk": "d1", "again": True} | fields
+    fields = {
+        "club_id": "health",
+        "service_id": "escort",
+        "desk": "d1",
+        "confirm_repeat": True,
+    } | fields
     return command("visit.record", member_id=member_id, **fields)

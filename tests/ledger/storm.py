@@ -56,7 +56,7 @@ def anything(dice: random.Random, key: str) -> Command:
     kinds: list[tuple[str, dict[str, Any]]] = [
         (
             "visit.record",
-            {"club_id": "health", "service_id": "escort", "desk": "d1", "again": True},
+            {"club_id": "health", "service_id": "escort", "desk": "d1", "confirm_repeat": True},
         ),
         ("points.debit", {"points": dice.randrange(1, 60), "reason": "x"}),
         ("points.credit", {"points": dice.randrange(1, 40), "source": "x", "rule": "r1"}),

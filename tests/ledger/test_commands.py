@@ -36,7 +36,7 @@ def test_a_live_command_is_kept_with_the_fields_that_were_sent(ledger_dsn: str) 
     assert json.loads(found.kept.asked) == {
         "command": "visit.record", "at": "2008-07-01T02:00:00Z", "actor": "clerk:li",
         "member_id": "m1", "club_id": "health", "service_id": "escort", "desk": "d1",
-        "shown_points": 10, "again": True,
+        "shown_points": 10, "confirm_repeat": True,
     }  # fmt: skip
     assert found.kept.command() == visit
     assert found.response is not None

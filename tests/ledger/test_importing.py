@@ -187,7 +187,7 @@ def test_a_cohort_that_is_frozen_meanwhile_takes_nobody_in(ledger_dsn: str) -> N
         title="x",
         purpose="retention",
         criterion="x",
-        on=MOMENT.date(),
+        taken_on=MOMENT.date(),
     )
     executed(ledger_dsn, command("unit.open", unit_id="u1", title="x"), *a_member("m1"), opened)
     frozen: list[str] = []

@@ -77,10 +77,10 @@ class Doubting:
         if event.topic == "visit.emergency_admitted":
             found["emergency"] = "true", str(self.emergency(stored.id, at)).lower()
         if event.topic == "campaign.enrolled":
-            found["terms"] = str(event.terms_version), str(self.terms(event.campaign, at))
+            found["terms"] = str(event.terms_version), str(self.terms(event.campaign_id, at))
         if event.topic in ("campaign.enrolled", "campaign.offered"):
             closings = [
-                s.event.occurred_at for s in self.of("campaign.closed", stream=event.campaign)
+                s.event.occurred_at for s in self.of("campaign.closed", stream=event.campaign_id)
             ]
             found["closed"] = None, text(min([c for c in closings if c <= at], default=None))
         if (event.topic in ON_THE_NETWORK and getattr(event, "visit", None) is None) or (
@@ -95,16 +95,16 @@ class Doubting:
         marks = self.values(
             self.of("member.marked_important", stream=member), lambda e: e.important
         )
-        prices = [s for s in self.of("service.priced", stream=event.club)
-                  if s.event.service == event.service]  # fmt: skip
+        prices = [s for s in self.of("service.priced", stream=event.club_id)
+                  if s.event.service_id == event.service_id]  # fmt: skip
         version = held(self.values(prices, lambda e: e.price_version), at)
-        (club,) = self.of("club.opened", stream=event.club)
+        (club,) = self.of("club.opened", stream=event.club_id)
         open_then = club.event.opens_minute <= local_minute(at) < club.event.closes_minute
         words = [str(mark).lower() for mark in (event.important, held(marks, at, False))]
         return {
             "important": (words[0], words[1]),
             "price": (str(event.price_version), version and str(version)),
-            "emergency": ("true", str(open_then or self.emergency(event.club, at)).lower()),
+            "emergency": ("true", str(open_then or self.emergency(event.club_id, at)).lower()),
         }
 
     def terms(self, campaign: str, at: datetime) -> int:
@@ -118,7 +118,7 @@ class Doubting:
         if event.topic == "activity.attended":
             return event.held_at  # type: ignore[no-any-return]
         if event.topic == "cohort.included":
-            ((day),) = [s.event.on for s in self.of("cohort.opened", stream=event.cohort)]
+            ((day),) = [s.event.taken_on for s in self.of("cohort.opened", stream=event.cohort_id)]
         if event.topic == "binding.ended":
             day = event.ended_on
         if day is None:

@@ -146,7 +146,7 @@ def furnished(buckets: int = 1) -> World:
             title=cohort,
             purpose=purpose,
             criterion="all",
-            on=date(2008, 1, 1),
+            taken_on=date(2008, 1, 1),
         )
     for number in range(1, 6):
         member = f"m{number}"
@@ -179,7 +179,7 @@ def tier_scene(draw: st.DrawFn, m: str) -> Scene:
 @st.composite
 def visit_scene(draw: st.DrawFn, m: str) -> Scene:
     """A visit or two, of which one may be taken back."""
-    words = {"member_id": m, "club_id": draw(CLUB), "service_id": "room", "again": True}
+    words = {"member_id": m, "club_id": draw(CLUB), "service_id": "room", "confirm_repeat": True}
     come = [("visit.record", {**words, "companions": draw(st.integers(0, 2))})] * draw(COUNT)
     undo = {"member_id": m, "visit": draw(COUNT), "actor": SUPERVISOR}
     tier = draw(st.sampled_from(["gold", "diamond"]))  # Diamonds have two free visits a year.

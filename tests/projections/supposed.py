@@ -34,7 +34,7 @@ def known_of(log: list[Stored], scenario: Scenario) -> Known:
         enrolled = [
             (s.id, s.event, id(s) in counts)
             for s in log
-            if isinstance(s.event, CampaignEnrolled) and s.event.campaign == campaign
+            if isinstance(s.event, CampaignEnrolled) and s.event.campaign_id == campaign
         ]
         by_place = sorted(enrolled, key=lambda one: one[1].place)
         known.spent_fen[campaign] = spending(scenario, known, campaign, by_place)
@@ -61,7 +61,7 @@ def suppose(world: World, scenario: Scenario) -> Supposed:
             else:
                 at = outcome.place
                 told.append(Stored(at.bucket, at.position, at.stream, outcome.event))
-    places = {(e.campaign, e.place): e.gift_fen for e in enrolments(told)}
+    places = {(e.campaign_id, e.place): e.gift_fen for e in enrolments(told)}
     for stored in told:
         event: Event = stored.event
         if isinstance(event, PlaceTaken | PlaceFreed):

@@ -100,7 +100,7 @@ def test_who_writes_and_folds_meanwhile_is_no_difference(
     real = auditing._one_state
 
     def late(conn: Any) -> Any:
-        executed(sound, a_visit("m1", again=True))
+        executed(sound, a_visit("m1", confirm_repeat=True))
         runner.project(sound)
         return real(conn)
 
@@ -114,7 +114,7 @@ def test_nobody_waits_for_a_comparison(sound: str, monkeypatch: pytest.MonkeyPat
     real, came = auditing._walk, list[runner.Folded]()
 
     def slow(*given: Any) -> None:
-        executed(sound, a_visit("m1", again=True))
+        executed(sound, a_visit("m1", confirm_repeat=True))
         thread = threading.Thread(target=lambda: came.append(runner.project(sound)))
         thread.start()
         thread.join(PATIENCE_S)
@@ -209,7 +209,7 @@ def test_a_wrong_checkpoint_is_found(sound: str, statement: str) -> None:
 
 
 def test_a_checkpoint_that_skipped_an_event_is_found(sound: str) -> None:
-    executed(sound, a_visit("m1", again=True))
+    executed(sound, a_visit("m1", confirm_repeat=True))
     damaged(
         sound,
         "UPDATE answers.checkpoint c SET position = h.position FROM ledger.log_head h"

@@ -34,7 +34,7 @@ def small_year() -> World:
     for cohort, purpose in (("kept", "retention"), ("base", "binding")):
         for year in (2006, 2007):
             world.does("cohort.open", cohort_id=f"{cohort}-{year}", title="C", purpose=purpose,
-                       criterion="all", on=date(year, 12, 31),
+                       criterion="all", taken_on=date(year, 12, 31),
                        at=on(f"{year}-12-31"))  # fmt: skip
     for number in range(50):
         member = f"m{number:02}"

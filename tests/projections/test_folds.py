@@ -149,9 +149,9 @@ def everything_twice(buckets: int) -> World:
             world.does("points.debit", world.now - timedelta(hours=2), **who, points=2)
             world.does("bill.record", **who, month=f"2007-0{n}", amount_fen=100, margin_fen=7)
             world.does("bill.record", **who, month=f"2007-0{n + 2}", amount_fen=5000)
-            at: dict[str, Any] = {"club_id": "lounge", "service_id": "room", "again": True}
+            at: dict[str, Any] = {"club_id": "lounge", "service_id": "room", "confirm_repeat": True}
             for pay in ("points", "auto", "points"):
-                world.does("visit.record", **who, **at, companions=1, pay=pay)
+                world.does("visit.record", **who, **at, companions=1, payment=pay)
             world.does("visit.undo", **who, visit=3 * n - 2, actor="supervisor:wang")
         world.does("campaign.change_terms", campaign_id="plain", prepaid_min_fen=n, gift_bp=1,
                    months_bound=n, min_monthly_fen=0)  # fmt: skip

@@ -87,7 +87,7 @@ def visited(world: World, club: str, first: date, last: date) -> tuple[int, ...]
         for s in counted(world.log)
         if s.event.topic == "visit.recorded"
         and (s.stream, s.event.visit) not in undone  # type: ignore[attr-defined]
-        and s.event.club == club  # type: ignore[attr-defined]
+        and s.event.club_id == club  # type: ignore[attr-defined]
         and first <= local_date(s.event.occurred_at) <= last
     ]
     free = sum(event.payment == "free_visit" for event in came)
@@ -171,14 +171,17 @@ def test_part_and_whole_of_a_rate_are_the_same_people(installed: Callable[[int],
             world = history(steps, 4)
             told(conn, dsn, world.log)
             for found in campaigns.campaigns(conn, until):
-                offered, enrolled = drawn(world, found.campaign, until)
+                offered, enrolled = drawn(world, found.campaign_id, until)
                 assert found.take_up == Ratio(len(offered & enrolled.keys()), len(offered))
                 walked_in = enrolled.keys() - offered
-                assert (found.heads, found.walk_in_heads) == (len(enrolled), len(walked_in))
+                assert (found.participants, found.walk_in_participants) == (
+                    len(enrolled),
+                    len(walked_in),
+                )
                 assert found.gift_fen == sum(enrolled.values())
                 assert found.walk_in_gift_fen == sum(enrolled[m] for m in walked_in)
-                rows = campaigns.campaign_use(conn, found.campaign, until)
-                assert sum(row.heads for row in rows) == found.heads
+                rows = campaigns.campaign_use(conn, found.campaign_id, until)
+                assert sum(row.participants for row in rows) == found.participants
                 assert sum(row.prepaid_fen for row in rows) == found.prepaid_fen
                 assert sum(row.gift_fen for row in rows) == found.gift_fen
             rate = bindings.binding_rate(conn, "base", until)
@@ -199,7 +202,7 @@ def drawn(world: World, campaign: str, until: date) -> tuple[set[str], dict[str,
         (s.stream, s.event)
         for s in counted(world.log)
         if s.event.topic in ("campaign.offered", "campaign.enrolled")
-        and s.event.campaign == campaign  # type: ignore[attr-defined]
+        and s.event.campaign_id == campaign  # type: ignore[attr-defined]
         and local_date(s.event.occurred_at) <= until
     ]
     offered = {m for m, e in of_it if e.topic == "campaign.offered" and e.arm == "offered"}
@@ -213,7 +216,7 @@ def bound_of(world: World, day: date) -> tuple[set[str], set[str]]:
         member, event = stored.stream, stored.event
         said: Any = event
         match event.topic:
-            case "cohort.included" if said.cohort == "base":
+            case "cohort.included" if said.cohort_id == "base":
                 base.add(member)
             case "binding.started":
                 active[member, said.binding] = (said.starts_on, said.ends_on)
@@ -236,7 +239,7 @@ def test_use_of_a_part_of_two_months_has_rows_of_the_same_days(
     came = clubs.reception(conn, "lounge", *days)
     assert came is not None
     assert came.visits == 2
-    rows = clubs.use(conn, *days, by=("month",), club="lounge")
+    rows = clubs.use(conn, *days, by=("month",), club_id="lounge")
     assert [(row.month, row.visits) for row in rows] == [
         (date(2008, 7, 1), 1), (date(2008, 8, 1), 1),
     ]  # fmt: skip
@@ -332,13 +335,13 @@ def control(member: str) -> bool:
 def test_take_up_and_return_are_those_of_the_offered_whoever_walks_in(
     answers: Callable[[World], Conn], fixed_fen: int, cost_fen: int, value: int
 ) -> None:
-    """Of the fixed costs, two of eight heads bear a quarter."""
+    """Of the fixed costs, two of eight participants bear a quarter."""
     conn, until = answers(spring(6, fixed_fen)), date(2008, 5, 31)
     found = campaigns.campaign(conn, "spring", until)
     assert found is not None
     assert found.take_up == Ratio(2, 2)
-    assert (found.heads, found.prepaid_fen, found.gift_fen) == (8, 80_000, 8000)
-    walk_in = (found.walk_in_heads, found.walk_in_prepaid_fen, found.walk_in_gift_fen)
+    assert (found.participants, found.prepaid_fen, found.gift_fen) == (8, 80_000, 8000)
+    walk_in = (found.walk_in_participants, found.walk_in_prepaid_fen, found.walk_in_gift_fen)
     assert walk_in == (6, 60_000, 6000)
     assert found.cost_fen == 8000 + fixed_fen
     back = returns.campaign_return(conn, "spring", until)
@@ -352,10 +355,10 @@ def test_who_enrols_after_the_asked_date_costs_and_counts_nothing_yet(
     answers: Callable[[World], Conn],
 ) -> None:
     conn = answers(spring(6))
-    for day, heads in ((1, 0), (2, 2), (3, 8)):
+    for day, enrolled in ((1, 0), (2, 2), (3, 8)):
         found = campaigns.campaign(conn, "spring", date(2008, 3, day))
         assert found is not None
-        assert (found.heads, found.cost_fen) == (heads, heads * 1000)
+        assert (found.participants, found.cost_fen) == (enrolled, enrolled * 1000)
     assert campaigns.campaign(conn, "spring", date(2008, 1, 31)) is None
 
 

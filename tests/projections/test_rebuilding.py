@@ -32,7 +32,7 @@ from tests.projections.tables import in_python, in_sql
 from tests.projections.workings import busy, caught_up, following, schemas
 
 WHEN = datetime(2009, 1, 1, tzinfo=UTC)
-LOUDLY = Units.fold[0].replace("unit_id, title,", "unit_id, upper(title),")
+LOUDLY = Units.fold[0].replace("bucket, unit_id, title, occ", "bucket, unit_id, upper(title), occ")
 
 
 @pytest.fixture

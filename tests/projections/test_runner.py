@@ -163,7 +163,7 @@ POISONS = {
     "what a fold cannot take": (
         "member:m1",
         "member.joined",
-        b'{"occurred_at": "2008-01-01T00:00:00Z", "actor": "a:b", "key": "k", "unit": "west"}',
+        b'{"occurred_at": "2008-01-01T00:00:00Z", "actor": "a:b", "key": "k", "unit_id": "west"}',
     ),
 }
 

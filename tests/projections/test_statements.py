@@ -34,7 +34,7 @@ def test_each_line_says_its_rule_and_its_lots(installed: Callable[[int], str]) -
     member = {"member_id": "m1"}
     world.does("points.credit", **member, points=20, source="gift", rule="v2",
                at=on("2008-01-02"), expires_at=on("2008-03-01"))  # fmt: skip
-    visit = {"club_id": "lounge", "service_id": "room", "pay": "points"}
+    visit = {"club_id": "lounge", "service_id": "room", "payment": "points"}
     world.does("visit.record", **member, **visit, at=on("2008-01-03"))
     world.does("visit.undo", **member, visit=1, actor="supervisor:wang", at=on("2008-01-04"))
     world.does("points.debit", **member, points=5, reason="parking", at=on("2008-01-05"))
@@ -70,7 +70,7 @@ def test_an_event_behind_a_figure_says_its_rule(installed: Callable[[int], str])
     world.does("campaign.enrol", campaign_id="plain", member_id="m1", prepaid_fen=500)
     world.does("binding.start", member_id="m1", policy="handset", starts_on=date(2008, 1, 1),
                ends_on=date(2009, 1, 1))  # fmt: skip
-    given = {**evidence.bounds(date(2008, 12, 31)), "cohort": "base", "campaigns": ["plain"]}
+    given = {**evidence.bounds(date(2008, 12, 31)), "cohort_id": "base", "campaigns": ["plain"]}
     with answers(installed, world, 4) as conn, conn.transaction():
         with evidence.whole(conn, "binding", given) as events:
             listed = list(events)

@@ -42,7 +42,7 @@ def begun(buckets: int = 1) -> World:
                    opens_on=date(2008, 1, 1), closes_on=date(2010, 1, 1), control_bp=5000,
                    tiers=("diamond", "gold"), gift_bp=100)  # fmt: skip
     world.does("cohort.open", cohort_id="all", title="All", purpose="retention", criterion="all",
-               on=date(2008, 6, 1), at=START + timedelta(days=153))  # fmt: skip
+               taken_on=date(2008, 6, 1), at=START + timedelta(days=153))  # fmt: skip
     for member in ("m1", "m2"):
         world.does("member.join", member_id=member, unit_id="west")
         world.does("tier.change", member_id=member, tier="gold")
@@ -54,7 +54,7 @@ WORDS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
         "tier.change": {"member_id": WHO, "tier": TIERS},
         "member.mark_important": {"member_id": WHO, "important": st.booleans()},
         "visit.record": {"member_id": WHO, "club_id": st.just("spa"), "service_id": st.just("room"),
-                         "again": st.just(True)},
+                         "confirm_repeat": st.just(True)},
         "service.price": {**{k: st.just(v) for k, v in ROOM.items()}, "points": st.integers(1, 99)},
         "campaign.change_terms": {**{k: st.just(v) for k, v in TERMS.items()},
                                   "prepaid_min_fen": st.just(0), "campaign_id": st.just("one"),
@@ -122,7 +122,7 @@ def judged(world: World) -> dict[tuple[str, str], dict[str, Any]]:
             said["price_version"] = versions["spa", said["price_version"]]
         if stored.event.topic == "campaign.enrolled":
             version = said.pop("terms_version")
-            said["terms"] = versions.get((said["campaign"], version), version)
+            said["terms"] = versions.get((said["campaign_id"], version), version)
         if stored.event.topic in ("service.priced", "campaign.terms_changed"):
             said = {k: v for k, v in said.items() if not k.endswith("_version")}
         if stored.event.topic != "campaign.place_taken":
@@ -176,7 +176,7 @@ def states_agree(world: World) -> None:
     assert bool(timeline.at(world._states["club:spa"].emergency, now)) == club["in_emergency"]
     assert timeline.at(world._states["unit:west"].titles, now) == unit["title"]
     for row in rows.rows("campaign"):
-        assert world._states[f"campaign:{row['campaign']}"].closed_at == row["closed_at"]
+        assert world._states[f"campaign:{row['campaign_id']}"].closed_at == row["closed_at"]
 
 
 LAW = settings(deadline=None, suppress_health_check=CARELESS)
@@ -259,7 +259,7 @@ def test_answers_of_now_are_of_what_happened_last(ledger_dsn: str) -> None:
             (1, 0, 1),
         ]
         (price,) = clubs.prices(conn, "spa")
-        assert (price.points, price.version) == (200, 2)
+        assert (price.points, price.price_version) == (200, 2)
         found = [campaigns.campaign(conn, "one", date(2008, month, 15)) for month in (5, 7, 11)]
         assert [each and each.gift_bp for each in found] == [100, 1500, 2000]
         assert [unit.title for unit in units.units(conn)] == ["New"]

@@ -37,7 +37,7 @@ from tests.projections.tables import NAMES, emptied, in_python, in_sql, ordered
 from tests.projections.workings import CARELESS
 
 AT = datetime(2009, 1, 5, tzinfo=UTC)
-HALF_LOUNGE = {"change": "service_price", "club": "lounge", "factor": "1/2"}
+HALF_LOUNGE = {"change": "service_price", "club_id": "lounge", "factor": "1/2"}
 
 SCENARIOS = {
     "nothing": scenario(),
@@ -49,14 +49,14 @@ SCENARIOS = {
     "no expiry": scenario({"change": "expiry_policy", "expires": "never"}),
     "half price": scenario(HALF_LOUNGE),
     "dear for gold": scenario(
-        {"change": "service_price", "club": "health", "service": "room", "tier": "gold",
+        {"change": "service_price", "club_id": "health", "service_id": "room", "tier": "gold",
          "points": 90},
-        {"change": "service_price", "club": "lounge", "points": 50, "companion_points": 25},
+        {"change": "service_price", "club_id": "lounge", "points": 50, "companion_points": 25},
     ),
     "other terms": scenario(
-        {"change": "campaign_terms", "campaign": "plain", "prepaid_min_fen": 40_000,
+        {"change": "campaign_terms", "campaign_id": "plain", "prepaid_min_fen": 40_000,
          "gift_bp": 10_000, "months_bound": 24},
-        {"change": "campaign_terms", "campaign": "drawn", "min_tier": "gold"},
+        {"change": "campaign_terms", "campaign_id": "drawn", "min_tier": "gold"},
     ),
     "tiers by spend": scenario(
         {"change": "tier_rule", "thresholds_fen": {"diamond": 12_000, "gold": 4_000},
@@ -123,7 +123,7 @@ def visited() -> World:
     world = furnished()
     for member in ("m1", "m3"):
         world.does("tier.change", member_id=member, tier="gold")
-    come: dict[str, Any] = {"club_id": "lounge", "service_id": "room", "again": True}
+    come: dict[str, Any] = {"club_id": "lounge", "service_id": "room", "confirm_repeat": True}
     for member in ("m1", "m1", "m2"):
         world.does("visit.record", member_id=member, **come)
     world.does("points.debit", member_id="m1", points=20)
@@ -163,7 +163,7 @@ def test_the_difference_is_told_in_sums_by_tier_and_club_and_in_all(small: str) 
 
 
 def test_members_come_most_affected_first_and_in_pages(small: str) -> None:
-    said = scenario({"change": "service_price", "club": "lounge", "factor": "2"})
+    said = scenario({"change": "service_price", "club_id": "lounge", "factor": "2"})
     found = what_if(small, said, AT)
     assert [(m.member_id, m.points, m.supposed_points, m.refusals) for m in found.affected] == [
         ("m2", 70, 40, 0),
@@ -183,7 +183,12 @@ def test_members_come_most_affected_first_and_in_pages(small: str) -> None:
 
 
 def test_terms_and_tiers_are_told_where_they_differ(small: str) -> None:
-    terms = {"change": "campaign_terms", "campaign": "plain", "gift_bp": 2_000, "months_bound": 24}
+    terms = {
+        "change": "campaign_terms",
+        "campaign_id": "plain",
+        "gift_bp": 2_000,
+        "months_bound": 24,
+    }
     assert differences(small, scenario(terms)) == {
         ("campaigns", "plain", "gift_fen"): 100,
         ("campaigns", None, "gift_fen"): 100,
@@ -205,7 +210,7 @@ def test_the_last_place_is_lost_with_its_enrolment(installed: Callable[[int], st
     with connect(dsn) as conn:
         lay(conn, world.log)
         lay_asked(conn, world)
-    said = scenario({"change": "campaign_terms", "campaign": "plain", "prepaid_min_fen": 501})
+    said = scenario({"change": "campaign_terms", "campaign_id": "plain", "prepaid_min_fen": 501})
     with recorded(dsn) as changed:
         assert changed.execute("SELECT max(places) FROM campaign").fetchone() == (2,)
         suppose(changed, said)
@@ -230,11 +235,12 @@ def test_a_budget_is_spent_by_what_still_counts(installed: Callable[[int], str])
         lay(conn, world.log)
         lay_asked(conn, world)
     for gift_bp, left in ((1_500, 2), (2_000, 1), (4_000, 0)):
-        terms = {"change": "campaign_terms", "campaign": "thrifty", "gift_bp": gift_bp}
+        terms = {"change": "campaign_terms", "campaign_id": "thrifty", "gift_bp": gift_bp}
         with recorded(dsn) as changed:
             suppose(changed, scenario(terms))
             found = changed.execute(
-                "SELECT coalesce(sum(heads), 0) FROM campaign_use WHERE campaign = 'thrifty'"
+                "SELECT coalesce(sum(participants), 0) FROM campaign_use"
+                " WHERE campaign_id = 'thrifty'"
             )
             assert found.fetchone() == (left,)
             wanted = in_python(suppose_in_python(world, scenario(terms)).log)
@@ -253,14 +259,14 @@ def test_a_figure_that_would_come_out_otherwise_is_named(installed: Callable[[in
         "member_id": "m2",
         "club_id": "lounge",
         "service_id": "room",
-        "again": True,
+        "confirm_repeat": True,
     }
     for _ in range(12):
         world.does("visit.record", **come)
     with connect(dsn) as conn:
         lay(conn, world.log)
         lay_asked(conn, world)
-    dear = scenario({"change": "service_price", "club": "lounge", "points": 1_001})
+    dear = scenario({"change": "service_price", "club_id": "lounge", "points": 1_001})
     found = {figure.id: figure for figure in what_if(dsn, dear, AT).figures}
     monthly = found["clubs.lounge_monthly"]
     assert (monthly.recorded, monthly.supposed) == (Decimal(1), Decimal(0))
@@ -270,9 +276,9 @@ def test_a_figure_that_would_come_out_otherwise_is_named(installed: Callable[[in
 @pytest.mark.parametrize(
     ("change", "refusal"),
     [
-        ({**HALF_LOUNGE, "club": "golf"}, UnknownClub),
-        ({**HALF_LOUNGE, "service": "bath"}, UnknownService),
-        ({"change": "campaign_terms", "campaign": "no", "gift_bp": 1}, UnknownCampaign),
+        ({**HALF_LOUNGE, "club_id": "golf"}, UnknownClub),
+        ({**HALF_LOUNGE, "service_id": "bath"}, UnknownService),
+        ({"change": "campaign_terms", "campaign_id": "no", "gift_bp": 1}, UnknownCampaign),
     ],
 )
 def test_what_there_is_not_is_refused(
@@ -298,7 +304,7 @@ def test_lines_of_files_are_decided_again_as_they_were_asked(
     dsn = installed(4)
     who: dict[str, Any] = {"member_id": "m1"}
     come: dict[str, Any] = {**who, "club_id": "health", "service_id": "escort", "desk": "d1"}
-    come["again"] = True
+    come["confirm_repeat"] = True
     tiers: dict[str, Any] = {"tiers": ["gold"], "opens_on": "2008-01-01"}
     lines = [
         fact("unit.open", unit_id="u1", title="East"),
@@ -308,12 +314,12 @@ def test_lines_of_files_are_decided_again_as_they_were_asked(
         fact("member.join", **who, unit_id="u1", name="Somebody"),
         fact("tier.change", **who, tier="gold", reason="x"),
         fact("points.credit", **who, points=100, source="s", rule="r"),
-        fact("visit.record", **come, pay="points", shown_points=10),
+        fact("visit.record", **come, payment="points", shown_points=10),
         fact("visit.record", **come),
         fact("visit.record", **come, key="own", shown_points=10),
     ]  # fmt: skip
     assert Importer(dsn, now=AT).load(lambda: lines, key="all").facts == len(lines)
-    price = {"change": "service_price", "club": "health"}
+    price = {"change": "service_price", "club_id": "health"}
     assert differences(dsn, scenario({**price, "factor": "1"})) == {}
     halved = differences(dsn, scenario({**price, "factor": "1/2"}))
     assert halved["points", "gold", "debited"] == -10
@@ -353,7 +359,9 @@ def test_it_sees_one_position_while_the_live_answers_go_on(small: str) -> None:
     with recorded(small) as changed, connect(small) as conn:
         suppose(changed, scenario())
         more = len(world.log)
-        world.does("visit.record", member_id="m2", club_id="lounge", service_id="room", again=True)
+        world.does(
+            "visit.record", member_id="m2", club_id="lounge", service_id="room", confirm_repeat=True
+        )
         lay(conn, world.log[more:])
         assert project(small).events == 2
         assert in_sql(conn) == in_python(world.log)
@@ -371,7 +379,7 @@ def test_a_query_that_was_prepared_reads_what_would_be(small: str) -> None:
 
 def test_two_suppose_at_once_and_do_not_meet(small: str) -> None:
     cheap, dear = (
-        scenario({"change": "service_price", "club": "lounge", "points": n}) for n in (1, 45)
+        scenario({"change": "service_price", "club_id": "lounge", "points": n}) for n in (1, 45)
     )
     with recorded(small) as one, recorded(small) as other:
         suppose(one, cheap)

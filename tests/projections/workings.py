@@ -24,7 +24,7 @@ def busy(buckets: int, visits: int = 12) -> World:
         member = f"m{1 + number % 5}"
         if number < 5:
             world.does("tier.change", member_id=member, tier="gold")
-        at: dict[str, Any] = {"club_id": "lounge", "service_id": "room", "again": True}
+        at: dict[str, Any] = {"club_id": "lounge", "service_id": "room", "confirm_repeat": True}
         world.does("visit.record", member_id=member, **at)
     return world
 

@@ -10,7 +10,7 @@ ATTACKERS = 6
 FORGED = "supervisor:forged"
 """The actor that only a trailer names: it must never be in the log."""
 BODY = (
-    f'{{"club_id": "{CLUB}", "service_id": "{SERVICE}", "desk": "x", "again": true,'
+    f'{{"club_id": "{CLUB}", "service_id": "{SERVICE}", "desk": "x", "confirm_repeat": true,'
     f' "shown_points": {PRICE_POINTS}}}'
 ).encode()
 VISIT = (
