@@ -23,6 +23,10 @@ PATIENCE_MS = 2_000
 """How long a live batch waits for the lanes at a time, while an import holds them."""
 CONNECT_S = 30
 """How long a connection may take to come about, unless the address or the user says."""
+LOG_FORMAT = "2"
+"""Of what the log stores. What changes it, with no migration and no `upcast`, gives it another."""
+NOT_READ = "its log was written by another version, whose form is not read any more"
+ANEW = "load the demo or import the files anew, into an empty data directory or database"
 _SESSION = {
     "search_path": f"{SCHEMA},public",
     "TimeZone": "Asia/Shanghai",
@@ -158,6 +162,7 @@ def install(dsn: str, buckets: int = 1) -> None:
                 " applied_at timestamptz NOT NULL DEFAULT now())"
             )
         _migrate(connection)
+        _check_format(connection)
         _fix_buckets(connection, buckets)
 
 
@@ -176,13 +181,20 @@ def _migrate(connection: Connection[Any]) -> None:
             connection.execute(text.encode())
             connection.execute("INSERT INTO migrations VALUES (%s, %s)", (name, digest))
         elif applied[name] != digest:
-            raise InstallError(f"migration {name} was changed after it was applied")
+            raise InstallError(f"{NOT_READ} (migration {name} is another one); {ANEW}")
+
+
+def _check_format(connection: Connection[Any]) -> None:
+    known = meta(connection)
+    if "buckets" in known and (found := known.get("log_format")) != LOG_FORMAT:
+        raise InstallError(f"{NOT_READ} (format {found or 1}, not {LOG_FORMAT}); {ANEW}")
 
 
 def _fix_buckets(connection: Connection[Any], buckets: int) -> None:
     known = meta(connection).get("buckets")
     if known is None:
-        set_meta(connection, buckets=str(buckets), digest_key=token_hex(32))
+        fixed = {"buckets": str(buckets), "log_format": LOG_FORMAT}
+        set_meta(connection, **fixed, digest_key=token_hex(32))
         connection.execute(
             "INSERT INTO log_head SELECT b, 0, 'epoch' FROM generate_series(0, %s) b",
             (buckets - 1,),

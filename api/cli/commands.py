@@ -27,12 +27,30 @@ MOST = 2**62
 
 app = typer.Typer(
     name="clubledger",
-    help="A points ledger for clubs: an event log in PostgreSQL, and answers folded from it.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+def show_version(asked: bool) -> None:
+    """Print the version and end, if it is asked for."""
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"clubledger {version('clubledger')}")
+        raise typer.Exit
+
+
+@app.callback()
+def clubledger(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=show_version, is_eager=True, help="Show which one."),
+    ] = False,
+) -> None:
+    """A points ledger for clubs: an event log in PostgreSQL, and answers folded from it."""
 
 
 @app.command()

@@ -3,12 +3,16 @@
 import json
 import re
 import subprocess
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 from api.failures import EXIT_CODES
 from api.settings import Settings
+from ledger.database import connect
+from ledger.embedded import EmbeddedServer
+from tests.api import facts
 from tests.api.running import COMMAND, clubledger, environment
 
 DOCS = Path(__file__).parents[2] / "docs" / "cli.md"
@@ -38,6 +42,45 @@ def test_a_question_makes_no_ledger(data_dir: Path, command: tuple[str, ...]) ->
     ended = clubledger(*command, "--json", data_dir=data_dir / "mistyped", cold=True)
     assert (ended.code, ended.problem["code"]) == (4, "cannot_open")
     assert not list(data_dir.iterdir())
+
+
+ANOTHER_FORM = (
+    "UPDATE ledger.migrations SET sha256 = repeat('0', 64) WHERE name LIKE '0001%'",
+    "UPDATE ledger.ledger_meta SET value = '1' WHERE name = 'log_format'",
+    "DELETE FROM ledger.ledger_meta WHERE name = 'log_format'",
+)
+"""How the database of a version before tells itself: by its schema, or by a number or none of its
+own where the schema is the same."""
+
+
+@pytest.mark.parametrize("made", ANOTHER_FORM)
+def test_a_log_of_another_form_is_not_read_and_the_way_is_named(
+    data_dir: Path, made: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "facts.jsonl"
+    file.write_bytes(facts.lines([facts.fact("unit.open", unit_id="u", title="u")]))
+    with EmbeddedServer(data_dir) as server:
+        assert clubledger("import", file, data_dir=data_dir).code == 0
+        with connect(server.dsn) as connection:
+            connection.execute(made.encode())
+        for words in (
+            *COMMANDS,
+            ("import", file),
+            ("serve", "--port", "0"),
+            ("compare",),
+            ("demo",),
+        ):
+            ended = clubledger(*words, data_dir=data_dir)
+            assert (ended.code, len(ended.err.splitlines())) == (4, 1), words
+            assert "not read any more" in ended.err
+            assert "import the files anew" in ended.err
+        with connect(server.dsn) as connection:
+            assert connection.execute("SELECT count(*) FROM stored_events").fetchone() == (1,)
+
+
+def test_the_version_is_told() -> None:
+    ended = clubledger("--version")
+    assert (ended.code, ended.out) == (0, f"clubledger {version('clubledger')}\n")
 
 
 def test_the_environment_names_the_directory(demo_dir: Path) -> None:

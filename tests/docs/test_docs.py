@@ -118,6 +118,8 @@ def unspoken(words: list[str]) -> str | None:
     name, *rest = words or ["--help"]
     if name == "--help" or name.isupper():  # any of them
         return None
+    if any(name in option.opts for option in line.params):
+        return None
     if name not in line.commands:
         return f"clubledger has no {name}"
     if not rest:
