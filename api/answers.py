@@ -340,20 +340,20 @@ class _Page(msgspec.Struct):
 
     events: list[_Told]
     bucket: int | msgspec.UnsetType
-    head: int | msgspec.UnsetType
+    log_end: int | msgspec.UnsetType
     next: int | None
 
 
 def log_page(conn: Connection[Any], bucket: int, after: int, limit: int) -> bytes | None:
     """A page of the log, a `models.LogPage` in JSON; None if there is no such bucket."""
-    head = reading.head(conn, bucket)
-    if head is None:
+    end = reading.log_end(conn, bucket)
+    if end is None:
         return None
     found = reading.log(conn, bucket, after, limit)
     last = found[-1].position if found else after
-    if found:  # They may have come after the head was read.
-        head = max(head, last)
-    return msgspec.json.encode(_Page(_events(found), bucket, head, last))
+    if found:  # They may have come after the end was read.
+        end = max(end, last)
+    return msgspec.json.encode(_Page(_events(found), bucket, end, last))
 
 
 def history(conn: Connection[Any], stream: str, after: int, limit: int) -> bytes | None:
@@ -406,7 +406,7 @@ def status(
     lanes = [
         models.Lane(
             bucket=lane.bucket,
-            head=lane.head,
+            log_end=lane.log_end,
             position=lane.position,
             lag=lane.lag,
             lag_s=lane.lag_s(now),
@@ -422,7 +422,7 @@ def status(
         demo_clock=clock.is_demo,
         demo=demo_of(meta),
         buckets=len(lanes),
-        events=sum(lane.head for lane in lanes),
+        events=sum(lane.log_end for lane in lanes),
         behind=sum(lane.lag for lane in lanes),
         behind_s=max((lane.lag_s for lane in lanes), default=0.0),
         standstills=[models.Standstill.model_validate(each) for each in runner.standstills(conn)],

@@ -16,7 +16,7 @@ def text(lanes: Sequence[LaneStatus], standstills: Sequence[Standstill], now: da
     """A gauge a figure, a line a lane."""
     still = {each.bucket: each.position for each in standstills}
     gauges: dict[str, tuple[str, Sequence[float]]] = {
-        "clubledger_log_position": ("Events in the log.", [lane.head for lane in lanes]),
+        "clubledger_log_position": ("Events in the log.", [lane.log_end for lane in lanes]),
         "clubledger_answers_position": (
             "Events that the answers hold.",
             [lane.position for lane in lanes],

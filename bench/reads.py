@@ -16,7 +16,7 @@ from projections import runner
 from projections.building import Builder
 from projections.points import Points
 from projections.projection import Projection
-from projections.schemas import SCRATCH, Extent, drop, everything, heads, search_path
+from projections.schemas import SCRATCH, Extent, drop, everything, log_ends, search_path
 from projections.typed import Window, typed_tables
 from projections.visits import Visits
 
@@ -166,7 +166,7 @@ def folded(dsn: str, projection: type[Projection], table: str) -> float:
             with connection.transaction(), search_path(connection, ALONE, "answers", "typed"):
                 connection.execute(made.encode())
                 start = time.perf_counter()
-                for bucket, upto in heads(connection).items():
+                for bucket, upto in log_ends(connection).items():
                     whole = Window(bucket, 0, upto)
                     sources = {each.name: each.source(whole) for each in typed_tables().values()}
                     connection.execute(fold.format_map(sources).encode())

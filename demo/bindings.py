@@ -48,10 +48,10 @@ class Bindings:
 
     def _cancel(self, unbound: list[int]) -> None:
         """Some try the family plan and give it up."""
-        heads = assumed("bindings-that-do-not-count")["cancelled_family"]
+        count = assumed("bindings-that-do-not-count")["cancelled_family"]
         enrolled = [n for n in unbound if n < self.those.joined_before_2008]
         first = read(self.chosen["from"])
-        for number in some(self.draw, enrolled, self.those.scale.of(heads, 1)):
+        for number in some(self.draw, enrolled, self.those.scale.of(count, 1)):
             at = office_hours(self.draw, first, first + 25 * DAY)
             self.started.append((at, number, FAMILY))
             self.cancelled.append((at + self.draw.randint(5, 40) * DAY, number))

@@ -75,9 +75,9 @@ class Prepaid:
         chosen, others = assumed("longer-terms-in-july"), assumed("bindings-that-do-not-count")
         opens, closes = self._window(FIRST)
         longer = read(chosen["at"])
-        heads, short = of(CAMPAIGNS[FIRST][0]), of(chosen["before"])
+        count, short = of(CAMPAIGNS[FIRST][0]), of(chosen["before"])
         able = [n for n in self.candidates() if those.joined[n] < opens - DAY]
-        able = draw.sample(able, heads)
+        able = draw.sample(able, count)
         failing = [
             n
             for n in range(len(examples.PLANNED), those.joined_before_2008)
@@ -87,7 +87,7 @@ class Prepaid:
         early = [Enrolment(office_hours(draw, opens, longer - DAY), n, FIRST) for n in able[:short]]
         late = [
             Enrolment(office_hours(draw, longer, closes), n, FIRST, terms=2)
-            for n in able[short : heads - len(broken)] + broken
+            for n in able[short : count - len(broken)] + broken
         ]
         for number in broken:
             low = [month for month in (8, 9, 10) if those.low[number] >> month & 1]
@@ -128,9 +128,9 @@ class Prepaid:
                 chosen["left_control"],
             ),
         )
-        for arm, heads in arms:
+        for arm, count in arms:
             pool = [n for n in arm if n not in those.important]
-            going = some(draw, pool, min(len(leavers), those.scale.of(heads, 1)))
+            going = some(draw, pool, min(len(leavers), those.scale.of(count, 1)))
             for number in going:
                 del those.left[leavers.pop()]
                 those.left[number] = office_hours(draw, on(2008, 11, 3), on(2008, 12, 22))
@@ -146,8 +146,8 @@ class Prepaid:
         again = some(draw, soon, of(others["run_out_and_enrolled_again"]))
         taken = {e.number for e in self.enrolments} | set(self.drawn)
         able = [n for n in self.candidates() if n not in taken]
-        heads = of(CAMPAIGNS[THIRD][0]) - len(again) - 1
-        fresh = draw.sample(able, heads)
+        count = of(CAMPAIGNS[THIRD][0]) - len(again) - 1
+        fresh = draw.sample(able, count)
         self.enrolments.append(Enrolment(on(2008, 11, 11, 10, 40), examples.ENROLLED, THIRD))
         for number in again:
             at = office_hours(draw, free_from[number], closes)

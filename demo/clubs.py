@@ -63,12 +63,12 @@ def _ice_disaster(those: Customers, draw: Random) -> Facts:
         (begin, command("emergency.declare", begin, BOSS, club_id="lounge", reason=reason)),
         (end, command("emergency.end", end, BOSS, club_id="lounge")),
     ]
-    for heads in groups:
+    for count in groups:
         at = begin + 900 + int(draw.random() * (end - begin - 1_800))
         category = draw.choices(("elderly", "child", "other"), (46, 38, 16))[0]
         line = command(
             "visit.admit_in_emergency", at, "clerk:tang05", club_id="lounge",
-            category=category, people=heads, desk="lounge-1",
+            category=category, people=count, desk="lounge-1",
         )  # fmt: skip
         found.append((at, line))
     return found
@@ -92,7 +92,7 @@ def _activities(those: Customers, draw: Random) -> Facts:
             fee_fen=activity["fee"] * 100, commission_fen=activity["commission"] * 100,
         )  # fmt: skip
         found.append((at, line))
-        came = [examples.DIAMOND, *some(draw, regulars, those.scale.of(activity["heads"]) - 1)]
+        came = [examples.DIAMOND, *some(draw, regulars, those.scale.of(activity["count"]) - 1)]
         for number in came:
             signed = at + 60 + int(draw.random() * 7_200)
             line = command(

@@ -106,16 +106,16 @@ Cells = list[tuple[int, ...]]
 def _cells(scale: Scale) -> tuple[Cells, Cells, Cells]:
     """(tier of 2007, tier of 2008) of those who joined before Q4 2007, in Q4 2007, and in 2008."""
     joiners = assumed("joiners")
-    late_heads = {tier: scale.of(heads) for tier, heads in joiners["late_2007"].items()}
-    new_heads = {tier: scale.of(heads) for tier, heads in joiners["in_2008"].items()}
+    late_counts = {tier: scale.of(count) for tier, count in joiners["late_2007"].items()}
+    new_counts = {tier: scale.of(count) for tier, count in joiners["in_2008"].items()}
     old: Cells = []
     for cell in assumed("tier-transitions"):
-        heads = scale.of(cell["heads"])
+        count = scale.of(cell["count"])
         if cell["from"] == "none":
-            heads -= late_heads.get(cell["to"], 0) + new_heads.get(cell["to"], 0)
-        old += [(CODE[cell["from"]], CODE[cell["to"]])] * heads
-    late: Cells = [(NONE, CODE[tier]) for tier, heads in late_heads.items() for _ in range(heads)]
-    new: Cells = [(NONE, CODE[tier]) for tier, heads in new_heads.items() for _ in range(heads)]
+            count -= late_counts.get(cell["to"], 0) + new_counts.get(cell["to"], 0)
+        old += [(CODE[cell["from"]], CODE[cell["to"]])] * count
+    late: Cells = [(NONE, CODE[tier]) for tier, count in late_counts.items() for _ in range(count)]
+    new: Cells = [(NONE, CODE[tier]) for tier, count in new_counts.items() for _ in range(count)]
     return old, late, new
 
 
@@ -127,8 +127,8 @@ def _joined(draw: Random, old: int, late: int, new: int) -> list[int]:
         (late, on(2007, 10, 2), on(2007, 12, 18), 1.0),
         (new, on(2008, 1, 3), BINDING_BASE_DRAWN - 3 * DAY, 1.0),
     )
-    for heads, begin, end, skew in spans:
-        first += sorted(office_hours(draw, begin, end, skew) for _ in range(heads))
+    for count, begin, end, skew in spans:
+        first += sorted(office_hours(draw, begin, end, skew) for _ in range(count))
     return first
 
 
@@ -146,7 +146,7 @@ def _change_tiers(those: Customers, draw: Random) -> None:
 def _go_and_come_back(those: Customers, draw: Random) -> None:
     for row in assumed("there-and-back"):
         tier, by_way_of = CODE[row["tier"]], CODE[row["by_way_of"]]
-        for number in some(draw, those.steady(tier), those.scale.of(row["heads"], 1)):
+        for number in some(draw, those.steady(tier), those.scale.of(row["count"], 1)):
             out = office_hours(draw, on(2008, 2), on(2008, 5, 28))
             back = office_hours(draw, on(2008, 8), on(2008, 11, 28))
             those.changes[number] = [(out, by_way_of), (back, tier)]
@@ -154,9 +154,9 @@ def _go_and_come_back(those: Customers, draw: Random) -> None:
 
 def _mark_important(those: Customers, draw: Random) -> None:
     those.important[examples.IMPORTANT] = on(2006, 5, 18, 15)
-    for tier, heads in assumed("important-customers").items():
+    for tier, count in assumed("important-customers").items():
         known = 1 if tier == "none" else 0
         pool = [n for n in those.steady(CODE[tier]) if n < those.joined_before_q4]
-        for number in some(draw, pool, those.scale.of(heads) - known):
+        for number in some(draw, pool, those.scale.of(count) - known):
             earliest = max(those.joined[number] + DAY, on(2006))
             those.important[number] = office_hours(draw, earliest, on(2008, 5, 30))

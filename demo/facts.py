@@ -79,10 +79,10 @@ def within(sources: Sequence[Source], first: int, until: int) -> Callable[[], It
 
 def count_within(sources: Sequence[Source], first: int, until: int) -> int:
     """How many facts that are."""
-    heads = 0
+    count = 0
     for source in sources:
         if isinstance(source, Block):
-            heads += source.count * (first <= source.at < until)
+            count += source.count * (first <= source.at < until)
         else:
-            heads += sum(first <= at < until for at in source.times)
-    return heads
+            count += sum(first <= at < until for at in source.times)
+    return count

@@ -16,15 +16,15 @@ STRIDE = 7_654_321
 """Prime to the span, so that numbers in a row of customers are far apart and never meet."""
 
 
-def people(scale: Scale, heads: int) -> tuple[list[str], list[str]]:
+def people(scale: Scale, count: int) -> tuple[list[str], list[str]]:
     """(names, phone numbers) of so many customers; numbers are unique, names need not be."""
     draw = scale.random("people")
     prefix: str = assumed("people-are-invented")["phone_prefix"]
     start = draw.randrange(PHONE_SPAN)
-    surnames, given = draw.choices(SURNAMES, k=heads), draw.choices(GIVEN, k=heads)
-    second = draw.choices(["", *GIVEN], [len(GIVEN) // 4, *[1] * len(GIVEN)], k=heads)
+    surnames, given = draw.choices(SURNAMES, k=count), draw.choices(GIVEN, k=count)
+    second = draw.choices(["", *GIVEN], [len(GIVEN) // 4, *[1] * len(GIVEN)], k=count)
     names = [
         first + middle + last for first, last, middle in zip(surnames, given, second, strict=True)
     ]
-    phones = [f"{prefix}{(start + STRIDE * n) % PHONE_SPAN:07d}" for n in range(heads)]
+    phones = [f"{prefix}{(start + STRIDE * n) % PHONE_SPAN:07d}" for n in range(count)]
     return names, phones

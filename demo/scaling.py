@@ -1,4 +1,4 @@
-"""How the branch shrinks: every head count by one factor, so a small demo is a small branch."""
+"""How the branch shrinks: all numbers of people by one factor: a small demo is a small branch."""
 
 from dataclasses import dataclass
 from fractions import Fraction
@@ -18,9 +18,9 @@ class Scale:
     factor: Fraction
     seed: int
 
-    def of(self, heads: int, least: int = 2) -> int:
-        """So many heads at this scale, but `least`, so that no kind of customer disappears."""
-        return heads if self.factor == 1 else max(min(least, heads), round(heads * self.factor))
+    def of(self, count: int, least: int = 2) -> int:
+        """So many customers at this scale, but `least`, so that no kind of customer disappears."""
+        return count if self.factor == 1 else max(min(least, count), round(count * self.factor))
 
     def random(self, topic: str) -> Random:
         """Draws of one topic. Each has its own, so that a change in one leaves the others alone."""
@@ -35,6 +35,6 @@ def scale_of(factor: str, seed: int) -> Scale:
     return Scale(value, seed)
 
 
-def some(draw: Random, pool: list[T], heads: int) -> list[T]:
+def some(draw: Random, pool: list[T], count: int) -> list[T]:
     """So many of these, each at most once; fewer if there are not so many."""
-    return draw.sample(pool, min(heads, len(pool)))
+    return draw.sample(pool, min(count, len(pool)))

@@ -28,13 +28,13 @@ def plan(those: Customers) -> None:
 def _snapshot(those: Customers, draw: Random) -> None:
     base = assumed("retention-base")
     those.retention |= {n for n in range(len(those)) if those.tier_2007[n] >= SILVER}
-    for tier, heads in ((MEMBER, base["member"]), (NONE, base["none"])):
+    for tier, count in ((MEMBER, base["member"]), (NONE, base["none"])):
         pool = [
             n
             for n in range(len(examples.PLANNED), those.joined_before_q4)
             if those.tier_2007[n] == tier and (tier or n not in those.important)
         ]
-        those.retention |= set(some(draw, pool, those.scale.of(heads)))
+        those.retention |= set(some(draw, pool, those.scale.of(count)))
 
 
 def _leavers(those: Customers, draw: Random) -> None:
@@ -51,8 +51,8 @@ def _leavers(those: Customers, draw: Random) -> None:
     )
     first = read(others["from"])
     those.left[examples.GONE] = on(2008, 10, 17, 16, 20)
-    for pool, heads in groups:
-        for number in some(draw, pool, of(heads, 1)):
+    for pool, count in groups:
+        for number in some(draw, pool, of(count, 1)):
             those.left[number] = office_hours(draw, first, on(2008, 12, 29))
 
 
@@ -85,12 +85,12 @@ def _low(those: Customers, draw: Random) -> None:
             and n not in those.low
         ]
 
-    for before, after, heads in (
+    for before, after, count in (
         (MEMBER, MEMBER, lost["low_member"]),
         (MEMBER, NONE, lost["low_member_to_none"]),
         (NONE, NONE, lost["low_none"]),
     ):
-        for number in some(draw, inside(before, after), of(heads, 1)):
+        for number in some(draw, inside(before, after), of(count, 1)):
             those.low[number] = _lasting(draw)
     pool = inside(MEMBER, MEMBER) + inside(MEMBER, NONE) + inside(NONE, NONE)
     for number in some(draw, pool, of(assumed("one-or-two-low-months"))):

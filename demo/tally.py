@@ -46,7 +46,7 @@ class Tally:
     undone: Counter[str] = field(default_factory=Counter)
     emergency_people: int = 0
     attended: Counter[str] = field(default_factory=Counter)
-    heads: Counter[str] = field(default_factory=Counter)
+    enrolled: Counter[str] = field(default_factory=Counter)
     prepaid_fen: Counter[str] = field(default_factory=Counter)
     arms: dict[str, dict[str, str]] = field(default_factory=dict)
     margins: dict[str, dict[str, int]] = field(default_factory=dict)
@@ -100,7 +100,7 @@ def _offered(tally: Tally, member: str, event: Any) -> None:
 
 
 def _enrolled(tally: Tally, member: str, event: Any) -> None:
-    tally.heads[event.campaign_id] += 1
+    tally.enrolled[event.campaign_id] += 1
     tally.prepaid_fen[event.campaign_id] += event.prepaid_fen
 
 
@@ -172,7 +172,7 @@ def figures(tally: Tally) -> list[tuple[str, str, str]]:
         ("binding base", BINDING_BASE, tally.frozen[BASE]),
         ("bound", BOUND, tally.bound_on(LAST_DAY, BASE)),
     ]
-    for campaign, (heads, yuan) in CAMPAIGNS.items():
-        found.append((f"{campaign} heads", heads, tally.heads[campaign]))
+    for campaign, (enrolled, yuan) in CAMPAIGNS.items():
+        found.append((f"{campaign} participants", enrolled, tally.enrolled[campaign]))
         found.append((f"{campaign} prepaid fen", yuan * 100, tally.prepaid_fen[campaign]))
     return [(what, str(reported), str(derived)) for what, reported, derived in found]

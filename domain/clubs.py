@@ -94,7 +94,7 @@ class EmergencyEnded(Event, name="emergency.ended", stream="club"):
 
 
 class ActivityHeld(Event, name="activity.held", stream="club"):
-    """A club held an activity. Money in fen: cost, fee a head, commission to the partner."""
+    """A club held an activity. Money in fen: cost, fee a participant, commission to the partner."""
 
     activity_id: ActivityId
     title: Text

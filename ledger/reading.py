@@ -15,11 +15,11 @@ COLUMNS = "bucket, notification_id, originator_id, originator_version, topic, st
 
 @dataclass
 class UnknownPosition(Refusal):
-    """The log holds no such position: it ends before it, or has no such bucket (a head of null)."""
+    """The log holds no such position: it ends before it, or has no such bucket (an end of null)."""
 
     code = "unknown_position"
     bucket: int
-    head: int | None
+    log_end: int | None
 
 
 class Stored(NamedTuple):
@@ -34,7 +34,7 @@ class Stored(NamedTuple):
     recorded_at: datetime
 
 
-def head(connection: Connection[Any], bucket: int) -> int | None:
+def log_end(connection: Connection[Any], bucket: int) -> int | None:
     """The last position of a bucket, 0 before the first event; None if there is no such bucket."""
     found = connection.execute(
         "SELECT position FROM log_head WHERE bucket = %s", (bucket,)

@@ -16,8 +16,7 @@ from projections.catalogue import PROJECTIONS
 from projections.comparing import Comparison, compare_tables
 from projections.connection import Conn
 from projections.runner import missing, prepare
-from projections.schemas import LIVE, SCRATCH, drop, positions, session_lock
-from projections.schemas import heads as ends_of
+from projections.schemas import LIVE, SCRATCH, drop, log_ends, positions, session_lock
 from projections.second_opinion import SecondOpinion
 from projections.typed import PoisonedEvent, typed_tables
 from projections.windows import fold_window
@@ -70,7 +69,7 @@ def compare(
 
 def _replay(dsn: str, conn: Conn, report: Report | None) -> None:
     """As far as the live answers say they are: to be behind is not to differ."""
-    ends = ends_of(conn)
+    ends = log_ends(conn)
     held = {bucket: min(upto, ends.get(bucket, 0)) for bucket, upto in positions(conn).items()}
     Builder(dsn, SCRATCH, report).build(conn, held)
 
@@ -87,7 +86,7 @@ def _one_state(conn: Conn) -> Iterator[None]:
 def _compared(
     conn: Conn, checks: Collection[Check], sample: Sample, limit: int, report: Report | None
 ) -> Audit:
-    ends, held = ends_of(conn), positions(conn)
+    ends, held = log_ends(conn), positions(conn)
     comparisons = {check: Comparison(check, limit) for check in checks}
     if "replay" in checks:
         _compare_replay(conn, comparisons["replay"], report)
@@ -106,7 +105,7 @@ def _compared(
 
 def _compare_replay(conn: Conn, into: Comparison, report: Report | None) -> None:
     """Every table, after the replay has caught up with what was folded while it was made."""
-    ends = ends_of(conn)
+    ends = log_ends(conn)
     held = {bucket: min(upto, ends.get(bucket, 0)) for bucket, upto in positions(conn).items()}
     for window in missing(positions(conn, SCRATCH), held):
         fold_window(conn, SCRATCH, window)
@@ -129,7 +128,7 @@ def _walk(
     """The streams of the sample, each folded once for its head and once for the answers."""
     batch: list[Folded] = []
     seen = 0
-    total = sum(ends_of(conn).values()) if sample.members is None else 0
+    total = sum(log_ends(conn).values()) if sample.members is None else 0
 
     def compare_batch() -> None:
         if into is not None:

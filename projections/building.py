@@ -23,7 +23,7 @@ from projections.schemas import (
     create,
     drop,
     everything,
-    heads,
+    log_ends,
     notice_death,
     positions,
     recorded,
@@ -73,7 +73,7 @@ class Task:
 
 @dataclass
 class Builder:
-    """Fills a pair of schemas up to given positions, or to the heads as they are at its start.
+    """Fills a pair of schemas up to given positions, or to the log's ends as they are at its start.
 
     Of an extent, only that is made, from the log and from what the live pair keeps.
     """
@@ -90,7 +90,7 @@ class Builder:
 
         What stands there of an earlier try is gone on with, if it would become the same.
         """
-        goal = heads(conn) if target is None else target
+        goal = log_ends(conn) if target is None else target
         lanes = self._standing(conn, goal)
         if lanes is None:
             lanes = lanes_of(goal)

@@ -24,9 +24,9 @@ from projections.schemas import (
     drop,
     everything,
     forget_gone,
-    heads,
     installed,
     keep,
+    log_ends,
     outdated,
     positions,
     session_lock,
@@ -80,7 +80,7 @@ class LaneStatus:
     """A lane: where the log stands, and the answers."""
 
     bucket: int
-    head: int
+    log_end: int
     position: int
     waiting_since: datetime | None
     """When the oldest event that the answers do not hold yet was recorded."""
@@ -88,7 +88,7 @@ class LaneStatus:
     @property
     def lag(self) -> int:
         """Events that the answers do not hold yet."""
-        return self.head - self.position
+        return self.log_end - self.position
 
     def lag_s(self, now: datetime) -> float:
         """The age of the oldest event that the answers do not hold yet; 0 if they hold all."""
@@ -112,7 +112,7 @@ def project(dsn: str, progress: Report | None = None) -> Folded:
     """
     with connect(dsn) as conn:
         prepare(conn)
-        target = heads(conn)
+        target = log_ends(conn)
         while not try_session_lock(conn, Lock.RUNNER):
             if not outdated(conn) and reached(conn, target):
                 return Folded(0, rebuilt=False)
@@ -166,8 +166,8 @@ def rebuild(dsn: str, progress: Report | None = None, *, anew: bool = False) -> 
 def status(conn: Conn) -> list[LaneStatus]:
     """How far the answers are behind the log, by lane."""
     done = positions(conn) if installed(conn) else {}
-    lanes = [(bucket, head, done.get(bucket, 0)) for bucket, head in heads(conn).items()]
-    behind = [(bucket, position) for bucket, head, position in lanes if head > position]
+    lanes = [(bucket, end, done.get(bucket, 0)) for bucket, end in log_ends(conn).items()]
+    behind = [(bucket, position) for bucket, end, position in lanes if end > position]
     waiting = dict[int, datetime]()
     if behind:
         found = conn.execute(
@@ -229,8 +229,8 @@ def _begin(dsn: str, conn: Conn, progress: Report | None) -> Folded:
 
 
 def _catch_up(dsn: str, conn: Conn, progress: Report | None) -> Folded:
-    """Under the runner's lock: everything up to the heads as they are now."""
-    target = heads(conn)
+    """Under the runner's lock: everything up to the log's ends as they are now."""
+    target = log_ends(conn)
     try:
         folded = _made_anew(dsn, conn, target, progress)
         done, stood = 0, positions(conn)
@@ -279,7 +279,7 @@ def _rebuild(dsn: str, conn: Conn, progress: Report | None, wanted: Callable[[],
             return Folded(0, rebuilt=False)
 
         def goal() -> dict[int, int]:
-            return heads(conn) if extent.whole else positions(conn)
+            return log_ends(conn) if extent.whole else positions(conn)
 
         events = Builder(dsn, SHADOW, progress, extent).build(conn, goal())
         while len(windows := missing(positions(conn, SHADOW), goal())) > 1:

@@ -101,7 +101,7 @@ def versions() -> dict[str, str]:
     return everything().versions
 
 
-def heads(conn: Conn) -> dict[int, int]:
+def log_ends(conn: Conn) -> dict[int, int]:
     """The position of the last event of each lane. Everything up to it is committed."""
     return dict(
         conn.execute("SELECT bucket, position FROM ledger.log_head ORDER BY bucket").fetchall()
@@ -142,7 +142,7 @@ def recorded(conn: Conn, schemas: Schemas = LIVE) -> set[tuple[str, int, str]]:
 
 def recording(conn: Conn, extent: Extent) -> set[tuple[str, int, str]]:
     """The same as it will be once this is made by the present texts."""
-    lanes = heads(conn)
+    lanes = log_ends(conn)
     return {(name, lane, text) for name, text in extent.versions.items() for lane in lanes}
 
 

@@ -78,9 +78,9 @@ class Reads:
                 raise DoorProblem("not_caught_up", f"There is no bucket {bucket}.")
             if lane.position >= position:
                 return
-            if lane.head < position:
-                said = f"The log of bucket {bucket} ends at position {lane.head} as yet."
-                raise DoorProblem("not_caught_up", said, {"head": lane.head})
+            if lane.log_end < position:
+                said = f"The log of bucket {bucket} ends at position {lane.log_end} as yet."
+                raise DoorProblem("not_caught_up", said, {"log_end": lane.log_end})
             if clock.time() >= until:
                 raise DoorProblem("not_caught_up", more={"position": lane.position})
             await asyncio.sleep(LOOK_AGAIN_S)

@@ -34,7 +34,7 @@ class LogPage(View):
 
     events: list[Event]
     bucket: int
-    head: int = Field(description="the last position of the bucket")
+    log_end: int = Field(description="the last position of the bucket")
     next: int = Field(description="send it as `after` for the next page; it also serves to poll")
 
 

@@ -12,7 +12,7 @@ class Lane(View):
     """A bucket of the log: how long it is and how much of it the answers hold."""
 
     bucket: int
-    head: int
+    log_end: int
     position: int
     lag: int = Field(description="events that the answers do not hold yet")
     lag_s: float = Field(description="age of the oldest of them, in seconds; 0 if there is none")

@@ -90,7 +90,7 @@ def test_four_buckets_give_the_same_figures_as_one(demo_dir: Path, own_ledger: P
     assert loaded.code == 0, loaded.err
     assert loaded.json["figures"] == _demo_figures(demo_dir)
     status = clubledger("status", "--json", data_dir=own_ledger).json
-    assert all(lane["head"] > 0 for lane in status["lanes"])
+    assert all(lane["log_end"] > 0 for lane in status["lanes"])
     assert (status["buckets"], status["behind"]) == (4, 0)
     page = clubledger("events", "--bucket", "3", "--limit", "5", "--json", data_dir=own_ledger).json
     assert [event["position"] for event in page["events"]] == [1, 2, 3, 4, 5]

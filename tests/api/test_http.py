@@ -289,9 +289,9 @@ def test_the_log_is_read_without_gaps(http: httpx.Client) -> None:
     second = http.get("/events", params={"limit": 7, "after": first["next"]}).json()
     positions = [event["position"] for event in first["events"] + second["events"]]
     assert positions == list(range(1, 15))
-    end = http.get("/events", params={"after": first["head"] + 1000}).json()
-    assert (end["events"], end["next"]) == ([], first["head"] + 1000)
-    assert end["head"] == first["head"]
+    end = http.get("/events", params={"after": first["log_end"] + 1000}).json()
+    assert (end["events"], end["next"]) == ([], first["log_end"] + 1000)
+    assert end["log_end"] == first["log_end"]
     assert http.get("/events", params={"bucket": 63}).json()["code"] == "not_found"
 
 
@@ -366,7 +366,7 @@ def test_every_door_tells_the_demo_clock(http: httpx.Client) -> None:
     status = http.get("/status").json()
     assert status["clock"].startswith("2009-01-05T")
     assert status["demo"]["scale"] == "0.002"
-    assert status["events"] == sum(lane["head"] for lane in status["lanes"])
+    assert status["events"] == sum(lane["log_end"] for lane in status["lanes"])
 
 
 def test_a_read_waits_for_a_position_but_not_for_ever(http: httpx.Client) -> None:

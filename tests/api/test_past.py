@@ -15,7 +15,7 @@ from api import moments
 from api.http import create_app, past
 from ledger.database import connect
 from projections import asof, runner
-from projections.schemas import heads
+from projections.schemas import log_ends
 from tests.api.contract import Contract
 from tests.api.running import clubledger
 from tests.patience import PATIENCE_S, SOON_S, comes_true
@@ -48,7 +48,7 @@ async def asking(dsn: str) -> AsyncIterator[httpx.AsyncClient]:
 def told(ledger_dsn: str) -> str:
     """A ledger whose answers hold all of it."""
     with connect(ledger_dsn) as conn:
-        lay(conn, busy(len(heads(conn))).log)
+        lay(conn, busy(len(log_ends(conn))).log)
     runner.project(ledger_dsn)
     return ledger_dsn
 
@@ -247,10 +247,10 @@ def test_a_moment_the_answers_do_not_hold_yet_is_waited_for(one_lane: str) -> No
     async def ask() -> None:
         async with asking(one_lane) as client:
             with connect(one_lane) as conn:
-                head = heads(conn)[0]
-                more = [stored for stored in busy(1, visits=14).log if stored.position > head]
+                end = log_ends(conn)[0]
+                more = [stored for stored in busy(1, visits=14).log if stored.position > end]
                 lay(conn, more)
-            last = f"0:{head + len(more)}"
+            last = f"0:{end + len(more)}"
             answer = await client.get("/figures", params={"known_at": last})
             assert (answer.status_code, answer.json()["code"]) == (504, "not_caught_up")
             runner.project(one_lane)

@@ -36,11 +36,11 @@ def test_transitions_add_up_to_the_reported_tiers() -> None:
     from demo.reported import BINDING_BASE, VIP_GROWTH, VIPS
 
     cells = demo.ASSUMPTIONS["tier-transitions"].value
-    after = {tier: sum(c["heads"] for c in cells if c["to"] == tier) for tier in VIPS}
-    before = sum(c["heads"] for c in cells if c["from"] != "none")
+    after = {tier: sum(c["count"] for c in cells if c["to"] == tier) for tier in VIPS}
+    before = sum(c["count"] for c in cells if c["from"] != "none")
     assert after == VIPS
     assert sum(VIPS.values()) - before == VIP_GROWTH
-    assert sum(c["heads"] for c in cells) == BINDING_BASE
+    assert sum(c["count"] for c in cells) == BINDING_BASE
 
 
 def test_packages_add_up_exactly() -> None:

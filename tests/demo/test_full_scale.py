@@ -87,11 +87,11 @@ def test_the_full_year_binds_and_enrols_as_reported(
 ) -> None:
     lines = counted[0]
     sums: Counter[str] = Counter()
-    heads: Counter[str] = Counter()
+    participants: Counter[str] = Counter()
     for fact in lines["campaign.enrol"]:
-        heads[fact["campaign_id"]] += 1
+        participants[fact["campaign_id"]] += 1
         sums[fact["campaign_id"]] += fact["prepaid_fen"]
-    assert {c: (heads[c], sums[c]) for c in heads} == {
+    assert {c: (participants[c], sums[c]) for c in participants} == {
         campaign: (count, yuan * 100) for campaign, (count, yuan) in CAMPAIGNS.items()
     }
 

@@ -6,7 +6,7 @@ from typing import Any
 from projections import doubts
 from projections.doubts import Doubt
 from projections.plain import Stored
-from projections.schemas import LIVE, heads
+from projections.schemas import LIVE, log_ends
 from projections.typed import Window
 from projections.windows import advance
 from tests.projections.doubting import Doubting
@@ -16,8 +16,8 @@ from tests.projections.tables import emptied, in_python, in_sql
 
 def fold_cut(conn: Any, cuts: list[int]) -> None:
     """Folds each lane in windows that end at these cuts."""
-    for bucket, head in heads(conn).items():
-        edges = [0, *sorted({cut % head for cut in cuts if head} - {0}), head]
+    for bucket, end in log_ends(conn).items():
+        edges = [0, *sorted({cut % end for cut in cuts if end} - {0}), end]
         for after, upto in pairwise(edges):
             if upto > after:
                 advance(conn, LIVE, Window(bucket, after, upto))

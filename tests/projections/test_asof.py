@@ -20,7 +20,7 @@ from projections.days import end_of
 from projections.moments import Asked, Moment, moment
 from projections.plain import Stored
 from projections.runner import PoisonedEvent
-from projections.schemas import LIVE, heads
+from projections.schemas import LIVE, log_ends
 from projections.typed import Window
 from projections.windows import advance
 from tests.projections.histories import MEMBERS, STEPS, World, furnished, history, lay, lay_rows
@@ -100,7 +100,7 @@ def test_as_of_any_moment_is_a_fresh_fold_of_its_events(
             forgotten(conn)
             emptied(conn)
             lay(conn, world.log)
-            known = {b: choice.draw(st.integers(0, end)) for b, end in heads(conn).items()}
+            known = {b: choice.draw(st.integers(0, end)) for b, end in log_ends(conn).items()}
             late = choice.draw(st.sampled_from(world.log)).event.occurred_at
             for then in (moment(conn, Asked(known), NOW), moment(conn, Asked(known, late), NOW)):
                 asof.build(dsn, then)
@@ -128,7 +128,7 @@ def test_a_member_as_of_every_position_is_what_was_live_at_that_position(
             world = history(steps, buckets)
             emptied(conn)
             lay(conn, world.log)
-            done = dict.fromkeys(heads(conn), 0)
+            done = dict.fromkeys(log_ends(conn), 0)
             for stored in world.log:
                 done[stored.bucket] = stored.position
                 advance(conn, LIVE, Window(stored.bucket, stored.position - 1, stored.position))
@@ -203,14 +203,14 @@ def test_the_past_as_known_later_may_be_overdrawn(one_lane: str) -> None:
 
 def test_positions_are_found_by_time_in_every_lane(ledger_dsn: str) -> None:
     with connect(ledger_dsn) as conn:
-        ends = heads(conn)
+        ends = log_ends(conn)
         world = furnished(len(ends))
         lay(conn, world.log)
         conn.execute(
             "UPDATE ledger.stored_events SET recorded_at ="
             " '2008-01-01Z'::timestamptz + notification_id / 3 * interval '1 hour'"
         )
-        ends = heads(conn)
+        ends = log_ends(conn)
         for hours in range(-1, 20):
             instant = datetime(2008, 1, 1, tzinfo=UTC) + timedelta(hours=hours)
             wanted = {lane: min(end, max(0, hours * 3 + 2)) for lane, end in ends.items()}
@@ -229,17 +229,17 @@ def test_a_moment_that_has_not_come_is_refused(one_lane: str) -> None:
         for asked_for in (Asked(later), Asked(None, later)):
             with pytest.raises(DatedInFuture):
                 moment(conn, asked_for, NOW)
-        for known, head in (({0: 7}, 6), ({1: 0}, None)):
+        for known, end in (({0: 7}, 6), ({1: 0}, None)):
             with pytest.raises(reading.UnknownPosition) as refused:
                 moment(conn, Asked(known), NOW)
-            assert refused.value.head == head
+            assert refused.value.log_end == end
 
 
 def test_before_the_first_event_there_is_nothing(ledger_dsn: str) -> None:
     """Nor in a ledger without any."""
     assert balance(ledger_dsn, None) == 0
     with connect(ledger_dsn) as conn:
-        lay(conn, furnished(len(heads(conn))).log)
+        lay(conn, furnished(len(log_ends(conn))).log)
     for known in (datetime(2000, 1, 1, tzinfo=UTC), {0: 0}):
         assert balance(ledger_dsn, known) == 0
     assert balance(ledger_dsn, None) == 500

@@ -11,7 +11,7 @@ from ledger.database import connect
 from projections import asof, changes, runner
 from projections.connection import Conn
 from projections.moments import Asked, Moment, moment
-from projections.schemas import heads
+from projections.schemas import log_ends
 from tests.projections.histories import STEPS, history, lay
 from tests.projections.tables import emptied
 from tests.projections.test_asof import NOW, examples, forgotten
@@ -50,7 +50,7 @@ def test_the_events_between_add_up_to_the_difference(
             lay(conn, world.log)
             two = []
             for _ in range(2):
-                known = {b: choice.draw(st.integers(0, end)) for b, end in heads(conn).items()}
+                known = {b: choice.draw(st.integers(0, end)) for b, end in log_ends(conn).items()}
                 late = choice.draw(st.none() | st.sampled_from(world.log))
                 effective_at = None if late is None else late.event.occurred_at
                 two.append(moment(conn, Asked(known, effective_at), NOW))
@@ -66,7 +66,7 @@ def test_the_events_between_add_up_to_the_difference(
 
 def test_every_measure_changes_with_its_events(ledger_dsn: str) -> None:
     with connect(ledger_dsn) as conn:
-        lay(conn, everything_twice(len(heads(conn))).log)
+        lay(conn, everything_twice(len(log_ends(conn))).log)
         first, last = (moment(conn, Asked(known), NOW) for known in ({0: 0}, None))
         found = between(ledger_dsn, conn, first, last)
         assert found.foot

@@ -19,7 +19,7 @@ from projections.plain import Plain
 from projections.postings import movers
 from projections.projection import Projection
 from projections.runner import prepare, rebuild
-from projections.schemas import LIVE, heads
+from projections.schemas import LIVE, log_ends
 from projections.typed import Window
 from projections.windows import advance
 from tests.projections.cutting import agreed, fold_cut
@@ -174,12 +174,12 @@ def everything_twice(buckets: int) -> World:
 def test_the_second_time_adds_to_the_first(ledger_dsn: str, size: int) -> None:
     with connect(ledger_dsn) as conn:
         prepare(conn)
-        world = everything_twice(len(heads(conn)))
+        world = everything_twice(len(log_ends(conn)))
         times = Counter(stored.event.topic for stored in world.log)
         assert all(times[topic] >= 2 for topic in SUMMED), times
         lay(conn, world.log)
-        for bucket, head in heads(conn).items():
-            for window in Window(bucket, 0, head).pieces(size):
+        for bucket, end in log_ends(conn).items():
+            for window in Window(bucket, 0, end).pieces(size):
                 advance(conn, LIVE, window)
         assert in_sql(conn) == in_python(world.log)
 

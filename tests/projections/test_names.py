@@ -211,6 +211,7 @@ GIVEN_UP = {
     "at": "occurred_at, effective_at, known_at, held_at, ...",
     "name": "title; a person has a name",
     "version": "stream_version, price_version, terms_version",
+    "head": "log_end",
     "heads": "participants, customers",
     "asked": "asked_points",
     "bound_until": "ends_on",

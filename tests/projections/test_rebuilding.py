@@ -106,14 +106,14 @@ def folded(ledger_dsn: str) -> str:
 
 def stored(conn: Any, stream: str, topic: str, state: bytes) -> tuple[int, int]:
     """One more event in the log; its (bucket, position)."""
-    heads = heads_of(conn)
-    bucket = bucket_of(stream, len(heads))
-    lay_rows(conn, [(bucket, stream, topic, state, heads[bucket] + 1)])
-    return bucket, heads[bucket] + 1
+    ends = ends_of(conn)
+    bucket = bucket_of(stream, len(ends))
+    lay_rows(conn, [(bucket, stream, topic, state, ends[bucket] + 1)])
+    return bucket, ends[bucket] + 1
 
 
-def heads_of(conn: Any) -> dict[int, int]:
-    return {lane.bucket: lane.head for lane in runner.status(conn)}
+def ends_of(conn: Any) -> dict[int, int]:
+    return {lane.bucket: lane.log_end for lane in runner.status(conn)}
 
 
 # ---------------------------------------------------------------------- what is made anew by itself
@@ -260,13 +260,13 @@ def test_older_shapes_are_brought_up_where_a_stream_is_read(other: Other) -> Non
 
 def test_an_event_that_cannot_be_brought_up_is_named(folded: str, other: Other) -> None:
     with connect(folded) as conn:
-        bucket, head = stored(conn, "unit:n", "unit.opened", bytes_of(opened("Nowhere")))
+        bucket, position = stored(conn, "unit:n", "unit.opened", bytes_of(opened("Nowhere")))
         runner.project(folded)
         other.event("unit.opened", second_shape)
         other.units()
-        with pytest.raises(PoisonedEvent, match=f"position {head} of bucket {bucket}"):
+        with pytest.raises(PoisonedEvent, match=f"position {position} of bucket {bucket}"):
             runner.project(folded)
-        assert runner.standstills(conn) == [runner.Standstill(bucket, head, "unit.opened")]
+        assert runner.standstills(conn) == [runner.Standstill(bucket, position, "unit.opened")]
         assert titles(conn) >= {"East", "West", "Nowhere"}, "the old answers are served"
 
 

@@ -184,7 +184,7 @@ def test_an_event_that_cannot_be_taken_stops_the_runner_and_is_named(
         with pytest.raises(PoisonedEvent, match=rf"position {place} of bucket 0 \({topic}\)"):
             runner.project(dsn)
         (lane,) = runner.status(conn)
-        assert (lane.head, lane.position) == (place + 1, place - 1)
+        assert (lane.log_end, lane.position) == (place + 1, place - 1)
         assert runner.standstills(conn) == [runner.Standstill(0, place, topic)]
         with pytest.raises(PoisonedEvent, match=rf"position {place} of bucket 0"):
             runner.project(dsn)

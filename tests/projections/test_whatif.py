@@ -25,7 +25,7 @@ from ledger.locks import Lock
 from projections import points
 from projections.building import Progress
 from projections.runner import project, rebuild
-from projections.schemas import heads, try_session_lock
+from projections.schemas import log_ends, try_session_lock
 from projections.supposed import AnotherIsSupposed, recorded, suppose
 from projections.whatif import what_if
 from tests.ledger.test_importing import fact
@@ -419,6 +419,6 @@ def test_a_statement_that_takes_too_long_is_cancelled(small: str) -> None:
 def test_what_lies_before_a_poisoned_event_is_supposed(small: str) -> None:
     with connect(small) as conn:
         project(small)
-        last = heads(conn)[0]
+        last = log_ends(conn)[0]
         lay_rows(conn, [(0, "member:m1", "points.debited", b"{}", last + 1)])
     assert what_if(small, scenario(HALF_LOUNGE), AT).positions == {0: last}
