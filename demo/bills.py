@@ -1,7 +1,7 @@
 """Bills: one a month from the first full month to the month of leaving, in whole fen.
 
 A bill is the customer's own level times the season times a spread that is new each month. Months
-planned as low come out below 50 yuan, and other months of the snapshot's customers never do.
+planned as low come out below 50 yuan, and other months of the cohort's customers never do.
 """
 
 from array import array
@@ -17,8 +17,8 @@ from demo.instants import iso, month_of, on
 
 LOW_FEN = 5_000
 """Monthly ARPU below this is low."""
-SNAPSHOT_FEN = 12_600
-"""A customer of the snapshot spent 120 yuan in each month of the quarter, so his level is above."""
+COHORT_FEN = 12_600
+"""A customer of the cohort spent 120 yuan in each month of the quarter, so his level is above."""
 NO_BILL = -1
 MONTHS = [f"2008-{month:02d}" for month in range(1, 13)]
 ISSUED = [on(2008, month + 1) - 4 * 3600 for month in range(1, 12)] + [on(2009) - 4 * 3600]
@@ -51,7 +51,7 @@ class Bills:
             for number in range(those.joined_before_2008, len(those))
         }
         last = {number: month_of(at) for number, at in those.left.items()}
-        low, snapshot = those.low, those.retention
+        low, cohort = those.low, those.retention
         for number, byte in enumerate(drawn):
             if first.get(number, 0) > month or last.get(number, 11) < month:
                 yield NO_BILL
@@ -62,7 +62,7 @@ class Bills:
             fen = level * factors[byte] // 1_000_000
             if number in low and low[number] >> month & 1:
                 fen = 1_300 + byte * 14 + number % 13
-            elif fen < LOW_FEN and number in snapshot:
+            elif fen < LOW_FEN and number in cohort:
                 fen = LOW_FEN + byte
             if those.uplift.get(number, 12) <= month:
                 fen = fen * uplift_percent // 100
@@ -128,7 +128,7 @@ def _levels(those: Customers, draw: Random) -> "tuple[array[int], array[int]]":
             then = level(those.tier_2008[number] if came else those.tier_2007[number], skew)
             now = level(those.tier_2008[number], skew)
         if number in those.retention:
-            then = max(then, SNAPSHOT_FEN + int(skew_of(number) * 6_000))
+            then = max(then, COHORT_FEN + int(skew_of(number) * 6_000))
             if those.tier_2007[number] == those.tier_2008[number]:
                 now = then
         before.append(then)

@@ -57,7 +57,7 @@ class Bindings:
             self.cancelled.append((at + self.draw.randint(5, 40) * DAY, number))
 
     def facts(self) -> list[Source]:
-        """Bindings started and cancelled, and the snapshot of the base."""
+        """Bindings started and cancelled, and the cohort of the base."""
         found = [(at, self._line(at, number, policy)) for at, number, policy in self.started]
         ended = [
             (
@@ -83,7 +83,7 @@ class Bindings:
 
     def _base(self) -> list[Source]:
         """Everybody stands on the province's list."""
-        chosen = assumed("base-snapshot")
+        chosen = assumed("base-cohort")
         opened, included, frozen = (read(chosen[k]) for k in ("opened", "included", "frozen"))
         events = [
             (
@@ -106,7 +106,7 @@ class Bindings:
         return [told(events), Block(included, len(self.those), self._included)]
 
     def _included(self) -> Iterator[bytes]:
-        at = iso(read(assumed("base-snapshot")["included"]))
+        at = iso(read(assumed("base-cohort")["included"]))
         head = f'{{"command":"cohort.include","at":"{at}","actor":"system:province","member_id":"'
         tail = f'","cohort_id":"{COHORT}"}}\n'
         for member in self.those.ids:

@@ -117,7 +117,7 @@ class Prepaid:
         self._some_leave(draw, set(offered))
 
     def _some_leave(self, draw: Random, offered: set[int]) -> None:
-        """Some of those drawn leave late in the year, in the place of others of the snapshot."""
+        """Some of those drawn leave late in the year, in the place of others of the cohort."""
         those, chosen = self.those, assumed("golden-autumn-draw")
         leavers = [n for n in those.left if n in those.retention and those.tier_2008[n]]
         leavers.remove(examples.GONE)

@@ -41,7 +41,7 @@ class Customers:
     left: dict[int, int] = field(default_factory=dict)
     important: dict[int, int] = field(default_factory=dict)  # since when
     low: dict[int, int] = field(default_factory=dict)  # mask of the months below 50 yuan
-    retention: set[int] = field(default_factory=set)  # the snapshot of the end of 2007
+    retention: set[int] = field(default_factory=set)  # the cohort of the end of 2007
     uplift: dict[int, int] = field(default_factory=dict)  # spends more from this month on
 
     def __len__(self) -> int:

@@ -1,4 +1,4 @@
-"""Who stays: the snapshot of the end of 2007, who of it was lost, and everybody who left.
+"""Who stays: the cohort of the end of 2007, who of it was lost, and everybody who left.
 
 Lost is who left by the end of the year, and who is still there with three or more months below 50
 yuan. The plan decides the months; the bills follow it.
@@ -18,14 +18,14 @@ LOST_FROM_MONTHS = 3
 
 
 def plan(those: Customers) -> None:
-    """Draw the snapshot, the leavers and the months below 50 yuan."""
+    """Draw the cohort, the leavers and the months below 50 yuan."""
     draw = those.scale.random("staying")
-    _snapshot(those, draw)
+    _cohort(those, draw)
     _leavers(those, draw)
     _low(those, draw)
 
 
-def _snapshot(those: Customers, draw: Random) -> None:
+def _cohort(those: Customers, draw: Random) -> None:
     base = assumed("retention-base")
     those.retention |= {n for n in range(len(those)) if those.tier_2007[n] >= SILVER}
     for tier, count in ((MEMBER, base["member"]), (NONE, base["none"])):
@@ -45,9 +45,9 @@ def _leavers(those: Customers, draw: Random) -> None:
     nobody = _steady(those, NONE)
     groups = (
         (inside, lost["left_vip"] - 1),  # and the example
-        (outside, others["vip_outside_snapshot"]),
+        (outside, others["vip_outside_cohort"]),
         ([n for n in nobody if n in those.retention], lost["left_without_tier"]),
-        ([n for n in nobody if n not in those.retention], others["without_tier_outside_snapshot"]),
+        ([n for n in nobody if n not in those.retention], others["without_tier_outside_cohort"]),
     )
     first = read(others["from"])
     those.left[examples.GONE] = on(2008, 10, 17, 16, 20)
@@ -67,7 +67,7 @@ def _steady(those: Customers, *tiers: int) -> list[int]:
 
 
 def is_lost(mask: int) -> bool:
-    """Whether so many months below 50 yuan make a customer of the snapshot lost."""
+    """Whether so many months below 50 yuan make a customer of the cohort lost."""
     return mask.bit_count() >= LOST_FROM_MONTHS
 
 
@@ -100,7 +100,7 @@ def _low(those: Customers, draw: Random) -> None:
         for n in range(len(examples.PLANNED), those.joined_before_2008)
         if n not in those.retention and n not in those.left and n not in those.important
     ]
-    for number in some(draw, outside, of(assumed("low-months-outside-the-snapshot"))):
+    for number in some(draw, outside, of(assumed("low-months-outside-the-cohort"))):
         those.low[number] = _mask(draw.sample(range(12), draw.randint(1, 6)))
 
 
@@ -116,13 +116,13 @@ def _lasting(draw: Random) -> int:
 
 
 def facts(those: Customers) -> list[Source]:
-    """The snapshot and the departures."""
+    """The cohort and the departures."""
     opened, included, frozen = (on(2007, 12, 31, hour) for hour in (21, 22, 23))
     criterion = assumed("retention-base")["criterion_yuan"]
     chosen = sorted(those.retention)
     head = f'{{"command":"cohort.include","at":"{iso(included)}","actor":"system:crm","member_id":"'
     tail = f'","cohort_id":"{COHORT}"}}\n'
-    title = "2007年底拍照中高端客户 Snapshot of 2007"
+    title = "2007年底拍照中高端客户 Cohort of 2007"
     said = f"{criterion} yuan or more in each month of 2007 Q4"
     events = [
         (

@@ -584,8 +584,7 @@ class Enrol(Command):
     def _within_limits(self, campaign: Campaign, places: Places, gift_fen: int) -> None:
         if campaign.cap is not None and places.held >= campaign.cap:
             raise CapReached(campaign.cap, places.held)
-        budget = campaign.budget_fen
-        if budget is not None and places.gift_fen + gift_fen > budget:
+        if (budget := campaign.budget_fen) is not None and places.gift_fen + gift_fen > budget:
             raise BudgetUsedUp(budget, places.gift_fen, gift_fen)
 
     def receipt(self, events: list[Event], **states: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Cohorts: snapshots of customers at a date, frozen by events and never touched again."""
+"""Cohorts: customers at a date, frozen by events and never touched again."""
 
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -18,7 +18,7 @@ Purpose = Literal["retention", "binding"]
 
 # ------------------------------------------------------------------------------------- events
 class CohortOpened(Event, name="cohort.opened", stream="cohort"):
-    """A snapshot of a day began to be taken, by this criterion, for this figure."""
+    """A cohort of a day began to be taken, by this criterion, for this figure."""
 
     title: Text
     purpose: Purpose
@@ -30,7 +30,7 @@ class CohortOpened(Event, name="cohort.opened", stream="cohort"):
 
 
 class CohortFrozen(Event, name="cohort.frozen", stream="cohort"):
-    """The snapshot is complete: nobody comes in or goes out any more."""
+    """The cohort is complete: nobody comes in or goes out any more."""
 
     size: Count
 
@@ -39,7 +39,7 @@ class CohortFrozen(Event, name="cohort.frozen", stream="cohort"):
 
 
 class CohortIncluded(Event, name="cohort.included", stream="member"):
-    """A customer met the criterion of a snapshot on its day."""
+    """A customer met the criterion of a cohort on its day."""
 
     cohort_id: CohortId
     tier: Tier | None = None
@@ -86,7 +86,7 @@ class AlreadyIncluded(Refusal):
 
 
 def being_taken(cohort: Cohort, cohort_id: str) -> date:
-    """The day of the snapshot; refuses a cohort that does not exist or is frozen."""
+    """The day of the cohort; refuses a cohort that does not exist or is frozen."""
     if cohort.taken_on is None:
         raise UnknownCohort(cohort_id)
     if cohort.size is not None:
@@ -96,7 +96,7 @@ def being_taken(cohort: Cohort, cohort_id: str) -> date:
 
 # ----------------------------------------------------------------------------------- commands
 class OpenCohort(Command):
-    """Begin a snapshot."""
+    """Begin a cohort."""
 
     command: Literal["cohort.open"] = "cohort.open"
     writes: ClassVar[dict[str, str]] = {"cohort": "cohort_id"}
@@ -122,7 +122,7 @@ class OpenCohort(Command):
 
 
 class IncludeInCohort(Command):
-    """Put a customer who was on the network at the end of its day into a snapshot that is taken."""
+    """Put a customer who was on the network at the end of its day into a cohort that is taken."""
 
     command: Literal["cohort.include"] = "cohort.include"
     writes: ClassVar[dict[str, str]] = {"member": "member_id"}
@@ -133,7 +133,7 @@ class IncludeInCohort(Command):
     def decide(self, at: datetime, member: Member, cohort: Cohort) -> list[Event]:
         joined(member, self.member_id, at)
         day = being_taken(cohort, self.cohort_id)
-        # Of the day itself, however much later the snapshot is taken: its last instant.
+        # Of the day itself, however much later the cohort is taken: its last instant.
         last = start_of(day + timedelta(days=1)) - timedelta.resolution
         then = min(at, last)
         on_the_network(member, self.member_id, then)
@@ -148,7 +148,7 @@ class IncludeInCohort(Command):
 
 
 class FreezeCohort(Command):
-    """Declare a snapshot complete, with its size."""
+    """Declare a cohort complete, with its size."""
 
     command: Literal["cohort.freeze"] = "cohort.freeze"
     writes: ClassVar[dict[str, str]] = {"cohort": "cohort_id"}

@@ -182,7 +182,7 @@ def binding_of(member: Member, number: int) -> Binding:
 
 
 class CorrectInclusion(Correction):
-    """Take a customer out of a snapshot that is still taken; a frozen one is never touched."""
+    """Take a customer out of a cohort that is still taken; a frozen one is never touched."""
 
     command: Literal["cohort.correct_inclusion"] = "cohort.correct_inclusion"
     reads: ClassVar[dict[str, str]] = {"cohort": "cohort_id"}

@@ -218,7 +218,7 @@ class Places(Struct, array_like=True, gc=False):
 
 
 class Cohort(Struct, array_like=True, gc=False):
-    """A snapshot of customers: open while it is taken, frozen ever after."""
+    """Customers of a day: open while it is taken, frozen ever after."""
 
     title: str = ""
     purpose: str = ""

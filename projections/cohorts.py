@@ -1,4 +1,4 @@
-"""Cohorts: frozen snapshots of customers, and how many of them were kept."""
+"""Cohorts: customers of a day, and how many of them were kept."""
 
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -18,7 +18,7 @@ LOW_MONTHS_LOST = 3
 
 
 class Cohorts(Projection):
-    """A row a snapshot, and a row a customer in it."""
+    """A row a cohort, and a row a customer in it."""
 
     tables = (
         """
@@ -113,7 +113,7 @@ class Bills(Projection):
 
 @dataclass(frozen=True, slots=True)
 class Cohort:
-    """A snapshot: the size it was frozen with, and how many customers it holds."""
+    """A cohort: the size it was frozen with, and how many customers it holds."""
 
     cohort_id: str
     title: str
@@ -128,7 +128,7 @@ class Cohort:
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """Retention rate of a snapshot: 1 - lost / base.
+    """Retention rate of a cohort: 1 - lost / base.
 
     lost = left (off the network at the date) + low (on it, with spend below 50 yuan in three or
     more months of the year up to the date's month).
@@ -145,7 +145,7 @@ class Retention:
 
 
 def cohorts(conn: Conn) -> list[Cohort]:
-    """All snapshots, by their id."""
+    """All cohorts, by their id."""
     cursor = conn.cursor(row_factory=class_row(Cohort))
     return cursor.execute(
         """
@@ -157,7 +157,7 @@ def cohorts(conn: Conn) -> list[Cohort]:
 
 
 def retention(conn: Conn, cohort_id: str, on: date) -> Retention | None:
-    """Who of a snapshot was kept at a date; null if there is no such snapshot."""
+    """Who of a cohort was kept at a date; null if there is no such cohort."""
     known = conn.execute("SELECT size FROM cohort WHERE cohort_id = %s", (cohort_id,)).fetchone()
     if known is None:
         return None

@@ -59,12 +59,12 @@ class Report:
         return members.on_net(self.conn, self.on)
 
     def cohort(self, purpose: str) -> str | None:
-        """The latest snapshot for this purpose that had been taken by the date."""
-        known = [c for c in self.snapshots if c.purpose == purpose and c.taken_on <= self.on]
+        """The latest cohort for this purpose that had been taken by the date."""
+        known = [c for c in self.all_cohorts if c.purpose == purpose and c.taken_on <= self.on]
         return max(known, key=lambda c: (c.taken_on, c.cohort_id)).cohort_id if known else None
 
     @cached_property
-    def snapshots(self) -> list[cohorts.Cohort]:
+    def all_cohorts(self) -> list[cohorts.Cohort]:
         return cohorts.cohorts(self.conn)
 
     @cached_property
@@ -185,11 +185,11 @@ def _above_contest(report: Report) -> Derived:
 def _of_retention(report: Report) -> Derived:
     found = report.retention
     if found is None:
-        return Derived(None, why="there is no snapshot for retention")
+        return Derived(None, why="there is no cohort for retention")
     parts = {name: getattr(found, name) for name in ("cohort_id", "base", "left", "low", "lost")}
     note = None
     if found.size not in (None, found.base):
-        note = f"The snapshot was frozen with {found.size} customers and holds {found.base}."
+        note = f"The cohort was frozen with {found.size} customers and holds {found.base}."
     return _percent(found.rate.value, parts, note)
 
 
@@ -339,7 +339,7 @@ def _all_prepaid(report: Report) -> Derived:
 
 
 # ------------------------------------------------------------------------------------ binding
-_NO_BASE = Derived(None, why="there is no snapshot for binding")
+_NO_BASE = Derived(None, why="there is no cohort for binding")
 
 
 @derives("binding.base")

@@ -28,7 +28,7 @@ DAY = "yyyymmdd"
 COUNTED = {
     "tiers": "Every change of tier up to the date, the later ones of the same customer too",
     "on_net": "Every change of tier up to the date, and the VIP customers who left",
-    "retention": "All who are on the snapshot, those of them who left, and each of their bills"
+    "retention": "All who are in the cohort, those of them who left, and each of their bills"
     " below 50 yuan",
     "health_opened": "",
     "health_visits": "The visits that were undone count twice: once recorded, once undone",

@@ -68,7 +68,7 @@ class BindingEndCorrection(_Correction):
 
 
 class InclusionCorrection(_Correction):
-    """That the member is in a snapshot, which is not frozen."""
+    """That the member is in a cohort, which is not frozen."""
 
     fact: Literal["cohort.included"]
     cohort_id: CohortId

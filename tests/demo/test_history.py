@@ -103,7 +103,7 @@ def test_a_refused_line_is_noticed() -> None:
         Replay().one(line)
 
 
-def test_a_snapshot_holds_as_many_as_it_says(replay: Replay) -> None:
+def test_a_cohort_holds_as_many_as_it_says(replay: Replay) -> None:
     tally = replay.tally
     assert {cohort: len(members) for cohort, members in tally.cohorts.items()} == tally.frozen
     assert len(tally.cohorts[BASE]) == sum(name.startswith("member:") for name in replay.states)

@@ -1,4 +1,4 @@
-"""Snapshots: opened, filled, frozen, and never touched again."""
+"""Cohorts: opened, filled, frozen, and never touched again."""
 
 from datetime import date, timedelta
 
@@ -35,19 +35,19 @@ INCLUDED = do(IncludeInCohort, NOON)
 FROZEN = do(FreezeCohort, NOON, size=1)
 
 
-def test_a_snapshot_is_opened_once() -> None:
+def test_a_cohort_is_opened_once() -> None:
     given().when(OPENED).then(fact(CohortOpened, purpose="retention", taken_on=date(2007, 12, 31)))
     given(OPENED).when(OPENED).then_refused(CohortExists("vips"))
 
 
-def test_a_customer_is_in_a_snapshot_once_with_tier_and_unit_of_then() -> None:
+def test_a_customer_is_in_a_cohort_once_with_tier_and_unit_of_then() -> None:
     given(MEMBER, OPENED).when(INCLUDED).then(
         fact(CohortIncluded, cohort_id="vips", tier="gold", unit_id="west")
     )
     given(MEMBER, OPENED, INCLUDED).when(INCLUDED).then_refused(AlreadyIncluded("vips"))
 
 
-def test_a_snapshot_takes_who_was_on_the_network_at_the_end_of_its_day() -> None:
+def test_a_cohort_takes_who_was_on_the_network_at_the_end_of_its_day() -> None:
     for left_at in ("2008-01-01 00:00", "2008-07-01 09:00"):
         left = do(LeaveNetwork, left_at)
         given(MEMBER, OPENED, left).when(INCLUDED).then(fact(CohortIncluded))
@@ -59,13 +59,13 @@ def test_a_snapshot_takes_who_was_on_the_network_at_the_end_of_its_day() -> None
     given(WEST, came, OPENED).when(INCLUDED).then_refused(BeforeJoining(last, local(came_at)))
 
 
-def test_a_frozen_snapshot_stays_as_it_is() -> None:
+def test_a_frozen_cohort_stays_as_it_is() -> None:
     given(OPENED).when(FROZEN).then(fact(CohortFrozen, size=1))
     given(MEMBER, OPENED, FROZEN).when(INCLUDED).then_refused(CohortIsFrozen("vips", 1))
     given(OPENED, FROZEN).when(FROZEN).then_refused(CohortIsFrozen("vips", 1))
 
 
-def test_a_snapshot_and_its_customers_must_be_known() -> None:
+def test_a_cohort_and_its_customers_must_be_known() -> None:
     given(MEMBER).when(INCLUDED).then_refused(UnknownCohort("vips"))
     given().when(FROZEN).then_refused(UnknownCohort("vips"))
     given(WEST, OPENED).when(INCLUDED).then_refused(UnknownMember("m1"))

@@ -65,8 +65,8 @@ def test_what_is_told_of_a_day_or_month_that_has_not_come_is_refused() -> None:
         NotComeYet("2008-08", date(2008, 7, 31))
     )
     given(MEMBER).when(bill("2008-08", "2008-08-01 00:00")).then(fact(BillIssued))
-    snapshot: dict[str, Any] = {"purpose": "retention", "criterion": "all"}
-    given().when(do(OpenCohort, NOON, taken_on=date(2008, 7, 16), **snapshot)).then_refused(
+    cohort: dict[str, Any] = {"purpose": "retention", "criterion": "all"}
+    given().when(do(OpenCohort, NOON, taken_on=date(2008, 7, 16), **cohort)).then_refused(
         NotComeYet("2008-07-16", today)
     )
     given(MEMBER, bound()).when(ends(date(2008, 7, 17), "breach")).then_refused(
@@ -213,7 +213,7 @@ def test_a_wrong_attendance_is_taken_back() -> None:
     told.when(do(AttendActivity, LATER)).then(fact(ActivityAttended))
 
 
-def test_a_customer_is_taken_out_of_a_snapshot_before_it_is_frozen_and_never_after() -> None:
+def test_a_customer_is_taken_out_of_a_cohort_before_it_is_frozen_and_never_after() -> None:
     opened = do(OpenCohort, NOON, taken_on=date(2008, 7, 1), purpose="retention", criterion="all")
     told = given(MEMBER, opened, do(IncludeInCohort, NOON))
     told.when(do(CorrectInclusion, LATER)).then(fact(FactCorrected, fact="cohort.included"))

@@ -100,7 +100,7 @@ def lay_asked(conn: Connection[Any], world: World) -> None:
 
 
 def furnished(buckets: int = 1) -> World:
-    """A world with units, clubs, campaigns, snapshots and members in it."""
+    """A world with units, clubs, campaigns, cohorts and members in it."""
     world = World(buckets)
     for unit in ("east", "west"):
         world.does("unit.open", unit_id=unit, title=unit.title())

@@ -221,7 +221,7 @@ def test_a_ledger_without_a_year_has_figures_too(installed: Callable[[int], str]
     with connect(dsn) as conn, runner.snapshot(conn):
         found = by_id(figures.figures(conn))
     assert found["members.silver_and_above"].note == "the whole is zero"
-    assert found["retention.above_2007"].note == "there is no snapshot for retention"
-    assert found["binding.rate"].note == "there is no snapshot for binding"
+    assert found["retention.above_2007"].note == "there is no cohort for retention"
+    assert found["binding.rate"].note == "there is no cohort for binding"
     assert found["clubs.lounge_monthly"].note == "there is no station lounge"
     assert found["binding.target_basic"].note is None

@@ -109,7 +109,7 @@ def day_of(event: Event) -> date:
         case "bill.issued":
             return date.fromisoformat(f"{about.month}-01")
         case "cohort.opened" | "cohort.included" | "cohort.frozen":
-            return date.min  # of the snapshot's own day
+            return date.min  # of the cohort's own day
         case "unit.opened":
             return date.min  # a name, and names are those of now
     return local_date(event.occurred_at)

@@ -437,6 +437,6 @@ def test_lost_are_who_left_and_who_spent_little_in_three_months_of_the_year(
         assert cohorts.retention(conn, "none", YEAR_END) is None
         # m3 left as 30 November began: he was there when the 29th ended.
         assert [kept(date(2008, 11, day))[0] for day in (29, 30)] == [0, 1]
-        base, snapshot = cohorts.cohorts(conn)
+        base, cohort = cohorts.cohorts(conn)
         assert (base.members, base.frozen_at) == (0, None)
-        assert (snapshot.members, snapshot.size) == (4, 5)
+        assert (cohort.members, cohort.size) == (4, 5)
