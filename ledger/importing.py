@@ -1,10 +1,10 @@
 """Import: history through the same door as a command, wide open.
 
 One line is one fact: a command in JSON with the time at which it happened. Every fact is decided
-by the same rules as a live one, on heads kept in memory; its events go by COPY into a staging
-table and from there into the log in one transaction with the file's key. Live commands go on
-meanwhile: what they changed is noticed at the end, and then the file is decided once more with the
-lanes in hand.
+by the same rules as a live one, on heads kept in memory. A file is a sequence of batches, like
+those of live commands: they are staged, and at the end appended one after the other in one
+transaction. Live commands go on meanwhile: what they changed is noticed at the end, and then the
+file is decided once more with the lanes in hand.
 """
 
 import gc
@@ -13,19 +13,19 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from itertools import islice
 from operator import itemgetter
 from typing import Any
 
 import msgspec
 import psycopg
-from psycopg import Connection, Copy
+from psycopg import Connection
 from pydantic import ValidationError
 
-from domain.catalogue import CATALOGUE, STATES
 from domain.command import FILE_KEYS, NO_KEY, Command
 from domain.refusal import Refusal
-from ledger import clocks, copying, heads, persons, strict_json
+from ledger import clocks, heads, persons, strict_json
+from ledger.arrays import microseconds
+from ledger.batches import CONFLICTS, Answer, Batch, Head, Lines, NewEvent, Read, event_of, heads_of
 from ledger.commands import Piece, parse
 from ledger.database import bucket_of, connect, meta
 from ledger.lines import MAX_LINE_BYTES, chunks
@@ -34,7 +34,6 @@ from ledger.rejects import Rejection, Rejects, defect, why
 from ledger.working import (
     EVENTS,
     KeyReused,
-    Stream,
     WorkingSet,
     last_in,
     require_own_key,
@@ -43,6 +42,8 @@ from ledger.working import (
 
 WORTH_ANALYZING = 50_000
 """After so many events the planner is told, rather than left to find out a minute later."""
+HEADS_BYTES = 4 << 20
+"""About so much of heads goes in a batch."""
 MAX_REJECTIONS = 100
 """How many rejected lines are told with what was done; all are counted, and written down."""
 
@@ -94,7 +95,6 @@ class Importer:
         self._buckets = int(known["buckets"])
         self._digest_key = bytes.fromhex(known["digest_key"])
         self._working = WorkingSet(self._buckets)
-        self._columns: dict[str, bytes] = {}
         self._latest = datetime.min.replace(tzinfo=UTC)
 
     def load(
@@ -115,7 +115,7 @@ class Importer:
         while True:
             attempt = _Attempt(self, key, progress, rejects, careful)
             try:
-                with _uncollected(), connect(self._dsn) as connection:
+                with _uncollected(), connect(self._dsn, pinned=True) as connection:
                     if attempt.stage(connection, lines(), exclusive):
                         attempt.settle(connection)
                     return attempt.done
@@ -126,7 +126,7 @@ class Importer:
                 careful = True
             except psycopg.Error as failure:
                 self._forget()
-                if exclusive or failure.sqlstate not in _CONFLICTS:
+                if exclusive or failure.sqlstate not in CONFLICTS:
                     raise
                 exclusive = True
             except BaseException:
@@ -149,7 +149,7 @@ class Importer:
             with _uncollected(), ThreadPoolExecutor(1) as writer, ExitStack() as connections:
                 for key, lines in files:
                     attempt = _Attempt(self, key, progress)
-                    connection = connections.enter_context(connect(self._dsn))
+                    connection = connections.enter_context(connect(self._dsn, pinned=True))
                     staged = attempt.stage(connection, lines(), exclusive=False)
                     if settling is not None:
                         yield settling.result()
@@ -207,19 +207,20 @@ class _Attempt:
         self.unreadable: dict[str, tuple[str, str]] = {}  # streams, and what broke on them
         self.working = owner._working
         self.now = owner._now
-        self.stamp = copying.timestamptz(self.now)
+        self.recorded = self.now  # when what is taken now is recorded
+        self.stamp = microseconds(self.recorded)
         self.latest = owner._latest
-        self.commands: list[tuple[str, bytes, int, int, bytes, bytes]] = []
         self.keys: dict[str, bytes] = {}
-        self.persons: list[persons.Told] = []
-        self.reads: set[tuple[str, int]] = set()
-        self.only_read: list[tuple[Stream, int]] = []  # with the lane of whoever reads it
-        self.read_at: list[int] = []  # the version of each of these
+        self.reads: set[tuple[str, int]] = set()  # with the lane of whoever reads it
+        self.touched: set[int] = set()  # lanes
+        self.events: list[NewEvent] = []  # these are of the batch that is being made
+        self.stamps: list[bytes] = []
+        self.answers: list[Answer] = []
+        self.tellings: list[persons.Told] = []
 
     def stage(self, connection: Connection[Any], lines: Iterable[bytes], exclusive: bool) -> bool:
         """Decide every line and stage what comes of it. False if nothing is to be written."""
         owner, done = self.owner, self.done
-        self.working.lanes = {}
         connection.execute("BEGIN")
         if exclusive:
             lanes = list(range(owner._buckets))
@@ -230,7 +231,7 @@ class _Attempt:
         connection.execute("SELECT stage_import()")
         self._floor(connection)
         with connect(owner._dsn, pinned=True) as reader:
-            self._stage_events(connection, reader, lines)
+            self._stage_facts(connection, reader, lines)
         if done.rejected and not self.rejects.keeps_good:
             owner._forget()
             connection.execute("ROLLBACK")
@@ -239,25 +240,17 @@ class _Attempt:
             if done.kept:
                 self.rejects.begin()
             return False
-        self._stage_rest(connection)
+        self._stage_heads(connection)
         self.rejects.seal()
-        read = [(self.working.streams[name], lane) for name, lane in sorted(self.reads)]
-        self.only_read = [(s, lane) for s, lane in read if s.version == s.stored]
-        self.read_at = [s.stored for s, _ in self.only_read]
         for stream in self.working.streams.values():
             stream.stored = stream.version
         owner._latest = self.latest
         return True
 
     def settle(self, connection: Connection[Any]) -> Imported:
-        """Move what is staged into the log, and commit."""
-        read = (
-            [stream.name for stream, _ in self.only_read],
-            [lane for _, lane in self.only_read],
-            self.read_at,
-        )
+        """Append what is staged, and commit."""
         try:
-            connection.execute("SELECT append_staged(%s, %s::int2[], %s)", read)
+            connection.execute("SELECT append_staged(%s::int2[])", (list(self.touched),))
         except psycopg.Error as failure:
             raise clocks.refusal_of(failure) or failure from None
         connection.execute("COMMIT")
@@ -290,24 +283,25 @@ class _Attempt:
         row = connection.execute("SELECT max(recorded_at) FROM log_head").fetchone()
         assert row is not None
         self.latest = max(row[0], self.owner._latest)
-        known = self.latest if self.owner._as_occurred else max(self.now, self.latest)
-        self.stamp = copying.timestamptz(known)
+        self._record(self.latest if self.owner._as_occurred else max(self.now, self.latest))
 
-    def _stage_events(
+    def _record(self, at: datetime) -> None:
+        self.recorded, self.stamp = at, microseconds(at)
+
+    def _stage_facts(
         self, connection: Connection[Any], reader: Connection[Any], lines: Iterable[bytes]
     ) -> None:
         for chunk in chunks(lines):
             facts, bad = self._parse(chunk)
             self._load_heads(reader, [names for *_, names in facts])
             answered = self._answered_keys(reader, facts)
-            rows: list[bytes] = []
             piece = Piece(chunk[0][0], len(chunk))
             for line, text, command, names in facts:
                 try:
                     if self.careful or self.unreadable:
-                        self._take_with_care(line, command, names, answered, rows)
+                        self._take_with_care(line, command, names, answered)
                     else:
-                        self._take(line, command, names, answered, rows)
+                        self._take(line, command, names, answered)
                 except Refusal as refusal:
                     bad.append((line, text, *why(refusal)))
                 except _Broken as broken:
@@ -319,24 +313,35 @@ class _Attempt:
                         piece.take(line, text, command)
             for each in sorted(bad, key=itemgetter(0)):
                 self._reject(*each)
-            _copy(connection, "staged_events", rows)
-            self._stage_piece(connection, piece)
+            self._stage_chunk(connection, piece)
             self.progress(len(chunk))
 
-    def _stage_piece(self, connection: Connection[Any], piece: Piece) -> None:
-        """Stage lines as they were asked, if any of them was taken."""
+    def _stage_chunk(self, connection: Connection[Any], piece: Piece) -> None:
+        """Stage what came of some lines, if any of them was taken."""
+        kept = []
         if piece.taken:
-            connection.execute(
-                "INSERT INTO staged_lines VALUES (%s::int2, %s, %s, %s, %s, %b)",
-                (
-                    self.home,
-                    self.done.key,
-                    piece.first,
-                    len(piece.lines),
-                    piece.taken,
-                    piece.packed(),
-                ),
+            size, lines = len(piece.lines), piece.packed()
+            kept = [Lines(self.done.key, self.home, piece.first, size, piece.taken, lines)]
+        if kept or self.answers:
+            batch = Batch(
+                self.recorded,
+                lanes=self.working.lanes,
+                events=self.events,
+                recorded=self.stamps,
+                answers=self.answers,
+                lines=kept,
+                sealed=persons.sealed(self.tellings),
             )
+            self._stage(connection, piece.first, batch)
+        self.touched.update(self.working.lanes)
+        self.working.lanes = {}
+        for each in (self.events, self.stamps, self.answers, self.tellings):
+            each.clear()
+
+    def _stage(self, connection: Connection[Any], turn: int, batch: Batch) -> None:
+        connection.execute(
+            "INSERT INTO staged_batches VALUES (%s, %b::ledger.batch)", (turn, batch.encoded())
+        )
 
     def _parse(self, chunk: list[tuple[int, bytes]]) -> tuple[list[_Fact], list[_Bad]]:
         """(the facts, the lines that are none and why)."""
@@ -404,7 +409,6 @@ class _Attempt:
         command: Command,
         names: list[str],
         answered: dict[str, bytes],
-        rows: list[bytes],
     ) -> None:
         """Decide one fact and stage what comes of it."""
         digest = b""
@@ -428,30 +432,22 @@ class _Attempt:
             home = bucket_of(names[0], self.owner._buckets)
             for name in names[len(command.writes) :]:
                 self.reads.add((name, home))
-        if self.owner._as_occurred and at > self.latest:
-            self.latest, self.stamp = at, copying.timestamptz(at)
-        for entry in entries:
-            event = entry.event
-            rows.append(
-                b"".join(
-                    (
-                        self._stream_columns(entry.stream),
-                        copying.int8(entry.version),
-                        _TOPICS[event.topic],
-                        copying.binary(heads.bytes_of(event)),
-                        copying.int8(entry.offset),
-                        self.stamp,
-                    )
-                )
-            )
-        if own_key:
-            response = msgspec.json.encode(body)
-            self.keys[command.key] = digest
-            home = bucket_of(names[0], self.owner._buckets)
-            offset = last_in(entries, home)
-            self.commands.append((command.key, digest, home, offset, response, command.asked()))
+        events = list(map(event_of, entries))
         if (told := persons.told(command, entries)) is not None:
-            self.persons.append(told)
+            self.tellings.append(told)
+        if own_key:
+            home = bucket_of(names[0], self.owner._buckets)
+            offset, response = last_in(entries, home), msgspec.json.encode(body)
+            answer = Answer(command.key, digest, home, offset, response, command.asked())
+            self.answers.append(answer)
+            self.keys[command.key] = digest
+        # From here on nothing breaks.
+        self.events += events
+        if self.owner._as_occurred:
+            if at > self.latest:
+                self.latest = at
+                self._record(at)
+            self.stamps += [self.stamp] * len(events)
         self.done.facts += 1
         self.done.events += len(entries)
 
@@ -461,7 +457,6 @@ class _Attempt:
         command: Command,
         names: list[str],
         answered: dict[str, bytes],
-        rows: list[bytes],
     ) -> None:
         """The same, and if a rule breaks on it nothing of this line is left."""
         for name in names:
@@ -469,83 +464,50 @@ class _Attempt:
                 raise _Broken(*self.unreadable[name])
         streams = [self.working.streams[name] for name in names]
         before = [(stream, heads.encode(stream.state), stream.version) for stream in streams]
-        lanes, staged = dict(self.working.lanes), len(rows)
-        recorded = self.latest, self.stamp
+        lanes, staged = dict(self.working.lanes), len(self.events)
         try:
-            self._take(line, command, names, answered, rows)
+            self._take(line, command, names, answered)
         except Refusal:
             raise
         except Exception as failure:  # noqa: BLE001 - whatever it is, it is this line's alone
             for stream, state, version in before:
                 stream.state, stream.version = heads.decode(stream.name, state), version
             self.working.lanes = lanes
-            self.latest, self.stamp = recorded
-            del rows[staged:]
+            del self.events[staged:]
             raise _Broken(*defect(failure)) from None
 
-    def _stream_columns(self, stream: Stream) -> bytes:
-        """The first columns of a stream's rows, which are the same each time."""
-        known = self.owner._columns.get(stream.name)
-        if known is None:
-            known = _SEVEN + copying.int2(stream.bucket) + copying.text(stream.name)
-            self.owner._columns[stream.name] = known
-        return known
-
-    def _stage_rest(self, connection: Connection[Any]) -> None:
-        """Stage the heads, the keys and the people."""
-        done = self.done
+    def _stage_heads(self, connection: Connection[Any]) -> None:
+        """Stage what may be refused: the file's key, what it read, and its heads, each once. It
+        has its turn before the events, so that a conflict costs nothing more."""
+        done, streams = self.done, self.working.streams
         told = {"facts": done.facts, "events": done.events, "rejected": done.rejected}
-        self.commands.append((done.key, b"", self.home, 0, msgspec.json.encode(told), b""))
-        _copy(connection, "staged_heads", self._heads())
-        _copy(
-            connection,
-            "staged_commands",
-            (
-                _SIX
-                + copying.text(key)
-                + copying.binary(digest)
-                + copying.int2(bucket)
-                + copying.int8(offset)
-                + copying.binary(response)
-                + copying.binary(asked)
-                for key, digest, bucket, offset, response, asked in self.commands
-            ),
+        read = [(streams[name], lane) for name, lane in sorted(self.reads)]
+        closing = Batch(
+            self.recorded,
+            reads=[Read(s.name, lane, s.stored) for s, lane in read if s.version == s.stored],
+            answers=[Answer(done.key, b"", self.home, 0, msgspec.json.encode(told), b"")],
         )
-        _copy(connection, "staged_persons", persons.rows(self.persons))
+        for turn, heads_ in enumerate(_in_parts(heads_of(self.working))):
+            self.touched.update(head.lane for head in heads_)
+            closing.heads = heads_
+            self._stage(connection, -turn, closing)
+            closing = Batch(self.recorded)
 
-    def _heads(self) -> Iterator[bytes]:
-        folds = {kind: copying.text(heads.fold_version(kind)) for kind in STATES}
-        for stream, lane in self.working.heads():
-            yield b"".join(
-                (
-                    _SIX,
-                    copying.text(stream.name),
-                    copying.int2(lane),
-                    copying.int8(stream.stored),
-                    copying.int8(stream.version),
-                    copying.binary(heads.encode(stream.state)),
-                    folds[heads.kind_of(stream.name)],
-                )
-            )
+
+def _in_parts(written: Iterable[Head]) -> Iterator[list[Head]]:
+    """Heads, about as many bytes of them at a time as go in a batch; at least one part."""
+    part: list[Head] = []
+    held_bytes = 0
+    for head in written:
+        part.append(head)
+        held_bytes += len(head.state)
+        if held_bytes > HEADS_BYTES:
+            yield part
+            part, held_bytes = [], 0
+    yield part
 
 
 _HEADS = "SELECT ord, number, fold, said FROM load_batch('{}', '{}', %b::text[], %b::int2[])"
-_CONFLICTS = ("CL001", "23505")
-_SEVEN, _SIX = map(copying.columns, (7, 6))
-_TOPICS = {topic: copying.text(topic) for topic in CATALOGUE}
-
-
-def _copy(connection: Connection[Any], table: str, rows: Iterable[bytes]) -> None:
-    with connection.cursor().copy(f"COPY {table} FROM STDIN (FORMAT binary)".encode()) as copy:
-        copy.write(copying.HEADER)
-        _write(copy, rows)
-        copy.write(copying.TRAILER)
-
-
-def _write(copy: Copy, rows: Iterable[bytes]) -> None:
-    remaining = iter(rows)
-    while block := b"".join(islice(remaining, 1_000)):
-        copy.write(block)
 
 
 @contextmanager

@@ -23,8 +23,8 @@ from domain.catalogue import STATES
 from domain.command import Command
 from domain.refusal import Refusal
 from ledger import clocks, heads, persons
-from ledger.arrays import byteas, int2s, int8s, texts
-from ledger.copying import microseconds
+from ledger.arrays import int2s, microseconds, texts
+from ledger.batches import CONFLICTS, Answer, Batch, Read, event_of, heads_of
 from ledger.database import aconnect, bucket_of
 from ledger.persons import digest_of
 from ledger.trouble import Trouble
@@ -119,7 +119,7 @@ class _Batch:
     again: list[tuple[_Waiting, str]] = field(default_factory=list)
     known: list[tuple[_Waiting, Receipt]] = field(default_factory=list)
     refused: list[tuple[_Waiting, Refusal]] = field(default_factory=list)
-    said: tuple[bytes, ...] = ()  # the parameters of append_batch
+    encoded: bytes = b""  # as append_batch takes it
 
     def answer(self, bases: dict[int, int]) -> None:
         """Tell everybody; `bases` is the position of each lane before the batch."""
@@ -144,8 +144,7 @@ class _Defect(Exception):
         self.waiting = waiting
 
 
-_CONFLICTS = ("CL001", "23505")
-_UNWRITTEN = (*_CONFLICTS, *clocks.STATES)
+_UNWRITTEN = (*CONFLICTS, *clocks.STATES)
 """After these an append was certainly not written."""
 _LOAD = Question(
     b"load",
@@ -153,16 +152,7 @@ _LOAD = Question(
     b" FROM load_batch($1::text[], $2::int2[], $3::text[], $4::int2[])"
     b" WHERE check_clock($5::timestamptz)",
 )
-_APPEND = Question(
-    b"append",
-    b"SELECT bucket, base FROM append_batch($1::timestamptz, $2::text[],"
-    b" $3::text[], $4::int2[], $5::int8[], $6::int2[], $7::int8[],"
-    b" $8::text[], $9::int2[], $10::int8[], $11::int8[], $12::bytea[],"
-    b" $13::text[], $14::int2[], $15::int8[], $16::int8[], $17::text[], $18::bytea[],"
-    b" $19::text[], $20::bytea[], $21::int2[], $22::int8[], $23::bytea[],"
-    b" $24::bytea[], $25::int2[],"
-    b" $26::int2[], $27::text[], $28::int8[], $29::timestamptz[], $30::text[], $31::text[])",
-)
+_APPEND = Question(b"append", b"SELECT bucket, base FROM append_batch($1::batch)")
 _INT2, _INT8 = Struct(">h").unpack, Struct(">q").unpack
 _TRUE = b"\x01"
 
@@ -296,7 +286,7 @@ class Ledger:
             if batch.decided:
                 bases = await self._append(await self._wire("writer"), batch)
         except Exception as failure:  # noqa: BLE001 - tried again by `_insist`, which tells what it was
-            if getattr(failure, "sqlstate", None) not in _CONFLICTS:
+            if getattr(failure, "sqlstate", None) not in CONFLICTS:
                 self.trouble.met(failure)
                 await self._disconnect("writer")
             await self._insist(batch.waiting)
@@ -395,7 +385,7 @@ class Ledger:
                     each, entries, body, response, lane, offset
                 )
         if batch.decided:
-            batch.said = self._said(batch, now)
+            batch.encoded = self._encoded(batch, now)
         return batch
 
     async def _load(self, wire: Wire, batch: _Batch, now: datetime) -> list[_Waiting]:
@@ -447,54 +437,39 @@ class Ledger:
             working.put(name, version, state)
         return [each for index, each in enumerate(waiting) if index not in answered]
 
-    def _said(self, batch: _Batch, now: datetime) -> tuple[bytes, ...]:
-        """The parameters of append_batch. States are encoded now: the next batch changes them."""
-        working = batch.working
-        decided = batch.decided.values()
-        only_read = working.only_read(
-            (done.waiting.command, done.waiting.names) for done in decided
-        )
-        changed = working.changed()
-        encoded = {stream.name: heads.encode(stream.state) for stream in changed}
-        written = working.heads()
-        lanes = {lane: 0 for _, lane in written} | working.lanes
-        entries = [entry for done in decided for entry in done.entries]
-        tellings = [persons.told(done.waiting.command, done.entries) for done in decided]
-        return (
-            microseconds(now),
-            texts([heads.fold_version(heads.kind_of(stream.name)) for stream, _ in written]),
-            texts([stream.name for stream, _ in only_read]),
-            int2s([lane for _, lane in only_read]),
-            int8s([stream.stored for stream, _ in only_read]),
-            int2s(list(lanes)),
-            int8s(list(lanes.values())),
-            texts([stream.name for stream, _ in written]),
-            int2s([lane for _, lane in written]),
-            int8s([stream.stored for stream, _ in written]),
-            int8s([stream.version for stream, _ in written]),
-            byteas([encoded[stream.name] for stream, _ in written]),
-            texts([entry.stream.name for entry in entries]),
-            int2s([entry.stream.bucket for entry in entries]),
-            int8s([entry.version for entry in entries]),
-            int8s([entry.offset for entry in entries]),
-            texts([entry.event.topic for entry in entries]),
-            byteas([heads.bytes_of(entry.event) for entry in entries]),
-            texts(list(batch.decided)),
-            byteas([done.waiting.digest for done in decided]),
-            int2s([done.lane for done in decided]),
-            int8s([done.offset for done in decided]),
-            byteas([done.response for done in decided]),
-            byteas([done.waiting.command.asked() for done in decided]),
-            int2s([done.waiting.command.at is None for done in decided]),
-            *persons.parameters([told for told in tellings if told is not None]),
-        )
+    def _encoded(self, batch: _Batch, now: datetime) -> bytes:
+        """The batch as it is appended: encoded now, for the next one changes its states."""
+        working, decided = batch.working, batch.decided.values()
+        commands = [(done.waiting.command, done) for done in decided]
+        read = working.only_read((command, done.waiting.names) for command, done in commands)
+        written = list(heads_of(working))
+        return Batch(
+            now,
+            lanes={head.lane: 0 for head in written} | working.lanes,
+            reads=[Read(stream.name, lane, stream.stored) for stream, lane in read],
+            heads=written,
+            events=[event_of(entry) for done in decided for entry in done.entries],
+            answers=[
+                Answer(
+                    command.key,
+                    done.waiting.digest,
+                    done.lane,
+                    done.offset,
+                    done.response,
+                    command.asked(),
+                    undated=command.at is None,
+                )
+                for command, done in commands
+            ],
+            sealed=persons.sealed(persons.told(command, d.entries) for command, d in commands),
+        ).encoded()
 
     async def _append(self, wire: Wire, batch: _Batch) -> dict[int, int]:
         """Write the batch. Returns the position of each lane before it."""
         for done in batch.decided.values():
             done.waiting.sent = True
         try:
-            rows = await wire.ask(_APPEND, batch.said)
+            rows = await wire.ask(_APPEND, (batch.encoded,))
         except psycopg.Error as failure:
             if failure.sqlstate in _UNWRITTEN:
                 for done in batch.decided.values():

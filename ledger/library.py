@@ -29,6 +29,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from domain.event import Event
 from ledger import clocks
+from ledger.batches import CONFLICTS, Batch, Head, NewEvent
 from ledger.database import CHANNEL, SCHEMA, bucket_of, lanes_of
 from ledger.heads import bytes_of, event_of
 
@@ -81,41 +82,66 @@ class LaneRecorder(PostgresApplicationRecorder):
         """Append events in one transaction; returns their positions."""
         if not stored_events:
             return []
-        heads = self._heads({str(event.originator_id) for event in stored_events})
-        columns: tuple[list[Any], ...] = (
-            [str(event.originator_id) for event in stored_events],
-            [event.originator_version for event in stored_events],
-            [event.topic for event in stored_events],
-            [event.state for event in stored_events],
-            [stream for stream, _ in heads],
-            [lane for _, lane in heads],
-        )
+        batch = self._batch(stored_events)
         with self.datastore.get_connection() as connection:
             try:
                 rows = connection.execute(
-                    "SELECT ledger.append_events(%s::int2, %s, %s, %s, %s, %s, %s::int2[])"
-                    " AS position",
-                    (self.bucket, *columns),
+                    "SELECT base FROM ledger.append_batch(%b::ledger.batch) WHERE bucket = %s",
+                    (batch.encoded(), self.bucket),
                 ).fetchall()
-            except psycopg.errors.UniqueViolation as failure:
-                raise IntegrityError(failure) from failure
             except psycopg.Error as failure:
+                if failure.sqlstate in CONFLICTS:
+                    raise IntegrityError(failure) from failure
                 raise clocks.refusal_of(failure) or failure from None
-        return [row["position"] for row in rows]
+        first = rows[0]["base"] + 1
+        return list(range(first, first + len(stored_events)))
 
-    def _heads(self, streams: set[str]) -> list[tuple[str, int]]:
-        """(stream, lane) of each head. Refuses streams of another lane: a stream lives in one."""
+    def _batch(self, stored_events: Sequence[StoredEvent]) -> Batch:
+        """The events, and heads that name no fold: a rule that meets one folds it from its events.
+
+        Refuses streams of another lane, for a stream lives in one, and versions that do not follow
+        one another. One of the library's own streams may begin at 0: no head tells of that event.
+        """
+        buckets = self._buckets()
+        versions: dict[str, list[int]] = {}
+        for event in stored_events:
+            versions.setdefault(str(event.originator_id), []).append(event.originator_version)
+        for stream, given in versions.items():
+            lane = bucket_of(stream, buckets)
+            if lane != self.bucket:
+                raise ProgrammingError(f"a stream of lane {lane} in lane {self.bucket}")
+            if given != list(range(given[0], given[0] + len(given))):
+                raise IntegrityError(f"versions that do not follow one another: {given}")
+        written = [
+            Head(stream, lane, max(given[0] - 1, 0), given[-1], "", b"")
+            for stream, given in versions.items()
+            if given[-1] > 0
+            for lane in lanes_of(stream, buckets)
+        ]
+        return Batch(
+            None,
+            lanes={head.lane: 0 for head in written} | {self.bucket: len(stored_events)},
+            heads=written,
+            events=[
+                NewEvent(
+                    str(event.originator_id),
+                    self.bucket,
+                    event.originator_version,
+                    offset,
+                    event.topic,
+                    event.state,
+                )
+                for offset, event in enumerate(stored_events, start=1)
+            ],
+        )
+
+    def _buckets(self) -> int:
         with self.datastore.get_connection() as connection:
             row = connection.execute(
                 "SELECT value FROM ledger.ledger_meta WHERE name = 'buckets'"
             ).fetchone()
         assert row is not None
-        buckets = int(row["value"])
-        for stream in streams:
-            lane = bucket_of(stream, buckets)
-            if lane != self.bucket:
-                raise ProgrammingError(f"a stream of lane {lane} in lane {self.bucket}")
-        return [(stream, lane) for stream in streams for lane in lanes_of(stream, buckets)]
+        return int(row["value"])
 
     def subscribe(
         self, gt: int | None = None, topics: Sequence[str] = ()

@@ -5,7 +5,7 @@ was told and not what: so a name has both of its times, and erasing is deleting 
 a telling says nothing of is null; what it takes away is empty.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import blake2b
@@ -18,12 +18,10 @@ from pydantic_core import to_json
 from domain.command import Command
 from domain.personal import Phone, Sealed
 from domain.phones import at_home
-from ledger import arrays, copying
 from ledger.database import bucket_of
 from ledger.working import Entry
 
 TAKEN_AWAY = ""
-_COLUMNS = copying.columns(6)
 _PHONE: TypeAdapter[Sealed] = TypeAdapter(Phone)
 
 
@@ -37,12 +35,19 @@ class Told:
     at: datetime
     said: Mapping[str, Sealed | None]
 
-    def column(self, name: str) -> str | None:
-        """What goes into this column."""
-        if name not in self.said:
-            return None
-        sealed = self.said[name]
-        return TAKEN_AWAY if sealed is None else Sealed.opened(sealed)
+    def row(self) -> dict[str, Any]:
+        """Its row. What it says nothing of is left out."""
+        opened = {
+            name: TAKEN_AWAY if value is None else Sealed.opened(value)
+            for name, value in self.said.items()
+        }
+        return {
+            "bucket": self.bucket,
+            "member_id": self.member_id,
+            "version": self.version,
+            "at": self.at,
+            **opened,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,13 @@ def told(command: Command, entries: Iterable[Entry]) -> Told | None:
     return Told(entry.stream.bucket, member_id, entry.version, entry.event.occurred_at, said)
 
 
+def sealed(those: Iterable[Told | None]) -> bytes | None:
+    """What was told as one value, if anything was. Whoever passes it on knows nothing of it:
+    `keep_persons` (migrations/0006_persons.sql) opens it."""
+    rows = [each.row() for each in those if each is not None]
+    return to_json(rows) if rows else None
+
+
 def digest_of(command: Command, key: bytes) -> bytes:
     """What tells two commands under one idempotency key apart.
 
@@ -72,34 +84,6 @@ def digest_of(command: Command, key: bytes) -> bytes:
     if sealed := command.sealed():
         said += to_json({name: value and Sealed.opened(value) for name, value in sealed.items()})
     return blake2b(said, key=key, digest_size=32).digest()
-
-
-def parameters(those: list[Told]) -> tuple[bytes, ...]:
-    """The last parameters of append_batch."""
-    return (
-        arrays.int2s([each.bucket for each in those]),
-        arrays.texts([each.member_id for each in those]),
-        arrays.int8s([each.version for each in those]),
-        arrays.instants([each.at for each in those]),
-        arrays.texts([each.column("name") for each in those]),
-        arrays.texts([each.column("phone") for each in those]),
-    )
-
-
-def rows(those: Iterable[Told]) -> Iterator[bytes]:
-    """Rows of staged_persons, to be copied."""
-    for each in those:
-        yield b"".join(
-            (
-                _COLUMNS,
-                copying.int2(each.bucket),
-                copying.text(each.member_id),
-                copying.int8(each.version),
-                copying.timestamptz(each.at),
-                copying.text(each.column("name")),
-                copying.text(each.column("phone")),
-            )
-        )
 
 
 def person(connection: Connection[Any], member_id: str) -> Person:

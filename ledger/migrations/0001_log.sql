@@ -65,19 +65,6 @@ CREATE TABLE file_lines (
 );
 ALTER TABLE file_lines ALTER COLUMN content SET STORAGE EXTERNAL;
 
--- What identifies a person: never in an event. A row a telling, beside the event of this version of
--- the member's stream; it holds from `at`. Null: it said nothing of this; empty: it took it away.
-CREATE TABLE persons (
-    bucket smallint NOT NULL,
-    member_id text NOT NULL,
-    name text,
-    phone text,  -- in its one spelling: domain/phones.py
-    version integer NOT NULL,
-    at timestamptz NOT NULL,
-    PRIMARY KEY (member_id, version, bucket)
-);
-CREATE INDEX persons_phone ON persons (phone) WHERE phone <> '';
-
 CREATE TABLE ledger_meta (
     name text PRIMARY KEY,
     value text NOT NULL

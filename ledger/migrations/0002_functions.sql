@@ -48,88 +48,107 @@ BEGIN
     END IF;
 END $$;
 
--- Appends a whole batch: all of it or nothing.
---   l_*  the lanes, each with how many events it gets: 0 where only reference data is written
---   h_*  the heads written: version before (0: none) and after, the state after and what folded it
---   e_*  the events; e_offset counts from 1 in each lane
---   c_*  the commands answered, each in the lane of its first stream; c_offset is that of its last
---        event there (0: none), c_undated 1 where it named no time and happens now
---   r_*  the streams that were only read, in the reader's lane, at the version at which they were
---   p_*  personal data, kept apart
--- Returns the position of each lane before the batch.
--- SQLSTATE CL001: a head was not as expected. 23505: a stream or a key is there already.
-CREATE FUNCTION append_batch(
-    p_now timestamptz, h_fold text[],
-    r_stream text[], r_bucket smallint[], r_version bigint[],
+-- A batch as it is appended, live or by an import or by the library: ledger/batches.py makes it.
+CREATE TYPE batch AS (
+    -- The clock of whoever decided it; null: he has none, and the database's is taken.
+    now timestamptz,
+    -- The lanes, each with how many events it gets: 0 where only reference data is written.
     l_bucket smallint[], l_events bigint[],
-    h_stream text[], h_bucket smallint[], h_before bigint[], h_after bigint[], h_state bytea[],
+    -- The streams that were only read, in the reader's lane, at the version at which they were.
+    r_stream text[], r_bucket smallint[], r_version bigint[],
+    -- The heads written: version before (0: none) and after, what folded the state, the state after.
+    h_stream text[], h_bucket smallint[], h_before bigint[], h_after bigint[], h_fold text[],
+    h_state bytea[],
+    -- The events. e_offset counts from 1 in each lane; e_recorded is empty, but for a demo.
     e_stream text[], e_bucket smallint[], e_version bigint[], e_offset bigint[], e_topic text[],
-    e_state bytea[],
+    e_state bytea[], e_recorded timestamptz[],
+    -- The commands answered, each in the lane of its first stream. c_offset is that of its last
+    -- event there (0: none), c_undated 1 where it named no time and happens now.
     c_key text[], c_digest bytea[], c_bucket smallint[], c_offset bigint[], c_response bytea[],
     c_asked bytea[], c_undated smallint[],
-    p_bucket smallint[], p_member text[], p_version bigint[], p_at timestamptz[], p_name text[],
-    p_phone text[]
-) RETURNS TABLE (bucket smallint, base bigint)
+    -- Lines of a file as they were asked.
+    f_key text[], f_bucket smallint[], f_first_line bigint[], f_lines bigint[], f_facts bigint[],
+    f_content bytea[],
+    -- What is told of people: keep_persons opens it. Null: nothing.
+    sealed bytea
+);
+
+-- Appends a batch: all of it or nothing. Nothing else writes events, heads or answers.
+-- Returns the position of each lane before the batch.
+-- SQLSTATE CL001: a head was not as expected. 23505: a stream or a key is there already.
+CREATE FUNCTION append_batch(b batch) RETURNS TABLE (bucket smallint, base bigint)
 LANGUAGE plpgsql
 AS $$
 #variable_conflict use_column
 DECLARE
+    at_hand CONSTANT timestamptz := coalesce(b.now, ledger.ledger_clock());
     bases bigint[];
-    stamps timestamptz[];  -- recorded times never go back in a lane, whatever the clocks say
+    floors timestamptz[];  -- recorded times never go back in a lane, whatever the clocks say
+    stamps timestamptz[];
+    ahead timestamptz;
     stamp timestamptz;
     lane record;
     done bigint;
     wrote bigint;
 BEGIN
-    FOR lane IN SELECT * FROM unnest(l_bucket, l_events) l(bucket, events) ORDER BY l.bucket LOOP
-        SELECT a.base, a.stamp INTO STRICT done, stamp
-        FROM ledger.advance_lane(lane.bucket, lane.events, p_now) a;
+    FOR lane IN SELECT * FROM unnest(b.l_bucket, b.l_events) l(bucket, events) ORDER BY l.bucket
+    LOOP
+        SELECT a.base, a.floor, a.stamp INTO STRICT done, ahead, stamp
+        FROM ledger.advance_lane(lane.bucket, lane.events, at_hand) a;
         bases[lane.bucket] := done;
+        floors[lane.bucket] := ahead;
         stamps[lane.bucket] := stamp;
     END LOOP;
 
-    IF cardinality(r_stream) > 0 THEN
-        PERFORM ledger.check_reads(r_stream, r_bucket, r_version);
+    IF cardinality(b.r_stream) > 0 THEN
+        PERFORM ledger.check_reads(b.r_stream, b.r_bucket, b.r_version);
     END IF;
 
     UPDATE ledger.stream_head h SET version = i.after, state = i.state, fold = i.fold
-    FROM unnest(h_stream, h_bucket, h_before, h_after, h_state, h_fold)
+    FROM unnest(b.h_stream, b.h_bucket, b.h_before, b.h_after, b.h_state, b.h_fold)
         i(stream, bucket, before, after, state, fold)
     WHERE i.before > 0 AND h.originator_id = i.stream AND h.bucket = i.bucket
         AND h.version = i.before;
     GET DIAGNOSTICS wrote = ROW_COUNT;
-    IF 0 = ANY (h_before) THEN
+    IF 0 = ANY (b.h_before) THEN
         INSERT INTO ledger.stream_head (originator_id, bucket, version, fold, state)
         SELECT i.stream, i.bucket, i.after, i.fold, i.state
-        FROM unnest(h_stream, h_bucket, h_before, h_after, h_state, h_fold)
+        FROM unnest(b.h_stream, b.h_bucket, b.h_before, b.h_after, b.h_state, b.h_fold)
             i(stream, bucket, before, after, state, fold)
         WHERE i.before = 0;
         GET DIAGNOSTICS done = ROW_COUNT;
         wrote := wrote + done;
     END IF;
-    IF wrote <> cardinality(h_stream) THEN
+    IF wrote <> cardinality(b.h_stream) THEN
         RAISE EXCEPTION 'a stream has moved on' USING ERRCODE = 'CL001';
     END IF;
 
-    INSERT INTO ledger.command_log (key, digest, bucket, position, response, asked, decided_at)
-    SELECT i.key, i.digest, i.bucket,
-        CASE WHEN i.off = 0 THEN 0 ELSE bases[i.bucket] + i.off END, i.response, i.asked,
-        CASE WHEN i.undated = 1 THEN p_now END
-    FROM unnest(c_key, c_digest, c_bucket, c_offset, c_response, c_asked, c_undated)
-        i(key, digest, bucket, off, response, asked, undated);
+    IF cardinality(b.c_key) > 0 THEN
+        INSERT INTO ledger.command_log (key, digest, bucket, position, response, asked, decided_at)
+        SELECT i.key, i.digest, i.bucket,
+            CASE WHEN i.off = 0 THEN 0 ELSE bases[i.bucket] + i.off END, i.response, i.asked,
+            CASE WHEN i.undated = 1 THEN at_hand END
+        FROM unnest(b.c_key, b.c_digest, b.c_bucket, b.c_offset, b.c_response, b.c_asked,
+            b.c_undated) i(key, digest, bucket, off, response, asked, undated);
+    END IF;
+
+    IF cardinality(b.f_key) > 0 THEN
+        INSERT INTO ledger.file_lines (key, bucket, first_line, lines, facts, content)
+        SELECT * FROM unnest(b.f_key, b.f_bucket, b.f_first_line, b.f_lines, b.f_facts,
+            b.f_content);
+    END IF;
 
     INSERT INTO ledger.stored_events (bucket, originator_id, originator_version, topic, state,
                                notification_id, recorded_at)
     SELECT i.bucket, i.stream, i.version, i.topic, i.state, bases[i.bucket] + i.off,
-        stamps[i.bucket]
-    FROM unnest(e_bucket, e_stream, e_version, e_topic, e_state, e_offset)
-        i(bucket, stream, version, topic, state, off);
+        greatest(coalesce(i.recorded, stamps[i.bucket]), floors[i.bucket])
+    FROM unnest(b.e_bucket, b.e_stream, b.e_version, b.e_topic, b.e_state, b.e_offset,
+        b.e_recorded) i(bucket, stream, version, topic, state, off, recorded);
 
-    IF cardinality(p_member) > 0 THEN
-        INSERT INTO ledger.persons (bucket, member_id, version, at, name, phone)
-        SELECT * FROM unnest(p_bucket, p_member, p_version, p_at, p_name, p_phone);
+    IF b.sealed IS NOT NULL THEN
+        PERFORM ledger.keep_persons(b.sealed);
     END IF;
 
     NOTIFY clubledger;
-    RETURN QUERY SELECT l, bases[l] FROM unnest(l_bucket) l;
+    RETURN QUERY SELECT l, bases[l] FROM unnest(b.l_bucket) l;
 END $$;

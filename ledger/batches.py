@@ -1,0 +1,156 @@
+"""A batch as the one append takes it: live commands, imports and the library's recorder make these.
+
+It goes as one value of the type `ledger.batch` (migrations/0002_functions.sql), whose fields are
+arrays: a column of each table that it writes.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import chain
+from typing import Any, NamedTuple
+
+import psycopg
+from psycopg.adapt import Dumper
+from psycopg.pq import Format
+
+from ledger import arrays, heads
+from ledger.arrays import BYTEAS, INSTANTS, INT2S, INT8S, TEXTS, Kind
+from ledger.working import Entry, Stream, WorkingSet
+
+CONFLICTS = ("CL001", "23505")
+"""The SQLSTATEs of an append that came too late: nothing of it was written."""
+
+
+class Read(NamedTuple):
+    """A stream that a command of this lane read and no one changed, and its version then."""
+
+    stream: str
+    lane: int
+    version: int
+
+
+class Head(NamedTuple):
+    """The state of a stream in one of its lanes; `before` is the version that is there, or 0."""
+
+    stream: str
+    lane: int
+    before: int
+    after: int
+    fold: str
+    state: bytes
+
+
+class NewEvent(NamedTuple):
+    """An event in its stored form; `offset` counts from 1 in its lane."""
+
+    stream: str
+    lane: int
+    version: int
+    offset: int
+    topic: str
+    state: bytes
+
+
+class Answer(NamedTuple):
+    """A command with its answer, under its key in the lane of its first stream. `offset` is that of
+    its last event there, 0 if there is none; `asked` is empty for a file, which has lines."""
+
+    key: str
+    digest: bytes
+    lane: int
+    offset: int
+    response: bytes
+    asked: bytes
+    undated: bool = False  # it named no time: it happens now
+
+
+class Lines(NamedTuple):
+    """Some lines of a file as they were asked."""
+
+    key: str
+    lane: int
+    first: int
+    size: int
+    facts: int
+    content: bytes
+
+
+class Encoded(bytes):
+    """A batch as it is sent."""
+
+
+class _AsItIs(Dumper):
+    """Sends it in binary, under whatever type the statement says."""
+
+    format = Format.BINARY
+    oid = 0
+
+    def dump(self, obj: Encoded) -> Encoded:
+        return obj
+
+
+psycopg.adapters.register_dumper(Encoded, _AsItIs)
+
+
+@dataclass(slots=True)
+class Batch:
+    """What is appended together, all of it or nothing."""
+
+    now: datetime | None  # null: the database's clock
+    lanes: dict[int, int] = field(default_factory=dict)  # how many events each gets
+    reads: Sequence[Read] = ()
+    heads: Sequence[Head] = ()
+    events: Sequence[NewEvent] = ()
+    recorded: Sequence[bytes] = ()  # for a demo, of each event: instants in microseconds
+    answers: Sequence[Answer] = ()
+    lines: Sequence[Lines] = ()
+    sealed: bytes | None = None  # what it tells of people: ledger/persons.py
+
+    def encoded(self) -> Encoded:
+        """It as a value of the type `ledger.batch`, whose fields these are, in their order."""
+        now = None if self.now is None else arrays.microseconds(self.now)
+        columns = chain(
+            _columns((INT2S, INT8S), tuple(self.lanes.items())),
+            _columns((TEXTS, INT2S, INT8S), self.reads),
+            _columns((TEXTS, INT2S, INT8S, INT8S, TEXTS, BYTEAS), self.heads),
+            _columns((TEXTS, INT2S, INT8S, INT8S, TEXTS, BYTEAS), self.events),
+            (arrays.field(INSTANTS[0], arrays.instants(self.recorded)),),
+            _columns((TEXTS, BYTEAS, INT2S, INT8S, BYTEAS, BYTEAS, INT2S), self.answers),
+            _columns((TEXTS, INT2S, INT8S, INT8S, INT8S, BYTEAS), self.lines),
+        )
+        return Encoded(
+            arrays.composite(
+                [
+                    arrays.field(arrays.INSTANT, now),
+                    *columns,
+                    arrays.field(arrays.BYTEA, self.sealed),
+                ]
+            )
+        )
+
+
+def _columns(kinds: Sequence[Kind], rows: Sequence[Sequence[Any]]) -> Iterator[bytes]:
+    """Rows as fields, an array for each of their columns."""
+    columns = zip(*rows, strict=True) if rows else ((),) * len(kinds)
+    for (kind, written), column in zip(kinds, columns, strict=True):
+        yield arrays.field(kind, written(column))
+
+
+def event_of(entry: Entry) -> NewEvent:
+    """An entry in its stored form."""
+    stream, event = entry.stream, entry.event
+    return NewEvent(
+        stream.name, stream.bucket, entry.version, entry.offset, event.topic, heads.bytes_of(event)
+    )
+
+
+def heads_of(working: WorkingSet) -> Iterator[Head]:
+    """The heads to be written of what was changed: a row in each lane that has it. States are
+    encoded now: who decides on changes them."""
+    encoded: tuple[Stream | None, str, bytes] = (None, "", b"")
+    for stream, lane in working.heads():
+        if encoded[0] is not stream:
+            fold = heads.fold_version(heads.kind_of(stream.name))
+            encoded = stream, fold, heads.encode(stream.state)
+        yield Head(stream.name, lane, stream.stored, stream.version, *encoded[1:])
