@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
-from functools import partial
+from functools import lru_cache, partial
 from struct import Struct
 from typing import Any
 
@@ -29,7 +29,7 @@ def _array(element: int, count: int, elements: Iterable[bytes]) -> bytes:
     """One dimension of so many elements, each with its length before it."""
     if not count:
         return _EMPTY(0, 0, element)
-    return _HEAD(1, 1, element, count, 1) + b"".join(elements)
+    return b"".join((_HEAD(1, 1, element, count, 1), *elements))
 
 
 def int8s(values: Sequence[int]) -> bytes:
@@ -44,13 +44,31 @@ def int2s(values: Sequence[int]) -> bytes:
 
 def byteas(values: Sequence[bytes]) -> bytes:
     """bytea[]"""
-    return _array(BYTEA, len(values), [_LENGTH(len(value)) + value for value in values])
+    return _array(BYTEA, len(values), _with_lengths(values))
 
 
 def texts(values: Sequence[str]) -> bytes:
     """text[]"""
-    said = [value.encode() for value in values]
-    return _array(_TEXT, len(said), [_LENGTH(len(value)) + value for value in said])
+    return _array(_TEXT, len(values), _with_lengths([value.encode() for value in values]))
+
+
+def words(values: Sequence[str]) -> bytes:
+    """text[], of texts that come again and again."""
+    return _array(_TEXT, len(values), map(_word, values))
+
+
+@lru_cache(maxsize=1_000)
+def _word(value: str) -> bytes:
+    said = value.encode()
+    return _LENGTH(len(said)) + said
+
+
+def _with_lengths(values: Sequence[bytes]) -> list[bytes]:
+    """Each with its length before it, as pieces: to join two would copy them once more."""
+    pieces = [b""] * (2 * len(values))
+    pieces[::2] = map(_LENGTH, map(len, values))
+    pieces[1::2] = values
+    return pieces
 
 
 def instants(values: Sequence[bytes]) -> bytes:
@@ -63,15 +81,17 @@ Kind = tuple[int, Callable[[Sequence[Any]], bytes]]
 INT2S: Kind = (1005, int2s)
 INT8S: Kind = (1016, int8s)
 TEXTS: Kind = (1009, texts)
+WORDS: Kind = (1009, words)
 BYTEAS: Kind = (1001, byteas)
 INSTANTS: Kind = (1185, instants)
 
 
-def field(kind: int, value: bytes | None) -> bytes:
-    """A field of a composite value: its type, its length, itself, or null."""
-    return _FIELD(kind, -1) if value is None else _FIELD(kind, len(value)) + value
-
-
-def composite(fields: Sequence[bytes]) -> bytes:
-    """A value of a composite type."""
-    return _LENGTH(len(fields)) + b"".join(fields)
+def composite(fields: Sequence[tuple[int, bytes | None]]) -> bytes:
+    """A value of a composite type: of each field its type and itself, or null."""
+    pieces = [_LENGTH(len(fields))]
+    for kind, value in fields:
+        if value is None:
+            pieces.append(_FIELD(kind, -1))
+        else:
+            pieces += (_FIELD(kind, len(value)), value)
+    return b"".join(pieces)

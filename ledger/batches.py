@@ -7,7 +7,6 @@ arrays: a column of each table that it writes.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import chain
 from typing import Any, NamedTuple
 
 import psycopg
@@ -15,7 +14,7 @@ from psycopg.adapt import Dumper
 from psycopg.pq import Format
 
 from ledger import arrays, heads
-from ledger.arrays import BYTEAS, INSTANTS, INT2S, INT8S, TEXTS, Kind
+from ledger.arrays import BYTEAS, INSTANTS, INT2S, INT8S, TEXTS, WORDS, Kind
 from ledger.working import Entry, Stream, WorkingSet
 
 CONFLICTS = ("CL001", "23505")
@@ -76,8 +75,11 @@ class Lines(NamedTuple):
     content: bytes
 
 
-class Encoded(bytes):
+@dataclass(frozen=True, slots=True)
+class Encoded:
     """A batch as it is sent."""
+
+    value: bytes
 
 
 class _AsItIs(Dumper):
@@ -86,8 +88,8 @@ class _AsItIs(Dumper):
     format = Format.BINARY
     oid = 0
 
-    def dump(self, obj: Encoded) -> Encoded:
-        return obj
+    def dump(self, obj: Encoded) -> bytes:
+        return obj.value
 
 
 psycopg.adapters.register_dumper(Encoded, _AsItIs)
@@ -110,31 +112,28 @@ class Batch:
     def encoded(self) -> Encoded:
         """It as a value of the type `ledger.batch`, whose fields these are, in their order."""
         now = None if self.now is None else arrays.microseconds(self.now)
-        columns = chain(
-            _columns((INT2S, INT8S), tuple(self.lanes.items())),
-            _columns((TEXTS, INT2S, INT8S), self.reads),
-            _columns((TEXTS, INT2S, INT8S, INT8S, TEXTS, BYTEAS), self.heads),
-            _columns((TEXTS, INT2S, INT8S, INT8S, TEXTS, BYTEAS), self.events),
-            (arrays.field(INSTANTS[0], arrays.instants(self.recorded)),),
-            _columns((TEXTS, BYTEAS, INT2S, INT8S, BYTEAS, BYTEAS, INT2S), self.answers),
-            _columns((TEXTS, INT2S, INT8S, INT8S, INT8S, BYTEAS), self.lines),
-        )
         return Encoded(
             arrays.composite(
                 [
-                    arrays.field(arrays.INSTANT, now),
-                    *columns,
-                    arrays.field(arrays.BYTEA, self.sealed),
+                    (arrays.INSTANT, now),
+                    *_columns((INT2S, INT8S), tuple(self.lanes.items())),
+                    *_columns((TEXTS, INT2S, INT8S), self.reads),
+                    *_columns((TEXTS, INT2S, INT8S, INT8S, WORDS, BYTEAS), self.heads),
+                    *_columns((TEXTS, INT2S, INT8S, INT8S, WORDS, BYTEAS), self.events),
+                    (INSTANTS[0], arrays.instants(self.recorded)),
+                    *_columns((TEXTS, BYTEAS, INT2S, INT8S, BYTEAS, BYTEAS, INT2S), self.answers),
+                    *_columns((TEXTS, INT2S, INT8S, INT8S, INT8S, BYTEAS), self.lines),
+                    (arrays.BYTEA, self.sealed),
                 ]
             )
         )
 
 
-def _columns(kinds: Sequence[Kind], rows: Sequence[Sequence[Any]]) -> Iterator[bytes]:
+def _columns(kinds: Sequence[Kind], rows: Sequence[Sequence[Any]]) -> Iterator[tuple[int, bytes]]:
     """Rows as fields, an array for each of their columns."""
     columns = zip(*rows, strict=True) if rows else ((),) * len(kinds)
     for (kind, written), column in zip(kinds, columns, strict=True):
-        yield arrays.field(kind, written(column))
+        yield kind, written(column)
 
 
 def event_of(entry: Entry) -> NewEvent:

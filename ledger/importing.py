@@ -230,7 +230,8 @@ class _Attempt:
         self.rejects.begin()
         connection.execute("SELECT stage_import()")
         self._floor(connection)
-        with connect(owner._dsn, pinned=True) as reader:
+        # What is staged is sent, and not waited for.
+        with connect(owner._dsn, pinned=True) as reader, connection.pipeline():
             self._stage_facts(connection, reader, lines)
         if done.rejected and not self.rejects.keeps_good:
             owner._forget()

@@ -443,26 +443,30 @@ class Ledger:
         commands = [(done.waiting.command, done) for done in decided]
         read = working.only_read((command, done.waiting.names) for command, done in commands)
         written = list(heads_of(working))
-        return Batch(
-            now,
-            lanes={head.lane: 0 for head in written} | working.lanes,
-            reads=[Read(stream.name, lane, stream.stored) for stream, lane in read],
-            heads=written,
-            events=[event_of(entry) for done in decided for entry in done.entries],
-            answers=[
-                Answer(
-                    command.key,
-                    done.waiting.digest,
-                    done.lane,
-                    done.offset,
-                    done.response,
-                    command.asked(),
-                    undated=command.at is None,
-                )
-                for command, done in commands
-            ],
-            sealed=persons.sealed(persons.told(command, d.entries) for command, d in commands),
-        ).encoded()
+        return (
+            Batch(
+                now,
+                lanes={head.lane: 0 for head in written} | working.lanes,
+                reads=[Read(stream.name, lane, stream.stored) for stream, lane in read],
+                heads=written,
+                events=[event_of(entry) for done in decided for entry in done.entries],
+                answers=[
+                    Answer(
+                        command.key,
+                        done.waiting.digest,
+                        done.lane,
+                        done.offset,
+                        done.response,
+                        command.asked(),
+                        undated=command.at is None,
+                    )
+                    for command, done in commands
+                ],
+                sealed=persons.sealed(persons.told(command, d.entries) for command, d in commands),
+            )
+            .encoded()
+            .value
+        )
 
     async def _append(self, wire: Wire, batch: _Batch) -> dict[int, int]:
         """Write the batch. Returns the position of each lane before it."""

@@ -1,4 +1,4 @@
-"""One file opens what is sealed, and one table holds it."""
+"""One file opens what is sealed, and one table holds it, which one migration knows."""
 
 import re
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ ROOT = Path(__file__).parents[2]
 ROOMS = ("api", "domain", "ledger", "projections", "demo")
 STORE = {"ledger/persons.py", "domain/personal.py"}
 """Where it is opened, and where it is defined."""
-TABLE = re.compile(r"\b(?:FROM|JOIN|INTO|UPDATE|COPY)\s+(?:ledger\.|staged_)?persons\b")
+TABLE = re.compile(r"\b(?:FROM|JOIN|INTO|UPDATE|COPY)\s+(?:ledger\.)?persons\b")
 
 
 def sources() -> dict[str, str]:
@@ -17,6 +17,11 @@ def sources() -> dict[str, str]:
         for room in ROOMS
         for path in (ROOT / room).rglob("*.py")
     }
+
+
+def migrations() -> dict[str, str]:
+    folder = ROOT / "ledger" / "migrations"
+    return {path.name: path.read_text("utf-8") for path in folder.glob("*.sql")}
 
 
 def openers(texts: Mapping[str, str]) -> set[str]:
@@ -31,6 +36,12 @@ def openers(texts: Mapping[str, str]) -> set[str]:
 def test_what_is_sealed_is_opened_in_one_file() -> None:
     assert openers(sources()) - STORE == set()
     assert "ledger/persons.py" in openers(sources())
+
+
+def test_one_migration_knows_what_is_told_of_people() -> None:
+    """What appends passes it on as one value."""
+    known = {name for name, text in migrations().items() if re.search(r"\bpersons\b", text)}
+    assert known == {"0006_persons.sql"}
 
 
 def test_the_alarm_rings() -> None:
