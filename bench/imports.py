@@ -88,7 +88,7 @@ def imports(ground: Ground, stack: ExitStack) -> list[Subject]:
     def like() -> None:
         with connect(state["dsn"]) as connection:
             for table in TABLES:
-                # In the order of the heap, as it would come out of a staging table.
+                # In the order of the heap.
                 made = f"CREATE TABLE copy_of_{table} (LIKE {table} INCLUDING ALL)"
                 connection.execute(made.encode())
             connection.execute("CHECKPOINT")

@@ -24,14 +24,13 @@ from domain.command import Command
 from domain.refusal import Refusal
 from ledger import clocks, heads, persons
 from ledger.arrays import int2s, microseconds, texts
-from ledger.batches import CONFLICTS, Answer, Batch, Read, event_of, heads_of
+from ledger.batches import CONFLICTS, Answer, Batch, NewEvent, Read, event_of, heads_of
 from ledger.database import aconnect, bucket_of
 from ledger.persons import digest_of
 from ledger.trouble import Trouble
 from ledger.wire import Question, Wire
 from ledger.working import (
     EVENTS,
-    Entry,
     KeyReused,
     WorkingSet,
     last_in,
@@ -102,11 +101,10 @@ class _Decided:
     """A command with what it writes."""
 
     waiting: _Waiting
-    entries: list[Entry]
     body: dict[str, Any]
-    response: bytes
-    lane: int  # of its first stream
-    offset: int  # of its last event there, 0 if there is none
+    answer: Answer
+    events: list[NewEvent]
+    told: persons.Told | None
 
 
 @dataclass(slots=True)
@@ -125,8 +123,9 @@ class _Batch:
         """Tell everybody; `bases` is the position of each lane before the batch."""
         receipts: dict[str, Receipt] = {}
         for key, done in self.decided.items():
-            position = bases[done.lane] + done.offset if done.offset else 0
-            receipts[key] = Receipt(done.lane, position, False, done.body)
+            lane, offset = done.answer.lane, done.answer.offset
+            position = bases[lane] + offset if offset else 0
+            receipts[key] = Receipt(lane, position, False, done.body)
             done.waiting.answer(receipts[key])
         for each, key in self.again:
             first = receipts[key]
@@ -371,22 +370,31 @@ class Ledger:
                     batch.refused.append((each, KeyReused()))
                 continue
             try:
-                at = each.command.at or now
-                entries, body = batch.working.decide(each.command, each.names, at, now)
-                response = msgspec.json.encode(body)
+                batch.decided[each.command.key] = self._decided(batch.working, each, now)
             except Refusal as refusal:
                 batch.refused.append((each, refusal))
             except Exception as defect:  # its half-applied state must not reach the others
                 raise _Defect(each) from defect
-            else:
-                lane = bucket_of(each.names[0], self._buckets)
-                offset = last_in(entries, lane)
-                batch.decided[each.command.key] = _Decided(
-                    each, entries, body, response, lane, offset
-                )
         if batch.decided:
             batch.encoded = self._encoded(batch, now)
         return batch
+
+    def _decided(self, working: WorkingSet, each: _Waiting, now: datetime) -> _Decided:
+        """Decide a command. What it writes is encoded here, so that it alone fails if that does."""
+        command = each.command
+        entries, body = working.decide(command, each.names, command.at or now, now)
+        lane = bucket_of(each.names[0], self._buckets)
+        answer = Answer(
+            command.key,
+            each.digest,
+            lane,
+            last_in(entries, lane),
+            msgspec.json.encode(body),
+            command.asked(),
+            undated=command.at is None,
+        )
+        events = list(map(event_of, entries))
+        return _Decided(each, body, answer, events, persons.told(command, entries))
 
     async def _load(self, wire: Wire, batch: _Batch, now: datetime) -> list[_Waiting]:
         """Take the heads in. Returns the commands whose keys were never answered.
@@ -440,33 +448,18 @@ class Ledger:
     def _encoded(self, batch: _Batch, now: datetime) -> bytes:
         """The batch as it is appended: encoded now, for the next one changes its states."""
         working, decided = batch.working, batch.decided.values()
-        commands = [(done.waiting.command, done) for done in decided]
-        read = working.only_read((command, done.waiting.names) for command, done in commands)
+        read = working.only_read((done.waiting.command, done.waiting.names) for done in decided)
         written = list(heads_of(working))
-        return (
-            Batch(
-                now,
-                lanes={head.lane: 0 for head in written} | working.lanes,
-                reads=[Read(stream.name, lane, stream.stored) for stream, lane in read],
-                heads=written,
-                events=[event_of(entry) for done in decided for entry in done.entries],
-                answers=[
-                    Answer(
-                        command.key,
-                        done.waiting.digest,
-                        done.lane,
-                        done.offset,
-                        done.response,
-                        command.asked(),
-                        undated=command.at is None,
-                    )
-                    for command, done in commands
-                ],
-                sealed=persons.sealed(persons.told(command, d.entries) for command, d in commands),
-            )
-            .encoded()
-            .value
+        whole = Batch(
+            now,
+            lanes={head.lane: 0 for head in written} | working.lanes,
+            reads=[Read(stream.name, lane, stream.stored) for stream, lane in read],
+            heads=written,
+            events=[event for done in decided for event in done.events],
+            answers=[done.answer for done in decided],
+            sealed=persons.sealed(done.told for done in decided),
         )
+        return whole.encoded().value
 
     async def _append(self, wire: Wire, batch: _Batch) -> dict[int, int]:
         """Write the batch. Returns the position of each lane before it."""

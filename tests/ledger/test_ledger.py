@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from domain.lots import NotEnoughPoints
+from domain.points import PointsDebited
 from domain.refusal import Refusal
 from domain.state import Member
 from domain.visits import PriceChanged
@@ -306,6 +307,23 @@ def test_a_defect_in_a_rule_fails_its_own_command_only(
         raise ZeroDivisionError
 
     monkeypatch.setattr(type(broken), "decide", breaks)
+    answers = together(ledger_dsn, a_visit("m1"), broken, a_visit("m1"))
+    assert [type(answer) for answer in answers] == [Receipt, CommandFailed, Receipt]
+    assert_sound(ledger_dsn)
+
+
+def test_an_event_that_cannot_be_written_fails_its_own_command_only(
+    ledger_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    executed(ledger_dsn, *a_club(1), *a_member("m1"))
+    broken = command("points.debit", member_id="m1", points=1, reason="x")
+    paper = PointsDebited.__pydantic_serializer__
+
+    class Breaks:
+        def to_json(self, event: Any, **how: Any) -> bytes:
+            return paper.to_json(event, **how) if event.key != broken.key else 1 // 0  # type: ignore[return-value]
+
+    monkeypatch.setattr(PointsDebited, "__pydantic_serializer__", Breaks())
     answers = together(ledger_dsn, a_visit("m1"), broken, a_visit("m1"))
     assert [type(answer) for answer in answers] == [Receipt, CommandFailed, Receipt]
     assert_sound(ledger_dsn)
