@@ -132,9 +132,12 @@ def test_what_is_told_of_people_is_one_value(ledger_dsn: str) -> None:
     assert persons.sealed([None]) is None
 
 
-def test_the_librarys_versions_are_expected_like_any_other(ledger_dsn: str) -> None:
+def test_the_librarys_versions_are_expected_like_any_other(
+    installed: Callable[[int], str],
+) -> None:
     """A gap, and a stream that has moved on, are conflicts; nothing is written."""
-    store = datastore(ledger_dsn)
+    dsn = installed(1)
+    store = datastore(dsn)
     try:
         recorder = LaneRecorder(store)
 
@@ -148,8 +151,8 @@ def test_the_librarys_versions_are_expected_like_any_other(ledger_dsn: str) -> N
         assert insert(3) == [3]
     finally:
         store.close()
-    assert rows(ledger_dsn, "SELECT position FROM log_head") == [(3,)]
-    assert rows(ledger_dsn, "SELECT version, fold FROM stream_head") == [(3, "")]
+    assert rows(dsn, "SELECT position FROM log_head") == [(3,)]
+    assert rows(dsn, "SELECT version, fold FROM stream_head") == [(3, "")]
 
 
 def test_a_batch_that_tells_no_time_is_stamped_by_the_database(ledger_dsn: str) -> None:
