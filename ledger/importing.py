@@ -42,7 +42,7 @@ from ledger.working import (
 
 WORTH_ANALYZING = 50_000
 """After so many events the planner is told, rather than left to find out a minute later."""
-HEADS_BYTES = 4 << 20
+HEADS_BYTES = 1 << 20
 """About so much of heads goes in a batch."""
 MAX_REJECTIONS = 100
 """How many rejected lines are told with what was done; all are counted, and written down."""
