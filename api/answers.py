@@ -228,7 +228,7 @@ def _figure(figure: figures.Figure, demo: models.Demo | None) -> models.Figure:
         return shown
     scaled = demo.scale != "1" and shown.verdict == figures.DIFFERS
     verdict = SCALED if scaled else shown.verdict
-    return shown.model_copy(update={"verdict": verdict, "assumed": assumed(figure.id)})
+    return shown.model_copy(update={"verdict": verdict, "assumed": assumed(figure.figure_id)})
 
 
 def explanation(

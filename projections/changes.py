@@ -86,7 +86,7 @@ class State:
 class FigureChange:
     """A figure that is another one at the other moment; null where it has no value."""
 
-    id: str
+    figure_id: str
     unit: str
     before: Decimal | None
     after: Decimal | None
@@ -173,7 +173,7 @@ def _figures(was: Iterable[Figure], now: Iterable[Figure]) -> Iterable[FigureCha
         before, after = one.derived, other.derived
         if before != after:
             more = difference(one.unit, before, after)
-            yield FigureChange(one.id, one.unit, before, after, more)
+            yield FigureChange(one.figure_id, one.unit, before, after, more)
 
 
 def _only_one(before: Moment, after: Moment) -> str:

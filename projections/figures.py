@@ -55,7 +55,7 @@ class Figure:
     difference: derived - reported, between days in days.
     """
 
-    id: str
+    figure_id: str
     section: str
     title: str
     zh: str
@@ -214,7 +214,7 @@ def _figure(
     verdict = verdict_on(entry, claimed, derived)
     notes = [entry.note, given.note, given.why, _flag(report, entry)]
     return Figure(
-        id=entry.id,
+        figure_id=entry.id,
         section=entry.section,
         title=entry.title,
         zh=entry.zh,

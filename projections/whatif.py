@@ -85,7 +85,7 @@ class Difference:
 class FigureDifference:
     """A figure of the report that would come out otherwise; null is not computable."""
 
-    id: str
+    figure_id: str
     title: str
     unit: str
     recorded: Decimal | None

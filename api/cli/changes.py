@@ -33,7 +33,7 @@ def tell_changes(found: models.Changes) -> None:
     figures = output.plain_table("figure", *numbers, right=numbers)
     for figure in found.figures:
         before, after = (shown(figure.unit, value) for value in (figure.before, figure.after))
-        figures.add_row(figure.id, before, after, apart(figure.unit, figure.difference))
+        figures.add_row(figure.figure_id, before, after, apart(figure.unit, figure.difference))
     sums = output.plain_table("sum", *numbers, "by", right=numbers)
     for each in found.sums:
         by = ", ".join(f"{c.amount:+,} by {c.events:,} {c.topic}" for c in each.causes)

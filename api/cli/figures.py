@@ -160,12 +160,12 @@ def _table(figures: Sequence[models.Figure], layout: Layout) -> list[Text]:
     rows: list[layouts.Row] = []
     above = ""
     for figure in figures:
-        group, _, name = figure.id.rpartition(".")
+        group, _, name = figure.figure_id.rpartition(".")
         heading = f"{group}." if layout.grouped else figure.section
         if heading != above:
             rows.append(Heading(heading))
             above = heading
-        cells: list[str | Text] = [f" {name}" if layout.grouped else figure.id]
+        cells: list[str | Text] = [f" {name}" if layout.grouped else figure.figure_id]
         cells += [figure.zh] * layout.chinese
         cells += [shown(figure.unit, figure.reported), shown(figure.unit, figure.derived)]
         cells += [apart(figure.unit, figure.difference)]
@@ -210,11 +210,11 @@ def _flags(shown: models.Figures, width: int, layout: Layout) -> None:
         for figure in contradictions:
             why = figure.note or figure.formula or ""
             said = f"it prints {figure.reported}, its own inputs give {figure.derived}. {why}"
-            output.say(layouts.folded(f"{figure.id}: {said}".rstrip(), width, "  ", "    "))
+            output.say(layouts.folded(f"{figure.figure_id}: {said}".rstrip(), width, "  ", "    "))
     if noted := [f for f in shown.figures if f.note and f.verdict != CONTRADICTS]:
         output.say("\nNotes:")
         for figure in noted:
-            output.say(layouts.folded(f"{figure.id}: {figure.note}", width, "  ", "    "))
+            output.say(layouts.folded(f"{figure.figure_id}: {figure.note}", width, "  ", "    "))
     counts = ", ".join(
         f"{len(each)} {verdict if len(each) == 1 else PLURAL.get(verdict, verdict)}"
         for verdict, each in sorted(by_verdict.items())
@@ -253,7 +253,7 @@ def _told_why(found: models.Explanation, demo: models.Demo | None) -> None:
     say_moment(found.moment)
     if demo is not None and not demo.complete:
         output.say(f"{IN_PART}\n")
-    output.say(f"{figure.id}  {figure.title}  {figure.zh}")
+    output.say(f"{figure.figure_id}  {figure.title}  {figure.zh}")
     unit = _unit(figure)
     lines = {
         "reported": shown(figure.unit, figure.reported),
@@ -275,7 +275,9 @@ def _told_why(found: models.Explanation, demo: models.Demo | None) -> None:
     if not figure.events:
         output.say("no events")
         return
-    said = f"{output.counted(figure.events, 'event')}. {counted(figure.id)}".rstrip(". ") + "."
+    said = (
+        f"{output.counted(figure.events, 'event')}. {counted(figure.figure_id)}".rstrip(". ") + "."
+    )
     output.say(layouts.folded(said, console.width, "", "  "))
     if figure.events > len(found.events):
         output.say(f"The first {len(found.events):,} of them:")

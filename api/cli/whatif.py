@@ -78,7 +78,7 @@ def _told(found: models.WhatIf, skip: int) -> None:
             rows.append(Heading("figures"))
             above = "figures"
         both = (shown(figure.unit, value) for value in (figure.recorded, figure.supposed))
-        rows.append((f" {figure.id}", *(value or "not computable" for value in both), ""))
+        rows.append((f" {figure.figure_id}", *(value or "not computable" for value in both), ""))
     if rows:
         for line in layouts.lines(columns, rows):
             console.print(line, soft_wrap=True)

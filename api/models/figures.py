@@ -11,7 +11,7 @@ from api.models.base import Dated, Moment, Number, View, number_or_same
 class Figure(View):
     """A figure of the report beside the one derived from the events."""
 
-    id: str
+    figure_id: str
     section: str
     title: str
     zh: str
@@ -80,7 +80,7 @@ class Explanation(Dated):
 class FigureChange(View):
     """A figure that is another one at the later moment; null where it has no value."""
 
-    id: str
+    figure_id: str
     unit: str
     before: Number | None
     after: Number | None

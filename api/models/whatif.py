@@ -25,7 +25,7 @@ class Difference(View):
 class FigureDifference(View):
     """A figure of the report that would come out otherwise; null is not computable."""
 
-    id: str
+    figure_id: str
     title: str
     unit: str | None
     recorded: Number | None

@@ -27,7 +27,7 @@ def test_figures_of_a_scaled_demo(demo_dir: Path) -> None:
 
 def _figure(name: str, reported: str, derived: str, verdict: str) -> models.Figure:
     return models.Figure(
-        id=name,
+        figure_id=name,
         section="Test",
         title=name,
         zh="测试",
@@ -75,10 +75,10 @@ def test_a_narrow_table_breaks_no_name(demo_dir: Path, width: int) -> None:
     for row in rows:
         said |= {row.split("  ")[0], row.strip().split("  ")[0]}
     for figure in shown:
-        name = figure.id.rpartition(".")[2] if layout.grouped else figure.id
+        name = figure.figure_id.rpartition(".")[2] if layout.grouped else figure.figure_id
         assert name in said
     if layout.grouped:
-        assert {f"{figure.id.rpartition('.')[0]}." for figure in shown} <= set(rows)
+        assert {f"{figure.figure_id.rpartition('.')[0]}." for figure in shown} <= set(rows)
     assert any("2008-06-30" in row for row in rows)
 
 
@@ -118,9 +118,9 @@ def test_an_encoding_that_lacks_letters_is_no_failure(
 
 def test_figures_as_json(demo_dir: Path) -> None:
     told = clubledger("figures", "--json", data_dir=demo_dir).json
-    names = {"id", "reported", "derived", "difference", "verdict", "assumed", "events"}
+    names = {"figure_id", "reported", "derived", "difference", "verdict", "assumed", "events"}
     assert all(names <= figure.keys() for figure in told["figures"])
-    assert len({figure["id"] for figure in told["figures"]}) == len(told["figures"])
+    assert len({figure["figure_id"] for figure in told["figures"]}) == len(told["figures"])
     assert told["demo"] == {"scale": SCALE, "seed": 2008, "complete": True}
 
 
@@ -156,7 +156,7 @@ def test_changes_show_days_as_days_and_how_many_lie_between(
 ) -> None:
     moment = models.Moment(known_at=AT, effective_at=None, positions="0:1")
     moved = models.FigureChange(
-        id="a.day",
+        figure_id="a.day",
         unit=DAY,
         before=Decimal(20080101),
         after=Decimal(20080103),

@@ -244,7 +244,7 @@ def test_a_file_says_what_it_is_of(evil_dir: Path, tmp_path: Path) -> None:
     words = ("figures", "--explain", "binding.rate")
     about, rows = read_jsonl(exported("jsonl", tmp_path, *words, data_dir=evil_dir))
     assert about["export"] == "figure-binding.rate"
-    assert about["figure"]["id"] == "binding.rate"
+    assert about["figure"]["figure_id"] == "binding.rate"
     assert about["figure"]["events"] == len(rows)
     assert about["positions"].startswith("0:")
     assert about["clock"].startswith("2009-01-")
@@ -273,7 +273,7 @@ def test_a_file_that_is_there_is_kept(demo_dir: Path, tmp_path: Path) -> None:
     assert (ended.code, target.read_text()) == (2, "mine")
     assert "--force replaces it" in ended.err
     assert clubledger("figures", "--export", target, "--force", data_dir=demo_dir).code == 0
-    assert target.read_bytes().startswith(b"\xef\xbb\xbfid,")
+    assert target.read_bytes().startswith(b"\xef\xbb\xbffigure_id,")
 
 
 @pytest.mark.parametrize(
@@ -389,7 +389,7 @@ def test_what_was_known_then_is_a_file_too(
     assert told["moment"] == about["moment"]
     told, figures = read_jsonl(http.get("/figures", params=asked).content)
     assert told["positions"] == about["positions"]
-    (rate,) = (each for each in figures if each["id"] == "binding.rate")
+    (rate,) = (each for each in figures if each["figure_id"] == "binding.rate")
     assert rate == about["figure"]
 
 

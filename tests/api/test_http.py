@@ -325,7 +325,7 @@ def test_figures_and_their_explanations(http: httpx.Client) -> None:
     verdicts = {figure["verdict"] for figure in told["figures"]}
     assert "DIFFERS" not in verdicts
     assert {"scaled", "agrees", "not derivable"} <= verdicts
-    rate = next(each for each in told["figures"] if each["id"] == "binding.rate")
+    rate = next(each for each in told["figures"] if each["figure_id"] == "binding.rate")
     explained = http.get("/figures/binding.rate/explain", params={"limit": 3}).json()
     assert explained["figure"] == rate
     assert explained["inputs"]

@@ -93,7 +93,7 @@ def conn(postgres: str) -> Iterator[Any]:
 
 
 def by_id(found: list[Figure]) -> dict[str, Figure]:
-    return {figure.id: figure for figure in found}
+    return {figure.figure_id: figure for figure in found}
 
 
 def test_each_figure_is_derived_from_the_events(conn: Any) -> None:

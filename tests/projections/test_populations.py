@@ -129,7 +129,7 @@ def everything_at(conn: Conn, until: date) -> dict[str, Any]:
         "on_net": members.on_net(conn, until),
         "use": clubs.use(conn, year, until, DIMENSIONS),
         "emergencies": clubs.emergencies(conn, year, until),
-        "figures": [(f.id, f.derived, f.events) for f in figures.figures(conn, until)],
+        "figures": [(f.figure_id, f.derived, f.events) for f in figures.figures(conn, until)],
     }
     for name in ("plain", "drawn"):
         found[f"{name} use"] = campaigns.campaign_use(conn, name, until)

@@ -267,7 +267,7 @@ def test_a_figure_that_would_come_out_otherwise_is_named(installed: Callable[[in
         lay(conn, world.log)
         lay_asked(conn, world)
     dear = scenario({"change": "service_price", "club_id": "lounge", "points": 1_001})
-    found = {figure.id: figure for figure in what_if(dsn, dear, AT).figures}
+    found = {figure.figure_id: figure for figure in what_if(dsn, dear, AT).figures}
     monthly = found["clubs.lounge_monthly"]
     assert (monthly.recorded, monthly.supposed) == (Decimal(1), Decimal(0))
     assert "members.vips" not in found
