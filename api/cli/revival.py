@@ -18,7 +18,7 @@ from psycopg.conninfo import make_conninfo
 from api.failures import CannotOpen
 from api.settings import Settings
 from api.wiring import embedded
-from ledger.embedded import EmbeddedError, place_of
+from ledger.embedded import EmbeddedError, place_of, running
 
 log = logging.getLogger("clubledger")
 
@@ -76,15 +76,20 @@ class _Watcher:
                     f"The data in {self._data_dir} has gone: unmounted, moved, deleted or replaced."
                     " What was acknowledged is in it."
                 )
-            # While it recovers it rejects, which is an answer.
-            elif self._unanswered() and not _blind():
+            elif self._needs_us() and not _blind():
                 self._revive()
             if self.failure is not None and not self._stop.is_set():
                 os.kill(os.getpid(), signal.SIGTERM)
                 return
 
-    def _unanswered(self) -> bool:
-        return pq.Ping(pq.PGconn.ping(self._ping)) is pq.Ping.NO_RESPONSE
+    def _needs_us(self) -> bool:
+        """While it recovers it rejects, which is an answer; but so it does, for as long as our
+        sessions last, when somebody has told it to stop."""
+        answer = pq.Ping(pq.PGconn.ping(self._ping))
+        if answer is not pq.Ping.REJECT:
+            return answer is pq.Ping.NO_RESPONSE
+        found = running(self._data_dir)
+        return found is not None and found.stopping
 
     def _revive(self) -> None:
         log.warning("PostgreSQL does not answer: it is looked after.")

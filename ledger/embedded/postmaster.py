@@ -47,8 +47,16 @@ class Postmaster:
     pid: int
     pgdata: Path
     socket_dir: Path
-    ready: bool
+    status: str  # starting, ready, stopping
     place: tuple[int, int]  # what `place_of` said of the directory in which this was found
+
+    @property
+    def ready(self) -> bool:
+        return self.status == "ready"
+
+    @property
+    def stopping(self) -> bool:
+        return self.status == "stopping"
 
     def works_here(self) -> bool:
         """Whether this process is a server here: after a crash its number may be another's."""
@@ -100,8 +108,8 @@ def found(home: Home) -> Postmaster | None:
     place = place_of(home.pgdata)
     if place is None:
         return None
-    ready = len(lines) > 7 and lines[7].strip() == "ready"
-    return Postmaster(int(lines[0]), Path(lines[1]), Path(lines[4]), ready, place)
+    status = lines[7].strip() if len(lines) > 7 else "starting"
+    return Postmaster(int(lines[0]), Path(lines[1]), Path(lines[4]), status, place)
 
 
 def _children(pid: int) -> list[int]:
@@ -163,7 +171,7 @@ def shut_down(home: Home, server_lock: int, start_lock: int) -> None:
             if not here:
                 return  # In another container on the same files: its number means nothing here.
             break
-        if here and server is not None and server.lost_its_socket():
+        if here and server is not None and (server.stopping or server.lost_its_socket()):
             break  # Nobody can ask it any more.
         if wait.over:
             break
@@ -173,15 +181,28 @@ def shut_down(home: Home, server_lock: int, start_lock: int) -> None:
         return
     if wait.over:
         log.warning("PostgreSQL in %s takes too long to recover before it stops.", home.path)
-    steps = STEPS[1:] if wait.over else STEPS
+    let_end(home, server_lock, start_lock, STEPS[1:] if wait.over else STEPS)
+    with suppress(OSError, subprocess.SubprocessError):  # it has ended, whatever it left behind
+        trim(home.pgdata)
+    home.remove_short_socket_dir()
+
+
+def let_end(
+    home: Home,
+    server_lock: int,
+    start_lock: int,
+    steps: Sequence[tuple[signal.Signals, float]] = STEPS,
+) -> None:
+    """Wait for the last process of a server that is to end, and for nothing else.
+
+    Somebody may have told it to end by SIGTERM: then it waits for its last session, which is one
+    of ours, for ever, and takes no other meanwhile.
+    """
     if not end(lambda: found(home), lambda: take(server_lock, wait=False), steps, start_lock):
         raise EmbeddedError(
             f"PostgreSQL in {home.path} could not be stopped: {_left(found(home))}"
             f" {home.lock('server')} as long as it runs. End it."
         )
-    with suppress(OSError, subprocess.SubprocessError):  # it has ended, whatever it left behind
-        trim(home.pgdata)
-    home.remove_short_socket_dir()
 
 
 def end(

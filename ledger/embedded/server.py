@@ -47,6 +47,7 @@ class Running:
     version: str
     dsn: str
     accepting: bool  # False while it recovers or shuts down.
+    stopping: bool  # It waits for its last session to end.
 
 
 def running(data_dir: Path) -> Running | None:
@@ -63,7 +64,9 @@ def running(data_dir: Path) -> Running | None:
         if answer not in (pq.Ping.OK, pq.Ping.REJECT):
             return None
         version = settings.version_of(read_if_there(home.pgdata / "postgresql.conf") or "")
-        return Running(server.pid, version, home.dsn(server.socket_dir), answer is pq.Ping.OK)
+        accepting = answer is pq.Ping.OK
+        dsn = home.dsn(server.socket_dir)
+        return Running(server.pid, version, dsn, accepting, server.stopping)
     except PermissionError as error:
         raise EmbeddedError(
             f"Only the owner of {path} and root can see its server: {error}"
@@ -210,7 +213,12 @@ class EmbeddedServer:
                         )
                     launched = True
                     self._launch(home, server_lock)
-                elif (server := postmaster.found(home)) is not None and server.ready:
+                elif (server := postmaster.found(home)) is None:
+                    pass  # It has not said yet who it is.
+                elif server.stopping and server.works_here():
+                    postmaster.let_end(home, server_lock, start_lock)
+                    continue
+                elif server.ready:
                     mine = alone and not launched and server.works_here()
                     if mine and not self._as_we_want(home, server):
                         postmaster.shut_down(home, server_lock, start_lock)

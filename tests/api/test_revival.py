@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from ledger.embedded import running
 from tests.api.running import empty_directory, serving, stopped
 from tests.patience import PATIENCE_S, eventually
 from tests.postgres import kill_servers
@@ -24,10 +25,14 @@ def data_dir() -> Iterator[Path]:
         kill_servers(path)
 
 
+def pid_of(data_dir: Path) -> int:
+    """The postmaster's."""
+    return int((data_dir / "pgdata" / "postmaster.pid").read_text().splitlines()[0])
+
+
 def kill_postgres(data_dir: Path) -> None:
     """End the postmaster as the kernel does when memory is short."""
-    record = (data_dir / "pgdata" / "postmaster.pid").read_text()
-    os.kill(int(record.splitlines()[0]), signal.SIGKILL)
+    os.kill(pid_of(data_dir), signal.SIGKILL)
 
 
 def test_a_killed_database_is_brought_up_again(data_dir: Path) -> None:
@@ -45,6 +50,25 @@ def test_a_killed_database_is_brought_up_again(data_dir: Path) -> None:
                     headers={"Idempotency-Key": "k"},
                 )
                 assert refused.json()["code"] == "unknown_member", "the writer is back too"
+    finally:
+        ended = stopped(server)
+    assert ended.code == 0, ended.err
+
+
+def test_a_database_that_waits_for_our_sessions_to_end_is_not_waited_for(data_dir: Path) -> None:
+    """Told to stop, it takes nobody any more and goes on for who is there: for ever, here."""
+    server = serving(data_dir)
+    try:
+        with httpx.Client(base_url=server.address, timeout=PATIENCE_S) as client:
+            first = pid_of(data_dir)
+            os.kill(first, signal.SIGTERM)
+
+            def is_another() -> bool:
+                found = running(data_dir)
+                return found is not None and found.accepting and found.pid != first
+
+            assert eventually(is_another)
+            assert eventually(lambda: client.get("/health").status_code == 200)
     finally:
         ended = stopped(server)
     assert ended.code == 0, ended.err

@@ -59,6 +59,28 @@ def test_a_stop_during_recovery_ends(data: Path) -> None:
         assert connection.execute("SELECT count(*) FROM much").fetchone() == (1_500_000,)
 
 
+@pytest.mark.parametrize("then", ["joined", "stopped"])
+def test_a_server_that_waits_for_its_last_session_is_let_end(data: Path, then: str) -> None:
+    """SIGTERM by somebody else: it would take nobody until that session has ended."""
+    server = EmbeddedServer(data, CHEAP)
+    server.start()
+    session = psycopg.connect(server.dsn, autocommit=True)
+    try:
+        pid = pid_of(data)
+        os.kill(pid, signal.SIGTERM)
+        assert eventually(lambda: (found := running(data)) is not None and found.stopping)
+        if then == "joined":
+            with EmbeddedServer(data, CHEAP) as other:
+                psycopg.connect(other.dsn).close()
+                assert pid_of(data) != pid
+        server.stop()
+        assert has_ended(pid)
+        with pytest.raises(psycopg.OperationalError):
+            session.execute("SELECT 1")
+    finally:
+        session.close()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("frozen", ["what replays", "the postmaster"])
 def test_a_frozen_server_is_stopped(
