@@ -31,8 +31,8 @@ class Told:
 
     bucket: int
     member_id: str
-    version: int
-    at: datetime
+    stream_version: int
+    occurred_at: datetime
     said: Mapping[str, Sealed | None]
 
     def row(self) -> dict[str, Any]:
@@ -44,8 +44,8 @@ class Told:
         return {
             "bucket": self.bucket,
             "member_id": self.member_id,
-            "version": self.version,
-            "at": self.at,
+            "stream_version": self.stream_version,
+            "occurred_at": self.occurred_at,
             **opened,
         }
 
@@ -89,7 +89,8 @@ def digest_of(command: Command, key: bytes) -> bytes:
 def person(connection: Connection[Any], member_id: str) -> Person:
     """Who a member is."""
     found = connection.execute(
-        "SELECT name, phone FROM ledger.persons WHERE member_id = %s ORDER BY at, version",
+        "SELECT name, phone FROM ledger.persons WHERE member_id = %s"
+        " ORDER BY occurred_at, stream_version",
         (member_id,),
     )
     return _shown(found)
@@ -106,10 +107,11 @@ def person_then(
     bucket = bucket_of(stream, len(positions))
     found = connection.execute(
         "SELECT p.name, p.phone FROM ledger.persons p JOIN ledger.stored_events e"
-        " ON e.originator_id = %(stream)s AND e.originator_version = p.version"
+        " ON e.originator_id = %(stream)s AND e.originator_version = p.stream_version"
         " AND e.bucket = p.bucket AND e.notification_id <= %(upto)s"
         " WHERE p.member_id = %(member)s AND p.bucket = %(bucket)s"
-        " AND (%(at)s::timestamptz IS NULL OR p.at <= %(at)s) ORDER BY p.at, p.version",
+        " AND (%(at)s::timestamptz IS NULL OR p.occurred_at <= %(at)s)"
+        " ORDER BY p.occurred_at, p.stream_version",
         {
             "stream": stream,
             "member": member_id,
@@ -126,7 +128,8 @@ def members_with_phone(connection: Connection[Any], phone: Sealed, limit: int) -
     found = connection.execute(
         "SELECT p.member_id FROM ledger.persons p WHERE p.phone = %s AND NOT EXISTS ("
         " SELECT FROM ledger.persons l WHERE l.member_id = p.member_id AND l.bucket = p.bucket"
-        " AND l.phone IS NOT NULL AND (l.at, l.version) > (p.at, p.version)"
+        " AND l.phone IS NOT NULL"
+        " AND (l.occurred_at, l.stream_version) > (p.occurred_at, p.stream_version)"
         ") ORDER BY p.member_id LIMIT %s",
         (Sealed.opened(phone), limit),
     )

@@ -16,6 +16,8 @@ from typing import Annotated, Any, TypeAlias, Union, get_args, get_origin
 import msgspec
 import pytest
 
+import api.audits  # noqa: F401  # defines what only the command line answers
+from api.models.base import View
 from domain.catalogue import ADDRESSED, CATALOGUE, COMMANDS, STATES
 from domain.refusal import REFUSALS
 from domain.values import Id
@@ -63,18 +65,21 @@ def _of_struct(kind: Any, known: set[type]) -> Iterator[Named]:
 
 
 def columns(dsn: str) -> Iterator[Named]:
-    """The columns of event tables and answers, as PostgreSQL has them."""
+    """The columns of the log, of event tables and of answers, as PostgreSQL has them."""
     runner.project(dsn)
     with connect(dsn) as conn:
         for schema, table, column in conn.execute(
             "SELECT table_schema, table_name, column_name FROM information_schema.columns"
-            " WHERE table_schema IN ('typed', 'answers')"
+            " WHERE table_schema IN ('ledger', 'typed', 'answers')"
         ):
             yield f"table {schema}.{table}", column, None
 
 
 def doors() -> Iterator[Named]:
-    """What is sent and what is answered over HTTP; the command line's JSON is the same models."""
+    """What is sent and answered over HTTP, and by the command line alone."""
+    for view in _below(View):
+        for field in view.model_fields:
+            yield f"schema {view.__name__}", field, None
     described = json.loads(OPENAPI.read_text("utf-8"))
     for name, schema in described["components"]["schemas"].items():
         for field in schema.get("properties", ()):
@@ -83,6 +88,12 @@ def doors() -> Iterator[Named]:
         for method, operation in methods.items():
             for parameter in operation.get("parameters", ()):
                 yield f"{method} {path}", parameter["name"], None
+
+
+def _below(kind: Any) -> Iterator[Any]:
+    for each in kind.__subclasses__():
+        yield each
+        yield from _below(each)
 
 
 @pytest.fixture(scope="module")
@@ -234,6 +245,15 @@ YET = {
     ("schema Input", "name"): "of one input of a figure's formula, in words",
     ("schema SumChange", "name"): "of a sum, as `points.balance`",
     ("refusal", "at"): "the time that the command said",
+    ("table ledger.persons", "name"): "of a person",
+    ("table ledger.ledger_meta", "name"): "of a setting",
+    ("table ledger.migrations", "name"): "of a file",
+    (
+        "table ledger.stream_head",
+        "version",
+    ): "of its stream: a snapshot has no other",
+    ("table ledger.command_log", "asked"): "the command as it was asked",
+    ("schema Command", "asked"): "the command as it was asked",
     ("table answers.checkpoint", "version"): "of a fold's code",
     ("state", "id"): "the number of a lot, debit, visit or binding among its member's",
     ("state", "at"): "of a debit, a visit, a reversal: what the state forgets by",
