@@ -234,3 +234,15 @@ def test_the_picture_needs_nothing_from_elsewhere() -> None:
     assert not elsewhere(PICTURE.read_text("utf-8"))
     assert not elsewhere(picture("\x1b[32magrees\x1b[0m VIP客户总数 76,385"))
     assert elsewhere('<style>@font-face { src: url("fonts/x.woff") }</style>')
+
+
+def test_each_word_of_the_glossary_has_one_in_both_languages_and_stands_once() -> None:
+    _, table = (
+        (REPOSITORY / "docs" / "reference" / "glossary.md")
+        .read_text("utf-8")
+        .split("|---|---|---|\n")
+    )
+    rows = [[cell.strip() for cell in row.split("|")[1:3]] for row in table.splitlines()]
+    words = [word for word, _ in rows]
+    assert [word for word, chinese in rows if not re.search("[\u4e00-\u9fff]", chinese)] == []
+    assert words == sorted(set(words), key=str.lower)
