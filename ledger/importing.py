@@ -42,8 +42,10 @@ from ledger.working import (
 
 WORTH_ANALYZING = 50_000
 """After so many events the planner is told, rather than left to find out a minute later."""
-HEADS_BYTES = 1 << 20
-"""About so much of heads goes in a batch."""
+BATCH_EVENTS = 500
+HEADS_BYTES = 1 << 18
+"""About so many events, and so much of heads, go in a batch: larger ones leave the caches, and
+whoever copies one asks the system for its memory anew."""
 MAX_REJECTIONS = 100
 """How many rejected lines are told with what was done; all are counted, and written down."""
 
@@ -213,6 +215,7 @@ class _Attempt:
         self.keys: dict[str, bytes] = {}
         self.reads: set[tuple[str, int]] = set()  # with the lane of whoever reads it
         self.touched: set[int] = set()  # lanes
+        self.staged = 0  # batches
         self.events: list[NewEvent] = []  # these are of the batch that is being made
         self.stamps: list[bytes] = []
         self.answers: list[Answer] = []
@@ -312,18 +315,20 @@ class _Attempt:
                 else:
                     if command.key.startswith(FILE_KEYS):
                         piece.take(line, text, command)
+                    if len(self.events) >= BATCH_EVENTS:
+                        self._stage_events(connection)
             for each in sorted(bad, key=itemgetter(0)):
                 self._reject(*each)
-            self._stage_chunk(connection, piece)
+            self._stage_events(connection, piece)
             self.progress(len(chunk))
 
-    def _stage_chunk(self, connection: Connection[Any], piece: Piece) -> None:
-        """Stage what came of some lines, if any of them was taken."""
+    def _stage_events(self, connection: Connection[Any], piece: Piece | None = None) -> None:
+        """Stage what came of the last lines, and a piece of the file that ends with them."""
         kept = []
-        if piece.taken:
+        if piece is not None and piece.taken:
             size, lines = len(piece.lines), piece.packed()
             kept = [Lines(self.done.key, self.home, piece.first, size, piece.taken, lines)]
-        if kept or self.answers:
+        if kept or self.events or self.answers:
             batch = Batch(
                 self.recorded,
                 lanes=self.working.lanes,
@@ -333,7 +338,8 @@ class _Attempt:
                 lines=kept,
                 sealed=persons.sealed(self.tellings),
             )
-            self._stage(connection, piece.first, batch)
+            self.staged += 1
+            self._stage(connection, self.staged, batch)
         self.touched.update(self.working.lanes)
         self.working.lanes = {}
         for each in (self.events, self.stamps, self.answers, self.tellings):
