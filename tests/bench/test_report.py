@@ -72,7 +72,7 @@ def test_the_json_says_what_the_page_says(tmp_path: Path) -> None:
     (rate,) = [goal for goal in told["goals"] if goal["id"] == "http_rate"]
     assert (rate["value"], rate["goal"], rate["met"]) == (1.0, 1.0, True)
     (measured,) = [m for m in told["measurements"] if m["id"] == "http.w1.c32:rate"]
-    assert measured["unit_id"] == "commands a second"
+    assert measured["unit"] == "commands a second"
     assert (measured["median"], measured["min"], measured["max"]) == (11_000, 8_000, 12_000)
     assert "| debits over HTTP / empty FastAPI POST | 1.00 (0.80-1.00) | >= 1 | yes |" in page
     assert "11,000 (8,000-12,000)" in page

@@ -132,7 +132,7 @@ def judged(world: World) -> dict[tuple[str, str], dict[str, Any]]:
 
 ANSWERS = ("member", "tier_span", "tier_day", "unit", "club", "service", "campaign_terms",
            "campaign", "cohort_member", "emergency_use")  # fmt: skip
-COUNTED = {"version", "position"}
+COUNTED = {"price_version", "terms_version", "position"}
 
 
 def answers(world: World) -> dict[str, list[list[tuple[str, Any]]]]:
