@@ -57,6 +57,7 @@ STATUS: dict[str, int] = {
     "cohort_exists": 409,
     "cohort_is_frozen": 409,
     "emergency_already": 409,
+    "enrolled_meanwhile": 409,
     "in_control_group": 409,
     "left_the_network": 409,
     "more_than_credited": 409,

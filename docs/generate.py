@@ -166,7 +166,7 @@ def _fact(kind: type[Command]) -> str:
         )
         for field, what, default in fields(kind, "command", "key", "actor", "at")
     ]
-    said_of_it = [f"### `{name}`", doc_of(kind), streams]
+    said_of_it = [f"### `{name}`", f"{doc_of(kind)} {streams}"]
     return "\n\n".join([*said_of_it, table(("field", "holds", "left out"), *rows)])
 
 

@@ -8,16 +8,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from domain import timeline
-from domain.bindings import (
-    MAX_MONTHS,
-    AlreadyBound,
-    BindingStarted,
-    Policy,
-    known_since,
-    policies_within,
-    still_remembered,
-)
+from domain import bindings, timeline
+from domain.bindings import AlreadyBound, BindingStarted, Policy, policies_within, still_remembered
 from domain.bounds import room_for_one
 from domain.command import Command
 from domain.event import Event
@@ -49,7 +41,7 @@ POLICY_OF: dict[str, Policy] = {
 }
 """The policy under which an enrolment binds; care is a gift without binding."""
 
-Months = Annotated[int, Field(ge=0, le=MAX_MONTHS)]
+Months = Annotated[int, Field(ge=0, le=bindings.MAX_MONTHS)]
 
 
 class CostItem(BaseModel):
@@ -131,10 +123,11 @@ class CampaignClosed(Event, name="campaign.closed", stream="campaign"):
     """A campaign takes no more enrolments."""
 
     reason: Text
+    named_by = ()
+    kept_in = "closed_at"
 
     def apply(self, state: Campaign) -> None:
-        if state.closed_at is None or self.occurred_at < state.closed_at:
-            state.closed_at = self.occurred_at
+        state.closed_at = self.occurred_at
 
 
 class PlaceTaken(Event, name="campaign.place_taken", stream="places"):
@@ -190,12 +183,17 @@ class CampaignEnrolled(Event, name="campaign.enrolled", stream="member"):
     closes_on: Day
     tier: Tier | None = None
     unit_id: UnitId
+    excludes: tuple[Policy, ...] | None = None  # if there are any
     named_by = ("campaign_id",)
     kept_in = "enrolled"
 
     def apply(self, state: Member) -> None:
         forget(state, "enrolled", ended_on(state), self.occurred_at)
-        state.enrolled[self.campaign_id] = Enrolment(self.closes_on, self.place, self.gift_fen)
+        enrolment = Enrolment(self.closes_on, self.place, self.gift_fen)
+        if self.excludes:
+            enrolment.excludes = list(self.excludes)
+            enrolment.enrolled_on = local_date(self.occurred_at)
+        state.enrolled[self.campaign_id] = enrolment
 
 
 def ended_on(member: Member) -> Callable[[Enrolment], date]:
@@ -444,14 +442,14 @@ class ChangeTerms(CampaignCommand):
 
 
 class CloseCampaign(CampaignCommand):
-    """Take no more enrolments."""
+    """Take no more enrolments. A campaign closes once: at another time once that is corrected."""
 
     command: Literal["campaign.close"] = "campaign.close"
     reason: Text
 
     def decide(self, at: datetime, campaign: Campaign) -> list[Event]:
         launched(campaign, self.campaign_id)
-        if campaign.closed_at is not None and campaign.closed_at <= at:
+        if campaign.closed_at is not None:
             raise NothingChanges("closed")
         return [self.event(CampaignClosed, at, reason=self.reason)]
 
@@ -544,6 +542,7 @@ class Enrol(Command):
                 closes_on=campaign.closes_on,
                 tier=tier,
                 unit_id=member.unit_id,
+                excludes=tuple(campaign.excludes) or None,
             ),
         ]
         if policy:
@@ -575,11 +574,11 @@ class Enrol(Command):
     ) -> None:
         """Today no excluded policy binds him, nor later while this enrolment would."""
         tomorrow = starts_on + timedelta(days=1)
-        for policy in policies_within(member, starts_on, max(tomorrow, ends_on)):
-            if policy in campaign.excludes:
-                raise AlreadyBound(policy)
+        bound = policies_within(member, starts_on, max(tomorrow, ends_on))
         for policy in campaign.excludes:
-            known_since(member, policy, starts_on)
+            if policy in bound:
+                raise AlreadyBound(policy)
+            bindings.known_since(member, policy, starts_on)
 
     def _within_limits(self, campaign: Campaign, places: Places, gift_fen: int) -> None:
         if campaign.cap is not None and places.held >= campaign.cap:

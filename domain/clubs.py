@@ -101,6 +101,8 @@ class ActivityHeld(Event, name="activity.held", stream="club"):
     cost_fen: Fen
     fee_fen: Fen
     commission_fen: Fen
+    named_by = ("activity_id",)
+    kept_in = "activities"
 
     def apply(self, state: Club) -> None:
         state.activities[self.activity_id] = self.occurred_at

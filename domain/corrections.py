@@ -1,13 +1,13 @@
 """Corrections: a fact that was wrong is named by another, and from then on it counts no more.
 
-One event takes any fact back: it says the topic, and the name by which that fact is known in its
-stream (the month of a bill, the campaign of an enrolment, the number of a binding). The event's
-class says how the state is unfolded (`take_back`); the folds leave out what a later correction of
-the log names. What is right is then told as any other fact.
+One form of event, one for each kind of stream, takes any fact back: it says the topic, and the name
+by which that fact is known in its stream (the month of a bill, the campaign of an enrolment, the
+number of a binding). The event's class says how the state is unfolded (`take_back`); the folds
+leave out what a later correction of the log names. What is right is then told as any other fact.
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import StringConstraints
@@ -18,31 +18,63 @@ from domain.bindings import (
     BindingStarted,
     policies_within,
 )
-from domain.campaigns import CampaignEnrolled, CampaignOffered, PlaceFreed
+from domain.campaigns import (
+    CampaignClosed,
+    CampaignCommand,
+    CampaignEnrolled,
+    CampaignOffered,
+    PlaceFreed,
+    launched,
+)
+from domain.clubs import ActivityHeld, ClubCommand, opened
 from domain.cohorts import CohortIncluded, being_taken
-from domain.event import CATALOGUE, Event
-from domain.members import BillIssued, MemberCommand, joined
+from domain.command import Command
+from domain.event import CATALOGUE, ONLY, Event
+from domain.members import BillIssued, MemberCommand, MemberLeft, joined
 from domain.refusal import Refusal
-from domain.state import Binding, Cohort, Member, Places
+from domain.state import Admissions, Binding, Campaign, Club, Cohort, Member, Places
 from domain.values import ActivityId, CampaignId, ClubId, CohortId, Month, Ordinal, Text
-from domain.visits import ActivityAttended
+from domain.visits import ActivityAttended, EmergencyAdmitted
 
 Topic = Annotated[str, StringConstraints(pattern=r"^[a-z]{1,32}\.[a-z_]{1,32}$")]
 Named = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._/-]{1,129}$")]
 
 
 # ------------------------------------------------------------------------------------- events
-class FactCorrected(Event, name="fact.corrected", stream="member"):
-    """A fact was wrong: the latest of this topic and name in the stream. It counts no more, for
-    whatever time it was told; what was known before shows it still."""
+class TakesBack(Event):
+    """A fact of the same stream was wrong: the latest of this topic and name. It counts no more,
+    for whatever time it was told; what was known before shows it still."""
 
     fact: Topic
     which: Named
     reason: Text
     corrects = True
 
-    def apply(self, state: Member) -> None:
+    def apply(self, state: Any) -> None:
         CATALOGUE[self.fact].take_back(state, self.which)
+
+
+class FactCorrected(TakesBack, name="fact.corrected", stream="member"):
+    """A fact about a member was wrong: the latest of this topic and name in the stream. It counts
+    no more, for whatever time it was told; what was known before shows it still."""
+
+
+class ClubFactCorrected(TakesBack, name="club.fact_corrected", stream="club"):
+    """The same of a fact about a club."""
+
+
+class CampaignFactCorrected(TakesBack, name="campaign.fact_corrected", stream="campaign"):
+    """The same of a fact about a campaign."""
+
+
+class AdmissionCorrected(TakesBack, name="visit.emergency_corrected", stream="admissions"):
+    """The same of an admission in an emergency."""
+
+
+CORRECTED: dict[str, type[TakesBack]] = {
+    event.stream: event for event in TakesBack.__subclasses__()
+}
+"""By the kind of stream, the event that takes a fact of it back."""
 
 
 # ----------------------------------------------------------------------------------- refusals
@@ -62,39 +94,62 @@ class PartOfEnrolment(Refusal):
     binding: int
 
 
+@dataclass
+class EnrolledMeanwhile(Refusal):
+    """A campaign that excludes this policy has enrolled the member since: correct that first."""
+
+    code = "enrolled_meanwhile"
+    campaign_id: str
+    policy: str
+
+
 # ----------------------------------------------------------------------------------- commands
-class Correction(MemberCommand):
-    """Takes back a fact about a member. Whoever told it wrongly, a reason is given."""
+class Correction(Command):
+    """Takes back a fact. Whoever told it wrongly, a reason is given."""
 
     fact: ClassVar[type[Event]]
     reason: Text
 
-    @classmethod
-    def naming(cls) -> list[str]:
-        """Its fields that name the fact, in the order of the fact's `named_by`."""
-        return [n for n in cls.model_fields if n not in Correction.model_fields and n != "command"]
-
     @property
     def which(self) -> str:
         """The name of the fact, as the fact itself has it."""
-        return "/".join(str(getattr(self, field)) for field in self.naming())
+        return "/".join(str(getattr(self, field)) for field in self.fact.named_by or ()) or ONLY
 
-    def corrected(self, at: datetime, member: Member) -> list[Event]:
+    def taken_back(self, at: datetime, state: Any) -> list[Event]:
         """What says that the fact of this name was wrong; refuses it where none stands."""
-        joined(member, self.member_id, at)
-        if not self.fact.stands(member, self.which):
+        if not self.fact.stands(state, self.which):
             raise UnknownFact(self.fact.topic)
         return [self.wrong(at, self.fact, self.which)]
 
     def wrong(self, at: datetime, fact: type[Event], which: str) -> Event:
         """The event."""
-        return self.event(FactCorrected, at, fact=fact.topic, which=which, reason=self.reason)
+        said = {"fact": fact.topic, "which": which, "reason": self.reason}
+        return self.event(CORRECTED[fact.stream], at, **said)
 
     def receipt(self, events: list[Event], **states: Any) -> dict[str, Any]:
-        return {"corrected": [each.fact for each in events if isinstance(each, FactCorrected)]}
+        return {"corrected": [each.fact for each in events if isinstance(each, TakesBack)]}
 
 
-class CorrectBill(Correction):
+class MemberCorrection(Correction, MemberCommand):
+    """Takes back a fact about a member."""
+
+    def corrected(self, at: datetime, member: Member) -> list[Event]:
+        """What says so of somebody who had joined by then."""
+        joined(member, self.member_id, at)
+        return self.taken_back(at, member)
+
+
+class CorrectLeaving(MemberCorrection):
+    """Take back that a member left the network: he was on it all the time."""
+
+    command: Literal["member.correct_leaving"] = "member.correct_leaving"
+    fact = MemberLeft
+
+    def decide(self, at: datetime, member: Member) -> list[Event]:
+        return self.corrected(at, member)
+
+
+class CorrectBill(MemberCorrection):
     """Take back the bill of a month, which can then be billed again."""
 
     command: Literal["bill.correct"] = "bill.correct"
@@ -105,7 +160,7 @@ class CorrectBill(Correction):
         return self.corrected(at, member)
 
 
-class CorrectEnrolment(Correction):
+class CorrectEnrolment(MemberCorrection):
     """Take back an enrolment and the binding it brought; its place and its gift's part of the
     budget are free again."""
 
@@ -123,7 +178,7 @@ class CorrectEnrolment(Correction):
         return [self.event(PlaceFreed, at, **said), *corrected]
 
 
-class CorrectOffer(Correction):
+class CorrectOffer(MemberCorrection):
     """Take back that a member was drawn for a campaign, into either arm."""
 
     command: Literal["campaign.correct_offer"] = "campaign.correct_offer"
@@ -134,7 +189,7 @@ class CorrectOffer(Correction):
         return self.corrected(at, member)
 
 
-class CorrectAttendance(Correction):
+class CorrectAttendance(MemberCorrection):
     """Take back that a member took part in an activity."""
 
     command: Literal["activity.correct_attendance"] = "activity.correct_attendance"
@@ -146,7 +201,7 @@ class CorrectAttendance(Correction):
         return self.corrected(at, member)
 
 
-class CorrectBinding(Correction):
+class CorrectBinding(MemberCorrection):
     """Take back a binding outside any campaign, as if it had never begun."""
 
     command: Literal["binding.correct"] = "binding.correct"
@@ -160,7 +215,7 @@ class CorrectBinding(Correction):
         return corrected
 
 
-class CorrectBindingEnd(Correction):
+class CorrectBindingEnd(MemberCorrection):
     """Take back that a binding ended early: it binds to its own end again."""
 
     command: Literal["binding.correct_end"] = "binding.correct_end"
@@ -173,6 +228,13 @@ class CorrectBindingEnd(Correction):
         assert bound.ended_on is not None
         if bound.policy in policies_within(member, bound.ended_on, bound.ends_on):
             raise AlreadyBound(bound.policy)
+        for campaign_id, enrolment in member.enrolled.items():
+            if bound.policy in enrolment.excludes and enrolment.enrolled_on is not None:
+                until = enrolment.enrolled_on + timedelta(days=1)
+                if enrolment.binding is not None:
+                    until = max(until, binding_of(member, enrolment.binding).ends_on)
+                if bound.ended_on < until and enrolment.enrolled_on < bound.ends_on:
+                    raise EnrolledMeanwhile(campaign_id, bound.policy)
         return corrected
 
 
@@ -181,7 +243,7 @@ def binding_of(member: Member, number: int) -> Binding:
     return next(bound for bound in member.bindings if bound.id == number)
 
 
-class CorrectInclusion(Correction):
+class CorrectInclusion(MemberCorrection):
     """Take a customer out of a cohort that is still taken; a frozen one is never touched."""
 
     command: Literal["cohort.correct_inclusion"] = "cohort.correct_inclusion"
@@ -193,3 +255,41 @@ class CorrectInclusion(Correction):
         joined(member, self.member_id, at)
         being_taken(cohort, self.cohort_id)
         return self.corrected(at, member)
+
+
+class CorrectActivity(Correction, ClubCommand):
+    """Take back that a club held an activity; who was entered as having attended is in doubt."""
+
+    command: Literal["activity.correct"] = "activity.correct"
+    fact = ActivityHeld
+    activity_id: ActivityId
+
+    def decide(self, at: datetime, club: Club) -> list[Event]:
+        opened(club, self.club_id)
+        return self.taken_back(at, club)
+
+
+class CorrectAdmission(Correction):
+    """Take back an admission in an emergency, by its number."""
+
+    command: Literal["visit.correct_emergency"] = "visit.correct_emergency"
+    writes: ClassVar[dict[str, str]] = {"admissions": "club_id"}
+    reads: ClassVar[dict[str, str]] = {"club": "club_id"}
+    fact = EmergencyAdmitted
+    club_id: ClubId
+    admission: Ordinal
+
+    def decide(self, at: datetime, admissions: Admissions, club: Club) -> list[Event]:
+        opened(club, self.club_id)
+        return self.taken_back(at, admissions)
+
+
+class CorrectClosing(Correction, CampaignCommand):
+    """Take back that a campaign was closed: it takes enrolments until its last day again."""
+
+    command: Literal["campaign.correct_closing"] = "campaign.correct_closing"
+    fact = CampaignClosed
+
+    def decide(self, at: datetime, campaign: Campaign) -> list[Event]:
+        launched(campaign, self.campaign_id)
+        return self.taken_back(at, campaign)

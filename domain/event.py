@@ -14,6 +14,10 @@ CATALOGUE: dict[str, type["Event"]] = {}
 """Every event by its topic."""
 
 
+ONLY = "-"
+"""The name of a fact that is the only one of its topic in its stream."""
+
+
 class Event(BaseModel):
     """What every event carries. The stream, its version and the recorded time stand in the log.
 
@@ -26,12 +30,13 @@ class Event(BaseModel):
     topic: ClassVar[str]
     stream: ClassVar[str]  # the kind of stream it belongs to: member, club, campaign, ...
     version: ClassVar[int] = 1  # of its shape; older shapes are brought up by `upcast`
-    named_by: ClassVar[tuple[str, ...]] = ()
-    """The fields that name this fact in its stream, by which a correction takes it back; none for
-    what no correction names. At most one fact of a topic and name is in force."""
+    named_by: ClassVar[tuple[str, ...] | None] = None
+    """The fields that name this fact in its stream, by which a correction takes it back; no field
+    where a stream has one such fact at most, null for what no correction names. At most one fact
+    of a topic and name is in force."""
     kept_in: ClassVar[str] = ""
     """The part of the state that holds the fact by this name for as long as it stands, if one does:
-    keys of a table, or a list."""
+    keys of a table, a list, or what is null without the only one."""
     corrects: ClassVar[bool] = False
     """Whether it takes another fact back: once it is known it holds for whatever time is asked."""
 
@@ -39,8 +44,12 @@ class Event(BaseModel):
     actor: Actor
     key: Key
 
-    def __init_subclass__(cls, *, name: str, stream: str, version: int = 1, **rest: Any) -> None:
+    def __init_subclass__(
+        cls, *, name: str = "", stream: str = "", version: int = 1, **rest: Any
+    ) -> None:
         super().__init_subclass__(**rest)
+        if not name:
+            return  # a base of several events
         if name in CATALOGUE:
             raise TypeError(f"two events are called {name}")
         cls.topic, cls.stream, cls.version = name, stream, version
@@ -54,20 +63,23 @@ class Event(BaseModel):
     @property
     def named(self) -> str:
         """The name of this fact among those of its topic in its stream."""
-        return "/".join(str(getattr(self, field)) for field in self.named_by)
+        return "/".join(str(getattr(self, field)) for field in self.named_by or ()) or ONLY
 
     @classmethod
     def stands(cls, state: Any, which: str) -> bool:
         """Whether the fact of this name is in force, as far as the state of its stream remembers.
         Override it where `named_by` is said and `kept_in` is not."""
-        return which in cls._kept(state)
+        kept = cls._kept(state)
+        return which in kept if cls.named_by else kept is not None
 
     @classmethod
     def take_back(cls, state: Any, which: str) -> None:
         """Unfold the fact of this name from the state of its stream, in place: as if it had never
         been told. Override it where `stands` is."""
         kept = cls._kept(state)
-        if isinstance(kept, dict):
+        if not cls.named_by:
+            setattr(state, cls.kept_in, None)
+        elif isinstance(kept, dict):
             kept.pop(which, None)
         else:
             setattr(state, cls.kept_in, [each for each in kept if each != which])

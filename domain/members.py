@@ -84,6 +84,8 @@ class MemberLeft(Event, name="member.left", stream="member"):
     unit_id: UnitId
     tier: Tier | None = None
     reason: Text
+    named_by = ()
+    kept_in = "left_at"
 
     def apply(self, state: Member) -> None:
         state.left_at = self.occurred_at

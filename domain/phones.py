@@ -32,7 +32,9 @@ _GAPS = (
     r"\u200e\u200f\u202a-\u202e\u2066-\u2069"  # directions, which address books put around numbers
     r"-"
 )
-_GAP = f"[{_GAPS}]{{0,3}}"
+MOST_TOGETHER = 3
+"""Of them between two digits: as in `) - `."""
+_GAP = f"[{_GAPS}]{{0,{MOST_TOGETHER}}}"
 BRACKETED_TRUNK = rf"[(\uff08]{_GAP}[0\uff10]{_GAP}[)\uff09]"
 """Of another country nobody knows whether this 0 is dialled."""
 
@@ -68,6 +70,7 @@ def _pattern(plan: NumberingPlan) -> str:
 PATTERN = _pattern(PROGRAMME_PLAN)
 _WRITTEN = re.compile(PATTERN[1:-1])
 _GAP_OF_ANY_WIDTH = re.compile(f"[{_GAPS}]+")
+_TOO_WIDE = re.compile(f"[{_GAPS}]{{{MOST_TOGETHER + 1}}}")
 _ASCII = {_ZERO_WIDE + digit: str(digit) for digit in range(10)} | {ord("\uff0b"): "+"}
 _PLAIN = re.compile("[0-9]+").fullmatch  # as nearly all come
 _ONE_NUMBER = re.compile(r"[0-9+]+")
@@ -114,6 +117,8 @@ def _why(written: str) -> str:
     left_out = re.sub(BRACKETED_TRUNK, "", written)
     if left_out != written and _WRITTEN.fullmatch(_without_gaps(left_out)):
         return "the 0 in brackets is not dialled from abroad: leave it out"
+    if _TOO_WIDE.search(written) and _WRITTEN.fullmatch(_without_gaps(written)):
+        return f"no more than {MOST_TOGETHER} spaces, hyphens, dots and brackets stand together"
     return (
         f"a phone number of this country has {plan.shortest} or {plan.longest} digits, its area"
         f" code among them; one of another begins with + or {plan.abroad} and the country, and has"

@@ -25,6 +25,8 @@ REMEMBERED = 32
 """The latest debits and visits."""
 MAX_CHANGES = 100
 """Changes of one thing of one stream that a fact told late may still have to be judged by."""
+MAX_ADMISSIONS = 500
+"""The latest admissions in emergencies: they can be corrected."""
 MAX_VISITS = 400
 """Visits of a member, to all clubs, that one told late or twice is held against."""
 MAX_PRICES = 2_000
@@ -94,6 +96,9 @@ class Enrolment(Struct, array_like=True, gc=False):
     place: int
     gift_fen: int
     binding: int | None = None
+    # if the campaign does not stand beside some policies: which, and the day of the enrolment
+    excludes: Annotated[list[str], AtMost(4)] = field(default_factory=list)
+    enrolled_on: date | None = None
 
 
 class Member(Struct, array_like=True, gc=False):
@@ -170,9 +175,11 @@ class Club(Struct, array_like=True, gc=False):
 
 
 class Admissions(Struct, array_like=True, gc=False):
-    """Who was let into a club in emergencies, counted."""
+    """The admissions to a club in emergencies, by number."""
 
-    people: int = 0
+    made: int = 0
+    # those that can be corrected
+    latest: Annotated[list[str], AtMost(MAX_ADMISSIONS)] = field(default_factory=list)
 
 
 class Terms(Struct, array_like=True, gc=False):

@@ -18,6 +18,7 @@ from domain.periods import TooLongAgo, forget, not_forgotten, remembered
 from domain.points import give_back, lapsed, pay, reversible
 from domain.refusal import Refusal
 from domain.state import (
+    MAX_ADMISSIONS,
     MAX_VISITS,
     REMEMBERED,
     Admissions,
@@ -118,12 +119,16 @@ class VisitUndone(Event, name="visit.undone", stream="member"):
 class EmergencyAdmitted(Event, name="visit.emergency_admitted", stream="admissions"):
     """People who are not members were let in during an emergency, without a name or points."""
 
+    admission: Ordinal
     category: Literal["elderly", "child", "other"]
     people: Annotated[int, Field(ge=1, le=500)]
     desk: Desk
+    named_by = ("admission",)
+    kept_in = "latest"
 
     def apply(self, state: Admissions) -> None:
-        state.people += self.people
+        state.made = self.admission
+        state.latest = [*state.latest[1 - MAX_ADMISSIONS :], str(self.admission)]
 
 
 class ActivityAttended(Event, name="activity.attended", stream="member"):
@@ -499,9 +504,17 @@ class AdmitInEmergency(Command):
     def decide(self, at: datetime, admissions: Admissions, club: Club) -> list[Event]:
         in_emergency(club, self.club_id, at)
         event = self.event(
-            EmergencyAdmitted, at, category=self.category, people=self.people, desk=self.desk
+            EmergencyAdmitted,
+            at,
+            admission=admissions.made + 1,
+            category=self.category,
+            people=self.people,
+            desk=self.desk,
         )
         return [event]
+
+    def receipt(self, events: list[Event], **states: Any) -> dict[str, Any]:
+        return {"admission": states["admissions"].made}
 
 
 class AttendActivity(MemberCommand):

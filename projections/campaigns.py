@@ -85,10 +85,10 @@ class Campaigns(Projection):
         FROM {campaign_terms_changed} e
         """,
         """
-        UPDATE campaign c SET closed_at = least(c.closed_at, e.closed_at)
+        UPDATE campaign c SET closed_at = e.closed_at
         FROM (
-            SELECT bucket, campaign_id, min(occurred_at) AS closed_at FROM {campaign_closed} e
-            GROUP BY 1, 2
+            SELECT bucket, campaign_id, max(occurred_at) FILTER (WHERE sign > 0) AS closed_at
+            FROM {campaign_closed} e GROUP BY 1, 2
         ) e
         WHERE c.campaign_id = e.campaign_id AND c.bucket = e.bucket
         """,
@@ -100,6 +100,11 @@ class Campaigns(Projection):
                 SELECT bucket, campaign_id, 1 AS places FROM {campaign_place_taken} e
                 UNION ALL
                 SELECT bucket, campaign_id, -1 FROM {campaign_place_freed} e
+                WHERE EXISTS (  -- by the end of a day before that, it was not taken
+                    SELECT FROM campaign_place_taken t
+                    WHERE t.campaign_id = e.campaign_id AND t.bucket = e.bucket
+                        AND t.place = e.place
+                )
             ) moved
             GROUP BY 1, 2
         ) p

@@ -114,18 +114,25 @@ class Clubs(Projection):
         """
         INSERT INTO emergency_use (bucket, club_id, day, category, admissions, people)
         SELECT bucket, club_id, (occurred_at AT TIME ZONE 'Asia/Shanghai')::date, category,
-            count(*), sum(people)
+            sum(sign), sum(sign * people)
         FROM {visit_emergency_admitted} e
         GROUP BY 1, 2, 3, 4
         ON CONFLICT (club_id, day, category, bucket) DO UPDATE
         SET admissions = emergency_use.admissions + excluded.admissions,
             people = emergency_use.people + excluded.people
         """,
+        "DELETE FROM emergency_use WHERE admissions = 0"
+        " AND EXISTS (SELECT FROM {visit_emergency_admitted} e WHERE sign < 0)",
+        """
+        DELETE FROM activity a USING {activity_held} e
+        WHERE e.sign < 0 AND a.club_id = e.club_id AND a.activity_id = e.activity_id
+            AND a.bucket = e.bucket
+        """,
         """
         INSERT INTO activity (bucket, club_id, activity_id, title, held_at, cost_fen, fee_fen,
             commission_fen)
         SELECT bucket, club_id, activity_id, title, occurred_at, cost_fen, fee_fen, commission_fen
-        FROM {activity_held} e
+        FROM {activity_held} e WHERE sign > 0
         """,
         """
         INSERT INTO activity_use (bucket, club_id, activity_id, tier, attendances)

@@ -153,12 +153,19 @@ _DIFFERENCES = {
         FROM campaign c JOIN ({_RUNNING}) f USING (campaign_id)
         WHERE c.closed_at <= f.at
     """,
+    "held": f"""
+        SELECT e.bucket, e.position, 'member:' || e.member_id, 'activity.attended', e.occurred_at,
+            to_char(e.held_at AT TIME ZONE 'UTC', {_UTC}),
+            to_char(a.held_at AT TIME ZONE 'UTC', {_UTC})
+        FROM {counted("activity.attended")} e LEFT JOIN activity a USING (club_id, activity_id)
+        WHERE a.held_at IS DISTINCT FROM e.held_at
+    """,
     "emergency": f"""
         SELECT f.bucket, f.position, f.stream, f.topic, f.at, 'true', 'false'
         FROM (
             SELECT bucket, position, 'admissions:' || club_id AS stream, club_id,
                 'visit.emergency_admitted' AS topic, occurred_at AS at
-            FROM visit_emergency_admitted
+            FROM {counted("visit.emergency_admitted")} e
             UNION ALL
             SELECT v.bucket, v.position, 'member:' || v.member_id, v.club_id, 'visit.recorded',
                 v.occurred_at

@@ -96,7 +96,11 @@ class Members(Projection):
             AND (m.important_since IS NULL OR m.important_since <= i.occurred_at)
         """,
         """
-        UPDATE member m SET left_at = l.occurred_at FROM {member_left} l
+        UPDATE member m SET left_at = l.left_at
+        FROM (
+            SELECT bucket, member_id, max(occurred_at) FILTER (WHERE sign > 0) AS left_at
+            FROM {member_left} e GROUP BY 1, 2
+        ) l
         WHERE m.member_id = l.member_id AND m.bucket = l.bucket
         """,
         _TURNS.format(from_span=-1, events="{tier_changed}"),

@@ -13,7 +13,7 @@ from operator import attrgetter
 from typing import Any, TypeAlias
 
 from domain.catalogue import CATALOGUE
-from domain.corrections import FactCorrected
+from domain.corrections import CORRECTED, TakesBack
 from domain.postings import PointsAccount, balances, owned
 from domain.values import local_date
 from ledger import heads, reading
@@ -164,6 +164,10 @@ They are folded name by name, in this order: credits before whatever moves the p
 """
 
 
+WRONG = {event.topic for event in CORRECTED.values()}
+"""The events that take others back."""
+
+
 def member(conn: Conn, member_id: str, moment: Moment, at: datetime) -> Past | None:
     """A member as of a moment, spendable points at an instant; null if he had not joined."""
     life, stored = _Life(), _by_topic(conn, f"member:{member_id}", moment)
@@ -188,7 +192,7 @@ def _by_topic(conn: Conn, stream: str, moment: Moment) -> dict[str, list[bytes]]
     """A stream up to the positions of the moment: oldest first under each name."""
     stored = defaultdict[str, list[bytes]](list)
     lived = list(reading.life(conn, stream, dict(moment.positions)))
-    wrong = taken_back(lived) if any(topic == FactCorrected.topic for topic, _ in lived) else set()
+    wrong = taken_back(lived) if any(topic in WRONG for topic, _ in lived) else set()
     for number, (topic, state) in enumerate(lived):
         if number not in wrong:
             stored[topic].append(state)
@@ -201,11 +205,11 @@ def taken_back(lived: Sequence[tuple[str, bytes]]) -> set[int]:
     """Which of a stream's events, oldest first, a later one corrects."""
     told, wrong = dict[tuple[str, str], int](), set()
     for number, (topic, state) in enumerate(lived):
-        if topic == FactCorrected.topic:
+        if topic in WRONG:
             event = heads.event_of(topic, state)
-            assert isinstance(event, FactCorrected)
+            assert isinstance(event, TakesBack)
             wrong.add(told[event.fact, event.which])
-        elif topic in CATALOGUE and CATALOGUE[topic].named_by:
+        elif topic in CATALOGUE and CATALOGUE[topic].named_by is not None:
             told[topic, heads.event_of(topic, state).named] = number
     return wrong
 

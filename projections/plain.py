@@ -45,6 +45,7 @@ class Plain:
         self._spans: dict[str, list[Row]] = {}  # by member, in the order of time
         # What can be corrected, by stream, topic and name.
         self._told: dict[tuple[str, str, str], Stored] = {}
+        self._places = set[tuple[str, int]]()  # taken, by campaign
 
     def take(self, table: str) -> list[Row]:
         """The rows of a table, which are then forgotten: what keeps a long log in little memory."""
@@ -65,14 +66,16 @@ class Plain:
             self._handler(stored)(stored, stored.event)
             if isinstance(stored.event, MovesPoints):
                 self._moved(stored, stored.event.postings)
-            if stored.event.named_by:
+            if stored.event.named_by is not None:
                 self._told[stored.stream, stored.event.topic, stored.event.named] = stored
         return self
 
     def _handler(self, stored: Stored) -> Callable[..., None]:
+        if isinstance(stored.event, corrections.TakesBack):
+            return self._taken_back
         return getattr(self, f"on_{stored.event.topic.replace('.', '_')}", ignored)
 
-    def on_fact_corrected(self, at: Stored, event: corrections.FactCorrected) -> None:
+    def _taken_back(self, at: Stored, event: corrections.TakesBack) -> None:
         wrong = self._told.pop((at.stream, event.fact, event.which), None)
         assert wrong or self.gaps, f"{event.fact} {event.which} is corrected and was never told"
         if wrong:
@@ -122,8 +125,8 @@ class Plain:
         row = self._row("member", at.id)
         self._latest(row, "important_since", event, important=event.important)
 
-    def on_member_left(self, at: Stored, event: members.MemberLeft) -> None:
-        self._row("member", at.id)["left_at"] = event.occurred_at
+    def on_member_left(self, at: Stored, event: members.MemberLeft, sign: int = 1) -> None:
+        self._row("member", at.id)["left_at"] = event.occurred_at if sign > 0 else None
 
     def on_tier_changed(self, at: Stored, event: members.TierChanged) -> None:
         self._latest(self._row("member", at.id), "tier_since", event, tier=event.tier)
@@ -195,12 +198,18 @@ class Plain:
                   companion_points=event.companion_points, free_visits=dict(event.free_visits),
                   since=event.occurred_at)  # fmt: skip
 
-    def on_visit_emergency_admitted(self, at: Stored, event: visits.EmergencyAdmitted) -> None:
+    def on_visit_emergency_admitted(
+        self, at: Stored, event: visits.EmergencyAdmitted, sign: int = 1
+    ) -> None:
         key = {"bucket": at.bucket, "club_id": at.id, "day": local_date(event.occurred_at),
                "category": event.category}  # fmt: skip
-        self._sum("emergency_use", key, admissions=1, people=event.people)
+        self._sum("emergency_use", key, admissions=sign, people=sign * event.people)
+        self._drop_zero("emergency_use", "admissions", key)
 
-    def on_activity_held(self, at: Stored, event: clubs.ActivityHeld) -> None:
+    def on_activity_held(self, at: Stored, event: clubs.ActivityHeld, sign: int = 1) -> None:
+        if sign < 0:
+            del self.tables["activity"][at.id, event.activity_id]
+            return
         self._add("activity", (at.id, event.activity_id), bucket=at.bucket, club_id=at.id,
                   activity_id=event.activity_id, title=event.title, held_at=event.occurred_at,
                   cost_fen=event.cost_fen, fee_fen=event.fee_fen,
@@ -257,15 +266,18 @@ class Plain:
                   gift_bp=event.gift_bp, months_bound=event.months_bound,
                   min_monthly_fen=event.min_monthly_fen, since=event.occurred_at)  # fmt: skip
 
-    def on_campaign_closed(self, at: Stored, event: campaigns.CampaignClosed) -> None:
-        row = self._row("campaign", at.id)
-        row["closed_at"] = min(row["closed_at"] or event.occurred_at, event.occurred_at)
+    def on_campaign_closed(
+        self, at: Stored, event: campaigns.CampaignClosed, sign: int = 1
+    ) -> None:
+        self._row("campaign", at.id)["closed_at"] = event.occurred_at if sign > 0 else None
 
     def on_campaign_place_taken(self, at: Stored, event: campaigns.PlaceTaken) -> None:
         self._row("campaign", at.id)["places"] += 1
+        self._places.add((at.id, event.place))
 
     def on_campaign_place_freed(self, at: Stored, event: campaigns.PlaceFreed) -> None:
-        self._row("campaign", at.id)["places"] -= 1
+        if (at.id, event.place) in self._places:
+            self._row("campaign", at.id)["places"] -= 1
 
     def on_campaign_enrolled(
         self, at: Stored, event: campaigns.CampaignEnrolled, sign: int = 1

@@ -14,12 +14,13 @@ import re
 from itertools import chain
 from typing import ClassVar
 
+from domain.corrections import CORRECTED
 from ledger import digests
 from projections.connection import Conn
 from projections.postings import NAME as POSTINGS
 from projections.postings import movers
 from projections.postings import rows as postings_of
-from projections.typed import CORRECTED, TypedTable, Window, typed_tables
+from projections.typed import TypedTable, Window, typed_tables
 
 PROJECTIONS: dict[str, type["Projection"]] = {}
 """Every projection by its name, in the order of definition. Defining a class registers it."""
@@ -57,8 +58,8 @@ class Projection:
             if unknown or not named:
                 raise TypeError(f"a fold of {cls.name} names no known event: {unknown or text}")
             tables = list(dict.fromkeys(chain.from_iterable(sources[name] for name in named)))
-            if any(table.named_by for table in tables):
-                tables.append(known[CORRECTED.replace(".", "_")])
+            correctable = [table for table in tables if table.named_by is not None]
+            tables += dict.fromkeys(table.corrections for table in correctable)
             cls._reads[text] = tuple(tables)
         shapes = sorted({table.shape for tables in cls._reads.values() for table in tables})
         texts = (*cls.tables, *cls.indexes, *cls.fold, *shapes)
@@ -95,10 +96,10 @@ class Projection:
     @classmethod
     def folds(cls, window: Window, occurred: set[str]) -> list[str]:
         """The texts that fold a window in which these topics occurred."""
-        found, corrections = [], CORRECTED in occurred
+        found, corrections = [], occurred & {event.topic for event in CORRECTED.values()}
         for text, tables in cls._reads.items():
             if topics := {table.topic for table in tables} & occurred:
-                sources = {table.name: table.source(window, corrections) for table in tables}
+                sources = {table.name: table.source(window, bool(corrections)) for table in tables}
                 if moved := topics & movers().keys():
                     sources[POSTINGS] = postings_of(window, moved)
                 found.append(text.format_map(sources))

@@ -15,7 +15,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import AwareDatetime
 
 from domain.catalogue import ADDRESSED, CATALOGUE
-from domain.event import Event
+from domain.corrections import CORRECTED
+from domain.event import ONLY, Event
 from ledger import digests
 from ledger.heads import bytes_of, event_of
 from projections.connection import Conn, together
@@ -110,7 +111,7 @@ class TypedTable:
     name: str
     stream: str  # the kind of its streams
     own: tuple[Column, ...]  # the event's fields but for its key, occurred_at and actor among them
-    named_by: tuple[str, ...] = ()  # the fields by which a correction names it
+    named_by: tuple[str, ...] | None = None  # the fields by which a correction names it
     version: int = 1
     upcast: str = ""  # the version of its shape, and the code that brings older ones up to it
 
@@ -133,7 +134,7 @@ class TypedTable:
     def shape(self) -> str:
         """What a fold can see of it: part of the version of every projection that reads it."""
         columns = ", ".join(column.definition for column in self.columns)
-        named = f" named by {self.named_by}" if self.named_by else ""
+        named = "" if self.named_by is None else f" named by {self.named_by}"
         return f"{self.topic}({columns}){self.upcast}{named}"
 
     @cached_property
@@ -200,7 +201,7 @@ class TypedTable:
         corrected within the window is not there at all. `corrections`: whether the window has any.
         """
         told = f"SELECT e.*, 1 AS sign FROM {self.name} e WHERE {window.condition(alias='e.')}"
-        if not self.named_by:
+        if self.named_by is None:
             return f"(SELECT * FROM {self.name} WHERE {window.condition()})"
         if not corrections:
             return f"({told})"
@@ -216,9 +217,10 @@ class TypedTable:
     def corrected(self, fact: str, known: str = "true") -> str:
         """Whether a later correction, of those that are known, names the row `fact`: no fact of
         its name is told before the one in force is corrected."""
-        named = " || '/' || ".join(f'{fact}."{field}"::text' for field in self.named_by)
+        fields = [f'{fact}."{field}"::text' for field in self.named_by or ()]
+        named = " || '/' || ".join(fields) or f"'{ONLY}'"
         return (
-            f"EXISTS (SELECT FROM {typed_tables()[CORRECTED].name} {WRONG}"
+            f"EXISTS (SELECT FROM {self.corrections.name} {WRONG}"
             f" WHERE {WRONG}.{self.id_column} = {fact}.{self.id_column}"
             f" AND {WRONG}.bucket = {fact}.bucket"
             f" AND {WRONG}.fact = '{self.topic}' AND {WRONG}.which = {named}"
@@ -226,17 +228,20 @@ class TypedTable:
         )
 
     @property
+    def corrections(self) -> "TypedTable":
+        """The table of what takes it back."""
+        return typed_tables()[CORRECTED[self.stream].topic]
+
+    @property
     def counted(self) -> str:
         """The event's rows that no correction names, as a subselect for a query."""
-        if not self.named_by:
+        if self.named_by is None:
             return self.name
         return f"(SELECT e.* FROM {self.name} e WHERE NOT {self.corrected('e')})"
 
 
 WRONG = "wrong_"
 """What a correction is called beside the fact that it names: like nothing in the queries around."""
-CORRECTED = "fact.corrected"
-"""The event that takes others back."""
 
 
 ASKED_BY_STREAM = frozenset(

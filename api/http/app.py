@@ -57,7 +57,7 @@ trusted network. `HEAD` is answered wherever `GET` is, with the same headers.
 
 TAGS = [
     {"name": "members", "description": "Look a member up; see points and history."},
-    {"name": "corrections", "description": "Take back a fact about a member that was wrong."},
+    {"name": "corrections", "description": "Take back a fact that was wrong."},
     {"name": "visits", "description": "Admit a member to a club's service; take it back."},
     {"name": "campaigns", "description": "Enrol members; see what campaigns came to."},
     {"name": "clubs", "description": "Services and prices, and how much they are used."},

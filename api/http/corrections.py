@@ -1,6 +1,6 @@
-"""Corrections: take back a fact about a member that was wrong, by its name."""
+"""Corrections: take back a fact that was wrong, by its name."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter
 from fastapi.responses import Response
@@ -10,10 +10,22 @@ from api import models
 from api.http.documented import refuses
 from api.http.inputs import DEFAULT_ACTOR, InHouse, PathId, WriteActor, WriteKey, sent
 from api.http.receipts import WRITE, receipt_of
+from domain import catalogue
 from domain.corrections import Correction
 from domain.values import WHOLE, ActivityId, CampaignId, ClubId, CohortId, Month, Ordinal, Text
 
 router = APIRouter(tags=["corrections"])
+
+
+COMMANDS: dict[str, type[Any]] = {
+    kind.fact.topic: kind for kind in catalogue.COMMANDS.values() if issubclass(kind, Correction)
+}
+
+
+def _command(said: dict[str, Any], key: str, actor: str) -> Correction:
+    """The correction that this says, by its fact."""
+    made: Correction = COMMANDS[said.pop("fact")](key=key, actor=actor, **said)
+    return made
 
 
 class _Correction(BaseModel):
@@ -22,6 +34,12 @@ class _Correction(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     reason: Text
+
+
+class LeavingCorrection(_Correction):
+    """That the member left the network."""
+
+    fact: Literal["member.left"]
 
 
 class BillCorrection(_Correction):
@@ -74,8 +92,29 @@ class InclusionCorrection(_Correction):
     cohort_id: CohortId
 
 
+class ActivityCorrection(_Correction):
+    """That the club held an activity. Who was entered as having attended is in doubt."""
+
+    fact: Literal["activity.held"]
+    activity_id: ActivityId
+
+
+class AdmissionCorrection(_Correction):
+    """An admission in an emergency, by the number on its receipt and in its event."""
+
+    fact: Literal["visit.emergency_admitted"]
+    admission: Annotated[Ordinal, WHOLE]
+
+
+class ClosingCorrection(_Correction):
+    """That the campaign was closed: it takes enrolments until its last day again."""
+
+    fact: Literal["campaign.closed"]
+
+
 AnyCorrection = Annotated[
     BillCorrection
+    | LeavingCorrection
     | EnrolmentCorrection
     | OfferCorrection
     | AttendanceCorrection
@@ -100,12 +139,40 @@ class CorrectionRequest(RootModel[AnyCorrection]):
 
     def command(self, path_id: str, key: str, actor: str) -> Correction:
         """The correction of a fact about the member in the path."""
-        said = sent(self.root)
-        kind = COMMANDS[said.pop("fact")]
-        return kind(key=key, actor=actor, member_id=path_id, **said)
+        return _command({"member_id": path_id, **sent(self.root)}, key, actor)
 
 
-COMMANDS = {kind.fact.topic: kind for kind in Correction.__subclasses__()}
+class ClubCorrectionRequest(
+    RootModel[Annotated[ActivityCorrection | AdmissionCorrection, Field(discriminator="fact")]]
+):
+    """Which fact about a club was wrong, by its name, and why it is taken back."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"fact": "activity.held", "activity_id": "drive", "reason": "rained off"},
+                {"fact": "visit.emergency_admitted", "admission": 12, "reason": "told twice"},
+            ]
+        }
+    )
+
+    def command(self, path_id: str, key: str, actor: str) -> Correction:
+        """The correction of a fact about the club in the path."""
+        return _command({"club_id": path_id, **sent(self.root)}, key, actor)
+
+
+class CampaignCorrectionRequest(ClosingCorrection):
+    """Which fact about a campaign was wrong, and why it is taken back."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"fact": "campaign.closed", "reason": "meant for another campaign"}]
+        }
+    )
+
+    def command(self, path_id: str, key: str, actor: str) -> Correction:
+        """The correction of a fact about the campaign in the path."""
+        return _command({"campaign_id": path_id, **sent(self)}, key, actor)
 
 
 @router.post(
@@ -120,6 +187,7 @@ COMMANDS = {kind.fact.topic: kind for kind in Correction.__subclasses__()}
             "before_joining",
             "part_of_enrolment",
             "already_bound",
+            "enrolled_meanwhile",
             "unknown_cohort",
             "cohort_is_frozen",
         ),
@@ -137,3 +205,37 @@ async def correct(
     An answer as of before still shows it.
     """
     return receipt_of(await house.ledger.execute(correction.command(member_id, key, actor)))
+
+
+@router.post(
+    "/clubs/{club_id}/corrections",
+    status_code=201,
+    response_model=models.CorrectionReceipt,
+    responses={**WRITE, **refuses("unknown_club", "unknown_fact")},
+)
+async def correct_club(
+    club_id: PathId,
+    correction: ClubCorrectionRequest,
+    house: InHouse,
+    key: WriteKey,
+    actor: WriteActor = DEFAULT_ACTOR,
+) -> Response:
+    """Take back an activity or an admission in an emergency that was wrong. Safe to send again."""
+    return receipt_of(await house.ledger.execute(correction.command(club_id, key, actor)))
+
+
+@router.post(
+    "/campaigns/{campaign_id}/corrections",
+    status_code=201,
+    response_model=models.CorrectionReceipt,
+    responses={**WRITE, **refuses("unknown_campaign", "unknown_fact")},
+)
+async def correct_campaign(
+    campaign_id: PathId,
+    correction: CampaignCorrectionRequest,
+    house: InHouse,
+    key: WriteKey,
+    actor: WriteActor = DEFAULT_ACTOR,
+) -> Response:
+    """Take back that a campaign was closed. Safe to send again."""
+    return receipt_of(await house.ledger.execute(correction.command(campaign_id, key, actor)))

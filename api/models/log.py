@@ -66,7 +66,7 @@ class Judged(View):
 
     about: str = Field(
         description="tier, tier_before, important, price, terms, emergency; left: the member had"
-        " left the network; closed: so was the campaign",
+        " left the network; closed: so was the campaign; held: so was the activity, then",
         examples=["tier"],
     )
     judged_by: str | None = Field(description="null: none, or nothing was known of it")

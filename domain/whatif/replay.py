@@ -13,6 +13,8 @@ from datetime import datetime
 from itertools import groupby
 from typing import Generic, TypeVar
 
+from msgspec.structs import replace
+
 from domain.bindings import BindingStarted
 from domain.campaigns import CampaignEnrolled, Enrol, OfferCampaign, PlaceTaken
 from domain.command import Command
@@ -23,7 +25,7 @@ from domain.points import CreditPoints, ExpiryReversed, PointsExpired, ReverseCr
 from domain.refusal import Refusal
 from domain.state import Club, Member, Places
 from domain.values import TIERS, Tier, month_number
-from domain.visits import RecordVisit, VisitRecorded
+from domain.visits import ActivityAttended, AttendActivity, RecordVisit, VisitRecorded
 from domain.whatif.known import Known
 from domain.whatif.scenario import Scenario
 
@@ -143,6 +145,10 @@ class _Replayed:
                 campaign = self.known.campaign(enrolled)
                 states["campaign"] = self.scenario.terms(campaign, command.campaign_id, at)
                 states["places"] = self.known.places(enrolled)
+            case AttendActivity():  # held then, whether or not that was corrected since
+                attended = _the(ActivityAttended, events)
+                held = {attended.activity_id: attended.held_at}
+                states["club"] = replace(states["club"], activities=held)
             case CorrectEnrolment():
                 states["places"] = Places()  # is not asked for what it holds
             case OfferCampaign():

@@ -200,12 +200,13 @@ TIMELINES: dict[str, tuple[int, Callable[[int], Command]]] = {
 }
 """How many values each of them begins with, and what puts in the n-th after that."""
 YEARS_LATER = 2 * 365 * 24 * 60
-HELD_BY_TRIMMING = {"Member.debits", "Member.visits", "Visited.seconds"}
-"""The latest few; test_laws and test_visits have more than that."""
+HELD_BY_TRIMMING = {"Member.debits", "Member.visits", "Visited.seconds", "Admissions.latest"}
+"""The latest few; test_laws, test_visits and test_corrections have more than that."""
 HELD_BY_TYPE = {
     "Club.tiers",
     "Campaign.tiers",
     "Campaign.excludes",
+    "Enrolment.excludes",
     "Price.tier_points",
     "Price.free_visits",
     "Member.bindings_forgotten",

@@ -8,36 +8,64 @@ import pytest
 from domain.bindings import AlreadyBound, BindingEnded, BindingStarted, EndBinding, StartBinding
 from domain.campaigns import (
     BudgetUsedUp,
+    CampaignClosed,
     CampaignEnrolled,
     CampaignOffered,
+    CampaignOver,
     CapReached,
+    CloseCampaign,
     OfferCampaign,
     PlaceFreed,
     PlaceTaken,
 )
-from domain.clubs import HoldActivity
+from domain.catalogue import CATALOGUE, COMMANDS, STATES
+from domain.clubs import ActivityHeld, DeclareEmergency, HoldActivity, UnknownClub
 from domain.cohorts import CohortIncluded, CohortIsFrozen, FreezeCohort, IncludeInCohort, OpenCohort
 from domain.corrections import (
+    CORRECTED,
+    AdmissionCorrected,
+    CampaignFactCorrected,
+    ClubFactCorrected,
+    CorrectActivity,
+    CorrectAdmission,
     CorrectAttendance,
     CorrectBill,
     CorrectBinding,
     CorrectBindingEnd,
+    CorrectClosing,
     CorrectEnrolment,
     CorrectInclusion,
     Correction,
+    CorrectLeaving,
     CorrectOffer,
+    EnrolledMeanwhile,
     FactCorrected,
     PartOfEnrolment,
     UnknownFact,
 )
-from domain.event import CATALOGUE
-from domain.members import AlreadyBilled, BillIssued, RecordBill, UnknownMember
+from domain.members import (
+    AlreadyBilled,
+    BillIssued,
+    LeaveNetwork,
+    LeftTheNetwork,
+    MemberLeft,
+    NothingChanges,
+    RecordBill,
+    UnknownMember,
+)
 from domain.periods import NotComeYet, TooLongAgo
 from domain.points import PointsDebited
-from domain.state import Member
-from domain.visits import ActivityAttended, AttendActivity
-from tests.domain.scenario import do, fact, given
-from tests.domain.words import CLUB, JOINED, MEMBER, NOON, campaign, enrol
+from domain.state import MAX_ADMISSIONS, Member
+from domain.visits import (
+    ActivityAttended,
+    AdmitInEmergency,
+    AttendActivity,
+    EmergencyAdmitted,
+    UnknownActivity,
+    VisitRecorded,
+)
+from tests.domain.scenario import do, fact, given, local
+from tests.domain.words import CLUB, JOINED, MEMBER, NOON, campaign, credit, enrol, visit
 
 LATER = "2008-07-16 12:00"
 SMALL = campaign(cap=1, budget_fen=1_000)
@@ -196,6 +224,17 @@ def test_a_binding_that_ended_on_its_first_day_binds_nobody() -> None:
     )
 
 
+def test_an_end_is_not_taken_back_under_an_enrolment_that_it_admitted() -> None:
+    ended = given(MEMBER, campaign(excludes=("handset",)), bound(), ends(date(2008, 7, 1)))
+    back = do(CorrectBindingEnd, LATER, binding=1)
+    ended.and_given(enrol())
+    ended.when(back).then_refused(EnrolledMeanwhile("spring", "handset"))
+    ended.and_given(do(CorrectEnrolment, LATER))
+    ended.when(back).then(fact(FactCorrected, fact="binding.ended"))
+    before = given(MEMBER, campaign(excludes=("prepay",)), bound(), ends(date(2008, 7, 1)), enrol())
+    before.when(back).then(fact(FactCorrected, fact="binding.ended"))
+
+
 def test_the_binding_of_an_enrolment_is_corrected_with_that() -> None:
     given(MEMBER, SMALL, enrol()).when(do(CorrectBinding, LATER, binding=1)).then_refused(
         PartOfEnrolment(1)
@@ -223,15 +262,79 @@ def test_a_customer_is_taken_out_of_a_cohort_before_it_is_frozen_and_never_after
     told.when(do(CorrectInclusion, LATER)).then_refused(CohortIsFrozen("vips", 1))
 
 
+# -------------------------------------------------------------- leaving, clubs, closed campaigns
+def test_a_wrong_leaving_is_taken_back_and_what_ends_with_it_goes_on() -> None:
+    left = do(LeaveNetwork, "2008-07-14 12:00", reason="wrong number")
+    told = given(MEMBER, CLUB, credit(100), left)
+    told.when(visit()).then_refused(LeftTheNetwork("m1", local("2008-07-14 12:00")))
+    told.when(do(CorrectLeaving, LATER)).then(
+        fact(FactCorrected, fact="member.left", which="-", reason="as asked")
+    )
+    told.when(do(CorrectLeaving, LATER)).then_refused(UnknownFact("member.left"))
+    told.when(visit()).then(fact(PointsDebited), fact(VisitRecorded))
+    told.when(do(LeaveNetwork, LATER)).then(fact(MemberLeft))
+
+
+def test_a_wrong_activity_is_taken_back_and_may_be_told_again() -> None:
+    held = do(HoldActivity, "2008-07-14 09:00")
+    told = given(MEMBER, CLUB, held, do(AttendActivity, NOON))
+    told.when(do(CorrectActivity, LATER)).then(
+        fact(ClubFactCorrected, fact="activity.held", which="drive")
+    )
+    told.when(do(CorrectActivity, LATER)).then_refused(UnknownFact("activity.held"))
+    told.when(do(AttendActivity, LATER)).then_refused(UnknownActivity("health", "drive"))
+    told.when(do(HoldActivity, "2008-07-15 09:00")).then(fact(ActivityHeld))
+    given().when(do(CorrectActivity, LATER)).then_refused(UnknownClub("health"))
+
+
+def test_a_wrong_admission_in_an_emergency_is_taken_back_by_its_number() -> None:
+    let_in = do(AdmitInEmergency, NOON, category="child", people=2)
+    told = given(CLUB, do(DeclareEmergency, "2008-07-15 09:00"))
+    told.when(let_in).then_told(admission=1)
+    told.when(let_in).then_told(admission=2)
+    told.when(do(CorrectAdmission, LATER, admission=1)).then(
+        fact(AdmissionCorrected, fact="visit.emergency_admitted", which="1")
+    )
+    for number in (1, 3):
+        unknown = UnknownFact("visit.emergency_admitted")
+        told.when(do(CorrectAdmission, LATER, admission=number)).then_refused(unknown)
+    told.when(let_in).then(fact(EmergencyAdmitted, admission=3))
+
+
+def test_the_latest_admissions_can_be_corrected() -> None:
+    told = given(CLUB, do(DeclareEmergency, "2008-07-15 09:00"))
+    told.and_given(do(AdmitInEmergency, NOON, category="other") for _ in range(MAX_ADMISSIONS + 1))
+    told.when(do(CorrectAdmission, LATER, admission=1)).then_refused(
+        UnknownFact("visit.emergency_admitted")
+    )
+    told.when(do(CorrectAdmission, LATER, admission=2)).then(fact(AdmissionCorrected))
+
+
+def test_a_campaign_closes_once_and_opens_again_where_that_was_wrong() -> None:
+    closed = do(CloseCampaign, "2008-07-10 09:00")
+    told = given(MEMBER, campaign(), closed)
+    for at in ("2008-07-09 09:00", "2008-07-11 09:00"):
+        told.when(do(CloseCampaign, at)).then_refused(NothingChanges("closed"))
+    told.when(enrol()).then_refused(CampaignOver(date(2008, 7, 15), date(2008, 7, 10)))
+    told.when(do(CorrectClosing, LATER)).then(
+        fact(CampaignFactCorrected, fact="campaign.closed", which="-")
+    )
+    told.when(do(CorrectClosing, LATER)).then_refused(UnknownFact("campaign.closed"))
+    told.when(enrol()).then(fact(PlaceTaken), fact(CampaignEnrolled), fact(BindingStarted))
+    told.when(do(CloseCampaign, LATER)).then(fact(CampaignClosed))
+
+
 def test_each_fact_that_can_be_named_is_taken_back_by_its_own_class_and_a_command() -> None:
-    named = {topic: event for topic, event in CATALOGUE.items() if event.named_by}
-    commands = {kind.fact.topic: kind for kind in Correction.__subclasses__()}
+    named = {topic: event for topic, event in CATALOGUE.items() if event.named_by is not None}
+    known = (kind for kind in COMMANDS.values() if issubclass(kind, Correction))
+    commands = {kind.fact.topic: kind for kind in known}
     assert commands.keys() == named.keys()
     for topic, event in named.items():
         assert (
-            event.kept_in in Member.__struct_fields__
+            event.kept_in in STATES[event.stream].__struct_fields__  # type: ignore[attr-defined]
             or {"stands", "take_back"} <= vars(event).keys()
         )
-        assert [*commands[topic].naming()] == [*event.named_by]
+        assert set(event.named_by or ()) <= commands[topic].model_fields.keys()
+        assert CORRECTED.keys() >= {event.stream} <= commands[topic].writes.keys()
     with pytest.raises(TypeError, match="says nothing of how it is taken back"):
         PointsDebited.take_back(Member(), "1")

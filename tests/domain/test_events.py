@@ -76,6 +76,18 @@ STORED: dict[str, bytes] = {
         b'{"occurred_at":"2008-07-16T04:00:00Z","actor":"clerk:li","key":"k1",'
         b'"fact":"campaign.enrolled","which":"spring","reason":"wrong member"}'
     ),
+    "club.fact_corrected": (
+        b'{"occurred_at":"2008-07-20T04:00:00Z","actor":"clerk:li","key":"k1",'
+        b'"fact":"activity.held","which":"drive","reason":"rained off"}'
+    ),
+    "campaign.fact_corrected": (
+        b'{"occurred_at":"2008-07-26T04:00:00Z","actor":"clerk:li","key":"k1",'
+        b'"fact":"campaign.closed","which":"-","reason":"not sold out"}'
+    ),
+    "visit.emergency_corrected": (
+        b'{"occurred_at":"2008-07-17T02:00:00Z","actor":"clerk:li","key":"k1",'
+        b'"fact":"visit.emergency_admitted","which":"1","reason":"told twice"}'
+    ),
     "campaign.place_taken": (
         b'{"occurred_at":"2008-07-15T04:00:00Z","actor":"clerk:li","key":"k1","place":1,'
         b'"member_id":"m1","gift_fen":1000}'
@@ -164,7 +176,7 @@ STORED: dict[str, bytes] = {
     ),
     "visit.emergency_admitted": (
         b'{"occurred_at":"2008-07-17T01:30:00Z","actor":"clerk:li","key":"k1",'
-        b'"category":"elderly","people":3,"desk":"d1"}'
+        b'"admission":1,"category":"elderly","people":3,"desk":"d1"}'
     ),
     "activity.attended": (
         b'{"occurred_at":"2008-07-20T01:00:00Z","actor":"clerk:li","key":"k1",'

@@ -57,6 +57,7 @@ def test_whatever_happens_twice_happens_twice_again(unchanged: Scenario) -> None
     world.does("cohort.correct_inclusion", **him, cohort_id="kept")
     world.does("member.change_details", **him, phone="13800000001")
     world.does("member.leave", **him)
+    world.does("member.correct_leaving", **him)
     asked = {command.called for command in world.asked.values()}
     assert asked >= {name for name, kind in COMMANDS.items() if "member" in kind.writes}
     assert_the_same(world, unchanged)

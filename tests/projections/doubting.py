@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
-from domain.corrections import FactCorrected
+from domain.corrections import TakesBack
 from domain.values import local_minute, start_of
 from projections.doubts import Doubt
 from projections.plain import Stored
@@ -24,7 +24,7 @@ def counted(log: Iterable[Stored]) -> list[Stored]:
     found: list[Stored] = []
     for stored in log:
         event = stored.event
-        if isinstance(event, FactCorrected):
+        if isinstance(event, TakesBack):
             told = (stored.stream, event.fact, event.which)
             found.remove(
                 next(s for s in reversed(found) if (s.stream, s.event.topic, s.event.named) == told)
@@ -76,6 +76,13 @@ class Doubting:
             found |= self.of_visit(stored, at)
         if event.topic == "visit.emergency_admitted":
             found["emergency"] = "true", str(self.emergency(stored.id, at)).lower()
+        if event.topic == "activity.attended":
+            held_at = [
+                s.event.occurred_at
+                for s in self.of("activity.held", stream=event.club_id)
+                if s.event.activity_id == event.activity_id
+            ]
+            found["held"] = text(event.held_at), text(min(held_at, default=None))
         if event.topic == "campaign.enrolled":
             found["terms"] = str(event.terms_version), str(self.terms(event.campaign_id, at))
         if event.topic in ("campaign.enrolled", "campaign.offered"):

@@ -249,7 +249,12 @@ def club_scene(draw: st.DrawFn, m: str) -> Scene:
     return draw(
         st.sampled_from(
             [
-                [("emergency.declare", c), ("visit.admit_in_emergency", admit)],
+                [
+                    ("emergency.declare", c),
+                    ("visit.admit_in_emergency", admit),
+                    ("visit.admit_in_emergency", admit),
+                    ("visit.correct_emergency", {**c, "admission": draw(COUNT)}),
+                ],
                 [("visit.admit_in_emergency", admit), ("emergency.end", c)],
                 [
                     ("activity.hold", {**activity, "title": "Tour", "cost_fen": 5, "fee_fen": 1}),
@@ -257,6 +262,15 @@ def club_scene(draw: st.DrawFn, m: str) -> Scene:
                 ],
                 [("activity.attend", {**activity, "member_id": m})],
                 [("service.price", price)],
+                [
+                    ("activity.correct", activity),
+                    ("activity.hold", {**activity, "title": "Other tour", "cost_fen": 9}),
+                ],
+                [
+                    ("activity.hold", {**activity, "title": "Tour", "cost_fen": 7}),
+                    ("activity.attend", {**activity, "member_id": m}),
+                    ("activity.correct", activity),
+                ],
             ]
         )
     )
@@ -280,10 +294,18 @@ def told_wrongly(draw: st.DrawFn, m: str) -> list[tuple[Step, Step]]:
         (("binding.end", ended), ("binding.correct_end", bound)),
         (("activity.attend", tour), ("activity.correct_attendance", tour)),
         (("cohort.include", cohort), ("cohort.correct_inclusion", cohort)),
+        (("member.leave", {}), ("member.correct_leaving", {})),
     ]
     him = {"member_id": m}
-    return [((name, {**words, **him}), (back, {**which, **him}))
-            for (name, words), (back, which) in told]  # fmt: skip
+    admitted = {"club_id": tour["club_id"], "admission": draw(COUNT)}
+    people = {"club_id": tour["club_id"], "category": "child", "people": draw(COUNT)}
+    return [
+        *(((name, {**words, **him}), (back, {**which, **him}))
+          for (name, words), (back, which) in told),
+        (("activity.hold", {**tour, "title": "Tour", "cost_fen": 7}), ("activity.correct", tour)),
+        (("visit.admit_in_emergency", people), ("visit.correct_emergency", admitted)),
+        (("campaign.close", enrol), ("campaign.correct_closing", enrol)),
+    ]  # fmt: skip
 
 
 @st.composite

@@ -201,6 +201,31 @@ def test_the_past_as_known_later_may_be_overdrawn(one_lane: str) -> None:
             assert asked(past_conn, "m9", second) == past.member(conn, "m9", then, second)
 
 
+def test_a_place_that_was_freed_is_not_held_on_any_day(one_lane: str) -> None:
+    """Before its enrolment no place was taken, so none is free again."""
+    world = furnished()
+    world.now = datetime(2008, 3, 1, tzinfo=UTC)
+    him: dict[str, Any] = {"member_id": "m1", "campaign_id": "plain"}
+    for member in ("m1", "m3"):
+        world.does("campaign.enrol", **{**him, "member_id": member}, prepaid_fen=900)
+    world.now += timedelta(days=9)
+    before = len(world.log)
+    world.does("campaign.correct_enrolment", **him)
+    assert not world.refused
+    with connect(one_lane) as conn:
+        lay(conn, world.log)
+
+    def places(known: Any, month: int, day: int) -> int:
+        with connect(one_lane) as conn:
+            then = moment(conn, Asked(known, datetime(2008, month, day, tzinfo=UTC)), NOW)
+        with asof.answers(one_lane, then) as conn:
+            found = conn.execute("SELECT places FROM campaign WHERE campaign_id = 'plain'")
+            return int(found.fetchone()[0])  # type: ignore[index]
+
+    assert [places(None, *day) for day in ((2, 25), (3, 5), (3, 20))] == [0, 1, 1]
+    assert places({0: before}, 3, 5) == 2
+
+
 def test_positions_are_found_by_time_in_every_lane(ledger_dsn: str) -> None:
     with connect(ledger_dsn) as conn:
         ends = log_ends(conn)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.catalogue import COMMANDS
-from domain.corrections import Correction, FactCorrected
+from domain.corrections import Correction, TakesBack
 from projections.plain import Plain
 from tests.projections.histories import (
     MEMBERS,
@@ -39,8 +39,10 @@ def answers(world: World) -> dict[str, list[Any]]:
 def prepared(worlds: Sequence[World], fact: Step, back: Step) -> tuple[Step, Step]:
     """What the fact needs happens in each world; a number is that of the latest binding."""
     (name, words), (undo, which) = fact, back
-    him, days = {"member_id": words["member_id"]}, dict[str, Any]()
+    him, days = {"member_id": words.get("member_id", "m1")}, dict[str, Any]()
     for world in worlds:
+        if name == "visit.admit_in_emergency":
+            world.does("emergency.declare", club_id=words["club_id"])
         if name == "activity.attend":
             world.does("activity.hold", **which_activity(words), title="Tour")
         if name == "binding.end":
@@ -54,6 +56,8 @@ def prepared(worlds: Sequence[World], fact: Step, back: Step) -> tuple[Step, Ste
         )
     if name == "binding.start":
         which = {**which, "binding": bindings_of(worlds[0], him["member_id"]) + 1}
+    if name == "visit.admit_in_emergency":
+        which = {**which, "admission": admissions_of(worlds[0], words["club_id"]) + 1}
     return fact, (undo, which)
 
 
@@ -64,6 +68,11 @@ def which_activity(words: dict[str, Any]) -> dict[str, Any]:
 def bindings_of(world: World, member: str) -> int:
     made: int = world._states[f"member:{member}"].bindings_made
     return made
+
+
+def admissions_of(world: World, club: str) -> int:
+    found = world._states.get(f"admissions:{club}")
+    return 0 if found is None else found.made
 
 
 def carried_out(world: World, fact: Step, back: Step) -> bool:
@@ -77,7 +86,8 @@ def carried_out(world: World, fact: Step, back: Step) -> bool:
     return True
 
 
-KINDS = sorted(kind.fact.topic for kind in Correction.__subclasses__())
+CORRECTIONS = [kind for kind in COMMANDS.values() if issubclass(kind, Correction)]
+KINDS = sorted(kind.fact.topic for kind in CORRECTIONS)
 
 
 @pytest.mark.parametrize("kind", range(len(KINDS)))
@@ -89,12 +99,12 @@ def test_a_fact_corrected_at_once_leaves_the_answers_as_if_it_had_never_been(kin
     def law(before: list[Any], facts: list[tuple[Step, Step]], after: list[Any]) -> None:
         one, other = history(before, 1), history(before, 1)
         fact, back = prepared((one, other), *facts[kind])
-        member = fact[1]["member_id"]
-        made = bindings_of(one, member)
+        member, club = fact[1].get("member_id", "m1"), fact[1].get("club_id", "health")
+        made, let_in = bindings_of(one, member), admissions_of(one, club)
         if not carried_out(one, fact, back):
             return
-        corrected.extend(e.fact for e in events(one)[-3:] if isinstance(e, FactCorrected))
-        more = bindings_of(one, member) - made
+        corrected.extend(e.fact for e in events(one)[-3:] if isinstance(e, TakesBack))
+        more, more_in = bindings_of(one, member) - made, admissions_of(one, club) - let_in
         refused = len(one.refused), len(other.refused)
         for scene, *_ in after:
             for name, words in scene:
@@ -102,6 +112,8 @@ def test_a_fact_corrected_at_once_leaves_the_answers_as_if_it_had_never_been(kin
                 other.does(name, **known)
                 if known.get("member_id") == member and known.get("binding", 0) > made:
                     known["binding"] += more
+                if known.get("club_id") == club and known.get("admission", 0) > let_in:
+                    known["admission"] += more_in
                 one.does(name, **known)
         assert answers(one) == answers(other)
         told = zip((one, other), refused, strict=True)

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.catalogue import CATALOGUE
+from domain.corrections import CORRECTED
 from domain.visits import VisitRecorded, VisitUndone
 from ledger.database import connect
 from projections import doubts, points
@@ -104,6 +105,7 @@ def test_every_event_is_folded_by_somebody() -> None:
     assert not read & (asked_by_day | told_elsewhere)
     handled = {name.removeprefix("on_") for name in dir(Plain) if name.startswith("on_")}
     moving = {topic.replace(".", "_") for topic in movers()}
+    moving |= {event.topic.replace(".", "_") for event in CORRECTED.values()}
     assert handled | moving == {topic.replace(".", "_") for topic in read}
 
 
@@ -157,6 +159,8 @@ def everything_twice(buckets: int) -> World:
                    months_bound=n, min_monthly_fen=0)  # fmt: skip
         world.does("emergency.declare", club_id="health")
         world.does("visit.admit_in_emergency", club_id="health", category="child", people=n)
+        world.does("visit.admit_in_emergency", club_id="health", category="child", people=n)
+        world.does("visit.correct_emergency", club_id="health", admission=2 * n - 1)
         world.does("emergency.end", club_id="health")
         world.does("unit.open", unit_id="east", title=f"East {n}")
         world.does("member.mark_important", member_id="m1", important=n == 1)

@@ -104,7 +104,7 @@ def in_order_and_late(facts: Sequence[Fact], buckets: int) -> tuple[World, World
         kept = again
 
 
-NUMBERED = {"visit", "debit", "place", "lots", "binding"}
+NUMBERED = {"visit", "debit", "place", "lots", "binding", "admission"}
 """What is counted as it is told."""
 
 
