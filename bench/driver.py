@@ -15,8 +15,8 @@ from api.clock import Clock
 from api.wiring import settle_in
 from bench import population
 from bench.profiling import heaviest
-from domain.campaigns import Enrol
 from domain.command import Command
+from domain.enrolments import Enrol
 from domain.refusal import Refusal
 from domain.visits import RecordVisit
 from ledger.ledger import Ledger

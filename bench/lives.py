@@ -48,11 +48,11 @@ def lived(now: datetime, facts: list[Fact]) -> Life:
     working = WorkingSet(1)
     for fact in population.house(now, 0):
         _decided(working, fact, now)
-    commands = []
+    commands, name = [], f"member:{NOBODY}"
     for number, fact in enumerate(facts):
         entries = _decided(working, {**fact, "key": f"h{PLACEHOLDER}-{number}"}, now)
         commands.append([(e.event.topic, heads.bytes_of(e.event).decode()) for e in entries])
-    return Life(commands, heads.encode(working.streams[f"member:{NOBODY}"].state))
+    return Life(commands, heads.encode(name, working.streams[name].state))
 
 
 def _decided(working: WorkingSet, fact: Fact, now: datetime) -> list[Any]:

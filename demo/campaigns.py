@@ -14,7 +14,7 @@ from demo.packages import packages
 from demo.reported import CAMPAIGNS
 from demo.scaling import some
 from demo.staying import is_lost
-from domain.campaigns import drawn_into_control
+from domain.enrolments import drawn_into_control
 from domain.values import add_months
 
 FIRST, SECOND, THIRD = "yi_lu_zou_guo", "golden_autumn", "ten_years_gift"

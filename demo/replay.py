@@ -6,11 +6,11 @@ It proves that the demo is accepted and gives the reported figures, without a da
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from demo.tally import Tally
-from domain.catalogue import COMMANDS, STATES
+from domain.catalogue import COMMANDS
 from domain.event import Event
+from domain.parts import State, fresh
 from domain.refusal import Refusal
 
 
@@ -29,7 +29,7 @@ class Replay:
     """States of all streams by name, and the tally of what was written."""
 
     def __init__(self) -> None:
-        self.states: dict[str, Any] = {}
+        self.states: dict[str, State] = {}
         self.tally = Tally()
         self.latest: datetime | None = None
 
@@ -49,22 +49,19 @@ class Replay:
         if at is None or (self.latest is not None and at < self.latest):
             raise NotAccepted(line, "not in the order of time")
         self.latest = at
-        streams = {
-            kind: f"{kind}:{getattr(command, attribute)}"
-            for kind, attribute in (command.writes | command.reads).items()
-        }
-        states = {kind: self._state(kind, stream) for kind, stream in streams.items()}
+        streams = command.streams()
+        states = [self._state(stream) for stream in streams]
         try:
-            events = command.decide(at, **states)
+            told = command.told(at, command.parts(states))
         except Refusal as refusal:
             raise NotAccepted(line, str(refusal)) from refusal
-        for event in events:
-            event.apply(states[event.stream])
-            self.tally.take(streams[event.stream], event)
-        return events
+        for number, event in told:
+            event.fold(states[number])
+            self.tally.take(streams[number], event)
+        return [event for _, event in told]
 
-    def _state(self, kind: str, stream: str) -> Any:
+    def _state(self, stream: str) -> State:
         state = self.states.get(stream)
         if state is None:
-            state = self.states[stream] = STATES[kind]()
+            state = self.states[stream] = fresh(stream.partition(":")[0])
         return state

@@ -154,8 +154,8 @@ def facts_page() -> str:
 
 def _fact(kind: type[Command]) -> str:
     name = kind.model_fields["command"].default
-    writes = ", ".join(f"`{stream}:{{{field}}}`" for stream, field in kind.writes.items())
-    reads = ", ".join(f"`{stream}:{{{field}}}`" for stream, field in kind.reads.items())
+    named = [f"`{role.kind}:{{{role.field}}}`" for role in kind.roles]
+    writes, reads = ", ".join(named[: len(kind.writes)]), ", ".join(named[len(kind.writes) :])
     streams = f"Writes {writes}." + (f" Reads {reads}." if reads else "")
     stay = kind.identifying if kind.marks_sealed else ()
     rows = [

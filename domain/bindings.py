@@ -2,16 +2,17 @@
 
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from msgspec import Struct, field
 from msgspec.structs import replace
 
-from domain.bounds import room_for_one
+from domain.bounds import AtMost, room_for_one
 from domain.event import Event
-from domain.members import MemberCommand, joined, on_the_network
+from domain.members import MemberCommand, Membership, joined, on_the_network
+from domain.parts import part_of
 from domain.periods import TooLongAgo, has_come
 from domain.refusal import Refusal
-from domain.state import Binding, Member
 from domain.timeline import LATE
 from domain.values import CampaignId, Day, Ordinal, Text, UnitId, add_months, local_date
 
@@ -20,6 +21,33 @@ MAX_MONTHS = 120
 """The longest that terms or a policy bind."""
 AHEAD_MONTHS = 24
 """How long ahead a binding may be agreed: it may follow one that still runs."""
+
+
+# -------------------------------------------------------------------------------------- parts
+class Binding(Struct, array_like=True, gc=False):
+    """A policy that binds the member on the days [starts_on, ends_on)."""
+
+    id: int
+    policy: str
+    starts_on: date
+    ends_on: date
+    campaign_id: str | None
+    ended_on: date | None = None  # early: the first day on which it no longer bound
+
+    @property
+    def until(self) -> date:
+        """The first day on which it no longer binds."""
+        return self.ends_on if self.ended_on is None else self.ended_on
+
+
+@part_of("member")
+class Bindings(Struct, array_like=True, gc=False):
+    """What binds a member, or bound him not too long ago."""
+
+    bindings: Annotated[list[Binding], AtMost(100)] = field(default_factory=list)
+    made: int = 0
+    # by policy: the first day after the latest binding that this has forgotten
+    forgotten: Annotated[dict[str, date], AtMost(4)] = field(default_factory=dict)
 
 
 # ------------------------------------------------------------------------------------- events
@@ -34,26 +62,23 @@ class BindingStarted(Event, name="binding.started", stream="member"):
     unit_id: UnitId
     named_by = ("binding",)
 
-    def apply(self, state: Member) -> None:
-        state.bindings_made = self.binding
-        if self.campaign_id in state.enrolled:
-            enrolment = state.enrolled[self.campaign_id]
-            state.enrolled[self.campaign_id] = replace(enrolment, binding=self.binding)
-        kept = still_remembered(state.bindings, self.occurred_at)
-        if len(kept) < len(state.bindings):
-            state.bindings_forgotten = forgotten(state, kept)
-        state.bindings = kept
-        state.bindings.append(
+    def apply(self, bindings: Bindings) -> None:
+        bindings.made = self.binding
+        kept = still_remembered(bindings.bindings, self.occurred_at)
+        if len(kept) < len(bindings.bindings):
+            bindings.forgotten = forgotten(bindings, kept)
+        bindings.bindings = kept
+        bindings.bindings.append(
             Binding(self.binding, self.policy, self.starts_on, self.ends_on, self.campaign_id)
         )
 
     @classmethod
-    def stands(cls, state: Member, which: str) -> bool:
-        return any(bound.id == int(which) for bound in state.bindings)
+    def stands(cls, part: Bindings, which: str) -> bool:
+        return any(bound.id == int(which) for bound in part.bindings)
 
     @classmethod
-    def take_back(cls, state: Member, which: str) -> None:
-        state.bindings = [bound for bound in state.bindings if bound.id != int(which)]
+    def take_back(cls, part: Bindings, which: str) -> None:
+        part.bindings = [bound for bound in part.bindings if bound.id != int(which)]
 
 
 class BindingEnded(Event, name="binding.ended", stream="member"):
@@ -65,16 +90,16 @@ class BindingEnded(Event, name="binding.ended", stream="member"):
     reason: Text
     named_by = ("binding",)
 
-    def apply(self, state: Member) -> None:
-        state.bindings = ended(state.bindings, self.binding, self.ended_on)
+    def apply(self, bindings: Bindings) -> None:
+        bindings.bindings = ended(bindings.bindings, self.binding, self.ended_on)
 
     @classmethod
-    def stands(cls, state: Member, which: str) -> bool:
-        return any(bound.id == int(which) and bound.ended_on for bound in state.bindings)
+    def stands(cls, part: Bindings, which: str) -> bool:
+        return any(bound.id == int(which) and bound.ended_on for bound in part.bindings)
 
     @classmethod
-    def take_back(cls, state: Member, which: str) -> None:
-        state.bindings = ended(state.bindings, int(which), None)
+    def take_back(cls, part: Bindings, which: str) -> None:
+        part.bindings = ended(part.bindings, int(which), None)
 
 
 def ended(bindings: list[Binding], number: int, ended_on: date | None) -> list[Binding]:
@@ -155,28 +180,28 @@ def still_remembered(bindings: list[Binding], at: datetime) -> list[Binding]:
     return [bound for bound in bindings if bound.ends_on > oldest]
 
 
-def forgotten(member: Member, kept: list[Binding]) -> dict[str, date]:
+def forgotten(bindings: Bindings, kept: list[Binding]) -> dict[str, date]:
     """By policy, the first day after the latest binding that is remembered no more, once these are
     kept."""
-    days = dict(member.bindings_forgotten)
-    for gone in member.bindings:
+    days = dict(bindings.forgotten)
+    for gone in bindings.bindings:
         if gone not in kept:
             days[gone.policy] = max(gone.until, days.get(gone.policy, date.min))
     return days
 
 
-def known_since(member: Member, policy: str, starts_on: date) -> None:
+def known_since(bindings: Bindings, policy: str, starts_on: date) -> None:
     """Refuses days of which this member's state may have forgotten a binding by this policy."""
-    forgotten_until = member.bindings_forgotten.get(policy)
+    forgotten_until = bindings.forgotten.get(policy)
     if forgotten_until is not None and starts_on < forgotten_until:
         raise TooLongAgo(str(starts_on), str(forgotten_until))
 
 
-def policies_within(member: Member, starts_on: date, ends_on: date) -> list[str]:
+def policies_within(bindings: Bindings, starts_on: date, ends_on: date) -> list[str]:
     """The policies that bind the member on any of the days [starts_on, ends_on)."""
     return [
         bound.policy
-        for bound in member.bindings
+        for bound in bindings.bindings
         if bound.starts_on < min(ends_on, bound.until) and starts_on < bound.until
     ]
 
@@ -190,24 +215,24 @@ class StartBinding(MemberCommand):
     starts_on: Day
     ends_on: Day
 
-    def decide(self, at: datetime, member: Member) -> list[Event]:
-        on_the_network(member, self.member_id, at)
+    def decide(self, at: datetime, membership: Membership, bindings: Bindings) -> list[Event]:
+        on_the_network(membership, self.member_id, at)
         if self.ends_on <= self.starts_on:
             raise BindingReversed(self.starts_on, self.ends_on)
-        self._agreed(at, joined(member, self.member_id, at))
-        if self.policy in policies_within(member, self.starts_on, self.ends_on):
+        self._agreed(at, joined(membership, self.member_id, at))
+        if self.policy in policies_within(bindings, self.starts_on, self.ends_on):
             raise AlreadyBound(self.policy)
-        known_since(member, self.policy, self.starts_on)
-        room_for_one(member, "bindings", len(still_remembered(member.bindings, at)))
+        known_since(bindings, self.policy, self.starts_on)
+        room_for_one(bindings, "bindings", len(still_remembered(bindings.bindings, at)))
         event = self.event(
             BindingStarted,
             at,
-            binding=member.bindings_made + 1,
+            binding=bindings.made + 1,
             policy=self.policy,
             campaign_id=None,
             starts_on=self.starts_on,
             ends_on=self.ends_on,
-            unit_id=member.unit_id,
+            unit_id=membership.unit_id,
         )
         return [event]
 
@@ -221,8 +246,8 @@ class StartBinding(MemberCommand):
         if self.ends_on > add_months(self.starts_on, MAX_MONTHS):
             raise BindingTooLong(self.starts_on, self.ends_on, MAX_MONTHS)
 
-    def receipt(self, events: list[Event], **states: Any) -> dict[str, Any]:
-        return {"binding": states["member"].bindings_made}
+    def receipt(self, events: list[Event], **parts: Any) -> dict[str, Any]:
+        return {"binding": parts["bindings"].made}
 
 
 class EndBinding(MemberCommand):
@@ -234,13 +259,13 @@ class EndBinding(MemberCommand):
     cause: Literal["breach", "cancelled"]
     reason: Text
 
-    def decide(self, at: datetime, member: Member) -> list[Event]:
-        joined(member, self.member_id, at)
-        for bound in member.bindings:
+    def decide(self, at: datetime, membership: Membership, bindings: Bindings) -> list[Event]:
+        joined(membership, self.member_id, at)
+        for bound in bindings.bindings:
             if bound.id == self.binding and bound.ended_on is None:
                 ends_on = bound.ends_on
-                if member.left_at is not None:  # leaving has ended it
-                    ends_on = min(ends_on, local_date(member.left_at))
+                if membership.left_at is not None:  # leaving has ended it
+                    ends_on = min(ends_on, local_date(membership.left_at))
                 if self.cause == "breach":  # found, not agreed: its last day has come
                     has_come(self.ended_on - timedelta(days=1), at)
                 if not bound.starts_on <= self.ended_on < ends_on:
@@ -254,4 +279,4 @@ class EndBinding(MemberCommand):
                     reason=self.reason,
                 )
                 return [event]
-        raise UnknownBinding(self.binding, member.bindings_made)
+        raise UnknownBinding(self.binding, bindings.made)

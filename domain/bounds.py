@@ -1,6 +1,6 @@
-"""Bounds: how much one stream may pile up, so that its state can be read and written at once.
+"""Bounds: how much one stream may pile up, so that its parts can be read and written at once.
 
-Every collection of a state declares the most that it holds, beside its type. What would go past
+Every collection of a part declares the most that it holds, beside its type. What would go past
 that is refused with the number; what is trimmed by its own rule never comes that far.
 """
 
@@ -12,7 +12,7 @@ from domain.refusal import Refusal
 
 
 class AtMost(NamedTuple):
-    """The most that a collection of a state holds."""
+    """The most that a collection of a part holds."""
 
     entries: int
 
@@ -28,9 +28,9 @@ class TooMany(Refusal):
 
 
 @cache
-def bounds_of(state: type) -> dict[str, int]:
-    """The declared bounds of a state's collections, by field."""
-    hints = get_type_hints(state, include_extras=True)
+def bounds_of(part: type) -> dict[str, int]:
+    """The declared bounds of a part's collections, by field."""
+    hints = get_type_hints(part, include_extras=True)
     return {
         name: bound.entries
         for name, hint in hints.items()
@@ -39,14 +39,14 @@ def bounds_of(state: type) -> dict[str, int]:
     }
 
 
-def room_for_one(state: Any, field: str, held: int | None = None) -> None:
-    """Refuses what would be one more than this collection of a state may hold.
+def room_for_one(part: Any, field: str, held: int | None = None) -> None:
+    """Refuses what would be one more than this collection of a part may hold.
 
     `held` is what it holds, if the event is going to drop some of it first.
     """
-    kind: type = type(state)
+    kind: type = type(part)
     if held is None:
-        held = len(getattr(state, field))
+        held = len(getattr(part, field))
     most = bounds_of(kind)[field]
     if held >= most:
         raise TooMany(field, held, most)

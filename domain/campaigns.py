@@ -1,47 +1,37 @@
-"""Campaigns: launched under terms, enrolled into up to a cap, closed. What an enrolment binds."""
+"""Campaigns: launched under terms, for a segment and a window, and closed."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
-from hashlib import md5
-from typing import Annotated, Any, ClassVar, Literal
+from datetime import date, datetime
+from typing import Annotated, ClassVar, Literal
 
+from msgspec import Struct, field
 from pydantic import BaseModel, ConfigDict, Field
 
-from domain import bindings, timeline
-from domain.bindings import AlreadyBound, BindingStarted, Policy, policies_within, still_remembered
-from domain.bounds import room_for_one
+from domain import timeline
+from domain.bindings import MAX_MONTHS, Policy
+from domain.bounds import AtMost, room_for_one
 from domain.command import Command
 from domain.event import Event
-from domain.members import NothingChanges, on_the_network, tier_at
-from domain.periods import forget, not_forgotten, remembered
+from domain.parts import MAX_CHANGES, part_of
 from domain.refusal import Refusal
-from domain.state import Campaign, Enrolment, Member, Places, Terms
+from domain.timeline import NothingChanges, Timeline
 from domain.values import (
+    TIERS,
     BasisPoints,
     CampaignId,
     Count,
     Day,
     Fen,
     Id,
-    MemberId,
     Ordinal,
     Text,
     Tier,
-    UnitId,
-    add_months,
     local_date,
 )
 
 Kind = Literal["prepay", "family_plan", "handset", "care"]
-POLICY_OF: dict[str, Policy] = {
-    "prepay": "prepay",
-    "family_plan": "family_plan",
-    "handset": "handset",
-}
-"""The policy under which an enrolment binds; care is a gift without binding."""
 
-Months = Annotated[int, Field(ge=0, le=bindings.MAX_MONTHS)]
+Months = Annotated[int, Field(ge=0, le=MAX_MONTHS)]
 
 
 class CostItem(BaseModel):
@@ -51,6 +41,37 @@ class CostItem(BaseModel):
 
     item: Text
     cost_fen: Fen
+
+
+# -------------------------------------------------------------------------------------- parts
+class Terms(Struct, array_like=True, gc=False):
+    """Terms of a campaign in one version. Money in fen."""
+
+    version: int
+    prepaid_min_fen: int
+    gift_bp: int
+    months_bound: int
+    min_monthly_fen: int
+
+
+@part_of("campaign")
+class Campaign(Struct, array_like=True, gc=False):
+    """A campaign, and its terms in every version that a late enrolment may be made under."""
+
+    title: str = ""
+    kind: str = ""
+    opens_on: date | None = None
+    closes_on: date | None = None  # the last day of the window
+    tiers: Annotated[list[str], AtMost(len(TIERS))] = field(default_factory=list)
+    untiered: bool = False
+    excludes: Annotated[list[str], AtMost(4)] = field(default_factory=list)
+    cap: int | None = None
+    budget_fen: int | None = None
+    control_bp: int = 0
+    control_seed: str = ""
+    terms: Annotated[Timeline[Terms], AtMost(MAX_CHANGES)] = field(default_factory=list)
+    terms_versions: int = 0
+    closed_at: datetime | None = None
 
 
 # ------------------------------------------------------------------------------------- events
@@ -78,15 +99,15 @@ class CampaignLaunched(Event, name="campaign.launched", stream="campaign"):
     months_bound: Months
     min_monthly_fen: Fen
 
-    def apply(self, state: Campaign) -> None:
-        state.title, state.kind = self.title, self.kind
-        state.opens_on, state.closes_on = self.opens_on, self.closes_on
-        state.tiers, state.untiered = list(self.tiers), self.untiered
-        state.excludes = list(self.excludes)
-        state.cap, state.budget_fen = self.cap, self.budget_fen
-        state.control_bp, state.control_seed = self.control_bp, self.control_seed
-        state.terms = timeline.put(state.terms, self.occurred_at, self.first_terms)
-        state.terms_versions = 1
+    def apply(self, campaign: Campaign) -> None:
+        campaign.title, campaign.kind = self.title, self.kind
+        campaign.opens_on, campaign.closes_on = self.opens_on, self.closes_on
+        campaign.tiers, campaign.untiered = list(self.tiers), self.untiered
+        campaign.excludes = list(self.excludes)
+        campaign.cap, campaign.budget_fen = self.cap, self.budget_fen
+        campaign.control_bp, campaign.control_seed = self.control_bp, self.control_seed
+        campaign.terms = timeline.put(campaign.terms, self.occurred_at, self.first_terms)
+        campaign.terms_versions = 1
 
     @property
     def first_terms(self) -> Terms:
@@ -103,9 +124,9 @@ class TermsChanged(Event, name="campaign.terms_changed", stream="campaign"):
     months_bound: Months
     min_monthly_fen: Fen
 
-    def apply(self, state: Campaign) -> None:
-        state.terms = timeline.put(state.terms, self.occurred_at, self.terms)
-        state.terms_versions = self.terms_version
+    def apply(self, campaign: Campaign) -> None:
+        campaign.terms = timeline.put(campaign.terms, self.occurred_at, self.terms)
+        campaign.terms_versions = self.terms_version
 
     @property
     def terms(self) -> Terms:
@@ -126,86 +147,8 @@ class CampaignClosed(Event, name="campaign.closed", stream="campaign"):
     named_by = ()
     kept_in = "closed_at"
 
-    def apply(self, state: Campaign) -> None:
-        state.closed_at = self.occurred_at
-
-
-class PlaceTaken(Event, name="campaign.place_taken", stream="places"):
-    """The n-th place of a campaign went to a member. Beside it stands his own enrolment."""
-
-    place: Ordinal
-    member_id: MemberId
-    gift_fen: Fen
-
-    def apply(self, state: Places) -> None:
-        state.taken = self.place
-        state.gift_fen += self.gift_fen
-
-
-class PlaceFreed(Event, name="campaign.place_freed", stream="places"):
-    """A place and the gift's part of the budget are free again: the enrolment was wrong."""
-
-    place: Ordinal
-    member_id: MemberId
-    gift_fen: Fen
-    corrects = True
-
-    def apply(self, state: Places) -> None:
-        state.freed += 1
-        state.gift_fen -= self.gift_fen
-
-
-class CampaignOffered(Event, name="campaign.offered", stream="member"):
-    """A member was drawn: to be offered the campaign, or into its control group."""
-
-    campaign_id: CampaignId
-    arm: Literal["offered", "control"]
-    closes_on: Day
-    tier: Tier | None = None
-    named_by = ("campaign_id",)
-    kept_in = "offered"
-
-    def apply(self, state: Member) -> None:
-        forget(state, "offered", closed_on, self.occurred_at)
-        state.offered[self.campaign_id] = self.closes_on
-
-
-class CampaignEnrolled(Event, name="campaign.enrolled", stream="member"):
-    """A member took part: the terms are copied in. Prepaid money is a liability, never income."""
-
-    campaign_id: CampaignId
-    place: Ordinal
-    terms_version: Ordinal
-    prepaid_fen: Fen
-    gift_fen: Fen
-    months_bound: Months
-    min_monthly_fen: Fen
-    closes_on: Day
-    tier: Tier | None = None
-    unit_id: UnitId
-    excludes: tuple[Policy, ...] | None = None  # if there are any
-    named_by = ("campaign_id",)
-    kept_in = "enrolled"
-
-    def apply(self, state: Member) -> None:
-        forget(state, "enrolled", ended_on(state), self.occurred_at)
-        enrolment = Enrolment(self.closes_on, self.place, self.gift_fen)
-        if self.excludes:
-            enrolment.excludes = list(self.excludes)
-            enrolment.enrolled_on = local_date(self.occurred_at)
-        state.enrolled[self.campaign_id] = enrolment
-
-
-def ended_on(member: Member) -> Callable[[Enrolment], date]:
-    """The last day on which an enrolment of the member says something: of its window, or of the
-    binding that it brought."""
-    ends = {bound.id: bound.ends_on for bound in member.bindings if bound.campaign_id is not None}
-    return lambda each: max(each.closes_on, ends.get(each.binding or 0, each.closes_on))
-
-
-def closed_on(closes_on: date) -> date:
-    """The last day on which an offer may be told."""
-    return closes_on
+    def apply(self, campaign: Campaign) -> None:
+        campaign.closed_at = self.occurred_at
 
 
 # ----------------------------------------------------------------------------------- refusals
@@ -261,83 +204,7 @@ class NotInSegment(Refusal):
     tiers: list[str]
 
 
-@dataclass
-class AlreadyEnrolled(Refusal):
-    """The member already takes part."""
-
-    code = "already_enrolled"
-    campaign_id: str
-
-
-@dataclass
-class AlreadyOffered(Refusal):
-    """The member is already drawn."""
-
-    code = "already_offered"
-    campaign_id: str
-
-
-@dataclass
-class InControlGroup(Refusal):
-    """The member was drawn into the control group."""
-
-    code = "in_control_group"
-    campaign_id: str
-
-
-@dataclass
-class NoDraw(Refusal):
-    """The campaign has no control group to draw for."""
-
-    code = "no_draw"
-    campaign_id: str
-
-
-@dataclass
-class CapReached(Refusal):
-    """All places of the campaign are taken."""
-
-    code = "cap_reached"
-    cap: int
-    participants: int
-
-
-@dataclass
-class BudgetUsedUp(Refusal):
-    """The gift does not fit into what is left of the budget."""
-
-    code = "budget_used_up"
-    budget_fen: int
-    spent_fen: int
-    gift_fen: int
-
-
-@dataclass
-class PrepaidTooSmall(Refusal):
-    """The prepaid sum is below what the terms ask for."""
-
-    code = "prepaid_too_small"
-    prepaid_fen: int
-    prepaid_min_fen: int
-
-
-@dataclass
-class TermsAreNewer(Refusal):
-    """The terms are not those that the member was shown."""
-
-    code = "terms_are_newer"
-    shown_terms_version: int
-    terms_version: int
-
-
 # -------------------------------------------------------------------------------------- rules
-def drawn_into_control(seed: str, member_id: str, control_bp: int) -> bool:
-    """The draw: the first 8 hex digits of md5("seed:member") modulo 10,000, below the share.
-
-    md5 is here a repeatable lottery that SQL has too, not a protection.
-    """
-    digest = md5(f"{seed}:{member_id}".encode(), usedforsecurity=False).hexdigest()
-    return int(digest[:8], 16) % 10_000 < control_bp
 
 
 def launched(campaign: Campaign, campaign_id: str) -> tuple[date, date]:
@@ -452,147 +319,3 @@ class CloseCampaign(CampaignCommand):
         if campaign.closed_at is not None:
             raise NothingChanges("closed")
         return [self.event(CampaignClosed, at, reason=self.reason)]
-
-
-class OfferCampaign(Command):
-    """Draw a member: to be offered the campaign, or into its control group."""
-
-    command: Literal["campaign.offer"] = "campaign.offer"
-    writes: ClassVar[dict[str, str]] = {"member": "member_id"}
-    reads: ClassVar[dict[str, str]] = {"campaign": "campaign_id"}
-    member_id: MemberId
-    campaign_id: CampaignId
-
-    def decide(self, at: datetime, member: Member, campaign: Campaign) -> list[Event]:
-        on_the_network(member, self.member_id, at)
-        closes_on = not_over(campaign, self.campaign_id, at)
-        if not campaign.control_bp:
-            raise NoDraw(self.campaign_id)
-        tier = tier_at(member, at)
-        in_segment(campaign, tier)
-        if self.campaign_id in member.offered:
-            raise AlreadyOffered(self.campaign_id)
-        not_forgotten(member, closes_on)
-        room_for_one(member, "offered", len(remembered(member.offered, closed_on, at)))
-        control = drawn_into_control(campaign.control_seed, self.member_id, campaign.control_bp)
-        event = self.event(
-            CampaignOffered,
-            at,
-            campaign_id=self.campaign_id,
-            arm="control" if control else "offered",
-            closes_on=closes_on,
-            tier=tier,
-        )
-        return [event]
-
-    def receipt(self, events: list[Event], **states: Any) -> dict[str, Any]:
-        return {"arm": getattr(events[-1], "arm", None)}
-
-
-class Enrol(Command):
-    """Enrol a member in a campaign: one place, his enrolment, and the binding it brings.
-
-    Refused in this order: unknown, outside the window, terms not as shown, not in the segment,
-    already enrolled or so long ago that this may be forgotten, in the control group, contradicting
-    a binding, sum too small, cap, budget.
-    """
-
-    command: Literal["campaign.enrol"] = "campaign.enrol"
-    writes: ClassVar[dict[str, str]] = {"member": "member_id", "places": "campaign_id"}
-    reads: ClassVar[dict[str, str]] = {"campaign": "campaign_id"}
-    member_id: MemberId
-    campaign_id: CampaignId
-    prepaid_fen: Fen = 0
-    shown_terms_version: Count | None = None
-
-    def decide(
-        self, at: datetime, member: Member, places: Places, campaign: Campaign
-    ) -> list[Event]:
-        on_the_network(member, self.member_id, at)
-        terms = running(campaign, self.campaign_id, at)
-        if self.shown_terms_version is not None and self.shown_terms_version != terms.version:
-            raise TermsAreNewer(self.shown_terms_version, terms.version)
-        tier = tier_at(member, at)
-        in_segment(campaign, tier)
-        policy = POLICY_OF.get(campaign.kind) if terms.months_bound else None
-        starts_on = local_date(at)
-        ends_on = add_months(starts_on, terms.months_bound)
-        self._admissible(member, campaign)
-        self._contradicts_nothing(member, campaign, starts_on, ends_on if policy else starts_on)
-        if self.prepaid_fen < terms.prepaid_min_fen:
-            raise PrepaidTooSmall(self.prepaid_fen, terms.prepaid_min_fen)
-        gift_fen = self.prepaid_fen * terms.gift_bp // 10_000  # rounded down to a fen
-        self._within_limits(campaign, places, gift_fen)
-        room_for_one(member, "enrolled", len(remembered(member.enrolled, ended_on(member), at)))
-        if policy:
-            room_for_one(member, "bindings", len(still_remembered(member.bindings, at)))
-        place = places.taken + 1
-        events: list[Event] = [
-            self.event(PlaceTaken, at, place=place, member_id=self.member_id, gift_fen=gift_fen),
-            self.event(
-                CampaignEnrolled,
-                at,
-                campaign_id=self.campaign_id,
-                place=place,
-                terms_version=terms.version,
-                prepaid_fen=self.prepaid_fen,
-                gift_fen=gift_fen,
-                months_bound=terms.months_bound,
-                min_monthly_fen=terms.min_monthly_fen,
-                closes_on=campaign.closes_on,
-                tier=tier,
-                unit_id=member.unit_id,
-                excludes=tuple(campaign.excludes) or None,
-            ),
-        ]
-        if policy:
-            binding = self.event(
-                BindingStarted,
-                at,
-                binding=member.bindings_made + 1,
-                policy=policy,
-                campaign_id=self.campaign_id,
-                starts_on=starts_on,
-                ends_on=ends_on,
-                unit_id=member.unit_id,
-            )
-            events.append(binding)
-        return events
-
-    def _admissible(self, member: Member, campaign: Campaign) -> None:
-        if self.campaign_id in member.enrolled:
-            raise AlreadyEnrolled(self.campaign_id)
-        if campaign.closes_on is not None:
-            not_forgotten(member, campaign.closes_on)
-        if campaign.control_bp and drawn_into_control(
-            campaign.control_seed, self.member_id, campaign.control_bp
-        ):
-            raise InControlGroup(self.campaign_id)
-
-    def _contradicts_nothing(
-        self, member: Member, campaign: Campaign, starts_on: date, ends_on: date
-    ) -> None:
-        """Today no excluded policy binds him, nor later while this enrolment would."""
-        tomorrow = starts_on + timedelta(days=1)
-        bound = policies_within(member, starts_on, max(tomorrow, ends_on))
-        for policy in campaign.excludes:
-            if policy in bound:
-                raise AlreadyBound(policy)
-            bindings.known_since(member, policy, starts_on)
-
-    def _within_limits(self, campaign: Campaign, places: Places, gift_fen: int) -> None:
-        if campaign.cap is not None and places.held >= campaign.cap:
-            raise CapReached(campaign.cap, places.held)
-        if (budget := campaign.budget_fen) is not None and places.gift_fen + gift_fen > budget:
-            raise BudgetUsedUp(budget, places.gift_fen, gift_fen)
-
-    def receipt(self, events: list[Event], **states: Any) -> dict[str, Any]:
-        enrolled = next(event for event in events if isinstance(event, CampaignEnrolled))
-        bound = [event.ends_on for event in events if isinstance(event, BindingStarted)]
-        return {
-            "campaign_id": self.campaign_id,
-            "place": enrolled.place,
-            "terms_version": enrolled.terms_version,
-            "gift_fen": enrolled.gift_fen,
-            "ends_on": bound[0].isoformat() if bound else None,
-        }

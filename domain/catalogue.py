@@ -1,27 +1,30 @@
-"""All nouns of the business, imported once, so that every event, command and refusal is known.
+"""All nouns of the business, imported once: every event, part, command and refusal is known then.
 
 Add a noun here and its events get typed tables, its commands an import format, its refusals a
 place in the documentation.
 """
 
 from domain import (
+    admissions,
     bindings,
     bounds,
     campaigns,
     clubs,
     cohorts,
     corrections,
+    enrolments,
     lots,
     members,
     periods,
     points,
+    timeline,
     units,
     visits,
 )
 from domain.command import ADDRESSED, COMMANDS, REFERENCE
 from domain.event import CATALOGUE
+from domain.parts import PARTS
 from domain.refusal import REFUSALS
-from domain.state import STATES
 
 NOUNS = (
     members,
@@ -30,12 +33,27 @@ NOUNS = (
     lots,
     clubs,
     visits,
+    admissions,
     campaigns,
+    enrolments,
     bindings,
     cohorts,
     corrections,
     periods,
+    timeline,
     bounds,
 )
 
-__all__ = ["ADDRESSED", "CATALOGUE", "COMMANDS", "NOUNS", "REFERENCE", "REFUSALS", "STATES"]
+KINDS = tuple(dict.fromkeys(part.kind for part in PARTS.values()))
+"""The kinds of streams."""
+
+__all__ = [
+    "ADDRESSED",
+    "CATALOGUE",
+    "COMMANDS",
+    "KINDS",
+    "NOUNS",
+    "PARTS",
+    "REFERENCE",
+    "REFUSALS",
+]

@@ -4,15 +4,18 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Annotated, ClassVar, Literal
 
+from msgspec import Struct, field
 from pydantic import Field
 
 from domain import timeline
-from domain.bounds import TooMany, room_for_one
+from domain.bounds import AtMost, TooMany, room_for_one
 from domain.command import Command
 from domain.event import Event
+from domain.parts import MAX_CHANGES, part_of
 from domain.refusal import Refusal
-from domain.state import MAX_PRICES, Club, Price, Service
+from domain.timeline import Timeline
 from domain.values import (
+    TIERS,
     ActivityId,
     ClubId,
     Count,
@@ -31,6 +34,47 @@ PointsByTier = Annotated[dict[Tier, PointsOrNone], Field(max_length=4)]
 VisitsByTier = Annotated[dict[Tier, Count], Field(max_length=4)]
 
 
+MAX_PRICES = 2_000
+"""Prices of all services of a club that a visit told late may still have to be judged by."""
+
+
+# -------------------------------------------------------------------------------------- parts
+class Price(Struct, array_like=True, gc=False):
+    """What a service costs, in points, from one version on."""
+
+    version: int
+    points: int
+    tier_points: Annotated[dict[Tier, int], AtMost(len(TIERS))]
+    companion_points: int
+    free_visits: Annotated[dict[Tier, int], AtMost(len(TIERS))]  # a calendar year, by tier
+
+
+class Service(Struct, array_like=True, gc=False):
+    """A service's prices, each from its instant on, and how many were ever told."""
+
+    versions: int = 0
+    prices: Annotated[Timeline[Price], AtMost(MAX_PRICES)] = field(default_factory=list)
+
+
+@part_of("club")
+class Club(Struct, array_like=True, gc=False):
+    """A club, its services and their prices, and when it was in emergency mode.
+
+    Its opening day, hours and tiers are told once: nothing changes them.
+    """
+
+    title: str = ""
+    opens_on: date | None = None
+    opens_minute: int = 0
+    closes_minute: int = 1440
+    tiers: Annotated[list[str], AtMost(len(TIERS))] = field(default_factory=list)
+    important: bool = False
+    services: Annotated[dict[str, Service], AtMost(300)] = field(default_factory=dict)
+    emergency: Annotated[Timeline[bool], AtMost(MAX_CHANGES)] = field(default_factory=list)
+    # activity -> held at
+    activities: Annotated[dict[str, datetime], AtMost(5_000)] = field(default_factory=dict)
+
+
 # ------------------------------------------------------------------------------------- events
 class ClubOpened(Event, name="club.opened", stream="club"):
     """A club opened its doors, to these tiers and hours. Minutes are after local midnight."""
@@ -43,10 +87,10 @@ class ClubOpened(Event, name="club.opened", stream="club"):
     important: bool
     capacity: Count | None = None
 
-    def apply(self, state: Club) -> None:
-        state.title, state.opens_on = self.title, self.opens_on
-        state.opens_minute, state.closes_minute = self.opens_minute, self.closes_minute
-        state.tiers, state.important = list(self.tiers), self.important
+    def apply(self, club: Club) -> None:
+        club.title, club.opens_on = self.title, self.opens_on
+        club.opens_minute, club.closes_minute = self.opens_minute, self.closes_minute
+        club.tiers, club.important = list(self.tiers), self.important
 
 
 class ServicePriced(Event, name="service.priced", stream="club"):
@@ -71,8 +115,8 @@ class ServicePriced(Event, name="service.priced", stream="club"):
             free_visits=dict(self.free_visits),
         )
 
-    def apply(self, state: Club) -> None:
-        service = state.services.setdefault(self.service_id, Service())
+    def apply(self, club: Club) -> None:
+        service = club.services.setdefault(self.service_id, Service())
         service.versions = self.price_version
         service.prices = timeline.put(service.prices, self.occurred_at, self.price)
 
@@ -82,15 +126,15 @@ class EmergencyDeclared(Event, name="emergency.declared", stream="club"):
 
     reason: Text
 
-    def apply(self, state: Club) -> None:
-        state.emergency = timeline.put(state.emergency, self.occurred_at, True)
+    def apply(self, club: Club) -> None:
+        club.emergency = timeline.put(club.emergency, self.occurred_at, True)
 
 
 class EmergencyEnded(Event, name="emergency.ended", stream="club"):
     """A club went back to its members and hours."""
 
-    def apply(self, state: Club) -> None:
-        state.emergency = timeline.put(state.emergency, self.occurred_at, False)
+    def apply(self, club: Club) -> None:
+        club.emergency = timeline.put(club.emergency, self.occurred_at, False)
 
 
 class ActivityHeld(Event, name="activity.held", stream="club"):
@@ -104,8 +148,8 @@ class ActivityHeld(Event, name="activity.held", stream="club"):
     named_by = ("activity_id",)
     kept_in = "activities"
 
-    def apply(self, state: Club) -> None:
-        state.activities[self.activity_id] = self.occurred_at
+    def apply(self, club: Club) -> None:
+        club.activities[self.activity_id] = self.occurred_at
 
 
 # ----------------------------------------------------------------------------------- refusals

@@ -2,18 +2,38 @@
 
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from domain.bounds import room_for_one
+from msgspec import Struct, field
+
+from domain.bounds import AtMost, room_for_one
 from domain.command import Command
 from domain.event import Event
-from domain.members import joined, on_the_network, tier_at
+from domain.members import Membership, joined, on_the_network, tier_at
+from domain.parts import part_of
 from domain.periods import has_come
 from domain.refusal import Refusal
-from domain.state import Cohort, Member
 from domain.values import CohortId, Count, Day, MemberId, Text, Tier, UnitId, start_of
 
 Purpose = Literal["retention", "binding"]
+
+
+# -------------------------------------------------------------------------------------- parts
+@part_of("cohort")
+class Cohort(Struct, array_like=True, gc=False):
+    """Customers of a day: open while it is taken, frozen ever after."""
+
+    title: str = ""
+    purpose: str = ""
+    taken_on: date | None = None
+    size: int | None = None
+
+
+@part_of("member")
+class Inclusions(Struct, array_like=True, gc=False):
+    """The cohorts that a customer is in."""
+
+    cohorts: Annotated[list[str], AtMost(500)] = field(default_factory=list)
 
 
 # ------------------------------------------------------------------------------------- events
@@ -25,8 +45,8 @@ class CohortOpened(Event, name="cohort.opened", stream="cohort"):
     criterion: Text
     taken_on: Day
 
-    def apply(self, state: Cohort) -> None:
-        state.title, state.purpose, state.taken_on = self.title, self.purpose, self.taken_on
+    def apply(self, cohort: Cohort) -> None:
+        cohort.title, cohort.purpose, cohort.taken_on = self.title, self.purpose, self.taken_on
 
 
 class CohortFrozen(Event, name="cohort.frozen", stream="cohort"):
@@ -34,8 +54,8 @@ class CohortFrozen(Event, name="cohort.frozen", stream="cohort"):
 
     size: Count
 
-    def apply(self, state: Cohort) -> None:
-        state.size = self.size
+    def apply(self, cohort: Cohort) -> None:
+        cohort.size = self.size
 
 
 class CohortIncluded(Event, name="cohort.included", stream="member"):
@@ -47,8 +67,8 @@ class CohortIncluded(Event, name="cohort.included", stream="member"):
     named_by = ("cohort_id",)
     kept_in = "cohorts"
 
-    def apply(self, state: Member) -> None:
-        state.cohorts.append(self.cohort_id)
+    def apply(self, inclusions: Inclusions) -> None:
+        inclusions.cohorts.append(self.cohort_id)
 
 
 # ----------------------------------------------------------------------------------- refusals
@@ -130,19 +150,21 @@ class IncludeInCohort(Command):
     member_id: MemberId
     cohort_id: CohortId
 
-    def decide(self, at: datetime, member: Member, cohort: Cohort) -> list[Event]:
-        joined(member, self.member_id, at)
+    def decide(
+        self, at: datetime, membership: Membership, inclusions: Inclusions, cohort: Cohort
+    ) -> list[Event]:
+        joined(membership, self.member_id, at)
         day = being_taken(cohort, self.cohort_id)
         # Of the day itself, however much later the cohort is taken: its last instant.
         last = start_of(day + timedelta(days=1)) - timedelta.resolution
         then = min(at, last)
-        on_the_network(member, self.member_id, then)
-        if self.cohort_id in member.cohorts:
+        on_the_network(membership, self.member_id, then)
+        if self.cohort_id in inclusions.cohorts:
             raise AlreadyIncluded(self.cohort_id)
-        room_for_one(member, "cohorts")
-        tier = tier_at(member, then)
+        room_for_one(inclusions, "cohorts")
+        tier = tier_at(membership, then)
         event = self.event(
-            CohortIncluded, at, cohort_id=self.cohort_id, tier=tier, unit_id=member.unit_id
+            CohortIncluded, at, cohort_id=self.cohort_id, tier=tier, unit_id=membership.unit_id
         )
         return [event]
 

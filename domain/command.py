@@ -1,18 +1,23 @@
 """A command: what somebody asks for, and the rule that decides it.
 
-`decide` is given the states of the streams that the command names and returns events or raises a
-refusal. It reads no clock and changes no state: events do, one after the other, as the ledger
-applies them. A command names its streams in two tables, `writes` and `reads`: kind -> the field
-that holds the id. At most one stream of a kind, so an event's kind says where it goes.
+A command names its streams in two tables, `writes` and `reads`: kind -> the field that holds the
+id. Of several streams of a kind each further one has a *role*: role -> (kind, field).
+
+`decide` is given what it takes, and nothing else is loaded: parts of those streams, by name, those
+of a role as `role_part`. It returns events or raises a refusal. It reads no clock and changes no
+state: events do, one after the other, as the ledger folds them, each in a part that `decide` took.
+An event's kind says where it goes; one that goes to a role is wrapped: `To("receiver", event)`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Any, ClassVar, TypeVar, get_args
+from inspect import signature
+from typing import Annotated, Any, ClassVar, NamedTuple, TypeVar, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from domain.event import Event
+from domain.parts import State, parts_of
 from domain.personal import Sealed, is_sealed
 from domain.values import Actor, Instant, Key
 
@@ -49,17 +54,56 @@ AskedKey = Annotated[Key, BeforeValidator(_asked_key)]
 """A key as it is brought to any door."""
 
 
+class Role(NamedTuple):
+    """A stream of a command: its kind, the field that holds its id, and as what it is there, which
+    is its kind unless there are several of one."""
+
+    name: str
+    kind: str
+    field: str
+
+    def names(self, part: str) -> str:
+        """What `decide` calls a part of it."""
+        return part if self.name == self.kind else f"{self.name}_{part}"
+
+
+class Taken(NamedTuple):
+    """A part that `decide` takes: what it calls it, and the number of its stream."""
+
+    parameter: str
+    stream: int
+    part: str
+
+
+class To(NamedTuple):
+    """An event that goes to the stream of a role."""
+
+    role: str
+    event: Event
+
+
+Told = Sequence[Event | To]
+"""What `decide` returns."""
+
+
 class Command(BaseModel):
     """What every command carries. `at` is when it happened; absent, it happens now."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
 
-    writes: ClassVar[dict[str, str]] = {}
-    reads: ClassVar[dict[str, str]] = {}
+    writes: ClassVar[Mapping[str, str | tuple[str, str]]] = {}
+    reads: ClassVar[Mapping[str, str | tuple[str, str]]] = {}
     called: ClassVar[str] = ""
     """Its name, as it stands in an import file."""
-    kinds: ClassVar[tuple[str, ...]] = ()
-    """The kinds of its streams: those it writes, then those it reads."""
+    roles: ClassVar[tuple[Role, ...]] = ()
+    """Its streams: those it writes, then those it reads."""
+    takes: ClassVar[tuple[Taken, ...]] = ()
+    """The parts that `decide` takes: these are loaded, and its events may change no others."""
+    _goes: ClassVar[dict[str, int]] = {}
+    """The number of each role that it writes."""
+    _changes: ClassVar[frozenset[tuple[int, str, str]]] = frozenset()
+    """(number of the stream, its kind, part) of what its events may change: of what it writes, what
+    `decide` takes or no part."""
     identifying: ClassVar[tuple[str, ...]] = ()
     """Its fields that are sealed: they stand in no event and in no command that is kept."""
     marks_sealed: ClassVar[bool] = False
@@ -71,14 +115,15 @@ class Command(BaseModel):
 
     @classmethod
     def __pydantic_init_subclass__(cls, **_: Any) -> None:
-        cls.kinds = (*cls.writes, *cls.reads)
+        cls.roles = tuple(
+            Role(name, *((name, of) if isinstance(of, str) else of))
+            for name, of in (*cls.writes.items(), *cls.reads.items())
+        )
         cls.identifying = tuple(
             name for name, field in cls.model_fields.items() if is_sealed(field.annotation)
         )
         cls._not_kept = {"command", "key", *(() if cls.marks_sealed else cls.identifying)}
-        cls._addresses = tuple(
-            (f"{kind}:", field) for kind, field in (*cls.writes.items(), *cls.reads.items())
-        )
+        cls._addresses = tuple((f"{role.kind}:", role.field) for role in cls.roles)
         if "command" not in cls.model_fields:
             return  # a base of several commands
         name = get_args(cls.model_fields["command"].annotation)[0]
@@ -86,25 +131,59 @@ class Command(BaseModel):
             raise TypeError(f"two commands are called {name}")
         cls.called = name
         cls._begins = b'{"command":"%s",' % name.encode()
+        cls.takes = tuple(map(cls._taken, [*signature(cls.decide).parameters][2:]))
+        written = cls.roles[: len(cls.writes)]
+        cls._goes = {role.name: number for number, role in enumerate(written)}
+        cls._changes = frozenset(
+            (number, role.kind, part)
+            for number, role in enumerate(written)
+            for part in ("", *(taken.part for taken in cls.takes if taken.stream == number))
+        )
         COMMANDS[name] = cls
-        REFERENCE.update(cls.reads)
-        for kind, field in (*cls.writes.items(), *cls.reads.items()):
-            if ADDRESSED.setdefault(kind, field) != field:
+        REFERENCE.update(role.kind for role in cls.roles[len(cls.writes) :])
+        for role, kind, field in cls.roles:
+            if role == kind and ADDRESSED.setdefault(kind, field) != field:
                 raise TypeError(f"{kind} is addressed as {field} and as {ADDRESSED[kind]}")
+
+    @classmethod
+    def _taken(cls, parameter: str) -> Taken:
+        """What a parameter of `decide` stands for."""
+        for number, role in enumerate(cls.roles):
+            for part in parts_of(role.kind):
+                if role.names(part) == parameter:
+                    return Taken(parameter, number, part)
+        raise TypeError(f"{cls.called} takes {parameter}, which is a part of none of its streams")
 
     _addresses: ClassVar[tuple[tuple[str, str], ...]] = ()
     _not_kept: ClassVar[set[str]] = set()
     _begins: ClassVar[bytes] = b"{"
 
     def streams(self) -> list[str]:
-        """The names of its streams, one for each of its kinds."""
+        """The names of its streams, one for each of its roles."""
         return [prefix + getattr(self, field) for prefix, field in self._addresses]
 
-    decide: ClassVar[Callable[..., list[Event]]]
-    """decide(at, **states): the events this command makes happen at `at`, or a refusal."""
+    decide: ClassVar[Callable[..., Told]]
+    """decide(at, **parts): the events this command makes happen at `at`, or a refusal."""
 
-    def receipt(self, events: list[Event], **states: Any) -> dict[str, Any]:
-        """What the asker is told, from the events written and the states after them."""
+    def parts(self, states: Sequence[State]) -> dict[str, Any]:
+        """What `decide` takes, out of the states of its streams."""
+        return {parameter: states[number][part] for parameter, number, part in self.takes}
+
+    def told(self, at: datetime, parts: dict[str, Any]) -> list[tuple[int, Event]]:
+        """What comes of it, decided on these parts: each event with the number of its stream; or a
+        refusal."""
+        told = []
+        for each in self.decide(at, **parts):
+            role, event = each if isinstance(each, To) else (each.stream, each)
+            number = self._goes.get(role, -1)
+            if (number, event.stream, event.part) not in self._changes:
+                what = f"{event.topic} changes {event.part or 'nothing'} of {role}"
+                raise TypeError(f"{what}, which {self.called} does not take, or only reads")
+            told.append((number, event))
+        return told
+
+    def receipt(self, events: list[Event], **parts: Any) -> dict[str, Any]:
+        """What the asker is told, from the events written and the parts after them."""
         return {}
 
     def sealed(self) -> dict[str, Sealed | None]:

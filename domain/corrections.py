@@ -2,8 +2,9 @@
 
 One form of event, one for each kind of stream, takes any fact back: it says the topic, and the name
 by which that fact is known in its stream (the month of a bill, the campaign of an enrolment, the
-number of a binding). The event's class says how the state is unfolded (`take_back`); the folds
-leave out what a later correction of the log names. What is right is then told as any other fact.
+number of a binding). The event's class says how the part that it changed is unfolded
+(`take_back`); the folds leave out what a later correction of the log names. What is right is then
+told as any other fact.
 """
 
 from dataclasses import dataclass
@@ -12,29 +13,25 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import StringConstraints
 
+from domain.admissions import Admissions, EmergencyAdmitted
 from domain.bindings import (
     AlreadyBound,
+    Binding,
     BindingEnded,
+    Bindings,
     BindingStarted,
     policies_within,
 )
-from domain.campaigns import (
-    CampaignClosed,
-    CampaignCommand,
-    CampaignEnrolled,
-    CampaignOffered,
-    PlaceFreed,
-    launched,
-)
-from domain.clubs import ActivityHeld, ClubCommand, opened
-from domain.cohorts import CohortIncluded, being_taken
+from domain.campaigns import Campaign, CampaignClosed, CampaignCommand, launched
+from domain.clubs import ActivityHeld, Club, ClubCommand, opened
+from domain.cohorts import Cohort, CohortIncluded, Inclusions, being_taken
 from domain.command import Command
+from domain.enrolments import CampaignEnrolled, CampaignOffered, Participation, PlaceFreed, Places
 from domain.event import CATALOGUE, ONLY, Event
-from domain.members import BillIssued, MemberCommand, MemberLeft, joined
+from domain.members import BillIssued, Bills, MemberCommand, MemberLeft, Membership, joined
 from domain.refusal import Refusal
-from domain.state import Admissions, Binding, Campaign, Club, Cohort, Member, Places
 from domain.values import ActivityId, CampaignId, ClubId, CohortId, Month, Ordinal, Text
-from domain.visits import ActivityAttended, EmergencyAdmitted
+from domain.visits import ActivityAttended, Attendance
 
 Topic = Annotated[str, StringConstraints(pattern=r"^[a-z]{1,32}\.[a-z_]{1,32}$")]
 Named = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._/-]{1,129}$")]
@@ -50,8 +47,12 @@ class TakesBack(Event):
     reason: Text
     corrects = True
 
-    def apply(self, state: Any) -> None:
-        CATALOGUE[self.fact].take_back(state, self.which)
+    @property
+    def part(self) -> str:
+        return CATALOGUE[self.fact].changes
+
+    def apply(self, any_part: Any) -> None:
+        CATALOGUE[self.fact].take_back(any_part, self.which)
 
 
 class FactCorrected(TakesBack, name="fact.corrected", stream="member"):
@@ -115,9 +116,10 @@ class Correction(Command):
         """The name of the fact, as the fact itself has it."""
         return "/".join(str(getattr(self, field)) for field in self.fact.named_by or ()) or ONLY
 
-    def taken_back(self, at: datetime, state: Any) -> list[Event]:
-        """What says that the fact of this name was wrong; refuses it where none stands."""
-        if not self.fact.stands(state, self.which):
+    def taken_back(self, at: datetime, part: Any) -> list[Event]:
+        """What says that the fact of this name was wrong; refuses it where none stands in the part
+        that it changed."""
+        if not self.fact.stands(part, self.which):
             raise UnknownFact(self.fact.topic)
         return [self.wrong(at, self.fact, self.which)]
 
@@ -126,17 +128,17 @@ class Correction(Command):
         said = {"fact": fact.topic, "which": which, "reason": self.reason}
         return self.event(CORRECTED[fact.stream], at, **said)
 
-    def receipt(self, events: list[Event], **states: Any) -> dict[str, Any]:
+    def receipt(self, events: list[Event], **parts: Any) -> dict[str, Any]:
         return {"corrected": [each.fact for each in events if isinstance(each, TakesBack)]}
 
 
 class MemberCorrection(Correction, MemberCommand):
     """Takes back a fact about a member."""
 
-    def corrected(self, at: datetime, member: Member) -> list[Event]:
+    def corrected(self, at: datetime, membership: Membership, part: Any) -> list[Event]:
         """What says so of somebody who had joined by then."""
-        joined(member, self.member_id, at)
-        return self.taken_back(at, member)
+        joined(membership, self.member_id, at)
+        return self.taken_back(at, part)
 
 
 class CorrectLeaving(MemberCorrection):
@@ -145,8 +147,8 @@ class CorrectLeaving(MemberCorrection):
     command: Literal["member.correct_leaving"] = "member.correct_leaving"
     fact = MemberLeft
 
-    def decide(self, at: datetime, member: Member) -> list[Event]:
-        return self.corrected(at, member)
+    def decide(self, at: datetime, membership: Membership) -> list[Event]:
+        return self.corrected(at, membership, membership)
 
 
 class CorrectBill(MemberCorrection):
@@ -156,8 +158,8 @@ class CorrectBill(MemberCorrection):
     fact = BillIssued
     month: Month
 
-    def decide(self, at: datetime, member: Member) -> list[Event]:
-        return self.corrected(at, member)
+    def decide(self, at: datetime, membership: Membership, bills: Bills) -> list[Event]:
+        return self.corrected(at, membership, bills)
 
 
 class CorrectEnrolment(MemberCorrection):
@@ -169,9 +171,16 @@ class CorrectEnrolment(MemberCorrection):
     fact = CampaignEnrolled
     campaign_id: CampaignId
 
-    def decide(self, at: datetime, member: Member, places: Places) -> list[Event]:
-        corrected = self.corrected(at, member)
-        taken = member.enrolled[self.campaign_id]
+    def decide(
+        self,
+        at: datetime,
+        membership: Membership,
+        participation: Participation,
+        bindings: Bindings,  # a binding that the enrolment brought goes with it
+        places: Places,
+    ) -> list[Event]:
+        corrected = self.corrected(at, membership, participation)
+        taken = participation.enrolled[self.campaign_id]
         said = {"place": taken.place, "member_id": self.member_id, "gift_fen": taken.gift_fen}
         if taken.binding is not None:
             corrected.append(self.wrong(at, BindingStarted, str(taken.binding)))
@@ -185,8 +194,10 @@ class CorrectOffer(MemberCorrection):
     fact = CampaignOffered
     campaign_id: CampaignId
 
-    def decide(self, at: datetime, member: Member) -> list[Event]:
-        return self.corrected(at, member)
+    def decide(
+        self, at: datetime, membership: Membership, participation: Participation
+    ) -> list[Event]:
+        return self.corrected(at, membership, participation)
 
 
 class CorrectAttendance(MemberCorrection):
@@ -197,8 +208,8 @@ class CorrectAttendance(MemberCorrection):
     club_id: ClubId
     activity_id: ActivityId
 
-    def decide(self, at: datetime, member: Member) -> list[Event]:
-        return self.corrected(at, member)
+    def decide(self, at: datetime, membership: Membership, attendance: Attendance) -> list[Event]:
+        return self.corrected(at, membership, attendance)
 
 
 class CorrectBinding(MemberCorrection):
@@ -208,9 +219,9 @@ class CorrectBinding(MemberCorrection):
     fact = BindingStarted
     binding: Ordinal
 
-    def decide(self, at: datetime, member: Member) -> list[Event]:
-        corrected = self.corrected(at, member)
-        if binding_of(member, self.binding).campaign_id is not None:
+    def decide(self, at: datetime, membership: Membership, bindings: Bindings) -> list[Event]:
+        corrected = self.corrected(at, membership, bindings)
+        if binding_of(bindings, self.binding).campaign_id is not None:
             raise PartOfEnrolment(self.binding)
         return corrected
 
@@ -222,25 +233,31 @@ class CorrectBindingEnd(MemberCorrection):
     fact = BindingEnded
     binding: Ordinal
 
-    def decide(self, at: datetime, member: Member) -> list[Event]:
-        corrected = self.corrected(at, member)
-        bound = binding_of(member, self.binding)
+    def decide(
+        self,
+        at: datetime,
+        membership: Membership,
+        participation: Participation,
+        bindings: Bindings,
+    ) -> list[Event]:
+        corrected = self.corrected(at, membership, bindings)
+        bound = binding_of(bindings, self.binding)
         assert bound.ended_on is not None
-        if bound.policy in policies_within(member, bound.ended_on, bound.ends_on):
+        if bound.policy in policies_within(bindings, bound.ended_on, bound.ends_on):
             raise AlreadyBound(bound.policy)
-        for campaign_id, enrolment in member.enrolled.items():
+        for campaign_id, enrolment in participation.enrolled.items():
             if bound.policy in enrolment.excludes and enrolment.enrolled_on is not None:
                 until = enrolment.enrolled_on + timedelta(days=1)
                 if enrolment.binding is not None:
-                    until = max(until, binding_of(member, enrolment.binding).ends_on)
+                    until = max(until, binding_of(bindings, enrolment.binding).ends_on)
                 if bound.ended_on < until and enrolment.enrolled_on < bound.ends_on:
                     raise EnrolledMeanwhile(campaign_id, bound.policy)
         return corrected
 
 
-def binding_of(member: Member, number: int) -> Binding:
+def binding_of(bindings: Bindings, number: int) -> Binding:
     """The binding of this number, which is there."""
-    return next(bound for bound in member.bindings if bound.id == number)
+    return next(bound for bound in bindings.bindings if bound.id == number)
 
 
 class CorrectInclusion(MemberCorrection):
@@ -251,10 +268,12 @@ class CorrectInclusion(MemberCorrection):
     fact = CohortIncluded
     cohort_id: CohortId
 
-    def decide(self, at: datetime, member: Member, cohort: Cohort) -> list[Event]:
-        joined(member, self.member_id, at)
+    def decide(
+        self, at: datetime, membership: Membership, inclusions: Inclusions, cohort: Cohort
+    ) -> list[Event]:
+        joined(membership, self.member_id, at)
         being_taken(cohort, self.cohort_id)
-        return self.corrected(at, member)
+        return self.corrected(at, membership, inclusions)
 
 
 class CorrectActivity(Correction, ClubCommand):

@@ -1,4 +1,5 @@
-"""Lots of points: which are spendable, in what order, and what a debit takes from each."""
+"""Lots of points: which are spendable, in what order, what a debit takes from each; and the part of
+a member's state that holds them."""
 
 from bisect import insort
 from collections.abc import Iterable, Iterator
@@ -6,13 +7,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import takewhile
 from operator import attrgetter
+from typing import Annotated
 
-from msgspec import Struct
+from msgspec import Struct, field
 
+from domain.bounds import AtMost
+from domain.parts import REMEMBERED, part_of
 from domain.postings import Posting, Postings
 from domain.refusal import Refusal
 
 NEVER = datetime.max.replace(tzinfo=UTC)
+MAX_LOTS = 5_000
+"""Open lots of a member, and spent ones that a reversal may still ask for."""
 
 
 class Lot(Struct, array_like=True, gc=False):
@@ -21,10 +27,15 @@ class Lot(Struct, array_like=True, gc=False):
     id: int
     points: int  # what is left
     credited: int
-    earned_at: datetime
     available_from: datetime
     expires_at: datetime | None
     expired: int = 0  # what was written off, and a fact told late may still use
+    earned: datetime | None = None  # when, if that was before they became available
+
+    @property
+    def earned_at(self) -> datetime:
+        """When the credit was given."""
+        return self.earned or self.available_from
 
     def spendable_at(self, at: datetime) -> bool:
         """Whether its points can be spent at this instant."""
@@ -38,6 +49,39 @@ class Lot(Struct, array_like=True, gc=False):
         """What is left for a fact of this instant: if the lot had not lapsed, also what was written
         off since."""
         return self.points if self.expired_at(at) else self.points + self.expired
+
+
+class Debit(Struct, array_like=True, gc=False):
+    """A debit young enough to be reversed."""
+
+    id: int
+    at: datetime
+    lots: Annotated[dict[int, int], AtMost(MAX_LOTS)]  # lot -> points
+    visit: int | None = None  # the visit it paid for: undone with it, never alone
+
+
+class Reversal(Struct, array_like=True, gc=False):
+    """What reversals ask of a credit, and what they hold of its lot."""
+
+    at: datetime  # when one last named the credit or took from the lot
+    asked: int = 0  # of the credit, in all
+    settled: int = 0  # of that: given for good by lots that are forgotten
+    others: int = 0  # of what was asked: so much may come out of other lots
+    upto: int = 0  # the last lot that was open when others were asked
+    taken: int = 0  # what reversals hold of this lot: its own, or those of other credits
+
+
+@part_of("member")
+class Points(Struct, array_like=True, gc=False):
+    """A member's points: his lots, and the debits and reversals that may still be asked for."""
+
+    # by number, soonest expiring first
+    lots: Annotated[dict[int, Lot], AtMost(MAX_LOTS)] = field(default_factory=dict)
+    lots_opened: int = 0
+    debits: Annotated[list[Debit], AtMost(REMEMBERED)] = field(default_factory=list)
+    debits_made: int = 0
+    # by lot: those that a reversal named or took from
+    reversals: Annotated[dict[int, Reversal], AtMost(300)] = field(default_factory=dict)
 
 
 @dataclass

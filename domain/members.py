@@ -2,16 +2,20 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
+
+from msgspec import Struct, field
 
 from domain import timeline
-from domain.bounds import room_for_one
+from domain.bounds import AtMost, room_for_one
 from domain.command import Command
 from domain.event import Event
+from domain.parts import MAX_CHANGES, part_of
 from domain.periods import TooLongAgo, has_come
 from domain.personal import Name, Phone
 from domain.refusal import Refusal
-from domain.state import Member, Unit
+from domain.timeline import NothingChanges, Timeline
+from domain.units import Unit
 from domain.values import (
     Fen,
     MemberId,
@@ -34,14 +38,35 @@ Detail = Literal["name", "phone"]
 """What is kept of a member outside the log, by the name of its field."""
 
 
+# -------------------------------------------------------------------------------------- parts
+@part_of("member")
+class Membership(Struct, array_like=True, gc=False):
+    """Whether a customer is on the network, in which unit and tier, and whether he is important."""
+
+    joined_at: datetime | None = None
+    left_at: datetime | None = None
+    unit_id: str = ""  # for good: nothing changes it
+    tiers: Annotated[Timeline[Tier | None], AtMost(MAX_CHANGES)] = field(default_factory=list)
+    important: Annotated[Timeline[bool], AtMost(MAX_CHANGES)] = field(default_factory=list)
+
+
+@part_of("member")
+class Bills(Struct, array_like=True, gc=False):
+    """The months that are billed, as far as that is remembered."""
+
+    latest: int = 0  # number of the latest month billed, 0 before the first
+    mask: int = 0  # bit i: the month i before the latest is billed
+    forgotten: int = 0  # number of the latest month whose bill went out of the mask
+
+
 # ------------------------------------------------------------------------------------- events
 class MemberJoined(Event, name="member.joined", stream="member"):
     """A customer came onto the network and belongs to a unit."""
 
     unit_id: UnitId
 
-    def apply(self, state: Member) -> None:
-        state.joined_at, state.unit_id = self.occurred_at, self.unit_id
+    def apply(self, membership: Membership) -> None:
+        membership.joined_at, membership.unit_id = self.occurred_at, self.unit_id
 
 
 class MemberDetailsChanged(Event, name="member.details_changed", stream="member"):
@@ -49,7 +74,7 @@ class MemberDetailsChanged(Event, name="member.details_changed", stream="member"
 
     changed: tuple[Detail, ...]
 
-    def apply(self, state: Member) -> None:
+    def apply(self) -> None:
         """No rule asks for it."""
 
 
@@ -59,8 +84,9 @@ class MemberMarkedImportant(Event, name="member.marked_important", stream="membe
     important: bool
     reason: Text
 
-    def apply(self, state: Member) -> None:
-        state.important = timeline.put(state.important, self.occurred_at, self.important)
+    def apply(self, membership: Membership) -> None:
+        important = timeline.put(membership.important, self.occurred_at, self.important)
+        membership.important = important
 
 
 class TierChanged(Event, name="tier.changed", stream="member"):
@@ -74,8 +100,8 @@ class TierChanged(Event, name="tier.changed", stream="member"):
     unit_id: UnitId
     reason: Text
 
-    def apply(self, state: Member) -> None:
-        state.tiers = timeline.put(state.tiers, self.occurred_at, self.tier)
+    def apply(self, membership: Membership) -> None:
+        membership.tiers = timeline.put(membership.tiers, self.occurred_at, self.tier)
 
 
 class MemberLeft(Event, name="member.left", stream="member"):
@@ -87,8 +113,8 @@ class MemberLeft(Event, name="member.left", stream="member"):
     named_by = ()
     kept_in = "left_at"
 
-    def apply(self, state: Member) -> None:
-        state.left_at = self.occurred_at
+    def apply(self, membership: Membership) -> None:
+        membership.left_at = self.occurred_at
 
 
 class BillIssued(Event, name="bill.issued", stream="member"):
@@ -99,36 +125,35 @@ class BillIssued(Event, name="bill.issued", stream="member"):
     margin_fen: SignedFen | None = None
     named_by = ("month",)
 
-    def apply(self, state: Member) -> None:
+    def apply(self, bills: Bills) -> None:
         number = month_number(self.month)
-        ahead = number - state.billed_month
+        ahead = number - bills.latest
         if ahead > 0:
             kept = max(BILLS_REMEMBERED - ahead, 0)
-            if lost := state.billed_mask >> kept:
-                latest = state.billed_month - kept - lowest_bit(lost)
-                state.bills_forgotten = max(state.bills_forgotten, latest)
-            state.billed_mask = (state.billed_mask << min(ahead, BILLS_REMEMBERED) | 1) & (
+            if lost := bills.mask >> kept:
+                bills.forgotten = max(bills.forgotten, bills.latest - kept - lowest_bit(lost))
+            bills.mask = (bills.mask << min(ahead, BILLS_REMEMBERED) | 1) & (
                 (1 << BILLS_REMEMBERED) - 1
             )
-            state.billed_month = number
+            bills.latest = number
         else:
-            state.billed_mask |= 1 << -ahead
+            bills.mask |= 1 << -ahead
 
     @classmethod
-    def stands(cls, state: Member, which: str) -> bool:
-        return billed(state, which)
+    def stands(cls, part: Bills, which: str) -> bool:
+        return billed(part, which)
 
     @classmethod
-    def take_back(cls, state: Member, which: str) -> None:
-        if not billed(state, which):
+    def take_back(cls, part: Bills, which: str) -> None:
+        if not billed(part, which):
             return
-        mask = state.billed_mask & ~(1 << state.billed_month - month_number(which))
+        mask = part.mask & ~(1 << part.latest - month_number(which))
         if not mask:
-            state.billed_month = state.billed_mask = 0
+            part.latest = part.mask = 0
             return
         back = lowest_bit(mask)  # to the latest month that is left
-        state.billed_month -= back
-        state.billed_mask = mask >> back
+        part.latest -= back
+        part.mask = mask >> back
 
 
 def lowest_bit(mask: int) -> int:
@@ -136,10 +161,10 @@ def lowest_bit(mask: int) -> int:
     return (mask & -mask).bit_length() - 1
 
 
-def billed(member: Member, month: str) -> bool:
+def billed(bills: Bills, month: str) -> bool:
     """Whether this month is billed, as far as that is remembered."""
-    late = member.billed_month - month_number(month)
-    return 0 <= late < BILLS_REMEMBERED and bool(member.billed_mask >> late & 1)
+    late = bills.latest - month_number(month)
+    return 0 <= late < BILLS_REMEMBERED and bool(bills.mask >> late & 1)
 
 
 # ----------------------------------------------------------------------------------- refusals
@@ -187,14 +212,6 @@ class UnknownUnit(Refusal):
 
 
 @dataclass
-class NothingChanges(Refusal):
-    """It is so already, and nothing later is known: nothing would change."""
-
-    code = "nothing_changes"
-    value: str
-
-
-@dataclass
 class AlreadyBilled(Refusal):
     """That month is already billed."""
 
@@ -212,32 +229,32 @@ class BillTooLate(Refusal):
     months_allowed: int
 
 
-def joined(member: Member, member_id: str, at: datetime) -> datetime:
+def joined(membership: Membership, member_id: str, at: datetime) -> datetime:
     """When the member joined; refuses who had not by `at`. He may have left since."""
-    if member.joined_at is None:
+    if membership.joined_at is None:
         raise UnknownMember(member_id)
-    if at < member.joined_at:
-        raise BeforeJoining(at, member.joined_at)
-    return member.joined_at
+    if at < membership.joined_at:
+        raise BeforeJoining(at, membership.joined_at)
+    return membership.joined_at
 
 
-def on_the_network(member: Member, member_id: str, at: datetime) -> None:
+def on_the_network(membership: Membership, member_id: str, at: datetime) -> None:
     """Refuses who was not on the network at `at`."""
-    joined(member, member_id, at)
-    if member.left_at is not None and at >= member.left_at:
-        raise LeftTheNetwork(member_id, member.left_at)
+    joined(membership, member_id, at)
+    if membership.left_at is not None and at >= membership.left_at:
+        raise LeftTheNetwork(member_id, membership.left_at)
 
 
-def tier_at(member: Member, at: datetime) -> Tier | None:
+def tier_at(membership: Membership, at: datetime) -> Tier | None:
     """The tier that the member held at this instant."""
-    return timeline.at(member.tiers, at)
+    return timeline.at(membership.tiers, at)
 
 
-def is_important(member: Member, at: datetime) -> bool:
+def is_important(membership: Membership, at: datetime) -> bool:
     """Whether the member was marked as important at this instant."""
-    if not member.important:  # as nearly everybody
+    if not membership.important:  # as nearly everybody
         return False
-    return timeline.at(member.important, at) or False
+    return timeline.at(membership.important, at) or False
 
 
 # ----------------------------------------------------------------------------------- commands
@@ -257,9 +274,9 @@ class JoinNetwork(MemberCommand):
     name: Name | None = None
     phone: Phone | None = None
 
-    def decide(self, at: datetime, member: Member, unit: Unit) -> list[Event]:
-        if member.joined_at is not None:
-            raise AlreadyJoined(self.member_id, member.joined_at)
+    def decide(self, at: datetime, membership: Membership, unit: Unit) -> list[Event]:
+        if membership.joined_at is not None:
+            raise AlreadyJoined(self.member_id, membership.joined_at)
         if not unit.titles:
             raise UnknownUnit(self.unit_id)
         return [self.event(MemberJoined, at, unit_id=self.unit_id)]
@@ -277,8 +294,8 @@ class ChangeDetails(MemberCommand):
     name: Name | None = None
     phone: Phone | None = None
 
-    def decide(self, at: datetime, member: Member) -> list[Event]:
-        joined(member, self.member_id, at)  # who has left may give his number back
+    def decide(self, at: datetime, membership: Membership) -> list[Event]:
+        joined(membership, self.member_id, at)  # who has left may give his number back
         changed = tuple(self.sealed())
         if not changed:
             raise NothingChanges("details")
@@ -292,11 +309,11 @@ class MarkImportant(MemberCommand):
     important: bool
     reason: Text
 
-    def decide(self, at: datetime, member: Member) -> list[Event]:
-        on_the_network(member, self.member_id, at)
-        if timeline.repeats(member.important, at, self.important, False):
+    def decide(self, at: datetime, membership: Membership) -> list[Event]:
+        on_the_network(membership, self.member_id, at)
+        if timeline.repeats(membership.important, at, self.important, False):
             raise NothingChanges(str(self.important).lower())
-        room_for_one(member, "important", len(timeline.forget(member.important, at)))
+        room_for_one(membership, "important", len(timeline.forget(membership.important, at)))
         event = self.event(MemberMarkedImportant, at, important=self.important, reason=self.reason)
         return [event]
 
@@ -308,18 +325,18 @@ class ChangeTier(MemberCommand):
     tier: Tier | None
     reason: Text
 
-    def decide(self, at: datetime, member: Member) -> list[Event]:
-        on_the_network(member, self.member_id, at)
-        from_tier = tier_at(member, at)
-        if timeline.repeats(member.tiers, at, self.tier, None):
+    def decide(self, at: datetime, membership: Membership) -> list[Event]:
+        on_the_network(membership, self.member_id, at)
+        from_tier = tier_at(membership, at)
+        if timeline.repeats(membership.tiers, at, self.tier, None):
             raise NothingChanges(self.tier or "none")
-        room_for_one(member, "tiers", len(timeline.forget(member.tiers, at)))
+        room_for_one(membership, "tiers", len(timeline.forget(membership.tiers, at)))
         event = self.event(
             TierChanged,
             at,
             from_tier=from_tier,
             tier=self.tier,
-            unit_id=member.unit_id,
+            unit_id=membership.unit_id,
             reason=self.reason,
         )
         return [event]
@@ -331,12 +348,14 @@ class LeaveNetwork(MemberCommand):
     command: Literal["member.leave"] = "member.leave"
     reason: Text
 
-    def decide(self, at: datetime, member: Member) -> list[Event]:
-        joined(member, self.member_id, at)
-        if member.left_at is not None:  # on whatever day: nobody leaves twice
-            raise LeftTheNetwork(self.member_id, member.left_at)
-        tier = tier_at(member, at)
-        return [self.event(MemberLeft, at, unit_id=member.unit_id, tier=tier, reason=self.reason)]
+    def decide(self, at: datetime, membership: Membership) -> list[Event]:
+        joined(membership, self.member_id, at)
+        if membership.left_at is not None:  # on whatever day: nobody leaves twice
+            raise LeftTheNetwork(self.member_id, membership.left_at)
+        tier = tier_at(membership, at)
+        return [
+            self.event(MemberLeft, at, unit_id=membership.unit_id, tier=tier, reason=self.reason)
+        ]
 
 
 class RecordBill(MemberCommand):
@@ -347,15 +366,15 @@ class RecordBill(MemberCommand):
     amount_fen: Fen
     margin_fen: SignedFen | None = None
 
-    def decide(self, at: datetime, member: Member) -> list[Event]:
-        joined(member, self.member_id, at)  # a last bill may follow when he has left
+    def decide(self, at: datetime, membership: Membership, bills: Bills) -> list[Event]:
+        joined(membership, self.member_id, at)  # a last bill may follow when he has left
         has_come(self.month, at)
-        late = member.billed_month - month_number(self.month)
+        late = bills.latest - month_number(self.month)
         if late >= BILL_WINDOW_MONTHS:
             raise BillTooLate(self.month, late, BILL_WINDOW_MONTHS - 1)
-        if month_number(self.month) <= member.bills_forgotten:
-            raise TooLongAgo(self.month, month_of(member.bills_forgotten))
-        if billed(member, self.month):
+        if month_number(self.month) <= bills.forgotten:
+            raise TooLongAgo(self.month, month_of(bills.forgotten))
+        if billed(bills, self.month):
             raise AlreadyBilled(self.month)
         event = self.event(
             BillIssued,

@@ -4,14 +4,19 @@ of it has been forgotten."""
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from domain.refusal import Refusal
-from domain.state import Member
 from domain.timeline import LATE
 from domain.values import local_date
 
 H = TypeVar("H")
+
+
+class Forgetful(Protocol):
+    """A part that leaves out what ended long ago, and remembers the latest end of that."""
+
+    forgotten: date | None
 
 
 @dataclass
@@ -50,18 +55,18 @@ def remembered(held: dict[str, H], ends: Callable[[H], date], at: datetime) -> d
     return {name: each for name, each in held.items() if ends(each) >= oldest}
 
 
-def forget(member: Member, part: str, ends: Callable[[H], date], at: datetime) -> None:
+def forget(part: Forgetful, field: str, ends: Callable[[H], date], at: datetime) -> None:
     """Leave out what no fact told late may name, and remember until when that is: of two facts of
     one name, told in whatever order, one at most is taken."""
-    held: dict[str, H] = getattr(member, part)
+    held: dict[str, H] = getattr(part, field)
     kept = remembered(held, ends, at)
     gone = [ends(held[name]) for name in held.keys() - kept.keys()]
     if gone:
-        member.forgotten = max(*gone, member.forgotten or date.min)
-    setattr(member, part, kept)
+        part.forgotten = max(*gone, part.forgotten or date.min)
+    setattr(part, field, kept)
 
 
-def not_forgotten(member: Member, ended: date) -> None:
-    """Refuses what ended on a day of which this member's state may have forgotten the like."""
-    if member.forgotten is not None and ended <= member.forgotten:
-        raise TooLongAgo(str(ended), str(member.forgotten))
+def not_forgotten(part: Forgetful, ended: date) -> None:
+    """Refuses what ended on a day of which this part may have forgotten the like."""
+    if part.forgotten is not None and ended <= part.forgotten:
+        raise TooLongAgo(str(ended), str(part.forgotten))

@@ -14,14 +14,22 @@ from msgspec.structs import replace
 from domain.bounds import bounds_of, room_for_one
 from domain.command import Command
 from domain.event import Event
-from domain.lots import Lot, allocate, expired_by, put_in_its_place, spendable_points
-from domain.members import MemberCommand, joined, on_the_network
+from domain.lots import (
+    Debit,
+    Lot,
+    Points,
+    allocate,
+    expired_by,
+    put_in_its_place,
+    spendable_points,
+)
+from domain.members import MemberCommand, Membership, joined, on_the_network
+from domain.parts import REMEMBERED
 from domain.postings import MovesPoints, Posting, Postings, balances, owned
 from domain.refusal import Refusal
 from domain.reversals import ask_back, let_go, reversal_of, settle
-from domain.state import REMEMBERED, Debit, Member
 from domain.timeline import LATE
-from domain.values import Instant, Ordinal, Points, Text
+from domain.values import Instant, Ordinal, PositivePoints, Text
 
 REVERSIBLE_DAYS = 31
 REVERSIBLE = timedelta(days=REVERSIBLE_DAYS)
@@ -46,23 +54,23 @@ class PointsCredited(MovesPoints, Event, name="points.credited", stream="member"
         """The number of the lot."""
         return self.postings[0].lot
 
-    def apply(self, state: Member) -> None:
+    def apply(self, points: Points) -> None:
         (posting,) = self.postings
-        state.lots_opened = posting.lot
-        spare = _spare(state, self.occurred_at)
+        points.lots_opened = posting.lot
+        spare = _spare(points, self.occurred_at)
         if spare is not None:
-            let_go(state, spare, self.occurred_at)
-            del state.lots[spare]
+            let_go(points, spare, self.occurred_at)
+            del points.lots[spare]
         lot = Lot(
             id=posting.lot,
             points=0,
             credited=posting.points,
-            earned_at=self.occurred_at,
             available_from=self.available_from or self.occurred_at,
             expires_at=self.expires_at,
+            earned=None if self.available_from is None else self.occurred_at,
         )
-        put_in_its_place(state.lots, lot)
-        move(state, self.postings, self.occurred_at)
+        put_in_its_place(points.lots, lot)
+        move(points, self.postings, self.occurred_at)
 
 
 class PointsDebited(MovesPoints, Event, name="points.debited", stream="member"):
@@ -73,12 +81,12 @@ class PointsDebited(MovesPoints, Event, name="points.debited", stream="member"):
     reason: Text
     visit: Ordinal | None = None
 
-    def apply(self, state: Member) -> None:
-        state.debits_made = self.debit
-        move(state, self.postings, self.occurred_at)
+    def apply(self, points: Points) -> None:
+        points.debits_made = self.debit
+        move(points, self.postings, self.occurred_at)
         lots = {posting.lot: posting.points for posting in self.postings}
-        state.debits.append(Debit(self.debit, self.occurred_at, lots, self.visit))
-        forget(state, self.occurred_at)
+        points.debits.append(Debit(self.debit, self.occurred_at, lots, self.visit))
+        forget(points, self.occurred_at)
 
 
 class PointsExpired(MovesPoints, Event, name="points.expired", stream="member"):
@@ -87,9 +95,9 @@ class PointsExpired(MovesPoints, Event, name="points.expired", stream="member"):
 
     postings: Postings
 
-    def apply(self, state: Member) -> None:
-        move(state, self.postings, self.occurred_at)
-        forget(state, self.occurred_at, [posting.lot for posting in self.postings])
+    def apply(self, points: Points) -> None:
+        move(points, self.postings, self.occurred_at)
+        forget(points, self.occurred_at, [posting.lot for posting in self.postings])
 
 
 class ExpiryReversed(MovesPoints, Event, name="points.expiry_reversed", stream="member"):
@@ -98,8 +106,8 @@ class ExpiryReversed(MovesPoints, Event, name="points.expiry_reversed", stream="
 
     postings: Postings
 
-    def apply(self, state: Member) -> None:
-        move(state, self.postings, self.occurred_at)
+    def apply(self, points: Points) -> None:
+        move(points, self.postings, self.occurred_at)
 
 
 class DebitReversed(MovesPoints, Event, name="points.debit_reversed", stream="member"):
@@ -110,10 +118,10 @@ class DebitReversed(MovesPoints, Event, name="points.debit_reversed", stream="me
     debit: Ordinal
     reason: Text
 
-    def apply(self, state: Member) -> None:
-        move(state, self.postings, self.occurred_at)
-        state.debits = [debit for debit in state.debits if debit.id != self.debit]
-        forget(state, self.occurred_at)
+    def apply(self, points: Points) -> None:
+        move(points, self.postings, self.occurred_at)
+        points.debits = [debit for debit in points.debits if debit.id != self.debit]
+        forget(points, self.occurred_at)
 
 
 class CreditReversed(MovesPoints, Event, name="points.credit_reversed", stream="member"):
@@ -125,30 +133,30 @@ class CreditReversed(MovesPoints, Event, name="points.credit_reversed", stream="
 
     postings: Postings
     lot: Ordinal
-    asked_points: Points
+    asked_points: PositivePoints
     policy: ReversalPolicy
     reason: Text
 
-    def apply(self, state: Member) -> None:
-        lot_of(state, self.lot)
+    def apply(self, points: Points) -> None:
+        lot_of(points, self.lot)
         of_others = self.policy == "other_lots"
-        ask_back(state, self.lot, self.asked_points, self.occurred_at, of_others=of_others)
-        move(state, self.postings, self.occurred_at)
-        forget(state, self.occurred_at)
+        ask_back(points, self.lot, self.asked_points, self.occurred_at, of_others=of_others)
+        move(points, self.postings, self.occurred_at)
+        forget(points, self.occurred_at)
 
 
-def lot_of(member: Member, number: int) -> Lot:
-    """The lot with this number, which the member's state must still hold."""
-    lot = member.lots.get(number)
+def lot_of(account: Points, number: int) -> Lot:
+    """The lot with this number, which the account must still hold."""
+    lot = account.lots.get(number)
     if lot is None:
         raise ValueError(f"lot {number} is not in the member's state")
     return lot
 
 
-def move(member: Member, postings: Postings, at: datetime) -> None:
+def move(account: Points, postings: Postings, at: datetime) -> None:
     """Carry out postings, as far as the rules ask for what they change; no lot goes below zero."""
     for number, source, target, points in postings:
-        lot = lot_of(member, number)
+        lot = lot_of(account, number)
         if source == "spendable":
             if lot.points < points:
                 raise ValueError(f"lot {number} holds {lot.points} points, not {points}")
@@ -162,55 +170,55 @@ def move(member: Member, postings: Postings, at: datetime) -> None:
         if target == "expired":
             lot.expired += points
         if source == "reversed":
-            reversal = reversal_of(member, number, at)
+            reversal = reversal_of(account, number, at)
             reversal.taken -= points
             if not reversal.taken and not reversal.asked:
-                del member.reversals[number]  # It gave for another, and has it back.
+                del account.reversals[number]  # It gave for another, and has it back.
         if target == "reversed":
-            reversal_of(member, number, at).taken += points
+            reversal_of(account, number, at).taken += points
 
 
-def forget(member: Member, at: datetime, emptied: Iterable[int] = ()) -> None:
+def forget(account: Points, at: datetime, emptied: Iterable[int] = ()) -> None:
     """Drop debits too old to be reversed, and of the lots that they, old reversals or this event
     have left empty those that no reversal can ask for, nor a fact told late. What an event does not
     touch it does not look at."""
-    oldest, debits = at - REVERSIBLE, member.debits
-    member.debits = [d for d in debits[-REVERSIBLE_DEBITS:] if d.at >= oldest]
-    if len(member.debits) < len(debits):
+    oldest, debits = at - REVERSIBLE, account.debits
+    account.debits = [d for d in debits[-REVERSIBLE_DEBITS:] if d.at >= oldest]
+    if len(account.debits) < len(debits):
         gone = [*debits[:-REVERSIBLE_DEBITS], *(d for d in debits if d.at < oldest)]
         emptied = {*emptied, *(lot for debit in gone for lot in debit.lots)}
-    if member.reversals:
-        emptied = {*emptied, *(lot for lot, each in member.reversals.items() if each.at < oldest)}
+    if account.reversals:
+        emptied = {*emptied, *(lot for lot, each in account.reversals.items() if each.at < oldest)}
     lapsed_long_ago = at - LATE
-    first = next(iter(member.lots.values()), None)
+    first = next(iter(account.lots.values()), None)
     if first is not None and first.expired_at(lapsed_long_ago):
-        long_ago = expired_by(member.lots.values(), lapsed_long_ago)
+        long_ago = expired_by(account.lots.values(), lapsed_long_ago)
         emptied = {*emptied, *(lot.id for lot in long_ago)}
     for number in emptied:
-        lot = member.lots.get(number)
-        if lot is None or lot.points or _moved_lately(member, number, oldest):
+        lot = account.lots.get(number)
+        if lot is None or lot.points or _moved_lately(account, number, oldest):
             continue
         if not lot.expired or lot.expired_at(lapsed_long_ago):
-            let_go(member, number, at)
-            del member.lots[number]
+            let_go(account, number, at)
+            del account.lots[number]
 
 
-def _spare(member: Member, at: datetime) -> int | None:
+def _spare(account: Points, at: datetime) -> int | None:
     """The lot that makes room for a new one where there is no other: the first that was written off
     and is kept for facts told late alone."""
-    if len(member.lots) < bounds_of(Member)["lots"]:
+    if len(account.lots) < bounds_of(Points)["lots"]:
         return None
     oldest = at - REVERSIBLE
-    empty = (number for number, lot in member.lots.items() if not lot.points)
-    return next((number for number in empty if not _moved_lately(member, number, oldest)), None)
+    empty = (number for number, lot in account.lots.items() if not lot.points)
+    return next((number for number in empty if not _moved_lately(account, number, oldest)), None)
 
 
-def _moved_lately(member: Member, number: int, oldest: datetime) -> bool:
+def _moved_lately(account: Points, number: int, oldest: datetime) -> bool:
     """Whether a reversal or a debit that can be reversed took from this lot since an instant."""
-    reversal = member.reversals.get(number)
+    reversal = account.reversals.get(number)
     if reversal is not None and reversal.at >= oldest:
         return True
-    return any(debit.at >= oldest and number in debit.lots for debit in member.debits)
+    return any(debit.at >= oldest and number in debit.lots for debit in account.debits)
 
 
 # ----------------------------------------------------------------------------------- refusals
@@ -253,30 +261,30 @@ class MoreThanCredited(Refusal):
 
 
 # -------------------------------------------------------------------------------------- rules
-def lapsed(command: Command, member: Member, at: datetime) -> tuple[list[Event], Member]:
-    """The expiries that are due, each dated at the lot's own instant, and the member after them.
+def lapsed(command: Command, account: Points, at: datetime) -> tuple[list[Event], Points]:
+    """The expiries that are due, each dated at the lot's own instant, and the points after them.
 
-    What follows them in one command is decided on that member: an expiry tidies up, and what it
+    What follows them in one command is decided on those: an expiry tidies up, and what it
     drops is not there any more when the next event is applied.
     """
     due: list[Event] = [
         _expired(command, lot.expires_at, lot.id, lot.points)
-        for lot in expired_by(member.lots.values(), at)
+        for lot in expired_by(account.lots.values(), at)
         if lot.points and lot.expires_at is not None
     ]
     if due:
-        member = own_copy(member, member.lots)
+        account = own_copy(account, account.lots)
         for event in due:
-            event.apply(member)
-    return due, member
+            event.apply(account)
+    return due, account
 
 
-def own_copy(member: Member, lots: Iterable[int]) -> Member:
-    """The member with these lots and all reversals of its own, so that events may be tried."""
+def own_copy(account: Points, lots: Iterable[int]) -> Points:
+    """The points with these lots and all reversals of their own, so that events may be tried."""
     return replace(
-        member,
-        lots={**member.lots, **{number: replace(lot_of(member, number)) for number in lots}},
-        reversals={number: replace(each) for number, each in member.reversals.items()},
+        account,
+        lots={**account.lots, **{number: replace(lot_of(account, number)) for number in lots}},
+        reversals={number: replace(each) for number, each in account.reversals.items()},
     )
 
 
@@ -286,13 +294,13 @@ def _expired(command: Command, at: datetime, lot: int, points: int) -> PointsExp
     )
 
 
-def unlapsed(command: Command, member: Member, postings: Postings) -> list[Event]:
+def unlapsed(command: Command, account: Points, postings: Postings) -> list[Event]:
     """What goes before these postings of a fact told late: points that they take out of lots which
     have been written off since are not expired."""
-    if not sum([member.lots[posting.lot].expired for posting in postings]):
+    if not sum([account.lots[posting.lot].expired for posting in postings]):
         return []
     taken = {lot: -owned(accounts) for lot, accounts in balances(postings).items()}
-    lots = [lot_of(member, number) for number in taken]
+    lots = [lot_of(account, number) for number in taken]
     return [
         command.event(
             ExpiryReversed,
@@ -305,19 +313,19 @@ def unlapsed(command: Command, member: Member, postings: Postings) -> list[Event
 
 
 def _lapsed_again(
-    command: Command, member: Member, at: datetime, postings: Postings
+    command: Command, account: Points, at: datetime, postings: Postings
 ) -> list[PointsExpired]:
     """What these postings return to lots that have lapsed: it expires at once."""
     return [
         _expired(command, at, lot, owned(accounts))
         for lot, accounts in balances(postings).items()
-        if owned(accounts) > 0 and lot_of(member, lot).expired_at(at)
+        if owned(accounts) > 0 and lot_of(account, lot).expired_at(at)
     ]
 
 
 def pay(
     command: Command,
-    member: Member,
+    account: Points,
     at: datetime,
     points: int,
     reason: str,
@@ -325,43 +333,43 @@ def pay(
 ) -> tuple[list[Event], PointsDebited]:
     """The debit of so many points, from the lots that expire soonest, and what goes before it; or a
     refusal."""
-    postings = allocate(member.lots.values(), points, at)
+    postings = allocate(account.lots.values(), points, at)
     debit = command.event(
         PointsDebited,
         at,
-        debit=member.debits_made + 1,
+        debit=account.debits_made + 1,
         postings=postings,
         reason=reason,
         visit=visit,
     )
-    return unlapsed(command, member, postings), debit
+    return unlapsed(command, account, postings), debit
 
 
-def reversible(member: Member, number: int | None, at: datetime) -> Debit | None:
+def reversible(account: Points, number: int | None, at: datetime) -> Debit | None:
     """The debit with this number, if it was made by `at` and can still be reversed then."""
     oldest = at - REVERSIBLE
-    for debit in member.debits:
+    for debit in account.debits:
         if debit.id == number and oldest <= debit.at <= at:
             return debit
     return None
 
 
 def give_back(
-    command: Command, member: Member, at: datetime, debit: Debit, reason: str
+    command: Command, account: Points, at: datetime, debit: Debit, reason: str
 ) -> list[Event]:
     """Reverse a debit; what returns to a lot that has lapsed since expires at once."""
     postings = tuple(
         Posting(lot, "spent", "spendable", points) for lot, points in debit.lots.items()
     )
-    if member.reversals:
-        returned = own_copy(member, debit.lots)
+    if account.reversals:
+        returned = own_copy(account, debit.lots)
         move(returned, postings, at)
         postings += tuple(settle(returned, at))
     reversal = command.event(DebitReversed, at, debit=debit.id, postings=postings, reason=reason)
     return [
-        *unlapsed(command, member, postings),
+        *unlapsed(command, account, postings),
         reversal,
-        *_lapsed_again(command, member, at, postings),
+        *_lapsed_again(command, account, at, postings),
     ]
 
 
@@ -369,31 +377,31 @@ def give_back(
 class PointsCommand(MemberCommand):
     """A command about one member's points. Its receipt tells the spendable points after it."""
 
-    def receipt(self, events: list[Event], **states: Any) -> dict[str, Any]:
-        member: Member = states["member"]
+    def receipt(self, events: list[Event], **parts: Any) -> dict[str, Any]:
+        points: Points = parts["points"]
         at = events[-1].occurred_at  # before it stands what lapsed, or did not
-        return {"spendable_points": spendable_points(member.lots.values(), at)}
+        return {"spendable_points": spendable_points(points.lots.values(), at)}
 
 
 class CreditPoints(PointsCommand):
     """Give a member points: open a lot."""
 
     command: Literal["points.credit"] = "points.credit"
-    points: Points
+    points: PositivePoints
     source: Text
     rule: Text
     available_from: Instant | None = None
     expires_at: Instant | None = None
 
-    def decide(self, at: datetime, member: Member) -> list[Event]:
-        on_the_network(member, self.member_id, at)
-        expiries, member = lapsed(self, member, at)
+    def decide(self, at: datetime, membership: Membership, points: Points) -> list[Event]:
+        on_the_network(membership, self.member_id, at)
+        expiries, points = lapsed(self, points, at)
         available_from = self.available_from or at
         if self.expires_at is not None and self.expires_at <= max(available_from, at):
             raise ExpiresBeforeAvailable(available_from, self.expires_at)
-        spare = _spare(member, at)
-        room_for_one(member, "lots", len(member.lots) - (spare is not None))
-        lot = member.lots_opened + 1
+        spare = _spare(points, at)
+        room_for_one(points, "lots", len(points.lots) - (spare is not None))
+        lot = points.lots_opened + 1
         credit = self.event(
             PointsCredited,
             at,
@@ -405,25 +413,25 @@ class CreditPoints(PointsCommand):
         )
         return [*expiries, credit]
 
-    def receipt(self, events: list[Event], **states: Any) -> dict[str, Any]:
-        return {"lot": states["member"].lots_opened, **super().receipt(events, **states)}
+    def receipt(self, events: list[Event], **parts: Any) -> dict[str, Any]:
+        return {"lot": parts["points"].lots_opened, **super().receipt(events, **parts)}
 
 
 class DebitPoints(PointsCommand):
     """Take points for something that is not a visit."""
 
     command: Literal["points.debit"] = "points.debit"
-    points: Points
+    points: PositivePoints
     reason: Text
 
-    def decide(self, at: datetime, member: Member) -> list[Event]:
-        on_the_network(member, self.member_id, at)
-        expiries, member = lapsed(self, member, at)
-        before, debit = pay(self, member, at, self.points, self.reason)
+    def decide(self, at: datetime, membership: Membership, points: Points) -> list[Event]:
+        on_the_network(membership, self.member_id, at)
+        expiries, points = lapsed(self, points, at)
+        before, debit = pay(self, points, at, self.points, self.reason)
         return [*expiries, *before, debit]
 
-    def receipt(self, events: list[Event], **states: Any) -> dict[str, Any]:
-        return {"debit": states["member"].debits_made, **super().receipt(events, **states)}
+    def receipt(self, events: list[Event], **parts: Any) -> dict[str, Any]:
+        return {"debit": parts["points"].debits_made, **super().receipt(events, **parts)}
 
 
 class ExpirePoints(PointsCommand):
@@ -431,12 +439,12 @@ class ExpirePoints(PointsCommand):
 
     command: Literal["points.expire"] = "points.expire"
 
-    def decide(self, at: datetime, member: Member) -> list[Event]:
-        joined(member, self.member_id, at)
-        expiries, _ = lapsed(self, member, at)
+    def decide(self, at: datetime, membership: Membership, points: Points) -> list[Event]:
+        joined(membership, self.member_id, at)
+        expiries, _ = lapsed(self, points, at)
         return expiries
 
-    def receipt(self, events: list[Event], **states: Any) -> dict[str, Any]:
+    def receipt(self, events: list[Event], **parts: Any) -> dict[str, Any]:
         return {"expired_points": sum(getattr(event, "points", 0) for event in events)}
 
 
@@ -447,12 +455,12 @@ class ReverseDebit(PointsCommand):
     debit: Ordinal
     reason: Text
 
-    def decide(self, at: datetime, member: Member) -> list[Event]:
-        joined(member, self.member_id, at)
-        debit = reversible(member, self.debit, at)
+    def decide(self, at: datetime, membership: Membership, points: Points) -> list[Event]:
+        joined(membership, self.member_id, at)
+        debit = reversible(points, self.debit, at)
         if debit is None or debit.visit is not None:
-            raise UnknownDebit(self.debit, member.debits_made, REVERSIBLE_DAYS)
-        return give_back(self, member, at, debit, self.reason)
+            raise UnknownDebit(self.debit, points.debits_made, REVERSIBLE_DAYS)
+        return give_back(self, points, at, debit, self.reason)
 
 
 class ReverseCredit(PointsCommand):
@@ -464,25 +472,25 @@ class ReverseCredit(PointsCommand):
 
     command: Literal["points.reverse_credit"] = "points.reverse_credit"
     lot: Ordinal
-    points: Points
+    points: PositivePoints
     reason: Text
     policy: ReversalPolicy = "forgive"
 
-    def decide(self, at: datetime, member: Member) -> list[Event]:
-        joined(member, self.member_id, at)
-        expiries, member = lapsed(self, member, at)
-        lot = member.lots.get(self.lot)
+    def decide(self, at: datetime, membership: Membership, points: Points) -> list[Event]:
+        joined(membership, self.member_id, at)
+        expiries, points = lapsed(self, points, at)
+        lot = points.lots.get(self.lot)
         if lot is None or at < lot.earned_at or lot.expired_at(at):
-            raise UnknownLot(self.lot, member.lots_opened)
-        if not lot.left_at(at) and not _moved_lately(member, lot.id, at - REVERSIBLE):
-            raise UnknownLot(self.lot, member.lots_opened)
-        reversal = member.reversals.get(self.lot)
+            raise UnknownLot(self.lot, points.lots_opened)
+        if not lot.left_at(at) and not _moved_lately(points, lot.id, at - REVERSIBLE):
+            raise UnknownLot(self.lot, points.lots_opened)
+        reversal = points.reversals.get(self.lot)
         reversed_points = 0 if reversal is None else reversal.asked
         if reversed_points + self.points > lot.credited:
             raise MoreThanCredited(lot.credited, reversed_points, self.points)
         if reversal is None:
-            room_for_one(member, "reversals")
-        asked = own_copy(member, ())
+            room_for_one(points, "reversals")
+        asked = own_copy(points, ())
         ask_back(asked, lot.id, self.points, at, of_others=self.policy == "other_lots")
         postings = tuple(settle(asked, at))
         event = self.event(
@@ -494,5 +502,5 @@ class ReverseCredit(PointsCommand):
             postings=postings,
             reason=self.reason,
         )
-        again = _lapsed_again(self, member, at, postings)
-        return [*expiries, *unlapsed(self, member, postings), event, *again]
+        again = _lapsed_again(self, points, at, postings)
+        return [*expiries, *unlapsed(self, points, postings), event, *again]

@@ -10,39 +10,38 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from domain.bounds import bounds_of
-from domain.lots import Lot
+from domain.lots import Lot, Points, Reversal
 from domain.postings import Posting
-from domain.state import Member, Reversal
 
 
-def reversal_of(member: Member, lot: int, at: datetime) -> Reversal:
+def reversal_of(account: Points, lot: int, at: datetime) -> Reversal:
     """What reversals know of a lot; it is remembered from this instant on, if not from a later."""
-    found = member.reversals.setdefault(lot, Reversal(at))
+    found = account.reversals.setdefault(lot, Reversal(at))
     found.at = max(found.at, at)
     return found
 
 
-def ask_back(member: Member, lot: int, points: int, at: datetime, *, of_others: bool) -> None:
+def ask_back(account: Points, lot: int, points: int, at: datetime, *, of_others: bool) -> None:
     """Note that so many points of a credit are asked back, of other lots too if that is said."""
-    asked = reversal_of(member, lot, at)
+    asked = reversal_of(account, lot, at)
     asked.asked += points
     if of_others:
         asked.others += points
-        asked.upto = member.lots_opened
+        asked.upto = account.lots_opened
 
 
-def settle(member: Member, at: datetime) -> list[Posting]:
+def settle(account: Points, at: datetime) -> list[Posting]:
     """The postings after which reversals hold what they should of each lot."""
-    taken = {number: each.taken for number, each in member.reversals.items()}
-    held = {number: _own(member, number, at) for number in taken}
+    taken = {number: each.taken for number, each in account.reversals.items()}
+    held = {number: _own(account, number, at) for number in taken}
     claims = [
         (each.upto, number, lacking)
-        for number, each in member.reversals.items()
+        for number, each in account.reversals.items()
         if (lacking := _lacking(each, held[number]))
     ]
     if claims:
-        most = bounds_of(Member)["reversals"]  # What would be remembered of more is forgiven.
-        lots = list(member.lots.values())
+        most = bounds_of(Points)["reversals"]  # What would be remembered of more is forgiven.
+        lots = list(account.lots.values())
         free = {lot.id: _free(lot, held.get(lot.id, 0), taken.get(lot.id, 0), at) for lot in lots}
         for upto, number, points in sorted(claims):
             givers = [lot.id for lot in lots if lot.id <= upto and lot.id != number]
@@ -61,27 +60,27 @@ def settle(member: Member, at: datetime) -> list[Posting]:
     return postings
 
 
-def let_go(member: Member, number: int, at: datetime) -> None:
+def let_go(account: Points, number: int, at: datetime) -> None:
     """Forget an empty lot: what it gave for other credits, or others for it, is given for good."""
-    if number not in member.reversals:
+    if number not in account.reversals:
         return
-    own = _own(member, number, at)
-    gone = member.reversals.pop(number)
-    in_order = sorted(member.reversals, key=lambda lot: (member.reversals[lot].upto, lot))
-    lacking = {lot: _lacking(member.reversals[lot], _own(member, lot, at)) for lot in in_order}
+    own = _own(account, number, at)
+    gone = account.reversals.pop(number)
+    in_order = sorted(account.reversals, key=lambda lot: (account.reversals[lot].upto, lot))
+    lacking = {lot: _lacking(account.reversals[lot], _own(account, lot, at)) for lot in in_order}
     for lot, points in _spread(gone.taken - own, in_order, lacking):
-        member.reversals[lot].settled += points
-        member.reversals[lot].others -= points
-    given = {lot: each.taken - _own(member, lot, at) for lot, each in member.reversals.items()}
+        account.reversals[lot].settled += points
+        account.reversals[lot].others -= points
+    given = {lot: each.taken - _own(account, lot, at) for lot, each in account.reversals.items()}
     for lot, points in _spread(_lacking(gone, own), in_order, given):
-        member.reversals[lot].taken -= points
+        account.reversals[lot].taken -= points
 
 
-def _own(member: Member, number: int, at: datetime) -> int:
+def _own(account: Points, number: int, at: datetime) -> int:
     """What the reversals of a credit get of its own lot: all that is not spent and had not lapsed
     at this instant, up to what was asked."""
-    asked = member.reversals[number]
-    return min(asked.asked - asked.settled, member.lots[number].left_at(at) + asked.taken)
+    asked = account.reversals[number]
+    return min(asked.asked - asked.settled, account.lots[number].left_at(at) + asked.taken)
 
 
 def _lacking(asked: Reversal, own: int) -> int:

@@ -6,8 +6,11 @@ may still be told can ask for is forgotten: LATE_DAYS before what is put in, the
 is the earliest kept.
 """
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeAlias, TypeVar
+
+from domain.refusal import Refusal
 
 V = TypeVar("V")
 
@@ -17,6 +20,14 @@ LATE = timedelta(days=LATE_DAYS)
 
 Timeline: TypeAlias = list[tuple[datetime, V]]
 """(since, value), earliest first, no two of one instant. Never changed in place."""
+
+
+@dataclass
+class NothingChanges(Refusal):
+    """It is so already, and nothing later is known: nothing would change."""
+
+    code = "nothing_changes"
+    value: str
 
 
 def at(timeline: Timeline[V], instant: datetime) -> V | None:

@@ -1,15 +1,24 @@
 """Units: the county branches and city district offices that customers belong to."""
 
 from datetime import datetime
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
+
+from msgspec import Struct, field
 
 from domain import timeline
-from domain.bounds import room_for_one
+from domain.bounds import AtMost, room_for_one
 from domain.command import Command
 from domain.event import Event
-from domain.members import NothingChanges
-from domain.state import Unit
+from domain.parts import MAX_CHANGES, part_of
+from domain.timeline import NothingChanges, Timeline
 from domain.values import Text, UnitId
+
+
+@part_of("unit")
+class Unit(Struct, array_like=True, gc=False):
+    """A county branch or city district office, by the names that it had."""
+
+    titles: Annotated[Timeline[str], AtMost(MAX_CHANGES)] = field(default_factory=list)
 
 
 class UnitOpened(Event, name="unit.opened", stream="unit"):
@@ -17,8 +26,8 @@ class UnitOpened(Event, name="unit.opened", stream="unit"):
 
     title: Text
 
-    def apply(self, state: Unit) -> None:
-        state.titles = timeline.put(state.titles, self.occurred_at, self.title)
+    def apply(self, unit: Unit) -> None:
+        unit.titles = timeline.put(unit.titles, self.occurred_at, self.title)
 
 
 class OpenUnit(Command):

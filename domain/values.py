@@ -127,7 +127,7 @@ ONE_LINE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]+$"
 Text = Annotated[str, StringConstraints(pattern=ONE_LINE, min_length=1, max_length=200)]
 """One line for a human reader. Never a name, a phone number or an identity number of a person."""
 
-Points = Annotated[int, Field(ge=1, le=1_000_000_000)]
+PositivePoints = Annotated[int, Field(ge=1, le=1_000_000_000)]
 PointsOrNone = Annotated[int, Field(ge=0, le=1_000_000_000)]
 PointsPaid = Annotated[int, Field(ge=0, le=1_000_000_000_000)]
 """What a visit cost in all: its price and that of every companion."""

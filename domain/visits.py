@@ -2,32 +2,29 @@
 
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, ClassVar, Literal
 
+from msgspec import Struct, field
 from pydantic import Field
 
 from domain import timeline
-from domain.bounds import room_for_one
-from domain.clubs import in_emergency, opened, opened_by
-from domain.command import Command
+from domain.bounds import AtMost, room_for_one
+from domain.clubs import Club, Price, opened, opened_by
 from domain.event import Event
-from domain.lots import spendable_points
-from domain.members import MemberCommand, is_important, joined, on_the_network, tier_at
+from domain.lots import Points, spendable_points
+from domain.members import (
+    MemberCommand,
+    Membership,
+    is_important,
+    joined,
+    on_the_network,
+    tier_at,
+)
+from domain.parts import REMEMBERED, part_of
 from domain.periods import TooLongAgo, forget, not_forgotten, remembered
 from domain.points import give_back, lapsed, pay, reversible
 from domain.refusal import Refusal
-from domain.state import (
-    MAX_ADMISSIONS,
-    MAX_VISITS,
-    REMEMBERED,
-    Admissions,
-    Club,
-    Member,
-    Price,
-    Visit,
-    Visited,
-)
 from domain.timeline import LATE
 from domain.values import (
     ActivityId,
@@ -53,11 +50,55 @@ UNDO_VISITS = REMEMBERED
 REPEAT_MINUTES = 10
 """A second visit to the same club within this time, to the second, is asked about."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MAX_VISITS = 400
+"""Visits of a member, to all clubs, that one told late or twice is held against."""
 ATTENDANCE_DAYS = 92
 """How late an attendance may be entered."""
 
 Companions = Annotated[int, Field(ge=0, le=50)]
 Payment = Literal["points", "free_visit", "free"]
+
+
+# -------------------------------------------------------------------------------------- parts
+class Visit(Struct, array_like=True, gc=False):
+    """A visit young enough to be undone."""
+
+    id: int
+    at: datetime
+    club_id: str
+    service_id: str
+    desk: str
+    debit: int | None  # the debit that paid it
+    entitlement: str | None  # the key of the free visit it used
+
+
+class Visited(Struct, array_like=True, gc=False):
+    """When a member came to one club, so that no visit is taken twice: seconds since 1970, earliest
+    first, of LATE_DAYS. Numbers, as many visits are read with every one."""
+
+    seconds: Annotated[list[int], AtMost(MAX_VISITS)] = field(default_factory=list)
+    forgotten: int | None = None  # the latest that is not remembered any more
+
+
+@part_of("member")
+class Visits(Struct, array_like=True, gc=False):
+    """A member's latest visits, and the free ones that he used."""
+
+    latest: Annotated[list[Visit], AtMost(REMEMBERED)] = field(default_factory=list)
+    made: int = 0
+    # club/service/year -> used
+    free_visits: Annotated[dict[str, int], AtMost(130)] = field(default_factory=dict)
+    # by club
+    visited: Annotated[dict[str, Visited], AtMost(60)] = field(default_factory=dict)
+
+
+@part_of("member")
+class Attendance(Struct, array_like=True, gc=False):
+    """The activities in which a member took part."""
+
+    # club/activity -> held at
+    attended: Annotated[dict[str, datetime], AtMost(200)] = field(default_factory=dict)
+    forgotten: date | None = None
 
 
 # ------------------------------------------------------------------------------------- events
@@ -77,16 +118,16 @@ class VisitRecorded(Event, name="visit.recorded", stream="member"):
     desk: Desk
     debit: Ordinal | None = None
 
-    def apply(self, state: Member) -> None:
-        state.visits_made = self.visit
-        state.visited = came(state.visited, self.club_id, self.occurred_at)
+    def apply(self, visits: Visits) -> None:
+        visits.made = self.visit
+        visits.visited = came(visits.visited, self.club_id, self.occurred_at)
         free = None
         if self.payment == "free_visit":
             free = free_visit_key(self.club_id, self.service_id, self.occurred_at)
-            state.free_visits = one_more_free(state.free_visits, free)
+            visits.free_visits = one_more_free(visits.free_visits, free)
         oldest = self.occurred_at - UNDO
-        state.visits = [v for v in state.visits[1 - UNDO_VISITS :] if v.at >= oldest]
-        state.visits.append(
+        visits.latest = [v for v in visits.latest[1 - UNDO_VISITS :] if v.at >= oldest]
+        visits.latest.append(
             Visit(
                 id=self.visit,
                 at=self.occurred_at,
@@ -108,27 +149,12 @@ class VisitUndone(Event, name="visit.undone", stream="member"):
     service_id: ServiceId
     reason: Text
 
-    def apply(self, state: Member) -> None:
-        for visit in state.visits:
-            if visit.id == self.visit and visit.entitlement in state.free_visits:
-                state.free_visits[visit.entitlement] -= 1
-        state.visited = came_not(state.visited, self.club_id, self.visited_at)
-        state.visits = [visit for visit in state.visits if visit.id != self.visit]
-
-
-class EmergencyAdmitted(Event, name="visit.emergency_admitted", stream="admissions"):
-    """People who are not members were let in during an emergency, without a name or points."""
-
-    admission: Ordinal
-    category: Literal["elderly", "child", "other"]
-    people: Annotated[int, Field(ge=1, le=500)]
-    desk: Desk
-    named_by = ("admission",)
-    kept_in = "latest"
-
-    def apply(self, state: Admissions) -> None:
-        state.made = self.admission
-        state.latest = [*state.latest[1 - MAX_ADMISSIONS :], str(self.admission)]
+    def apply(self, visits: Visits) -> None:
+        for visit in visits.latest:
+            if visit.id == self.visit and visit.entitlement in visits.free_visits:
+                visits.free_visits[visit.entitlement] -= 1
+        visits.visited = came_not(visits.visited, self.club_id, self.visited_at)
+        visits.latest = [visit for visit in visits.latest if visit.id != self.visit]
 
 
 class ActivityAttended(Event, name="activity.attended", stream="member"):
@@ -141,9 +167,9 @@ class ActivityAttended(Event, name="activity.attended", stream="member"):
     named_by = ("club_id", "activity_id")
     kept_in = "attended"
 
-    def apply(self, state: Member) -> None:
-        forget(state, "attended", local_date, self.occurred_at)
-        state.attended[self.named] = self.held_at
+    def apply(self, attendance: Attendance) -> None:
+        forget(attendance, "attended", local_date, self.occurred_at)
+        attendance.attended[self.named] = self.held_at
 
 
 def seconds_of(at: datetime) -> int:
@@ -359,32 +385,34 @@ class RecordVisit(MemberCommand):
     payment: Literal["auto", "points", "free_visit"] = "auto"
     confirm_repeat: bool = False
 
-    def decide(self, at: datetime, member: Member, club: Club) -> list[Event]:
-        on_the_network(member, self.member_id, at)
+    def decide(
+        self, at: datetime, membership: Membership, points: Points, visits: Visits, club: Club
+    ) -> list[Event]:
+        on_the_network(membership, self.member_id, at)
         opened_by(club, self.club_id, at)
         within_hours(club, at)
-        tier, important = tier_at(member, at), is_important(member, at)
+        tier, important = tier_at(membership, at), is_important(membership, at)
         admitted(club, self.club_id, tier, important)
-        self._not_twice(member, at)
+        self._not_twice(visits, at)
         price = price_at(club, self.club_id, self.service_id, at)
         own, others = price_of(price, tier, self.companions)
         granted = 0 if tier is None else price.free_visits.get(tier, 0)
         asked = granted or self.payment == "free_visit"
-        free = own and asked and self._free(member, granted, at)  # without a price none is used
+        free = own and asked and self._free(visits, granted, at)  # without a price none is used
         payment: Payment = "free_visit" if free else "points"
-        points = others if payment == "free_visit" else own + others
-        if self.shown_points is not None and self.shown_points != points:
-            raise PriceChanged(self.shown_points, points, price.version)
-        if payment == "points" and not points:
+        price_points = others if payment == "free_visit" else own + others
+        if self.shown_points is not None and self.shown_points != price_points:
+            raise PriceChanged(self.shown_points, price_points, price.version)
+        if payment == "points" and not price_points:
             payment = "free"
-        if self.club_id not in member.visited:
-            room_for_one(member, "visited")
-        events, member = lapsed(self, member, at)
-        visit = member.visits_made + 1
+        if self.club_id not in visits.visited:
+            room_for_one(visits, "visited")
+        events, points = lapsed(self, points, at)
+        visit = visits.made + 1
         debit = None
-        if points:
+        if price_points:
             reason = f"{self.club_id}/{self.service_id}"
-            before, debit = pay(self, member, at, points, reason, visit)
+            before, debit = pay(self, points, at, price_points, reason, visit)
             events += [*before, debit]
         recorded = self.event(
             VisitRecorded,
@@ -395,59 +423,59 @@ class RecordVisit(MemberCommand):
             companions=self.companions,
             tier=tier,
             important=important,
-            unit_id=member.unit_id,
+            unit_id=membership.unit_id,
             payment=payment,
-            points=points,
+            points=price_points,
             price_version=price.version,
             desk=self.desk,
             debit=None if debit is None else debit.debit,
         )
         return [*events, recorded]
 
-    def _not_twice(self, member: Member, at: datetime) -> None:
+    def _not_twice(self, visits: Visits, at: datetime) -> None:
         if self.confirm_repeat:
             return
-        known = member.visited.get(self.club_id)
+        known = visits.visited.get(self.club_id)
         if known is None:
             return
         second, near = seconds_of(at), REPEAT_MINUTES * 60
         before = bisect_right(known.seconds, second + near) - 1
         if before >= 0 and known.seconds[before] >= second - near:
-            raise self._repeats(member, known.seconds[before])
+            raise self._repeats(visits, known.seconds[before])
         if known.forgotten is not None and second - near <= known.forgotten:
             forgotten = EPOCH + timedelta(seconds=known.forgotten)
             raise TooLongAgo(str(local_date(at)), str(local_date(forgotten)))
 
-    def _repeats(self, member: Member, second: int) -> VisitRepeated:
+    def _repeats(self, visits: Visits, second: int) -> VisitRepeated:
         """What says that the visit of this second is repeated."""
-        for visit in member.visits:
+        for visit in visits.latest:
             if visit.club_id == self.club_id and seconds_of(visit.at) == second:
                 return VisitRepeated(visit.id, visit.at, REPEAT_MINUTES)
         return VisitRepeated(None, EPOCH + timedelta(seconds=second), REPEAT_MINUTES)
 
-    def _free(self, member: Member, granted: int, at: datetime) -> bool:
+    def _free(self, visits: Visits, granted: int, at: datetime) -> bool:
         """Whether this visit uses one of the free visits granted a year."""
         key = free_visit_key(self.club_id, self.service_id, at)
-        used = member.free_visits.get(key, 0)
-        if year_of(key) < first_year_remembered(member.free_visits):
+        used = visits.free_visits.get(key, 0)
+        if year_of(key) < first_year_remembered(visits.free_visits):
             used = granted  # nobody remembers: a visit told that late gets none
         if self.payment == "free_visit" and used >= granted:
             raise NoFreeVisit(granted, used)
         if self.payment == "points" or used >= granted:
             return False
-        room_for_one(member, "free_visits", len(one_more_free(member.free_visits, key)) - 1)
+        room_for_one(visits, "free_visits", len(one_more_free(visits.free_visits, key)) - 1)
         return True
 
-    def receipt(self, events: list[Event], **states: Any) -> dict[str, Any]:
+    def receipt(self, events: list[Event], **parts: Any) -> dict[str, Any]:
         visit = events[-1]
         assert isinstance(visit, VisitRecorded)
-        member: Member = states["member"]
+        points: Points = parts["points"]
         return {
             "visit": visit.visit,
             "payment": visit.payment,
             "points": visit.points,
             "price_version": visit.price_version,
-            "spendable_points": spendable_points(member.lots.values(), visit.occurred_at),
+            "spendable_points": spendable_points(points.lots.values(), visit.occurred_at),
         }
 
 
@@ -459,14 +487,16 @@ class UndoVisit(MemberCommand):
     desk: Desk
     reason: Text
 
-    def decide(self, at: datetime, member: Member) -> list[Event]:
-        joined(member, self.member_id, at)
-        visit = next((visit for visit in member.visits if visit.id == self.visit), None)
+    def decide(
+        self, at: datetime, membership: Membership, points: Points, visits: Visits
+    ) -> list[Event]:
+        joined(membership, self.member_id, at)
+        visit = next((visit for visit in visits.latest if visit.id == self.visit), None)
         if visit is None or not timedelta() <= at - visit.at <= UNDO:
-            raise UnknownVisit(self.visit, member.visits_made, UNDO_DAYS)
-        debit = reversible(member, visit.debit, at)
+            raise UnknownVisit(self.visit, visits.made, UNDO_DAYS)
+        debit = reversible(points, visit.debit, at)
         if debit is None and visit.debit is not None:  # its points could not be returned
-            raise UnknownVisit(self.visit, member.visits_made, UNDO_DAYS)
+            raise UnknownVisit(self.visit, visits.made, UNDO_DAYS)
         late = at - visit.at > timedelta(minutes=UNDO_MINUTES)
         if self.role != "supervisor" and (late or self.desk != visit.desk):
             raise UndoNeedsSupervisor(visit.at, UNDO_MINUTES)
@@ -481,40 +511,13 @@ class UndoVisit(MemberCommand):
         )
         events: list[Event] = [undone]
         if debit is not None:
-            events += give_back(self, member, at, debit, self.reason)
+            events += give_back(self, points, at, debit, self.reason)
         return events
 
-    def receipt(self, events: list[Event], **states: Any) -> dict[str, Any]:
-        member: Member = states["member"]
-        spendable = spendable_points(member.lots.values(), events[0].occurred_at)
+    def receipt(self, events: list[Event], **parts: Any) -> dict[str, Any]:
+        points: Points = parts["points"]
+        spendable = spendable_points(points.lots.values(), events[0].occurred_at)
         return {"visit": self.visit, "spendable_points": spendable}
-
-
-class AdmitInEmergency(Command):
-    """Let people in who are not members, while the club is in emergency mode."""
-
-    command: Literal["visit.admit_in_emergency"] = "visit.admit_in_emergency"
-    writes: ClassVar[dict[str, str]] = {"admissions": "club_id"}
-    reads: ClassVar[dict[str, str]] = {"club": "club_id"}
-    club_id: ClubId
-    category: Literal["elderly", "child", "other"]
-    people: Annotated[int, Field(ge=1, le=500)] = 1
-    desk: Desk
-
-    def decide(self, at: datetime, admissions: Admissions, club: Club) -> list[Event]:
-        in_emergency(club, self.club_id, at)
-        event = self.event(
-            EmergencyAdmitted,
-            at,
-            admission=admissions.made + 1,
-            category=self.category,
-            people=self.people,
-            desk=self.desk,
-        )
-        return [event]
-
-    def receipt(self, events: list[Event], **states: Any) -> dict[str, Any]:
-        return {"admission": states["admissions"].made}
 
 
 class AttendActivity(MemberCommand):
@@ -525,23 +528,25 @@ class AttendActivity(MemberCommand):
     club_id: ClubId
     activity_id: ActivityId
 
-    def decide(self, at: datetime, member: Member, club: Club) -> list[Event]:
-        joined(member, self.member_id, at)
+    def decide(
+        self, at: datetime, membership: Membership, attendance: Attendance, club: Club
+    ) -> list[Event]:
+        joined(membership, self.member_id, at)
         opened(club, self.club_id)
         held_at = club.activities.get(self.activity_id)
         if held_at is None or not held_at <= at < held_at + timedelta(days=ATTENDANCE_DAYS):
             raise UnknownActivity(self.club_id, self.activity_id)
-        on_the_network(member, self.member_id, held_at)
-        if f"{self.club_id}/{self.activity_id}" in member.attended:
+        on_the_network(membership, self.member_id, held_at)
+        if f"{self.club_id}/{self.activity_id}" in attendance.attended:
             raise AlreadyAttended(self.activity_id)
-        not_forgotten(member, local_date(held_at))
-        room_for_one(member, "attended", len(remembered(member.attended, local_date, at)))
+        not_forgotten(attendance, local_date(held_at))
+        room_for_one(attendance, "attended", len(remembered(attendance.attended, local_date, at)))
         event = self.event(
             ActivityAttended,
             at,
             club_id=self.club_id,
             activity_id=self.activity_id,
             held_at=held_at,
-            tier=tier_at(member, held_at),
+            tier=tier_at(membership, held_at),
         )
         return [event]

@@ -40,6 +40,16 @@ class Head(NamedTuple):
     state: bytes
 
 
+class PartState(NamedTuple):
+    """The state of a part that lies beside the head of its stream, in one of its lanes."""
+
+    stream: str
+    lane: int
+    part: str
+    fold: str
+    state: bytes
+
+
 class NewEvent(NamedTuple):
     """An event in its stored form; `offset` counts from 1 in its lane."""
 
@@ -103,6 +113,7 @@ class Batch:
     lanes: dict[int, int] = field(default_factory=dict)  # how many events each gets
     reads: Sequence[Read] = ()
     heads: Sequence[Head] = ()
+    parts: Sequence[PartState] = ()
     events: Sequence[NewEvent] = ()
     recorded: Sequence[bytes] = ()  # for a demo, of each event: instants in microseconds
     answers: Sequence[Answer] = ()
@@ -119,6 +130,7 @@ class Batch:
                     *_columns((INT2S, INT8S), tuple(self.lanes.items())),
                     *_columns((TEXTS, INT2S, INT8S), self.reads),
                     *_columns((TEXTS, INT2S, INT8S, INT8S, WORDS, BYTEAS), self.heads),
+                    *_columns((TEXTS, INT2S, WORDS, WORDS, BYTEAS), self.parts),
                     *_columns((TEXTS, INT2S, INT8S, INT8S, WORDS, BYTEAS), self.events),
                     (INSTANTS[0], arrays.instants(self.recorded)),
                     *_columns((TEXTS, BYTEAS, INT2S, INT8S, BYTEAS, BYTEAS, INT2S), self.answers),
@@ -151,5 +163,14 @@ def heads_of(working: WorkingSet) -> Iterator[Head]:
     for stream, lane in working.heads():
         if encoded[0] is not stream:
             fold = heads.fold_version(heads.kind_of(stream.name))
-            encoded = stream, fold, heads.encode(stream.state)
+            encoded = stream, fold, heads.encode(stream.name, stream.state)
         yield Head(stream.name, lane, stream.stored, stream.version, *encoded[1:])
+
+
+def parts_of(working: WorkingSet) -> Iterator[PartState]:
+    """The parts beside them that were changed, likewise."""
+    for stream, lane in working.heads():
+        for part in heads.beside_the_row(heads.kind_of(stream.name)):
+            if part in stream.changed:
+                state = heads.encode_part(stream.state[part])
+                yield PartState(stream.name, lane, part, heads.part_version(part), state)

@@ -4,7 +4,7 @@ Positions are gapless in each lane, versions in each stream, and the head of a s
 of its events.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
@@ -14,6 +14,7 @@ import msgspec
 from psycopg import Connection
 
 from domain.catalogue import REFERENCE
+from domain.parts import State
 from ledger import heads
 from ledger.reading import COLUMNS, Stored
 
@@ -42,7 +43,7 @@ class Folded:
 
     stream: str
     version: int
-    state: Any
+    state: State
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,13 @@ class Disagreement:
     key: Row
     live: Row | None
     expected: Row | None
+
+
+@dataclass(frozen=True, slots=True)
+class Unchecked:
+    """A row of a table that other rules folded."""
+
+    table: str
 
 
 @contextmanager
@@ -134,6 +142,20 @@ def versions(conn: Conn) -> Iterator[Disagreement]:
         )
 
 
+def strays(conn: Conn) -> Iterator[Disagreement]:
+    """Parts that lie beside no head."""
+    for stream, lane, part in conn.execute(
+        """
+        SELECT originator_id, bucket, part FROM ledger.stream_parts p WHERE NOT EXISTS (
+            SELECT FROM ledger.stream_head h
+            WHERE h.originator_id = p.originator_id AND h.bucket = p.bucket
+        ) ORDER BY 1, 2, 3
+        """
+    ):
+        key = {"stream": stream, "bucket": lane, "part": part}
+        yield Disagreement("ledger.stream_parts", key, {}, None)
+
+
 def keys(conn: Conn) -> Iterator[Disagreement]:
     """Keys of idempotency that stand for commands in several lanes: each was given once too often.
 
@@ -153,39 +175,74 @@ def keys(conn: Conn) -> Iterator[Disagreement]:
         )
 
 
-def states(conn: Conn, batch: Sequence[Folded]) -> Iterator[Disagreement | None]:
-    """Heads whose state is not what their events come to. What has the wrong version, `versions`
-    tells; a head that other rules folded, which is folded again when it is next needed, is None.
-    """
-    expected_of = {folded.stream: folded for folded in batch}
+def states(conn: Conn, batch: Sequence[Folded]) -> Iterator[Disagreement | Unchecked]:
+    """Heads and parts beside them whose state is not what their events come to. What has the wrong
+    version, `versions` tells; what other rules folded is folded again when it is next needed."""
+    expected = {folded.stream: folded for folded in batch}
+    whole: list[
+        tuple[str, int]
+    ] = []  # heads that say of each part beside them whether it has a row
     for stream, lane, version, fold, state in conn.execute(
         "SELECT originator_id, bucket, version, fold, state FROM ledger.stream_head"
         " WHERE originator_id = ANY (%s) ORDER BY originator_id, bucket",
-        (list(expected_of),),
+        (list(expected),),
     ):
-        folded = expected_of[stream]
-        if version != folded.version:
+        if version != expected[stream].version:
             continue
-        if fold != heads.fold_version(heads.kind_of(folded.stream)):
-            yield None
-        elif (known_state := _decoded(folded.stream, state)) != folded.state:
-            live, expected = _fields(known_state), _fields(folded.state)
+        kind, unknown = heads.kind_of(stream), heads.unknown(stream, fold)
+        if not set(heads.beside_the_row(kind)) & set(unknown):
+            whole.append((stream, lane))
+        row = heads.in_the_row(kind)
+        if row[0] in unknown:
+            yield Unchecked("ledger.stream_head")
+            continue
+        folded = {part: expected[stream].state[part] for part in row}
+        if (live := _decoded(heads.decode, stream, state)) != folded:
             key = {"stream": stream, "bucket": lane}
-            yield Disagreement("ledger.stream_head", key, live, expected)
+            yield Disagreement("ledger.stream_head", key, _fields(live or {}), _fields(folded))
+    yield from _parts(conn, expected, whole)
 
 
-def _decoded(stream: str, state: bytes) -> Any:
-    """The state of a head; what is no state is None."""
+def _parts(
+    conn: Conn, expected: dict[str, Folded], whole: list[tuple[str, int]]
+) -> Iterator[Disagreement | Unchecked]:
+    """The same of the parts beside these heads."""
+    stored = {
+        (stream, lane, part): (fold, state)
+        for stream, lane, part, fold, state in conn.execute(
+            "SELECT originator_id, bucket, part, fold, state FROM ledger.stream_parts"
+            " WHERE originator_id = ANY (%s)",
+            ([stream for stream, _ in whole],),
+        )
+    }
+    for stream, lane in whole:
+        for part in heads.beside_the_row(heads.kind_of(stream)):
+            folded = expected[stream].state[part]
+            fold, state = stored.pop((stream, lane, part), ("", b""))
+            live = _decoded(heads.decode_part, part, state)
+            if fold and fold != heads.part_version(part):
+                yield Unchecked("ledger.stream_parts")
+            elif folded != (live if fold else type(folded)()):
+                key = {"stream": stream, "bucket": lane, "part": part}
+                found = _fields({part: live} if live is not None else {}) if fold else None
+                yield Disagreement("ledger.stream_parts", key, found, _fields({part: folded}))
+    for stream, lane, part in stored:
+        key = {"stream": stream, "bucket": lane, "part": part}
+        yield Disagreement("ledger.stream_parts", key, {}, None)
+
+
+def _decoded(decode: Callable[[str, bytes], Any], what: str, state: bytes) -> Any:
+    """A state as it is stored; what is no state is None."""
     try:
-        return heads.decode(stream, state)
+        return decode(what, state)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return None
 
 
-def _fields(state: Any) -> Row:
-    """A state by its fields, as plain values; no state has none."""
-    if state is None:
-        return {}
+def _fields(state: State) -> Row:
+    """A state by the fields of its parts, as plain values."""
     return {
-        name: msgspec.to_builtins(value) for name, value in msgspec.structs.asdict(state).items()
+        f"{name}.{field}": msgspec.to_builtins(value)
+        for name, part in state.items()
+        for field, value in msgspec.structs.asdict(part).items()
     }

@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from operator import itemgetter
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import psycopg
@@ -25,7 +25,19 @@ from domain.command import FILE_KEYS, NO_KEY, Command
 from domain.refusal import Refusal
 from ledger import clocks, heads, persons, strict_json
 from ledger.arrays import microseconds
-from ledger.batches import CONFLICTS, Answer, Batch, Head, Lines, NewEvent, Read, event_of, heads_of
+from ledger.batches import (
+    CONFLICTS,
+    Answer,
+    Batch,
+    Head,
+    Lines,
+    NewEvent,
+    PartState,
+    Read,
+    event_of,
+    heads_of,
+    parts_of,
+)
 from ledger.commands import Piece, parse
 from ledger.database import bucket_of, connect, meta
 from ledger.lines import MAX_LINE_BYTES, chunks
@@ -34,10 +46,11 @@ from ledger.rejects import Rejection, Rejects, defect, why
 from ledger.working import (
     EVENTS,
     KeyReused,
+    MovedOn,
+    Stored,
     WorkingSet,
     last_in,
     require_own_key,
-    state_from,
 )
 
 WORTH_ANALYZING = 50_000
@@ -126,9 +139,9 @@ class Importer:
                 if careful:
                     raise
                 careful = True
-            except psycopg.Error as failure:
+            except (psycopg.Error, MovedOn) as failure:
                 self._forget()
-                if exclusive or failure.sqlstate not in CONFLICTS:
+                if exclusive or getattr(failure, "sqlstate", CONFLICTS[0]) not in CONFLICTS:
                     raise
                 exclusive = True
             except BaseException:
@@ -165,6 +178,8 @@ class Importer:
     def _forget(self) -> None:
         self._working = WorkingSet(self._buckets)
 
+
+W = TypeVar("W", Head, PartState)
 
 _Fact = tuple[int, bytes, Command, list[str]]
 """A line's number, its bytes, its command and the streams of that."""
@@ -247,7 +262,7 @@ class _Attempt:
         self._stage_heads(connection)
         self.rejects.seal()
         for stream in self.working.streams.values():
-            stream.stored = stream.version
+            stream.stored, stream.changed = stream.version, set()
         owner._latest = self.latest
         return True
 
@@ -297,7 +312,7 @@ class _Attempt:
     ) -> None:
         for chunk in chunks(lines):
             facts, bad = self._parse(chunk)
-            self._load_heads(reader, [names for *_, names in facts])
+            self._load_heads(reader, [(command, names) for *_, command, names in facts])
             answered = self._answered_keys(reader, facts)
             piece = Piece(chunk[0][0], len(chunk))
             for line, text, command, names in facts:
@@ -376,26 +391,31 @@ class _Attempt:
         if len(self.done.rejections) < MAX_REJECTIONS:
             self.done.rejections.append(rejection)
 
-    def _load_heads(self, reader: Connection[Any], askers: list[list[str]]) -> None:
+    def _load_heads(self, reader: Connection[Any], askers: list[tuple[Command, list[str]]]) -> None:
         missing = self.working.missing(askers)
-        if not missing:
+        if not missing.heads and not missing.parts:
             return
         cursor = reader.cursor(binary=True)
-        rows = cursor.execute(_HEADS, (list(missing), list(missing.values()))).fetchall()
-        found = {ordinal - 1: head for ordinal, *head in rows}
-        for index, name in enumerate(missing):
-            version, fold, stored = found.get(index, (0, "", b""))
+        asked = (
+            list(missing.heads),
+            list(missing.heads.values()),
+            [name for name, _ in missing.parts],
+            list(missing.parts.values()),
+            [part for _, part in missing.parts],
+        )
+        rows = cursor.execute(_HEADS, asked).fetchall()
+        stored = {place - 1: Stored(n, fold or "", said or b"") for place, n, fold, said in rows}
+        for name, found in missing.of(stored).items():
             try:
-                state = state_from(name, fold, stored) if version else heads.fresh(name)
-                if state is None:
-                    events = cursor.execute(EVENTS, (name, version)).fetchall()
-                    state = heads.refold(name, events)
-            except psycopg.Error:
+                stream, refold = self.working.read(name, *found)
+                events = []
+                if refold:
+                    events = cursor.execute(EVENTS, (name, stream.stored)).fetchall()
+                self.working.take_in(stream, refold, events)
+            except (psycopg.Error, MovedOn):
                 raise
             except Exception as failure:  # noqa: BLE001 - this stream cannot be read: others can
                 self.unreadable[name] = defect(failure)
-            else:
-                self.working.put(name, version, state)
 
     def _answered_keys(self, reader: Connection[Any], facts: list[_Fact]) -> dict[str, bytes]:
         """Digests by key of those facts that were answered before, here or live."""
@@ -470,15 +490,19 @@ class _Attempt:
             if name in self.unreadable:
                 raise _Broken(*self.unreadable[name])
         streams = [self.working.streams[name] for name in names]
-        before = [(stream, heads.encode(stream.state), stream.version) for stream in streams]
+        versions = [(stream, stream.version) for stream in streams]
+        taken = [(streams[number], part) for _, number, part in command.takes]
+        states = [(stream, part, heads.encode_part(stream.state[part])) for stream, part in taken]
         lanes, staged = dict(self.working.lanes), len(self.events)
         try:
             self._take(line, command, names, answered)
         except Refusal:
             raise
         except Exception as failure:  # noqa: BLE001 - whatever it is, it is this line's alone
-            for stream, state, version in before:
-                stream.state, stream.version = heads.decode(stream.name, state), version
+            for stream, part, state in states:
+                stream.state[part] = heads.decode_part(part, state)
+            for stream, version in versions:
+                stream.version = version
             self.working.lanes = lanes
             del self.events[staged:]
             raise _Broken(*defect(failure)) from None
@@ -494,27 +518,36 @@ class _Attempt:
             reads=[Read(s.name, lane, s.stored) for s, lane in read if s.version == s.stored],
             answers=[Answer(done.key, b"", self.home, 0, msgspec.json.encode(told), b"")],
         )
-        for turn, heads_ in enumerate(_in_parts(heads_of(self.working))):
-            self.touched.update(head.lane for head in heads_)
-            closing.heads = heads_
-            self._stage(connection, -turn, closing)
-            closing = Batch(self.recorded)
+        turn = 0
+        for some in _portions(heads_of(self.working)):
+            self.touched.update(head.lane for head in some)
+            closing.heads = some
+            self._stage(connection, turn, closing)
+            closing, turn = Batch(self.recorded), turn - 1
+        for others in _portions(parts_of(self.working)):
+            if others:
+                closing.parts = others
+                self._stage(connection, turn, closing)
+                turn -= 1
 
 
-def _in_parts(written: Iterable[Head]) -> Iterator[list[Head]]:
-    """Heads, about as many bytes of them at a time as go in a batch; at least one part."""
-    part: list[Head] = []
+def _portions(written: Iterable[W]) -> Iterator[list[W]]:
+    """States, about as many bytes of them at a time as go in a batch; at least one portion."""
+    portion: list[W] = []
     held_bytes = 0
-    for head in written:
-        part.append(head)
-        held_bytes += len(head.state)
+    for each in written:
+        portion.append(each)
+        held_bytes += len(each.state)
         if held_bytes > HEADS_BYTES:
-            yield part
-            part, held_bytes = [], 0
-    yield part
+            yield portion
+            portion, held_bytes = [], 0
+    yield portion
 
 
-_HEADS = "SELECT ord, number, fold, said FROM load_batch('{}', '{}', %b::text[], %b::int2[])"
+_HEADS = (
+    "SELECT ord, number, fold, said FROM load_batch('{}', '{}', %b::text[], %b::int2[],"
+    " %b::text[], %b::int2[], %b::text[])"
+)
 
 
 @contextmanager

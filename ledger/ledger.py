@@ -19,12 +19,12 @@ import msgspec
 import psycopg
 from psycopg.abc import Buffer
 
-from domain.catalogue import STATES
+from domain.catalogue import KINDS
 from domain.command import Command
 from domain.refusal import Refusal
 from ledger import clocks, heads, persons
 from ledger.arrays import int2s, microseconds, texts
-from ledger.batches import CONFLICTS, Answer, Batch, NewEvent, Read, event_of, heads_of
+from ledger.batches import CONFLICTS, Answer, Batch, NewEvent, Read, event_of, heads_of, parts_of
 from ledger.database import aconnect, bucket_of
 from ledger.persons import digest_of
 from ledger.trouble import Trouble
@@ -32,10 +32,11 @@ from ledger.wire import Question, Wire
 from ledger.working import (
     EVENTS,
     KeyReused,
+    MovedOn,
+    Stored,
     WorkingSet,
     last_in,
     require_own_key,
-    state_from,
 )
 
 MAX_BATCH = 128
@@ -148,8 +149,9 @@ _UNWRITTEN = (*CONFLICTS, *clocks.STATES)
 _LOAD = Question(
     b"load",
     b"SELECT of_key, ord, number, bucket, fold, said, digest"
-    b" FROM load_batch($1::text[], $2::int2[], $3::text[], $4::int2[])"
-    b" WHERE check_clock($5::timestamptz)",
+    b" FROM load_batch($1::text[], $2::int2[], $3::text[], $4::int2[],"
+    b" $5::text[], $6::int2[], $7::text[])"
+    b" WHERE check_clock($8::timestamptz)",
 )
 _APPEND = Question(b"append", b"SELECT bucket, base FROM append_batch($1::batch)")
 _INT2, _INT8 = Struct(">h").unpack, Struct(">q").unpack
@@ -177,7 +179,7 @@ class Ledger:
         known = dict(rows)
         self._buckets = int(known["buckets"])
         self._digest_key = bytes.fromhex(known["digest_key"])
-        for kind in STATES:
+        for kind in KINDS:
             heads.fold_version(kind)  # reads the rules once: not while somebody waits
         self._task = asyncio.create_task(self._run(), name="batcher")
         return self
@@ -271,7 +273,7 @@ class Ledger:
         """The batch, decided; None if it must be decided again or cannot be."""
         try:
             return await self._prepare(await self._wire("reader"), waiting, ahead)
-        except _Defect:
+        except (_Defect, MovedOn):
             return None
         except Exception as failure:  # noqa: BLE001 - tried again by `_insist`, which tells what it was
             self.trouble.met(failure)
@@ -402,22 +404,25 @@ class Ledger:
         Nothing is decided, not even a refusal, under a clock that is ahead of the database's.
         """
         waiting, working = batch.waiting, batch.working
-        missing = working.missing(each.names for each in waiting)
+        missing = working.missing((each.command, each.names) for each in waiting)
         asked = (
             texts([each.command.key for each in waiting]),
             int2s([bucket_of(each.names[0], self._buckets) for each in waiting]),
-            texts(list(missing)),
-            int2s(list(missing.values())),
+            texts(list(missing.heads)),
+            int2s(list(missing.heads.values())),
+            texts([name for name, _ in missing.parts]),
+            int2s(list(missing.parts.values())),
+            texts([part for _, part in missing.parts]),
             microseconds(now),
         )
         rows = await wire.ask(_LOAD, asked)
         answered = set()
-        found: dict[int, tuple[int, str, bytes]] = {}
+        stored: dict[int, Stored] = {}
         for row in range(rows.ntuples):
             of_key, *numbers, fold, said, digest = [rows.get_value(row, n) for n in range(7)]
             index, number = _int8(numbers[0]) - 1, _int8(numbers[1])
             if of_key != _TRUE:
-                found[index] = (number, bytes(fold or b"").decode(), bytes(said or b""))
+                stored[index] = Stored(number, bytes(fold or b"").decode(), bytes(said or b""))
                 continue
             each = waiting[index]
             answered.add(index)
@@ -428,21 +433,19 @@ class Ledger:
                 batch.known.append((each, receipt))
             else:
                 batch.refused.append((each, KeyReused()))
-        for index, name in enumerate(missing):
-            if index not in found:
-                working.put(name, 0, heads.fresh(name))
-                continue
-            version, folded_by, stored = found[index]
+        for name, found in missing.of(stored).items():
             try:
-                state = state_from(name, folded_by, stored)
-                if state is None:
-                    cursor = await wire.connection.execute(EVENTS, (name, version), binary=True)
-                    state = heads.refold(name, await cursor.fetchall())
-            except psycopg.Error:
+                stream, refold = working.read(name, *found)
+                events = []
+                if refold:
+                    asked_of = (name, stream.stored)
+                    cursor = await wire.connection.execute(EVENTS, asked_of, binary=True)
+                    events = await cursor.fetchall()
+                working.take_in(stream, refold, events)
+            except (psycopg.Error, MovedOn):
                 raise
             except Exception as defect:  # this stream cannot be read: the others can
                 raise _Defect(next(each for each in waiting if name in each.names)) from defect
-            working.put(name, version, state)
         return [each for index, each in enumerate(waiting) if index not in answered]
 
     def _encoded(self, batch: _Batch, now: datetime) -> bytes:
@@ -455,6 +458,7 @@ class Ledger:
             lanes={head.lane: 0 for head in written} | working.lanes,
             reads=[Read(stream.name, lane, stream.stored) for stream, lane in read],
             heads=written,
+            parts=list(parts_of(working)),
             events=[event for done in decided for event in done.events],
             answers=[done.answer for done in decided],
             sealed=persons.sealed(done.told for done in decided),

@@ -6,10 +6,12 @@ Each decision sees what those before it changed. Live batches and imports use th
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
+from domain.catalogue import PARTS
 from domain.command import NO_KEY, RESERVED_KEYS, Command
 from domain.event import Event
+from domain.parts import State
 from domain.refusal import Refusal
 from ledger import heads
 from ledger.database import bucket_of, lanes_of
@@ -46,6 +48,38 @@ class DatedInFuture(Refusal):
     now: datetime
 
 
+class MovedOn(Exception):
+    """Somebody else has written to this stream since it was read: decide again."""
+
+
+class Stored(NamedTuple):
+    """What is stored of a stream: its head, or a part beside it with the version of its head. What
+    folded it, and the state; of a part without a row neither."""
+
+    version: int
+    fold: str
+    state: bytes
+
+
+@dataclass(slots=True)
+class Missing:
+    """What has to be read: heads by stream, parts by (stream, part), each with the lane to read it
+    in."""
+
+    heads: dict[str, int] = field(default_factory=dict)
+    parts: dict[tuple[str, str], int] = field(default_factory=dict)
+
+    def of(self, stored: dict[int, Stored]) -> dict[str, tuple[Stored | None, dict[str, Stored]]]:
+        """By stream (head, parts), from what was found by its place: heads first, then parts."""
+        found: dict[str, tuple[Stored | None, dict[str, Stored]]] = {
+            name: (stored.get(place), {}) for place, name in enumerate(self.heads)
+        }
+        for place, (name, part) in enumerate(self.parts, start=len(self.heads)):
+            if place in stored:
+                found.setdefault(name, (None, {}))[1][part] = stored[place]
+        return found
+
+
 @dataclass(slots=True)
 class Stream:
     """One stream: its lane, the version that is stored, the version and state in memory."""
@@ -54,7 +88,8 @@ class Stream:
     bucket: int
     stored: int
     version: int
-    state: Any
+    state: State  # its parts, as far as they were asked for
+    changed: set[str] = field(default_factory=set)  # parts that are not as they are stored
 
 
 @dataclass(slots=True)
@@ -75,21 +110,75 @@ class WorkingSet:
     streams: dict[str, Stream] = field(default_factory=dict)
     lanes: dict[int, int] = field(default_factory=dict)
 
-    def missing(self, askers: Iterable[list[str]]) -> dict[str, int]:
-        """The streams of some commands that are not here yet, each with a lane that has its head:
-        its own, or of reference data that of the first command that asks."""
-        found: dict[str, int] = {}
-        for names in askers:
+    def missing(self, askers: Iterable[tuple[Command, list[str]]]) -> Missing:
+        """What some commands need and is not here yet. Askers are commands with the names of their
+        streams."""
+        found = Missing()
+        streams = self.streams
+        for command, names in askers:
             home = bucket_of(names[0], self.buckets)
             for name in names:
-                if name not in self.streams and name not in found:
-                    lanes = lanes_of(name, self.buckets)
-                    found[name] = home if home in lanes else lanes[0]
+                if name not in streams and name not in found.heads:
+                    found.heads[name] = self._lane(name, home)
+            for number, part in heads.taken_beside(type(command)):
+                name = names[number]
+                if name not in streams or part not in streams[name].state:
+                    found.parts[name, part] = self._lane(name, home)
         return found
 
-    def put(self, name: str, version: int, state: Any) -> None:
+    def _lane(self, name: str, home: int) -> int:
+        """A lane that has the head of a stream: its own, or of reference data that of who asks."""
+        lanes = lanes_of(name, self.buckets)
+        return home if home in lanes else lanes[0]
+
+    def put(self, name: str, version: int, state: State) -> None:
         """Take a stream in as it is stored."""
-        self.streams[name] = Stream(name, bucket_of(name, self.buckets), version, version, state)
+        self.streams[name] = self._stream(name, version, state)
+
+    def _stream(self, name: str, version: int, state: State) -> Stream:
+        return Stream(name, bucket_of(name, self.buckets), version, version, state)
+
+    def read(
+        self, name: str, head: Stored | None, parts: dict[str, Stored]
+    ) -> tuple[Stream, list[str]]:
+        """A stream from what is stored of it, and the parts that its events have to be folded for.
+
+        It is not taken in yet, if it is new here. A part without a row is stored as nothing.
+        """
+        stream = self.streams.get(name)
+        if stream is not None:
+            if any(part.version > stream.stored for part in parts.values()):
+                raise MovedOn(name)
+            refold = []
+        elif head is None:
+            return self._stream(name, 0, heads.fresh(name)), []
+        else:
+            stream = self._stream(name, head.version, {})
+            refold = heads.unknown(name, head.fold)
+            if not head.fold:
+                stream.changed.update(refold)  # whatever lies beside it
+            if not refold or refold[0] not in heads.in_the_row(heads.kind_of(name)):
+                stream.state.update(heads.decode(name, head.state))
+        for part, stored in parts.items():
+            if part in refold or part in stream.state:
+                continue
+            if not stored.fold:
+                stream.state[part] = PARTS[part].type()
+            elif stored.fold == heads.part_version(part):
+                stream.state[part] = heads.decode_part(part, stored.state)
+            else:
+                refold.append(part)
+        return stream, refold
+
+    def take_in(
+        self, stream: Stream, refold: list[str], events: Iterable[tuple[str, bytes]]
+    ) -> None:
+        """Take a stream in, with the parts that its events come to."""
+        if refold:
+            folded = heads.refold(stream.name, events, refold)
+            stream.state.update(folded)
+            stream.changed.update(p for p in refold if folded[p] != PARTS[p].type())
+        self.streams[stream.name] = stream
 
     def follow(self, ahead: "WorkingSet") -> None:
         """Start from what another set will have stored. It must not be decided on any more."""
@@ -108,19 +197,17 @@ class WorkingSet:
         """
         if at > now:
             raise DatedInFuture(at, now)
-        streams = self.streams
-        known = dict(zip(command.kinds, [streams[name] for name in names], strict=True))
-        states = {kind: stream.state for kind, stream in known.items()}
-        events = command.decide(at, **states)
+        streams = [self.streams[name] for name in names]
+        parts = command.parts([stream.state for stream in streams])
         entries = []
-        for event in events:
-            assert event.stream in command.writes, f"{type(command).__name__} only reads it"
-            stream = known[event.stream]
-            event.apply(stream.state)
+        for number, event in command.told(at, parts):
+            stream = streams[number]
+            stream.changed.add(event.fold(stream.state))
             stream.version += 1
             self.lanes[stream.bucket] = offset = self.lanes.get(stream.bucket, 0) + 1
             entries.append(Entry(stream, stream.version, offset, event))
-        return entries, command.receipt(events, **states) if told else {}
+        events = [entry.event for entry in entries]
+        return entries, command.receipt(events, **parts) if told else {}
 
     def only_read(self, askers: Iterable[tuple[Command, list[str]]]) -> list[tuple[Stream, int]]:
         """The streams that these commands (with the names of their streams) read and nothing in
@@ -164,8 +251,3 @@ EVENTS = (
     "SELECT topic, state FROM stored_events WHERE originator_id = %s"
     " AND originator_version <= %s ORDER BY originator_version"
 )
-
-
-def state_from(name: str, fold: str, state: bytes) -> Any:
-    """The state in a stored head, or None if other rules folded it."""
-    return heads.decode(name, state) if fold == heads.fold_version(heads.kind_of(name)) else None

@@ -3,12 +3,13 @@
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from typing import Literal
 
 from pydantic import ValidationError
 
 from ledger import checking, heads
-from ledger.checking import Disagreement, Folded, Sample
+from ledger.checking import Disagreement, Folded, Sample, Unchecked
 from ledger.database import connect
 from ledger.locks import Lock
 from projections.building import Builder, Progress, Report
@@ -92,7 +93,8 @@ def _compared(
         _compare_replay(conn, comparisons["replay"], report)
     if "heads" in checks:
         into = comparisons["heads"]
-        for found in (*checking.lanes(conn), *checking.versions(conn), *checking.keys(conn)):
+        questions = (checking.lanes, checking.versions, checking.strays, checking.keys)
+        for found in chain.from_iterable(question(conn) for question in questions):
             _note(into, found)
     if "heads" in checks or "second opinion" in checks:
         opinion = None
@@ -147,7 +149,7 @@ def _walk(
             for stored in events:
                 try:
                     event = heads.event_of(stored.topic, stored.state)
-                    event.apply(state)
+                    event.fold(state)
                     if opinion is not None:
                         opinion.take(stored, event)
                 except (ValidationError, LookupError, ValueError, AssertionError) as error:
@@ -164,8 +166,8 @@ def _walk(
         opinion.programme()
 
 
-def _note(into: Comparison, found: Disagreement | None) -> None:
-    if found is None:
-        into.tally("ledger.stream_head").unchecked += 1
+def _note(into: Comparison, found: Disagreement | Unchecked) -> None:
+    if isinstance(found, Unchecked):
+        into.tally(found.table).unchecked += 1
     else:
         into.differs(found.table, found.key, found.live, found.expected)

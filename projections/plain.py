@@ -10,7 +10,19 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from domain import bindings, campaigns, clubs, cohorts, corrections, members, points, units, visits
+from domain import (
+    admissions,
+    bindings,
+    campaigns,
+    clubs,
+    cohorts,
+    corrections,
+    enrolments,
+    members,
+    points,
+    units,
+    visits,
+)
 from domain.event import Event
 from domain.postings import ACCOUNTS, MovesPoints, Postings, balances
 from domain.values import local_date
@@ -199,7 +211,7 @@ class Plain:
                   since=event.occurred_at)  # fmt: skip
 
     def on_visit_emergency_admitted(
-        self, at: Stored, event: visits.EmergencyAdmitted, sign: int = 1
+        self, at: Stored, event: admissions.EmergencyAdmitted, sign: int = 1
     ) -> None:
         key = {"bucket": at.bucket, "club_id": at.id, "day": local_date(event.occurred_at),
                "category": event.category}  # fmt: skip
@@ -271,16 +283,16 @@ class Plain:
     ) -> None:
         self._row("campaign", at.id)["closed_at"] = event.occurred_at if sign > 0 else None
 
-    def on_campaign_place_taken(self, at: Stored, event: campaigns.PlaceTaken) -> None:
+    def on_campaign_place_taken(self, at: Stored, event: enrolments.PlaceTaken) -> None:
         self._row("campaign", at.id)["places"] += 1
         self._places.add((at.id, event.place))
 
-    def on_campaign_place_freed(self, at: Stored, event: campaigns.PlaceFreed) -> None:
+    def on_campaign_place_freed(self, at: Stored, event: enrolments.PlaceFreed) -> None:
         if (at.id, event.place) in self._places:
             self._row("campaign", at.id)["places"] -= 1
 
     def on_campaign_enrolled(
-        self, at: Stored, event: campaigns.CampaignEnrolled, sign: int = 1
+        self, at: Stored, event: enrolments.CampaignEnrolled, sign: int = 1
     ) -> None:
         key = {"bucket": at.bucket, "campaign_id": event.campaign_id, "tier": event.tier,
                "unit_id": event.unit_id}  # fmt: skip

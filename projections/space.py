@@ -10,7 +10,8 @@ _OF = """
     CASE
         WHEN n.nspname = 'ledger' THEN coalesce(
             '{"stored_events": "log", "command_log": "commands", "file_lines": "commands",
-              "stream_head": "snapshots", "persons": "persons"}'::json ->> c.relname, 'other')
+              "stream_head": "snapshots", "stream_parts": "snapshots", "persons": "persons"
+            }'::json ->> c.relname, 'other')
         WHEN n.nspname = 'typed' THEN 'typed events'
         WHEN n.nspname = 'answers' THEN 'answers'
         WHEN n.nspname LIKE 'asof\\_%' THEN 'answers as of'

@@ -21,8 +21,8 @@ from typing import Any, TypeAlias
 import msgspec
 from pydantic_core import to_json
 
-from domain.campaigns import CampaignEnrolled
 from domain.command import Command
+from domain.enrolments import CampaignEnrolled
 from domain.event import Event
 from domain.values import start_of
 from domain.whatif import Happened, Known, Refused, Scenario, replay, spending

@@ -21,7 +21,8 @@ from api.http.inputs import (
     sent,
 )
 from api.http.receipts import WRITE, receipt_of
-from domain.campaigns import Enrol, UnknownCampaign
+from domain.campaigns import UnknownCampaign
+from domain.enrolments import Enrol
 from domain.values import WHOLE, Day, Fen, MemberId, local_date
 from projections import campaigns
 

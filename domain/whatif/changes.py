@@ -18,10 +18,11 @@ from pydantic import (
     model_validator,
 )
 
-from domain.campaigns import Months
-from domain.members import BILL_WINDOW_MONTHS, NothingChanges
+from domain.campaigns import Campaign, Months
+from domain.clubs import Price
+from domain.members import BILL_WINDOW_MONTHS
 from domain.points import CreditPoints
-from domain.state import Campaign, Price
+from domain.timeline import NothingChanges
 from domain.values import (
     TIERS,
     WHOLE,

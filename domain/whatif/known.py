@@ -6,13 +6,14 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from domain.campaigns import CampaignEnrolled, CampaignLaunched, TermsChanged, UnknownCampaign
-from domain.clubs import ActivityHeld, ClubOpened, ServicePriced, UnknownClub
-from domain.cohorts import CohortOpened
+from domain.campaigns import Campaign, CampaignLaunched, Terms, TermsChanged, UnknownCampaign
+from domain.clubs import ActivityHeld, Club, ClubOpened, Price, Service, ServicePriced, UnknownClub
+from domain.cohorts import Cohort, CohortOpened
 from domain.command import Command
+from domain.enrolments import CampaignEnrolled, Places
 from domain.event import Event
-from domain.state import Campaign, Club, Cohort, Places, Price, Service, Terms, Unit
-from domain.units import UnitOpened
+from domain.parts import State
+from domain.units import Unit, UnitOpened
 from domain.visits import UnknownService, VisitRecorded
 from domain.whatif.scenario import Scenario
 
@@ -63,15 +64,18 @@ class Known:
         for campaign in scenario.campaigns - self.campaigns.keys():
             raise UnknownCampaign(campaign)
 
-    def states(self, command: Command) -> dict[str, Any]:
-        """What a command reads beside what it writes, by kind."""
+    def states(self, command: Command) -> dict[str, State]:
+        """What a command reads beside what it writes, by role."""
         kept: dict[str, dict[str, Any]] = {
             "unit": self.units,
             "cohort": self.cohorts,
             "club": self.clubs,
             "campaign": self.campaigns,
         }
-        return {kind: kept[kind][getattr(command, name)] for kind, name in command.reads.items()}
+        return {
+            role.name: {role.kind: kept[role.kind][getattr(command, role.field)]}
+            for role in command.roles[len(command.writes) :]
+        }
 
     def price(self, visit: VisitRecorded) -> Price:
         """The price by which a visit was recorded."""

@@ -15,15 +15,25 @@ from typing import Generic, TypeVar
 
 from msgspec.structs import replace
 
-from domain.bindings import BindingStarted
-from domain.campaigns import CampaignEnrolled, Enrol, OfferCampaign, PlaceTaken
+from domain.bindings import Bindings, BindingStarted
+from domain.clubs import Club
 from domain.command import Command
 from domain.corrections import CorrectBill, CorrectEnrolment
+from domain.enrolments import (
+    CampaignEnrolled,
+    Enrol,
+    OfferCampaign,
+    Participation,
+    Places,
+    PlaceTaken,
+)
 from domain.event import Event
-from domain.members import BILL_WINDOW_MONTHS, ChangeTier, NothingChanges, RecordBill, tier_at
+from domain.lots import Points
+from domain.members import BILL_WINDOW_MONTHS, ChangeTier, Membership, RecordBill, tier_at
+from domain.parts import fresh
 from domain.points import CreditPoints, ExpiryReversed, PointsExpired, ReverseCredit
 from domain.refusal import Refusal
-from domain.state import Club, Member, Places
+from domain.timeline import NothingChanges
 from domain.values import TIERS, Tier, month_number
 from domain.visits import ActivityAttended, AttendActivity, RecordVisit, VisitRecorded
 from domain.whatif.known import Known
@@ -85,9 +95,15 @@ class _Replayed:
 
     def __init__(self, scenario: Scenario, known: Known, member_id: str) -> None:
         self.scenario, self.known, self.member_id = scenario, known, member_id
-        self.recorded, self.changed = Member(), Member()
+        self.recorded, self.changed = fresh("member"), fresh("member")
         self.unbound = 0  # enrolments that bind nobody by the record
         self.bills: dict[int, int] = {}  # month number -> fen, of the months that may count
+
+    @property
+    def _membership(self) -> Membership:
+        """As changed."""
+        membership: Membership = self.changed["membership"]
+        return membership
 
     def hear(
         self, told: list[tuple[P, Event]], asked: Command | None
@@ -101,22 +117,22 @@ class _Replayed:
             try:
                 decided = self._decided(asked, events)
             except Refusal as refusal:
-                yield Refused(place, asked.called, tier_at(self.changed, asked.at), refusal)
+                yield Refused(place, asked.called, tier_at(self._membership, asked.at), refusal)
                 decided = []
         for event in events:
-            event.apply(self.recorded)
+            event.fold(self.recorded)
         places: dict[type[Event], deque[P]] = {}
         for standing, event in told:
             places.setdefault(type(event), deque()).append(standing)
         for event in decided:
-            event.apply(self.changed)
+            event.fold(self.changed)
             same = places.get(type(event))
             yield Happened(same.popleft() if same else place, event)
         if isinstance(asked, CorrectBill) and decided:
             self.bills.pop(month_number(asked.month), None)
         if isinstance(asked, RecordBill) and decided:
             for event in self._assessed(asked):
-                event.apply(self.changed)
+                event.fold(self.changed)
                 yield Happened(place, event)
 
     def _decided(self, command: Command, events: list[Event]) -> list[Event]:
@@ -135,36 +151,41 @@ class _Replayed:
                 command = self._same_share(command)
             case RecordVisit():
                 command = command.model_copy(update={"shown_points": None})
-                states["club"] = self._club(command, events, at)
+                states["club"] = {"club": self._club(command, events, at)}
             case Enrol():
                 command = command.model_copy(update={"shown_terms_version": None})
                 enrolled = _the(CampaignEnrolled, events)
                 if not any(isinstance(event, BindingStarted) for event in events):
                     self.unbound += 1
-                    self.changed.bindings_made = NEW_NUMBERS - self.unbound - 1
+                    self.changed["bindings"].made = NEW_NUMBERS - self.unbound - 1
                 campaign = self.known.campaign(enrolled)
-                states["campaign"] = self.scenario.terms(campaign, command.campaign_id, at)
-                states["places"] = self.known.places(enrolled)
+                changed = self.scenario.terms(campaign, command.campaign_id, at)
+                states["campaign"] = {"campaign": changed}
+                states["places"] = {"places": self.known.places(enrolled)}
             case AttendActivity():  # held then, whether or not that was corrected since
                 attended = _the(ActivityAttended, events)
                 held = {attended.activity_id: attended.held_at}
-                states["club"] = replace(states["club"], activities=held)
+                states["club"] = {"club": replace(states["club"]["club"], activities=held)}
             case CorrectEnrolment():
-                states["places"] = Places()  # is not asked for what it holds
+                states["places"] = {"places": Places()}  # is not asked for what it holds
             case OfferCampaign():
-                campaign = states["campaign"]
-                states["campaign"] = self.scenario.terms(campaign, command.campaign_id, at)
-        decided = command.decide(at, **states)
-        return [event for event in decided if event.stream == "member"]
+                campaign = states["campaign"]["campaign"]
+                changed = self.scenario.terms(campaign, command.campaign_id, at)
+                states["campaign"] = {"campaign": changed}
+        decided = command.told(at, command.parts([states[role.name] for role in command.roles]))
+        return [event for _, event in decided if event.stream == "member"]
 
     def _number(self, events: list[Event]) -> None:
         """Go on counting where the record does."""
         changed, recorded = self.changed, self.recorded
-        changed.lots_opened, changed.debits_made = recorded.lots_opened, recorded.debits_made
-        changed.visits_made, changed.bindings_made = recorded.visits_made, recorded.bindings_made
+        points: Points = changed["points"]
+        points.lots_opened = recorded["points"].lots_opened
+        points.debits_made = recorded["points"].debits_made
+        changed["visits"].made = recorded["visits"].made
+        changed["bindings"].made = recorded["bindings"].made
         for event in events:
             if isinstance(event, VisitRecorded) and event.debit is None:
-                changed.debits_made = NEW_NUMBERS - event.visit - 1
+                points.debits_made = NEW_NUMBERS - event.visit - 1
 
     def _club(self, command: RecordVisit, events: list[Event], at: datetime) -> Club:
         """The club at the price by which the visit was recorded, as the scenario has it."""
@@ -175,17 +196,18 @@ class _Replayed:
 
     def _same_share(self, command: ReverseCredit) -> ReverseCredit:
         """Of a credit that gave more or less, the same share is taken back, rounded down."""
-        recorded, lot = self.recorded.lots[command.lot], self.changed.lots.get(command.lot)
+        points: Points = self.changed["points"]
+        recorded, lot = self.recorded["points"].lots[command.lot], points.lots.get(command.lot)
         if lot is None:
             return command
-        points = command.points * lot.credited // recorded.credited
-        if not points:
+        share = command.points * lot.credited // recorded.credited
+        if not share:
             raise NothingChanges("0 points")
-        return command.model_copy(update={"points": points})
+        return command.model_copy(update={"points": share})
 
     def _assessed(self, bill: RecordBill) -> list[Event]:
         """The change of tier that a bill brings under a rule: up at once, down after a window."""
-        rule, at, tiers = self.scenario.tier_rule, bill.at, self.changed.tiers
+        rule, at, tiers = self.scenario.tier_rule, bill.at, self._membership.tiers
         if rule is None or at is None:
             return []
         self.bills[month_number(bill.month)] = bill.amount_fen
@@ -195,7 +217,7 @@ class _Replayed:
             return []  # an older bill says nothing of what came after it
         tier, whole = rule.earned(self.bills)
         rank = [*TIERS, None].index
-        if rank(tier) > rank(tier_at(self.changed, at)) and not whole:
+        if rank(tier) > rank(tier_at(self._membership, at)) and not whole:
             return []
         command = ChangeTier(
             key=bill.key,
@@ -205,7 +227,7 @@ class _Replayed:
             reason="spend of bills",
         )
         try:
-            return command.decide(at, self.changed)
+            return command.decide(at, self._membership)
         except Refusal:  # it is his tier already, or he has left
             return []
 
@@ -234,7 +256,7 @@ def spending(
         if not counts:
             continue
         at = enrolled.occurred_at
-        member = Member(joined_at=at, tiers=[(at, enrolled.tier)], unit_id=enrolled.unit_id)
+        membership = Membership(joined_at=at, tiers=[(at, enrolled.tier)], unit_id=enrolled.unit_id)
         campaign = scenario.terms(known.campaign(enrolled), campaign_id, at)
         places = Places(enrolled.place - 1, spent_fen, freed=enrolled.place - 1)
         command = Enrol(
@@ -245,7 +267,9 @@ def spending(
             prepaid_fen=enrolled.prepaid_fen,
         )
         try:
-            taken, *_ = command.decide(at, member, places, campaign)
+            taken, *_ = command.decide(
+                at, membership, Participation(), Bindings(), places, campaign
+            )
         except Refusal:
             continue
         assert isinstance(taken, PlaceTaken)

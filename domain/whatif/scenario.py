@@ -7,12 +7,13 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from domain.campaigns import Campaign
+from domain.clubs import Price
 from domain.command import COMMANDS
 from domain.corrections import CorrectBill
 from domain.event import CATALOGUE
 from domain.members import BillIssued, RecordBill
 from domain.points import CreditPoints
-from domain.state import Campaign, Price
 from domain.values import WHOLE, Fen
 from domain.whatif.changes import (
     CampaignTerms,

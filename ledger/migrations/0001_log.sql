@@ -36,6 +36,17 @@ CREATE TABLE stream_head (
     PRIMARY KEY (originator_id, bucket)
 ) WITH (fillfactor = 60);
 
+-- Parts of a state that few commands take: a row each, read and written for those alone. One that has
+-- none is as it was before the first event. The version of the stream stands in its head.
+CREATE TABLE stream_parts (
+    bucket smallint NOT NULL,
+    originator_id text NOT NULL,
+    part text NOT NULL,
+    fold text NOT NULL,
+    state bytea NOT NULL,
+    PRIMARY KEY (originator_id, part, bucket)
+) WITH (fillfactor = 90);
+
 -- Every command ever answered, by its idempotency key; kept for good. It stands in the lane of the
 -- command's first stream, where a retry looks for it, and its position is one of that lane.
 -- `asked` is the command as it was asked, without personal data; where it named no time, it was

@@ -1,10 +1,12 @@
--- What a batch asks first: the answer already given to each key (a row of a key) and the head of each
--- stream (a row of a head). Rows come back with their ordinal, never by position. Whoever calls these
+-- What a batch asks first: the answer already given to each key (a row of a key), the head of each
+-- stream, and parts that lie beside heads (with the version of the head; null where the part has no
+-- row), numbered on from the heads. Rows come back with their ordinal, never by position. Whoever calls these
 -- functions pins plans to index look-ups (database.PINNED), because before the first analyze a hash
 -- join over whole tables would be chosen; SET on the functions would cost as much as a look-up, and
 -- keep this one from being inlined.
 CREATE FUNCTION load_batch(p_keys text[], p_key_buckets smallint[],
-                           p_streams text[], p_stream_buckets smallint[])
+                           p_streams text[], p_stream_buckets smallint[],
+                           q_streams text[], q_buckets smallint[], q_parts text[])
 RETURNS TABLE (of_key boolean, ord bigint, number bigint, bucket smallint, fold text,
                said bytea, digest bytea)
 LANGUAGE sql STABLE
@@ -16,6 +18,12 @@ AS $$
     SELECT false, s.ord, h.version, h.bucket, h.fold, h.state, NULL
     FROM unnest(p_streams, p_stream_buckets) WITH ORDINALITY s(stream, bucket, ord)
     JOIN ledger.stream_head h ON h.originator_id = s.stream AND h.bucket = s.bucket
+    UNION ALL
+    SELECT false, cardinality(p_streams) + q.ord, h.version, h.bucket, p.fold, p.state, NULL
+    FROM unnest(q_streams, q_buckets, q_parts) WITH ORDINALITY q(stream, bucket, part, ord)
+    JOIN ledger.stream_head h ON h.originator_id = q.stream AND h.bucket = q.bucket
+    LEFT JOIN ledger.stream_parts p
+        ON p.originator_id = q.stream AND p.part = q.part AND p.bucket = q.bucket
 $$;
 
 -- Takes the lanes, one after the other in their order, for as long as the transaction lasts.
@@ -59,6 +67,8 @@ CREATE TYPE batch AS (
     -- The heads written: version before (0: none) and after, what folded the state, the state after.
     h_stream text[], h_bucket smallint[], h_before bigint[], h_after bigint[], h_fold text[],
     h_state bytea[],
+    -- The parts written that lie beside their heads.
+    q_stream text[], q_bucket smallint[], q_part text[], q_fold text[], q_state bytea[],
     -- The events. e_offset counts from 1 in each lane; e_recorded is empty, but for a demo.
     e_stream text[], e_bucket smallint[], e_version bigint[], e_offset bigint[], e_topic text[],
     e_state bytea[], e_recorded timestamptz[],
@@ -121,6 +131,13 @@ BEGIN
     END IF;
     IF wrote <> cardinality(b.h_stream) THEN
         RAISE EXCEPTION 'a stream has moved on' USING ERRCODE = 'CL001';
+    END IF;
+
+    IF cardinality(b.q_stream) > 0 THEN
+        INSERT INTO ledger.stream_parts AS p (originator_id, bucket, part, fold, state)
+        SELECT * FROM unnest(b.q_stream, b.q_bucket, b.q_part, b.q_fold, b.q_state)
+        ON CONFLICT (originator_id, part, bucket) DO UPDATE
+        SET fold = excluded.fold, state = excluded.state;
     END IF;
 
     IF cardinality(b.c_key) > 0 THEN

@@ -137,8 +137,8 @@ def test_points_are_conserved(replay: Replay) -> None:
     """No lot holds more than it was opened with, and none less than nothing."""
     for name, state in replay.states.items():
         if name.startswith("member:"):
-            taken = {number: each.taken for number, each in state.reversals.items()}
+            taken = {number: each.taken for number, each in state["points"].reversals.items()}
             assert all(
                 0 <= lot.points <= lot.credited - taken.get(lot.id, 0)
-                for lot in state.lots.values()
+                for lot in state["points"].lots.values()
             )

@@ -165,7 +165,7 @@ def decided(lines: list[str]) -> list[str]:
     """The topics of the events that these facts make, one fact after the other."""
     working, topics = WorkingSet(1), []
     for command in map(parse, lines):
-        for stream in working.missing([command.streams()]):
+        for stream in working.missing([(command, command.streams())]).heads:
             working.put(stream, 0, heads.fresh(stream))
         assert command.at is not None
         now = datetime(2009, 1, 5, tzinfo=UTC)

@@ -14,12 +14,17 @@ from typing import Any, Self, TypeVar
 
 from pydantic_core import to_json
 
-from domain.catalogue import STATES
+from domain.bindings import Bindings
+from domain.cohorts import Inclusions
 from domain.command import Command
+from domain.enrolments import Participation
 from domain.event import Event
+from domain.lots import Points
+from domain.members import Bills, Membership
+from domain.parts import State, fresh
 from domain.refusal import Refusal
-from domain.state import Member
 from domain.values import PROGRAMME_ZONE
+from domain.visits import Attendance, Visits
 
 C = TypeVar("C", bound=Command)
 
@@ -84,46 +89,54 @@ def fact(kind: type[Event], /, **said: Any) -> Fact:
 
 
 @dataclass
+class Member:
+    """The state of a member: all his parts."""
+
+    membership: Membership
+    bills: Bills
+    points: Points
+    visits: Visits
+    attendance: Attendance
+    participation: Participation
+    bindings: Bindings
+    inclusions: Inclusions
+
+
+@dataclass
 class World:
     """All streams in memory, by name, and every event told, in order."""
 
-    streams: dict[str, Any] = field(default_factory=dict)
+    streams: dict[str, State] = field(default_factory=dict)
     log: list[tuple[str, Event]] = field(default_factory=list)
     receipt: dict[str, Any] = field(default_factory=dict)  # of the last command
 
-    def stream(self, name: str) -> Any:
-        return self.streams.setdefault(name, STATES[name.partition(":")[0]]())
+    def stream(self, name: str) -> State:
+        return self.streams.setdefault(name, fresh(name.partition(":")[0]))
 
     @property
     def member(self) -> Member:
-        state = self.stream("member:m1")
-        assert isinstance(state, Member)
-        return state
+        return Member(**self.stream("member:m1"))
 
     def tell(self, name: str, event: Event) -> None:
         """An event happens to a stream."""
-        event.apply(self.stream(name))
+        event.fold(self.stream(name))
         self.log.append((name, event))
 
     def ask(self, command: Command) -> list[Event]:
         """Decide a command and tell its events; a refusal comes out and leaves all as it was."""
         assert command.at is not None
-        names = {
-            kind: f"{kind}:{getattr(command, attribute)}"
-            for kind, attribute in {**command.writes, **command.reads}.items()
-        }
-        states = {kind: self.stream(name) for kind, name in names.items()}
-        before = deepcopy(states)
+        names = command.streams()
+        states = [self.stream(name) for name in names]
+        parts, before = command.parts(states), deepcopy(states)
         try:
-            events = command.decide(command.at, **states)
+            told = command.told(command.at, parts)
         finally:
             assert states == before, "to decide changes nothing"
-        first = command.kinds[0]
-        assert not events or first in {event.stream for event in events}, "its lane gets an event"
-        for event in events:
-            assert event.stream in command.writes, f"{event.topic} goes to an unlocked stream"
-            self.tell(names[event.stream], event)
-        self.receipt = command.receipt(events, **states)
+        assert not told or 0 in {number for number, _ in told}, "its lane gets an event"
+        for number, event in told:
+            self.tell(names[number], event)
+        events = [event for _, event in told]
+        self.receipt = command.receipt(events, **parts)
         assert isinstance(to_json(self.receipt), bytes)
         return events
 

@@ -43,7 +43,7 @@ def test_a_binding_runs_from_a_day_to_the_day_it_no_longer_binds() -> None:
     days = {date(2008, 7, 31): False, AUGUST: True, date(2008, 9, 30): True, OCTOBER: False}
     for day, bound in days.items():
         after = date.fromordinal(day.toordinal() + 1)
-        assert bool(policies_within(scenario.member, day, after)) is bound
+        assert bool(policies_within(scenario.member.bindings, day, after)) is bound
 
 
 def test_a_binding_starts_before_it_ends() -> None:
@@ -75,7 +75,7 @@ def test_a_binding_told_late_does_not_overlap_one_that_is_over() -> None:
 def test_bindings_long_over_leave_the_state() -> None:
     over, new = bind(JULY, AUGUST), bind(date(2010, 1, 1), date(2010, 2, 1), at="2010-01-01 09:00")
     scenario = given(MEMBER, over, new)
-    assert [bound.id for bound in scenario.member.bindings] == [2]
+    assert [bound.id for bound in scenario.member.bindings.bindings] == [2]
     scenario.when(end(JULY)).then_refused(UnknownBinding(1, 2))
 
 
@@ -127,7 +127,7 @@ def test_a_binding_binds_until_the_day_on_which_it_ends_early() -> None:
 def test_a_binding_that_ends_before_it_begins_never_bound() -> None:
     scenario = given(MEMBER, bind(), end(AUGUST))
     scenario.when(bind(JULY, OCTOBER)).then(fact(BindingStarted, binding=2))
-    assert [bound.id for bound in scenario.member.bindings] == [1, 2]
+    assert [bound.id for bound in scenario.member.bindings.bindings] == [1, 2]
 
 
 def test_a_binding_ends_early_once() -> None:
@@ -138,7 +138,7 @@ def test_a_binding_ends_early_once() -> None:
 
 def test_the_other_bindings_stay_when_one_ends() -> None:
     scenario = given(MEMBER, bind(), bind(policy="handset"), end(AUGUST))
-    ended, other = scenario.member.bindings
+    ended, other = scenario.member.bindings.bindings
     assert (ended.until, other.until) == (AUGUST, OCTOBER)
 
 

@@ -17,38 +17,31 @@ from msgspec import Struct
 from msgspec.json import Encoder
 
 from domain import clubs
-from domain.bindings import StartBinding
+from domain.admissions import Admissions
+from domain.bindings import Binding, Bindings, StartBinding
 from domain.bounds import AtMost, TooMany, bounds_of
-from domain.campaigns import ChangeTerms, OfferCampaign
-from domain.catalogue import STATES
-from domain.clubs import DeclareEmergency, EndEmergency, HoldActivity
-from domain.cohorts import IncludeInCohort, OpenCohort
-from domain.command import Command
-from domain.event import Event
-from domain.lots import Lot
-from domain.members import ChangeTier, MarkImportant
-from domain.points import CreditPoints, DebitPoints, ExpirePoints, ReverseCredit, ReverseDebit
-from domain.state import (
-    MAX_LOTS,
+from domain.campaigns import Campaign, ChangeTerms, Terms
+from domain.catalogue import PARTS
+from domain.clubs import (
     MAX_PRICES,
-    MAX_STATE_BYTES,
-    MAX_VISITS,
-    REMEMBERED,
-    Binding,
-    Campaign,
     Club,
-    Debit,
-    Member,
+    DeclareEmergency,
+    EndEmergency,
+    HoldActivity,
     Price,
-    Reversal,
     Service,
-    Terms,
-    Visit,
-    Visited,
 )
-from domain.units import OpenUnit
+from domain.cohorts import Cohort, IncludeInCohort, Inclusions, OpenCohort
+from domain.command import Command
+from domain.enrolments import Enrolment, OfferCampaign, Participation, Places
+from domain.event import Event
+from domain.lots import MAX_LOTS, Debit, Lot, Points, Reversal
+from domain.members import BILLS_REMEMBERED, Bills, ChangeTier, MarkImportant, Membership
+from domain.parts import MAX_PART_BYTES, REMEMBERED
+from domain.points import CreditPoints, DebitPoints, ExpirePoints, ReverseCredit, ReverseDebit
+from domain.units import OpenUnit, Unit
 from domain.values import TIERS
-from domain.visits import AttendActivity, UndoVisit
+from domain.visits import MAX_VISITS, AttendActivity, Attendance, UndoVisit, Visit, Visited, Visits
 from tests.domain.scenario import World, do, given, local
 from tests.domain.words import CLUB, HEALTH, MEMBER, NOON, campaign, enrol, price, visit
 
@@ -59,7 +52,7 @@ COLLECTIONS = (list, dict, tuple, set, frozenset)
 
 # ------------------------------------------------------------------------------ what is declared
 def collections(kind: type[Any], seen: set[type[Any]]) -> Iterator[tuple[str, int | None]]:
-    """(state.field, its bound) of each collection in a state and in the structures in it."""
+    """(part.field, its bound) of each collection in a part and in the structures in it."""
     if kind in seen:
         return
     seen.add(kind)
@@ -83,7 +76,7 @@ def parts(hint: Any) -> Iterator[Any]:
 
 def declared() -> dict[str, int | None]:
     seen: set[type[Any]] = set()
-    return dict(found for state in STATES.values() for found in collections(state, seen))
+    return dict(found for part in PARTS.values() for found in collections(part.type, seen))
 
 
 class Planted(Struct):
@@ -98,7 +91,7 @@ def test_the_walk_sees_what_has_no_bound() -> None:
     assert bounds_of(Planted) == {"bound": 3}
 
 
-def test_every_collection_of_a_state_has_a_bound() -> None:
+def test_every_collection_of_a_part_has_a_bound() -> None:
     assert not [name for name, bound in declared().items() if bound is None]
 
 
@@ -135,30 +128,30 @@ def free(n: int) -> Command:
 
 
 HELD_BY_REFUSAL: dict[str, tuple[Callable[[int], Any], Callable[[int], Command]]] = {
-    "Member.lots": (
+    "Points.lots": (
         lambda n: (),
         lambda n: do(CreditPoints, NOON, points=1),
     ),
-    "Member.cohorts": (cohort, lambda n: do(IncludeInCohort, NOON, cohort_id=f"c{n}")),
-    "Member.attended": (
+    "Inclusions.cohorts": (cohort, lambda n: do(IncludeInCohort, NOON, cohort_id=f"c{n}")),
+    "Attendance.attended": (
         lambda n: do(HoldActivity, "2008-07-14 12:00", activity_id=f"a{n}"),
         lambda n: do(AttendActivity, NOON, activity_id=f"a{n}"),
     ),
-    "Member.free_visits": (
+    "Visits.free_visits": (
         free,
         lambda n: visit(service_id=f"s{n}", payment="free_visit", confirm_repeat=True),
     ),
-    "Member.visited": (
+    "Visits.visited": (
         lambda n: (
             HEALTH.model_copy(update={"club_id": f"c{n}"}),
             price(club_id=f"c{n}", points=0, tier_points={}),
         ),
         lambda n: visit(club_id=f"c{n}"),
     ),
-    "Member.offered": (drawn, offered),
-    "Member.enrolled": (drawn, lambda n: enrol(campaign_id=f"c{n}")),
-    "Member.bindings": (lambda n: (), bound),
-    "Member.reversals": (
+    "Participation.offered": (drawn, offered),
+    "Participation.enrolled": (drawn, lambda n: enrol(campaign_id=f"c{n}")),
+    "Bindings.bindings": (lambda n: (), bound),
+    "Points.reversals": (
         lambda n: do(CreditPoints, "2008-07-01 12:00", points=2),
         lambda n: do(ReverseCredit, NOON, lot=n + 1, points=1),
     ),
@@ -191,8 +184,8 @@ def terms(n: int) -> Command:
 
 
 TIMELINES: dict[str, tuple[int, Callable[[int], Command]]] = {
-    "Member.tiers": (1, tier),
-    "Member.important": (0, mark),
+    "Membership.tiers": (1, tier),
+    "Membership.important": (0, mark),
     "Club.emergency": (0, switch),
     "Campaign.terms": (1, terms),
     "Unit.titles": (1, lambda n: do(OpenUnit, minute(n), title=f"unit {n}")),
@@ -200,7 +193,7 @@ TIMELINES: dict[str, tuple[int, Callable[[int], Command]]] = {
 }
 """How many values each of them begins with, and what puts in the n-th after that."""
 YEARS_LATER = 2 * 365 * 24 * 60
-HELD_BY_TRIMMING = {"Member.debits", "Member.visits", "Visited.seconds", "Admissions.latest"}
+HELD_BY_TRIMMING = {"Points.debits", "Visits.latest", "Visited.seconds", "Admissions.latest"}
 """The latest few; test_laws, test_visits and test_corrections have more than that."""
 HELD_BY_TYPE = {
     "Club.tiers",
@@ -209,11 +202,11 @@ HELD_BY_TYPE = {
     "Enrolment.excludes",
     "Price.tier_points",
     "Price.free_visits",
-    "Member.bindings_forgotten",
+    "Bindings.forgotten",
 }
 """The command that brings them cannot bring more."""
 HELD_BY_ANOTHER = {"Debit.lots"}
-"""Each of them is one of Member.lots."""
+"""Each of them is one of Points.lots."""
 
 
 def test_every_bound_is_held_by_something() -> None:
@@ -227,7 +220,7 @@ def bound_to_five(name: str, monkeypatch: pytest.MonkeyPatch) -> str:
     if kind == "Service":
         monkeypatch.setattr(clubs, "MAX_PRICES", 5)
     else:
-        state = next(each for each in STATES.values() if each.__name__ == kind)
+        state = PARTS[kind.lower()].type
         monkeypatch.setitem(bounds_of(state), field, 5)
     return field
 
@@ -240,7 +233,7 @@ def test_what_would_go_past_a_bound_is_refused_with_the_number(
     needs, command = HELD_BY_REFUSAL[name]
     field = bound_to_five(name, monkeypatch)
     club = CLUB[:1] if name == "Club.services" else CLUB
-    if name == "Member.free_visits":
+    if name == "Visits.free_visits":
         club = CLUB[:1]
     scenario = given(MEMBER, club)
     for n in range(5):
@@ -263,20 +256,20 @@ def test_a_timeline_holds_so_many_values_and_forgets_what_no_late_fact_asks_for(
 
 
 def test_what_has_ended_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(bounds_of(Member), "bindings", 2)
+    monkeypatch.setitem(bounds_of(Bindings), "bindings", 2)
     full = given(MEMBER, bound(0), bound(1))
     full.when(bound(2)).then_refused(TooMany("bindings", 2, 2))
     day = date(2010, 3, 1)
     later = do(StartBinding, "2010-02-20 12:00", policy="handset", starts_on=day,
                ends_on=day + timedelta(days=1))  # fmt: skip
-    assert len(full.when(later).member.bindings) == 1
+    assert len(full.when(later).member.bindings.bindings) == 1
 
-    monkeypatch.setitem(bounds_of(Member), "lots", 1)
+    monkeypatch.setitem(bounds_of(Points), "lots", 1)
     lapses = do(CreditPoints, NOON, points=1, expires_at=local("2008-07-16 12:00"))
     full = given(MEMBER, lapses)
     full.when(do(CreditPoints, NOON, points=1)).then_refused(TooMany("lots", 1, 1))
     full.and_given(do(CreditPoints, "2008-07-17 12:00", points=1))
-    assert list(full.member.lots) == [2]
+    assert list(full.member.points.lots) == [2]
 
 
 # ------------------------------------------------------------------------------- how long it gets
@@ -289,38 +282,45 @@ TEN = range(BILLION, 2 * BILLION)
 """Numbers of ten digits, no two alike."""
 
 
-def the_longest_member() -> Member:
-    most = bounds_of(Member)
-    member = Member(joined_at=MOMENT, left_at=MOMENT, unit_id=LONG_ID)
-    member.billed_mask = 2**36
-    member.tiers = [(MOMENT, "diamond")] * most["tiers"]
-    member.important = [(MOMENT, False)] * most["important"]
-    member.cohorts = [LONG_ID] * most["cohorts"]
+def the_longest_points() -> Points:
+    most, points = bounds_of(Points), Points()
     for number in TEN[:MAX_LOTS]:
-        member.lots[number] = Lot(
-            number, HALF, BILLION, MOMENT, MOMENT, MOMENT + timedelta(days=1), HALF
+        points.lots[number] = Lot(
+            number, HALF, BILLION, MOMENT, MOMENT + timedelta(days=1), HALF, MOMENT
         )
     for number in TEN[: most["reversals"]]:
-        member.reversals[number] = Reversal(MOMENT, *[BILLION] * 5)
+        points.reversals[number] = Reversal(MOMENT, *[BILLION] * 5)
     share = MAX_LOTS // REMEMBERED + 2  # each lot in one of them, and each one's last in two
     for n in range(REMEMBERED):
         lots = dict.fromkeys(TEN[n * share : (n + 1) * share], BILLION)
-        member.debits.append(Debit(BILLION, MOMENT, lots, BILLION))
-        key = f"{LONG_ID}/{LONG_ID}/2008"
-        member.visits.append(Visit(BILLION, MOMENT, LONG_ID, LONG_ID, LONG_ID, BILLION, key))
-    for field in ("free_visits", "attended", "enrolled", "offered"):
-        value = {"free_visits": BILLION, "attended": MOMENT}.get(field, DAY)
-        keys = (f"{n:064}/{LONG_ID}" for n in range(most[field]))
-        if field in ("enrolled", "offered"):
-            keys = (f"{n:064}" for n in range(most[field]))
-        setattr(member, field, dict.fromkeys(keys, value))
-    member.bindings = [Binding(BILLION, "family_plan", DAY, DAY, LONG_ID)] * most["bindings"]
-    member.bindings_forgotten = dict.fromkeys(("1", "2", "3", "4"), DAY)
-    clubs = (f"{n:064}" for n in range(most["visited"]))
-    member.visited = {club: Visited([BILLION * 10], BILLION * 10) for club in clubs}
-    more = MAX_VISITS - len(member.visited)
-    member.visited["0" * 64] = Visited([BILLION * 10] * (more + 1), BILLION * 10)
-    return member
+        points.debits.append(Debit(BILLION, MOMENT, lots, BILLION))
+    return points
+
+
+def the_longest_visits() -> Visits:
+    key = f"{LONG_ID}/{LONG_ID}/2008"
+    last = Visit(BILLION, MOMENT, LONG_ID, LONG_ID, LONG_ID, BILLION, key)
+    keys = (f"{n:064}/{LONG_ID}/2008" for n in range(bounds_of(Visits)["free_visits"]))
+    clubs = (f"{n:064}" for n in range(bounds_of(Visits)["visited"]))
+    visited = {club: Visited([BILLION * 10], BILLION * 10) for club in clubs}
+    more = MAX_VISITS - len(visited)
+    visited["0" * 64] = Visited([BILLION * 10] * (more + 1), BILLION * 10)
+    return Visits([last] * REMEMBERED, BILLION, dict.fromkeys(keys, BILLION), visited)
+
+
+def the_longest_participation() -> Participation:
+    most = bounds_of(Participation)
+    enrolment = Enrolment(DAY, BILLION, BILLION**2, BILLION, ["family_plan"] * 4, DAY)
+    return Participation(
+        dict.fromkeys((f"{n:064}" for n in range(most["enrolled"])), enrolment),
+        dict.fromkeys((f"{n:064}" for n in range(most["offered"])), DAY),
+        DAY,
+    )
+
+
+def the_longest_attendance() -> Attendance:
+    keys = (f"{n:064}/{LONG_ID}" for n in range(bounds_of(Attendance)["attended"]))
+    return Attendance(dict.fromkeys(keys, MOMENT), DAY)
 
 
 def the_longest_club() -> Club:
@@ -343,13 +343,38 @@ def the_longest_campaign() -> Campaign:
                     control_seed=LONG_ID, closed_at=MOMENT)  # fmt: skip
 
 
-@pytest.mark.parametrize("longest", [the_longest_member, the_longest_club, the_longest_campaign])
-def test_the_longest_state_is_as_long_as_is_said(longest: Callable[[], Any]) -> None:
-    state = longest()
-    kind: type = type(state)
+LONGEST: dict[str, Callable[[], Any]] = {
+    "membership": lambda: Membership(
+        MOMENT, MOMENT, LONG_ID, [(MOMENT, "diamond")] * 100, [(MOMENT, False)] * 100
+    ),
+    "bills": lambda: Bills(BILLION, 2**BILLS_REMEMBERED - 1, BILLION),
+    "points": the_longest_points,
+    "visits": the_longest_visits,
+    "attendance": the_longest_attendance,
+    "participation": the_longest_participation,
+    "bindings": lambda: Bindings(
+        [Binding(BILLION, "family_plan", DAY, DAY, LONG_ID, DAY)] * 100,
+        BILLION,
+        dict.fromkeys("1234", DAY),
+    ),
+    "inclusions": lambda: Inclusions([LONG_ID] * 500),
+    "club": the_longest_club,
+    "admissions": lambda: Admissions(BILLION, [str(BILLION)] * 500),
+    "campaign": the_longest_campaign,
+    "places": lambda: Places(BILLION, BILLION**2, BILLION),
+    "cohort": lambda: Cohort(LONG_TEXT, LONG_TEXT, DAY, BILLION),
+    "unit": lambda: Unit([(MOMENT, LONG_TEXT)] * 100),
+}
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_the_longest_part_is_as_long_as_is_said(name: str) -> None:
+    part = LONGEST[name]()
+    kind: type = type(part)
+    assert kind is PARTS[name].type
     for field, most in bounds_of(kind).items():
-        assert len(getattr(state, field)) == most
-    assert len(encode(state)) <= MAX_STATE_BYTES
+        assert len(getattr(part, field)) == most
+    assert len(encode(part)) <= MAX_PART_BYTES
 
 
 # ----------------------------------------------------------------------------------- what it costs
@@ -384,9 +409,11 @@ def rich(n: int, *, lapse: bool = True, spent: bool = False) -> World:
     credit = do(CreditPoints, "2008-01-01 09:00", points=1)
     for lot in range(n):
         expires = LAPSES + timedelta(seconds=(lot * 7919) % n) if lapse else None
-        events = credit.model_copy(update={"expires_at": expires}).decide(CREDITED, world.member)
+        events = credit.model_copy(update={"expires_at": expires}).decide(
+            CREDITED, world.member.membership, world.member.points
+        )
         for event in events:
-            event.apply(world.member)
+            event.apply(world.member.points)
     if spent:
         carried_out(world, do(DebitPoints, NOON, points=n))
     return world
@@ -396,14 +423,13 @@ def carried_out(world: World, command: Command) -> list[Event]:
     """As the ledger does it."""
     at = command.at
     assert at is not None
-    states = {
-        kind: world.stream(name)
-        for kind, name in zip(command.kinds, command.streams(), strict=True)
-    }
-    events: list[Event] = command.decide(at, **states)
-    for event in events:
-        event.apply(states[event.stream])
-    command.receipt(events, **states)
+    states = [world.stream(name) for name in command.streams()]
+    parts = command.parts(states)
+    told = command.told(at, parts)
+    for number, event in told:
+        event.fold(states[number])
+    events = [event for _, event in told]
+    command.receipt(events, **parts)
     return events
 
 
@@ -504,14 +530,14 @@ def test_a_long_history_is_folded_in_one_pass() -> None:
             e
             for lot in range(n)
             for e in do(CreditPoints, NOON, points=1).decide(
-                local(NOON), Member(joined_at=CREDITED, lots_opened=lot)
+                local(NOON), Membership(joined_at=CREDITED), Points(lots_opened=lot)
             )
         ]
-        member = Member(joined_at=CREDITED)
+        account = Points()
 
         def fold() -> None:
             for event in (*lots, *debits):  # noqa: B023 - at once
-                event.apply(member)  # noqa: B023
+                event.apply(account)  # noqa: B023
 
         cost.append(steps(fold))
     assert cost[1] < 6 * cost[0], f"{cost[1] / cost[0]:.1f} times as many for 4 times as much"

@@ -8,7 +8,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from domain.bindings import AlreadyBound, BindingEnded, BindingStarted, EndBinding, StartBinding
-from domain.campaigns import (
+from domain.enrolments import (
     AlreadyEnrolled,
     BudgetUsedUp,
     CampaignEnrolled,
@@ -81,7 +81,7 @@ def test_a_cap_and_a_budget_are_exact(
     assert [(place.member_id, place.gift_fen) for place in places] == list(taken.items())
     assert [event.place for event in enrolled] == [place.place for place in places]
     assert len(bound) == len(enrolled)
-    state = world.stream("places:spring")
+    state = world.stream("places:spring")["places"]
     assert (state.taken, state.gift_fen) == (len(taken), sum(taken.values()))
     world.check()
 

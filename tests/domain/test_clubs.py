@@ -3,6 +3,7 @@
 from datetime import date
 from typing import Any
 
+from domain.admissions import AdmitInEmergency, EmergencyAdmitted
 from domain.clubs import (
     ActivityExists,
     ActivityHeld,
@@ -22,14 +23,7 @@ from domain.clubs import (
     UnknownClub,
 )
 from domain.members import BeforeJoining, LeaveNetwork, LeftTheNetwork, UnknownMember
-from domain.visits import (
-    ActivityAttended,
-    AdmitInEmergency,
-    AlreadyAttended,
-    AttendActivity,
-    EmergencyAdmitted,
-    UnknownActivity,
-)
+from domain.visits import ActivityAttended, AlreadyAttended, AttendActivity, UnknownActivity
 from tests.domain.scenario import do, fact, given, local
 from tests.domain.words import CLUB, HEALTH, MEMBER, NOON, WEST, price
 
@@ -142,7 +136,7 @@ def test_an_attendance_is_not_forgotten_while_it_could_be_entered_again() -> Non
     scenario.when(attend("2008-09-01 12:00")).then_refused(AlreadyAttended("drive"))
     third = do(HoldActivity, "2010-01-01 12:00", activity_id="walk")
     scenario.and_given(third, do(AttendActivity, "2010-01-01 12:00", activity_id="walk"))
-    assert list(scenario.member.attended) == ["health/walk"]
+    assert list(scenario.member.attendance.attended) == ["health/walk"]
 
 
 def test_who_takes_part_was_on_the_network_when_it_was_held() -> None:

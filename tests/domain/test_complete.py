@@ -54,7 +54,7 @@ def test_every_refusal_is_tested() -> None:
 def test_the_alarm_rings() -> None:
     told = ["given().when(do(Enrol, NOON)).then_refused(CapReached(2, 2))"]
     assert {"Enrol", "CapReached"} <= spoken_of(told, "do")
-    imported = ["from domain.campaigns import Enrol, CapReached\nfact(Enrol)"]
+    imported = ["from domain.enrolments import Enrol, CapReached\nfact(Enrol)"]
     assert not {"Enrol", "CapReached"} & spoken_of(imported, "do")
 
 
@@ -90,5 +90,5 @@ def test_no_two_commands_and_no_two_refusals_have_one_name() -> None:
 
             code = "cap_reached"
 
-    assert COMMANDS["campaign.enrol"].__module__ == "domain.campaigns"
-    assert REFUSALS["cap_reached"].__module__ == "domain.campaigns"
+    assert COMMANDS["campaign.enrol"].__module__ == "domain.enrolments"
+    assert REFUSALS["cap_reached"].__module__ == "domain.enrolments"

@@ -5,20 +5,10 @@ from typing import Any
 
 import pytest
 
+from domain.admissions import MAX_ADMISSIONS, AdmitInEmergency, EmergencyAdmitted
 from domain.bindings import AlreadyBound, BindingEnded, BindingStarted, EndBinding, StartBinding
-from domain.campaigns import (
-    BudgetUsedUp,
-    CampaignClosed,
-    CampaignEnrolled,
-    CampaignOffered,
-    CampaignOver,
-    CapReached,
-    CloseCampaign,
-    OfferCampaign,
-    PlaceFreed,
-    PlaceTaken,
-)
-from domain.catalogue import CATALOGUE, COMMANDS, STATES
+from domain.campaigns import CampaignClosed, CampaignOver, CloseCampaign
+from domain.catalogue import CATALOGUE, COMMANDS, PARTS
 from domain.clubs import ActivityHeld, DeclareEmergency, HoldActivity, UnknownClub
 from domain.cohorts import CohortIncluded, CohortIsFrozen, FreezeCohort, IncludeInCohort, OpenCohort
 from domain.corrections import (
@@ -43,27 +33,29 @@ from domain.corrections import (
     PartOfEnrolment,
     UnknownFact,
 )
+from domain.enrolments import (
+    BudgetUsedUp,
+    CampaignEnrolled,
+    CampaignOffered,
+    CapReached,
+    OfferCampaign,
+    PlaceFreed,
+    PlaceTaken,
+)
+from domain.lots import Points
 from domain.members import (
     AlreadyBilled,
     BillIssued,
     LeaveNetwork,
     LeftTheNetwork,
     MemberLeft,
-    NothingChanges,
     RecordBill,
     UnknownMember,
 )
 from domain.periods import NotComeYet, TooLongAgo
 from domain.points import PointsDebited
-from domain.state import MAX_ADMISSIONS, Member
-from domain.visits import (
-    ActivityAttended,
-    AdmitInEmergency,
-    AttendActivity,
-    EmergencyAdmitted,
-    UnknownActivity,
-    VisitRecorded,
-)
+from domain.timeline import NothingChanges
+from domain.visits import ActivityAttended, AttendActivity, UnknownActivity, VisitRecorded
 from tests.domain.scenario import do, fact, given, local
 from tests.domain.words import CLUB, JOINED, MEMBER, NOON, campaign, credit, enrol, visit
 
@@ -152,8 +144,8 @@ def test_a_corrected_enrolment_frees_its_place_its_gift_and_its_member() -> None
         fact(FactCorrected, fact="campaign.enrolled", which="spring"),
         fact(FactCorrected, fact="binding.started", which="1"),
     ).then_told(corrected=["campaign.enrolled", "binding.started"])
-    assert not told.member.enrolled
-    assert not told.member.bindings
+    assert not told.member.participation.enrolled
+    assert not told.member.bindings.bindings
     told.when(do(CorrectEnrolment, LATER)).then_refused(UnknownFact("campaign.enrolled"))
     told.when(enrol(LATER)).then(
         fact(PlaceTaken, place=2), fact(CampaignEnrolled), fact(BindingStarted, binding=2)
@@ -174,7 +166,7 @@ def test_an_enrolment_whose_binding_was_cancelled_is_corrected_with_it() -> None
     told.when(do(CorrectEnrolment, LATER)).then(
         fact(PlaceFreed), fact(FactCorrected), fact(FactCorrected, which="1")
     )
-    assert not told.member.bindings
+    assert not told.member.bindings.bindings
 
 
 def test_a_wrong_draw_is_taken_back() -> None:
@@ -199,12 +191,12 @@ def ends(ended_on: date, cause: str = "cancelled", binding: int = 1) -> EndBindi
 def test_a_wrong_binding_and_a_wrong_end_are_taken_back() -> None:
     told = given(MEMBER, bound())
     told.when(do(CorrectBindingEnd, LATER, binding=1)).then_refused(UnknownFact("binding.ended"))
-    before = list(told.member.bindings)
+    before = list(told.member.bindings.bindings)
     told.and_given(ends(date(2008, 7, 15)))
     told.when(do(CorrectBindingEnd, LATER, binding=1)).then(
         fact(FactCorrected, fact="binding.ended", which="1")
     )
-    assert told.member.bindings == before
+    assert told.member.bindings.bindings == before
     told.when(bound()).then_refused(AlreadyBound("handset"))
     told.when(do(CorrectBinding, LATER, binding=1)).then(
         fact(FactCorrected, fact="binding.started", which="1")
@@ -331,10 +323,10 @@ def test_each_fact_that_can_be_named_is_taken_back_by_its_own_class_and_a_comman
     assert commands.keys() == named.keys()
     for topic, event in named.items():
         assert (
-            event.kept_in in STATES[event.stream].__struct_fields__  # type: ignore[attr-defined]
+            event.kept_in in PARTS[event.changes].type.__struct_fields__
             or {"stands", "take_back"} <= vars(event).keys()
         )
         assert set(event.named_by or ()) <= commands[topic].model_fields.keys()
         assert CORRECTED.keys() >= {event.stream} <= commands[topic].writes.keys()
     with pytest.raises(TypeError, match="says nothing of how it is taken back"):
-        PointsDebited.take_back(Member(), "1")
+        PointsDebited.take_back(Points(), "1")

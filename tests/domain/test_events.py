@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from domain.catalogue import CATALOGUE, STATES
+from domain.catalogue import CATALOGUE, KINDS
 from domain.event import Event
 from domain.points import PointsDebited
 from domain.postings import Posting
@@ -229,7 +229,7 @@ def test_an_event_does_not_load_without_one_of_its_fields(topic: str) -> None:
 @pytest.mark.parametrize("topic", STORED)
 def test_every_event_belongs_to_a_stream_and_is_folded_into_its_state(topic: str) -> None:
     kind = CATALOGUE[topic]
-    assert kind.stream in STATES
+    assert kind.stream in KINDS
     assert kind.apply is not Event.apply
     assert kind.version == 1
 

@@ -42,13 +42,7 @@ from domain.postings import MovesPoints
 from domain.refusal import Refusal
 from domain.timeline import LATE_DAYS
 from domain.values import local_date
-from domain.visits import (
-    UNDO_VISITS,
-    RecordVisit,
-    UndoVisit,
-    VisitRecorded,
-    VisitUndone,
-)
+from domain.visits import UNDO_VISITS, RecordVisit, UndoVisit, VisitRecorded, VisitUndone
 from tests.domain.scenario import World, do, given, local
 from tests.domain.words import HEALTH, MEMBER, price
 
@@ -215,12 +209,12 @@ class Points(RuleBasedStateMachine):
         if isinstance(refusal, NotEnoughPoints):
             assert refusal.spendable_points == before < refusal.needed_points
 
-    @precondition(lambda self: self.world.member.visits_made)
+    @precondition(lambda self: self.world.member.visits.made)
     @rule(data=st.data())
     def undo(self, data: st.DataObject) -> None:
-        made = self.world.member.visits_made
+        made = self.world.member.visits.made
         number = data.draw(st.integers(max(1, made - 40), made), "visit")
-        told = {visit.id: visit for visit in self.world.member.visits}
+        told = {visit.id: visit for visit in self.world.member.visits.latest}
         debit = told[number].debit if number in told else None
         refusal = self.ask(do(UndoVisit, self.now, visit=number, actor="supervisor:wang"))
         if refusal is None:
@@ -252,40 +246,40 @@ class Points(RuleBasedStateMachine):
     def points_are_conserved(self) -> None:
         moving = [event for _, event in self.world.log if isinstance(event, MovesPoints)]
         total = sum(event.change for event in moving)
-        assert total == sum(lot.points for lot in self.world.member.lots.values())
+        assert total == sum(lot.points for lot in self.world.member.points.lots.values())
 
     @invariant()
     def each_lot_holds_what_its_events_say(self) -> None:
-        held = {lot.id: lot.points for lot in self.world.member.lots.values()}
+        held = {lot.id: lot.points for lot in self.world.member.points.lots.values()}
         assert all(points >= 0 for points in held.values())
         assert {lot: n for lot, n in held.items() if n} == dict(+self.account.balance)
-        for one in self.world.member.lots.values():
+        for one in self.world.member.points.lots.values():
             assert one.expired == self.account.written_off[one.id]
-        for lot, each in self.world.member.reversals.items():
+        for lot, each in self.world.member.points.reversals.items():
             assert each.asked == self.account.asked_back[lot]
-            assert each.asked <= self.world.member.lots[lot].credited
+            assert each.asked <= self.world.member.points.lots[lot].credited
 
     @invariant()
     def lots_stand_soonest_expiring_first(self) -> None:
-        lots = self.world.member.lots
+        lots = self.world.member.points.lots
         assert list(lots.values()) == sorted(lots.values(), key=soonest_expiring_first)
         assert all(lot.id == number for number, lot in lots.items())
 
     @invariant()
     def the_head_is_bounded(self) -> None:
         member = self.world.member
-        assert len(member.debits) <= REVERSIBLE_DEBITS
-        assert len(member.visits) <= UNDO_VISITS
-        needed = {lot for debit in member.debits for lot in debit.lots}
-        for lot in member.lots.values():
+        assert len(member.points.debits) <= REVERSIBLE_DEBITS
+        assert len(member.visits.latest) <= UNDO_VISITS
+        needed = {lot for debit in member.points.debits for lot in debit.lots}
+        for lot in member.points.lots.values():
             kept = lot.points or lot.expired  # for 400 days
-            assert kept or lot.id in needed or lot.id in member.reversals
+            assert kept or lot.id in needed or lot.id in member.points.reversals
 
     @invariant()
     def nobody_has_more_free_visits_than_were_granted(self) -> None:
         for year, used in Counter(self.account.free.values()).items():
             assert used <= FREE_VISITS
-            assert self.world.member.free_visits.get(f"health/room/{year}", used) == used
+            assert self.world.member.visits.free_visits.get(f"health/room/{year}", used) == used
 
     def teardown(self) -> None:
         self.world.check()
@@ -342,15 +336,15 @@ def test_a_heavy_user_does_not_grow_the_state() -> None:
         machine.points_are_conserved()
         machine.each_lot_holds_what_its_events_say()
         machine.the_head_is_bounded()
-    assert len(machine.world.member.visits) == UNDO_VISITS
-    assert len(machine.world.member.debits) == REVERSIBLE_DEBITS
+    assert len(machine.world.member.visits.latest) == UNDO_VISITS
+    assert len(machine.world.member.points.debits) == REVERSIBLE_DEBITS
     machine.time_passes(hours=24 * 60, minutes=0)
     machine.sweep()
     machine.credit(points=20, pending_days=0, days=20, days_ago=0)
     machine.debit(points=1, days_ago=0)
-    assert [lot.id for lot in machine.world.member.lots.values() if lot.points] == [81]
+    assert [lot.id for lot in machine.world.member.points.lots.values() if lot.points] == [81]
     machine.time_passes(hours=24 * LATE_DAYS, minutes=0)
     machine.credit(points=20, pending_days=0, days=20, days_ago=0)
     machine.debit(points=1, days_ago=0)
-    assert list(machine.world.member.lots) == [81, 82]
+    assert list(machine.world.member.points.lots) == [81, 82]
     machine.teardown()

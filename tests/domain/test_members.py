@@ -21,7 +21,6 @@ from domain.members import (
     MemberJoined,
     MemberLeft,
     MemberMarkedImportant,
-    NothingChanges,
     RecordBill,
     TierChanged,
     UnknownMember,
@@ -30,6 +29,7 @@ from domain.members import (
     tier_at,
 )
 from domain.personal import Sealed
+from domain.timeline import NothingChanges
 from domain.units import OpenUnit, UnitOpened
 from tests.domain.scenario import do, fact, given, local
 from tests.domain.words import GOLD, JOINED, MEMBER, NOON, WEST
@@ -100,7 +100,7 @@ def test_a_tier_is_given_changed_and_taken_away() -> None:
 def test_a_change_of_tier_told_late_takes_its_place() -> None:
     early = do(ChangeTier, "2006-12-31 23:59", tier="silver")
     told = given(MEMBER).when(early).then(fact(TierChanged, from_tier=None, tier="silver"))
-    assert [tier for _, tier in told.member.tiers] == ["silver", "gold"]
+    assert [tier for _, tier in told.member.membership.tiers] == ["silver", "gold"]
     told.when(do(ChangeTier, "2006-12-31 23:59", tier="silver")).then_refused(
         NothingChanges("silver")
     )
@@ -109,7 +109,7 @@ def test_a_change_of_tier_told_late_takes_its_place() -> None:
     left.then_refused(LeftTheNetwork("m1", local(NOON)))
     told.when(do(LeaveNetwork, "2006-12-31 23:59")).then(fact(MemberLeft, tier="silver"))
     same = given(MEMBER).when(do(ChangeTier, "2007-01-01 00:00", tier="silver"))
-    assert same.then(fact(TierChanged, from_tier="gold")).member.tiers == [
+    assert same.then(fact(TierChanged, from_tier="gold")).member.membership.tiers == [
         (local("2007-01-01"), "silver")
     ]
 
@@ -121,19 +121,19 @@ def test_a_mark_taken_away_is_not_brought_back_by_one_of_before() -> None:
     )
     slip = do(MarkImportant, "2008-03-05 09:00", important=True)
     late = given(MEMBER, mark, unmark).when(slip).then(fact(MemberMarkedImportant))
-    assert not is_important(late.member, local("2008-03-12"))
+    assert not is_important(late.member.membership, local("2008-03-12"))
     late.when(slip).then_refused(NothingChanges("true"))
     given(MEMBER, mark).when(slip).then_refused(NothingChanges("true"))
     earlier = do(MarkImportant, "2008-02-01 09:00", important=True)
     told = given(MEMBER, mark, unmark).when(earlier).then(fact(MemberMarkedImportant))
-    assert not is_important(told.member, local("2008-03-12"))
-    assert is_important(told.member, local("2008-03-09"))
-    assert not is_important(told.member, local("2008-01-31"))
+    assert not is_important(told.member.membership, local("2008-03-12"))
+    assert is_important(told.member.membership, local("2008-03-09"))
+    assert not is_important(told.member.membership, local("2008-01-31"))
 
 
 def test_a_customer_leaves_once_and_keeps_his_tier() -> None:
     scenario = given(MEMBER).when(LEFT).then(fact(MemberLeft, unit_id="west", tier="gold"))
-    assert tier_at(scenario.member, local(NOON)) == "gold"
+    assert tier_at(scenario.member.membership, local(NOON)) == "gold"
     gone = LeftTheNetwork("m1", local(NOON))
     given(MEMBER, LEFT).when(do(LeaveNetwork, "2008-08-01 09:00")).then_refused(gone)
     given(MEMBER, LEFT).when(do(LeaveNetwork, "2008-06-01 09:00")).then_refused(gone)

@@ -154,7 +154,10 @@ def test_a_reversed_debit_returns_to_the_very_lots_it_came_from() -> None:
     scenario.when(reverse_debit()).then(
         fact(DebitReversed, debit=1, postings=back(lot1=100, lot2=30))
     )
-    assert [(lot.id, lot.points) for lot in scenario.member.lots.values()] == [(1, 100), (2, 100)]
+    assert [(lot.id, lot.points) for lot in scenario.member.points.lots.values()] == [
+        (1, 100),
+        (2, 100),
+    ]
 
 
 def test_what_returns_to_a_lot_that_has_lapsed_since_expires_at_once() -> None:
@@ -202,7 +205,7 @@ def test_a_debit_can_be_reversed_while_it_is_among_the_latest_32() -> None:
 def test_a_debit_told_late_does_not_hide_old_ones_from_being_forgotten() -> None:
     scenario = given(MEMBER, LASTING, debit(1, NOON), debit(1, "2008-06-20 12:00"))
     scenario.and_given(debit(1, "2008-07-25 12:00"))
-    assert [known.id for known in scenario.member.debits] == [1, 3]
+    assert [known.id for known in scenario.member.points.debits] == [1, 3]
 
 
 def test_a_visits_debit_is_not_reversed_without_the_visit() -> None:
@@ -269,10 +272,10 @@ def test_a_credit_reversed_in_part_is_known_for_31_days_after_its_lot_is_empty()
     scenario.when(halves[0]).then(fact(CreditReversed, postings=taken(lot1=40, lot2=10)))
     scenario.when(halves[1]).then(fact(CreditReversed, postings=taken(lot2=50)))
     scenario.and_given(credit(1, "2008-08-21 12:00"))
-    assert list(scenario.member.lots) == [2, 1, 3], "a credit tidies nothing up"
+    assert list(scenario.member.points.lots) == [2, 1, 3], "a credit tidies nothing up"
     scenario.when(reverse_credit(1, "2008-08-21 12:00")).then_refused(UnknownLot(1, 3))
     scenario.and_given(debit(1, "2008-08-21 12:00"))
-    assert list(scenario.member.lots) == [2, 3]
+    assert list(scenario.member.points.lots) == [2, 3]
 
 
 def test_a_lot_that_lapsed_is_not_reversed_whether_or_not_it_was_swept() -> None:
@@ -305,10 +308,10 @@ def test_a_credit_cannot_be_reversed_before_it_was_given() -> None:
 
 def test_spent_lots_leave_the_state_when_no_debit_can_return_to_them() -> None:
     scenario = given(MEMBER, AUGUST, LASTING, debit(100))
-    assert list(scenario.member.lots) == [1, 2]
+    assert list(scenario.member.points.lots) == [1, 2]
     scenario.and_given(debit(1, "2008-08-16 12:00"))
-    assert list(scenario.member.lots) == [2]
-    assert [known.id for known in scenario.member.debits] == [2]
+    assert list(scenario.member.points.lots) == [2]
+    assert [known.id for known in scenario.member.points.debits] == [2]
 
 
 def test_points_are_for_those_on_the_network() -> None:
@@ -340,7 +343,7 @@ def test_a_state_that_does_not_hold_the_points_is_an_error_and_not_a_refusal() -
 
 
 def test_spending_leaves_the_lots_it_was_asked_about_alone() -> None:
-    lots = given(MEMBER, AUGUST).member.lots.values()
+    lots = given(MEMBER, AUGUST).member.points.lots.values()
     allocate(lots, 100, local(NOON))
     assert [lot.points for lot in lots] == [100]
 

@@ -5,10 +5,9 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.lots import Lot
+from domain.lots import Lot, Points
 from domain.points import move
 from domain.postings import ACCOUNTS, Posting, balances
-from domain.state import Member
 from tests.domain.scenario import local
 from tests.domain.words import NOON
 
@@ -38,21 +37,21 @@ def test_whatever_is_posted_the_accounts_of_each_lot_add_up_to_zero(
 def test_no_lot_goes_below_zero_and_what_is_carried_out_is_what_was_posted(
     postings: list[Posting],
 ) -> None:
-    member = Member()
+    account = Points()
     for number in range(1, 5):
-        member.lots[number] = Lot(number, 0, 0, AT, AT, None)
+        account.lots[number] = Lot(number, 0, 0, AT, None)
     done: list[Posting] = []
     for posting in postings:
         try:
-            move(member, (posting,), AT)
+            move(account, (posting,), AT)
         except ValueError:
-            lot = member.lots[posting.lot]
+            lot = account.lots[posting.lot]
             held = {"spendable": lot.points, "expired": lot.expired}
             assert held[posting.source] < posting.points
         else:
             done.append(posting)
     lots = balances(done)
-    for number, lot in member.lots.items():
+    for number, lot in account.lots.items():
         accounts = lots.get(number, Counter())
         assert lot.points == accounts["spendable"] >= 0
         assert lot.expired == accounts["expired"] >= 0

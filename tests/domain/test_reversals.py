@@ -7,9 +7,9 @@ from hypothesis import given as drawn
 from hypothesis import strategies as st
 
 from domain.command import Command
+from domain.lots import Points
 from domain.points import CreditReversed, DebitReversed, PointsExpired, ReverseCredit, ReverseDebit
 from domain.postings import Posting
-from domain.state import Member
 from tests.domain.scenario import do, fact, given
 from tests.domain.words import MEMBER, credit, debit
 
@@ -31,7 +31,7 @@ def test_a_refund_and_a_gift_that_comes_back_end_alike(order: Any) -> None:
     commands = [refund(100, at=day) if what is refund else gift_back(at=day)
                 for what, day in zip(order, DAYS, strict=True)]  # fmt: skip
     member = given(MEMBER, credit(100), debit(60), commands).member
-    assert sum(lot.points for lot in member.lots.values()) == 0
+    assert sum(lot.points for lot in member.points.lots.values()) == 0
 
 
 def test_what_was_forgiven_is_taken_when_it_returns() -> None:
@@ -45,7 +45,7 @@ def test_what_was_forgiven_is_taken_when_it_returns() -> None:
 def test_what_returns_to_a_lot_goes_back_to_those_that_gave_for_it() -> None:
     others = refund(100, policy="other_lots")
     scenario = given(MEMBER, credit(100), debit(100), credit(40, "2008-07-16 12:00"), others)
-    assert [lot.points for lot in scenario.member.lots.values()] == [0, 0]
+    assert [lot.points for lot in scenario.member.points.lots.values()] == [0, 0]
     scenario.when(gift_back()).then(
         fact(DebitReversed, change=40, postings=(
             Posting(1, "spent", "spendable", 100),
@@ -75,8 +75,8 @@ def test_a_lot_that_gave_all_for_another_can_still_be_reversed() -> None:
     drained = (MEMBER, credit(10), debit(10), credit(5, "2008-07-16 12:00"))
     others, own = refund(10, policy="other_lots"), refund(5, lot=2)
     for commands in ([others, own], [own, others]):
-        member = given(drained, commands).member
-        assert [(lot.points, member.reversals[lot.id].asked) for lot in member.lots.values()] == [
+        points = given(drained, commands).member.points
+        assert [(lot.points, points.reversals[lot.id].asked) for lot in points.lots.values()] == [
             (0, 10), (0, 5)
         ]  # fmt: skip
     given(drained, others).when(own).then(fact(CreditReversed, asked_points=5, postings=()))
@@ -109,7 +109,7 @@ def test_reversals_in_any_order_end_alike(
 ) -> None:
     made, one, other = life
 
-    def ended(order: list[Command]) -> Member:
-        return given(MEMBER, made, order).member
+    def ended(order: list[Command]) -> Points:
+        return given(MEMBER, made, order).member.points
 
     assert (ended(one).lots, ended(one).reversals) == (ended(other).lots, ended(other).reversals)

@@ -7,11 +7,11 @@ from typing import Any, Literal
 import pytest
 
 from domain.catalogue import CATALOGUE, COMMANDS
+from domain.cohorts import Inclusions
 from domain.event import Event
-from domain.lots import NotEnoughPoints
+from domain.lots import NotEnoughPoints, Points
 from domain.members import MemberCommand
 from domain.points import PointsCredited, PointsDebited
-from domain.state import Member
 from tests.domain.scenario import World, do, fact, given, local
 from tests.domain.words import MEMBER, NOON, credit, debit
 
@@ -64,8 +64,8 @@ def test_a_decision_that_changes_a_state_is_found_out() -> None:
     class Impure(MemberCommand):
         command: Literal["test.impure"] = "test.impure"
 
-        def decide(self, at: datetime, member: Member) -> list[Event]:
-            member.lots.clear()
+        def decide(self, at: datetime, points: Points) -> list[Event]:
+            points.lots.clear()
             return []
 
     with pytest.raises(AssertionError, match="to decide changes nothing"):
@@ -77,11 +77,11 @@ def test_an_event_that_shares_its_insides_with_a_state_is_found_out() -> None:
     class Shared(Event, name="test.shared", stream="member"):
         names: list[str]
 
-        def apply(self, state: Member) -> None:
-            if state.cohorts:
-                state.cohorts.append(self.names[0])
+        def apply(self, inclusions: Inclusions) -> None:
+            if inclusions.cohorts:
+                inclusions.cohorts.append(self.names[0])
             else:
-                state.cohorts = self.names
+                inclusions.cohorts = self.names
 
     world = World()
     for name in ("vips", "base"):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from domain.bounds import bounds_of
 from domain.command import Command
-from domain.lots import NotEnoughPoints
+from domain.lots import NotEnoughPoints, Points
 from domain.points import (
     CreditReversed,
     DebitReversed,
@@ -23,7 +23,6 @@ from domain.points import (
 )
 from domain.postings import MovesPoints, Posting, balances
 from domain.refusal import Refusal
-from domain.state import Member
 from tests.domain.scenario import World, do, fact, given, local
 from tests.domain.words import CLUB, MEMBER, NOON, credit, debit, visit
 
@@ -77,16 +76,16 @@ def test_what_a_debit_told_late_took_expires_again_when_it_is_reversed() -> None
 def test_what_lapsed_is_kept_for_400_days_and_no_longer() -> None:
     swept = given(MEMBER, credit(100, expires=LAPSES), SWEPT, credit(5, NOON))
     swept.and_given(debit(1, "2009-09-04 12:00"))
-    assert list(swept.member.lots) == [1, 2]
+    assert list(swept.member.points.lots) == [1, 2]
     swept.and_given(debit(1, "2009-09-06 12:00"))
-    assert list(swept.member.lots) == [2]
+    assert list(swept.member.points.lots) == [2]
 
 
 def test_what_is_kept_for_late_facts_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(bounds_of(Member), "lots", 2)
+    monkeypatch.setitem(bounds_of(Points), "lots", 2)
     full = given(MEMBER, credit(1, expires=LAPSES), credit(1), SWEPT)
     full.and_given(credit(1, "2008-08-03 12:00"))
-    assert list(full.member.lots) == [2, 3]
+    assert list(full.member.points.lots) == [2, 3]
 
 
 @pytest.mark.parametrize("swept", [False, True])

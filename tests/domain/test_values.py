@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from domain.campaigns import Enrol
+from domain.enrolments import Enrol
 from domain.personal import Name, Phone
 from domain.points import CreditPoints
 from domain.values import (
@@ -24,8 +24,8 @@ from domain.values import (
     Minute,
     Month,
     Ordinal,
-    Points,
     PointsOrNone,
+    PositivePoints,
     SignedFen,
     Text,
     Tier,
@@ -75,8 +75,8 @@ def let_in(kind: Any, value: Any) -> bool:
         (Actor, "supervisor:wang@desk-1"),
         (Month, "2008-02"),
         (Month, "1999-12"),
-        (Points, 1),
-        (Points, BILLION),
+        (PositivePoints, 1),
+        (PositivePoints, BILLION),
         (PointsOrNone, 0),
         (Fen, 0),
         (Fen, 1_000_000_000_000),
@@ -144,7 +144,7 @@ def test_bad_text_stays_out(kind: Any, value: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "least", "most"),
     [
-        (Points, 1, BILLION),
+        (PositivePoints, 1, BILLION),
         (PointsOrNone, 0, BILLION),
         (Fen, 0, 1_000_000_000_000),
         (SignedFen, -1_000_000_000_000, 1_000_000_000_000),
@@ -168,7 +168,7 @@ def test_numbers_are_whole_and_bounded_and_nothing_else_is_a_number(
 def test_numbers_that_are_not_numbers_stay_out() -> None:
     for bad in (b"NaN", b"Infinity", b"1e3", b"1" + b"0" * 5_000, b"01"):
         with pytest.raises(ValidationError):
-            TypeAdapter(Points).validate_json(bad, strict=True)
+            TypeAdapter(PositivePoints).validate_json(bad, strict=True)
 
 
 # ----------------------------------------------------------------------------------------- times

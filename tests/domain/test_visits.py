@@ -20,8 +20,8 @@ from domain.periods import TooLongAgo
 from domain.points import DebitReversed, PointsDebited, PointsExpired
 from domain.postings import Posting
 from domain.refusal import Refusal
-from domain.state import MAX_VISITS
 from domain.visits import (
+    MAX_VISITS,
     UNDO_VISITS,
     ClubClosed,
     NoFreeVisit,
@@ -159,7 +159,7 @@ def test_a_service_without_a_price_uses_no_free_visit() -> None:
     for pay in ("auto", "free_visit"):
         scenario = given(READY, price(points=0, free_visits={"gold": 1})).when(visit(payment=pay))
         scenario.then(fact(VisitRecorded, payment="free"))
-        assert scenario.member.free_visits == {}
+        assert scenario.member.visits.free_visits == {}
 
 
 def test_free_visits_begin_again_with_the_calendar_year() -> None:
@@ -276,7 +276,10 @@ def test_the_earliest_of_too_many_visits_are_remembered_no_more() -> None:
     cars = (HEALTH.model_copy(update={"club_id": "car"}), price(club_id="car"))
     scenario = given(READY, tea, cars, visits)
     scenario.and_given(visit("2008-07-15 13:00", club_id="car"))
-    assert [len(each.seconds) for each in scenario.member.visited.values()] == [MAX_VISITS - 1, 1]
+    assert [len(each.seconds) for each in scenario.member.visits.visited.values()] == [
+        MAX_VISITS - 1,
+        1,
+    ]
     scenario.when(visit("2008-07-15 11:00")).then_refused(TooLongAgo("2008-07-15", "2008-07-15"))
 
 
@@ -423,4 +426,4 @@ def test_a_visit_whose_debit_is_too_far_back_is_not_undone_without_its_points() 
 
 def test_visits_too_old_to_be_undone_leave_the_state() -> None:
     scenario = given(READY, visit(), visit("2008-08-15 12:00"), visit("2008-08-15 12:11"))
-    assert [known.id for known in scenario.member.visits] == [2, 3]
+    assert [known.id for known in scenario.member.visits.latest] == [2, 3]

@@ -15,24 +15,22 @@ from domain.bindings import (
     NotWithinBinding,
     StartBinding,
 )
-from domain.campaigns import (
-    BudgetUsedUp,
-    CampaignEnrolled,
-    NotInSegment,
-    OfferCampaign,
-    PrepaidTooSmall,
-    UnknownCampaign,
-    drawn_into_control,
-)
+from domain.campaigns import NotInSegment, UnknownCampaign
 from domain.clubs import DeclareEmergency, UnknownClub
 from domain.command import Command
+from domain.enrolments import (
+    BudgetUsedUp,
+    CampaignEnrolled,
+    OfferCampaign,
+    PrepaidTooSmall,
+    drawn_into_control,
+)
 from domain.event import Event
 from domain.lots import NotEnoughPoints
 from domain.members import (
     ChangeTier,
     LeaveNetwork,
     MemberLeft,
-    NothingChanges,
     RecordBill,
     TierChanged,
 )
@@ -49,13 +47,8 @@ from domain.points import (
 )
 from domain.postings import Posting
 from domain.refusal import Refusal
-from domain.visits import (
-    NotEligible,
-    UndoVisit,
-    UnknownService,
-    UnknownVisit,
-    VisitRecorded,
-)
+from domain.timeline import NothingChanges
+from domain.visits import NotEligible, UndoVisit, UnknownService, UnknownVisit, VisitRecorded
 from domain.whatif import Happened, Known, Refused, Scenario, replay, spending
 from domain.whatif.changes import ExpiryPolicy
 from domain.whatif.replay import NEW_NUMBERS

@@ -3,8 +3,9 @@
 from datetime import date, datetime
 from typing import Any
 
-from domain.campaigns import Enrol, LaunchCampaign
+from domain.campaigns import LaunchCampaign
 from domain.clubs import OpenClub, PriceService
+from domain.enrolments import Enrol
 from domain.members import ChangeTier, JoinNetwork
 from domain.points import CreditPoints, DebitPoints
 from domain.units import OpenUnit

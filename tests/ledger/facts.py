@@ -7,7 +7,10 @@ from typing import Any
 
 from domain.catalogue import COMMANDS
 from domain.command import Command
+from domain.parts import State
 from domain.refusal import Refusal
+from ledger import heads
+from ledger.database import connect
 from ledger.ledger import Ledger, Receipt
 
 MOMENT = datetime(2008, 7, 1, 2, tzinfo=UTC)
@@ -82,3 +85,17 @@ def a_visit(member_id: str, **fields: Any) -> Command:
         "confirm_repeat": True,
     } | fields
     return command("visit.record", member_id=member_id, **fields)
+
+
+def stored_states(dsn: str) -> dict[tuple[str, int], State]:
+    """The state of each stream in each lane that has its head, put together from its rows."""
+    found: dict[tuple[str, int], State] = {}
+    with connect(dsn) as connection:
+        rows = connection.execute("SELECT originator_id, bucket, state FROM stream_head").fetchall()
+        for stream, lane, row in rows:
+            found[stream, lane] = heads.fresh(stream) | heads.decode(stream, row)
+        for stream, lane, part, row in connection.execute(
+            "SELECT originator_id, bucket, part, state FROM stream_parts"
+        ):
+            found[stream, lane][part] = heads.decode_part(part, row)
+    return found

@@ -22,7 +22,7 @@ from tests.ledger.facts import a_club, a_member, command, executed
 
 TEN_YEARS = timedelta(days=3653)
 MINUTE = timedelta(minutes=1)
-TABLES = ("stored_events", "command_log", "stream_head", "log_head", "persons")
+TABLES = ("stored_events", "command_log", "stream_head", "stream_parts", "log_head", "persons")
 
 
 def real(dsn: str) -> datetime:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from domain.catalogue import STATES
+from domain.catalogue import PARTS
 from ledger import digests, heads
 
 NOUN = '''
@@ -141,6 +141,6 @@ def test_a_module_that_becomes_a_package_stays_in(digest: Digest) -> None:
     assert first[1] != second[1]
 
 
-def test_each_kind_of_stream_has_a_version_of_its_own() -> None:
-    versions = {heads.fold_version(kind) for kind in STATES}
-    assert len(versions) == len(STATES)
+def test_each_part_has_a_version_of_its_own() -> None:
+    versions = {heads.part_version(part) for part in PARTS}
+    assert len(versions) == len(PARTS)

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from domain.lots import Points
 from domain.points import CreditPoints, PointsCredited
-from domain.state import Member
 from ledger.database import connect
 from ledger.importing import Importer, LineFailed
 from ledger.rejects import Rejects
@@ -37,15 +37,15 @@ def a_broken_rule(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
     """A rule that breaks on the credits of one source."""
     decide, apply = CreditPoints.decide, PointsCredited.apply
 
-    def breaks_at_once(self: CreditPoints, at: Any, member: Member) -> Any:
+    def breaks_at_once(self: CreditPoints, at: Any, membership: Any, points: Any) -> Any:
         if self.source == BREAKS:
             raise ZeroDivisionError
-        return decide(self, at, member)
+        return decide(self, at, membership, points)
 
-    def breaks_half_way(self: PointsCredited, state: Member) -> None:
-        apply(self, state)
+    def breaks_half_way(self: PointsCredited, points: Points) -> None:
+        apply(self, points)
         if self.source == BREAKS:
-            state.debits_made = 99
+            points.debits_made = 99
             raise ZeroDivisionError
 
     def breaks_on_paper(self: Any, event: Any, **_: Any) -> bytes:

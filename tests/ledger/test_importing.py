@@ -97,7 +97,7 @@ def test_a_bad_line_is_named_and_nothing_is_kept(ledger_dsn: str) -> None:
         (12, "line_too_long"),
     }
     assert "5551234" not in str(done.rejections)
-    for table in ("stored_events", "stream_head", "persons", "command_log"):
+    for table in ("stored_events", "stream_head", "stream_parts", "persons", "command_log"):
         assert rows(ledger_dsn, f"SELECT count(*) FROM {table}") == [(0,)]
     assert load(ledger_dsn, a_history(2, 1)).kept
 

@@ -19,7 +19,10 @@ from projections.runner import prepare
 OF_NO_LANE = {"ledger.ledger_meta", "ledger.migrations", "answers.standstill"}
 """Small tables about the installation as a whole: every machine has a copy."""
 ROOMS = ("ledger", "answers", "typed")
-OWN = r"(?:stored_events|stream_head|command_log|file_lines|persons|log_head|ledger_meta)"
+OWN = (
+    r"(?:stored_events|stream_head|stream_parts|command_log|file_lines|persons|log_head"
+    r"|ledger_meta)"
+)
 UNQUALIFIED = re.compile(
     rf"\b(?:FROM|JOIN|UPDATE|INTO|TABLE)\s+{OWN}\b"
     r"|(?<![.\w])(?:ledger_clock|check_\w+|advance_lane|take_lanes|append_\w+|keep_persons)\(",

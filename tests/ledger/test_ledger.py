@@ -11,14 +11,22 @@ import pytest
 from domain.lots import NotEnoughPoints
 from domain.points import PointsDebited
 from domain.refusal import Refusal
-from domain.state import Member
 from domain.visits import PriceChanged
 from ledger import database, heads, ledger
 from ledger.database import InstallError, connect, install, meta
 from ledger.ledger import Busy, CommandFailed, Ledger, Receipt, Unanswered
 from ledger.persons import digest_of
 from ledger.working import DatedInFuture, KeyReused
-from tests.ledger.facts import NOW, a_club, a_member, a_visit, asked, command, executed
+from tests.ledger.facts import (
+    NOW,
+    a_club,
+    a_member,
+    a_visit,
+    asked,
+    command,
+    executed,
+    stored_states,
+)
 from tests.patience import PATIENCE_S, some_turns
 
 
@@ -56,7 +64,8 @@ def assert_sound(dsn: str) -> None:
         " ORDER BY notification_id) AS before FROM stored_events) e WHERE recorded_at < before"
     )
     assert rows(dsn, back) == [(0,)], "a recorded time goes back"
-    for name, version, state in rows(dsn, "SELECT originator_id, version, state FROM stream_head"):
+    stored = stored_states(dsn)
+    for name, lane, version in rows(dsn, "SELECT originator_id, bucket, version FROM stream_head"):
         with connect(dsn) as connection:
             events = connection.execute(
                 "SELECT topic, state FROM stored_events WHERE originator_id = %s"
@@ -64,7 +73,7 @@ def assert_sound(dsn: str) -> None:
                 (name,),
             ).fetchall()
         assert len(events) == version
-        assert heads.refold(name, events) == heads.decode(name, state)
+        assert heads.refold(name, events) == stored[name, lane]
 
 
 def test_a_visit_is_paid_once_however_often_it_is_sent(ledger_dsn: str) -> None:
@@ -302,8 +311,8 @@ def test_a_defect_in_a_rule_fails_its_own_command_only(
     executed(ledger_dsn, *a_club(1), *a_member("m1"))
     broken = command("points.debit", member_id="m1", points=1, reason="x")
 
-    def breaks(self: Any, at: Any, member: Member) -> Any:
-        member.lots.clear()
+    def breaks(self: Any, at: Any, membership: Any, points: Any) -> Any:
+        points.lots.clear()
         raise ZeroDivisionError
 
     monkeypatch.setattr(type(broken), "decide", breaks)

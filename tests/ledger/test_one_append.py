@@ -21,6 +21,7 @@ from tests.ledger.test_ledger import assert_sound, rows
 ONE = {
     "stored_events": "append_batch",
     "stream_head": "append_batch",
+    "stream_parts": "append_batch",
     "command_log": "append_batch",
     "file_lines": "append_batch",
     "persons": "keep_persons",

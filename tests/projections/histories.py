@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from psycopg import Connection
 from pydantic_core import to_json
 
-from domain.catalogue import COMMANDS, STATES
+from domain.catalogue import COMMANDS
 from domain.command import Command
 from domain.event import Event
+from domain.parts import State, fresh
 from domain.refusal import Refusal
 from ledger.database import bucket_of
 from projections.plain import Stored
@@ -31,7 +32,7 @@ class World:
     log: list[Stored] = field(default_factory=list)
     refused: list[Refusal] = field(default_factory=list)
     asked: dict[str, Command] = field(default_factory=dict)  # by key
-    _states: dict[str, Any] = field(default_factory=dict)
+    _states: dict[str, State] = field(default_factory=dict)
 
     def does(self, name: str, at: datetime | None = None, **said: Any) -> "World":
         """Carries a command out, or takes note of its refusal."""
@@ -39,23 +40,25 @@ class World:
         usual = {"key": f"k{len(self.log)}", "actor": "clerk:li", "desk": "d1", "reason": "asked"}
         known = {word: value for word, value in usual.items() if word in kind.model_fields}
         command = kind.model_validate({**known, **said, "at": at or self.now}, strict=False)
-        streams = {k: f"{k}:{getattr(command, f)}" for k, f in (kind.reads | kind.writes).items()}
-        states = {k: self._states.setdefault(s, STATES[k]()) for k, s in streams.items()}
+        streams = command.streams()
+        states = [self._state(stream) for stream in streams]
         try:
-            events = command.decide(command.at or self.now, **states)
+            told = command.told(command.at or self.now, command.parts(states))
         except Refusal as refusal:
             self.refused.append(refusal)
             return self
-        if events:
+        if told:
             self.asked[command.key] = command
-        for event in events:
-            self.holds(streams[event.stream], event)
+        for number, event in told:
+            self.holds(streams[number], event)
         return self
+
+    def _state(self, stream: str) -> State:
+        return self._states.setdefault(stream, fresh(stream.partition(":")[0]))
 
     def holds(self, stream: str, event: Event) -> None:
         """Puts an event at the end of its lane and into its stream's state."""
-        kind = stream.partition(":")[0]
-        event.apply(self._states.setdefault(stream, STATES[kind]()))
+        event.fold(self._state(stream))
         lane = bucket_of(stream, self.buckets)
         position = 1 + sum(stored.bucket == lane for stored in self.log)
         self.log.append(Stored(lane, position, stream, event))

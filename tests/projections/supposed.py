@@ -4,7 +4,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
-from domain.campaigns import CampaignEnrolled, PlaceFreed, PlaceTaken
+from domain.enrolments import CampaignEnrolled, PlaceFreed, PlaceTaken
 from domain.event import Event
 from domain.whatif import Known, Refused, Scenario, replay, spending
 from projections.plain import Stored

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from datetime import date
 from typing import Any
 
 import pytest
@@ -240,10 +241,10 @@ def test_a_head_that_is_not_the_fold_of_its_events_is_found(sound: str) -> None:
             "SELECT state FROM ledger.stream_head WHERE originator_id = 'member:m1'"
         ).fetchone() or (b"",)
         state = heads.decode("member:m1", stored)
-        next(iter(state.lots.values())).points += 1
+        next(iter(state["points"].lots.values())).points += 1
         conn.execute(
             "UPDATE ledger.stream_head SET state = %s WHERE originator_id = 'member:m1'",
-            (heads.encode(state),),
+            (heads.encode("member:m1", state),),
         )
     found = compare(sound)
     assert told(found, "replay") == []
@@ -251,7 +252,7 @@ def test_a_head_that_is_not_the_fold_of_its_events_is_found(sound: str) -> None:
     assert (difference.table, difference.kind) == ("ledger.stream_head", "changed")
     assert difference.key == {"stream": "member:m1", "bucket": difference.key["bucket"]}
     ((column, (live, expected)),) = values(difference).items()
-    assert column == "lots"
+    assert column == "points.lots"
     assert (91 in first(live), 90 in first(expected)) == (True, True)
 
 
@@ -308,6 +309,59 @@ def test_a_damaged_head_is_found(
     damaged(sound, statement)
     found = [each[:2] for each in told(compare(sound, ["heads"]), "heads")]
     assert sorted(found) == expected
+
+
+@pytest.fixture
+def bound(sound: str) -> str:
+    """The same, with a member who is bound: a part of his state lies beside the row."""
+    days = {"starts_on": date(2008, 8, 1), "ends_on": date(2009, 8, 1)}
+    executed(sound, command("binding.start", member_id="m1", policy="handset", **days))
+    runner.project(sound)
+    return sound
+
+
+BESIDE = {
+    "a part is missing": (
+        "DELETE FROM ledger.stream_parts",
+        ("missing", ["bindings.bindings", "bindings.made", "bindings.forgotten"]),
+    ),
+    "a part that is no state": (
+        "UPDATE ledger.stream_parts SET state = 'x'",
+        ("changed", ["bindings.bindings", "bindings.made", "bindings.forgotten"]),
+    ),
+    "a part that is another": (
+        "UPDATE ledger.stream_parts SET state = '[[],1,{}]'",
+        ("changed", ["bindings.bindings"]),
+    ),
+    "a part of no noun": (
+        "INSERT INTO ledger.stream_parts SELECT bucket, originator_id, 'x', fold, state"
+        " FROM ledger.stream_parts",
+        ("extra", []),
+    ),
+    "a part of a stream that is not": (
+        "UPDATE ledger.stream_parts SET originator_id = 'member:m9'",
+        ("extra", []),
+        ("missing", ["bindings.bindings", "bindings.made", "bindings.forgotten"]),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BESIDE.values(), ids=BESIDE.keys())
+def test_a_damaged_part_is_found(
+    bound: str, case: tuple[str, *tuple[tuple[str, list[str]], ...]]
+) -> None:
+    assert told(compare(bound, ["heads"]), "heads") == []
+    statement, *expected = case
+    damaged(bound, statement)
+    found = of(compare(bound, ["heads"]), "heads").differences
+    assert {each.table for each in found} == {"ledger.stream_parts"}
+    assert sorted((d.kind, [*values(d)]) for d in found) == expected
+
+
+def test_a_part_of_earlier_rules_is_counted_and_no_difference(bound: str) -> None:
+    damaged(bound, "UPDATE ledger.stream_parts SET fold = 'old', state = 'x'")
+    found = of(compare(bound), "heads")
+    assert (found.different, found.tables["ledger.stream_parts"].unchecked) == (0, 1)
 
 
 def test_an_event_that_was_taken_away_is_found(sound: str) -> None:

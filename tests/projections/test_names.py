@@ -18,7 +18,7 @@ import pytest
 
 import api.audits  # noqa: F401  # defines what only the command line answers
 from api.models.base import View
-from domain.catalogue import ADDRESSED, CATALOGUE, COMMANDS, STATES
+from domain.catalogue import ADDRESSED, CATALOGUE, COMMANDS, PARTS
 from domain.corrections import CORRECTED
 from domain.refusal import REFUSALS
 from domain.values import Id
@@ -51,8 +51,8 @@ def models() -> Iterator[Named]:
 def states() -> Iterator[Named]:
     """The fields of states, and of what they hold."""
     known: set[type] = set()
-    for kind in STATES.values():
-        yield from _of_struct(kind, known)
+    for part in PARTS.values():
+        yield from _of_struct(part.type, known)
 
 
 def _of_struct(kind: Any, known: set[type]) -> Iterator[Named]:

@@ -326,7 +326,7 @@ def spring(walk_ins: int, fixed_fen: int = 0) -> World:
 
 
 def control(member: str) -> bool:
-    from domain.campaigns import drawn_into_control
+    from domain.enrolments import drawn_into_control
 
     return drawn_into_control("s1", member, 5000)
 

@@ -16,8 +16,8 @@ class PointsGivenBack(MovesPoints, Event, name="test.given_back", stream="member
 
     postings: Postings
 
-    def apply(self, state):
-        move(state, self.postings, self.occurred_at)
+    def apply(self, points):
+        move(points, self.postings, self.occurred_at)
 
 from ledger.database import connect
 from projections import asof, moments, past, points

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from domain.campaigns import CampaignOffered
+from domain.enrolments import CampaignOffered
 from domain.values import start_of
 from ledger.database import connect
 from projections import (

@@ -170,13 +170,18 @@ def states_agree(world: World) -> None:
     now = START + timedelta(days=1000)
     rows = Plain().fold(world.log)
     for row in rows.rows("member"):
-        state = world._states[f"member:{row['member_id']}"]
+        state = world._states[f"member:{row['member_id']}"]["membership"]
         assert (tier_at(state, now), is_important(state, now)) == (row["tier"], row["important"])
     (club,), (unit,) = rows.rows("club"), rows.rows("unit")
-    assert bool(timeline.at(world._states["club:spa"].emergency, now)) == club["in_emergency"]
-    assert timeline.at(world._states["unit:west"].titles, now) == unit["title"]
+    assert (
+        bool(timeline.at(world._states["club:spa"]["club"].emergency, now)) == club["in_emergency"]
+    )
+    assert timeline.at(world._states["unit:west"]["unit"].titles, now) == unit["title"]
     for row in rows.rows("campaign"):
-        assert world._states[f"campaign:{row['campaign_id']}"].closed_at == row["closed_at"]
+        assert (
+            world._states[f"campaign:{row['campaign_id']}"]["campaign"].closed_at
+            == row["closed_at"]
+        )
 
 
 LAW = settings(deadline=None, suppress_health_check=CARELESS)

@@ -1,0 +1,71 @@
+"""Admissions: people who are not members are let into a club in an emergency, counted."""
+
+from datetime import datetime
+from typing import Annotated, Any, ClassVar, Literal
+
+from msgspec import Struct, field
+from pydantic import Field
+
+from domain.bounds import AtMost
+from domain.clubs import Club, in_emergency
+from domain.command import Command
+from domain.event import Event
+from domain.parts import part_of
+from domain.values import ClubId, Desk, Ordinal
+
+MAX_ADMISSIONS = 500
+"""The latest admissions in emergencies: they can be corrected."""
+
+
+# -------------------------------------------------------------------------------------- parts
+@part_of("admissions")
+class Admissions(Struct, array_like=True, gc=False):
+    """The admissions to a club in emergencies, by number."""
+
+    made: int = 0
+    # those that can be corrected
+    latest: Annotated[list[str], AtMost(MAX_ADMISSIONS)] = field(default_factory=list)
+
+
+# ------------------------------------------------------------------------------------- events
+class EmergencyAdmitted(Event, name="visit.emergency_admitted", stream="admissions"):
+    """People who are not members were let in during an emergency, without a name or points."""
+
+    admission: Ordinal
+    category: Literal["elderly", "child", "other"]
+    people: Annotated[int, Field(ge=1, le=500)]
+    desk: Desk
+    named_by = ("admission",)
+    kept_in = "latest"
+
+    def apply(self, admissions: Admissions) -> None:
+        admissions.made = self.admission
+        admissions.latest = [*admissions.latest[1 - MAX_ADMISSIONS :], str(self.admission)]
+
+
+# ----------------------------------------------------------------------------------- commands
+class AdmitInEmergency(Command):
+    """Let people in who are not members, while the club is in emergency mode."""
+
+    command: Literal["visit.admit_in_emergency"] = "visit.admit_in_emergency"
+    writes: ClassVar[dict[str, str]] = {"admissions": "club_id"}
+    reads: ClassVar[dict[str, str]] = {"club": "club_id"}
+    club_id: ClubId
+    category: Literal["elderly", "child", "other"]
+    people: Annotated[int, Field(ge=1, le=500)] = 1
+    desk: Desk
+
+    def decide(self, at: datetime, admissions: Admissions, club: Club) -> list[Event]:
+        in_emergency(club, self.club_id, at)
+        event = self.event(
+            EmergencyAdmitted,
+            at,
+            admission=admissions.made + 1,
+            category=self.category,
+            people=self.people,
+            desk=self.desk,
+        )
+        return [event]
+
+    def receipt(self, events: list[Event], **parts: Any) -> dict[str, Any]:
+        return {"admission": parts["admissions"].made}
