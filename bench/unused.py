@@ -49,6 +49,7 @@ def parent(options: argparse.Namespace) -> None:
             said = {"dsn": dsns[name], "parts": parts, "members": options.members}
             _child(code, {"do": "prepare", **said})
         rates: dict[tuple[str, str], list[float]] = {}
+        used: dict[tuple[str, str], list[float]] = {}
         for round_ in range(options.rounds + 1):
             for kind in ("visit", "debit"):
                 order = list(cases) if round_ % 2 else list(cases)[::-1]
@@ -56,11 +57,14 @@ def parent(options: argparse.Namespace) -> None:
                     code, parts = cases[name]
                     said = {"dsn": dsns[name], "parts": parts, "members": options.members}
                     asked = {"do": "run", "kind": kind, "count": options.count, "round": round_}
-                    rate = _child(code, {**said, **asked})["rate"]
+                    found = _child(code, {**said, **asked})
                     if round_:  # the first warms up
-                        rates.setdefault((kind, name), []).append(rate)
+                        rates.setdefault((kind, name), []).append(found["rate"])
+                        used.setdefault((kind, name), []).append(found["us"])
         for kind in ("visit", "debit"):
             _tell(kind, {name: rates[kind, name] for name in cases})
+            for name in cases:
+                print(f"{kind:6} {name:9} {statistics.median(used[kind, name]):6.1f} us of Python")
 
 
 def _tell(kind: str, rates: dict[str, list[float]]) -> None:
@@ -221,8 +225,10 @@ async def _run(question: dict[str, Any]) -> dict[str, Any]:
             for command in waiting:
                 await ledger.execute(command)
 
+        used = time.process_time()
         await asyncio.gather(*(one_after_the_other() for _ in range(AT_ONCE)))
-        return {"rate": len(commands) / (time.perf_counter() - begun)}
+        us = (time.process_time() - used) / len(commands) * 1e6
+        return {"rate": len(commands) / (time.perf_counter() - begun), "us": us}
 
 
 if __name__ == "__main__":
