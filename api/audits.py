@@ -37,20 +37,20 @@ class Tally(View):
     missing: int
     extra: int
     unlike: int
-    unchecked: int = Field(description="heads that earlier rules folded: nothing relies on them")
+    unchecked: int = Field(description="snapshots folded by earlier rules: nothing relies on them")
 
 
 class Comparison(View):
     """What was held against what."""
 
-    against: str = Field(description="replay; heads; second opinion")
+    against: str = Field(description="replay; snapshots; second opinion")
     different: int = Field(description="rows that differ, listed or not")
     tables: list[Tally]
     differences: list[Difference] = Field(description="the first of them")
 
 
 class Audit(View):
-    """The live answers and the heads of the streams, held against the log."""
+    """The live answers and the snapshots of the streams, held against the log."""
 
     events: int = Field(description="that the answers hold")
     behind: int = Field(description="that they do not hold yet")

@@ -24,7 +24,7 @@ from ledger.database import connect, install
 from ledger.embedded import EmbeddedServer, running
 from ledger.importing import Importer
 
-TABLES = ("stored_events", "stream_head", "stream_parts", "command_log", "persons", "log_head")
+TABLES = ("stored_events", "snapshots", "snapshot_parts", "command_log", "persons", "log_end")
 NEW, MEMBERS = "new_members", "members"
 COMMANDS_A_SECOND = 20_000
 """More than anything here reaches: what a campaign's members have to last for."""

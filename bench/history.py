@@ -20,9 +20,9 @@ def history(ground: Ground, stack: ExitStack) -> list[Subject]:
     """An empty log and one of millions of events; members with 5 events and with 5,000."""
     empty = ground.members(stack)
     with connect(empty) as connection:
-        # The heads stay: a rule asks for nothing else. Nobody will fold this ledger again.
+        # The snapshots stay: a rule asks for nothing else. Nobody will fold this ledger again.
         connection.execute("TRUNCATE stored_events, command_log")
-        connection.execute("UPDATE log_head SET position = 0")
+        connection.execute("UPDATE log_end SET position = 0")
         connection.execute("VACUUM ANALYZE")
     full = ground.members(stack)
     events = _fill(ground, full)
@@ -84,6 +84,6 @@ def _fill(ground: Ground, dsn: str) -> int:
         connection.execute("CHECKPOINT")
         for prefix in ("m", FEW, MANY):
             lives.check(connection, f"member:{population.member_id(prefix, 1)}")
-        found = connection.execute("SELECT position FROM log_head").fetchone()
+        found = connection.execute("SELECT position FROM log_end").fetchone()
     assert found is not None
     return int(found[0])

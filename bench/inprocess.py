@@ -66,7 +66,7 @@ def subject(
 @part("inprocess", arena="inprocess")
 def in_process(ground: Ground, stack: ExitStack) -> list[Subject]:
     """Ledger.execute with 32, 128 and 256 commands at once, 1 and 4 buckets, 1 and 2 processes."""
-    # Each of its own: members whose visits pile up within minutes have heads as nobody has.
+    # Each of its own: members whose visits pile up within minutes have snapshots as nobody has.
     first = driver(ground, stack, ground.members(stack))
     dsn = ground.members(stack)
     one, other = driver(ground, stack, dsn), driver(ground, stack, dsn)

@@ -1,7 +1,7 @@
 """Histories by the million: decided once, by the real rules, and written by SQL for everybody.
 
 One member's life is decided; then each of its commands is written for all members at once, with
-their numbers put where an event names its command's key. Heads are the fold of what is written,
+their numbers put where an event names its command's key. Snapshots are the fold of what is written,
 and a sample is folded again to prove it.
 """
 
@@ -17,7 +17,7 @@ from psycopg import Connection, sql
 from bench import population
 from bench.parts import FaultError
 from bench.population import Fact
-from ledger import heads
+from ledger import snapshots
 from ledger.commands import parse
 from ledger.working import EVENTS, WorkingSet
 
@@ -32,10 +32,10 @@ MARGIN = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Life:
-    """What a member's commands wrote, as (topic, state) each, and the head that all fold to."""
+    """What a member's commands wrote, as (topic, state) each, and the snapshot that all fold to."""
 
     commands: list[list[tuple[str, str]]]
-    head: bytes
+    snapshot: bytes
 
     @property
     def events(self) -> int:
@@ -51,15 +51,15 @@ def lived(now: datetime, facts: list[Fact]) -> Life:
     commands, name = [], f"member:{NOBODY}"
     for number, fact in enumerate(facts):
         entries = _decided(working, {**fact, "key": f"h{PLACEHOLDER}-{number}"}, now)
-        commands.append([(e.event.topic, heads.bytes_of(e.event).decode()) for e in entries])
-    return Life(commands, heads.encode(name, working.streams[name].state))
+        commands.append([(e.event.topic, snapshots.bytes_of(e.event).decode()) for e in entries])
+    return Life(commands, snapshots.encode(name, working.streams[name].state))
 
 
 def _decided(working: WorkingSet, fact: Fact, now: datetime) -> list[Any]:
     for kind in ("unit", "club", "member"):
         name = f"{kind}:{fact.get(f'{kind}_id')}"
         if f"{kind}_id" in fact and name not in working.streams:
-            working.put(name, 0, heads.fresh(name))
+            working.put(name, 0, snapshots.fresh(name))
     command = parse(population.line(fact))
     assert command.at is not None
     return working.decide(command, command.streams(), command.at, now)[0]
@@ -81,7 +81,7 @@ def write(
     after: int = 0,
 ) -> None:
     """Give so many members this life; its first `after` commands are in the log already."""
-    row = connection.execute("SELECT position FROM log_head WHERE bucket = 0").fetchone()
+    row = connection.execute("SELECT position FROM log_end WHERE bucket = 0").fetchone()
     assert row is not None
     position: int = row[0]
     version = sum(map(len, life.commands[:after]))
@@ -119,29 +119,30 @@ def write(
         )
         position += len(command) * members
         version += len(command)
-    connection.execute("UPDATE log_head SET position = %s WHERE bucket = 0", (position,))
+    connection.execute("UPDATE log_end SET position = %s WHERE bucket = 0", (position,))
     connection.execute(
         """
-        INSERT INTO stream_head (originator_id, bucket, version, fold, state)
+        INSERT INTO snapshots (originator_id, bucket, version, fold, state)
         SELECT 'member:' || %s || lpad(m::text, 7, '0'), 0, %s, %s, %s
         FROM generate_series(1, %s) m
         ON CONFLICT (originator_id, bucket)
         DO UPDATE SET version = excluded.version, state = excluded.state, fold = excluded.fold
         """,
-        (prefix, version, heads.fold_version("member"), life.head, members),
+        (prefix, version, snapshots.fold_version("member"), life.snapshot, members),
     )
 
 
 def check(connection: Connection[Any], stream: str) -> None:
-    """Refuse a head that is not the fold of its events."""
+    """Refuse a snapshot that is not the fold of its events."""
     found = connection.execute(
-        "SELECT version, state FROM stream_head WHERE originator_id = %s", (stream,)
+        "SELECT version, state FROM snapshots WHERE originator_id = %s", (stream,)
     ).fetchone()
     assert found is not None
     version, state = found
     events = connection.execute(EVENTS, (stream, version)).fetchall()
-    if len(events) != version or heads.refold(stream, events) != heads.decode(stream, state):
-        raise FaultError(f"the head of {stream} is not the fold of its {len(events)} events")
+    known = snapshots.decode(stream, state)
+    if len(events) != version or snapshots.refold(stream, events) != known:
+        raise FaultError(f"the snapshot of {stream} is not the fold of its {len(events)} events")
 
 
 @contextmanager

@@ -165,17 +165,17 @@ def prepare(question: dict[str, Any]) -> dict[str, Any]:
     assert not done.rejected
     with connect(question["dsn"]) as connection:
         if names:
-            from ledger import heads
+            from ledger import snapshots
 
             dice = random.Random(1)
             words = [dice.randbytes(24).hex() for _ in range(SIZE_BYTES // 50)]
             state = json.dumps([words]).encode()
             for name in names:
                 connection.execute(
-                    "INSERT INTO stream_parts (bucket, originator_id, part, fold, state)"
-                    " SELECT bucket, originator_id, %s, %s, %s FROM stream_head"
+                    "INSERT INTO snapshot_parts (bucket, originator_id, part, fold, state)"
+                    " SELECT bucket, originator_id, %s, %s, %s FROM snapshots"
                     " WHERE originator_id LIKE 'member:%%'",
-                    (name, heads.part_version(name), state),
+                    (name, snapshots.part_version(name), state),
                 )
         connection.execute("VACUUM ANALYZE")
         connection.execute("CHECKPOINT")

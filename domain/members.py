@@ -31,8 +31,8 @@ from domain.values import (
 BILL_WINDOW_MONTHS = 36
 """A bill may come this many months late."""
 BILLS_REMEMBERED = 96
-"""The months that the head remembers, as bits of one number: more, so that the months before a bill
-that was wrong are known when it is taken back."""
+"""The months that the snapshot remembers, as bits of one number: more, so that the months before a
+bill that was wrong are known when it is taken back."""
 
 Detail = Literal["name", "phone"]
 """What is kept of a member outside the log, by the name of its field."""

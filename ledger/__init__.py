@@ -1,1 +1,1 @@
-"""REMEMBERS: the log in PostgreSQL, its order, its idempotency, its heads, its import."""
+"""REMEMBERS: the log in PostgreSQL, its order, its idempotency, its snapshots, its import."""

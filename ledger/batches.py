@@ -13,7 +13,7 @@ import psycopg
 from psycopg.adapt import Dumper
 from psycopg.pq import Format
 
-from ledger import arrays, heads
+from ledger import arrays, snapshots
 from ledger.arrays import BYTEAS, INSTANTS, INT2S, INT8S, TEXTS, WORDS, Kind
 from ledger.working import Entry, Stream, WorkingSet
 
@@ -29,7 +29,7 @@ class Read(NamedTuple):
     version: int
 
 
-class Head(NamedTuple):
+class Snapshot(NamedTuple):
     """The state of a stream in one of its lanes; `before` is the version that is there, or 0."""
 
     stream: str
@@ -41,7 +41,7 @@ class Head(NamedTuple):
 
 
 class PartState(NamedTuple):
-    """The state of a part that lies beside the head of its stream, in one of its lanes."""
+    """The state of a part that lies beside the snapshot of its stream, in one of its lanes."""
 
     stream: str
     lane: int
@@ -112,7 +112,7 @@ class Batch:
     now: datetime | None  # null: the database's clock
     lanes: dict[int, int] = field(default_factory=dict)  # how many events each gets
     reads: Sequence[Read] = ()
-    heads: Sequence[Head] = ()
+    snapshots: Sequence[Snapshot] = ()
     parts: Sequence[PartState] = ()
     events: Sequence[NewEvent] = ()
     recorded: Sequence[bytes] = ()  # for a demo, of each event: instants in microseconds
@@ -129,7 +129,7 @@ class Batch:
                     (arrays.INSTANT, now),
                     *_columns((INT2S, INT8S), tuple(self.lanes.items())),
                     *_columns((TEXTS, INT2S, INT8S), self.reads),
-                    *_columns((TEXTS, INT2S, INT8S, INT8S, WORDS, BYTEAS), self.heads),
+                    *_columns((TEXTS, INT2S, INT8S, INT8S, WORDS, BYTEAS), self.snapshots),
                     *_columns((TEXTS, INT2S, WORDS, WORDS, BYTEAS), self.parts),
                     *_columns((TEXTS, INT2S, INT8S, INT8S, WORDS, BYTEAS), self.events),
                     (INSTANTS[0], arrays.instants(self.recorded)),
@@ -152,25 +152,26 @@ def event_of(entry: Entry) -> NewEvent:
     """An entry in its stored form."""
     stream, event = entry.stream, entry.event
     return NewEvent(
-        stream.name, stream.bucket, entry.version, entry.offset, event.topic, heads.bytes_of(event)
+        *(stream.name, stream.bucket, entry.version, entry.offset, event.topic),
+        snapshots.bytes_of(event),
     )
 
 
-def heads_of(working: WorkingSet) -> Iterator[Head]:
-    """The heads to be written of what was changed: a row in each lane that has it. States are
+def snapshots_of(working: WorkingSet) -> Iterator[Snapshot]:
+    """The snapshots to be written of what was changed: a row in each lane that has it. States are
     encoded now: who decides on changes them."""
     encoded: tuple[Stream | None, str, bytes] = (None, "", b"")
-    for stream, lane in working.heads():
+    for stream, lane in working.snapshots():
         if encoded[0] is not stream:
-            fold = heads.fold_version(heads.kind_of(stream.name))
-            encoded = stream, fold, heads.encode(stream.name, stream.state)
-        yield Head(stream.name, lane, stream.stored, stream.version, *encoded[1:])
+            fold = snapshots.fold_version(snapshots.kind_of(stream.name))
+            encoded = stream, fold, snapshots.encode(stream.name, stream.state)
+        yield Snapshot(stream.name, lane, stream.stored, stream.version, *encoded[1:])
 
 
 def parts_of(working: WorkingSet) -> Iterator[PartState]:
     """The parts beside them that were changed, likewise."""
-    for stream, lane in working.heads():
-        for part in heads.beside_the_row(heads.kind_of(stream.name)):
+    for stream, lane in working.snapshots():
+        for part in snapshots.beside_the_row(snapshots.kind_of(stream.name)):
             if part in stream.changed:
-                state = heads.encode_part(stream.state[part])
-                yield PartState(stream.name, lane, part, heads.part_version(part), state)
+                state = snapshots.encode_part(stream.state[part])
+                yield PartState(stream.name, lane, part, snapshots.part_version(part), state)

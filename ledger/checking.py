@@ -1,7 +1,7 @@
-"""Whether the log and its heads agree: what an auditor asks of the ledger's own tables.
+"""Whether the log and its snapshots agree: what an auditor asks of the ledger's own tables.
 
-Positions are gapless in each lane, versions in each stream, and the head of a stream is the fold
-of its events.
+Positions are gapless in each lane, versions in each stream, and the snapshot of a stream is the
+fold of its events.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +15,7 @@ from psycopg import Connection
 
 from domain.catalogue import REFERENCE
 from domain.parts import State
-from ledger import heads
+from ledger import snapshots
 from ledger.reading import COLUMNS, Stored
 
 Conn = Connection[Any]
@@ -93,11 +93,11 @@ def streams(conn: Conn, sample: Sample) -> Iterator[Iterator[tuple[str, Iterator
 
 
 def lanes(conn: Conn) -> Iterator[Disagreement]:
-    """Lanes whose head is not the number of their events, which is that of the last of them."""
+    """Lanes whose end is not the number of their events, which is that of the last of them."""
     for bucket, position, events, last in conn.execute(
         """
         SELECT h.bucket, h.position, coalesce(e.events, 0), coalesce(e.last, 0)
-        FROM ledger.log_head h
+        FROM ledger.log_end h
         LEFT JOIN (
             SELECT bucket, count(*) AS events, max(notification_id) AS last
             FROM ledger.stored_events GROUP BY 1
@@ -108,13 +108,13 @@ def lanes(conn: Conn) -> Iterator[Disagreement]:
     ):
         live = {"position": position, "events": position}
         yield Disagreement(
-            "ledger.log_head", {"bucket": bucket}, live, {"position": last, "events": events}
+            "ledger.log_end", {"bucket": bucket}, live, {"position": last, "events": events}
         )
 
 
 def versions(conn: Conn) -> Iterator[Disagreement]:
-    """Streams without a head in each lane that should have one, heads without a stream, and heads
-    or streams that miss events."""
+    """Streams without a snapshot in each lane that should have one, snapshots without a stream,
+    and snapshots or streams that miss events."""
     for stream, lane, last, events, version in conn.execute(
         """
         SELECT originator_id, bucket, e.last, e.events, h.version
@@ -124,10 +124,10 @@ def versions(conn: Conn) -> Iterator[Disagreement]:
                 SELECT originator_id, bucket, max(originator_version) AS last, count(*) AS events
                 FROM ledger.stored_events GROUP BY 1, 2
             ) s
-            JOIN ledger.log_head l
+            JOIN ledger.log_end l
             ON l.bucket = s.bucket OR split_part(s.originator_id, ':', 1) = ANY (%s)
         ) e
-        FULL JOIN ledger.stream_head h USING (originator_id, bucket)
+        FULL JOIN ledger.snapshots h USING (originator_id, bucket)
         WHERE (e.last, e.events) IS DISTINCT FROM (h.version, h.version)
         ORDER BY 1, 2
         """,
@@ -135,7 +135,7 @@ def versions(conn: Conn) -> Iterator[Disagreement]:
     ):
         live = {"version": version, "events": version}
         yield Disagreement(
-            "ledger.stream_head",
+            "ledger.snapshots",
             {"stream": stream, "bucket": lane},
             None if version is None else live,
             None if last is None else {"version": last, "events": events},
@@ -143,17 +143,17 @@ def versions(conn: Conn) -> Iterator[Disagreement]:
 
 
 def strays(conn: Conn) -> Iterator[Disagreement]:
-    """Parts that lie beside no head."""
+    """Parts that lie beside no snapshot."""
     for stream, lane, part in conn.execute(
         """
-        SELECT originator_id, bucket, part FROM ledger.stream_parts p WHERE NOT EXISTS (
-            SELECT FROM ledger.stream_head h
+        SELECT originator_id, bucket, part FROM ledger.snapshot_parts p WHERE NOT EXISTS (
+            SELECT FROM ledger.snapshots h
             WHERE h.originator_id = p.originator_id AND h.bucket = p.bucket
         ) ORDER BY 1, 2, 3
         """
     ):
         key = {"stream": stream, "bucket": lane, "part": part}
-        yield Disagreement("ledger.stream_parts", key, {}, None)
+        yield Disagreement("ledger.snapshot_parts", key, {}, None)
 
 
 def keys(conn: Conn) -> Iterator[Disagreement]:
@@ -176,59 +176,59 @@ def keys(conn: Conn) -> Iterator[Disagreement]:
 
 
 def states(conn: Conn, batch: Sequence[Folded]) -> Iterator[Disagreement | Unchecked]:
-    """Heads and parts beside them whose state is not what their events come to. What has the wrong
-    version, `versions` tells; what other rules folded is folded again when it is next needed."""
+    """Snapshots and parts beside them whose state is not what their events come to. What has the
+    wrong version, `versions` tells; what other rules folded is folded again when next needed."""
     expected = {folded.stream: folded for folded in batch}
     whole: list[
         tuple[str, int]
-    ] = []  # heads that say of each part beside them whether it has a row
+    ] = []  # snapshots that say of each part beside them whether it has a row
     for stream, lane, version, fold, state in conn.execute(
-        "SELECT originator_id, bucket, version, fold, state FROM ledger.stream_head"
+        "SELECT originator_id, bucket, version, fold, state FROM ledger.snapshots"
         " WHERE originator_id = ANY (%s) ORDER BY originator_id, bucket",
         (list(expected),),
     ):
         if version != expected[stream].version:
             continue
-        kind, unknown = heads.kind_of(stream), heads.unknown(stream, fold)
-        if not set(heads.beside_the_row(kind)) & set(unknown):
+        kind, unknown = snapshots.kind_of(stream), snapshots.unknown(stream, fold)
+        if not set(snapshots.beside_the_row(kind)) & set(unknown):
             whole.append((stream, lane))
-        row = heads.in_the_row(kind)
+        row = snapshots.in_the_row(kind)
         if row[0] in unknown:
-            yield Unchecked("ledger.stream_head")
+            yield Unchecked("ledger.snapshots")
             continue
         folded = {part: expected[stream].state[part] for part in row}
-        if (live := _decoded(heads.decode, stream, state)) != folded:
+        if (live := _decoded(snapshots.decode, stream, state)) != folded:
             key = {"stream": stream, "bucket": lane}
-            yield Disagreement("ledger.stream_head", key, _fields(live or {}), _fields(folded))
+            yield Disagreement("ledger.snapshots", key, _fields(live or {}), _fields(folded))
     yield from _parts(conn, expected, whole)
 
 
 def _parts(
     conn: Conn, expected: dict[str, Folded], whole: list[tuple[str, int]]
 ) -> Iterator[Disagreement | Unchecked]:
-    """The same of the parts beside these heads."""
+    """The same of the parts beside these snapshots."""
     stored = {
         (stream, lane, part): (fold, state)
         for stream, lane, part, fold, state in conn.execute(
-            "SELECT originator_id, bucket, part, fold, state FROM ledger.stream_parts"
+            "SELECT originator_id, bucket, part, fold, state FROM ledger.snapshot_parts"
             " WHERE originator_id = ANY (%s)",
             ([stream for stream, _ in whole],),
         )
     }
     for stream, lane in whole:
-        for part in heads.beside_the_row(heads.kind_of(stream)):
+        for part in snapshots.beside_the_row(snapshots.kind_of(stream)):
             folded = expected[stream].state[part]
             fold, state = stored.pop((stream, lane, part), ("", b""))
-            live = _decoded(heads.decode_part, part, state)
-            if fold and fold != heads.part_version(part):
-                yield Unchecked("ledger.stream_parts")
+            live = _decoded(snapshots.decode_part, part, state)
+            if fold and fold != snapshots.part_version(part):
+                yield Unchecked("ledger.snapshot_parts")
             elif folded != (live if fold else type(folded)()):
                 key = {"stream": stream, "bucket": lane, "part": part}
                 found = _fields({part: live} if live is not None else {}) if fold else None
-                yield Disagreement("ledger.stream_parts", key, found, _fields({part: folded}))
+                yield Disagreement("ledger.snapshot_parts", key, found, _fields({part: folded}))
     for stream, lane, part in stored:
         key = {"stream": stream, "bucket": lane, "part": part}
-        yield Disagreement("ledger.stream_parts", key, {}, None)
+        yield Disagreement("ledger.snapshot_parts", key, {}, None)
 
 
 def _decoded(decode: Callable[[str, bytes], Any], what: str, state: bytes) -> Any:

@@ -69,7 +69,7 @@ def check(connection: Connection[Any], now: datetime) -> None:
     """Refuse to write while the clock here, or the log, is ahead."""
     try:
         connection.execute(
-            "SELECT check_clock(%(now)s), check_recorded(max(recorded_at), %(now)s) FROM log_head",
+            "SELECT check_clock(%(now)s), check_recorded(max(recorded_at), %(now)s) FROM log_end",
             {"now": now},
         )
     except psycopg.Error as failure:
@@ -82,7 +82,7 @@ def check(connection: Connection[Any], now: datetime) -> None:
 def read(connection: Connection[Any]) -> Clocks:
     """The clocks to compare with one's own."""
     row = connection.execute(
-        "SELECT ledger_clock(), (SELECT nullif(max(recorded_at), 'epoch') FROM log_head),"
+        "SELECT ledger_clock(), (SELECT nullif(max(recorded_at), 'epoch') FROM log_end),"
         " (SELECT value::timestamptz FROM ledger_meta WHERE name = 'recorded_ahead_until')"
     ).fetchone()
     assert row is not None

@@ -58,7 +58,7 @@ PINNED = " ".join(
         "jit=off",
     )
 )
-"""For connections that look up heads and keys: by index, from the first minute on."""
+"""For connections that look up snapshots and keys: by index, from the first minute on."""
 
 
 class InstallError(Exception):
@@ -110,8 +110,8 @@ _ONE_LANE = (0,)
 
 
 def lanes_of(stream: str, buckets: int) -> Sequence[int]:
-    """The lanes in which the head of a stream stands: its own. Reference data stands in each, so
-    that a command finds what it reads in its own lane; whoever writes it takes all of them."""
+    """The lanes in which the snapshot of a stream stands: its own. Reference data stands in each,
+    so that a command finds what it reads in its own lane; whoever writes it takes all of them."""
     if buckets == 1:
         return _ONE_LANE
     if stream.partition(":")[0] in REFERENCE:
@@ -196,7 +196,7 @@ def _fix_buckets(connection: Connection[Any], buckets: int) -> None:
         fixed = {"buckets": str(buckets), "log_format": LOG_FORMAT}
         set_meta(connection, **fixed, digest_key=token_hex(32))
         connection.execute(
-            "INSERT INTO log_head SELECT b, 0, 'epoch' FROM generate_series(0, %s) b",
+            "INSERT INTO log_end SELECT b, 0, 'epoch' FROM generate_series(0, %s) b",
             (buckets - 1,),
         )
         connection.execute("SELECT create_lanes(%s)", (buckets,))

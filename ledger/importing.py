@@ -1,7 +1,7 @@
 """Import: history through the same door as a command, wide open.
 
 One line is one fact: a command in JSON with the time at which it happened. Every fact is decided
-by the same rules as a live one, on heads kept in memory. A file is a sequence of batches, like
+by the same rules as a live one, on snapshots kept in memory. A file is a sequence of batches, like
 those of live commands: they are staged, and at the end appended one after the other in one
 transaction. Live commands go on meanwhile: what they changed is noticed at the end, and then the
 file is decided once more with the lanes in hand.
@@ -23,20 +23,20 @@ from pydantic import ValidationError
 
 from domain.command import FILE_KEYS, NO_KEY, Command
 from domain.refusal import Refusal
-from ledger import clocks, heads, persons, strict_json
+from ledger import clocks, persons, snapshots, strict_json
 from ledger.arrays import microseconds
 from ledger.batches import (
     CONFLICTS,
     Answer,
     Batch,
-    Head,
     Lines,
     NewEvent,
     PartState,
     Read,
+    Snapshot,
     event_of,
-    heads_of,
     parts_of,
+    snapshots_of,
 )
 from ledger.commands import Piece, parse
 from ledger.database import bucket_of, connect, meta
@@ -56,8 +56,8 @@ from ledger.working import (
 WORTH_ANALYZING = 50_000
 """After so many events the planner is told, rather than left to find out a minute later."""
 BATCH_EVENTS = 500
-HEADS_BYTES = 1 << 18
-"""About so many events, and so much of heads, go in a batch: larger ones leave the caches, and
+SNAPSHOTS_BYTES = 1 << 18
+"""About so many events, and so much of snapshots, go in a batch: larger ones leave the caches, and
 whoever copies one asks the system for its memory anew."""
 MAX_REJECTIONS = 100
 """How many rejected lines are told with what was done; all are counted, and written down."""
@@ -97,7 +97,7 @@ class Imported:
 
 
 class Importer:
-    """Loads files of facts into one ledger. Between files it remembers the heads it wrote."""
+    """Loads files of facts into one ledger. Between files it remembers the snapshots it wrote."""
 
     def __init__(self, dsn: str, *, now: datetime, recorded_as_occurred: bool = False) -> None:
         """`recorded_as_occurred` is for a demo, whose history pretends to have been recorded
@@ -179,7 +179,7 @@ class Importer:
         self._working = WorkingSet(self._buckets)
 
 
-W = TypeVar("W", Head, PartState)
+W = TypeVar("W", Snapshot, PartState)
 
 _Fact = tuple[int, bytes, Command, list[str]]
 """A line's number, its bytes, its command and the streams of that."""
@@ -259,7 +259,7 @@ class _Attempt:
             if done.kept:
                 self.rejects.begin()
             return False
-        self._stage_heads(connection)
+        self._stage_snapshots(connection)
         self.rejects.seal()
         for stream in self.working.streams.values():
             stream.stored, stream.changed = stream.version, set()
@@ -274,7 +274,7 @@ class _Attempt:
             raise clocks.refusal_of(failure) or failure from None
         connection.execute("COMMIT")
         if self.done.events > WORTH_ANALYZING:
-            connection.execute("ANALYZE stored_events, stream_head, command_log, persons")
+            connection.execute("ANALYZE stored_events, snapshots, command_log, persons")
         return self.tell(connection)
 
     def tell(self, connection: Connection[Any]) -> Imported:
@@ -299,7 +299,7 @@ class _Attempt:
     def _floor(self, connection: Connection[Any]) -> None:
         """Recorded times never go back: they start from what the log says, if that can be."""
         clocks.check(connection, self.now)
-        row = connection.execute("SELECT max(recorded_at) FROM log_head").fetchone()
+        row = connection.execute("SELECT max(recorded_at) FROM log_end").fetchone()
         assert row is not None
         self.latest = max(row[0], self.owner._latest)
         self._record(self.latest if self.owner._as_occurred else max(self.now, self.latest))
@@ -312,7 +312,7 @@ class _Attempt:
     ) -> None:
         for chunk in chunks(lines):
             facts, bad = self._parse(chunk)
-            self._load_heads(reader, [(command, names) for *_, command, names in facts])
+            self._load_snapshots(reader, [(command, names) for *_, command, names in facts])
             answered = self._answered_keys(reader, facts)
             piece = Piece(chunk[0][0], len(chunk))
             for line, text, command, names in facts:
@@ -391,14 +391,16 @@ class _Attempt:
         if len(self.done.rejections) < MAX_REJECTIONS:
             self.done.rejections.append(rejection)
 
-    def _load_heads(self, reader: Connection[Any], askers: list[tuple[Command, list[str]]]) -> None:
+    def _load_snapshots(
+        self, reader: Connection[Any], askers: list[tuple[Command, list[str]]]
+    ) -> None:
         missing = self.working.missing(askers)
-        if not missing.heads and not missing.parts:
+        if not missing.snapshots and not missing.parts:
             return
         cursor = reader.cursor(binary=True)
         asked = (
-            list(missing.heads),
-            list(missing.heads.values()),
+            list(missing.snapshots),
+            list(missing.snapshots.values()),
             [name for name, _ in missing.parts],
             list(missing.parts.values()),
             [part for _, part in missing.parts],
@@ -492,7 +494,8 @@ class _Attempt:
         streams = [self.working.streams[name] for name in names]
         versions = [(stream, stream.version) for stream in streams]
         taken = [(streams[number], part) for _, number, part in command.takes]
-        states = [(stream, part, heads.encode_part(stream.state[part])) for stream, part in taken]
+        encode = snapshots.encode_part
+        states = [(stream, part, encode(stream.state[part])) for stream, part in taken]
         lanes, staged = dict(self.working.lanes), len(self.events)
         try:
             self._take(line, command, names, answered)
@@ -500,15 +503,15 @@ class _Attempt:
             raise
         except Exception as failure:  # noqa: BLE001 - whatever it is, it is this line's alone
             for stream, part, state in states:
-                stream.state[part] = heads.decode_part(part, state)
+                stream.state[part] = snapshots.decode_part(part, state)
             for stream, version in versions:
                 stream.version = version
             self.working.lanes = lanes
             del self.events[staged:]
             raise _Broken(*defect(failure)) from None
 
-    def _stage_heads(self, connection: Connection[Any]) -> None:
-        """Stage what may be refused: the file's key, what it read, and its heads, each once. It
+    def _stage_snapshots(self, connection: Connection[Any]) -> None:
+        """Stage what may be refused: the file's key, what it read, and its snapshots, each once. It
         has its turn before the events, so that a conflict costs nothing more."""
         done, streams = self.done, self.working.streams
         told = {"facts": done.facts, "events": done.events, "rejected": done.rejected}
@@ -519,9 +522,9 @@ class _Attempt:
             answers=[Answer(done.key, b"", self.home, 0, msgspec.json.encode(told), b"")],
         )
         turn = 0
-        for some in _portions(heads_of(self.working)):
-            self.touched.update(head.lane for head in some)
-            closing.heads = some
+        for some in _portions(snapshots_of(self.working)):
+            self.touched.update(snapshot.lane for snapshot in some)
+            closing.snapshots = some
             self._stage(connection, turn, closing)
             closing, turn = Batch(self.recorded), turn - 1
         for others in _portions(parts_of(self.working)):
@@ -538,7 +541,7 @@ def _portions(written: Iterable[W]) -> Iterator[list[W]]:
     for each in written:
         portion.append(each)
         held_bytes += len(each.state)
-        if held_bytes > HEADS_BYTES:
+        if held_bytes > SNAPSHOTS_BYTES:
             yield portion
             portion, held_bytes = [], 0
     yield portion

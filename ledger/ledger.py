@@ -1,6 +1,6 @@
 """Group commit: every command of every kind is decided and made durable with others at once.
 
-One batcher a process. Commands queue; up to `MAX_BATCH` go together: their keys and heads are
+One batcher a process. Commands queue; up to `MAX_BATCH` go together: their keys and snapshots are
 read, Python decides them one after the other on a working set, and one call of a function appends
 everything and commits. While one batch is being written the next is decided on what the first will
 have written; if the first fails, the second is decided again.
@@ -22,9 +22,18 @@ from psycopg.abc import Buffer
 from domain.catalogue import KINDS
 from domain.command import Command
 from domain.refusal import Refusal
-from ledger import clocks, heads, persons
+from ledger import clocks, persons, snapshots
 from ledger.arrays import int2s, microseconds, texts
-from ledger.batches import CONFLICTS, Answer, Batch, NewEvent, Read, event_of, heads_of, parts_of
+from ledger.batches import (
+    CONFLICTS,
+    Answer,
+    Batch,
+    NewEvent,
+    Read,
+    event_of,
+    parts_of,
+    snapshots_of,
+)
 from ledger.database import aconnect, bucket_of
 from ledger.persons import digest_of
 from ledger.trouble import Trouble
@@ -180,7 +189,7 @@ class Ledger:
         self._buckets = int(known["buckets"])
         self._digest_key = bytes.fromhex(known["digest_key"])
         for kind in KINDS:
-            heads.fold_version(kind)  # reads the rules once: not while somebody waits
+            snapshots.fold_version(kind)  # reads the rules once: not while somebody waits
         self._task = asyncio.create_task(self._run(), name="batcher")
         return self
 
@@ -399,7 +408,7 @@ class Ledger:
         return _Decided(each, body, answer, events, persons.told(command, entries))
 
     async def _load(self, wire: Wire, batch: _Batch, now: datetime) -> list[_Waiting]:
-        """Take the heads in. Returns the commands whose keys were never answered.
+        """Take the snapshots in. Returns the commands whose keys were never answered.
 
         Nothing is decided, not even a refusal, under a clock that is ahead of the database's.
         """
@@ -408,8 +417,8 @@ class Ledger:
         asked = (
             texts([each.command.key for each in waiting]),
             int2s([bucket_of(each.names[0], self._buckets) for each in waiting]),
-            texts(list(missing.heads)),
-            int2s(list(missing.heads.values())),
+            texts(list(missing.snapshots)),
+            int2s(list(missing.snapshots.values())),
             texts([name for name, _ in missing.parts]),
             int2s(list(missing.parts.values())),
             texts([part for _, part in missing.parts]),
@@ -452,12 +461,12 @@ class Ledger:
         """The batch as it is appended: encoded now, for the next one changes its states."""
         working, decided = batch.working, batch.decided.values()
         read = working.only_read((done.waiting.command, done.waiting.names) for done in decided)
-        written = list(heads_of(working))
+        written = list(snapshots_of(working))
         whole = Batch(
             now,
-            lanes={head.lane: 0 for head in written} | working.lanes,
+            lanes={snapshot.lane: 0 for snapshot in written} | working.lanes,
             reads=[Read(stream.name, lane, stream.stored) for stream, lane in read],
-            heads=written,
+            snapshots=written,
             parts=list(parts_of(working)),
             events=[event for done in decided for event in done.events],
             answers=[done.answer for done in decided],

@@ -29,9 +29,9 @@ from psycopg.conninfo import conninfo_to_dict
 
 from domain.event import Event
 from ledger import clocks
-from ledger.batches import CONFLICTS, Batch, Head, NewEvent
+from ledger.batches import CONFLICTS, Batch, NewEvent, Snapshot
 from ledger.database import CHANNEL, SCHEMA, bucket_of, lanes_of
-from ledger.heads import bytes_of, event_of
+from ledger.snapshots import bytes_of, event_of
 
 
 @dataclass(frozen=True)
@@ -97,10 +97,10 @@ class LaneRecorder(PostgresApplicationRecorder):
         return list(range(first, first + len(stored_events)))
 
     def _batch(self, stored_events: Sequence[StoredEvent]) -> Batch:
-        """The events, and heads that name no fold: a rule that meets one folds it from its events.
+        """The events, and snapshots that name no fold: a rule that meets one folds it from events.
 
         Refuses streams of another lane, for a stream lives in one, and versions that do not follow
-        one another. One of the library's own streams may begin at 0: no head tells of that event.
+        one another. One of the library's own streams may begin at 0: no snapshot tells of it.
         """
         buckets = self._buckets()
         versions: dict[str, list[int]] = {}
@@ -113,15 +113,15 @@ class LaneRecorder(PostgresApplicationRecorder):
             if given != list(range(given[0], given[0] + len(given))):
                 raise IntegrityError(f"versions that do not follow one another: {given}")
         written = [
-            Head(stream, lane, max(given[0] - 1, 0), given[-1], "", b"")
+            Snapshot(stream, lane, max(given[0] - 1, 0), given[-1], "", b"")
             for stream, given in versions.items()
             if given[-1] > 0
             for lane in lanes_of(stream, buckets)
         ]
         return Batch(
             None,
-            lanes={head.lane: 0 for head in written} | {self.bucket: len(stored_events)},
-            heads=written,
+            lanes={snapshot.lane: 0 for snapshot in written} | {self.bucket: len(stored_events)},
+            snapshots=written,
             events=[
                 NewEvent(
                     str(event.originator_id),

@@ -37,14 +37,14 @@ class Stored(NamedTuple):
 def log_end(connection: Connection[Any], bucket: int) -> int | None:
     """The last position of a bucket, 0 before the first event; None if there is no such bucket."""
     found = connection.execute(
-        "SELECT position FROM log_head WHERE bucket = %s", (bucket,)
+        "SELECT position FROM log_end WHERE bucket = %s", (bucket,)
     ).fetchone()
     return None if found is None else found[0]
 
 
 def total(connection: Connection[Any]) -> int:
     """How many events the log holds."""
-    found = connection.execute("SELECT coalesce(sum(position), 0)::bigint FROM log_head").fetchone()
+    found = connection.execute("SELECT coalesce(sum(position), 0)::bigint FROM log_end").fetchone()
     return 0 if found is None else int(found[0])
 
 
@@ -54,7 +54,7 @@ def positions_at(connection: Connection[Any], instant: datetime) -> dict[int, in
     Recorded times never go back in a lane, so each is found by halving: some twenty looks at the
     index of positions in a million events, and no index on the time.
     """
-    ends = connection.execute("SELECT bucket, position FROM ledger.log_head ORDER BY bucket")
+    ends = connection.execute("SELECT bucket, position FROM ledger.log_end ORDER BY bucket")
     found = {}
     for bucket, end in ends.fetchall():
         (found[bucket],) = connection.execute(
@@ -91,7 +91,7 @@ def lanes(
             SELECT recorded_at FROM ledger.stored_events e
             WHERE e.notification_id = coalesce(n.position, h.position) AND e.bucket = h.bucket
         )
-        FROM ledger.log_head h
+        FROM ledger.log_end h
         LEFT JOIN unnest(%s::smallint[], %s::bigint[]) n(bucket, position) USING (bucket)
         ORDER BY bucket
         """,

@@ -13,7 +13,7 @@ from domain.command import NO_KEY, RESERVED_KEYS, Command
 from domain.event import Event
 from domain.parts import State
 from domain.refusal import Refusal
-from ledger import heads
+from ledger import snapshots
 from ledger.database import bucket_of, lanes_of
 
 
@@ -53,8 +53,8 @@ class MovedOn(Exception):
 
 
 class Stored(NamedTuple):
-    """What is stored of a stream: its head, or a part beside it with the version of its head. What
-    folded it, and the state; of a part without a row neither."""
+    """What is stored of a stream: its snapshot, or a part beside it with the version of its
+    snapshot. What folded it, and the state; of a part without a row neither."""
 
     version: int
     fold: str
@@ -63,18 +63,18 @@ class Stored(NamedTuple):
 
 @dataclass(slots=True)
 class Missing:
-    """What has to be read: heads by stream, parts by (stream, part), each with the lane to read it
-    in."""
+    """What has to be read: snapshots by stream, parts by (stream, part), each with the lane to read
+    it in."""
 
-    heads: dict[str, int] = field(default_factory=dict)
+    snapshots: dict[str, int] = field(default_factory=dict)
     parts: dict[tuple[str, str], int] = field(default_factory=dict)
 
     def of(self, stored: dict[int, Stored]) -> dict[str, tuple[Stored | None, dict[str, Stored]]]:
-        """By stream (head, parts), from what was found by its place: heads first, then parts."""
+        """By stream (snapshot, parts), from what was found by its place: snapshots first."""
         found: dict[str, tuple[Stored | None, dict[str, Stored]]] = {
-            name: (stored.get(place), {}) for place, name in enumerate(self.heads)
+            name: (stored.get(place), {}) for place, name in enumerate(self.snapshots)
         }
-        for place, (name, part) in enumerate(self.parts, start=len(self.heads)):
+        for place, (name, part) in enumerate(self.parts, start=len(self.snapshots)):
             if place in stored:
                 found.setdefault(name, (None, {}))[1][part] = stored[place]
         return found
@@ -118,16 +118,16 @@ class WorkingSet:
         for command, names in askers:
             home = bucket_of(names[0], self.buckets)
             for name in names:
-                if name not in streams and name not in found.heads:
-                    found.heads[name] = self._lane(name, home)
-            for number, part in heads.taken_beside(type(command)):
+                if name not in streams and name not in found.snapshots:
+                    found.snapshots[name] = self._lane(name, home)
+            for number, part in snapshots.taken_beside(type(command)):
                 name = names[number]
                 if name not in streams or part not in streams[name].state:
                     found.parts[name, part] = self._lane(name, home)
         return found
 
     def _lane(self, name: str, home: int) -> int:
-        """A lane that has the head of a stream: its own, or of reference data that of who asks."""
+        """A lane that has a stream's snapshot: its own, or of reference data that of who asks."""
         lanes = lanes_of(name, self.buckets)
         return home if home in lanes else lanes[0]
 
@@ -139,7 +139,7 @@ class WorkingSet:
         return Stream(name, bucket_of(name, self.buckets), version, version, state)
 
     def read(
-        self, name: str, head: Stored | None, parts: dict[str, Stored]
+        self, name: str, snapshot: Stored | None, parts: dict[str, Stored]
     ) -> tuple[Stream, list[str]]:
         """A stream from what is stored of it, and the parts that its events have to be folded for.
 
@@ -150,22 +150,22 @@ class WorkingSet:
             if any(part.version > stream.stored for part in parts.values()):
                 raise MovedOn(name)
             refold = []
-        elif head is None:
-            return self._stream(name, 0, heads.fresh(name)), []
+        elif snapshot is None:
+            return self._stream(name, 0, snapshots.fresh(name)), []
         else:
-            stream = self._stream(name, head.version, {})
-            refold = heads.unknown(name, head.fold)
-            if not head.fold:
+            stream = self._stream(name, snapshot.version, {})
+            refold = snapshots.unknown(name, snapshot.fold)
+            if not snapshot.fold:
                 stream.changed.update(refold)  # whatever lies beside it
-            if not refold or refold[0] not in heads.in_the_row(heads.kind_of(name)):
-                stream.state.update(heads.decode(name, head.state))
+            if not refold or refold[0] not in snapshots.in_the_row(snapshots.kind_of(name)):
+                stream.state.update(snapshots.decode(name, snapshot.state))
         for part, stored in parts.items():
             if part in refold or part in stream.state:
                 continue
             if not stored.fold:
                 stream.state[part] = PARTS[part].type()
-            elif stored.fold == heads.part_version(part):
-                stream.state[part] = heads.decode_part(part, stored.state)
+            elif stored.fold == snapshots.part_version(part):
+                stream.state[part] = snapshots.decode_part(part, stored.state)
             else:
                 refold.append(part)
         return stream, refold
@@ -175,7 +175,7 @@ class WorkingSet:
     ) -> None:
         """Take a stream in, with the parts that its events come to."""
         if refold:
-            folded = heads.refold(stream.name, events, refold)
+            folded = snapshots.refold(stream.name, events, refold)
             stream.state.update(folded)
             stream.changed.update(p for p in refold if folded[p] != PARTS[p].type())
         self.streams[stream.name] = stream
@@ -221,11 +221,11 @@ class WorkingSet:
         return [(stream, lane) for stream, lane in found if stream.version == stream.stored]
 
     def changed(self) -> list[Stream]:
-        """The streams whose heads are to be written."""
+        """The streams whose snapshots are to be written."""
         return [stream for stream in self.streams.values() if stream.version > stream.stored]
 
-    def heads(self) -> list[tuple[Stream, int]]:
-        """The heads to be written: of each changed stream, one in each lane that has it."""
+    def snapshots(self) -> list[tuple[Stream, int]]:
+        """The snapshots to be written: of each changed stream, one in each lane that has it."""
         return [
             (stream, lane)
             for stream in self.changed()

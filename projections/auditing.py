@@ -1,4 +1,4 @@
-"""The audit: live answers beside a fresh replay, heads beside their events, SQL beside Python."""
+"""The audit: live answers beside a fresh replay, snapshots beside events, SQL beside Python."""
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import ValidationError
 
-from ledger import checking, heads
+from ledger import checking, snapshots
 from ledger.checking import Disagreement, Folded, Sample, Unchecked
 from ledger.database import connect
 from ledger.locks import Lock
@@ -22,8 +22,8 @@ from projections.second_opinion import SecondOpinion
 from projections.typed import PoisonedEvent, typed_tables
 from projections.windows import fold_window
 
-Check = Literal["replay", "heads", "second opinion"]
-ALWAYS: tuple[Check, ...] = ("replay", "heads")
+Check = Literal["replay", "snapshots", "second opinion"]
+ALWAYS: tuple[Check, ...] = ("replay", "snapshots")
 EVERYONE = Sample(members=None)
 BATCH = 500
 """Streams whose rows are asked for together."""
@@ -50,10 +50,10 @@ def compare(
     limit: int = 100,
     report: Report | None = None,
 ) -> Audit:
-    """Hold the live answers and the heads against the log, all of it at one position.
+    """Hold the live answers and the snapshots against the log, all of it at one position.
 
     Writes nothing but a scratch schema, and keeps no one from writing or folding. The replay is
-    of everything; heads and second opinion are of the sample. At most `limit` differences are
+    of everything; snapshots and second opinion are of the sample. At most `limit` differences are
     listed of each comparison. Raises PoisonedEvent for an event that cannot be read.
     """
     with connect(dsn) as conn:
@@ -91,16 +91,16 @@ def _compared(
     comparisons = {check: Comparison(check, limit) for check in checks}
     if "replay" in checks:
         _compare_replay(conn, comparisons["replay"], report)
-    if "heads" in checks:
-        into = comparisons["heads"]
+    if "snapshots" in checks:
+        into = comparisons["snapshots"]
         questions = (checking.lanes, checking.versions, checking.strays, checking.keys)
         for found in chain.from_iterable(question(conn) for question in questions):
             _note(into, found)
-    if "heads" in checks or "second opinion" in checks:
+    if "snapshots" in checks or "second opinion" in checks:
         opinion = None
         if "second opinion" in checks:
             opinion = SecondOpinion(conn, comparisons["second opinion"])
-        _walk(conn, sample, comparisons.get("heads"), opinion, report)
+        _walk(conn, sample, comparisons.get("snapshots"), opinion, report)
     behind = sum(max(end - held.get(bucket, 0), 0) for bucket, end in ends.items())
     return Audit(sum(ends.values()) - behind, behind, sample, list(comparisons.values()))
 
@@ -127,14 +127,14 @@ def _walk(
     opinion: SecondOpinion | None,
     report: Report | None,
 ) -> None:
-    """The streams of the sample, each folded once for its head and once for the answers."""
+    """The streams of the sample, each folded once for its snapshot and once for the answers."""
     batch: list[Folded] = []
     seen = 0
     total = sum(log_ends(conn).values()) if sample.members is None else 0
 
     def compare_batch() -> None:
         if into is not None:
-            into.tally("ledger.stream_head").rows += len(batch)
+            into.tally("ledger.snapshots").rows += len(batch)
             for found in checking.states(conn, batch):
                 _note(into, found)
         if opinion is not None:
@@ -145,10 +145,10 @@ def _walk(
 
     with checking.streams(conn, sample) as streams:
         for stream, events in streams:
-            state, version = heads.fresh(stream), 0
+            state, version = snapshots.fresh(stream), 0
             for stored in events:
                 try:
-                    event = heads.event_of(stored.topic, stored.state)
+                    event = snapshots.event_of(stored.topic, stored.state)
                     event.fold(state)
                     if opinion is not None:
                         opinion.take(stored, event)

@@ -37,7 +37,7 @@ class Difference:
 class Tally:
     """How many rows of a table were looked at, and how many differ in which way.
 
-    `unchecked` are those that cannot be compared: heads which earlier rules folded.
+    `unchecked` are those that cannot be compared: snapshots which earlier rules folded.
     """
 
     table: str

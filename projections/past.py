@@ -16,7 +16,7 @@ from domain.catalogue import CATALOGUE
 from domain.corrections import CORRECTED, TakesBack
 from domain.postings import PointsAccount, balances, owned
 from domain.values import local_date
-from ledger import heads, reading
+from ledger import reading, snapshots
 from projections.bindings import Binding
 from projections.connection import Conn
 from projections.members import MemberCard
@@ -206,11 +206,11 @@ def taken_back(lived: Sequence[tuple[str, bytes]]) -> set[int]:
     told, wrong = dict[tuple[str, str], int](), set()
     for number, (topic, state) in enumerate(lived):
         if topic in WRONG:
-            event = heads.event_of(topic, state)
+            event = snapshots.event_of(topic, state)
             assert isinstance(event, TakesBack)
             wrong.add(told[event.fact, event.which])
         elif topic in CATALOGUE and CATALOGUE[topic].named_by is not None:
-            told[topic, heads.event_of(topic, state).named] = number
+            told[topic, snapshots.event_of(topic, state).named] = number
     return wrong
 
 
@@ -222,8 +222,8 @@ def _held(
         return ()
     until = moment.effective_at
     if until is None:
-        return heads.reader(topic, wanted)(stored[topic])
-    events = heads.reader(topic, tuple(dict.fromkeys((*wanted, *_AT))))(stored[topic])
+        return snapshots.reader(topic, wanted)(stored[topic])
+    events = snapshots.reader(topic, tuple(dict.fromkeys((*wanted, *_AT))))(stored[topic])
     return [each for each in events if each.occurred_at <= until]
 
 

@@ -104,7 +104,7 @@ def versions() -> dict[str, str]:
 def log_ends(conn: Conn) -> dict[int, int]:
     """The position of the last event of each lane. Everything up to it is committed."""
     return dict(
-        conn.execute("SELECT bucket, position FROM ledger.log_head ORDER BY bucket").fetchall()
+        conn.execute("SELECT bucket, position FROM ledger.log_end ORDER BY bucket").fetchall()
     )
 
 

@@ -10,7 +10,7 @@ _OF = """
     CASE
         WHEN n.nspname = 'ledger' THEN coalesce(
             '{"stored_events": "log", "command_log": "commands", "file_lines": "commands",
-              "stream_head": "snapshots", "stream_parts": "snapshots", "persons": "persons"
+              "snapshots": "snapshots", "snapshot_parts": "snapshots", "persons": "persons"
             }'::json ->> c.relname, 'other')
         WHEN n.nspname = 'typed' THEN 'typed events'
         WHEN n.nspname = 'answers' THEN 'answers'
@@ -73,7 +73,7 @@ def space(conn: Conn) -> Space:
     (facts, events) = conn.execute(
         "SELECT (SELECT count(*) FROM ledger.command_log WHERE asked <> '')"
         " + (SELECT coalesce(sum(facts), 0)::bigint FROM ledger.file_lines),"
-        " (SELECT sum(position)::bigint FROM ledger.log_head)"
+        " (SELECT sum(position)::bigint FROM ledger.log_end)"
     ).fetchone() or (0, 0)
     parts = [Part(name, *sizes.get(name, (0, 0))) for name in PARTS]
     return Space(facts, events, parts, _wal_bytes(conn))

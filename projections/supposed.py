@@ -29,8 +29,8 @@ from domain.whatif import Happened, Known, Refused, Scenario, replay, spending
 from ledger import commands
 from ledger.commands import Kept
 from ledger.database import connect
-from ledger.heads import event_of
 from ledger.locks import Lock
+from ledger.snapshots import event_of
 from projections.building import FOLD_EVENTS, Progress, Report
 from projections.catalogue import PROJECTIONS
 from projections.connection import Conn

@@ -18,7 +18,7 @@ from domain.catalogue import ADDRESSED, CATALOGUE
 from domain.corrections import CORRECTED
 from domain.event import ONLY, Event
 from ledger import digests
-from ledger.heads import bytes_of, event_of
+from ledger.snapshots import bytes_of, event_of
 from projections.connection import Conn, together
 
 SCHEMA = "typed"

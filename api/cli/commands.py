@@ -206,7 +206,7 @@ def compare(
     ] = False,
     sample: Annotated[
         int | None,
-        typer.Option(min=1, max=10**9, help="Members drawn for heads and second opinion: 1,000."),
+        typer.Option(min=1, max=10**9, help="Members drawn for both samples: 1,000."),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**31, help="Another sample.")] = 0,
     full: Annotated[bool, typer.Option("--full", help="Every member instead of a sample.")] = False,
@@ -216,9 +216,9 @@ def compare(
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> int:
-    """Hold the live answers against a fresh replay, and the heads of the streams against events.
+    """Hold the live answers against a fresh replay, and the snapshots of streams against events.
 
-    Every row of every answer is compared; of heads and the second opinion a sample. Changes
+    Every row of every answer is compared; of snapshots and the second opinion a sample. Changes
     nothing, and ends with 1 if a row differs.
     """
     from api.cli.audit import run

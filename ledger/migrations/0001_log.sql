@@ -1,4 +1,4 @@
--- The log, the heads of its streams, the commands that were answered, and the people apart.
+-- The log, the snapshots of its streams, the commands that were answered, and the people apart.
 
 -- The library's stored-events table plus a lane (bucket) and the time it was recorded.
 -- notification_id is the position: gapless from 1 in each lane, in the order of commits.
@@ -19,7 +19,7 @@ CREATE TABLE stored_events (
 CREATE UNIQUE INDEX stored_events_position ON stored_events (notification_id, bucket);
 
 -- One row a lane. Its lock is what makes commit order position order.
-CREATE TABLE log_head (
+CREATE TABLE log_end (
     bucket smallint PRIMARY KEY,
     position bigint NOT NULL,
     recorded_at timestamptz NOT NULL
@@ -27,7 +27,7 @@ CREATE TABLE log_head (
 
 -- The folded state of each stream, so that a command costs the same whatever its history. What many
 -- read and few write (clubs, campaigns, ...) has one in each lane: database.lanes_of.
-CREATE TABLE stream_head (
+CREATE TABLE snapshots (
     originator_id text NOT NULL,
     bucket smallint NOT NULL,
     version bigint NOT NULL,
@@ -37,8 +37,8 @@ CREATE TABLE stream_head (
 ) WITH (fillfactor = 60);
 
 -- Parts of a state that few commands take: a row each, read and written for those alone. One that has
--- none is as it was before the first event. The version of the stream stands in its head.
-CREATE TABLE stream_parts (
+-- none is as it was before the first event. The version of the stream stands in its snapshot.
+CREATE TABLE snapshot_parts (
     bucket smallint NOT NULL,
     originator_id text NOT NULL,
     part text NOT NULL,

@@ -1,6 +1,6 @@
--- What a batch asks first: the answer already given to each key (a row of a key), the head of each
--- stream, and parts that lie beside heads (with the version of the head; null where the part has no
--- row), numbered on from the heads. Rows come back with their ordinal, never by position. Whoever calls these
+-- What a batch asks first: the answer already given to each key (a row of a key), the snapshot of each
+-- stream, and parts that lie beside snapshots (with the version of the snapshot; null where the part has no
+-- row), numbered on from the snapshots. Rows come back with their ordinal, never by position. Whoever calls these
 -- functions pins plans to index look-ups (database.PINNED), because before the first analyze a hash
 -- join over whole tables would be chosen; SET on the functions would cost as much as a look-up, and
 -- keep this one from being inlined.
@@ -17,12 +17,12 @@ AS $$
     UNION ALL
     SELECT false, s.ord, h.version, h.bucket, h.fold, h.state, NULL
     FROM unnest(p_streams, p_stream_buckets) WITH ORDINALITY s(stream, bucket, ord)
-    JOIN ledger.stream_head h ON h.originator_id = s.stream AND h.bucket = s.bucket
+    JOIN ledger.snapshots h ON h.originator_id = s.stream AND h.bucket = s.bucket
     UNION ALL
     SELECT false, cardinality(p_streams) + q.ord, h.version, h.bucket, p.fold, p.state, NULL
     FROM unnest(q_streams, q_buckets, q_parts) WITH ORDINALITY q(stream, bucket, part, ord)
-    JOIN ledger.stream_head h ON h.originator_id = q.stream AND h.bucket = q.bucket
-    LEFT JOIN ledger.stream_parts p
+    JOIN ledger.snapshots h ON h.originator_id = q.stream AND h.bucket = q.bucket
+    LEFT JOIN ledger.snapshot_parts p
         ON p.originator_id = q.stream AND p.part = q.part AND p.bucket = q.bucket
 $$;
 
@@ -34,7 +34,7 @@ DECLARE
     lane smallint;
 BEGIN
     FOR lane IN SELECT DISTINCT b FROM unnest(p_buckets) b ORDER BY b LOOP
-        PERFORM FROM ledger.log_head h WHERE h.bucket = lane FOR UPDATE;
+        PERFORM FROM ledger.log_end h WHERE h.bucket = lane FOR UPDATE;
     END LOOP;
 END $$;
 
@@ -48,7 +48,7 @@ DECLARE
 BEGIN
     SELECT r.stream INTO moved
     FROM unnest(r_stream, r_bucket, r_version) r(stream, bucket, version)
-    LEFT JOIN ledger.stream_head h ON h.originator_id = r.stream AND h.bucket = r.bucket
+    LEFT JOIN ledger.snapshots h ON h.originator_id = r.stream AND h.bucket = r.bucket
     WHERE coalesce(h.version, 0) <> r.version
     LIMIT 1;
     IF moved IS NOT NULL THEN
@@ -64,10 +64,10 @@ CREATE TYPE batch AS (
     l_bucket smallint[], l_events bigint[],
     -- The streams that were only read, in the reader's lane, at the version at which they were.
     r_stream text[], r_bucket smallint[], r_version bigint[],
-    -- The heads written: version before (0: none) and after, what folded the state, the state after.
+    -- The snapshots written: version before (0: none) and after, what folded the state, the state after.
     h_stream text[], h_bucket smallint[], h_before bigint[], h_after bigint[], h_fold text[],
     h_state bytea[],
-    -- The parts written that lie beside their heads.
+    -- The parts written that lie beside their snapshots.
     q_stream text[], q_bucket smallint[], q_part text[], q_fold text[], q_state bytea[],
     -- The events. e_offset counts from 1 in each lane; e_recorded is empty, but for a demo.
     e_stream text[], e_bucket smallint[], e_version bigint[], e_offset bigint[], e_topic text[],
@@ -83,9 +83,9 @@ CREATE TYPE batch AS (
     sealed bytea
 );
 
--- Appends a batch: all of it or nothing. Nothing else writes events, heads or answers.
+-- Appends a batch: all of it or nothing. Nothing else writes events, snapshots or answers.
 -- Returns the position of each lane before the batch.
--- SQLSTATE CL001: a head was not as expected. 23505: a stream or a key is there already.
+-- SQLSTATE CL001: a snapshot was not as expected. 23505: a stream or a key is there already.
 CREATE FUNCTION append_batch(b batch) RETURNS TABLE (bucket smallint, base bigint)
 LANGUAGE plpgsql
 AS $$
@@ -114,14 +114,14 @@ BEGIN
         PERFORM ledger.check_reads(b.r_stream, b.r_bucket, b.r_version);
     END IF;
 
-    UPDATE ledger.stream_head h SET version = i.after, state = i.state, fold = i.fold
+    UPDATE ledger.snapshots h SET version = i.after, state = i.state, fold = i.fold
     FROM unnest(b.h_stream, b.h_bucket, b.h_before, b.h_after, b.h_state, b.h_fold)
         i(stream, bucket, before, after, state, fold)
     WHERE i.before > 0 AND h.originator_id = i.stream AND h.bucket = i.bucket
         AND h.version = i.before;
     GET DIAGNOSTICS wrote = ROW_COUNT;
     IF 0 = ANY (b.h_before) THEN
-        INSERT INTO ledger.stream_head (originator_id, bucket, version, fold, state)
+        INSERT INTO ledger.snapshots (originator_id, bucket, version, fold, state)
         SELECT i.stream, i.bucket, i.after, i.fold, i.state
         FROM unnest(b.h_stream, b.h_bucket, b.h_before, b.h_after, b.h_state, b.h_fold)
             i(stream, bucket, before, after, state, fold)
@@ -134,7 +134,7 @@ BEGIN
     END IF;
 
     IF cardinality(b.q_stream) > 0 THEN
-        INSERT INTO ledger.stream_parts AS p (originator_id, bucket, part, fold, state)
+        INSERT INTO ledger.snapshot_parts AS p (originator_id, bucket, part, fold, state)
         SELECT * FROM unnest(b.q_stream, b.q_bucket, b.q_part, b.q_fold, b.q_state)
         ON CONFLICT (originator_id, part, bucket) DO UPDATE
         SET fold = excluded.fold, state = excluded.state;

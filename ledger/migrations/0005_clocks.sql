@@ -46,8 +46,8 @@ CREATE FUNCTION advance_lane(
 ) LANGUAGE plpgsql AS $$
 BEGIN
     SELECT h.position, h.recorded_at, greatest(h.recorded_at, p_now) INTO STRICT base, floor, stamp
-    FROM ledger.log_head h WHERE h.bucket = p_bucket FOR UPDATE;
-    UPDATE ledger.log_head h SET position = base + p_events, recorded_at = stamp
+    FROM ledger.log_end h WHERE h.bucket = p_bucket FOR UPDATE;
+    UPDATE ledger.log_end h SET position = base + p_events, recorded_at = stamp
     WHERE h.bucket = p_bucket;
     IF p_events = 0 THEN
         RETURN;

@@ -126,11 +126,11 @@ def test_compare_as_json_counts_what_it_saw(demo_dir: Path) -> None:
     found = ended.json
     assert [each["against"] for each in found["comparisons"]] == [*ALWAYS]
     assert (found["sample_members"], found["seed"], found["behind"]) == (5, 7, 0)
-    replay, heads = found["comparisons"]
+    replay, snapshots = found["comparisons"]
     assert {tally["table"] for tally in replay["tables"]} >= {
         "answers.checkpoint", "answers.lot", "typed.visit_recorded",
     }  # fmt: skip
-    assert heads["tables"][0]["rows"] > 5
+    assert snapshots["tables"][0]["rows"] > 5
     assert not ended.err, "where JSON is wanted no progress is shown"
 
 

@@ -149,7 +149,7 @@ def test_rejects_of_a_killed_import_are_in_nobodys_way(own_ledger: Path, tmp_pat
     words = ("import", file, "--keep-good", rejects)
     with EmbeddedServer(own_ledger) as server, connect(server.dsn) as holds:
         holds.execute("BEGIN")
-        holds.execute("SELECT * FROM log_head FOR UPDATE")
+        holds.execute("SELECT * FROM log_end FOR UPDATE")
         with started(*words, data_dir=own_ledger) as process:
             assert eventually(lambda: written(tmp_path) == 3)
             assert not rejects.exists()
@@ -186,7 +186,7 @@ def test_two_imports_do_not_write_the_same_rejects(own_ledger: Path, tmp_path: P
         clubledger("import", "-", stdin=b"", data_dir=own_ledger)
         with connect(server.dsn) as holds:
             holds.execute("BEGIN")
-            holds.execute("SELECT * FROM log_head FOR UPDATE")
+            holds.execute("SELECT * FROM log_end FOR UPDATE")
             with started(*words, data_dir=own_ledger) as process:
                 assert eventually(lambda: written(tmp_path) == 3)
                 second = clubledger(*words, data_dir=own_ledger)

@@ -34,7 +34,7 @@ def run_away(own_ledger: Path) -> Path:
     server = running(own_ledger)
     assert server is not None
     with connect(server.dsn) as connection:
-        connection.execute("UPDATE log_head SET recorded_at = now() + interval '10 years'")
+        connection.execute("UPDATE log_end SET recorded_at = now() + interval '10 years'")
     return own_ledger
 
 

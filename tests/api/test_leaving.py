@@ -278,8 +278,8 @@ def test_who_waits_for_a_position_and_leaves_waits_no_longer(
 ) -> None:
     monkeypatch.setattr(reads, "WAIT_S", 2 * PATIENCE_S)
     with connect(laid) as conn:
-        conn.execute("UPDATE ledger.log_head SET position = position + 1")
-        (end,) = conn.execute("SELECT position FROM ledger.log_head").fetchone() or (0,)
+        conn.execute("UPDATE ledger.log_end SET position = position + 1")
+        (end,) = conn.execute("SELECT position FROM ledger.log_end").fetchone() or (0,)
     app, told, gone = create_app(laid, follow=False), list[Any](), asyncio.Event
 
     async def ask() -> None:

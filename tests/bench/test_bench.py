@@ -172,7 +172,7 @@ def test_a_history_written_by_sql_is_what_the_rules_would_have_written(database:
             lives.check(connection, f"member:{population.member_id(prefix, number)}")
         gaps = connection.execute(
             "SELECT count(*) = max(notification_id) AND count(DISTINCT notification_id) = count(*)"
-            " AND max(notification_id) = (SELECT position FROM log_head) FROM stored_events"
+            " AND max(notification_id) = (SELECT position FROM log_end) FROM stored_events"
         ).fetchone()
         assert gaps == (True,)
         keys = connection.execute("SELECT count(*) FROM command_log WHERE key LIKE '%h2-%'")

@@ -17,7 +17,7 @@ import typer
 from docs import generate
 from docs.picture import PICTURE, picture
 from domain import timeline
-from ledger import heads, ledger
+from ledger import ledger, snapshots
 from ledger.commands import parse
 from ledger.working import WorkingSet
 from projections import runner
@@ -165,8 +165,8 @@ def decided(lines: list[str]) -> list[str]:
     """The topics of the events that these facts make, one fact after the other."""
     working, topics = WorkingSet(1), []
     for command in map(parse, lines):
-        for stream in working.missing([(command, command.streams())]).heads:
-            working.put(stream, 0, heads.fresh(stream))
+        for stream in working.missing([(command, command.streams())]).snapshots:
+            working.put(stream, 0, snapshots.fresh(stream))
         assert command.at is not None
         now = datetime(2009, 1, 5, tzinfo=UTC)
         entries, _ = working.decide(command, command.streams(), command.at, now)

@@ -266,7 +266,7 @@ class Points(RuleBasedStateMachine):
         assert all(lot.id == number for number, lot in lots.items())
 
     @invariant()
-    def the_head_is_bounded(self) -> None:
+    def the_snapshot_is_bounded(self) -> None:
         member = self.world.member
         assert len(member.points.debits) <= REVERSIBLE_DEBITS
         assert len(member.visits.latest) <= UNDO_VISITS
@@ -323,7 +323,7 @@ def test_whatever_is_decided_can_be_applied() -> None:
 
 
 def test_a_heavy_user_does_not_grow_the_state() -> None:
-    """What the machine seldom reaches: far more than the head remembers."""
+    """What the machine seldom reaches: far more than the snapshot remembers."""
     machine = Points()
     machine.begin()
     for n in range(80):
@@ -335,7 +335,7 @@ def test_a_heavy_user_does_not_grow_the_state() -> None:
         )
         machine.points_are_conserved()
         machine.each_lot_holds_what_its_events_say()
-        machine.the_head_is_bounded()
+        machine.the_snapshot_is_bounded()
     assert len(machine.world.member.visits.latest) == UNDO_VISITS
     assert len(machine.world.member.points.debits) == REVERSIBLE_DEBITS
     machine.time_passes(hours=24 * 60, minutes=0)

@@ -21,7 +21,7 @@ from domain.members import MemberCommand, Membership
 from domain.parts import part_of, parts_of
 from domain.points import PointsCredited
 from domain.values import Day, MemberId
-from ledger import digests, heads
+from ledger import digests, snapshots
 from tests.domain.scenario import do, given, local
 from tests.domain.words import CLUB, MEMBER, NOON, credit, visit
 from tests.projections.histories import STEPS, history
@@ -151,19 +151,19 @@ def test_parts_put_together_are_the_state_that_the_events_come_to(steps: Any) ->
     world = history(steps, 1)
     events: dict[str, list[tuple[str, bytes]]] = {}
     for stored in world.log:
-        kept = (stored.event.topic, heads.bytes_of(stored.event))
+        kept = (stored.event.topic, snapshots.bytes_of(stored.event))
         events.setdefault(stored.stream, []).append(kept)
     for stream, told in events.items():
-        whole = heads.refold(stream, told)
+        whole = snapshots.refold(stream, told)
         assert whole == world._states[stream]
-        alone = [heads.refold(stream, told, [part]) for part in whole]
+        alone = [snapshots.refold(stream, told, [part]) for part in whole]
         assert whole == {name: part for folded in alone for name, part in folded.items()}
-        assert heads.decode(stream, heads.encode(stream, whole)).items() <= whole.items()
+        assert snapshots.decode(stream, snapshots.encode(stream, whole)).items() <= whole.items()
 
 
 def test_a_part_hangs_on_no_rule_of_another() -> None:
     """What folds points is not folded anew for a changed term of campaigns."""
-    of_points = [PARTS["points"].type, *heads._changes("points")]
+    of_points = [PARTS["points"].type, *snapshots._changes("points")]
     read = {text.split()[0] for text in digests._texts(tuple(of_points), "domain")}
     assert "domain.points" in read
     assert not read & {"domain.campaigns", "domain.bindings", "domain.visits", "domain.cohorts"}

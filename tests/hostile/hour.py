@@ -316,7 +316,7 @@ class _Hour:
         self.house.answers(f"/status?wait_for=0:{len(events)}")
         report.faults += verdict.of_cards(journals, self._spendable, MOST_CARDS)
         if (code := commands.one(("compare", "--json"), {}, 1_024, "")) != 0:
-            report.faults.append(f"compare ends with {code}: answers or heads are no replay")
+            report.faults.append(f"compare ends with {code}: answers or snapshots are no replay")
 
     def _events(self) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []

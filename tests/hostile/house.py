@@ -129,8 +129,8 @@ class House:
     def everybody(self) -> list[int]:
         """Every process of `serve`, past lives' orphans apart, and of PostgreSQL."""
         main = processes.postmaster(self.data_dir)
-        heads = [self.life.process.pid] if self.lives else []
-        return processes.family(*heads, *([] if main is None else [main]))
+        mains = [self.life.process.pid] if self.lives else []
+        return processes.family(*mains, *([] if main is None else [main]))
 
     def send(self, sent: signal.Signals) -> None:
         """Send the parent a signal."""

@@ -27,10 +27,10 @@ def parents() -> dict[int, int]:
     return found
 
 
-def family(*heads: int) -> list[int]:
+def family(*mains: int) -> list[int]:
     """These processes and all that descend from them, as far as they are still there."""
     known = parents()
-    found = [pid for pid in heads if pid in known]
+    found = [pid for pid in mains if pid in known]
     for pid in found:  # it grows as it is walked
         found += [child for child, parent in known.items() if parent == pid and child not in found]
     return found

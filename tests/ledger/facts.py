@@ -9,7 +9,7 @@ from domain.catalogue import COMMANDS
 from domain.command import Command
 from domain.parts import State
 from domain.refusal import Refusal
-from ledger import heads
+from ledger import snapshots
 from ledger.database import connect
 from ledger.ledger import Ledger, Receipt
 
@@ -88,14 +88,14 @@ def a_visit(member_id: str, **fields: Any) -> Command:
 
 
 def stored_states(dsn: str) -> dict[tuple[str, int], State]:
-    """The state of each stream in each lane that has its head, put together from its rows."""
+    """The state of each stream in each lane that has its snapshot, put together from its rows."""
     found: dict[tuple[str, int], State] = {}
     with connect(dsn) as connection:
-        rows = connection.execute("SELECT originator_id, bucket, state FROM stream_head").fetchall()
+        rows = connection.execute("SELECT originator_id, bucket, state FROM snapshots").fetchall()
         for stream, lane, row in rows:
-            found[stream, lane] = heads.fresh(stream) | heads.decode(stream, row)
+            found[stream, lane] = snapshots.fresh(stream) | snapshots.decode(stream, row)
         for stream, lane, part, row in connection.execute(
-            "SELECT originator_id, bucket, part, state FROM stream_parts"
+            "SELECT originator_id, bucket, part, state FROM snapshot_parts"
         ):
-            found[stream, lane][part] = heads.decode_part(part, row)
+            found[stream, lane][part] = snapshots.decode_part(part, row)
     return found

@@ -23,7 +23,7 @@ import psycopg
 from domain.catalogue import COMMANDS
 from domain.command import Command
 from domain.refusal import Refusal
-from ledger import heads
+from ledger import snapshots
 from ledger.database import bucket_of, connect, lanes_of, meta
 from ledger.ledger import Ledger
 from tests.ledger.facts import a_club, a_member, command, executed, stored_states
@@ -192,7 +192,7 @@ def _check(dsn: str, answers: list[dict[str, Any]]) -> None:
             "SELECT originator_id, originator_version, topic, state, bucket, notification_id"
             " FROM stored_events ORDER BY originator_id, originator_version"
         ).fetchall()
-        ends = dict(connection.execute("SELECT bucket, position FROM log_head").fetchall())
+        ends = dict(connection.execute("SELECT bucket, position FROM log_end").fetchall())
 
     for answer in answers:
         if "refused" in answer:
@@ -208,14 +208,14 @@ def _check(dsn: str, answers: list[dict[str, Any]]) -> None:
     credited: Counter[str] = Counter()
     places = []
     for stream, version, topic, state, bucket, position in events:
-        event = heads.event_of(topic, state)
+        event = snapshots.event_of(topic, state)
         versions[stream] += 1
         assert version == versions[stream], f"{stream} has a gap at {version}"
         assert bucket == bucket_of(stream, buckets)
         assert event.key in keys, f"{topic} has no command"
         of_command[event.key, topic] += 1
         lanes[bucket].append(position)
-        event.fold(folded.setdefault(stream, heads.fresh(stream)))
+        event.fold(folded.setdefault(stream, snapshots.fresh(stream)))
         credited[stream] += getattr(event, "change", 0)
         if topic == "campaign.place_taken":
             places.append(getattr(event, "place", 0))
@@ -226,9 +226,9 @@ def _check(dsn: str, answers: list[dict[str, Any]]) -> None:
     assert places == list(range(1, len(places) + 1))
     assert len(places) <= CAP
     assert {(s, lane) for s in folded for lane in lanes_of(s, buckets)} == stored.keys()
-    for (stream, _), head in stored.items():
+    for (stream, _), snapshot in stored.items():
         state = folded[stream]
-        assert state == head, f"the head of {stream} is no fold"
+        assert state == snapshot, f"the snapshot of {stream} is no fold"
         if "points" in state:
             assert sum(lot.points for lot in state["points"].lots.values()) == credited[stream]
 

@@ -22,7 +22,7 @@ from tests.ledger.facts import a_club, a_member, command, executed
 
 TEN_YEARS = timedelta(days=3653)
 MINUTE = timedelta(minutes=1)
-TABLES = ("stored_events", "command_log", "stream_head", "stream_parts", "log_head", "persons")
+TABLES = ("stored_events", "command_log", "snapshots", "snapshot_parts", "log_end", "persons")
 
 
 def real(dsn: str) -> datetime:
@@ -75,7 +75,7 @@ def recorded_by_the_library(dsn: str) -> Any:
 def run_away(dsn: str, by: timedelta) -> datetime:
     """The log as a writer under a wrong clock left it before anything held him back."""
     with connect(dsn) as connection:
-        connection.execute("UPDATE log_head SET recorded_at = now() + %s", (by,))
+        connection.execute("UPDATE log_end SET recorded_at = now() + %s", (by,))
         last = clocks.read(connection).recorded_at
     assert last is not None
     return last

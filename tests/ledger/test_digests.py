@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from domain.catalogue import PARTS
-from ledger import digests, heads
+from ledger import digests, snapshots
 
 NOUN = '''
 """A noun."""
@@ -142,5 +142,5 @@ def test_a_module_that_becomes_a_package_stays_in(digest: Digest) -> None:
 
 
 def test_each_part_has_a_version_of_its_own() -> None:
-    versions = {heads.part_version(part) for part in PARTS}
+    versions = {snapshots.part_version(part) for part in PARTS}
     assert len(versions) == len(PARTS)

@@ -103,7 +103,7 @@ def test_a_stream_that_cannot_be_read_stops_its_own_lines_only(ledger_dsn: str) 
     executed(ledger_dsn, *a_club(1), *a_member("m0"), *a_member("m1"))
     with connect(ledger_dsn) as connection:
         connection.execute(
-            "UPDATE stream_head SET state = 'nonsense' WHERE originator_id = 'member:m1'"
+            "UPDATE snapshots SET state = 'nonsense' WHERE originator_id = 'member:m1'"
         )
     done = load(ledger_dsn, [credit("x", "m1"), credit("x"), b"{}", credit("x", "m1")])
     named = [(each.line, each.code) for each in done.rejections]

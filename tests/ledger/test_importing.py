@@ -97,7 +97,7 @@ def test_a_bad_line_is_named_and_nothing_is_kept(ledger_dsn: str) -> None:
         (12, "line_too_long"),
     }
     assert "5551234" not in str(done.rejections)
-    for table in ("stored_events", "stream_head", "stream_parts", "persons", "command_log"):
+    for table in ("stored_events", "snapshots", "snapshot_parts", "persons", "command_log"):
         assert rows(ledger_dsn, f"SELECT count(*) FROM {table}") == [(0,)]
     assert load(ledger_dsn, a_history(2, 1)).kept
 
@@ -146,7 +146,7 @@ def test_facts_with_keys_are_answered_once_live_or_imported(ledger_dsn: str) -> 
 
 
 def test_a_live_command_in_between_is_seen(ledger_dsn: str) -> None:
-    """Decided on old heads, found out at the end, and decided once more with the lanes in hand."""
+    """Decided on old snapshots, found out at the end, and decided again with the lanes in hand."""
     executed(ledger_dsn, command("unit.open", unit_id="u1", title="x"), *a_member("m1", 100))
     debit = fact("points.debit", member_id="m1", points=60, reason="x")
     asked_in_between: list[str] = []
@@ -328,7 +328,7 @@ def test_a_rejection_repeats_no_value_of_its_line(ledger_dsn: str, line: bytes) 
     assert "13812345678" not in rejection.reason
 
 
-def test_heads_are_remembered_between_files_and_live_commands_noticed(ledger_dsn: str) -> None:
+def test_snapshots_are_remembered_between_files_and_live_commands_noticed(ledger_dsn: str) -> None:
     importer = Importer(ledger_dsn, now=NOW)
     lines = a_history(3, 1)
     importer.load(lambda: lines, key="one")
@@ -388,7 +388,7 @@ def test_a_load_killed_in_the_middle_leaves_nothing_and_can_be_repeated(
     assert done.events == 1 + 1500 * 13
     assert rows(ledger_dsn, "SELECT count(*) FROM stored_events") == [(done.events,)]
     with connect(ledger_dsn) as connection:
-        assert connection.execute("SELECT sum(position) FROM log_head").fetchone() == (done.events,)
+        assert connection.execute("SELECT sum(position) FROM log_end").fetchone() == (done.events,)
 
 
 def test_a_live_visit_follows_an_import(ledger_dsn: str) -> None:

@@ -20,7 +20,7 @@ OF_NO_LANE = {"ledger.ledger_meta", "ledger.migrations", "answers.standstill"}
 """Small tables about the installation as a whole: every machine has a copy."""
 ROOMS = ("ledger", "answers", "typed")
 OWN = (
-    r"(?:stored_events|stream_head|stream_parts|command_log|file_lines|persons|log_head"
+    r"(?:stored_events|snapshots|snapshot_parts|command_log|file_lines|persons|log_end"
     r"|ledger_meta)"
 )
 UNQUALIFIED = re.compile(
@@ -97,8 +97,8 @@ def test_every_lane_could_live_elsewhere(conn: Connection[Any]) -> None:
         ("CREATE SEQUENCE ledger.order_of_all", "a sequence: order_of_all"),
         (
             "CREATE FUNCTION ledger.f() RETURNS bigint LANGUAGE sql AS"
-            " 'SELECT position FROM log_head'",
-            "f says FROM log_head",
+            " 'SELECT position FROM log_end'",
+            "f says FROM log_end",
         ),
         (
             "CREATE FUNCTION ledger.f() RETURNS void LANGUAGE sql AS"
@@ -107,7 +107,7 @@ def test_every_lane_could_live_elsewhere(conn: Connection[Any]) -> None:
         ),
         (
             "CREATE FUNCTION ledger.f(lanes smallint[]) RETURNS void LANGUAGE sql AS"
-            " 'SELECT FROM ledger.log_head WHERE bucket = ANY (lanes) FOR UPDATE'",
+            " 'SELECT FROM ledger.log_end WHERE bucket = ANY (lanes) FOR UPDATE'",
             "FOR UPDATE",
         ),
         (
@@ -128,7 +128,7 @@ def test_whoever_writes_reference_data_writes_nothing_else() -> None:
         assert not REFERENCE & command.writes.keys() or len(command.writes) == 1, name
 
 
-def test_reference_data_has_a_head_in_each_lane() -> None:
+def test_reference_data_has_a_snapshot_in_each_lane() -> None:
     assert list(lanes_of("club:health", 4)) == [0, 1, 2, 3]
     assert len(lanes_of("member:m1", 4)) == len(lanes_of("places:spring", 4)) == 1
     assert {"unit", "club", "campaign", "cohort"} == REFERENCE

@@ -12,7 +12,7 @@ from domain.lots import NotEnoughPoints
 from domain.points import PointsDebited
 from domain.refusal import Refusal
 from domain.visits import PriceChanged
-from ledger import database, heads, ledger
+from ledger import database, ledger, snapshots
 from ledger.database import InstallError, connect, install, meta
 from ledger.ledger import Busy, CommandFailed, Ledger, Receipt, Unanswered
 from ledger.persons import digest_of
@@ -54,10 +54,10 @@ def rows(dsn: str, question: str) -> list[tuple[Any, ...]]:
 
 
 def assert_sound(dsn: str) -> None:
-    """Positions are gapless in each lane, and every head is the fold of its events."""
+    """Positions are gapless in each lane, and every snapshot is the fold of its events."""
     counted = dict(rows(dsn, "SELECT bucket, count(*) FROM stored_events GROUP BY bucket"))
     ends = dict(rows(dsn, "SELECT bucket, max(notification_id) FROM stored_events GROUP BY bucket"))
-    said = dict(rows(dsn, "SELECT bucket, position FROM log_head WHERE position > 0"))
+    said = dict(rows(dsn, "SELECT bucket, position FROM log_end WHERE position > 0"))
     assert counted == ends == said
     back = (
         "SELECT count(*) FROM (SELECT recorded_at, lag(recorded_at) OVER (PARTITION BY bucket"
@@ -65,7 +65,7 @@ def assert_sound(dsn: str) -> None:
     )
     assert rows(dsn, back) == [(0,)], "a recorded time goes back"
     stored = stored_states(dsn)
-    for name, lane, version in rows(dsn, "SELECT originator_id, bucket, version FROM stream_head"):
+    for name, lane, version in rows(dsn, "SELECT originator_id, bucket, version FROM snapshots"):
         with connect(dsn) as connection:
             events = connection.execute(
                 "SELECT topic, state FROM stored_events WHERE originator_id = %s"
@@ -73,7 +73,7 @@ def assert_sound(dsn: str) -> None:
                 (name,),
             ).fetchall()
         assert len(events) == version
-        assert heads.refold(name, events) == stored[name, lane]
+        assert snapshots.refold(name, events) == stored[name, lane]
 
 
 def test_a_visit_is_paid_once_however_often_it_is_sent(ledger_dsn: str) -> None:
@@ -190,7 +190,7 @@ def test_names_and_phones_stay_outside_the_log(ledger_dsn: str) -> None:
         ("m1", "欧阳娜娜", "+8613900001234")
     ]
     everything = str(rows(ledger_dsn, "SELECT encode(state, 'escape') FROM stored_events"))
-    everything += str(rows(ledger_dsn, "SELECT encode(state, 'escape') FROM stream_head"))
+    everything += str(rows(ledger_dsn, "SELECT encode(state, 'escape') FROM snapshots"))
     everything += str(rows(ledger_dsn, "SELECT key, encode(response, 'escape') FROM command_log"))
     assert "13900001234" not in everything
     assert "欧阳" not in everything
@@ -338,10 +338,10 @@ def test_an_event_that_cannot_be_written_fails_its_own_command_only(
     assert_sound(ledger_dsn)
 
 
-def test_a_head_of_other_rules_is_folded_again(ledger_dsn: str) -> None:
+def test_a_snapshot_of_other_rules_is_folded_again(ledger_dsn: str) -> None:
     executed(ledger_dsn, *a_club(1), *a_member("m1", 5), a_visit("m1"))
     with connect(ledger_dsn) as connection:
-        connection.execute("UPDATE stream_head SET fold = 'older', state = 'nonsense'")
+        connection.execute("UPDATE snapshots SET fold = 'older', state = 'nonsense'")
     (receipt,) = executed(ledger_dsn, a_visit("m1"))
     assert receipt.body["spendable_points"] == 3
 
@@ -350,7 +350,7 @@ def test_a_stream_that_cannot_be_read_stops_its_own_commands_only(ledger_dsn: st
     executed(ledger_dsn, *a_club(1), *a_member("m1"), *a_member("m2"))
     with connect(ledger_dsn) as connection:
         connection.execute(
-            "UPDATE stream_head SET state = 'nonsense' WHERE originator_id = 'member:m1'"
+            "UPDATE snapshots SET state = 'nonsense' WHERE originator_id = 'member:m1'"
         )
     answers = together(ledger_dsn, a_visit("m2"), a_visit("m1"), a_visit("m2"), a_visit("m1"))
     kinds = [type(answer) for answer in answers]
@@ -391,7 +391,7 @@ def test_a_process_frozen_with_the_lanes_in_hand_loses_them(
     async def act(opened: Ledger) -> Receipt:
         frozen = await database.aconnect(ledger_dsn)
         await frozen.execute("BEGIN")
-        await frozen.execute("SELECT take_lanes(array(SELECT bucket FROM log_head))")
+        await frozen.execute("SELECT take_lanes(array(SELECT bucket FROM log_end))")
         try:
             return await opened.execute(a_visit("m1"))
         finally:
@@ -407,7 +407,7 @@ def test_an_import_that_keeps_the_lanes_makes_nobody_wait_for_ever(
     monkeypatch.setattr(ledger, "MAX_ATTEMPTS", 2)
     executed(ledger_dsn, *a_club(1), *a_member("m1"))
     with connect(ledger_dsn) as holder, holder.transaction():
-        holder.execute("SELECT take_lanes(array(SELECT bucket FROM log_head))")
+        holder.execute("SELECT take_lanes(array(SELECT bucket FROM log_end))")
         assert asked(ledger_dsn, a_visit("m1")) == "unanswered"
     assert asked(ledger_dsn, a_visit("m1")) == "done"
 

@@ -10,7 +10,7 @@ from eventsourcing.persistence import IntegrityError, StoredEvent
 from psycopg import Connection
 
 from ledger import persons
-from ledger.batches import Batch, Encoded, Head, NewEvent
+from ledger.batches import Batch, Encoded, NewEvent, Snapshot
 from ledger.database import connect
 from ledger.library import LaneRecorder, datastore
 from tests.architecture.test_personal import sources
@@ -20,12 +20,12 @@ from tests.ledger.test_ledger import assert_sound, rows
 
 ONE = {
     "stored_events": "append_batch",
-    "stream_head": "append_batch",
-    "stream_parts": "append_batch",
+    "snapshots": "append_batch",
+    "snapshot_parts": "append_batch",
     "command_log": "append_batch",
     "file_lines": "append_batch",
     "persons": "keep_persons",
-    "log_head": "advance_lane",
+    "log_end": "advance_lane",
 }
 """The tables that a batch writes, each with the one function that does."""
 CALLS = {"keep_persons": "append_batch", "advance_lane": "append_batch"}
@@ -33,7 +33,7 @@ WRITES = (
     r"(?:INSERT\s+INTO|UPDATE|DELETE\s+FROM|MERGE\s+INTO|TRUNCATE|COPY)\s+"
     r"(?:ONLY\s+)?(?:ledger\.)?"
 )
-FIRST_ROWS = {"ledger/database.py": {"log_head"}}
+FIRST_ROWS = {"ledger/database.py": {"log_end"}}
 """An installation begins with a row a lane."""
 
 
@@ -99,7 +99,7 @@ def test_a_file_of_many_batches_is_one_sequence(
 ) -> None:
     """Positions, versions and answers go on from batch to batch, in each lane."""
     monkeypatch.setattr("ledger.lines.CHUNK", 3)
-    monkeypatch.setattr("ledger.importing.HEADS_BYTES", 1)
+    monkeypatch.setattr("ledger.importing.SNAPSHOTS_BYTES", 1)
     dsn = installed(4)
     executed(dsn, command("unit.open", unit_id="u0", title="城北"))
     history = a_history(5, 3)
@@ -152,15 +152,15 @@ def test_the_librarys_versions_are_expected_like_any_other(
         assert insert(3) == [3]
     finally:
         store.close()
-    assert rows(dsn, "SELECT position FROM log_head") == [(3,)]
-    assert rows(dsn, "SELECT version, fold FROM stream_head") == [(3, "")]
+    assert rows(dsn, "SELECT position FROM log_end") == [(3,)]
+    assert rows(dsn, "SELECT version, fold FROM snapshots") == [(3, "")]
 
 
 def test_a_batch_that_tells_no_time_is_stamped_by_the_database(ledger_dsn: str) -> None:
     batch = Batch(
         None,
         lanes={0: 1},
-        heads=[Head("test:1", 0, 0, 1, "", b"")],
+        snapshots=[Snapshot("test:1", 0, 0, 1, "", b"")],
         events=[NewEvent("test:1", 0, 1, 1, "t", b"{}")],
     ).encoded()
     with connect(ledger_dsn) as connection:

@@ -14,7 +14,7 @@ from eventsourcing.persistence import StoredEvent
 
 from domain.bindings import BindingStarted
 from domain.command import Command
-from ledger import heads
+from ledger import snapshots
 from ledger.database import bucket_of, connect
 from ledger.importing import Importer
 from ledger.ledger import CommandFailed
@@ -35,8 +35,8 @@ from tests.ledger.test_importing import fact, load
 from tests.ledger.test_ledger import assert_sound, rows, together
 
 ROOT = Path(__file__).parents[2]
-PARTS = "SELECT part FROM stream_parts WHERE originator_id = 'member:m1' ORDER BY part"
-WRITTEN = "SELECT part, xmin::text, ctid::text FROM stream_parts ORDER BY part"
+PARTS = "SELECT part FROM snapshot_parts WHERE originator_id = 'member:m1' ORDER BY part"
+WRITTEN = "SELECT part, xmin::text, ctid::text FROM snapshot_parts ORDER BY part"
 
 
 def campaign() -> Command:
@@ -88,7 +88,7 @@ def test_a_part_that_a_command_does_not_take_is_neither_read_nor_written(dsn: st
     before = rows(dsn, WRITTEN)
     executed(dsn, *EVERYDAY)
     assert rows(dsn, WRITTEN) == before
-    damaged(dsn, "UPDATE stream_parts SET state = 'nonsense'")
+    damaged(dsn, "UPDATE snapshot_parts SET state = 'nonsense'")
     before = rows(dsn, WRITTEN)
     again = [each.model_copy(update={"key": f"again-{n}"}) for n, each in enumerate(EVERYDAY[:1])]
     executed(dsn, *again)
@@ -109,26 +109,26 @@ def test_what_changes_one_part_writes_no_other(dsn: str) -> None:
 
 def test_a_part_that_never_changed_has_no_row(dsn: str) -> None:
     executed(dsn, *a_member("m2"), a_visit("m2"))
-    assert rows(dsn, "SELECT DISTINCT originator_id FROM stream_parts") == [("member:m1",)]
+    assert rows(dsn, "SELECT DISTINCT originator_id FROM snapshot_parts") == [("member:m1",)]
     executed(dsn, enrolled("m2"))
     assert_sound(dsn)
 
 
 # --------------------------------------------------------------------------- other rules folded it
 def test_a_part_that_other_rules_folded_is_folded_again_alone(dsn: str) -> None:
-    damaged(dsn, "UPDATE stream_parts SET fold = 'older', state = 'x' WHERE part = 'bindings'")
-    damaged(dsn, "UPDATE stream_parts SET state = 'never read' WHERE part = 'participation'")
+    damaged(dsn, "UPDATE snapshot_parts SET fold = 'older', state = 'x' WHERE part = 'bindings'")
+    damaged(dsn, "UPDATE snapshot_parts SET state = 'never read' WHERE part = 'participation'")
     executed(dsn, *EVERYDAY[:3], ended())
-    found = rows(dsn, "SELECT fold, state FROM stream_parts ORDER BY part")
-    assert found[0][0] == heads.part_version("bindings")
-    assert heads.decode_part("bindings", found[0][1]).bindings[0].ended_on == date(2008, 7, 2)
+    found = rows(dsn, "SELECT fold, state FROM snapshot_parts ORDER BY part")
+    assert found[0][0] == snapshots.part_version("bindings")
+    assert snapshots.decode_part("bindings", found[0][1]).bindings[0].ended_on == date(2008, 7, 2)
     assert found[1][1] == b"never read"
 
 
 def test_a_row_that_other_rules_folded_leaves_the_parts_beside_it(dsn: str) -> None:
     damaged(
         dsn,
-        "UPDATE stream_head SET state = 'x', fold = 'olderolder' || right(fold, 6)"
+        "UPDATE snapshots SET state = 'x', fold = 'olderolder' || right(fold, 6)"
         " WHERE originator_id = 'member:m1'",
     )
     before = rows(dsn, WRITTEN)
@@ -143,8 +143,8 @@ def test_a_part_that_is_new_is_folded_from_the_events_that_there_are(dsn: str, b
     """It has no row anywhere, and not because nothing had happened. All parts beside the row are
     looked at then, once: what the next one takes is known."""
     executed(dsn, *a_member("m2"), bound("m2"))
-    damaged(dsn, "UPDATE stream_head SET fold = left(fold, 10) || 'before'")
-    damaged(dsn, "DELETE FROM stream_parts")
+    damaged(dsn, "UPDATE snapshots SET fold = left(fold, 10) || 'before'")
+    damaged(dsn, "DELETE FROM snapshot_parts")
     if by == "live":
         executed(dsn, a_visit("m1"))
     else:
@@ -166,8 +166,8 @@ def test_what_the_librarys_recorder_appends_is_in_every_part(dsn: str, first: Co
         key="k",
         occurred_at=MOMENT,
     )
-    ((version,),) = rows(dsn, "SELECT version FROM stream_head WHERE originator_id = 'member:m1'")
-    stored = StoredEvent("member:m1", version + 1, event.topic, heads.bytes_of(event))
+    ((version,),) = rows(dsn, "SELECT version FROM snapshots WHERE originator_id = 'member:m1'")
+    stored = StoredEvent("member:m1", version + 1, event.topic, snapshots.bytes_of(event))
     store = datastore(dsn)
     LaneRecorder(store).insert_events([stored])
     store.close()
@@ -196,9 +196,9 @@ def test_parts_are_loaded_for_streams_that_are_in_flight(ledger_dsn: str) -> Non
     assert_sound(ledger_dsn)
 
 
-def test_a_part_that_somebody_wrote_since_its_head_was_read_is_not_taken(dsn: str) -> None:
-    """A file has read the member's head; before it asks for a part of him he is bound live. So it
-    is decided again, with the lanes in hand."""
+def test_a_part_that_somebody_wrote_since_its_snapshot_was_read_is_not_taken(dsn: str) -> None:
+    """A file has read the member's snapshot; before it asks for a part of him he is bound live. So
+    it is decided again, with the lanes in hand."""
     first = fact("points.debit", member_id="m1", points=1, reason="x")
     last = fact("binding.start", member_id="m1", policy="handset",
                 starts_on="2009-08-01", ends_on="2009-09-01")  # fmt: skip

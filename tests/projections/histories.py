@@ -82,7 +82,7 @@ def lay_rows(conn: Connection[Any], rows: Sequence[tuple[int, str, str, bytes, i
             [(b, s, p, t, state, p, START) for b, s, t, state, p in rows],
         )
         conn.execute(
-            "UPDATE ledger.log_head h SET position = coalesce((SELECT max(notification_id)"
+            "UPDATE ledger.log_end h SET position = coalesce((SELECT max(notification_id)"
             " FROM ledger.stored_events e WHERE e.bucket = h.bucket), 0)"
         )
         conn.execute("NOTIFY clubledger")

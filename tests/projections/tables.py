@@ -43,7 +43,7 @@ def emptied(conn: Connection[Any]) -> None:
     tables = [f"answers.{name}" for name in NAMES]
     tables += [f"typed.{table.name}" for table in typed_tables().values()]
     conn.execute(f"TRUNCATE ledger.stored_events, ledger.command_log, {', '.join(tables)}")
-    conn.execute("UPDATE ledger.log_head SET position = 0")
+    conn.execute("UPDATE ledger.log_end SET position = 0")
     conn.execute("UPDATE answers.checkpoint SET position = 0")
 
 

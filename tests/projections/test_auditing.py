@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
-from ledger import heads
+from ledger import snapshots
 from ledger.checking import Sample, streams
 from ledger.database import connect
 from projections import auditing, runner
@@ -22,7 +22,7 @@ from tests.projections.histories import STEPS, furnished, history, lay, lay_rows
 from tests.projections.tables import emptied
 from tests.projections.workings import CARELESS
 
-ALL: tuple[Check, ...] = ("replay", "heads", "second opinion")
+ALL: tuple[Check, ...] = ("replay", "snapshots", "second opinion")
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def test_answers_that_are_behind_are_compared_where_they_stand(ledger_dsn: str) 
 def test_who_writes_and_folds_meanwhile_is_no_difference(
     sound: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Between the replay and the comparison a visit comes in, is folded and moves the heads on."""
+    """Between the replay and the comparison a visit comes in, is folded and moves snapshots on."""
     real = auditing._one_state
 
     def late(conn: Any) -> Any:
@@ -130,7 +130,7 @@ def test_nobody_waits_for_a_comparison(sound: str, monkeypatch: pytest.MonkeyPat
 def test_a_damaged_answer_is_found_by_both_opinions(sound: str) -> None:
     damaged(sound, "UPDATE answers.lot SET spendable = spendable + 7 WHERE member_id = 'm1'")
     found = compare(sound, ALL)
-    assert told(found, "heads") == []
+    assert told(found, "snapshots") == []
     for against in ("replay", "second opinion"):
         (difference,) = of(found, against).differences
         assert (difference.table, difference.kind) == ("answers.lot", "changed")
@@ -213,7 +213,7 @@ def test_a_checkpoint_that_skipped_an_event_is_found(sound: str) -> None:
     executed(sound, a_visit("m1", confirm_repeat=True))
     damaged(
         sound,
-        "UPDATE answers.checkpoint c SET position = h.position FROM ledger.log_head h"
+        "UPDATE answers.checkpoint c SET position = h.position FROM ledger.log_end h"
         " WHERE h.bucket = c.bucket",
     )
     found = compare(sound, ALL)
@@ -230,26 +230,26 @@ def test_a_table_that_is_unlike_is_found(sound: str, statement: str) -> None:
     assert told(compare(sound), "replay") == [("answers.lot", "unlike", {})]
 
 
-# -------------------------------------------------------------------------------------- heads
+# -------------------------------------------------------------------------------------- snapshots
 def first(lots: dict[str, list[Any]]) -> list[Any]:
     return next(iter(lots.values()))
 
 
-def test_a_head_that_is_not_the_fold_of_its_events_is_found(sound: str) -> None:
+def test_a_snapshot_that_is_not_the_fold_of_its_events_is_found(sound: str) -> None:
     with connect(sound) as conn:
         (stored,) = conn.execute(
-            "SELECT state FROM ledger.stream_head WHERE originator_id = 'member:m1'"
+            "SELECT state FROM ledger.snapshots WHERE originator_id = 'member:m1'"
         ).fetchone() or (b"",)
-        state = heads.decode("member:m1", stored)
+        state = snapshots.decode("member:m1", stored)
         next(iter(state["points"].lots.values())).points += 1
         conn.execute(
-            "UPDATE ledger.stream_head SET state = %s WHERE originator_id = 'member:m1'",
-            (heads.encode("member:m1", state),),
+            "UPDATE ledger.snapshots SET state = %s WHERE originator_id = 'member:m1'",
+            (snapshots.encode("member:m1", state),),
         )
     found = compare(sound)
     assert told(found, "replay") == []
-    (difference,) = of(found, "heads").differences
-    assert (difference.table, difference.kind) == ("ledger.stream_head", "changed")
+    (difference,) = of(found, "snapshots").differences
+    assert (difference.table, difference.kind) == ("ledger.snapshots", "changed")
     assert difference.key == {"stream": "member:m1", "bucket": difference.key["bucket"]}
     ((column, (live, expected)),) = values(difference).items()
     assert column == "points.lots"
@@ -257,57 +257,57 @@ def test_a_head_that_is_not_the_fold_of_its_events_is_found(sound: str) -> None:
 
 
 HEADS = {
-    "a head is missing": (
-        "DELETE FROM ledger.stream_head WHERE originator_id = 'member:m1'",
-        ("ledger.stream_head", "missing"),
+    "a snapshot is missing": (
+        "DELETE FROM ledger.snapshots WHERE originator_id = 'member:m1'",
+        ("ledger.snapshots", "missing"),
     ),
-    "a head without events": (
-        "INSERT INTO ledger.stream_head SELECT 'member:m9', bucket, version, fold, state"
-        " FROM ledger.stream_head WHERE originator_id = 'member:m1'",
-        ("ledger.stream_head", "extra"),
+    "a snapshot without events": (
+        "INSERT INTO ledger.snapshots SELECT 'member:m9', bucket, version, fold, state"
+        " FROM ledger.snapshots WHERE originator_id = 'member:m1'",
+        ("ledger.snapshots", "extra"),
     ),
-    "a head of another version": (
-        "UPDATE ledger.stream_head SET version = version + 1 WHERE originator_id = 'member:m1'",
-        ("ledger.stream_head", "changed"),
+    "a snapshot of another version": (
+        "UPDATE ledger.snapshots SET version = version + 1 WHERE originator_id = 'member:m1'",
+        ("ledger.snapshots", "changed"),
     ),
-    "a head in another lane": (
-        "UPDATE ledger.stream_head SET bucket = bucket + 9 WHERE originator_id = 'member:m1'",
-        ("ledger.stream_head", "extra"),
-        ("ledger.stream_head", "missing"),
+    "a snapshot in another lane": (
+        "UPDATE ledger.snapshots SET bucket = bucket + 9 WHERE originator_id = 'member:m1'",
+        ("ledger.snapshots", "extra"),
+        ("ledger.snapshots", "missing"),
     ),
-    "a club without a head in one of the lanes": (
-        "DELETE FROM ledger.stream_head WHERE ctid IN (SELECT max(ctid) FROM ledger.stream_head"
+    "a club without a snapshot in one of the lanes": (
+        "DELETE FROM ledger.snapshots WHERE ctid IN (SELECT max(ctid) FROM ledger.snapshots"
         " WHERE originator_id = 'club:health')",
-        ("ledger.stream_head", "missing"),
+        ("ledger.snapshots", "missing"),
     ),
-    "a head of a club that another lane does not have": (
-        "UPDATE ledger.stream_head SET version = version + 1 WHERE ctid IN"
-        " (SELECT max(ctid) FROM ledger.stream_head WHERE originator_id = 'club:health')",
-        ("ledger.stream_head", "changed"),
+    "a snapshot of a club that another lane does not have": (
+        "UPDATE ledger.snapshots SET version = version + 1 WHERE ctid IN"
+        " (SELECT max(ctid) FROM ledger.snapshots WHERE originator_id = 'club:health')",
+        ("ledger.snapshots", "changed"),
     ),
     "a key that stands for commands in two lanes": (
         "INSERT INTO ledger.command_log SELECT key, digest, bucket + 9, position, response"
         " FROM ledger.command_log ORDER BY key LIMIT 1",
         ("ledger.command_log", "extra"),
     ),
-    "a head that is no state": (
-        "UPDATE ledger.stream_head SET state = 'x' WHERE originator_id = 'member:m1'",
-        ("ledger.stream_head", "changed"),
+    "a snapshot that is no state": (
+        "UPDATE ledger.snapshots SET state = 'x' WHERE originator_id = 'member:m1'",
+        ("ledger.snapshots", "changed"),
     ),
     "a lane that says more than it holds": (
-        "UPDATE ledger.log_head SET position = position + 1 WHERE bucket = 0",
-        ("ledger.log_head", "changed"),
+        "UPDATE ledger.log_end SET position = position + 1 WHERE bucket = 0",
+        ("ledger.log_end", "changed"),
     ),
 }
 
 
 @pytest.mark.parametrize("case", HEADS.values(), ids=HEADS.keys())
-def test_a_damaged_head_is_found(
+def test_a_damaged_snapshot_is_found(
     sound: str, case: tuple[str, *tuple[tuple[str, str], ...]]
 ) -> None:
     statement, *expected = case
     damaged(sound, statement)
-    found = [each[:2] for each in told(compare(sound, ["heads"]), "heads")]
+    found = [each[:2] for each in told(compare(sound, ["snapshots"]), "snapshots")]
     assert sorted(found) == expected
 
 
@@ -322,24 +322,24 @@ def bound(sound: str) -> str:
 
 BESIDE = {
     "a part is missing": (
-        "DELETE FROM ledger.stream_parts",
+        "DELETE FROM ledger.snapshot_parts",
         ("missing", ["bindings.bindings", "bindings.made", "bindings.forgotten"]),
     ),
     "a part that is no state": (
-        "UPDATE ledger.stream_parts SET state = 'x'",
+        "UPDATE ledger.snapshot_parts SET state = 'x'",
         ("changed", ["bindings.bindings", "bindings.made", "bindings.forgotten"]),
     ),
     "a part that is another": (
-        "UPDATE ledger.stream_parts SET state = '[[],1,{}]'",
+        "UPDATE ledger.snapshot_parts SET state = '[[],1,{}]'",
         ("changed", ["bindings.bindings"]),
     ),
     "a part of no noun": (
-        "INSERT INTO ledger.stream_parts SELECT bucket, originator_id, 'x', fold, state"
-        " FROM ledger.stream_parts",
+        "INSERT INTO ledger.snapshot_parts SELECT bucket, originator_id, 'x', fold, state"
+        " FROM ledger.snapshot_parts",
         ("extra", []),
     ),
     "a part of a stream that is not": (
-        "UPDATE ledger.stream_parts SET originator_id = 'member:m9'",
+        "UPDATE ledger.snapshot_parts SET originator_id = 'member:m9'",
         ("extra", []),
         ("missing", ["bindings.bindings", "bindings.made", "bindings.forgotten"]),
     ),
@@ -350,18 +350,18 @@ BESIDE = {
 def test_a_damaged_part_is_found(
     bound: str, case: tuple[str, *tuple[tuple[str, list[str]], ...]]
 ) -> None:
-    assert told(compare(bound, ["heads"]), "heads") == []
+    assert told(compare(bound, ["snapshots"]), "snapshots") == []
     statement, *expected = case
     damaged(bound, statement)
-    found = of(compare(bound, ["heads"]), "heads").differences
-    assert {each.table for each in found} == {"ledger.stream_parts"}
+    found = of(compare(bound, ["snapshots"]), "snapshots").differences
+    assert {each.table for each in found} == {"ledger.snapshot_parts"}
     assert sorted((d.kind, [*values(d)]) for d in found) == expected
 
 
 def test_a_part_of_earlier_rules_is_counted_and_no_difference(bound: str) -> None:
-    damaged(bound, "UPDATE ledger.stream_parts SET fold = 'old', state = 'x'")
-    found = of(compare(bound), "heads")
-    assert (found.different, found.tables["ledger.stream_parts"].unchecked) == (0, 1)
+    damaged(bound, "UPDATE ledger.snapshot_parts SET fold = 'old', state = 'x'")
+    found = of(compare(bound), "snapshots")
+    assert (found.different, found.tables["ledger.snapshot_parts"].unchecked) == (0, 1)
 
 
 def test_an_event_that_was_taken_away_is_found(sound: str) -> None:
@@ -370,15 +370,15 @@ def test_an_event_that_was_taken_away_is_found(sound: str) -> None:
         "DELETE FROM ledger.stored_events WHERE originator_id = 'member:m1'"
         " AND topic = 'tier.changed'",
     )
-    found = compare(sound, ["heads"])
-    assert {each[0] for each in told(found, "heads")} == {"ledger.stream_head", "ledger.log_head"}
+    found = compare(sound, ["snapshots"])
+    assert {each[0] for each in told(found, "snapshots")} == {"ledger.snapshots", "ledger.log_end"}
 
 
-def test_a_head_of_earlier_rules_is_counted_and_no_difference(sound: str) -> None:
-    damaged(sound, "UPDATE ledger.stream_head SET fold = 'old', state = 'x'"
+def test_a_snapshot_of_earlier_rules_is_counted_and_no_difference(sound: str) -> None:
+    damaged(sound, "UPDATE ledger.snapshots SET fold = 'old', state = 'x'"
             " WHERE originator_id = 'member:m1'")  # fmt: skip
-    found = of(compare(sound), "heads")
-    assert (found.different, found.tables["ledger.stream_head"].unchecked) == (0, 1)
+    found = of(compare(sound), "snapshots")
+    assert (found.different, found.tables["ledger.snapshots"].unchecked) == (0, 1)
 
 
 def test_an_event_that_cannot_be_read_is_named(installed: Callable[[int], str]) -> None:
@@ -387,7 +387,7 @@ def test_an_event_that_cannot_be_read_is_named(installed: Callable[[int], str]) 
         lay(conn, furnished(1).log[:2])
         lay_rows(conn, [(0, "unit:a", "unit.opened", b'{"title": "Secret"}', 3)])
     with pytest.raises(PoisonedEvent, match=r"position 3 of bucket 0 \(unit.opened\)") as caught:
-        compare(dsn, ["heads"])
+        compare(dsn, ["snapshots"])
     assert "Secret" not in str(caught.value)
 
 

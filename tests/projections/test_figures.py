@@ -69,13 +69,13 @@ def small_year() -> World:
                    opens_on=date(2008, 9, 1), closes_on=date(2008, 12, 31), months_bound=6,
                    tiers=("diamond", "gold", "silver", "member"), control_bp=5000 * number,
                    costs=({"item": "All", "cost_fen": 100},))  # fmt: skip
-        for head in range(10):
-            who: dict[str, Any] = {"member_id": f"m{head:02}", "campaign_id": campaign}
+        for one in range(10):
+            who: dict[str, Any] = {"member_id": f"m{one:02}", "campaign_id": campaign}
             world.does("campaign.offer", at=on("2008-09-01"), **who)
             world.does("campaign.enrol", prepaid_fen=10_050, at=on("2008-09-02"), **who)
             if number:
-                world.does("bill.record", member_id=f"m{head:02}", month="2008-10",
-                           amount_fen=9000, margin_fen=head, at=on("2008-12-31"))  # fmt: skip
+                world.does("bill.record", member_id=f"m{one:02}", month="2008-10",
+                           amount_fen=9000, margin_fen=one, at=on("2008-12-31"))  # fmt: skip
     return world
 
 
@@ -99,7 +99,7 @@ def by_id(found: list[Figure]) -> dict[str, Figure]:
 def test_each_figure_is_derived_from_the_events(conn: Any) -> None:
     found = by_id(figures.figures(conn))
     derived = {name: str(f.derived) for name, f in found.items() if f.derived is not None}
-    heads = sum(s.event.topic == "campaign.enrolled" for s in small_year().log)
+    participants = sum(s.event.topic == "campaign.enrolled" for s in small_year().log)
     assert derived["members.vip_total"] == "50"
     assert (derived["members.growth"], derived["members.growth_rate"]) == ("2", "4.17")
     assert [derived[f"members.{t}"] for t in ("diamond", "gold", "silver", "member")] == [
@@ -118,7 +118,7 @@ def test_each_figure_is_derived_from_the_events(conn: Any) -> None:
     assert derived["clubs.lounge_emergency"] == "3"
     assert derived["campaigns.yi_lu_zou_guo.prepaid_yuan"] == "1005"
     assert derived["campaigns.yi_lu_zou_guo.mean_prepaid"] == "100.5000"
-    assert derived["campaigns.all_three.participants"] == str(heads)
+    assert derived["campaigns.all_three.participants"] == str(participants)
     assert derived["campaigns.golden_autumn.return"]
     assert (derived["binding.base"], derived["binding.bound"]) == ("50", "10")
     assert derived["binding.rate"] == "20.00"

@@ -255,7 +255,7 @@ YET = {
     ("table ledger.ledger_meta", "name"): "of a setting",
     ("table ledger.migrations", "name"): "of a file",
     (
-        "table ledger.stream_head",
+        "table ledger.snapshots",
         "version",
     ): "of its stream: a snapshot has no other",
     ("table ledger.command_log", "asked"): "the command as it was asked",

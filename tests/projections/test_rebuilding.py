@@ -17,7 +17,7 @@ from domain.catalogue import CATALOGUE
 from domain.event import Event
 from domain.values import Text
 from ledger.database import bucket_of, connect
-from ledger.heads import bytes_of, reader
+from ledger.snapshots import bytes_of, reader
 from projections import building, runner
 from projections.building import Builder
 from projections.catalogue import PROJECTIONS
@@ -503,7 +503,7 @@ def test_what_would_become_something_else_is_dropped(
         elif what == "other steps":
             monkeypatch.setattr(building, "FILL_EVENTS", 7)
         else:
-            conn.execute("UPDATE ledger.log_head SET position = position - 1")
+            conn.execute("UPDATE ledger.log_end SET position = position - 1")
         rebuild(folded)
         assert oid(conn, f"{LIVE.answers}.lot") != kept
         assert titles(conn) in ({"EAST", "WEST"}, {"East", "West"})

@@ -1,9 +1,9 @@
-"""Heads: the folded state of a stream as bytes, and the code version that folded it.
+"""Snapshots: the folded state of a stream as bytes, and the code version that folded it.
 
-The row of a head holds the parts that lie together (IN_THE_ROW); every other part has a row of its
-own beside it, which is read and written only for a command that takes it. A part that has none is
-as it was before the first event: which parts there are, and what changes them, is in the version of
-the row, so that a part that is new is folded where there are events for it.
+The row of a snapshot holds the parts that lie together (IN_THE_ROW); every other part has a row of
+its own beside it, which is read and written only for a command that takes it. A part that has none
+is as it was before the first event: which parts there are, and what changes them, is in the version
+of the row, so that a part that is new is folded where there are events for it.
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -40,7 +40,7 @@ def kind_of(stream: str) -> str:
 
 @cache
 def in_the_row(kind: str) -> tuple[str, ...]:
-    """The parts that lie in the row of a head of this kind."""
+    """The parts that lie in the row of a snapshot of this kind."""
     return IN_THE_ROW.get(kind) or parts_of(kind)
 
 
@@ -98,8 +98,8 @@ def fold_version(kind: str) -> str:
 
 
 def unknown(stream: str, fold: str) -> list[str]:
-    """The parts that a head of this version says nothing of, or that other rules folded: those in
-    the row first. One that names no version is of the library's recorder, which folds nothing."""
+    """The parts that a snapshot of this version says nothing of, or that other rules folded: those
+    in the row first. One that names no version is of the library's recorder: it folds nothing."""
     kind = kind_of(stream)
     row, beside = in_the_row(kind), beside_the_row(kind)
     now = fold_version(kind)
