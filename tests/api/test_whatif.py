@@ -58,6 +58,17 @@ def test_every_scenario_of_the_page_is_one_and_every_kind_is_told_of() -> None:
     assert kinds == set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE))
 
 
+def test_the_page_names_the_fields_of_each_change() -> None:
+    schema = Scenario.model_json_schema()
+    kinds = schema["properties"]["changes"]["items"]["discriminator"]["mapping"]
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.+?) \|", PAGE.read_text("utf-8"), re.MULTILINE))
+    for kind, reference in kinds.items():
+        fields = schema["$defs"][reference.rpartition("/")[2]]["properties"]
+        words = {word for each in fields.values() for word in each.get("enum", ())}
+        named = set(re.findall(r"`(\w+)`", rows[kind])) - {"calendar_year", "rolling"} - words
+        assert named == fields.keys() - {"change", "since"}, kind
+
+
 # ----------------------------------------------------------------------------- the command line
 def supposed(data_dir: Path | None, said: Any, *options: str) -> Any:
     text = said if isinstance(said, bytes) else json.dumps(said).encode()
