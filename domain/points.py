@@ -96,8 +96,8 @@ class PointsExpired(MovesPoints, Event, name="points.expired", stream="member"):
     postings: Postings
 
     def apply(self, points: Points) -> None:
+        # Nothing is forgotten here: what may still be told must not hang on when somebody swept.
         move(points, self.postings, self.occurred_at)
-        forget(points, self.occurred_at, [posting.lot for posting in self.postings])
 
 
 class ExpiryReversed(MovesPoints, Event, name="points.expiry_reversed", stream="member"):

@@ -97,6 +97,15 @@ def test_a_lot_emptied_long_ago_is_unknown_whatever_was_tidied(swept: bool) -> N
     ).then_refused(UnknownLot(1, 2))
 
 
+@pytest.mark.parametrize("swept", [False, True])
+def test_a_debit_is_taken_back_late_whatever_was_written_off_since(swept: bool) -> None:
+    """An expiry dated more than 31 days after the debit once made it forgotten."""
+    sweep = [do(ExpirePoints, "2008-08-21 12:00")] if swept else []
+    lapsing = given(MEMBER, credit(100, expires="2008-08-20 00:00"), debit(30), sweep)
+    lapsing.when(do(ReverseDebit, "2008-07-20 12:00", debit=1))
+    assert lapsing.world.receipt == {"spendable_points": 100}
+
+
 START = local("2008-01-01 00:00")
 DAYS = st.integers(0, 60)
 
