@@ -322,6 +322,7 @@ def correction_scene(draw: st.DrawFn, m: str) -> Scene:
 def rare_scene(draw: st.DrawFn, m: str) -> Scene:
     cohort = {"cohort_id": draw(st.sampled_from(["kept", "base"]))}
     important = draw(st.booleans())
+    closed = {"campaign_id": draw(CAMPAIGN)}
     return draw(
         st.sampled_from(
             [
@@ -333,6 +334,7 @@ def rare_scene(draw: st.DrawFn, m: str) -> Scene:
                 [("member.leave", {"member_id": m})],
                 [("member.join", {"member_id": "m6", "unit_id": "west"})],
                 [("unit.open", {"unit_id": draw(UNIT), "title": draw(TITLE)})],
+                [("campaign.close", closed), ("campaign.correct_closing", closed)],
             ]
         )
     )

@@ -79,6 +79,8 @@ def columns(dsn: str) -> Iterator[Named]:
 def doors() -> Iterator[Named]:
     """What is sent and answered over HTTP, and by the command line alone."""
     for view in _below(View):
+        if not view.__module__.startswith("api."):
+            continue  # of another test
         for field in view.model_fields:
             yield f"schema {view.__name__}", field, None
     described = json.loads(OPENAPI.read_text("utf-8"))
