@@ -65,6 +65,12 @@ class Worker(uvicorn.Server):
                 self._life.send_bytes(b".")
         return await super().on_tick(counter)
 
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Only its parent ends it: Ctrl-C reaches that too. A second one would leave what is under
+        way, and a traceback."""
+        if sig != signal.SIGINT:
+            super().handle_exit(sig, frame)
+
     async def shutdown(self, sockets: list[socket] | None = None) -> None:
         """End; the signal that told it to ends the process next, so its last words come first."""
         await super().shutdown(sockets)

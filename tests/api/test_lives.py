@@ -102,6 +102,22 @@ def test_a_worker_that_dies_is_told_of_and_replaced(data_dir: Path) -> None:
     assert (ended.code, ended.err) == (0, "")
 
 
+@pytest.mark.slow
+def test_a_worker_that_is_told_of_ctrl_c_goes_on_until_its_parent_ends_it(data_dir: Path) -> None:
+    """A terminal tells all of them, and twice if somebody is impatient."""
+    server = serving(data_dir, "--workers", "2")
+    crew = workers_of(server)
+    for _ in range(2):
+        for worker in crew:
+            os.kill(worker, signal.SIGINT)
+    os.kill(crew[0], signal.SIGTERM)
+    said(server, "another is started")
+    assert crew[1] in workers_of(server)
+    os.kill(crew[1], signal.SIGINT)
+    ended = stopped(server, signal.SIGINT)
+    assert (ended.code, ended.err) == (130, "")
+
+
 def fill(pipe: int) -> int:
     """Leave no room in a pipe of which this is the end to read from; how much that took."""
     line = os.open(f"/proc/self/fd/{pipe}", os.O_WRONLY | os.O_NONBLOCK)

@@ -172,8 +172,11 @@ def _waited(process: subprocess.Popen[bytes]) -> tuple[int, bool, int]:
     return process.returncode, hung, usage.ru_maxrss * 1024
 
 
-OURS = re.compile(r"/api/.*, in (?!<module>$)", re.MULTILINE)
-"""A line of a traceback in a function of ours: there signals are handled."""
+OURS = re.compile(
+    r"/api/(?!cli/__init__\.py|cli/signals\.py|.*, in <module>$).*, in ", re.MULTILINE
+)
+"""A line of a traceback in a function of ours: there signals are handled. In those two files they
+are about to be."""
 
 
 def judged(
@@ -189,11 +192,11 @@ def judged(
         return f"hung for {LIMIT_S:.0f} s; {last}"
     if code not in EXIT_CODES.keys() | signalled:
         if not (python and code == -signal.Signals[ending]):
-            return f"exit code {code} is not in the table; {last}"
+            return f"exit code {code} is not in the table; {last}; {where(said)}"
     elif python and code == 1 and said.startswith("Fatal Python error: init_"):
         pass
     elif code == 5 or "Traceback" in said or "defect" in said:
-        return f"exit code {code}: {last}"
+        return f"exit code {code}: {last}; {where(said)}"
     if code not in (0, 1) and not said.strip() and not ending.startswith("SIG"):
         return f"exit code {code} without a word"
     if "--json" in asked and ending in ("", "/dev/full"):
@@ -202,6 +205,14 @@ def judged(
         if not ending and code == 0 and not _is_json(out.decode()):
             return "stdout is no JSON"
     return None
+
+
+def where(said: str) -> str:
+    """The innermost places of the last traceback in what was said."""
+    found = re.findall(r'File \\?"([^"\\]+)\\?", line (\d+), in (\w+)', said)
+    return " < ".join(
+        f"{Path(file).name}:{line} {name}" for file, line, name in reversed(found[-4:])
+    )
 
 
 def _is_json(text: str) -> bool:

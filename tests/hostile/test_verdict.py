@@ -158,6 +158,14 @@ def test_an_end_without_last_words_is_noticed(
         (4, "", b"", b"importing ...", True),
         (-2, "SIGINT", b"", b'Traceback\n  File "/x/api/cli/ending.py", line 1, in _run', True),
         (-2, "SIGINT", b"", b'Traceback\n  File "/x/api/cli/a.py", line 1, in <module>\n', False),
+        (
+            -2,
+            "SIGINT",
+            b"",
+            b'Traceback\n  File "/x/api/cli/__init__.py", line 12, in main\n'
+            b'  File "/x/api/cli/signals.py", line 29, in leave_at_once\n',
+            False,
+        ),
         (1, "SIGINT", b"", b"Fatal Python error: init_sys_streams: can't\nTraceback", False),
         (
             1,
@@ -169,7 +177,7 @@ def test_an_end_without_last_words_is_noticed(
         (1, "", b"", b"Fatal Python error: init_sys_streams: can't\nTraceback", True),
     ],
 )
-def test_an_end_of_a_command_isjudged(
+def test_an_end_of_a_command_is_judged(
     code: int, ending: str, out: bytes, err: bytes, wrong: bool
 ) -> None:
     found = judged(("status", "--json"), code, ending, False, out, err)

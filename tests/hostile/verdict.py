@@ -10,6 +10,7 @@ from statistics import median
 from typing import Any
 
 from tests.hostile.attacks.broken import FORGED
+from tests.hostile.commands import where
 from tests.hostile.house import LIMIT_S, Life
 from tests.hostile.world import CAP, PRICE_POINTS, START_POINTS, VICTIM
 
@@ -181,7 +182,8 @@ def of_lives(lives: list[Life], lost: list[tuple[int, int]]) -> Iterator[str]:
         about = f"serve {life.number} ({life.why or 'as always'}; {', '.join(life.asked[-3:])})"
         lasts = (said.strip().splitlines() or ["nothing"])[-1][:300]
         if "Traceback" in said or "defect" in said or code == 5:
-            yield f"{about} ended with {code} and a traceback or defect: {lasts}"
+            found = where(said)
+            yield f"{about} ended with {code} and a traceback or defect: {lasts}; {found}"
         signals = [word for word in life.asked if word in WORDS]
         wanted = set[int]().union(*(WORDS[word] for word in signals))
         if "hung" in life.asked:
