@@ -88,7 +88,10 @@ class _Watcher:
         answer = pq.Ping(pq.PGconn.ping(self._ping))
         if answer is not pq.Ping.REJECT:
             return answer is pq.Ping.NO_RESPONSE
-        found = running(self._data_dir)
+        try:
+            found = running(self._data_dir)
+        except (EmbeddedError, OSError):
+            return False  # It has gone meanwhile: the next look says so.
         return found is not None and found.stopping
 
     def _revive(self) -> None:

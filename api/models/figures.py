@@ -62,7 +62,7 @@ class EventRef(View):
     occurred_at: datetime
     rule: str | None = Field(
         description="what decided it: a version of a price or of terms, or a policy",
-        examples=["terms golden_autumn 1"],
+        examples=["terms spring 1"],
     )
 
 
