@@ -18,6 +18,7 @@ from domain.refusal import Refusal
 
 NEVER = datetime.max.replace(tzinfo=UTC)
 MAX_LOTS = 5_000
+MAX_CLAIMS = 8
 """Open lots of a member, and spent ones that a reversal may still ask for."""
 
 
@@ -66,8 +67,8 @@ class Reversal(Struct, array_like=True, gc=False):
     at: datetime  # when one last named the credit or took from the lot
     asked: int = 0  # of the credit, in all
     settled: int = 0  # of that: given for good by lots that are forgotten
-    others: int = 0  # of what was asked: so much may come out of other lots
-    upto: int = 0  # the last lot that was open when others were asked
+    # of what was asked: last lot that was open then -> so much may come out of others up to it
+    claims: Annotated[dict[int, int], AtMost(MAX_CLAIMS)] = field(default_factory=dict)
     taken: int = 0  # what reversals hold of this lot: its own, or those of other credits
 
 

@@ -364,7 +364,8 @@ def give_back(
     if account.reversals:
         returned = own_copy(account, debit.lots)
         move(returned, postings, at)
-        postings += tuple(settle(returned, at))
+        most = sum(n for lot, n in debit.lots.items() if not lot_of(account, lot).expired_at(at))
+        postings += tuple(settle(returned, at, most))
     reversal = command.event(DebitReversed, at, debit=debit.id, postings=postings, reason=reason)
     return [
         *unlapsed(command, account, postings),
@@ -492,7 +493,7 @@ class ReverseCredit(PointsCommand):
             room_for_one(points, "reversals")
         asked = own_copy(points, ())
         ask_back(asked, lot.id, self.points, at, of_others=self.policy == "other_lots")
-        postings = tuple(settle(asked, at))
+        postings = tuple(settle(asked, at, self.points))
         event = self.event(
             CreditReversed,
             at,

@@ -4,6 +4,7 @@ It does not hang on the order in which credits and debits were reversed. A rever
 out of its own lot first, whenever points are or come back there; what it lacks, as far as its
 policy lets it, out of other lots that were open when it was asked, soonest expiring first. What
 nobody could give was forgiven, and is remembered: points that return to such a lot are taken then.
+What an event takes is never more than it asks for, or than it returns.
 """
 
 from collections.abc import Iterable
@@ -26,30 +27,38 @@ def ask_back(account: Points, lot: int, points: int, at: datetime, *, of_others:
     asked = reversal_of(account, lot, at)
     asked.asked += points
     if of_others:
-        asked.others += points
-        asked.upto = account.lots_opened
+        upto = account.lots_opened
+        claims = {**asked.claims, upto: asked.claims.get(upto, 0) + points}
+        if len(claims) > bounds_of(Reversal)["claims"]:
+            first, second, *_ = sorted(claims)
+            claims[second] += claims.pop(first)  # as if it had been asked then: nothing is undone
+        asked.claims = claims
 
 
-def settle(account: Points, at: datetime) -> list[Posting]:
-    """The postings after which reversals hold what they should of each lot."""
+def settle(account: Points, at: datetime, most: int) -> list[Posting]:
+    """The postings after which reversals hold what they should of each lot; altogether no more than
+    so many points beyond what they held, whatever else could be spent again by now."""
     taken = {number: each.taken for number, each in account.reversals.items()}
     held = {number: _own(account, number, at) for number in taken}
-    claims = [
-        (each.upto, number, lacking)
-        for number, each in account.reversals.items()
-        if (lacking := _lacking(each, held[number]))
-    ]
+    claims = _claims(account, held)
+    gifts: list[tuple[int, int]] = []
     if claims:
-        most = bounds_of(Points)["reversals"]  # What would be remembered of more is forgiven.
+        room = bounds_of(Points)["reversals"]  # What would be remembered of more is forgiven.
         lots = list(account.lots.values())
         free = {lot.id: _free(lot, held.get(lot.id, 0), taken.get(lot.id, 0), at) for lot in lots}
-        for upto, number, points in sorted(claims):
+        for upto, number, points in claims:
             givers = [lot.id for lot in lots if lot.id <= upto and lot.id != number]
             new = [lot for lot in givers if lot not in held and free[lot] > 0]
-            too_many = set(new[max(most - len(held), 0) :])
+            too_many = set(new[max(room - len(held), 0) :])
             givers = [lot for lot in givers if lot not in too_many]
             for giver, given in _spread(points, givers, free):
                 held[giver] = held.get(giver, 0) + given
+                gifts.append((giver, given))
+    too_much = sum(held.values()) - sum(taken.values()) - most
+    for giver, given in reversed(gifts):
+        cut = max(min(too_much, given, held[giver] - taken.get(giver, 0)), 0)
+        held[giver] -= cut
+        too_much -= cut
     postings = []
     for number, points in held.items():
         more = points - taken.get(number, 0)
@@ -66,13 +75,16 @@ def let_go(account: Points, number: int, at: datetime) -> None:
         return
     own = _own(account, number, at)
     gone = account.reversals.pop(number)
-    in_order = sorted(account.reversals, key=lambda lot: (account.reversals[lot].upto, lot))
-    lacking = {lot: _lacking(account.reversals[lot], _own(account, lot, at)) for lot in in_order}
-    for lot, points in _spread(gone.taken - own, in_order, lacking):
-        account.reversals[lot].settled += points
-        account.reversals[lot].others -= points
+    held = {lot: _own(account, lot, at) for lot in account.reversals}
+    rest = gone.taken - own
+    for upto, lot, points in _claims(account, held):
+        if number <= upto and rest > 0:
+            part, each = min(rest, points), account.reversals[lot]
+            each.settled += part
+            each.claims = {**each.claims, upto: each.claims[upto] - part}
+            rest -= part
     given = {lot: each.taken - _own(account, lot, at) for lot, each in account.reversals.items()}
-    for lot, points in _spread(_lacking(gone, own), in_order, given):
+    for lot, points in _spread(sum(_lacking(gone, own).values()), sorted(given), given):
         account.reversals[lot].taken -= points
 
 
@@ -83,9 +95,19 @@ def _own(account: Points, number: int, at: datetime) -> int:
     return min(asked.asked - asked.settled, account.lots[number].left_at(at) + asked.taken)
 
 
-def _lacking(asked: Reversal, own: int) -> int:
-    """What other lots should give, if they can."""
-    return min(asked.asked - asked.settled - own, asked.others)
+def _claims(account: Points, held: dict[int, int]) -> list[tuple[int, int, int]]:
+    """(last lot that may give, reversed lot, points that it should have of others), in turn."""
+    return sorted(
+        (upto, number, points)
+        for number, each in account.reversals.items()
+        for upto, points in _lacking(each, held[number]).items()
+    )
+
+
+def _lacking(asked: Reversal, own: int) -> dict[int, int]:
+    """What other lots should give, if they can: of the latest claims first, for which most can."""
+    rest = asked.asked - asked.settled - own
+    return dict(_spread(rest, sorted(asked.claims, reverse=True), dict(asked.claims)))
 
 
 def _free(lot: Lot, own: int, taken: int, at: datetime) -> int:

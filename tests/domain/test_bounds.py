@@ -193,7 +193,9 @@ TIMELINES: dict[str, tuple[int, Callable[[int], Command]]] = {
 }
 """How many values each of them begins with, and what puts in the n-th after that."""
 YEARS_LATER = 2 * 365 * 24 * 60
-HELD_BY_TRIMMING = {"Points.debits", "Visits.latest", "Visited.seconds", "Admissions.latest"}
+HELD_BY_TRIMMING = {
+    "Points.debits", "Reversal.claims", "Visits.latest", "Visited.seconds", "Admissions.latest",
+}  # fmt: skip
 """The latest few; test_laws, test_visits and test_corrections have more than that."""
 HELD_BY_TYPE = {
     "Club.tiers",
@@ -289,7 +291,8 @@ def the_longest_points() -> Points:
             number, HALF, BILLION, MOMENT, MOMENT + timedelta(days=1), HALF, MOMENT
         )
     for number in TEN[: most["reversals"]]:
-        points.reversals[number] = Reversal(MOMENT, *[BILLION] * 5)
+        claims = dict.fromkeys(TEN[: bounds_of(Reversal)["claims"]], BILLION)
+        points.reversals[number] = Reversal(MOMENT, BILLION, BILLION, claims, BILLION)
     share = MAX_LOTS // REMEMBERED + 2  # each lot in one of them, and each one's last in two
     for n in range(REMEMBERED):
         lots = dict.fromkeys(TEN[n * share : (n + 1) * share], BILLION)

@@ -93,6 +93,7 @@ class Account:
                 was = self.debits[event.debit].postings
                 returned = {(p.lot, p.points) for p in event.postings if p.source == "spent"}
                 assert returned == {(posting.lot, posting.points) for posting in was}
+                assert event.change >= 0, "who gets points back has no fewer than before"
                 self._move(event)
             case CreditReversed():
                 assert -event.change <= event.asked_points

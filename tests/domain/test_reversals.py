@@ -7,10 +7,17 @@ from hypothesis import given as drawn
 from hypothesis import strategies as st
 
 from domain.command import Command
-from domain.lots import Points
-from domain.points import CreditReversed, DebitReversed, PointsExpired, ReverseCredit, ReverseDebit
+from domain.lots import MAX_CLAIMS, Points
+from domain.points import (
+    CreditPoints,
+    CreditReversed,
+    DebitReversed,
+    PointsExpired,
+    ReverseCredit,
+    ReverseDebit,
+)
 from domain.postings import Posting
-from tests.domain.scenario import do, fact, given
+from tests.domain.scenario import do, fact, given, local
 from tests.domain.words import MEMBER, credit, debit
 
 LATER = "2008-07-20 12:00"
@@ -68,6 +75,39 @@ def test_a_later_credit_does_not_pay_for_what_was_forgiven() -> None:
     scenario = given(MEMBER, credit(100), debit(100), refund(100, policy="other_lots"))
     scenario.and_given(credit(30, "2008-07-21 12:00"), debit(10, "2008-07-21 12:00"))
     scenario.when(gift_back(2, "2008-07-22 12:00")).then(fact(DebitReversed, change=10))
+
+
+def test_a_reversal_takes_no_more_than_it_asks_whatever_was_forgiven_before() -> None:
+    first, forgiven, last = (
+        refund(1, policy="other_lots"), refund(1), refund(1, policy="other_lots")
+    )  # fmt: skip
+    later = credit(2, "2008-07-20 12:00")
+    scenario = given(MEMBER, credit(3), debit(2), first, later, forgiven)
+    scenario.when(last).then(fact(CreditReversed, change=-1))
+    # Nor later: the second lot was not there when the first point was asked back.
+    scenario.and_given(credit(5, "2008-07-20 12:00"), debit(6, "2008-07-20 12:00"))
+    scenario.when(gift_back(2)).then(fact(DebitReversed, change=6))
+
+
+def test_nor_does_it_take_what_could_not_be_spent_when_it_was_asked_back() -> None:
+    open_at = local("2008-07-25 12:00")
+    pending = do(CreditPoints, "2008-07-16 12:00", points=5, available_from=open_at)
+    both = [refund(1, policy="other_lots"), refund(1, at="2008-07-26 12:00", policy="other_lots")]
+    scenario = given(MEMBER, credit(2), debit(2), pending, both[0])
+    scenario.when(both[1]).then(fact(CreditReversed, change=-1))
+    scenario.when(gift_back(at="2008-07-27 12:00")).then(
+        fact(DebitReversed, change=1)  # Both credits' points, of their own lot; the fifth is back.
+    )
+
+
+def test_more_reversals_of_a_credit_than_are_told_apart_take_no_more_for_it() -> None:
+    scenario = given(MEMBER, credit(100), debit(100))
+    for _ in range(2 * MAX_CLAIMS):
+        scenario = scenario.and_given(credit(1, "2008-07-20 12:00"), refund(2, policy="other_lots"))
+    points = scenario.member.points
+    assert len(points.reversals[1].claims) == MAX_CLAIMS
+    assert sum(lot.points for lot in points.lots.values()) == 0
+    assert points.reversals[1].asked == 4 * MAX_CLAIMS
 
 
 def test_a_lot_that_gave_all_for_another_can_still_be_reversed() -> None:
