@@ -194,10 +194,13 @@ class Command(BaseModel):
         return {n: getattr(self, n) for n in self.identifying if n in self.model_fields_set}
 
     def asked(self) -> bytes:
-        """It as it was asked, in JSON: the fields that were sent, but for the key, which stands
-        beside it wherever it is kept, and for what is sealed."""
+        """It as it was asked, in JSON, but for the key, which stands beside it wherever it is kept,
+        and for what is sealed. What was left out, and what says the same, is not in it."""
+        unset, left_out = self.marks_sealed, self._not_kept
+        if unset and self.at is None:  # Its other nulls say that something is taken away.
+            left_out = {*left_out, "at"}
         sent = self.__pydantic_serializer__.to_json(
-            self, exclude_unset=True, exclude=self._not_kept
+            self, exclude_unset=unset, exclude_defaults=not unset, exclude=left_out
         )
         return self._begins + sent[1:]
 

@@ -4,22 +4,27 @@ a member's state that holds them."""
 from bisect import insort
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import takewhile
 from operator import attrgetter
 from typing import Annotated
 
-from msgspec import Struct, field
+from msgspec import Raw, Struct, field
 
 from domain.bounds import AtMost
+from domain.latest import Latest
 from domain.parts import REMEMBERED, part_of
 from domain.postings import Posting, Postings
 from domain.refusal import Refusal
 
 NEVER = datetime.max.replace(tzinfo=UTC)
 MAX_LOTS = 5_000
-MAX_CLAIMS = 8
 """Open lots of a member, and spent ones that a reversal may still ask for."""
+MAX_CLAIMS = 8
+REVERSIBLE_DAYS = 31
+REVERSIBLE = timedelta(days=REVERSIBLE_DAYS)
+"""A debit can be reversed for 31 days while it is among the member's latest 32. So can a credit
+whose lot is empty: for 31 days after the last such debit, or reversal, that took from the lot."""
 
 
 class Lot(Struct, array_like=True, gc=False):
@@ -72,6 +77,9 @@ class Reversal(Struct, array_like=True, gc=False):
     taken: int = 0  # what reversals hold of this lot: its own, or those of other credits
 
 
+DEBITS = Latest(Debit, REMEMBERED, REVERSIBLE)
+
+
 @part_of("member")
 class Points(Struct, array_like=True, gc=False):
     """A member's points: his lots, and the debits and reversals that may still be asked for."""
@@ -79,7 +87,7 @@ class Points(Struct, array_like=True, gc=False):
     # by number, soonest expiring first
     lots: Annotated[dict[int, Lot], AtMost(MAX_LOTS)] = field(default_factory=dict)
     lots_opened: int = 0
-    debits: Annotated[list[Debit], AtMost(REMEMBERED)] = field(default_factory=list)
+    debits: Annotated[list[Raw], AtMost(REMEMBERED), Debit] = field(default_factory=list)
     debits_made: int = 0
     # by lot: those that a reversal named or took from
     reversals: Annotated[dict[int, Reversal], AtMost(300)] = field(default_factory=dict)

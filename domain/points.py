@@ -6,7 +6,7 @@ reversed, where a reversed debit counts as never debited.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Literal
 
 from msgspec.structs import replace
@@ -15,6 +15,9 @@ from domain.bounds import bounds_of, room_for_one
 from domain.command import Command
 from domain.event import Event
 from domain.lots import (
+    DEBITS,
+    REVERSIBLE,
+    REVERSIBLE_DAYS,
     Debit,
     Lot,
     Points,
@@ -24,18 +27,12 @@ from domain.lots import (
     spendable_points,
 )
 from domain.members import MemberCommand, Membership, joined, on_the_network
-from domain.parts import REMEMBERED
 from domain.postings import MovesPoints, Posting, Postings, balances, owned
 from domain.refusal import Refusal
 from domain.reversals import ask_back, let_go, reversal_of, settle
 from domain.timeline import LATE
 from domain.values import Instant, Ordinal, PositivePoints, Text
 
-REVERSIBLE_DAYS = 31
-REVERSIBLE = timedelta(days=REVERSIBLE_DAYS)
-REVERSIBLE_DEBITS = REMEMBERED
-"""A debit can be reversed for 31 days while it is among the member's latest 32. So can a credit
-whose lot is empty: for 31 days after the last such debit, or reversal, that took from the lot."""
 ReversalPolicy = Literal["forgive", "other_lots"]
 
 
@@ -85,8 +82,9 @@ class PointsDebited(MovesPoints, Event, name="points.debited", stream="member"):
         points.debits_made = self.debit
         move(points, self.postings, self.occurred_at)
         lots = {posting.lot: posting.points for posting in self.postings}
-        points.debits.append(Debit(self.debit, self.occurred_at, lots, self.visit))
-        forget(points, self.occurred_at)
+        debit = Debit(self.debit, self.occurred_at, lots, self.visit)
+        points.debits, gone = DEBITS.put(points.debits, debit)
+        forget(points, self.occurred_at, gone)
 
 
 class PointsExpired(MovesPoints, Event, name="points.expired", stream="member"):
@@ -120,8 +118,9 @@ class DebitReversed(MovesPoints, Event, name="points.debit_reversed", stream="me
 
     def apply(self, points: Points) -> None:
         move(points, self.postings, self.occurred_at)
-        points.debits = [debit for debit in points.debits if debit.id != self.debit]
-        forget(points, self.occurred_at)
+        others = DEBITS.without(points.debits, self.debit)
+        points.debits, gone = DEBITS.since(others, self.occurred_at)
+        forget(points, self.occurred_at, gone)
 
 
 class CreditReversed(MovesPoints, Event, name="points.credit_reversed", stream="member"):
@@ -142,7 +141,8 @@ class CreditReversed(MovesPoints, Event, name="points.credit_reversed", stream="
         of_others = self.policy == "other_lots"
         ask_back(points, self.lot, self.asked_points, self.occurred_at, of_others=of_others)
         move(points, self.postings, self.occurred_at)
-        forget(points, self.occurred_at)
+        points.debits, gone = DEBITS.since(points.debits, self.occurred_at)
+        forget(points, self.occurred_at, gone)
 
 
 def lot_of(account: Points, number: int) -> Lot:
@@ -178,22 +178,19 @@ def move(account: Points, postings: Postings, at: datetime) -> None:
             reversal_of(account, number, at).taken += points
 
 
-def forget(account: Points, at: datetime, emptied: Iterable[int] = ()) -> None:
-    """Drop debits too old to be reversed, and of the lots that they, old reversals or this event
-    have left empty those that no reversal can ask for, nor a fact told late. What an event does not
+def forget(account: Points, at: datetime, gone: Iterable[Debit]) -> None:
+    """Of the lots that these debits, which cannot be reversed any more, or old reversals have left
+    empty drop those that no reversal can ask for, nor a fact told late. What an event does not
     touch it does not look at."""
-    oldest, debits = at - REVERSIBLE, account.debits
-    account.debits = [d for d in debits[-REVERSIBLE_DEBITS:] if d.at >= oldest]
-    if len(account.debits) < len(debits):
-        gone = [*debits[:-REVERSIBLE_DEBITS], *(d for d in debits if d.at < oldest)]
-        emptied = {*emptied, *(lot for debit in gone for lot in debit.lots)}
+    oldest = at - REVERSIBLE
+    emptied = {lot for debit in gone for lot in debit.lots}
     if account.reversals:
-        emptied = {*emptied, *(lot for lot, each in account.reversals.items() if each.at < oldest)}
+        emptied.update(lot for lot, each in account.reversals.items() if each.at < oldest)
     lapsed_long_ago = at - LATE
     first = next(iter(account.lots.values()), None)
     if first is not None and first.expired_at(lapsed_long_ago):
         long_ago = expired_by(account.lots.values(), lapsed_long_ago)
-        emptied = {*emptied, *(lot.id for lot in long_ago)}
+        emptied.update(lot.id for lot in long_ago)
     for number in emptied:
         lot = account.lots.get(number)
         if lot is None or lot.points or _moved_lately(account, number, oldest):
@@ -218,7 +215,8 @@ def _moved_lately(account: Points, number: int, oldest: datetime) -> bool:
     reversal = account.reversals.get(number)
     if reversal is not None and reversal.at >= oldest:
         return True
-    return any(debit.at >= oldest and number in debit.lots for debit in account.debits)
+    debits = DEBITS.opened(account.debits)
+    return any(debit.at >= oldest and number in debit.lots for debit in debits)
 
 
 # ----------------------------------------------------------------------------------- refusals
@@ -267,6 +265,9 @@ def lapsed(command: Command, account: Points, at: datetime) -> tuple[list[Event]
     What follows them in one command is decided on those: an expiry tidies up, and what it
     drops is not there any more when the next event is applied.
     """
+    first = next(iter(account.lots.values()), None)
+    if first is None or not first.expired_at(at):
+        return [], account
     due: list[Event] = [
         _expired(command, lot.expires_at, lot.id, lot.points)
         for lot in expired_by(account.lots.values(), at)
@@ -348,7 +349,7 @@ def pay(
 def reversible(account: Points, number: int | None, at: datetime) -> Debit | None:
     """The debit with this number, if it was made by `at` and can still be reversed then."""
     oldest = at - REVERSIBLE
-    for debit in account.debits:
+    for debit in DEBITS.opened(account.debits):
         if debit.id == number and oldest <= debit.at <= at:
             return debit
     return None

@@ -1,17 +1,18 @@
 """Visits: a member is admitted to a club's service and pays, uses a free visit, or goes free."""
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left, bisect_right, insort
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, ClassVar, Literal
 
-from msgspec import Struct, field
+from msgspec import Raw, Struct, field
 from pydantic import Field
 
 from domain import timeline
 from domain.bounds import AtMost, room_for_one
 from domain.clubs import Club, Price, opened, opened_by
 from domain.event import Event
+from domain.latest import Latest
 from domain.lots import Points, spendable_points
 from domain.members import (
     MemberCommand,
@@ -45,11 +46,12 @@ UNDO_MINUTES = 15
 """How long the desk itself may undo its visit; after that it takes a supervisor."""
 UNDO_DAYS = 31
 UNDO = timedelta(days=UNDO_DAYS)
-UNDO_VISITS = REMEMBERED
 """A supervisor may undo it for 31 days, while it and its debit are among the latest 32."""
 REPEAT_MINUTES = 10
 """A second visit to the same club within this time, to the second, is asked about."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+LATE_SECONDS = LATE // SECOND
 MAX_VISITS = 400
 """Visits of a member, to all clubs, that one told late or twice is held against."""
 ATTENDANCE_DAYS = 92
@@ -72,6 +74,9 @@ class Visit(Struct, array_like=True, gc=False):
     entitlement: str | None  # the key of the free visit it used
 
 
+VISITS = Latest(Visit, REMEMBERED, UNDO)
+
+
 class Visited(Struct, array_like=True, gc=False):
     """When a member came to one club, so that no visit is taken twice: seconds since 1970, earliest
     first, of LATE_DAYS. Numbers, as many visits are read with every one."""
@@ -84,7 +89,7 @@ class Visited(Struct, array_like=True, gc=False):
 class Visits(Struct, array_like=True, gc=False):
     """A member's latest visits, and the free ones that he used."""
 
-    latest: Annotated[list[Visit], AtMost(REMEMBERED)] = field(default_factory=list)
+    latest: Annotated[list[Raw], AtMost(REMEMBERED), Visit] = field(default_factory=list)
     made: int = 0
     # club/service/year -> used
     free_visits: Annotated[dict[str, int], AtMost(130)] = field(default_factory=dict)
@@ -125,19 +130,16 @@ class VisitRecorded(Event, name="visit.recorded", stream="member"):
         if self.payment == "free_visit":
             free = free_visit_key(self.club_id, self.service_id, self.occurred_at)
             visits.free_visits = one_more_free(visits.free_visits, free)
-        oldest = self.occurred_at - UNDO
-        visits.latest = [v for v in visits.latest[1 - UNDO_VISITS :] if v.at >= oldest]
-        visits.latest.append(
-            Visit(
-                id=self.visit,
-                at=self.occurred_at,
-                club_id=self.club_id,
-                service_id=self.service_id,
-                desk=self.desk,
-                debit=self.debit,
-                entitlement=free,
-            )
+        visit = Visit(
+            id=self.visit,
+            at=self.occurred_at,
+            club_id=self.club_id,
+            service_id=self.service_id,
+            desk=self.desk,
+            debit=self.debit,
+            entitlement=free,
         )
+        visits.latest, _ = VISITS.put(visits.latest, visit)
 
 
 class VisitUndone(Event, name="visit.undone", stream="member"):
@@ -150,11 +152,11 @@ class VisitUndone(Event, name="visit.undone", stream="member"):
     reason: Text
 
     def apply(self, visits: Visits) -> None:
-        for visit in visits.latest:
+        for visit in VISITS.opened(visits.latest):
             if visit.id == self.visit and visit.entitlement in visits.free_visits:
                 visits.free_visits[visit.entitlement] -= 1
         visits.visited = came_not(visits.visited, self.club_id, self.visited_at)
-        visits.latest = [visit for visit in visits.latest if visit.id != self.visit]
+        visits.latest = VISITS.without(visits.latest, self.visit)
 
 
 class ActivityAttended(Event, name="activity.attended", stream="member"):
@@ -174,15 +176,16 @@ class ActivityAttended(Event, name="activity.attended", stream="member"):
 
 def seconds_of(at: datetime) -> int:
     """An instant in whole seconds since 1970."""
-    return (at - EPOCH) // timedelta(seconds=1)
+    return (at - EPOCH) // SECOND
 
 
 def came(visited: dict[str, Visited], club: str, at: datetime) -> dict[str, Visited]:
     """The visits that are remembered, with one more. Those LATE_DAYS before the latest to this club
     are not, nor the earliest of what would be too many; of these the latest is."""
     known = visited.get(club) or Visited()
-    seconds = sorted([*known.seconds, seconds_of(at)])
-    late = bisect_left(seconds, seconds[-1] - LATE // timedelta(seconds=1))
+    seconds = known.seconds.copy()
+    insort(seconds, seconds_of(at))
+    late = bisect_left(seconds, seconds[-1] - LATE_SECONDS)
     visited = {**visited, club: forgetting(Visited(seconds, known.forgotten), late)}
     if sum([len(each.seconds) for each in visited.values()]) > MAX_VISITS:
         earliest = min((each.seconds[0], name) for name, each in visited.items() if each.seconds)[1]
@@ -448,7 +451,7 @@ class RecordVisit(MemberCommand):
 
     def _repeats(self, visits: Visits, second: int) -> VisitRepeated:
         """What says that the visit of this second is repeated."""
-        for visit in visits.latest:
+        for visit in VISITS.opened(visits.latest):
             if visit.club_id == self.club_id and seconds_of(visit.at) == second:
                 return VisitRepeated(visit.id, visit.at, REPEAT_MINUTES)
         return VisitRepeated(None, EPOCH + timedelta(seconds=second), REPEAT_MINUTES)
@@ -491,7 +494,7 @@ class UndoVisit(MemberCommand):
         self, at: datetime, membership: Membership, points: Points, visits: Visits
     ) -> list[Event]:
         joined(membership, self.member_id, at)
-        visit = next((visit for visit in visits.latest if visit.id == self.visit), None)
+        visit = next((v for v in VISITS.opened(visits.latest) if v.id == self.visit), None)
         if visit is None or not timedelta() <= at - visit.at <= UNDO:
             raise UnknownVisit(self.visit, visits.made, UNDO_DAYS)
         debit = reversible(points, visit.debit, at)

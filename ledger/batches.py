@@ -15,7 +15,8 @@ from psycopg.pq import Format
 
 from ledger import arrays, snapshots
 from ledger.arrays import BYTEAS, INSTANTS, INT2S, INT8S, TEXTS, WORDS, Kind
-from ledger.working import Entry, Stream, WorkingSet
+from ledger.database import lanes_of
+from ledger.working import Entry, WorkingSet
 
 CONFLICTS = ("CL001", "23505")
 """The SQLSTATEs of an append that came too late: nothing of it was written."""
@@ -151,27 +152,27 @@ def _columns(kinds: Sequence[Kind], rows: Sequence[Sequence[Any]]) -> Iterator[t
 def event_of(entry: Entry) -> NewEvent:
     """An entry in its stored form."""
     stream, event = entry.stream, entry.event
-    return NewEvent(
-        *(stream.name, stream.bucket, entry.version, entry.offset, event.topic),
-        snapshots.bytes_of(event),
-    )
+    where = (stream.name, stream.bucket, entry.version, entry.offset)
+    return NewEvent._make((*where, event.topic, snapshots.bytes_of(event)))
 
 
 def snapshots_of(working: WorkingSet) -> Iterator[Snapshot]:
     """The snapshots to be written of what was changed: a row in each lane that has it. States are
     encoded now: who decides on changes them."""
-    encoded: tuple[Stream | None, str, bytes] = (None, "", b"")
-    for stream, lane in working.snapshots():
-        if encoded[0] is not stream:
-            fold = snapshots.fold_version(snapshots.kind_of(stream.name))
-            encoded = stream, fold, snapshots.encode(stream.name, stream.state)
-        yield Snapshot(stream.name, lane, stream.stored, stream.version, *encoded[1:])
+    for stream in working.changed():
+        name, before, after = stream.name, stream.stored, stream.version
+        fold = snapshots.fold_version(snapshots.kind_of(name))
+        state = snapshots.encode(name, stream.state)
+        for lane in lanes_of(name, working.buckets):
+            yield Snapshot(name, lane, before, after, fold, state)
 
 
 def parts_of(working: WorkingSet) -> Iterator[PartState]:
     """The parts beside them that were changed, likewise."""
-    for stream, lane in working.snapshots():
+    for stream in working.changed():
         for part in snapshots.beside_the_row(snapshots.kind_of(stream.name)):
             if part in stream.changed:
+                fold = snapshots.part_version(part)
                 state = snapshots.encode_part(stream.state[part])
-                yield PartState(stream.name, lane, part, snapshots.part_version(part), state)
+                for lane in lanes_of(stream.name, working.buckets):
+                    yield PartState(stream.name, lane, part, fold, state)

@@ -440,11 +440,12 @@ class _Attempt:
         answered: dict[str, bytes],
     ) -> None:
         """Decide one fact and stage what comes of it."""
-        digest = b""
+        asked = digest = b""
         own_key = command.key != NO_KEY
         if own_key:
             require_own_key(command)
-            digest = digest_of(command, self.owner._digest_key)
+            asked = command.asked()
+            digest = digest_of(command, asked, self.owner._digest_key)
             known = self.keys.get(command.key) or answered.get(command.key)
             if known is not None:
                 if known != digest:
@@ -467,7 +468,7 @@ class _Attempt:
         if own_key:
             home = bucket_of(names[0], self.owner._buckets)
             offset, response = last_in(entries, home), msgspec.json.encode(body)
-            answer = Answer(command.key, digest, home, offset, response, command.asked())
+            answer = Answer(command.key, digest, home, offset, response, asked)
             self.answers.append(answer)
             self.keys[command.key] = digest
         # From here on nothing breaks.

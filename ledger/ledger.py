@@ -93,6 +93,7 @@ class _Waiting:
 
     command: Command
     names: list[str]  # of its streams
+    asked: bytes
     digest: bytes
     future: asyncio.Future[Receipt]
     sent: bool = False  # an append was begun whose answer may have been lost
@@ -213,8 +214,9 @@ class Ledger:
         if len(self._queue) >= MAX_QUEUE:
             raise Busy(queue="commands", waiting=len(self._queue), retry_after_s=1)
         future: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
-        digest = digest_of(command, self._digest_key)
-        self._queue.append(_Waiting(command, command.streams(), digest, future))
+        asked = command.asked()
+        digest = digest_of(command, asked, self._digest_key)
+        self._queue.append(_Waiting(command, command.streams(), asked, digest, future))
         if len(self._queue) >= self._enough:
             self._awake.set()
         return await future
@@ -401,7 +403,7 @@ class Ledger:
             lane,
             last_in(entries, lane),
             msgspec.json.encode(body),
-            command.asked(),
+            each.asked,
             undated=command.at is None,
         )
         events = list(map(event_of, entries))

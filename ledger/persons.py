@@ -75,15 +75,14 @@ def sealed(those: Iterable[Told | None]) -> bytes | None:
     return to_json(rows) if rows else None
 
 
-def digest_of(command: Command, key: bytes) -> bytes:
-    """What tells two commands under one idempotency key apart.
+def digest_of(command: Command, asked: bytes, key: bytes) -> bytes:
+    """What tells two commands under one idempotency key apart, from one of them as it was asked.
 
     Keyed with the ledger's own secret: a command may hold a phone number, and digests are kept.
     """
-    said: bytes = command.__pydantic_serializer__.to_json(command)
     if sealed := command.sealed():
-        said += to_json({name: value and Sealed.opened(value) for name, value in sealed.items()})
-    return blake2b(said, key=key, digest_size=32).digest()
+        asked += to_json({name: value and Sealed.opened(value) for name, value in sealed.items()})
+    return blake2b(asked, key=key, digest_size=32).digest()
 
 
 def person(connection: Connection[Any], member_id: str) -> Person:

@@ -101,8 +101,10 @@ def unknown(stream: str, fold: str) -> list[str]:
     """The parts that a snapshot of this version says nothing of, or that other rules folded: those
     in the row first. One that names no version is of the library's recorder: it folds nothing."""
     kind = kind_of(stream)
-    row, beside = in_the_row(kind), beside_the_row(kind)
     now = fold_version(kind)
+    if fold == now:
+        return []
+    row, beside = in_the_row(kind), beside_the_row(kind)
     return [
         *(() if fold[:DIGITS] == now[:DIGITS] else row),
         *(() if fold[DIGITS:] == now[DIGITS:] else beside),

@@ -224,14 +224,6 @@ class WorkingSet:
         """The streams whose snapshots are to be written."""
         return [stream for stream in self.streams.values() if stream.version > stream.stored]
 
-    def snapshots(self) -> list[tuple[Stream, int]]:
-        """The snapshots to be written: of each changed stream, one in each lane that has it."""
-        return [
-            (stream, lane)
-            for stream in self.changed()
-            for lane in lanes_of(stream.name, self.buckets)
-        ]
-
 
 def last_in(entries: list[Entry], lane: int) -> int:
     """The offset of the last of these in a lane, 0 if there is none."""

@@ -23,9 +23,9 @@ from hypothesis.stateful import (
 
 from domain.command import Command
 from domain.event import Event
-from domain.lots import NotEnoughPoints, soonest_expiring_first
+from domain.lots import DEBITS, NotEnoughPoints, soonest_expiring_first
+from domain.parts import REMEMBERED
 from domain.points import (
-    REVERSIBLE_DEBITS,
     CreditPoints,
     CreditReversed,
     DebitPoints,
@@ -42,7 +42,7 @@ from domain.postings import MovesPoints
 from domain.refusal import Refusal
 from domain.timeline import LATE_DAYS
 from domain.values import local_date
-from domain.visits import UNDO_VISITS, RecordVisit, UndoVisit, VisitRecorded, VisitUndone
+from domain.visits import VISITS, RecordVisit, UndoVisit, VisitRecorded, VisitUndone
 from tests.domain.scenario import World, do, given, local
 from tests.domain.words import HEALTH, MEMBER, price
 
@@ -215,7 +215,7 @@ class Points(RuleBasedStateMachine):
     def undo(self, data: st.DataObject) -> None:
         made = self.world.member.visits.made
         number = data.draw(st.integers(max(1, made - 40), made), "visit")
-        told = {visit.id: visit for visit in self.world.member.visits.latest}
+        told = {visit.id: visit for visit in VISITS.opened(self.world.member.visits.latest)}
         debit = told[number].debit if number in told else None
         refusal = self.ask(do(UndoVisit, self.now, visit=number, actor="supervisor:wang"))
         if refusal is None:
@@ -269,9 +269,9 @@ class Points(RuleBasedStateMachine):
     @invariant()
     def the_snapshot_is_bounded(self) -> None:
         member = self.world.member
-        assert len(member.points.debits) <= REVERSIBLE_DEBITS
-        assert len(member.visits.latest) <= UNDO_VISITS
-        needed = {lot for debit in member.points.debits for lot in debit.lots}
+        assert len(member.points.debits) <= REMEMBERED
+        assert len(member.visits.latest) <= REMEMBERED
+        needed = {lot for debit in DEBITS.opened(member.points.debits) for lot in debit.lots}
         for lot in member.points.lots.values():
             kept = lot.points or lot.expired  # for 400 days
             assert kept or lot.id in needed or lot.id in member.points.reversals
@@ -337,8 +337,8 @@ def test_a_heavy_user_does_not_grow_the_state() -> None:
         machine.points_are_conserved()
         machine.each_lot_holds_what_its_events_say()
         machine.the_snapshot_is_bounded()
-    assert len(machine.world.member.visits.latest) == UNDO_VISITS
-    assert len(machine.world.member.points.debits) == REVERSIBLE_DEBITS
+    assert len(machine.world.member.visits.latest) == REMEMBERED
+    assert len(machine.world.member.points.debits) == REMEMBERED
     machine.time_passes(hours=24 * 60, minutes=0)
     machine.sweep()
     machine.credit(points=20, pending_days=0, days=20, days_ago=0)

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from domain.lots import NotEnoughPoints, allocate
+from domain.lots import DEBITS, NotEnoughPoints, allocate
 from domain.members import BeforeJoining, LeaveNetwork, LeftTheNetwork, UnknownMember
+from domain.parts import REMEMBERED
 from domain.points import (
-    REVERSIBLE_DEBITS,
     CreditPoints,
     CreditReversed,
     DebitReversed,
@@ -197,7 +197,7 @@ def test_a_debit_can_be_reversed_for_31_days_but_not_before_it_was_made() -> Non
 
 
 def test_a_debit_can_be_reversed_while_it_is_among_the_latest_32() -> None:
-    spent = [debit(1) for _ in range(REVERSIBLE_DEBITS + 1)]
+    spent = [debit(1) for _ in range(REMEMBERED + 1)]
     given(MEMBER, LASTING, spent).when(reverse_debit(2)).then(fact(DebitReversed))
     given(MEMBER, LASTING, spent).when(reverse_debit(1)).then_refused(UnknownDebit(1, 33, 31))
 
@@ -205,7 +205,7 @@ def test_a_debit_can_be_reversed_while_it_is_among_the_latest_32() -> None:
 def test_a_debit_told_late_does_not_hide_old_ones_from_being_forgotten() -> None:
     scenario = given(MEMBER, LASTING, debit(1, NOON), debit(1, "2008-06-20 12:00"))
     scenario.and_given(debit(1, "2008-07-25 12:00"))
-    assert [known.id for known in scenario.member.points.debits] == [1, 3]
+    assert [known.id for known in DEBITS.opened(scenario.member.points.debits)] == [1, 3]
 
 
 def test_a_visits_debit_is_not_reversed_without_the_visit() -> None:
@@ -311,7 +311,7 @@ def test_spent_lots_leave_the_state_when_no_debit_can_return_to_them() -> None:
     assert list(scenario.member.points.lots) == [1, 2]
     scenario.and_given(debit(1, "2008-08-16 12:00"))
     assert list(scenario.member.points.lots) == [2]
-    assert [known.id for known in scenario.member.points.debits] == [2]
+    assert [known.id for known in DEBITS.opened(scenario.member.points.debits)] == [2]
 
 
 def test_points_are_for_those_on_the_network() -> None:

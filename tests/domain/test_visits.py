@@ -16,13 +16,14 @@ from domain.members import (
     MarkImportant,
     UnknownMember,
 )
+from domain.parts import REMEMBERED
 from domain.periods import TooLongAgo
 from domain.points import DebitReversed, PointsDebited, PointsExpired
 from domain.postings import Posting
 from domain.refusal import Refusal
 from domain.visits import (
     MAX_VISITS,
-    UNDO_VISITS,
+    VISITS,
     ClubClosed,
     NoFreeVisit,
     NotEligible,
@@ -412,7 +413,7 @@ def test_a_visit_can_be_undone_while_it_is_among_the_latest_32() -> None:
     tea = price(service_id="tea", points=0, tier_points={})
     visits = [
         visit(local(NOON) + timedelta(seconds=n), service_id="tea", confirm_repeat=True)
-        for n in range(UNDO_VISITS + 1)
+        for n in range(REMEMBERED + 1)
     ]
     scenario = given(READY, tea, visits)
     scenario.when(undo("2008-07-15 12:01", 1)).then_refused(UnknownVisit(1, 33, 31))
@@ -426,4 +427,4 @@ def test_a_visit_whose_debit_is_too_far_back_is_not_undone_without_its_points() 
 
 def test_visits_too_old_to_be_undone_leave_the_state() -> None:
     scenario = given(READY, visit(), visit("2008-08-15 12:00"), visit("2008-08-15 12:11"))
-    assert [known.id for known in scenario.member.visits.latest] == [2, 3]
+    assert [known.id for known in VISITS.opened(scenario.member.visits.latest)] == [2, 3]

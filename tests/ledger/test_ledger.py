@@ -8,6 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from domain.catalogue import COMMANDS
 from domain.lots import NotEnoughPoints
 from domain.points import PointsDebited
 from domain.refusal import Refusal
@@ -432,9 +433,29 @@ def test_the_batcher_outlives_a_defect_of_its_own(ledger_dsn: str) -> None:
 def test_a_digest_says_nothing_without_the_ledgers_secret() -> None:
     one = command("member.join", member_id="m1", unit_id="u1", phone="13900001234", key="k")
     other = command("member.join", member_id="m1", unit_id="u1", phone="13900001235", key="k")
-    assert digest_of(one, b"secret") == digest_of(one, b"secret")
-    assert digest_of(one, b"secret") != digest_of(one, b"another")
-    assert digest_of(one, b"secret") != digest_of(other, b"secret")
+    asked = one.asked()
+    assert asked == other.asked()
+    assert digest_of(one, asked, b"secret") == digest_of(one, asked, b"secret")
+    assert digest_of(one, asked, b"secret") != digest_of(one, asked, b"another")
+    assert digest_of(one, asked, b"secret") != digest_of(other, asked, b"secret")
+
+
+def test_what_is_said_and_what_is_meant_when_it_is_left_out_are_the_same_command() -> None:
+    visit = {"club_id": "health", "service_id": "escort", "desk": "d1"}
+    short = asked_of("visit.record", **visit)
+    assert asked_of("visit.record", **visit, companions=0, shown_points=None, at=None) == short
+    assert asked_of("visit.record", **visit, companions=1) != short
+    assert asked_of("visit.record", **visit, shown_points=0) != short
+
+
+def test_to_leave_a_detail_out_and_to_take_it_away_are_two_commands() -> None:
+    short = asked_of("member.change_details", name="王")
+    assert asked_of("member.change_details", name="王", at=None) == short
+    assert asked_of("member.change_details", name="王", phone=None) != short
+
+
+def asked_of(called: str, **fields: Any) -> bytes:
+    return COMMANDS[called](key="k", actor="clerk:li", member_id="m1", **fields).asked()
 
 
 def test_installing_again_changes_nothing_and_says_what_is_wrong(
