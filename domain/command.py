@@ -12,11 +12,11 @@ An event's kind says where it goes; one that goes to a role is wrapped: `To("rec
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from inspect import signature
-from typing import Annotated, Any, ClassVar, NamedTuple, TypeVar, get_args
+from typing import Annotated, Any, ClassVar, NamedTuple, TypeVar, cast, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
-from domain.event import Event
+from domain.event import ANY_PART, Event
 from domain.parts import State, parts_of
 from domain.personal import Sealed, is_sealed
 from domain.values import Actor, Instant, Key
@@ -104,6 +104,8 @@ class Command(BaseModel):
     _changes: ClassVar[frozenset[tuple[int, str, str]]] = frozenset()
     """(number of the stream, its kind, part) of what its events may change: of what it writes, what
     `decide` takes or no part."""
+    _known: ClassVar[dict[type[Any], int]] = {}
+    """Kinds of events that it told before, with the number of the stream that each goes to."""
     identifying: ClassVar[tuple[str, ...]] = ()
     """Its fields that are sealed: they stand in no event and in no command that is kept."""
     marks_sealed: ClassVar[bool] = False
@@ -131,6 +133,7 @@ class Command(BaseModel):
             raise TypeError(f"two commands are called {name}")
         cls.called = name
         cls._begins = b'{"command":"%s",' % name.encode()
+        cls._known = {}
         cls.takes = tuple(map(cls._taken, [*signature(cls.decide).parameters][2:]))
         written = cls.roles[: len(cls.writes)]
         cls._goes = {role.name: number for number, role in enumerate(written)}
@@ -172,15 +175,23 @@ class Command(BaseModel):
     def told(self, at: datetime, parts: dict[str, Any]) -> list[tuple[int, Event]]:
         """What comes of it, decided on these parts: each event with the number of its stream; or a
         refusal."""
+        places = self._known
         told = []
         for each in self.decide(at, **parts):
-            role, event = each if isinstance(each, To) else (each.stream, each)
-            number = self._goes.get(role, -1)
-            if (number, event.stream, event.part) not in self._changes:
-                what = f"{event.topic} changes {event.part or 'nothing'} of {role}"
-                raise TypeError(f"{what}, which {self.called} does not take, or only reads")
-            told.append((number, event))
+            number = places.get(type(each))
+            told.append(self._placed(each) if number is None else (number, cast(Event, each)))
         return told
+
+    def _placed(self, told: Event | To) -> tuple[int, Event]:
+        """What was told with the number of its stream, if this command may tell it."""
+        role, event = told if isinstance(told, To) else (told.stream, told)
+        number = self._goes.get(role, -1)
+        if (number, event.stream, event.part) not in self._changes:
+            what = f"{event.topic} changes {event.part or 'nothing'} of {role}"
+            raise TypeError(f"{what}, which {self.called} does not take, or only reads")
+        if event is told and event.changes != ANY_PART:
+            self._known[type(event)] = number
+        return number, event
 
     def receipt(self, events: list[Event], **parts: Any) -> dict[str, Any]:
         """What the asker is told, from the events written and the parts after them."""

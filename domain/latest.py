@@ -41,7 +41,8 @@ class Latest(Generic[D]):
         place = len(latest)
         while place and self._open(latest[place - 1]).at > one.at:
             place -= 1
-        latest = [*latest[:place], Raw(_encode(one)), *latest[place:]]
+        latest = latest.copy()
+        latest.insert(place, Raw(_encode(one)))
         gone = []
         if len(latest) > self._most:
             gone.append(self._open(latest.pop(0 if place else 1)))

@@ -50,8 +50,7 @@ UNDO = timedelta(days=UNDO_DAYS)
 REPEAT_MINUTES = 10
 """A second visit to the same club within this time, to the second, is asked about."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-SECOND = timedelta(seconds=1)
-LATE_SECONDS = LATE // SECOND
+LATE_SECONDS = LATE // timedelta(seconds=1)
 MAX_VISITS = 400
 """Visits of a member, to all clubs, that one told late or twice is held against."""
 ATTENDANCE_DAYS = 92
@@ -125,7 +124,7 @@ class VisitRecorded(Event, name="visit.recorded", stream="member"):
 
     def apply(self, visits: Visits) -> None:
         visits.made = self.visit
-        visits.visited = came(visits.visited, self.club_id, self.occurred_at)
+        came(visits.visited, self.club_id, self.occurred_at)
         free = None
         if self.payment == "free_visit":
             free = free_visit_key(self.club_id, self.service_id, self.occurred_at)
@@ -155,7 +154,7 @@ class VisitUndone(Event, name="visit.undone", stream="member"):
         for visit in VISITS.opened(visits.latest):
             if visit.id == self.visit and visit.entitlement in visits.free_visits:
                 visits.free_visits[visit.entitlement] -= 1
-        visits.visited = came_not(visits.visited, self.club_id, self.visited_at)
+        came_not(visits.visited, self.club_id, self.visited_at)
         visits.latest = VISITS.without(visits.latest, self.visit)
 
 
@@ -176,41 +175,37 @@ class ActivityAttended(Event, name="activity.attended", stream="member"):
 
 def seconds_of(at: datetime) -> int:
     """An instant in whole seconds since 1970."""
-    return (at - EPOCH) // SECOND
+    return int(at.timestamp())
 
 
-def came(visited: dict[str, Visited], club: str, at: datetime) -> dict[str, Visited]:
-    """The visits that are remembered, with one more. Those LATE_DAYS before the latest to this club
-    are not, nor the earliest of what would be too many; of these the latest is."""
-    known = visited.get(club) or Visited()
-    seconds = known.seconds.copy()
+def came(visited: dict[str, Visited], club: str, at: datetime) -> None:
+    """Remember one more visit. Those LATE_DAYS before the latest to this club are forgotten, and
+    the earliest of what would be too many; of these the latest is remembered."""
+    known = visited.get(club)
+    if known is None:
+        known = visited[club] = Visited()
+    seconds = known.seconds
     insort(seconds, seconds_of(at))
-    late = bisect_left(seconds, seconds[-1] - LATE_SECONDS)
-    visited = {**visited, club: forgetting(Visited(seconds, known.forgotten), late)}
+    late = seconds[-1] - LATE_SECONDS
+    if seconds[0] < late:
+        forget_first(known, bisect_left(seconds, late))
     if sum([len(each.seconds) for each in visited.values()]) > MAX_VISITS:
         earliest = min((each.seconds[0], name) for name, each in visited.items() if each.seconds)[1]
-        visited[earliest] = forgetting(visited[earliest], 1)
-    return visited
+        forget_first(visited[earliest], 1)
 
 
-def forgetting(visited: Visited, n: int) -> Visited:
-    """Without the first n."""
-    if not n:
-        return visited
-    known = visited.forgotten
-    gone = visited.seconds[n - 1]
-    return Visited(visited.seconds[n:], gone if known is None else max(gone, known))
+def forget_first(visited: Visited, n: int) -> None:
+    """Forget the first n."""
+    latest = visited.seconds[n - 1]
+    visited.forgotten = latest if visited.forgotten is None else max(latest, visited.forgotten)
+    del visited.seconds[:n]
 
 
-def came_not(visited: dict[str, Visited], club: str, at: datetime) -> dict[str, Visited]:
-    """The visits that are remembered, without this one."""
-    known = visited.get(club)
-    second = seconds_of(at)
-    if known is None or second not in known.seconds:
-        return visited
-    place = known.seconds.index(second)
-    seconds = known.seconds[:place] + known.seconds[place + 1 :]
-    return {**visited, club: Visited(seconds, known.forgotten)}
+def came_not(visited: dict[str, Visited], club: str, at: datetime) -> None:
+    """Take a visit out of those that are remembered, if it is."""
+    known, second = visited.get(club), seconds_of(at)
+    if known is not None and second in known.seconds:
+        known.seconds.remove(second)
 
 
 def free_visit_key(club: str, service: str, at: datetime) -> str:
