@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 
 from domain.refusal import Refusal
 from domain.timeline import LATE
-from domain.values import local_date
+from domain.values import local_date, month_number
 
 H = TypeVar("H")
 
@@ -44,9 +44,12 @@ def has_come(period: date | str, at: datetime) -> None:
     its own day or month may not.
     """
     today = local_date(at)
-    said = str(period)
-    if said > str(today)[: len(said)]:
-        raise NotComeYet(said, today)
+    if isinstance(period, date):
+        ahead = period > today
+    else:
+        ahead = month_number(period) > today.year * 12 + today.month - 1
+    if ahead:
+        raise NotComeYet(str(period), today)
 
 
 def remembered(held: dict[str, H], ends: Callable[[H], date], at: datetime) -> dict[str, H]:

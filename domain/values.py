@@ -75,13 +75,13 @@ def _instant(written: Any) -> datetime:
 
 
 def _day(written: Any) -> date:
-    if isinstance(written, str) and _DAY.fullmatch(written):
+    if isinstance(written, date) and not isinstance(written, datetime) and _of_our_age(written):
+        return written
+    elif isinstance(written, str) and _DAY.fullmatch(written):
         try:
             return date.fromisoformat(written)
         except ValueError:
             raise _not_in_the_calendar() from None
-    elif isinstance(written, date) and not isinstance(written, datetime) and _of_our_age(written):
-        return written
     raise PydanticCustomError("day", _NO_DAY)
 
 
@@ -176,6 +176,7 @@ def start_of(day: date) -> datetime:
     return datetime(day.year, day.month, day.day, tzinfo=PROGRAMME_ZONE).astimezone(UTC)
 
 
+@lru_cache(maxsize=1024)
 def month_number(month: str) -> int:
     """Months since year 0, so that months can be subtracted."""
     return int(month[:4]) * 12 + int(month[5:]) - 1

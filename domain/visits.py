@@ -221,6 +221,8 @@ def year_of(key: str) -> int:
 def one_more_free(free_visits: dict[str, int], key: str) -> dict[str, int]:
     """The free visits used, with one more under this key."""
     used = {**free_visits, key: free_visits.get(key, 0) + 1}
+    if key in free_visits:
+        return used  # No year of a new one: what was remembered is.
     remembered = first_year_remembered(used)
     return {key: n for key, n in used.items() if year_of(key) >= remembered}
 
@@ -461,7 +463,8 @@ class RecordVisit(MemberCommand):
             raise NoFreeVisit(granted, used)
         if self.payment == "points" or used >= granted:
             return False
-        room_for_one(visits, "free_visits", len(one_more_free(visits.free_visits, key)) - 1)
+        if not used:
+            room_for_one(visits, "free_visits", len(one_more_free(visits.free_visits, key)) - 1)
         return True
 
     def receipt(self, events: list[Event], **parts: Any) -> dict[str, Any]:

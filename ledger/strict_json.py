@@ -48,12 +48,11 @@ def loads(raw: bytes) -> Any:
 def check(raw: bytes, keys: int | None = None) -> None:
     """Refuse what `loads` would refuse, in a text that has been parsed already.
 
-    `keys` is how many different keys the parser found in a flat object. Where nothing stands
-    between a key and its colon, every key ends in `":`: if there are no more of these than keys
-    were found, no key stands twice. A file pays 1 us a line for that instead of 3.
+    `keys` is how many different keys the parser found in a flat object. Without blanks every key
+    ends in `":`: if there are no more of these than keys were found, no key stands twice. A file
+    pays 0.5 us a line for that instead of 3.
     """
-    apart = b"\t" in raw or b"\n" in raw or b"\r" in raw or b" :" in raw
-    if apart or keys is None or raw.count(b'":') != keys:
+    if keys is None or raw.translate(None, b" \t\r\n").count(b'":') != keys:
         loads(raw)
 
 

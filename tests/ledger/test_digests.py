@@ -74,7 +74,10 @@ def digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Digest:
         for name in [name for name in sys.modules if name.partition(".")[0] == "room"]:
             del sys.modules[name]
         importlib.invalidate_caches()
-        for known in (digests._tree, digests._names, digests._is_module, digests._is_package):
+        for known in (
+            *(digests._tree, digests._names, digests._read),
+            *(digests._is_module, digests._is_package),
+        ):
             known.cache_clear()
         noun = importlib.import_module("room.noun")
         modules = digests.of_modules("room.noun", rooms=("room",))
