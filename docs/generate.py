@@ -142,7 +142,9 @@ def facts_page() -> str:
         "What somebody can ask for, and so what a line of an [import file](../how-to/import.md)"
         f" can say: {len(COMMANDS)} commands. Each line names its `command`, says `at` which"
         " instant it happened and which `actor` did it, and may bring an idempotency `key` of its"
-        " own. An unknown field, a number in quotes or a missing field is refused.",
+        " own. An unknown field, a number in quotes or a missing field is refused. Below each stand"
+        " what its receipt holds beside its place in the log, and the"
+        " [refusals](refusals.md) that its rule may give, in the order in which it asks.",
         LEGEND.strip(),
     ]
     for noun in NOUNS:
@@ -167,7 +169,10 @@ def _fact(kind: type[Command]) -> str:
         for field, what, default in fields(kind, "command", "key", "actor", "at")
     ]
     said_of_it = [f"### `{name}`", f"{doc_of(kind)} {streams}"]
-    return "\n\n".join([*said_of_it, table(("field", "holds", "left out"), *rows)])
+    told = ", ".join(f"`{field}`" for field in kind.answers.__annotations__)
+    codes = ", ".join(f"`{refusal.code}`" for refusal in kind.refuses)
+    outcome = (f"Receipt: {told}. " if told else "") + f"Refused in this order: {codes}."
+    return "\n\n".join([*said_of_it, table(("field", "holds", "left out"), *rows), outcome])
 
 
 def events_page() -> str:

@@ -7,8 +7,8 @@ from msgspec import Struct, field
 from pydantic import Field
 
 from domain.bounds import AtMost
-from domain.clubs import Club, in_emergency
-from domain.command import Command
+from domain.clubs import IN_EMERGENCY, Club, in_emergency
+from domain.command import Command, Receipt
 from domain.event import Event
 from domain.parts import part_of
 from domain.values import ClubId, Desk, Ordinal
@@ -44,12 +44,19 @@ class EmergencyAdmitted(Event, name="visit.emergency_admitted", stream="admissio
 
 
 # ----------------------------------------------------------------------------------- commands
+class AdmissionReceipt(Receipt):
+    """The number of an admission, by which it can be taken back."""
+
+    admission: int
+
+
 class AdmitInEmergency(Command):
     """Let people in who are not members, while the club is in emergency mode."""
 
     command: Literal["visit.admit_in_emergency"] = "visit.admit_in_emergency"
     writes: ClassVar[dict[str, str]] = {"admissions": "club_id"}
     reads: ClassVar[dict[str, str]] = {"club": "club_id"}
+    refuses = IN_EMERGENCY
     club_id: ClubId
     category: Literal["elderly", "child", "other"]
     people: Annotated[int, Field(ge=1, le=500)] = 1
@@ -67,5 +74,5 @@ class AdmitInEmergency(Command):
         )
         return [event]
 
-    def receipt(self, events: list[Event], **parts: Any) -> dict[str, Any]:
+    def receipt(self, events: list[Event], **parts: Any) -> AdmissionReceipt:
         return {"admission": parts["admissions"].made}

@@ -7,11 +7,19 @@ from typing import Annotated, Any, Literal
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from domain.bounds import AtMost, room_for_one
+from domain.bounds import AtMost, TooMany, room_for_one
+from domain.command import Receipt
 from domain.event import Event
-from domain.members import MemberCommand, Membership, joined, on_the_network
+from domain.members import (
+    JOINED,
+    ON_THE_NETWORK,
+    MemberCommand,
+    Membership,
+    joined,
+    on_the_network,
+)
 from domain.parts import part_of
-from domain.periods import TooLongAgo, has_come
+from domain.periods import NotComeYet, TooLongAgo, has_come
 from domain.refusal import Refusal
 from domain.timeline import LATE
 from domain.values import CampaignId, Day, Ordinal, Text, UnitId, add_months, local_date
@@ -207,10 +215,26 @@ def policies_within(bindings: Bindings, starts_on: date, ends_on: date) -> list[
 
 
 # ----------------------------------------------------------------------------------- commands
+class BindingReceipt(Receipt):
+    """The number of a binding, by which it is ended or taken back."""
+
+    binding: int
+
+
 class StartBinding(MemberCommand):
     """Bind a member by a policy outside any campaign, on the days [starts_on, ends_on)."""
 
     command: Literal["binding.start"] = "binding.start"
+    refuses = (
+        *ON_THE_NETWORK,
+        BindingReversed,
+        BoundBeforeJoining,
+        BindingTooFarAhead,
+        BindingTooLong,
+        AlreadyBound,
+        TooLongAgo,
+        TooMany,
+    )
     policy: Policy
     starts_on: Day
     ends_on: Day
@@ -246,7 +270,7 @@ class StartBinding(MemberCommand):
         if self.ends_on > add_months(self.starts_on, MAX_MONTHS):
             raise BindingTooLong(self.starts_on, self.ends_on, MAX_MONTHS)
 
-    def receipt(self, events: list[Event], **parts: Any) -> dict[str, Any]:
+    def receipt(self, events: list[Event], **parts: Any) -> BindingReceipt:
         return {"binding": parts["bindings"].made}
 
 
@@ -254,6 +278,7 @@ class EndBinding(MemberCommand):
     """End a binding early, by the member's breach or by cancellation."""
 
     command: Literal["binding.end"] = "binding.end"
+    refuses = (*JOINED, UnknownBinding, NotComeYet, NotWithinBinding)
     binding: Ordinal
     ended_on: Day
     cause: Literal["breach", "cancelled"]
@@ -261,22 +286,22 @@ class EndBinding(MemberCommand):
 
     def decide(self, at: datetime, membership: Membership, bindings: Bindings) -> list[Event]:
         joined(membership, self.member_id, at)
-        for bound in bindings.bindings:
-            if bound.id == self.binding and bound.ended_on is None:
-                ends_on = bound.ends_on
-                if membership.left_at is not None:  # leaving has ended it
-                    ends_on = min(ends_on, local_date(membership.left_at))
-                if self.cause == "breach":  # found, not agreed: its last day has come
-                    has_come(self.ended_on - timedelta(days=1), at)
-                if not bound.starts_on <= self.ended_on < ends_on:
-                    raise NotWithinBinding(self.ended_on, bound.starts_on, ends_on)
-                event = self.event(
-                    BindingEnded,
-                    at,
-                    binding=self.binding,
-                    ended_on=self.ended_on,
-                    cause=self.cause,
-                    reason=self.reason,
-                )
-                return [event]
-        raise UnknownBinding(self.binding, bindings.made)
+        bound = next((each for each in bindings.bindings if each.id == self.binding), None)
+        if bound is None or bound.ended_on is not None:
+            raise UnknownBinding(self.binding, bindings.made)
+        ends_on = bound.ends_on
+        if membership.left_at is not None:  # leaving has ended it
+            ends_on = min(ends_on, local_date(membership.left_at))
+        if self.cause == "breach":  # found, not agreed: its last day has come
+            has_come(self.ended_on - timedelta(days=1), at)
+        if not bound.starts_on <= self.ended_on < ends_on:
+            raise NotWithinBinding(self.ended_on, bound.starts_on, ends_on)
+        event = self.event(
+            BindingEnded,
+            at,
+            binding=self.binding,
+            ended_on=self.ended_on,
+            cause=self.cause,
+            reason=self.reason,
+        )
+        return [event]

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from domain import timeline
 from domain.bindings import MAX_MONTHS, Policy
-from domain.bounds import AtMost, room_for_one
+from domain.bounds import AtMost, TooMany, room_for_one
 from domain.command import Command
 from domain.event import Event
 from domain.parts import MAX_CHANGES, part_of
@@ -205,6 +205,8 @@ class NotInSegment(Refusal):
 
 
 # -------------------------------------------------------------------------------------- rules
+RUNNING = (UnknownCampaign, CampaignNotOpen, CampaignOver)
+NOT_OVER = (UnknownCampaign, CampaignOver)
 
 
 def launched(campaign: Campaign, campaign_id: str) -> tuple[date, date]:
@@ -257,6 +259,7 @@ class LaunchCampaign(CampaignCommand):
     """Announce a campaign. Its window is from day to day, both included."""
 
     command: Literal["campaign.launch"] = "campaign.launch"
+    refuses = (CampaignExists, WindowReversed)
     title: Text
     kind: Kind
     opens_on: Day
@@ -288,6 +291,7 @@ class ChangeTerms(CampaignCommand):
     told; enrolments keep the terms they were made under."""
 
     command: Literal["campaign.change_terms"] = "campaign.change_terms"
+    refuses = (UnknownCampaign, TooMany)
     prepaid_min_fen: Fen
     gift_bp: BasisPoints
     months_bound: Months
@@ -312,6 +316,7 @@ class CloseCampaign(CampaignCommand):
     """Take no more enrolments. A campaign closes once: at another time once that is corrected."""
 
     command: Literal["campaign.close"] = "campaign.close"
+    refuses = (UnknownCampaign, NothingChanges)
     reason: Text
 
     def decide(self, at: datetime, campaign: Campaign) -> list[Event]:

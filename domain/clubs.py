@@ -212,6 +212,10 @@ class ActivityExists(Refusal):
     activity_id: str
 
 
+OPENED_BY = (UnknownClub, NotOpenYet)
+IN_EMERGENCY = (*OPENED_BY, NoEmergency)
+
+
 def opened(club: Club, club_id: str) -> date:
     """The club's opening day; refuses a club that does not exist."""
     if club.opens_on is None:
@@ -244,6 +248,7 @@ class OpenClub(ClubCommand):
     """Enter a club. It admits nobody before its opening day."""
 
     command: Literal["club.open"] = "club.open"
+    refuses = (ClubExists, HoursReversed)
     title: Text
     opens_on: Day
     tiers: Annotated[tuple[Tier, ...], Field(max_length=4)]
@@ -275,6 +280,7 @@ class PriceService(ClubCommand):
     """Give a service a price, from then on or to the next one. Versions count as they are told."""
 
     command: Literal["service.price"] = "service.price"
+    refuses = (UnknownClub, TooMany)
     service_id: ServiceId
     title: Text
     points: PointsOrNone
@@ -310,6 +316,7 @@ class DeclareEmergency(ClubCommand):
     """Open a club to people who are not members."""
 
     command: Literal["emergency.declare"] = "emergency.declare"
+    refuses = (*OPENED_BY, EmergencyAlready, TooMany)
     reason: Text
 
     def decide(self, at: datetime, club: Club) -> list[Event]:
@@ -325,6 +332,7 @@ class EndEmergency(ClubCommand):
     """Give a club back to its members."""
 
     command: Literal["emergency.end"] = "emergency.end"
+    refuses = (*IN_EMERGENCY, TooMany)
 
     def decide(self, at: datetime, club: Club) -> list[Event]:
         in_emergency(club, self.club_id, at)
@@ -336,6 +344,7 @@ class HoldActivity(ClubCommand):
     """Record an activity of a club."""
 
     command: Literal["activity.hold"] = "activity.hold"
+    refuses = (*OPENED_BY, ActivityExists, TooMany)
     activity_id: ActivityId
     title: Text
     cost_fen: Fen = 0

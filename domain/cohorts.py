@@ -6,12 +6,19 @@ from typing import Annotated, ClassVar, Literal
 
 from msgspec import Struct, field
 
-from domain.bounds import AtMost, room_for_one
+from domain.bounds import AtMost, TooMany, room_for_one
 from domain.command import Command
 from domain.event import Event
-from domain.members import Membership, joined, on_the_network, tier_at
+from domain.members import (
+    JOINED,
+    LeftTheNetwork,
+    Membership,
+    joined,
+    on_the_network,
+    tier_at,
+)
 from domain.parts import part_of
-from domain.periods import has_come
+from domain.periods import NotComeYet, has_come
 from domain.refusal import Refusal
 from domain.values import CohortId, Count, Day, MemberId, Text, Tier, UnitId, start_of
 
@@ -105,6 +112,9 @@ class AlreadyIncluded(Refusal):
     cohort_id: str
 
 
+BEING_TAKEN = (UnknownCohort, CohortIsFrozen)
+
+
 def being_taken(cohort: Cohort, cohort_id: str) -> date:
     """The day of the cohort; refuses a cohort that does not exist or is frozen."""
     if cohort.taken_on is None:
@@ -120,6 +130,7 @@ class OpenCohort(Command):
 
     command: Literal["cohort.open"] = "cohort.open"
     writes: ClassVar[dict[str, str]] = {"cohort": "cohort_id"}
+    refuses = (CohortExists, NotComeYet)
     cohort_id: CohortId
     title: Text
     purpose: Purpose
@@ -147,6 +158,7 @@ class IncludeInCohort(Command):
     command: Literal["cohort.include"] = "cohort.include"
     writes: ClassVar[dict[str, str]] = {"member": "member_id"}
     reads: ClassVar[dict[str, str]] = {"cohort": "cohort_id"}
+    refuses = (*JOINED, *BEING_TAKEN, LeftTheNetwork, AlreadyIncluded, TooMany)
     member_id: MemberId
     cohort_id: CohortId
 
@@ -174,6 +186,7 @@ class FreezeCohort(Command):
 
     command: Literal["cohort.freeze"] = "cohort.freeze"
     writes: ClassVar[dict[str, str]] = {"cohort": "cohort_id"}
+    refuses = BEING_TAKEN
     cohort_id: CohortId
     size: Count
 

@@ -3,6 +3,8 @@
 A command names its streams in two tables, `writes` and `reads`: kind -> the field that holds the
 id. Of several streams of a kind each further one has a *role*: role -> (kind, field).
 
+`refuses` are the refusals that `decide` raises, in the order in which it asks, and no others.
+
 `decide` is given what it takes, and nothing else is loaded: parts of those streams, by name, those
 of a role as `role_part`. It returns events or raises a refusal. It reads no clock and changes no
 state: events do, one after the other, as the ledger folds them, each in a part that `decide` took.
@@ -15,10 +17,12 @@ from inspect import signature
 from typing import Annotated, Any, ClassVar, NamedTuple, TypeVar, cast, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
+from typing_extensions import TypedDict
 
 from domain.event import ANY_PART, Event
 from domain.parts import State, parts_of
 from domain.personal import Sealed, is_sealed
+from domain.refusal import Refusal
 from domain.values import Actor, Instant, Key
 
 COMMANDS: dict[str, type["Command"]] = {}
@@ -86,6 +90,10 @@ Told = Sequence[Event | To]
 """What `decide` returns."""
 
 
+class Receipt(TypedDict):
+    """What is told of a command that was carried out, beside where the log holds it."""
+
+
 class Command(BaseModel):
     """What every command carries. `at` is when it happened; absent, it happens now."""
 
@@ -93,6 +101,10 @@ class Command(BaseModel):
 
     writes: ClassVar[Mapping[str, str | tuple[str, str]]] = {}
     reads: ClassVar[Mapping[str, str | tuple[str, str]]] = {}
+    refuses: ClassVar[tuple[type[Refusal], ...]] = ()
+    """What `decide` raises, in the order in which it asks; no other refusal comes of it."""
+    answers: ClassVar[type[Receipt]] = Receipt
+    """What `receipt` returns, as that says."""
     called: ClassVar[str] = ""
     """Its name, as it stands in an import file."""
     roles: ClassVar[tuple[Role, ...]] = ()
@@ -131,7 +143,7 @@ class Command(BaseModel):
         name = get_args(cls.model_fields["command"].annotation)[0]
         if name in COMMANDS:
             raise TypeError(f"two commands are called {name}")
-        cls.called = name
+        cls.called, cls.answers = name, cls.receipt.__annotations__["return"]
         cls._begins = b'{"command":"%s",' % name.encode()
         cls._known = {}
         cls.takes = tuple(map(cls._taken, [*signature(cls.decide).parameters][2:]))
@@ -193,7 +205,7 @@ class Command(BaseModel):
             self._known[type(event)] = number
         return number, event
 
-    def receipt(self, events: list[Event], **parts: Any) -> dict[str, Any]:
+    def receipt(self, events: list[Event], **parts: Any) -> Receipt:
         """What the asker is told, from the events written and the parts after them."""
         return {}
 

@@ -22,13 +22,21 @@ from domain.bindings import (
     BindingStarted,
     policies_within,
 )
-from domain.campaigns import Campaign, CampaignClosed, CampaignCommand, launched
-from domain.clubs import ActivityHeld, Club, ClubCommand, opened
-from domain.cohorts import Cohort, CohortIncluded, Inclusions, being_taken
-from domain.command import Command
+from domain.campaigns import Campaign, CampaignClosed, CampaignCommand, UnknownCampaign, launched
+from domain.clubs import ActivityHeld, Club, ClubCommand, UnknownClub, opened
+from domain.cohorts import BEING_TAKEN, Cohort, CohortIncluded, Inclusions, being_taken
+from domain.command import Command, Receipt
 from domain.enrolments import CampaignEnrolled, CampaignOffered, Participation, PlaceFreed, Places
 from domain.event import CATALOGUE, ONLY, Event
-from domain.members import BillIssued, Bills, MemberCommand, MemberLeft, Membership, joined
+from domain.members import (
+    JOINED,
+    BillIssued,
+    Bills,
+    MemberCommand,
+    MemberLeft,
+    Membership,
+    joined,
+)
 from domain.refusal import Refusal
 from domain.values import ActivityId, CampaignId, ClubId, CohortId, Month, Ordinal, Text
 from domain.visits import ActivityAttended, Attendance
@@ -105,6 +113,12 @@ class EnrolledMeanwhile(Refusal):
 
 
 # ----------------------------------------------------------------------------------- commands
+class CorrectionReceipt(Receipt):
+    """What counts no more: the topics of the facts that were taken back."""
+
+    corrected: list[str]
+
+
 class Correction(Command):
     """Takes back a fact. Whoever told it wrongly, a reason is given."""
 
@@ -128,12 +142,14 @@ class Correction(Command):
         said = {"fact": fact.topic, "which": which, "reason": self.reason}
         return self.event(CORRECTED[fact.stream], at, **said)
 
-    def receipt(self, events: list[Event], **parts: Any) -> dict[str, Any]:
+    def receipt(self, events: list[Event], **parts: Any) -> CorrectionReceipt:
         return {"corrected": [each.fact for each in events if isinstance(each, TakesBack)]}
 
 
 class MemberCorrection(Correction, MemberCommand):
     """Takes back a fact about a member."""
+
+    refuses: ClassVar[tuple[type[Refusal], ...]] = (*JOINED, UnknownFact)
 
     def corrected(self, at: datetime, membership: Membership, part: Any) -> list[Event]:
         """What says so of somebody who had joined by then."""
@@ -217,6 +233,7 @@ class CorrectBinding(MemberCorrection):
 
     command: Literal["binding.correct"] = "binding.correct"
     fact = BindingStarted
+    refuses = (*MemberCorrection.refuses, PartOfEnrolment)
     binding: Ordinal
 
     def decide(self, at: datetime, membership: Membership, bindings: Bindings) -> list[Event]:
@@ -231,6 +248,7 @@ class CorrectBindingEnd(MemberCorrection):
 
     command: Literal["binding.correct_end"] = "binding.correct_end"
     fact = BindingEnded
+    refuses = (*MemberCorrection.refuses, AlreadyBound, EnrolledMeanwhile)
     binding: Ordinal
 
     def decide(
@@ -266,6 +284,7 @@ class CorrectInclusion(MemberCorrection):
     command: Literal["cohort.correct_inclusion"] = "cohort.correct_inclusion"
     reads: ClassVar[dict[str, str]] = {"cohort": "cohort_id"}
     fact = CohortIncluded
+    refuses = (*JOINED, *BEING_TAKEN, UnknownFact)
     cohort_id: CohortId
 
     def decide(
@@ -281,6 +300,7 @@ class CorrectActivity(Correction, ClubCommand):
 
     command: Literal["activity.correct"] = "activity.correct"
     fact = ActivityHeld
+    refuses = (UnknownClub, UnknownFact)
     activity_id: ActivityId
 
     def decide(self, at: datetime, club: Club) -> list[Event]:
@@ -295,6 +315,7 @@ class CorrectAdmission(Correction):
     writes: ClassVar[dict[str, str]] = {"admissions": "club_id"}
     reads: ClassVar[dict[str, str]] = {"club": "club_id"}
     fact = EmergencyAdmitted
+    refuses = (UnknownClub, UnknownFact)
     club_id: ClubId
     admission: Ordinal
 
@@ -308,6 +329,7 @@ class CorrectClosing(Correction, CampaignCommand):
 
     command: Literal["campaign.correct_closing"] = "campaign.correct_closing"
     fact = CampaignClosed
+    refuses = (UnknownCampaign, UnknownFact)
 
     def decide(self, at: datetime, campaign: Campaign) -> list[Event]:
         launched(campaign, self.campaign_id)

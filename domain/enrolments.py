@@ -6,6 +6,7 @@ from hashlib import md5
 from typing import Annotated, Any, ClassVar, Literal
 
 from msgspec import Struct, field
+from pydantic import Field, WithJsonSchema
 
 from domain.bindings import (
     AlreadyBound,
@@ -16,13 +17,22 @@ from domain.bindings import (
     policies_within,
     still_remembered,
 )
-from domain.bounds import AtMost, room_for_one
-from domain.campaigns import Campaign, Months, in_segment, not_over, running
-from domain.command import Command
+from domain.bounds import AtMost, TooMany, room_for_one
+from domain.campaigns import (
+    NOT_OVER,
+    RUNNING,
+    Campaign,
+    Months,
+    NotInSegment,
+    in_segment,
+    not_over,
+    running,
+)
+from domain.command import Command, Receipt
 from domain.event import Event
-from domain.members import Membership, on_the_network, tier_at
+from domain.members import ON_THE_NETWORK, Membership, on_the_network, tier_at
 from domain.parts import part_of
-from domain.periods import forget, not_forgotten, remembered
+from domain.periods import TooLongAgo, forget, not_forgotten, remembered
 from domain.refusal import Refusal
 from domain.values import (
     CampaignId,
@@ -43,6 +53,8 @@ POLICY_OF: dict[str, Policy] = {
     "handset": "handset",
 }
 """The policy under which an enrolment binds; care is a gift without binding."""
+Written = Annotated[str, WithJsonSchema({"type": "string", "format": "date"})]
+"""A day as a receipt has it."""
 
 
 # -------------------------------------------------------------------------------------- parts
@@ -244,6 +256,23 @@ def drawn_into_control(seed: str, member_id: str, control_bp: int) -> bool:
     return int(digest[:8], 16) % 10_000 < control_bp
 
 
+# ----------------------------------------------------------------------------------- receipts
+class OfferReceipt(Receipt):
+    """What a member was drawn for."""
+
+    arm: Literal["offered", "control"]
+
+
+class EnrolmentReceipt(Receipt):
+    """A place in a campaign."""
+
+    campaign_id: str
+    place: int
+    terms_version: int
+    gift_fen: int
+    ends_on: Annotated[Written | None, Field(description="the first day that is free again")]
+
+
 # ----------------------------------------------------------------------------------- commands
 class OfferCampaign(Command):
     """Draw a member: to be offered the campaign, or into its control group."""
@@ -251,6 +280,15 @@ class OfferCampaign(Command):
     command: Literal["campaign.offer"] = "campaign.offer"
     writes: ClassVar[dict[str, str]] = {"member": "member_id"}
     reads: ClassVar[dict[str, str]] = {"campaign": "campaign_id"}
+    refuses = (
+        *ON_THE_NETWORK,
+        *NOT_OVER,
+        NoDraw,
+        NotInSegment,
+        AlreadyOffered,
+        TooLongAgo,
+        TooMany,
+    )
     member_id: MemberId
     campaign_id: CampaignId
 
@@ -284,21 +322,32 @@ class OfferCampaign(Command):
         )
         return [event]
 
-    def receipt(self, events: list[Event], **parts: Any) -> dict[str, Any]:
-        return {"arm": getattr(events[-1], "arm", None)}
+    def receipt(self, events: list[Event], **parts: Any) -> OfferReceipt:
+        offered = events[-1]
+        assert isinstance(offered, CampaignOffered)
+        return {"arm": offered.arm}
 
 
 class Enrol(Command):
-    """Enrol a member in a campaign: one place, his enrolment, and the binding it brings.
-
-    Refused in this order: unknown, outside the window, terms not as shown, not in the segment,
-    already enrolled or so long ago that this may be forgotten, in the control group, contradicting
-    a binding, sum too small, cap, budget.
-    """
+    """Enrol a member in a campaign: one place, his enrolment, and the binding it brings."""
 
     command: Literal["campaign.enrol"] = "campaign.enrol"
     writes: ClassVar[dict[str, str]] = {"member": "member_id", "places": "campaign_id"}
     reads: ClassVar[dict[str, str]] = {"campaign": "campaign_id"}
+    refuses = (
+        *ON_THE_NETWORK,
+        *RUNNING,
+        TermsAreNewer,
+        NotInSegment,
+        AlreadyEnrolled,
+        TooLongAgo,
+        InControlGroup,
+        AlreadyBound,
+        PrepaidTooSmall,
+        CapReached,
+        BudgetUsedUp,
+        TooMany,
+    )
     member_id: MemberId
     campaign_id: CampaignId
     prepaid_fen: Fen = 0
@@ -395,7 +444,7 @@ class Enrol(Command):
         if (budget := campaign.budget_fen) is not None and places.gift_fen + gift_fen > budget:
             raise BudgetUsedUp(budget, places.gift_fen, gift_fen)
 
-    def receipt(self, events: list[Event], **parts: Any) -> dict[str, Any]:
+    def receipt(self, events: list[Event], **parts: Any) -> EnrolmentReceipt:
         enrolled = next(event for event in events if isinstance(event, CampaignEnrolled))
         bound = [event.ends_on for event in events if isinstance(event, BindingStarted)]
         return {

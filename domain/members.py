@@ -7,11 +7,11 @@ from typing import Annotated, ClassVar, Literal
 from msgspec import Struct, field
 
 from domain import timeline
-from domain.bounds import AtMost, room_for_one
+from domain.bounds import AtMost, TooMany, room_for_one
 from domain.command import Command
 from domain.event import Event
 from domain.parts import MAX_CHANGES, part_of
-from domain.periods import TooLongAgo, has_come
+from domain.periods import NotComeYet, TooLongAgo, has_come
 from domain.personal import Name, Phone
 from domain.refusal import Refusal
 from domain.timeline import NothingChanges, Timeline
@@ -229,6 +229,10 @@ class BillTooLate(Refusal):
     months_allowed: int
 
 
+JOINED = (UnknownMember, BeforeJoining)
+ON_THE_NETWORK = (*JOINED, LeftTheNetwork)
+
+
 def joined(membership: Membership, member_id: str, at: datetime) -> datetime:
     """When the member joined; refuses who had not by `at`. He may have left since."""
     if membership.joined_at is None:
@@ -270,6 +274,7 @@ class JoinNetwork(MemberCommand):
 
     command: Literal["member.join"] = "member.join"
     reads: ClassVar[dict[str, str]] = {"unit": "unit_id"}
+    refuses = (AlreadyJoined, UnknownUnit)
     unit_id: UnitId
     name: Name | None = None
     phone: Phone | None = None
@@ -291,6 +296,7 @@ class ChangeDetails(MemberCommand):
 
     command: Literal["member.change_details"] = "member.change_details"
     marks_sealed: ClassVar[bool] = True
+    refuses = (*JOINED, NothingChanges)
     name: Name | None = None
     phone: Phone | None = None
 
@@ -306,6 +312,7 @@ class MarkImportant(MemberCommand):
     """Mark a customer as important, or take the mark away, from then on or to the next change."""
 
     command: Literal["member.mark_important"] = "member.mark_important"
+    refuses = (*ON_THE_NETWORK, NothingChanges, TooMany)
     important: bool
     reason: Text
 
@@ -322,6 +329,7 @@ class ChangeTier(MemberCommand):
     """Put a customer into a tier, or take his tier away, from then on or to the next change."""
 
     command: Literal["tier.change"] = "tier.change"
+    refuses = (*ON_THE_NETWORK, NothingChanges, TooMany)
     tier: Tier | None
     reason: Text
 
@@ -346,6 +354,7 @@ class LeaveNetwork(MemberCommand):
     """Record that a customer left the network."""
 
     command: Literal["member.leave"] = "member.leave"
+    refuses = ON_THE_NETWORK
     reason: Text
 
     def decide(self, at: datetime, membership: Membership) -> list[Event]:
@@ -362,6 +371,7 @@ class RecordBill(MemberCommand):
     """Record a customer's bill of one month."""
 
     command: Literal["bill.record"] = "bill.record"
+    refuses = (*JOINED, NotComeYet, BillTooLate, TooLongAgo, AlreadyBilled)
     month: Month
     amount_fen: Fen
     margin_fen: SignedFen | None = None

@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 from msgspec.structs import replace
 
-from domain.bounds import bounds_of, room_for_one
-from domain.command import Command
+from domain.bounds import TooMany, bounds_of, room_for_one
+from domain.command import Command, Receipt
 from domain.event import Event
 from domain.lots import (
     DEBITS,
@@ -20,13 +20,21 @@ from domain.lots import (
     REVERSIBLE_DAYS,
     Debit,
     Lot,
+    NotEnoughPoints,
     Points,
     allocate,
     expired_by,
     put_in_its_place,
     spendable_points,
 )
-from domain.members import MemberCommand, Membership, joined, on_the_network
+from domain.members import (
+    JOINED,
+    ON_THE_NETWORK,
+    MemberCommand,
+    Membership,
+    joined,
+    on_the_network,
+)
 from domain.postings import MovesPoints, Posting, Postings, balances, owned
 from domain.refusal import Refusal
 from domain.reversals import ask_back, let_go, reversal_of, settle
@@ -375,11 +383,36 @@ def give_back(
     ]
 
 
+# ----------------------------------------------------------------------------------- receipts
+class PointsReceipt(Receipt):
+    """The points that there are now."""
+
+    spendable_points: int
+
+
+class CreditReceipt(PointsReceipt):
+    """A lot opened, and the points that there are now."""
+
+    lot: int
+
+
+class DebitReceipt(PointsReceipt):
+    """A debit, and what is left."""
+
+    debit: int
+
+
+class ExpiryReceipt(Receipt):
+    """What was written off."""
+
+    expired_points: int
+
+
 # ----------------------------------------------------------------------------------- commands
 class PointsCommand(MemberCommand):
     """A command about one member's points. Its receipt tells the spendable points after it."""
 
-    def receipt(self, events: list[Event], **parts: Any) -> dict[str, Any]:
+    def receipt(self, events: list[Event], **parts: Any) -> PointsReceipt:
         points: Points = parts["points"]
         at = events[-1].occurred_at  # before it stands what lapsed, or did not
         return {"spendable_points": spendable_points(points.lots.values(), at)}
@@ -389,6 +422,7 @@ class CreditPoints(PointsCommand):
     """Give a member points: open a lot."""
 
     command: Literal["points.credit"] = "points.credit"
+    refuses = (*ON_THE_NETWORK, ExpiresBeforeAvailable, TooMany)
     points: PositivePoints
     source: Text
     rule: Text
@@ -415,7 +449,7 @@ class CreditPoints(PointsCommand):
         )
         return [*expiries, credit]
 
-    def receipt(self, events: list[Event], **parts: Any) -> dict[str, Any]:
+    def receipt(self, events: list[Event], **parts: Any) -> CreditReceipt:
         return {"lot": parts["points"].lots_opened, **super().receipt(events, **parts)}
 
 
@@ -423,6 +457,7 @@ class DebitPoints(PointsCommand):
     """Take points for something that is not a visit."""
 
     command: Literal["points.debit"] = "points.debit"
+    refuses = (*ON_THE_NETWORK, NotEnoughPoints)
     points: PositivePoints
     reason: Text
 
@@ -432,21 +467,22 @@ class DebitPoints(PointsCommand):
         before, debit = pay(self, points, at, self.points, self.reason)
         return [*expiries, *before, debit]
 
-    def receipt(self, events: list[Event], **parts: Any) -> dict[str, Any]:
+    def receipt(self, events: list[Event], **parts: Any) -> DebitReceipt:
         return {"debit": parts["points"].debits_made, **super().receipt(events, **parts)}
 
 
-class ExpirePoints(PointsCommand):
+class ExpirePoints(MemberCommand):
     """Write down what has lapsed by now. Spending never waits for it."""
 
     command: Literal["points.expire"] = "points.expire"
+    refuses = JOINED
 
     def decide(self, at: datetime, membership: Membership, points: Points) -> list[Event]:
         joined(membership, self.member_id, at)
         expiries, _ = lapsed(self, points, at)
         return expiries
 
-    def receipt(self, events: list[Event], **parts: Any) -> dict[str, Any]:
+    def receipt(self, events: list[Event], **parts: Any) -> ExpiryReceipt:
         return {"expired_points": sum(getattr(event, "points", 0) for event in events)}
 
 
@@ -454,6 +490,7 @@ class ReverseDebit(PointsCommand):
     """Take back a debit that was not a visit's: a visit is undone as a whole."""
 
     command: Literal["points.reverse_debit"] = "points.reverse_debit"
+    refuses = (*JOINED, UnknownDebit)
     debit: Ordinal
     reason: Text
 
@@ -473,6 +510,7 @@ class ReverseCredit(PointsCommand):
     """
 
     command: Literal["points.reverse_credit"] = "points.reverse_credit"
+    refuses = (*JOINED, UnknownLot, MoreThanCredited, TooMany)
     lot: Ordinal
     points: PositivePoints
     reason: Text

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 from msgspec import Struct, field
 
 from domain import timeline
-from domain.bounds import AtMost, room_for_one
+from domain.bounds import AtMost, TooMany, room_for_one
 from domain.command import Command
 from domain.event import Event
 from domain.parts import MAX_CHANGES, part_of
@@ -35,6 +35,7 @@ class OpenUnit(Command):
 
     command: Literal["unit.open"] = "unit.open"
     writes: ClassVar[dict[str, str]] = {"unit": "unit_id"}
+    refuses = (NothingChanges, TooMany)
     unit_id: UnitId
     title: Text
 

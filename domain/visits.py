@@ -9,12 +9,16 @@ from msgspec import Raw, Struct, field
 from pydantic import Field
 
 from domain import timeline
-from domain.bounds import AtMost, room_for_one
-from domain.clubs import Club, Price, opened, opened_by
+from domain.bounds import AtMost, TooMany, room_for_one
+from domain.clubs import OPENED_BY, Club, Price, UnknownClub, opened, opened_by
+from domain.command import Receipt
 from domain.event import Event
 from domain.latest import Latest
-from domain.lots import Points, spendable_points
+from domain.lots import NotEnoughPoints, Points, spendable_points
 from domain.members import (
+    JOINED,
+    ON_THE_NETWORK,
+    LeftTheNetwork,
     MemberCommand,
     Membership,
     is_important,
@@ -24,7 +28,7 @@ from domain.members import (
 )
 from domain.parts import REMEMBERED, part_of
 from domain.periods import TooLongAgo, forget, not_forgotten, remembered
-from domain.points import give_back, lapsed, pay, reversible
+from domain.points import PointsReceipt, give_back, lapsed, pay, reversible
 from domain.refusal import Refusal
 from domain.timeline import LATE
 from domain.values import (
@@ -361,22 +365,47 @@ def within_hours(club: Club, at: datetime) -> None:
     raise ClubClosed(minute, club.opens_minute, club.closes_minute)
 
 
+# ----------------------------------------------------------------------------------- receipts
+class VisitReceipt(Receipt):
+    """A visit, what paid for it and what is left."""
+
+    visit: int
+    payment: Payment
+    points: Annotated[int, Field(description="debited")]
+    price_version: int
+    spendable_points: int
+
+
+class UndoReceipt(PointsReceipt):
+    """A visit taken back, and the points there are now."""
+
+    visit: int
+
+
 # ----------------------------------------------------------------------------------- commands
 class RecordVisit(MemberCommand):
     """Admit a member to a club's service and debit the points. Safe to send again.
 
     `shown_points` is what the desk said it would cost: with `payment="points"` the whole price,
     with `payment="free_visit"` that of the companions. `payment="auto"` uses a free visit if there
-    is one.
-
-    Refused in this order: not on the network, club unknown or not open yet, closed at this hour,
-    tier not admitted, here a moment ago or so long ago that this may be forgotten, service unknown,
-    no free visit, price not as shown, too few points. Tier, mark, price and emergency are those in
-    force at its own time.
+    is one. Tier, mark, price and emergency are those in force at its own time.
     """
 
     command: Literal["visit.record"] = "visit.record"
     reads: ClassVar[dict[str, str]] = {"club": "club_id"}
+    refuses = (
+        *ON_THE_NETWORK,
+        *OPENED_BY,
+        ClubClosed,
+        NotEligible,
+        VisitRepeated,
+        TooLongAgo,
+        UnknownService,
+        NoFreeVisit,
+        TooMany,
+        PriceChanged,
+        NotEnoughPoints,
+    )
     club_id: ClubId
     service_id: ServiceId
     desk: Desk
@@ -467,7 +496,7 @@ class RecordVisit(MemberCommand):
             room_for_one(visits, "free_visits", len(one_more_free(visits.free_visits, key)) - 1)
         return True
 
-    def receipt(self, events: list[Event], **parts: Any) -> dict[str, Any]:
+    def receipt(self, events: list[Event], **parts: Any) -> VisitReceipt:
         visit = events[-1]
         assert isinstance(visit, VisitRecorded)
         points: Points = parts["points"]
@@ -484,6 +513,7 @@ class UndoVisit(MemberCommand):
     """Take a visit back, and return its points or its free visit."""
 
     command: Literal["visit.undo"] = "visit.undo"
+    refuses = (*JOINED, UnknownVisit, UndoNeedsSupervisor)
     visit: Ordinal
     desk: Desk
     reason: Text
@@ -515,7 +545,7 @@ class UndoVisit(MemberCommand):
             events += give_back(self, points, at, debit, self.reason)
         return events
 
-    def receipt(self, events: list[Event], **parts: Any) -> dict[str, Any]:
+    def receipt(self, events: list[Event], **parts: Any) -> UndoReceipt:
         points: Points = parts["points"]
         spendable = spendable_points(points.lots.values(), events[0].occurred_at)
         return {"visit": self.visit, "spendable_points": spendable}
@@ -526,6 +556,15 @@ class AttendActivity(MemberCommand):
 
     command: Literal["activity.attend"] = "activity.attend"
     reads: ClassVar[dict[str, str]] = {"club": "club_id"}
+    refuses = (
+        *JOINED,
+        UnknownClub,
+        UnknownActivity,
+        LeftTheNetwork,
+        AlreadyAttended,
+        TooLongAgo,
+        TooMany,
+    )
     club_id: ClubId
     activity_id: ActivityId
 

@@ -9,7 +9,7 @@ have written; if the first fails, the second is decided again.
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from struct import Struct
@@ -84,7 +84,7 @@ class Receipt:
     bucket: int
     position: int
     replayed: bool
-    body: dict[str, Any]
+    body: Mapping[str, Any]
 
 
 @dataclass(slots=True)
@@ -112,7 +112,7 @@ class _Decided:
     """A command with what it writes."""
 
     waiting: _Waiting
-    body: dict[str, Any]
+    body: Mapping[str, Any]
     answer: Answer
     events: list[NewEvent]
     told: persons.Told | None

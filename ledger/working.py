@@ -3,7 +3,7 @@
 Each decision sees what those before it changed. Live batches and imports use the same one.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -189,7 +189,7 @@ class WorkingSet:
 
     def decide(
         self, command: Command, names: list[str], at: datetime, now: datetime, told: bool = True
-    ) -> tuple[list[Entry], dict[str, Any]]:
+    ) -> tuple[list[Entry], Mapping[str, Any]]:
         """(the entries that this command makes, its receipt). A refusal changes nothing.
 
         `names` are the command's streams as it names them itself. Without `told` nobody asks

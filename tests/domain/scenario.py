@@ -3,15 +3,18 @@
     given(MEMBER, CLUB, credit(100)).when(visit()).then(fact(PointsDebited, points=70))
 
 Whatever a sentence is about, the laws of `World` are checked with it: to decide changes nothing, a
-refusal changes nothing, every event survives its own bytes, a state is what its events fold to.
+refusal is one that the command declares and changes nothing, a receipt is what the command says,
+every event survives its own bytes, a state is what its events fold to.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any, Self, TypeVar
 
+from pydantic import TypeAdapter
 from pydantic_core import to_json
 
 from domain.bindings import Bindings
@@ -108,7 +111,7 @@ class World:
 
     streams: dict[str, State] = field(default_factory=dict)
     log: list[tuple[str, Event]] = field(default_factory=list)
-    receipt: dict[str, Any] = field(default_factory=dict)  # of the last command
+    receipt: Any = None  # of the last command
 
     def stream(self, name: str) -> State:
         return self.streams.setdefault(name, fresh(name.partition(":")[0]))
@@ -130,6 +133,9 @@ class World:
         parts, before = command.parts(states), deepcopy(states)
         try:
             told = command.told(command.at, parts)
+        except Refusal as refusal:
+            require_declared(command, refusal)
+            raise
         finally:
             assert states == before, "to decide changes nothing"
         assert not told or 0 in {number for number, _ in told}, "its lane gets an event"
@@ -137,6 +143,7 @@ class World:
             self.tell(names[number], event)
         events = [event for _, event in told]
         self.receipt = command.receipt(events, **parts)
+        assert is_receipt(command.answers, self.receipt)
         assert isinstance(to_json(self.receipt), bytes)
         return events
 
@@ -211,6 +218,19 @@ class Scenario:
     @property
     def member(self) -> Member:
         return self.world.member
+
+
+def require_declared(command: Command, refusal: Refusal) -> None:
+    """No command is refused but as it says."""
+    assert type(refusal) in command.refuses, f"{command.called} declares no {refusal.code}"
+
+
+_receipts: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)
+
+
+def is_receipt(kind: type[Any], body: Any) -> bool:
+    """Whether this is what a receipt of this class holds, and nothing else."""
+    return bool(_receipts(kind).validate_python(body, strict=True) == body)
 
 
 def given(*facts: Any) -> Scenario:

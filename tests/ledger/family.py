@@ -54,7 +54,7 @@ class GivePoints(Command):
         )
         return [*expiries, *before, debit, To("receiver", credit)]
 
-    def receipt(self, events: list[Any], **parts: Any) -> dict[str, Any]:
+    def receipt(self, events: list[Any], **parts: Any) -> Any:
         return {"lots": [parts["points"].lots_opened, parts["receiver_points"].lots_opened]}
 
 

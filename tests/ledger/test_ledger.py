@@ -455,7 +455,8 @@ def test_to_leave_a_detail_out_and_to_take_it_away_are_two_commands() -> None:
 
 
 def asked_of(called: str, **fields: Any) -> bytes:
-    return COMMANDS[called](key="k", actor="clerk:li", member_id="m1", **fields).asked()
+    said = {"key": "k", "actor": "clerk:li", "member_id": "m1", **fields}
+    return COMMANDS[called](**said).asked()
 
 
 def test_installing_again_changes_nothing_and_says_what_is_wrong(

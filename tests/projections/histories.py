@@ -19,6 +19,7 @@ from domain.parts import State, fresh
 from domain.refusal import Refusal
 from ledger.database import bucket_of
 from projections.plain import Stored
+from tests.domain.scenario import require_declared
 
 START = datetime(2008, 1, 1, tzinfo=UTC)
 
@@ -45,6 +46,7 @@ class World:
         try:
             told = command.told(command.at or self.now, command.parts(states))
         except Refusal as refusal:
+            require_declared(command, refusal)
             self.refused.append(refusal)
             return self
         if told:
