@@ -35,7 +35,9 @@ def balances(postings: Iterable[Posting]) -> dict[int, Counter[PointsAccount]]:
     """Lot -> account -> points. Over all accounts of a lot the sum is zero."""
     lots: dict[int, Counter[PointsAccount]] = {}
     for lot, source, target, points in postings:
-        accounts = lots.setdefault(lot, Counter())
+        accounts = lots.get(lot)
+        if accounts is None:
+            accounts = lots[lot] = Counter()
         accounts[source] -= points
         accounts[target] += points
     return lots
