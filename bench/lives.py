@@ -17,9 +17,10 @@ from psycopg import Connection, sql
 from bench import population
 from bench.parts import FaultError
 from bench.population import Fact
+from domain.world import World
 from ledger import snapshots
 from ledger.commands import parse
-from ledger.working import EVENTS, WorkingSet
+from ledger.working import EVENTS
 
 PLACEHOLDER = "@"
 """Stands for the member's number wherever an event names its command's key."""
@@ -45,24 +46,15 @@ class Life:
 
 def lived(now: datetime, facts: list[Fact]) -> Life:
     """Decide a member's facts by the rules."""
-    working = WorkingSet(1)
+    world = World()
     for fact in population.house(now, 0):
-        _decided(working, fact, now)
+        world.execute(parse(population.line(fact)))
     commands, name = [], f"member:{NOBODY}"
     for number, fact in enumerate(facts):
-        entries = _decided(working, {**fact, "key": f"h{PLACEHOLDER}-{number}"}, now)
-        commands.append([(e.event.topic, snapshots.bytes_of(e.event).decode()) for e in entries])
-    return Life(commands, snapshots.encode(name, working.streams[name].state))
-
-
-def _decided(working: WorkingSet, fact: Fact, now: datetime) -> list[Any]:
-    for kind in ("unit", "club", "member"):
-        name = f"{kind}:{fact.get(f'{kind}_id')}"
-        if f"{kind}_id" in fact and name not in working.streams:
-            working.put(name, 0, snapshots.fresh(name))
-    command = parse(population.line(fact))
-    assert command.at is not None
-    return working.decide(command, command.streams(), command.at, now)[0]
+        line = population.line({**fact, "key": f"h{PLACEHOLDER}-{number}"})
+        events = [event for _, event in world.execute(parse(line)).events]
+        commands.append([(e.topic, snapshots.bytes_of(e).decode()) for e in events])
+    return Life(commands, snapshots.encode(name, world.state(name)))
 
 
 def visits(now: datetime, number: int) -> list[Fact]:

@@ -14,7 +14,7 @@ An event's kind says where it goes; one that goes to a role is wrapped: `To("rec
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from inspect import signature
-from typing import Annotated, Any, ClassVar, NamedTuple, TypeVar, cast, get_args
+from typing import Annotated, Any, ClassVar, NamedTuple, TypeAlias, TypeVar, cast, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 from typing_extensions import TypedDict
@@ -89,6 +89,10 @@ class To(NamedTuple):
 Told = Sequence[Event | To]
 """What `decide` returns."""
 
+Change: TypeAlias = tuple[int, Event, str]
+"""What comes of a command: an event, after the number of its stream and before the part that it
+changes, if any."""
+
 
 class Receipt(TypedDict):
     """What is told of a command that was carried out, beside where the log holds it."""
@@ -116,7 +120,7 @@ class Command(BaseModel):
     _changes: ClassVar[frozenset[tuple[int, str, str]]] = frozenset()
     """(number of the stream, its kind, part) of what its events may change: of what it writes, what
     `decide` takes or no part."""
-    _known: ClassVar[dict[type[Any], int]] = {}
+    _known: ClassVar[dict[type[Any], tuple[int, str]]] = {}
     """Kinds of events that it told before, with the number of the stream that each goes to."""
     identifying: ClassVar[tuple[str, ...]] = ()
     """Its fields that are sealed: they stand in no event and in no command that is kept."""
@@ -184,26 +188,27 @@ class Command(BaseModel):
         """What `decide` takes, out of the states of its streams."""
         return {parameter: states[number][part] for parameter, number, part in self.takes}
 
-    def told(self, at: datetime, parts: dict[str, Any]) -> list[tuple[int, Event]]:
-        """What comes of it, decided on these parts: each event with the number of its stream; or a
-        refusal."""
+    def changes(self, at: datetime, parts: dict[str, Any]) -> list[Change]:
+        """What comes of it, decided on these parts; or a refusal."""
         places = self._known
-        told = []
+        found = []
         for each in self.decide(at, **parts):
-            number = places.get(type(each))
-            told.append(self._placed(each) if number is None else (number, cast(Event, each)))
-        return told
+            place = places.get(type(each))
+            found.append(
+                self._placed(each) if place is None else (place[0], cast(Event, each), place[1])
+            )
+        return found
 
-    def _placed(self, told: Event | To) -> tuple[int, Event]:
-        """What was told with the number of its stream, if this command may tell it."""
-        role, event = told if isinstance(told, To) else (told.stream, told)
-        number = self._goes.get(role, -1)
-        if (number, event.stream, event.part) not in self._changes:
-            what = f"{event.topic} changes {event.part or 'nothing'} of {role}"
+    def _placed(self, decided: Event | To) -> Change:
+        """It with its place, if this command may change what it changes."""
+        role, event = decided if isinstance(decided, To) else (decided.stream, decided)
+        number, part = self._goes.get(role, -1), event.part
+        if (number, event.stream, part) not in self._changes:
+            what = f"{event.topic} changes {part or 'nothing'} of {role}"
             raise TypeError(f"{what}, which {self.called} does not take, or only reads")
-        if event is told and event.changes != ANY_PART:
-            self._known[type(event)] = number
-        return number, event
+        if event is decided and event.changes != ANY_PART:
+            self._known[type(event)] = number, part
+        return number, event, part
 
     def receipt(self, events: list[Event], **parts: Any) -> Receipt:
         """What the asker is told, from the events written and the parts after them."""

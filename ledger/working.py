@@ -13,6 +13,7 @@ from domain.command import NO_KEY, RESERVED_KEYS, Command
 from domain.event import Event
 from domain.parts import State
 from domain.refusal import Refusal
+from domain.world import carry_out
 from ledger import snapshots
 from ledger.database import bucket_of, lanes_of
 
@@ -198,11 +199,11 @@ class WorkingSet:
         if at > now:
             raise DatedInFuture(at, now)
         streams = [self.streams[name] for name in names]
-        parts = command.parts([stream.state for stream in streams])
+        changes, parts = carry_out(command, at, [stream.state for stream in streams])
         entries = []
-        for number, event in command.told(at, parts):
+        for number, event, part in changes:
             stream = streams[number]
-            stream.changed.add(event.fold(stream.state))
+            stream.changed.add(part)
             stream.version += 1
             self.lanes[stream.bucket] = offset = self.lanes.get(stream.bucket, 0) + 1
             entries.append(Entry(stream, stream.version, offset, event))

@@ -25,7 +25,7 @@ from domain.command import Command
 from domain.enrolments import CampaignEnrolled
 from domain.event import Event
 from domain.values import start_of
-from domain.whatif import Happened, Known, Refused, Scenario, replay, spending
+from domain.whatif import LEARNT, Happened, Known, Refused, Scenario, replay, spending
 from ledger import commands
 from ledger.commands import Kept
 from ledger.database import connect
@@ -47,15 +47,6 @@ from projections.typed import Window, typed_tables
 ROWS = 10_000
 """Rows that a cursor brings at a time, and that are kept until they are copied."""
 TEMPORARY = "pg_temp"
-REFERENCE = (
-    "unit.opened",
-    "cohort.opened",
-    "club.opened",
-    "service.priced",
-    "activity.held",
-    "campaign.launched",
-    "campaign.terms_changed",
-)
 PLACES = {"campaign.place_taken", "campaign.place_freed"}
 """They stand in the campaign's stream: a place is taken, and free again, where there is an
 enrolment that took it."""
@@ -142,7 +133,8 @@ def suppose(conn: Conn, scenario: Scenario, report: Report | None = None) -> Rep
     known = _known(conn)
     known.refuse_unknown(scenario)
     for campaign_id in scenario.campaigns:
-        if known.campaigns[campaign_id].budget_fen is not None:
+        campaign = known.state(f"campaign:{campaign_id}")["campaign"]
+        if campaign.budget_fen is not None:
             known.spent_fen[campaign_id] = _spending(conn, scenario, known, campaign_id)
     conn.execute(_TABLES)
     members = _touch(conn, scenario)
@@ -163,7 +155,7 @@ def _known(conn: Conn) -> Known:
     """Reference data, which the typed events help to find in the log."""
     known = Known()
     places = " UNION ALL ".join(
-        f"SELECT bucket, position FROM {typed_tables()[topic].name}" for topic in REFERENCE
+        f"SELECT bucket, position FROM {typed_tables()[each.topic].name}" for each in LEARNT
     )
     found = conn.execute(
         f"""
@@ -173,7 +165,7 @@ def _known(conn: Conn) -> Known:
         """
     )
     for stream, topic, state in found:
-        known.learn(stream.partition(":")[2], event_of(topic, state))
+        known.learn(stream, event_of(topic, state))
     return known
 
 

@@ -2,80 +2,69 @@
 
 from array import array
 from dataclasses import dataclass, field
-from typing import Any
 
 from msgspec.structs import replace
 
 from domain.campaigns import Campaign, CampaignLaunched, Terms, TermsChanged, UnknownCampaign
 from domain.clubs import ActivityHeld, Club, ClubOpened, Price, Service, ServicePriced, UnknownClub
-from domain.cohorts import Cohort, CohortOpened
-from domain.command import Command
+from domain.cohorts import CohortOpened
 from domain.enrolments import CampaignEnrolled, Places
 from domain.event import Event
-from domain.parts import State
-from domain.units import Unit, UnitOpened
+from domain.units import UnitOpened
 from domain.visits import UnknownService, VisitRecorded
 from domain.whatif.scenario import Scenario
+from domain.world import World
+
+LEARNT = (
+    UnitOpened,
+    CohortOpened,
+    ClubOpened,
+    ServicePriced,
+    ActivityHeld,
+    CampaignLaunched,
+    TermsChanged,
+)
+"""The events of reference data that are taken in: none that closes."""
 
 
 @dataclass
-class Known:
-    """Units, cohorts, clubs and campaigns, open as they were for whoever was let in; prices and
-    terms in every version; and what the changed gifts would have spent."""
+class Known(World):
+    """A world of units, cohorts, clubs and campaigns, open as they were for whoever was let in;
+    prices and terms in every version; and what the changed gifts would have spent."""
 
-    units: dict[str, Unit] = field(default_factory=dict)
-    cohorts: dict[str, Cohort] = field(default_factory=dict)
-    clubs: dict[str, Club] = field(default_factory=dict)
     prices: dict[tuple[str, str, int], Price] = field(default_factory=dict)
-    campaigns: dict[str, Campaign] = field(default_factory=dict)
     terms: dict[tuple[str, int], Terms] = field(default_factory=dict)
     spent_fen: dict[str, "array[int]"] = field(default_factory=dict)  # campaign -> by place
 
-    def learn(self, stream_id: str, event: Event) -> None:
-        """Take in an event of reference data; others say nothing here, nor do those that close."""
+    def learn(self, stream: str, event: Event) -> None:
+        """Take in an event of reference data; others say nothing here."""
+        if isinstance(event, LEARNT):
+            self.fold(stream, event)
+
+    def happened(self, stream: str, event: Event) -> None:
+        stream_id = stream.partition(":")[2]
         match event:
-            case UnitOpened():
-                event.apply(self.units.setdefault(stream_id, Unit()))
-            case CohortOpened():
-                event.apply(self.cohorts.setdefault(stream_id, Cohort()))
             case ClubOpened():
                 # Hours and days do not change in a scenario: who was let in would be let in.
-                event.apply(club := self.clubs.setdefault(stream_id, Club()))
+                club = self._club(stream_id)
                 club.opens_minute, club.closes_minute = 0, 1440
             case ServicePriced():
-                event.apply(self.clubs[stream_id])
                 self.prices[stream_id, event.service_id, event.price_version] = event.price
-            case ActivityHeld():
-                event.apply(self.clubs[stream_id])
             case CampaignLaunched():
-                event.apply(self.campaigns.setdefault(stream_id, Campaign()))
                 self.terms[stream_id, 1] = event.first_terms
             case TermsChanged():
-                event.apply(self.campaigns[stream_id])
                 self.terms[stream_id, event.terms_version] = event.terms
 
     def refuse_unknown(self, scenario: Scenario) -> None:
         """Refuses a scenario about a club, a service or a campaign that there is not."""
         for club, service in scenario.services:
-            if club not in self.clubs:
+            if f"club:{club}" not in self.states:
                 raise UnknownClub(club)
-            if service is not None and service not in self.clubs[club].services:
+            if service is not None and service not in self._club(club).services:
                 raise UnknownService(club, service)
-        for campaign in scenario.campaigns - self.campaigns.keys():
-            raise UnknownCampaign(campaign)
-
-    def states(self, command: Command) -> dict[str, State]:
-        """What a command reads beside what it writes, by role."""
-        kept: dict[str, dict[str, Any]] = {
-            "unit": self.units,
-            "cohort": self.cohorts,
-            "club": self.clubs,
-            "campaign": self.campaigns,
-        }
-        return {
-            role.name: {role.kind: kept[role.kind][getattr(command, role.field)]}
-            for role in command.roles[len(command.writes) :]
-        }
+        for campaign in scenario.campaigns:
+            if f"campaign:{campaign}" not in self.states:
+                raise UnknownCampaign(campaign)
 
     def price(self, visit: VisitRecorded) -> Price:
         """The price by which a visit was recorded."""
@@ -84,12 +73,13 @@ class Known:
     def club(self, visit: VisitRecorded, price: Price) -> Club:
         """The club as it was for this visit, at a price."""
         service = Service(price.version, [(visit.occurred_at, price)])
-        return replace(self.clubs[visit.club_id], services={visit.service_id: service})
+        return replace(self._club(visit.club_id), services={visit.service_id: service})
 
     def campaign(self, enrolled: CampaignEnrolled) -> Campaign:
         """The campaign as it was for this enrolment."""
         terms = self.terms[enrolled.campaign_id, enrolled.terms_version]
-        return replace(self.campaigns[enrolled.campaign_id], terms=[(enrolled.occurred_at, terms)])
+        campaign: Campaign = self.state(f"campaign:{enrolled.campaign_id}")["campaign"]
+        return replace(campaign, terms=[(enrolled.occurred_at, terms)])
 
     def places(self, enrolled: CampaignEnrolled) -> Places:
         """What was counted before this enrolment. What was spent on gifts counts where gifts are
@@ -97,3 +87,7 @@ class Known:
         spent, before = self.spent_fen.get(enrolled.campaign_id), enrolled.place - 1
         spent_fen = 0 if spent is None else spent[before]
         return Places(before, spent_fen, freed=before)  # there was a place for it: no cap changes
+
+    def _club(self, club_id: str) -> Club:
+        club: Club = self.state(f"club:{club_id}")["club"]
+        return club

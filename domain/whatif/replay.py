@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from domain.bindings import Bindings, BindingStarted
 from domain.clubs import Club
 from domain.command import Command
-from domain.corrections import CorrectBill, CorrectEnrolment
+from domain.corrections import CorrectBill
 from domain.enrolments import (
     CampaignEnrolled,
     Enrol,
@@ -30,7 +30,7 @@ from domain.enrolments import (
 from domain.event import Event
 from domain.lots import Points
 from domain.members import BILL_WINDOW_MONTHS, ChangeTier, Membership, RecordBill, tier_at
-from domain.parts import fresh
+from domain.parts import State, fresh
 from domain.points import CreditPoints, ExpiryReversed, PointsExpired, ReverseCredit
 from domain.refusal import Refusal
 from domain.timeline import NothingChanges
@@ -95,6 +95,7 @@ class _Replayed:
 
     def __init__(self, scenario: Scenario, known: Known, member_id: str) -> None:
         self.scenario, self.known, self.member_id = scenario, known, member_id
+        self.stream = f"member:{member_id}"
         self.recorded, self.changed = fresh("member"), fresh("member")
         self.unbound = 0  # enrolments that bind nobody by the record
         self.bills: dict[int, int] = {}  # month number -> fen, of the months that may count
@@ -143,7 +144,7 @@ class _Replayed:
         if isinstance(command, ChangeTier) and rule is not None and rule.holds(at):
             return []
         self._number(events)
-        states = self.known.states(command) | {"member": self.changed}
+        instead: dict[str, State] = {self.stream: self.changed}
         match command:
             case CreditPoints():
                 command = self.scenario.credit(command, at)
@@ -151,29 +152,31 @@ class _Replayed:
                 command = self._same_share(command)
             case RecordVisit():
                 command = command.model_copy(update={"shown_points": None})
-                states["club"] = {"club": self._club(command, events, at)}
+                club = self._club(command, events, at)
+                instead[f"club:{command.club_id}"] = {"club": club}
             case Enrol():
                 command = command.model_copy(update={"shown_terms_version": None})
                 enrolled = _the(CampaignEnrolled, events)
                 if not any(isinstance(event, BindingStarted) for event in events):
                     self.unbound += 1
                     self.changed["bindings"].made = NEW_NUMBERS - self.unbound - 1
-                campaign = self.known.campaign(enrolled)
-                changed = self.scenario.terms(campaign, command.campaign_id, at)
-                states["campaign"] = {"campaign": changed}
-                states["places"] = {"places": self.known.places(enrolled)}
+                of = command.campaign_id
+                campaign = self.scenario.terms(self.known.campaign(enrolled), of, at)
+                instead[f"campaign:{of}"] = {"campaign": campaign}
+                instead[f"places:{of}"] = {"places": self.known.places(enrolled)}
             case AttendActivity():  # held then, whether or not that was corrected since
                 attended = _the(ActivityAttended, events)
                 held = {attended.activity_id: attended.held_at}
-                states["club"] = {"club": replace(states["club"]["club"], activities=held)}
-            case CorrectEnrolment():
-                states["places"] = {"places": Places()}  # is not asked for what it holds
+                stream = f"club:{command.club_id}"
+                club = replace(self.known.state(stream)["club"], activities=held)
+                instead[stream] = {"club": club}
             case OfferCampaign():
-                campaign = states["campaign"]["campaign"]
+                stream = f"campaign:{command.campaign_id}"
+                campaign = self.known.state(stream)["campaign"]
                 changed = self.scenario.terms(campaign, command.campaign_id, at)
-                states["campaign"] = {"campaign": changed}
-        decided = command.told(at, command.parts([states[role.name] for role in command.roles]))
-        return [event for _, event in decided if event.stream == "member"]
+                instead[stream] = {"campaign": changed}
+        decided = self.known.decide(command, at, instead)
+        return [event for stream, event in decided if stream == self.stream]
 
     def _number(self, events: list[Event]) -> None:
         """Go on counting where the record does."""

@@ -25,10 +25,8 @@ def replay(request: pytest.FixtureRequest) -> Replay:
 
 def tried(replay: Replay, name: str, at: datetime = NOW, **fields: Any) -> list[Event]:
     """What a command would do; nothing is applied."""
-    kind = COMMANDS[name]
-    command = kind(actor="clerk:desk", **fields)
-    states = [replay._state(stream) for stream in command.streams()]
-    return [event for _, event in command.told(at, command.parts(states))]
+    command = COMMANDS[name](actor="clerk:desk", **fields)
+    return [event for _, event in replay.decide(command, at)]
 
 
 def visit(replay: Replay, member: str, club: str, service: str) -> list[Event]:

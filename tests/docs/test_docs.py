@@ -6,7 +6,6 @@ import importlib
 import re
 import shlex
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -17,9 +16,9 @@ import typer
 from docs import generate
 from docs.picture import PICTURE, picture
 from domain import timeline
-from ledger import ledger, snapshots
+from domain.world import World
+from ledger import ledger
 from ledger.commands import parse
-from ledger.working import WorkingSet
 from projections import runner
 from projections.figures import reported
 from tests.architecture.tidy import RULES, File
@@ -163,15 +162,9 @@ def test_the_example_of_the_import_format_is_decided() -> None:
 
 def decided(lines: list[str]) -> list[str]:
     """The topics of the events that these facts make, one fact after the other."""
-    working, topics = WorkingSet(1), []
-    for command in map(parse, lines):
-        for stream in working.missing([(command, command.streams())]).snapshots:
-            working.put(stream, 0, snapshots.fresh(stream))
-        assert command.at is not None
-        now = datetime(2009, 1, 5, tzinfo=UTC)
-        entries, _ = working.decide(command, command.streams(), command.at, now)
-        topics += [entry.event.topic for entry in entries]
-    return topics
+    world = World()
+    outcomes = [world.execute(parse(line)) for line in lines]
+    return [event.topic for outcome in outcomes for _, event in outcome.events]
 
 
 def test_the_readme_shows_what_the_tutorial_runs() -> None:

@@ -17,6 +17,7 @@ from typing import Any, Self, TypeVar
 from pydantic import TypeAdapter
 from pydantic_core import to_json
 
+from domain import world
 from domain.bindings import Bindings
 from domain.cohorts import Inclusions
 from domain.command import Command
@@ -24,7 +25,6 @@ from domain.enrolments import Participation
 from domain.event import Event
 from domain.lots import Points
 from domain.members import Bills, Membership
-from domain.parts import State, fresh
 from domain.refusal import Refusal
 from domain.values import PROGRAMME_ZONE
 from domain.visits import Attendance, Visits
@@ -106,46 +106,37 @@ class Member:
 
 
 @dataclass
-class World:
-    """All streams in memory, by name, and every event told, in order."""
+class World(world.World):
+    """All streams in memory, and every event that happened, in order."""
 
-    streams: dict[str, State] = field(default_factory=dict)
     log: list[tuple[str, Event]] = field(default_factory=list)
     receipt: Any = None  # of the last command
 
-    def stream(self, name: str) -> State:
-        return self.streams.setdefault(name, fresh(name.partition(":")[0]))
-
     @property
     def member(self) -> Member:
-        return Member(**self.stream("member:m1"))
+        return Member(**self.state("member:m1"))
 
-    def tell(self, name: str, event: Event) -> None:
-        """An event happens to a stream."""
-        event.fold(self.stream(name))
-        self.log.append((name, event))
+    def happened(self, stream: str, event: Event) -> None:
+        self.log.append((stream, event))
 
-    def ask(self, command: Command) -> list[Event]:
-        """Decide a command and tell its events; a refusal comes out and leaves all as it was."""
-        assert command.at is not None
+    def execute(self, command: Command, at: datetime | None = None) -> world.Outcome:
+        """Carry a command out; a refusal comes out and leaves all as it was."""
         names = command.streams()
-        states = [self.stream(name) for name in names]
-        parts, before = command.parts(states), deepcopy(states)
+        before = deepcopy([self.state(name) for name in names])
         try:
-            told = command.told(command.at, parts)
+            decided = self.decide(command, at)
         except Refusal as refusal:
             require_declared(command, refusal)
             raise
         finally:
-            assert states == before, "to decide changes nothing"
-        assert not told or 0 in {number for number, _ in told}, "its lane gets an event"
-        for number, event in told:
-            self.tell(names[number], event)
-        events = [event for _, event in told]
-        self.receipt = command.receipt(events, **parts)
+            assert [self.state(name) for name in names] == before, "to decide changes nothing"
+        assert not decided or names[0] in dict(decided), "its lane gets an event"
+        outcome = super().execute(command, at)
+        assert outcome.events == decided, "what is decided twice comes out the same"
+        self.receipt = outcome.receipt()
         assert is_receipt(command.answers, self.receipt)
         assert isinstance(to_json(self.receipt), bytes)
-        return events
+        return outcome
 
     def check(self) -> None:
         """What is true of every world."""
@@ -154,9 +145,9 @@ class World:
             stored = event.model_dump_json(exclude_none=True).encode()
             loaded = type(event).model_validate_json(stored)
             assert loaded == event, "an event is what its bytes say"
-            folded.tell(name, loaded)
+            folded.fold(name, loaded)
         for name, event in folded.log:
-            assert self.stream(name) == folded.stream(name), f"{event.topic} shares its insides"
+            assert self.state(name) == folded.state(name), f"{event.topic} shares its insides"
 
 
 class Scenario:
@@ -171,9 +162,9 @@ class Scenario:
         """More happens: events, commands that are carried out, or tuples of these."""
         for known in facts:
             if isinstance(known, Command):
-                self.world.ask(known)
+                self.world.execute(known)
             elif isinstance(known, Event):
-                self.world.tell(f"{known.stream}:{HOME[known.stream]}", known)
+                self.world.fold(f"{known.stream}:{HOME[known.stream]}", known)
             else:
                 self.and_given(*known)
         return self
@@ -181,7 +172,7 @@ class Scenario:
     def when(self, command: Command) -> Self:
         """The command in question."""
         try:
-            self.outcome = self.world.ask(command)
+            self.outcome = [event for _, event in self.world.execute(command).events]
         except Refusal as refusal:
             self.outcome = refusal
         return self

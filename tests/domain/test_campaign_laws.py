@@ -35,7 +35,7 @@ def crowd() -> list[Any]:
 
 def outcome(world: World, command: Any) -> Refusal | None:
     try:
-        world.ask(command)
+        world.execute(command)
     except Refusal as refusal:
         return refusal
     return None
@@ -81,7 +81,7 @@ def test_a_cap_and_a_budget_are_exact(
     assert [(place.member_id, place.gift_fen) for place in places] == list(taken.items())
     assert [event.place for event in enrolled] == [place.place for place in places]
     assert len(bound) == len(enrolled)
-    state = world.stream("places:spring")["places"]
+    state = world.state("places:spring")["places"]
     assert (state.taken, state.gift_fen) == (len(taken), sum(taken.values()))
     world.check()
 
@@ -139,7 +139,7 @@ def test_nobody_is_bound_against_the_terms(steps: list[tuple[str, Any, date, int
         else:
             terms = {"months_bound": length, "kind": about, "excludes": ("handset",)}
             window = {"opens_on": day, "closes_on": day, "campaign_id": f"c{number}"}
-            world.ask(campaign(**terms, **window))
+            world.execute(campaign(**terms, **window))
             until = max(add_months(day, length), day + timedelta(days=1))
             contradicts = overlapping(world, ("handset",), day, until)
             at = local(f"{day} 23:59")

@@ -162,10 +162,10 @@ class Points(RuleBasedStateMachine):
 
     def ask(self, command: Command) -> Refusal | None:
         try:
-            events = self.world.ask(command)
+            outcome = self.world.execute(command)
         except Refusal as refusal:
             return refusal
-        for event in events:
+        for _, event in outcome.events:
             self.account.enter(event)
         return None
 

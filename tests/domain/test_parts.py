@@ -133,15 +133,15 @@ def test_of_several_streams_of_a_kind_each_has_a_role() -> None:
     assert [tuple(taken) for taken in Give.takes] == [
         ("points", 0, "points"), ("receiver_points", 1, "points")
     ]  # fmt: skip
-    told = asked.told(local(NOON), {"points": Points(), "receiver_points": Points()})
-    assert [number for number, _ in told] == [0, 1]
+    changes = asked.changes(local(NOON), {"points": Points(), "receiver_points": Points()})
+    assert [(number, part) for number, _, part in changes] == [(0, "points"), (1, "points")]
 
 
 def test_a_visit_needs_three_parts_of_a_member() -> None:
     world = given(MEMBER, CLUB, credit(100)).world
-    member = world.stream("member:m1")
-    world.streams["member:m1"] = {name: member[name] for name in ("membership", "points", "visits")}
-    world.ask(visit())
+    member = world.state("member:m1")
+    world.states["member:m1"] = {name: member[name] for name in ("membership", "points", "visits")}
+    world.execute(visit())
 
 
 # --------------------------------------------------------------------------- the law of parts
@@ -155,7 +155,7 @@ def test_parts_put_together_are_the_state_that_the_events_come_to(steps: Any) ->
         events.setdefault(stored.stream, []).append(kept)
     for stream, told in events.items():
         whole = snapshots.refold(stream, told)
-        assert whole == world._states[stream]
+        assert whole == world.states[stream]
         alone = [snapshots.refold(stream, told, [part]) for part in whole]
         assert whole == {name: part for folded in alone for name, part in folded.items()}
         assert snapshots.decode(stream, snapshots.encode(stream, whole)).items() <= whole.items()

@@ -86,6 +86,6 @@ def test_an_event_that_shares_its_insides_with_a_state_is_found_out() -> None:
     world = World()
     for name in ("vips", "base"):
         said: dict[str, Any] = {"occurred_at": local(NOON), "actor": "clerk:li", "key": "k1"}
-        world.tell("member:m1", Shared(names=[name], **said))
+        world.fold("member:m1", Shared(names=[name], **said))
     with pytest.raises(AssertionError, match="shares its insides"):
         world.check()

@@ -137,13 +137,13 @@ def ended(told: list[Command], swept_after: set[int]) -> tuple[Any, ...]:
     sweep = do(ExpirePoints, START + timedelta(days=200))
     for n, command in enumerate([*told, sweep]):
         try:
-            world.ask(command)
+            world.execute(command)
             taken.append(command is sweep or world.receipt)
         except Refusal as refusal:
             taken.append((refusal.code, vars(refusal)))
         if n in swept_after:
             at = max(each.at for each in told[: n + 1] if each.at is not None)
-            world.ask(do(ExpirePoints, at))
+            world.execute(do(ExpirePoints, at))
     moved = [p for _, e in world.log if isinstance(e, MovesPoints) for p in e.postings]
     sums = {lot: {k: v for k, v in each.items() if v} for lot, each in balances(moved).items()}
     return taken, sums

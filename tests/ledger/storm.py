@@ -23,6 +23,7 @@ import psycopg
 from domain.catalogue import COMMANDS
 from domain.command import Command
 from domain.refusal import Refusal
+from domain.world import World
 from ledger import snapshots
 from ledger.database import bucket_of, connect, lanes_of, meta
 from ledger.ledger import Ledger
@@ -202,7 +203,7 @@ def _check(dsn: str, answers: list[dict[str, Any]]) -> None:
 
     stored = stored_states(dsn)
     lanes: dict[int, list[int]] = {bucket: [] for bucket in ends}
-    folded: dict[str, Any] = {}
+    folded = World()
     versions: Counter[str] = Counter()
     of_command: Counter[tuple[str, str]] = Counter()
     credited: Counter[str] = Counter()
@@ -215,7 +216,7 @@ def _check(dsn: str, answers: list[dict[str, Any]]) -> None:
         assert event.key in keys, f"{topic} has no command"
         of_command[event.key, topic] += 1
         lanes[bucket].append(position)
-        event.fold(folded.setdefault(stream, snapshots.fresh(stream)))
+        folded.fold(stream, event)
         credited[stream] += getattr(event, "change", 0)
         if topic == "campaign.place_taken":
             places.append(getattr(event, "place", 0))
@@ -225,9 +226,9 @@ def _check(dsn: str, answers: list[dict[str, Any]]) -> None:
     assert max(of_command.values()) == 1, "a command was carried out twice"
     assert places == list(range(1, len(places) + 1))
     assert len(places) <= CAP
-    assert {(s, lane) for s in folded for lane in lanes_of(s, buckets)} == stored.keys()
+    assert {(s, lane) for s in folded.states for lane in lanes_of(s, buckets)} == stored.keys()
     for (stream, _), snapshot in stored.items():
-        state = folded[stream]
+        state = folded.state(stream)
         assert state == snapshot, f"the snapshot of {stream} is no fold"
         if "points" in state:
             assert sum(lot.points for lot in state["points"].lots.values()) == credited[stream]

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from psycopg import Connection
 from pydantic_core import to_json
 
+from domain import world
 from domain.catalogue import COMMANDS
 from domain.command import Command
 from domain.event import Event
-from domain.parts import State, fresh
 from domain.refusal import Refusal
 from ledger.database import bucket_of
 from projections.plain import Stored
@@ -25,7 +25,7 @@ START = datetime(2008, 1, 1, tzinfo=UTC)
 
 
 @dataclass
-class World:
+class World(world.World):
     """All streams in memory, and the log of each lane."""
 
     buckets: int = 1
@@ -33,7 +33,6 @@ class World:
     log: list[Stored] = field(default_factory=list)
     refused: list[Refusal] = field(default_factory=list)
     asked: dict[str, Command] = field(default_factory=dict)  # by key
-    _states: dict[str, State] = field(default_factory=dict)
 
     def does(self, name: str, at: datetime | None = None, **said: Any) -> "World":
         """Carries a command out, or takes note of its refusal."""
@@ -41,26 +40,18 @@ class World:
         usual = {"key": f"k{len(self.log)}", "actor": "clerk:li", "desk": "d1", "reason": "asked"}
         known = {word: value for word, value in usual.items() if word in kind.model_fields}
         command = kind.model_validate({**known, **said, "at": at or self.now}, strict=False)
-        streams = command.streams()
-        states = [self._state(stream) for stream in streams]
         try:
-            told = command.told(command.at or self.now, command.parts(states))
+            outcome = self.execute(command)
         except Refusal as refusal:
             require_declared(command, refusal)
             self.refused.append(refusal)
-            return self
-        if told:
-            self.asked[command.key] = command
-        for number, event in told:
-            self.holds(streams[number], event)
+        else:
+            if outcome.events:
+                self.asked[command.key] = command
         return self
 
-    def _state(self, stream: str) -> State:
-        return self._states.setdefault(stream, fresh(stream.partition(":")[0]))
-
-    def holds(self, stream: str, event: Event) -> None:
-        """Puts an event at the end of its lane and into its stream's state."""
-        event.fold(self._state(stream))
+    def happened(self, stream: str, event: Event) -> None:
+        """It stands at the end of its lane."""
         lane = bucket_of(stream, self.buckets)
         position = 1 + sum(stored.bucket == lane for stored in self.log)
         self.log.append(Stored(lane, position, stream, event))

@@ -28,8 +28,8 @@ def known_of(log: list[Stored], scenario: Scenario) -> Known:
     """Prices and terms, and what the changed gifts would have spent."""
     known = Known()
     for stored in log:
-        known.learn(stored.id, stored.event)
-    for campaign in scenario.campaigns & known.campaigns.keys():
+        known.learn(stored.stream, stored.event)
+    for campaign in scenario.campaigns & {one for one, _ in known.terms}:
         counts = {id(s) for s in counted(log)}
         enrolled = [
             (s.id, s.event, id(s) in counts)

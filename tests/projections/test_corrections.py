@@ -66,12 +66,12 @@ def which_activity(words: dict[str, Any]) -> dict[str, Any]:
 
 
 def bindings_of(world: World, member: str) -> int:
-    made: int = world._states[f"member:{member}"]["bindings"].made
+    made: int = world.states[f"member:{member}"]["bindings"].made
     return made
 
 
 def admissions_of(world: World, club: str) -> int:
-    found = world._states.get(f"admissions:{club}")
+    found = world.states.get(f"admissions:{club}")
     return 0 if found is None else found["admissions"].made
 
 

@@ -154,7 +154,7 @@ def test_what_comes_after_the_asked_date_changes_no_answer(installed: Callable[[
             before = World()
             for stored in world.log:
                 if day_of(stored.event) <= until:
-                    before.holds(stored.stream, stored.event)
+                    before.fold(stored.stream, stored.event)
             told(conn, dsn, before.log)
             assert everything_at(conn, until) == found
 

@@ -31,7 +31,7 @@ world = furnished(1)
 world.does("points.debit", member_id="m1", points=30)
 postings = (Posting(1, "spent", "spendable", 7), Posting(1, "spendable", "expired", 2))
 said = {"occurred_at": world.now, "actor": "clerk:li", "key": "toy"}
-world.holds("member:m1", PointsGivenBack(postings=postings, **said))
+world.fold("member:m1", PointsGivenBack(postings=postings, **said))
 with looking(connect(sys.argv[1])) as conn:
     lay(conn, world.log)
     project(sys.argv[1])

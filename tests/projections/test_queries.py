@@ -318,7 +318,7 @@ def test_the_return_is_what_the_offered_brought_above_control(
     again = furnished(buckets)
     again.log.clear()
     for stored in world.log:
-        again.holds(stored.stream, stored.event)
+        again.fold(stored.stream, stored.event)
     with answers(installed, again, buckets) as conn:
         found = returns.campaign_return(conn, "c", date(2008, 3, 30))
         assert isinstance(found, returns.Return)

@@ -170,17 +170,16 @@ def states_agree(world: World) -> None:
     now = START + timedelta(days=1000)
     rows = Plain().fold(world.log)
     for row in rows.rows("member"):
-        state = world._states[f"member:{row['member_id']}"]["membership"]
+        state = world.states[f"member:{row['member_id']}"]["membership"]
         assert (tier_at(state, now), is_important(state, now)) == (row["tier"], row["important"])
     (club,), (unit,) = rows.rows("club"), rows.rows("unit")
     assert (
-        bool(timeline.at(world._states["club:spa"]["club"].emergency, now)) == club["in_emergency"]
+        bool(timeline.at(world.states["club:spa"]["club"].emergency, now)) == club["in_emergency"]
     )
-    assert timeline.at(world._states["unit:west"]["unit"].titles, now) == unit["title"]
+    assert timeline.at(world.states["unit:west"]["unit"].titles, now) == unit["title"]
     for row in rows.rows("campaign"):
         assert (
-            world._states[f"campaign:{row['campaign_id']}"]["campaign"].closed_at
-            == row["closed_at"]
+            world.states[f"campaign:{row['campaign_id']}"]["campaign"].closed_at == row["closed_at"]
         )
 
 
