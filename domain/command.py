@@ -121,7 +121,7 @@ class Command(BaseModel):
     """(number of the stream, its kind, part) of what its events may change: of what it writes, what
     `decide` takes or no part."""
     _known: ClassVar[dict[type[Any], tuple[int, str]]] = {}
-    """Kinds of events that it told before, with the number of the stream that each goes to."""
+    """Kinds of events that it made before: the number of the stream, and the part that changes."""
     identifying: ClassVar[tuple[str, ...]] = ()
     """Its fields that are sealed: they stand in no event and in no command that is kept."""
     marks_sealed: ClassVar[bool] = False

@@ -294,7 +294,7 @@ def flat(facts: Any) -> Iterator[Command]:
 def refused(command: Command, world: World) -> set[tuple[str, str]]:
     """(command, refusal), if it is refused in this world."""
     try:
-        world.ask(command)
+        world.execute(command)
     except Refusal as refusal:
         return {(command.called, refusal.code)}
     return set()
