@@ -19,7 +19,7 @@ COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --universal --generate-h
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: all setup dev demo serve test hostile check format bench lock clean help
+.PHONY: all setup dev demo serve test hostile check format generate bench lock clean help
 
 all: demo serve ## What make alone does: make demo, then make serve on 127.0.0.1:8000
 
@@ -47,6 +47,9 @@ check: $(DEV) ## Lint, format, types, and the doors between the rooms
 format: $(DEV) ## Format the code and repair what can be repaired
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format .
+
+generate: $(DEV) ## Make what the code says anew: reference pages, openapi.json, the table of problems
+	$(BIN)/python -m docs.generate
 
 bench: $(DEV) ## Measure (ARGS go to the bench)
 	$(BIN)/python -m bench $(ARGS)

@@ -1,6 +1,6 @@
-"""Makes the pages that the code already says, so that they cannot disagree with it.
+"""Makes what the code already says, so that it cannot disagree with it: pages, and the contract.
 
-`python -m docs.generate` writes them; a test fails while a page is not what this would write.
+`python -m docs.generate` writes all of it; tests fail while a file is not what this would write.
 """
 
 import json
@@ -27,6 +27,8 @@ from domain.refusal import Refusal
 from projections.figures import Reported, reported
 
 DOCS = Path(__file__).parent
+OPENAPI = DOCS.parent / "tests" / "api" / "openapi.json"
+"""Kept beside the tests, so that a change of what is promised is seen."""
 MADE = "<!-- Made by `python -m docs.generate`. Change the code instead. -->"
 SHOWN_CHARACTERS = 160
 """A chosen value longer than this is left to the file that holds it."""
@@ -332,9 +334,42 @@ def pages() -> dict[Path, str]:
     }
 
 
+def openapi() -> dict[str, Any]:
+    """What an application says of itself; it need not run for that."""
+    from api.http import create_app
+
+    made: dict[str, Any] = json.loads(json.dumps(create_app("", follow=False).openapi()))
+    return made
+
+
+def problems() -> str:
+    """Every problem of the HTTP door, refusals among them."""
+    from api import problems
+
+    rows = [
+        (
+            f"`{code}`",
+            str(problems.status_of(code)),
+            problems.title_of(code),
+            ", ".join(f"`{name}`" for name in problems.members_of(code)),
+        )
+        for code in problems.codes()
+    ]
+    return table(("code", "status", "", "numbers"), *rows)
+
+
+def contract() -> dict[Path, str]:
+    """The same of what the HTTP door promises, which takes the whole door to know."""
+    http = DOCS / "http.md"
+    return {
+        http: between(http.read_text("utf-8"), "problems", problems()),
+        OPENAPI: json.dumps(openapi(), ensure_ascii=False, indent=1) + "\n",
+    }
+
+
 def main() -> None:
-    """Write the pages that are not current, and name them."""
-    for path, text in pages().items():
+    """Write the files that are not current, and name them."""
+    for path, text in {**pages(), **contract()}.items():
         if not path.exists() or path.read_text("utf-8") != text:
             path.write_text(text, "utf-8")
             sys.stdout.write(f"{path.relative_to(DOCS.parent)}\n")

@@ -45,7 +45,7 @@ def named(path: Path) -> str:
     ("path", "made"), generate.pages().items(), ids=lambda value: getattr(value, "name", "")
 )
 def test_a_made_page_is_current(path: Path, made: str) -> None:
-    assert path.read_text("utf-8") == made, "run: python -m docs.generate"
+    assert path.read_text("utf-8") == made, "run: make generate"
 
 
 def test_a_page_that_lost_its_markers_is_noticed() -> None:
