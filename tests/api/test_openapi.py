@@ -8,6 +8,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from api import problems
+from docs import generate
 
 QUESTIONS = ("/members/lookup", "/what-if")
 """What is asked by POST and writes nothing."""
