@@ -18,8 +18,9 @@ from domain.visits import NotEligible
 DOCS = Path(__file__).parents[2] / "docs" / "http.md"
 
 
-def test_every_refusal_has_a_status() -> None:
-    assert sorted(problems.STATUS) == sorted(REFUSALS)
+def test_a_status_is_said_of_refusals_that_have_no_usual_one() -> None:
+    assert problems.STATUS.keys() <= REFUSALS.keys()
+    assert not {404, 409} & set(problems.STATUS.values())
 
 
 def test_the_door_takes_no_code_of_a_refusal() -> None:
@@ -52,7 +53,7 @@ def test_every_refusal_becomes_a_problem_with_its_numbers(code: str) -> None:
     answer = as_response(problems.of_refusal(refusal))
     body = orjson.loads(answer.body)
     assert answer.media_type == "application/problem+json"
-    assert answer.status_code == body["status"] == problems.STATUS[code]
+    assert answer.status_code == body["status"] == problems.status_of(code)
     assert body.keys() == {"type", "title", "status", "detail", "code", *refusal.numbers()}
     assert (answer.headers.get("retry-after") is not None) == (answer.status_code == 503)
 

@@ -12,6 +12,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
+from types import SimpleNamespace
 from typing import Any, Self, TypeVar
 
 from pydantic import TypeAdapter
@@ -91,9 +92,8 @@ def fact(kind: type[Event], /, **said: Any) -> Fact:
     return Fact(kind, said)
 
 
-@dataclass
-class Member:
-    """The state of a member: all his parts."""
+class Member(SimpleNamespace):
+    """The state of a member: all his parts, by name."""
 
     membership: Membership
     bills: Bills

@@ -1,7 +1,8 @@
 """Every event ever stored still loads, and says the same when it is written again.
 
-`STORED` holds real bytes, one entry per name ever written, as the ledger stores them: JSON without
-the absent fields. Add to it, never edit it: the log cannot be edited either.
+`stored_events.txt` holds real bytes, one line per name ever written, as the ledger stores them:
+JSON without the absent fields. `make generate` adds a line for a new name, and nobody ever edits
+one: the log cannot be edited either.
 """
 
 import json
@@ -17,173 +18,10 @@ from domain.event import Event
 from domain.points import PointsDebited
 from domain.postings import Posting
 from domain.values import Text
+from tests.domain import usual
 from tests.domain.scenario import local
 
-STORED: dict[str, bytes] = {
-    "member.joined": (
-        b'{"occurred_at":"2005-03-01T02:00:00Z","actor":"clerk:li","key":"k1","unit_id":"west"}'
-    ),
-    "member.details_changed": (
-        b'{"occurred_at":"2008-09-01T02:00:00Z","actor":"clerk:li","key":"k1",'
-        b'"changed":["name","phone"]}'
-    ),
-    "member.marked_important": (
-        b'{"occurred_at":"2008-01-05T01:00:00Z","actor":"clerk:li","key":"k1",'
-        b'"important":true,"reason":"key account"}'
-    ),
-    "tier.changed": (
-        b'{"occurred_at":"2006-12-31T16:00:00Z","actor":"clerk:li","key":"k1",'
-        b'"tier":"gold","unit_id":"west","reason":"as asked"}'
-    ),
-    "member.left": (
-        b'{"occurred_at":"2008-12-01T01:00:00Z","actor":"clerk:li","key":"k1",'
-        b'"unit_id":"west","tier":"gold","reason":"moved away"}'
-    ),
-    "bill.issued": (
-        b'{"occurred_at":"2008-06-30T16:10:00Z","actor":"system:billing","key":"k1",'
-        b'"month":"2008-06","amount_fen":18850,"margin_fen":-120}'
-    ),
-    "binding.started": (
-        b'{"occurred_at":"2008-07-15T04:00:00Z","actor":"clerk:li","key":"k1","binding":1,'
-        b'"policy":"prepay","campaign_id":"spring","starts_on":"2008-07-15",'
-        b'"ends_on":"2009-07-15","unit_id":"west"}'
-    ),
-    "binding.ended": (
-        b'{"occurred_at":"2008-09-01T01:00:00Z","actor":"clerk:li","key":"k1","binding":1,'
-        b'"ended_on":"2008-09-01","cause":"breach","reason":"below the minimum spend"}'
-    ),
-    "campaign.launched": (
-        '{"occurred_at":"2008-06-01T01:00:00Z","actor":"clerk:li","key":"k1",'
-        '"title":"健康俱乐部","kind":"prepay","opens_on":"2008-07-01",'
-        '"closes_on":"2008-07-31","tiers":["diamond","gold"],"untiered":false,'
-        '"excludes":["handset"],"cap":1000,"control_bp":1,"control_seed":"s1",'
-        '"costs":[{"item":"posters","cost_fen":100000}],"prepaid_min_fen":10000,'
-        '"gift_bp":1000,"months_bound":12,"min_monthly_fen":0}'
-    ).encode(),
-    "campaign.terms_changed": (
-        b'{"occurred_at":"2008-07-20T01:00:00Z","actor":"clerk:li","key":"k1",'
-        b'"terms_version":2,"prepaid_min_fen":5000,"gift_bp":500,"months_bound":6,'
-        b'"min_monthly_fen":100}'
-    ),
-    "campaign.closed": (
-        b'{"occurred_at":"2008-07-25T01:00:00Z","actor":"clerk:li","key":"k1","reason":"sold out"}'
-    ),
-    "campaign.place_freed": (
-        b'{"occurred_at":"2008-07-16T04:00:00Z","actor":"clerk:li","key":"k1","place":1,'
-        b'"member_id":"m1","gift_fen":1000}'
-    ),
-    "fact.corrected": (
-        b'{"occurred_at":"2008-07-16T04:00:00Z","actor":"clerk:li","key":"k1",'
-        b'"fact":"campaign.enrolled","which":"spring","reason":"wrong member"}'
-    ),
-    "club.fact_corrected": (
-        b'{"occurred_at":"2008-07-20T04:00:00Z","actor":"clerk:li","key":"k1",'
-        b'"fact":"activity.held","which":"drive","reason":"rained off"}'
-    ),
-    "campaign.fact_corrected": (
-        b'{"occurred_at":"2008-07-26T04:00:00Z","actor":"clerk:li","key":"k1",'
-        b'"fact":"campaign.closed","which":"-","reason":"not sold out"}'
-    ),
-    "visit.emergency_corrected": (
-        b'{"occurred_at":"2008-07-17T02:00:00Z","actor":"clerk:li","key":"k1",'
-        b'"fact":"visit.emergency_admitted","which":"1","reason":"told twice"}'
-    ),
-    "campaign.place_taken": (
-        b'{"occurred_at":"2008-07-15T04:00:00Z","actor":"clerk:li","key":"k1","place":1,'
-        b'"member_id":"m1","gift_fen":1000}'
-    ),
-    "campaign.offered": (
-        b'{"occurred_at":"2008-06-20T01:00:00Z","actor":"clerk:li","key":"k1",'
-        b'"campaign_id":"spring","arm":"offered","closes_on":"2008-07-31"}'
-    ),
-    "campaign.enrolled": (
-        b'{"occurred_at":"2008-07-15T04:00:00Z","actor":"clerk:li","key":"k1",'
-        b'"campaign_id":"spring","place":1,"terms_version":1,"prepaid_fen":10000,'
-        b'"gift_fen":1000,"months_bound":12,"min_monthly_fen":0,"closes_on":"2008-07-31",'
-        b'"tier":"gold","unit_id":"west"}'
-    ),
-    "club.opened": (
-        '{"occurred_at":"2008-06-01T01:00:00Z","actor":"clerk:li","key":"k1",'
-        '"title":"健康俱乐部","opens_on":"2008-06-30","opens_minute":540,"closes_minute":1320,'
-        '"tiers":["diamond","gold"],"important":true}'
-    ).encode(),
-    "service.priced": (
-        '{"occurred_at":"2008-06-01T01:30:00Z","actor":"clerk:li","key":"k1",'
-        '"service_id":"room","title":"健康俱乐部","price_version":1,"points":70,'
-        '"tier_points":{"diamond":50},"companion_points":30,"free_visits":{"gold":2}}'
-    ).encode(),
-    "emergency.declared": (
-        b'{"occurred_at":"2008-07-17T01:00:00Z","actor":"clerk:li","key":"k1",'
-        b'"reason":"snow storm"}'
-    ),
-    "emergency.ended": (b'{"occurred_at":"2008-07-18T01:00:00Z","actor":"clerk:li","key":"k1"}'),
-    "activity.held": (
-        '{"occurred_at":"2008-07-19T01:00:00Z","actor":"clerk:li","key":"k1",'
-        '"activity_id":"drive","title":"自驾游 2008","cost_fen":500000,"fee_fen":5000,'
-        '"commission_fen":10000}'
-    ).encode(),
-    "cohort.opened": (
-        b'{"occurred_at":"2008-01-01T01:00:00Z","actor":"clerk:li","key":"k1",'
-        b'"title":"high value","purpose":"retention",'
-        b'"criterion":"200 yuan a month or more","taken_on":"2007-12-31"}'
-    ),
-    "cohort.frozen": (
-        b'{"occurred_at":"2008-01-03T01:00:00Z","actor":"clerk:li","key":"k1","size":1}'
-    ),
-    "cohort.included": (
-        b'{"occurred_at":"2008-01-02T01:00:00Z","actor":"clerk:li","key":"k1",'
-        b'"cohort_id":"vips","tier":"gold","unit_id":"west"}'
-    ),
-    "points.credited": (
-        b'{"occurred_at":"2008-01-01T01:00:00Z","actor":"system:billing","key":"k1",'
-        b'"postings":[[1,"outside","spendable",100]],"available_from":"2008-02-01T01:00:00Z",'
-        b'"expires_at":"2008-07-31T16:00:00Z","source":"bill 2008-06","rule":"v1"}'
-    ),
-    "points.debited": (
-        b'{"occurred_at":"2008-07-01T01:30:00Z","actor":"clerk:li","key":"k1",'
-        b'"postings":[[1,"spendable","spent",100]],"debit":1,"reason":"health/room","visit":1}'
-    ),
-    "points.expired": (
-        b'{"occurred_at":"2008-07-31T16:00:00Z","actor":"system:sweep","key":"k1",'
-        b'"postings":[[1,"spendable","expired",100]]}'
-    ),
-    "points.expiry_reversed": (
-        b'{"occurred_at":"2008-07-31T16:00:00Z","actor":"clerk:li","key":"k1",'
-        b'"postings":[[1,"expired","spendable",40]]}'
-    ),
-    "points.debit_reversed": (
-        b'{"occurred_at":"2008-07-01T01:40:00Z","actor":"clerk:li","key":"k1",'
-        b'"postings":[[1,"spent","spendable",100]],"debit":1,"reason":"wrong member"}'
-    ),
-    "points.credit_reversed": (
-        b'{"occurred_at":"2008-07-16T02:00:00Z","actor":"clerk:li","key":"k1",'
-        b'"postings":[[2,"spendable","reversed",10]],"lot":2,"asked_points":10,"policy":"forgive",'
-        b'"reason":"bill corrected"}'
-    ),
-    "unit.opened": (
-        '{"occurred_at":"2000-01-01T01:00:00Z","actor":"clerk:li","key":"k1","title":"城西分局"}'
-    ).encode(),
-    "visit.recorded": (
-        b'{"occurred_at":"2008-07-01T01:30:00Z","actor":"clerk:li","key":"k1","visit":1,'
-        b'"club_id":"health","service_id":"room","companions":1,"tier":"gold","important":true,'
-        b'"unit_id":"west","payment":"points","points":100,"price_version":1,"desk":"d1",'
-        b'"debit":1}'
-    ),
-    "visit.undone": (
-        b'{"occurred_at":"2008-07-01T01:40:00Z","actor":"clerk:li","key":"k1","visit":1,'
-        b'"visited_at":"2008-07-01T01:30:00Z","club_id":"health","service_id":"room",'
-        b'"reason":"wrong member"}'
-    ),
-    "visit.emergency_admitted": (
-        b'{"occurred_at":"2008-07-17T01:30:00Z","actor":"clerk:li","key":"k1",'
-        b'"admission":1,"category":"elderly","people":3,"desk":"d1"}'
-    ),
-    "activity.attended": (
-        b'{"occurred_at":"2008-07-20T01:00:00Z","actor":"clerk:li","key":"k1",'
-        b'"club_id":"health","activity_id":"drive","held_at":"2008-07-19T01:00:00Z",'
-        b'"tier":"gold"}'
-    ),
-}
+STORED = usual.stored()
 
 
 def known() -> dict[str, type[Event]]:
@@ -192,7 +30,12 @@ def known() -> dict[str, type[Event]]:
 
 
 def test_there_are_stored_bytes_of_every_event() -> None:
-    assert STORED.keys() == known().keys()
+    assert STORED.keys() == known().keys(), "run: make generate"
+
+
+def test_bytes_that_are_stored_stay_as_they_are() -> None:
+    """Where there are some of every event, nothing is to be added."""
+    assert usual.STORED.read_bytes() == usual.stored_of(known().values())
 
 
 @pytest.mark.parametrize("topic", STORED)

@@ -6,6 +6,7 @@ The projections read rows and nothing else, so no writer of the ledger stands in
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from hypothesis import strategies as st
@@ -19,6 +20,7 @@ from domain.event import Event
 from domain.refusal import Refusal
 from ledger.database import bucket_of
 from projections.plain import Stored
+from tests.domain import usual
 from tests.domain.scenario import require_declared
 
 START = datetime(2008, 1, 1, tzinfo=UTC)
@@ -328,9 +330,23 @@ def rare_scene(draw: st.DrawFn, m: str) -> Scene:
                 [("member.join", {"member_id": "m6", "unit_id": "west"})],
                 [("unit.open", {"unit_id": draw(UNIT), "title": draw(TITLE)})],
                 [("campaign.close", closed), ("campaign.correct_closing", closed)],
+                *([usually(name, m)] for name in UNTOLD),
             ]
         )
     )
+
+
+UNTOLD = [name for name in COMMANDS if f'"{name}"' not in Path(__file__).read_text("utf-8")]
+"""The commands that no scene names, which are asked as they usually are."""
+
+
+def usually(name: str, member_id: str) -> Step:
+    """A command as it is usually asked, of one of these members and whatever else is here."""
+    kind = COMMANDS[name]
+    here = {"member_id": member_id, "campaign_id": "plain", "cohort_id": "kept"}
+    said = {word: value for word, value in here.items() if word in kind.model_fields}
+    words = usual.command(kind, **said).model_dump(exclude_unset=True)
+    return name, {word: words[word] for word in words.keys() - {"key", "actor", "at"}}
 
 
 TITLE = st.sampled_from(["One", "Two"])
@@ -367,7 +383,7 @@ def history(scenes: Sequence[Any], buckets: int) -> World:
         for name, words in scene:
             world.does(name, at=at, **dated(words, at))
             at += timedelta(minutes=1)
-    for name, words in EPILOGUE:
+    for name, words in [*(usually(name, "m5") for name in UNTOLD), *EPILOGUE]:
         world.now += timedelta(days=1)
         world.does(name, **dated(words, world.now))
     for hours, name, words in TOLD_LATE:

@@ -24,7 +24,7 @@ from projections.schemas import LIVE, log_ends
 from projections.typed import Window
 from projections.windows import advance
 from tests.projections.cutting import agreed, fold_cut
-from tests.projections.histories import STEPS, World, furnished, history, lay
+from tests.projections.histories import STEPS, UNTOLD, World, furnished, history, lay, usually
 from tests.projections.tables import emptied, in_python, in_sql, looking
 from tests.projections.workings import CARELESS
 
@@ -155,6 +155,8 @@ def everything_twice(buckets: int) -> World:
             for pay in ("points", "auto", "points"):
                 world.does("visit.record", **who, **at, companions=1, payment=pay)
             world.does("visit.undo", **who, visit=3 * n - 2, actor="supervisor:wang")
+            for name in UNTOLD:
+                world.does(name, **usually(name, member)[1])
         world.does("campaign.change_terms", campaign_id="plain", prepaid_min_fen=n, gift_bp=1,
                    months_bound=n, min_monthly_fen=0)  # fmt: skip
         world.does("emergency.declare", club_id="health")

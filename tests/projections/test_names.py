@@ -25,7 +25,7 @@ from domain.values import Id
 from ledger.database import connect
 from projections import runner
 from projections.plain import Plain
-from tests.projections.histories import World
+from tests.projections.histories import World, usually
 from tests.projections.test_folds import everything_twice
 
 Named: TypeAlias = tuple[str, str, Any]
@@ -119,6 +119,8 @@ def history() -> World:
     world.does("activity.correct", club_id="health", activity_id="c")
     world.does("member.change_details", member_id="m1", phone="13800000001")
     world.does("member.leave", member_id="m3")
+    for name in COMMANDS.keys() - {command.called for command in world.asked.values()}:
+        world.does(name, **usually(name, "m1")[1])
     assert {stored.event.topic for stored in world.log} == CATALOGUE.keys(), world.refused
     return world
 
