@@ -11,14 +11,22 @@ from decimal import Decimal, InvalidOperation
 
 from api.clock import OFFSET, offset_to
 from api.failures import Rejected, WrongUse
-from api.models import Demo
 from ledger import clocks, reading
 from ledger.database import connect, meta, set_meta
 from ledger.importing import Importer
 from ledger.locks import Lock
+from projections.answer import Answer
 
 SCALE, SEED, COMPLETE = "demo_scale", "demo_seed", "demo_complete"
 """The names under which the demo is remembered in the installation's facts."""
+
+
+class Demo(Answer):
+    """The demo that is loaded."""
+
+    scale: str
+    seed: int
+    complete: bool
 
 
 @dataclass

@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 
 from pydantic_core import to_jsonable_python
 
-from api.models import View
+from projections.answer import Answer
 
 SHEET_ROWS = 1_048_576
 CELL_CHARACTERS = 32_767
@@ -44,8 +44,8 @@ class Export:
 
     name: str
     about: Mapping[str, Any]
-    kind: type[View]
-    rows: AbstractContextManager[Iterator[View]]
+    kind: type[Answer]
+    rows: AbstractContextManager[Iterator[Answer]]
 
     @property
     def columns(self) -> list[str]:
@@ -56,7 +56,7 @@ class Export:
         """The name with nothing in it that a file's name or a header must not hold."""
         return re.sub(r"[^A-Za-z0-9._-]", "_", self.name)
 
-    def cells(self, rows: Iterable[View]) -> Iterator[list[Cell]]:
+    def cells(self, rows: Iterable[Answer]) -> Iterator[list[Cell]]:
         """The rows as cells, without the names of the columns."""
         for row in rows:
             yield [cell(getattr(row, column)) for column in self.columns]
@@ -76,7 +76,7 @@ class Format:
     """How a file is written, and what it is called over HTTP."""
 
     media_type: str
-    fill: Callable[[Export, Iterator[View], BinaryIO], None]
+    fill: Callable[[Export, Iterator[Answer], BinaryIO], None]
 
     def write(self, export: Export, out: BinaryIO) -> None:
         """Write the list, once."""
@@ -109,7 +109,7 @@ def harmless(value: Cell) -> str:
     return "" if value is None else f"{value:f}" if isinstance(value, Decimal) else str(value)
 
 
-def _csv(export: Export, rows: Iterator[View], out: BinaryIO) -> None:
+def _csv(export: Export, rows: Iterator[Answer], out: BinaryIO) -> None:
     """RFC 4180 in UTF-8, with the mark by which spreadsheets know it."""
     lines = csv.writer(codecs.getwriter("utf-8-sig")(out))
     lines.writerow(export.columns)
@@ -117,7 +117,7 @@ def _csv(export: Export, rows: Iterator[View], out: BinaryIO) -> None:
         lines.writerow(map(harmless, cells))
 
 
-def _jsonl(export: Export, rows: Iterator[View], out: BinaryIO) -> None:
+def _jsonl(export: Export, rows: Iterator[Answer], out: BinaryIO) -> None:
     """First an object that says what it is of, then one a row."""
     about = {"export": export.name, **export.about}
     out.write(json.dumps(to_jsonable_python(about), ensure_ascii=False).encode() + b"\n")
@@ -136,7 +136,7 @@ class _Lent:
         return getattr(self.file, name)
 
 
-def _xlsx(export: Export, rows: Iterator[View], out: BinaryIO) -> None:
+def _xlsx(export: Export, rows: Iterator[Answer], out: BinaryIO) -> None:
     """One sheet with the rows, and one that says what they are of. No text becomes a formula."""
     import xlsxwriter  # type: ignore[import-untyped]
     from xlsxwriter.exceptions import FileCreateError  # type: ignore[import-untyped]
@@ -162,7 +162,7 @@ def _xlsx(export: Export, rows: Iterator[View], out: BinaryIO) -> None:
                 sheet.row_data_fh.close()
 
 
-def _fill(book: Any, export: Export, rows: Iterator[View]) -> None:
+def _fill(book: Any, export: Export, rows: Iterator[Answer]) -> None:
     sheet = book.add_worksheet("rows")
     for number, cells in enumerate(_with_names(export, rows)):
         if number >= SHEET_ROWS:
@@ -173,7 +173,7 @@ def _fill(book: Any, export: Export, rows: Iterator[View]) -> None:
         _write_row(about, number, [name, cell(value)])
 
 
-def _with_names(export: Export, rows: Iterator[View]) -> Iterator[Sequence[Cell]]:
+def _with_names(export: Export, rows: Iterator[Answer]) -> Iterator[Sequence[Cell]]:
     yield export.columns
     yield from export.cells(rows)
 

@@ -45,7 +45,8 @@ def figures(ground: Ground, stack: ExitStack) -> list[Subject]:
         return Outcome(1, time.perf_counter() - start)
 
     def first(_: int) -> Outcome:
-        return asked(Moment(((bucket, last - next(before)),), month_end.known_at, None))
+        place = ((bucket, last - next(before)),)
+        return asked(Moment(known_at=month_end.known_at, effective_at=None, positions=place))
 
     def again(_: int) -> Outcome:
         return asked(month_end)

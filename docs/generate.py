@@ -18,6 +18,7 @@ import demo
 import ledger.importing
 import ledger.ledger
 import ledger.reading  # these three know every refusal of the ledger
+from api.demonstration import assumed
 from domain import corrections, personal, values
 from domain.catalogue import CATALOGUE, COMMANDS, NOUNS, REFUSALS
 from domain.command import Command
@@ -258,7 +259,7 @@ def figures_page() -> str:
                 _printed(entry),
                 entry.rule if entry.reported is not None else "",
                 ". ".join(said for said in (entry.formula, entry.note) if said),
-                ", ".join(f"`{name}`" for name in _rests_on(entry.id)),
+                ", ".join(f"`{name}`" for name in assumed(entry.id)),
             )
             for entry in entries.values()
             if entry.section == section
@@ -274,13 +275,6 @@ def _printed(entry: Reported) -> str:
     if entry.unit == "yyyymmdd":
         return date.fromisoformat(str(entry.reported)).isoformat()
     return f"{entry.reported:,} {entry.unit}"
-
-
-def _rests_on(figure: str) -> list[str]:
-    """The assumptions that name the figure or the group that it belongs to."""
-    groups = [figure[:end] for end in range(len(figure) + 1) if figure[end : end + 1] in (".", "")]
-    named = [name for group in groups for name in demo.ASSUMED.get(group, ())]
-    return sorted(set(named))
 
 
 def assumptions() -> str:

@@ -16,6 +16,7 @@ from operator import itemgetter
 
 import psycopg
 from pydantic import TypeAdapter
+from pydantic_core import to_json
 
 from domain.values import local_date
 from ledger import digests
@@ -52,6 +53,7 @@ _REGISTRY = """
     )
 """
 _FIGURES = TypeAdapter(list[figures.Figure])
+"""Kept with every digit: doors tell numbers."""
 
 
 class NotKept(Exception):
@@ -157,7 +159,7 @@ def build(dsn: str, moment: Moment, report: Report | None = None) -> None:
                 found = figures.figures(conn, report_day(moment))
             conn.execute(
                 "INSERT INTO asof.kept (name, views, figures) VALUES (%s, %s, %s)",
-                (pair.answers, tables, _FIGURES.dump_json(found).decode()),
+                (pair.answers, tables, to_json(_FIGURES.dump_python(found)).decode()),
             )
         else:
             with conn.transaction():

@@ -2,19 +2,19 @@
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import chain
 from typing import Literal
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from ledger import checking, snapshots
 from ledger.checking import Disagreement, Folded, Sample, Unchecked
 from ledger.database import connect
 from ledger.locks import Lock
+from projections.answer import Answer
 from projections.building import Builder, Progress, Report
 from projections.catalogue import PROJECTIONS
-from projections.comparing import Comparison, compare_tables
+from projections.comparing import Comparing, Comparison, compare_tables
 from projections.connection import Conn
 from projections.runner import missing, prepare
 from projections.schemas import LIVE, SCRATCH, drop, log_ends, positions, session_lock
@@ -29,13 +29,13 @@ BATCH = 500
 """Streams whose rows are asked for together."""
 
 
-@dataclass(frozen=True, slots=True)
-class Audit:
-    """What was compared: the events that the answers hold, those they lack, and each comparison."""
+class Audit(Answer):
+    """The live answers and the snapshots of the streams, held against the log."""
 
-    events: int
-    behind: int
-    sample: Sample
+    events: int = Field(description="that the answers hold")
+    behind: int = Field(description="that they do not hold yet")
+    sample_members: int | None = Field(description="null: all of them")
+    seed: int = Field(description="that drew the sample")
     comparisons: list[Comparison]
 
     @property
@@ -88,7 +88,7 @@ def _compared(
     conn: Conn, checks: Collection[Check], sample: Sample, limit: int, report: Report | None
 ) -> Audit:
     ends, held = log_ends(conn), positions(conn)
-    comparisons = {check: Comparison(check, limit) for check in checks}
+    comparisons = {check: Comparing(check, limit) for check in checks}
     if "replay" in checks:
         _compare_replay(conn, comparisons["replay"], report)
     if "snapshots" in checks:
@@ -102,10 +102,16 @@ def _compared(
             opinion = SecondOpinion(conn, comparisons["second opinion"])
         _walk(conn, sample, comparisons.get("snapshots"), opinion, report)
     behind = sum(max(end - held.get(bucket, 0), 0) for bucket, end in ends.items())
-    return Audit(sum(ends.values()) - behind, behind, sample, list(comparisons.values()))
+    return Audit(
+        events=sum(ends.values()) - behind,
+        behind=behind,
+        sample_members=sample.members,
+        seed=sample.seed,
+        comparisons=[each.found() for each in comparisons.values()],
+    )
 
 
-def _compare_replay(conn: Conn, into: Comparison, report: Report | None) -> None:
+def _compare_replay(conn: Conn, into: Comparing, report: Report | None) -> None:
     """Every table, after the replay has caught up with what was folded while it was made."""
     ends = log_ends(conn)
     held = {bucket: min(upto, ends.get(bucket, 0)) for bucket, upto in positions(conn).items()}
@@ -123,7 +129,7 @@ def _compare_replay(conn: Conn, into: Comparison, report: Report | None) -> None
 def _walk(
     conn: Conn,
     sample: Sample,
-    into: Comparison | None,
+    into: Comparing | None,
     opinion: SecondOpinion | None,
     report: Report | None,
 ) -> None:
@@ -166,7 +172,7 @@ def _walk(
         opinion.programme()
 
 
-def _note(into: Comparison, found: Disagreement | Unchecked) -> None:
+def _note(into: Comparing, found: Disagreement | Unchecked) -> None:
     if isinstance(found, Unchecked):
         into.tally(found.table).unchecked += 1
     else:

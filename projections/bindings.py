@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 from datetime import date
-from typing import Literal
 
 from psycopg.rows import class_row
 
+from projections.answer import Answer
 from projections.connection import Conn
 from projections.days import end_of
 from projections.projection import Projection
@@ -61,21 +61,16 @@ class Bindings(Projection):
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Binding:
-    """A policy that binds a member on [starts_on, ends_on), or to ended_on if that came first.
-
-    Leaving the network ends what still binds, with the cause `left`.
-    """
+class Binding(Answer):
+    """A policy that binds the member on the days [starts_on, ends_on)."""
 
     binding: int
-    policy: Literal["prepay", "family_plan", "handset"]
+    policy: str
     campaign_id: str | None
     starts_on: date
     ends_on: date
     ended_on: date | None
-    cause: Literal["breach", "cancelled", "left"] | None
-    unit_id: str
+    cause: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,13 +97,14 @@ class BindingRate:
 
 
 def bindings(conn: Conn, member_id: str) -> list[Binding]:
-    """A member's bindings, earliest first."""
+    """A member's bindings, earliest first. Leaving the network ends what still binds, with the
+    cause `left`."""
     cursor = conn.cursor(row_factory=class_row(Binding))
     return cursor.execute(
         """
         SELECT binding, policy, campaign_id, starts_on, ends_on,
             CASE WHEN left_on < until THEN left_on ELSE ended_on END AS ended_on,
-            CASE WHEN left_on < until THEN 'left' ELSE cause END AS cause, b.unit_id
+            CASE WHEN left_on < until THEN 'left' ELSE cause END AS cause
         FROM binding b
         JOIN (
             SELECT member_id, bucket, (left_at AT TIME ZONE 'Asia/Shanghai')::date AS left_on

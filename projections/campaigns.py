@@ -1,15 +1,20 @@
 """Campaigns: what was offered on which terms, who took part, and what it cost."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from fractions import Fraction
+from typing import Any
 
-from psycopg.rows import class_row
+from psycopg.rows import class_row, dict_row
+from pydantic import Field
 
+from domain.campaigns import Kind
+from projections.answer import Answer
 from projections.connection import Conn
 from projections.days import end_of
 from projections.projection import Projection
-from projections.ratio import Ratio, rounded
+from projections.ratio import Mean, Rate, rounded
 from projections.typed import counted
 
 
@@ -127,17 +132,16 @@ class Campaigns(Projection):
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Campaign:
-    """A campaign by the end of a day: its terms then, what it brought in and cost. Money in fen.
+class Campaign(Answer):
+    """A campaign, its terms in force and what it came to. Money in fen.
 
-    Prepaid money is a liability, never income; the gift credit is a cost. `walk_in` is who enrolled
-    without an offer; participants, prepaid sum and gifts hold him, too.
+    Walk-ins enrolled without an offer; the participants, prepaid sum and gifts of all hold
+    theirs.
     """
 
     campaign_id: str
     title: str
-    kind: str
+    kind: Kind
     opens_on: date
     closes_on: date
     closed_at: datetime | None
@@ -150,7 +154,7 @@ class Campaign:
     months_bound: int
     min_monthly_fen: int
     participants: int
-    prepaid_fen: int
+    prepaid_fen: int = Field(description="a liability, never income")
     gift_fen: int
     walk_in_participants: int
     walk_in_prepaid_fen: int
@@ -158,10 +162,10 @@ class Campaign:
     other_costs_fen: int
     offered: int
     control: int
-
-    @property
-    def cost_fen(self) -> int:
-        return self.gift_fen + self.other_costs_fen
+    mean_prepaid_fen: Mean
+    cost_fen: int
+    cost_per_participant_fen: Mean
+    take_up: Rate = Field(description="of those offered, who enrolled")
 
     @property
     def offered_cost_fen(self) -> int:
@@ -170,21 +174,6 @@ class Campaign:
         reached = self.offered + self.walk_in_participants
         share = Fraction(self.other_costs_fen * self.offered, reached) if reached else 0
         return self.gift_fen - self.walk_in_gift_fen + int(rounded(share, 0))
-
-    @property
-    def mean_prepaid(self) -> Ratio:
-        """In fen a participant."""
-        return Ratio(self.prepaid_fen, self.participants)
-
-    @property
-    def cost_per_participant(self) -> Ratio:
-        """In fen."""
-        return Ratio(self.cost_fen, self.participants)
-
-    @property
-    def take_up(self) -> Ratio:
-        """Of those offered, who enrolled; without a value where nobody was offered."""
-        return Ratio(self.participants - self.walk_in_participants, self.offered)
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,16 +231,29 @@ not there."""
 
 def campaigns(conn: Conn, until: date) -> list[Campaign]:
     """All campaigns by the end of a day, earliest first."""
-    cursor = conn.cursor(row_factory=class_row(Campaign))
+    cursor = conn.cursor(row_factory=dict_row)
     said = f"{_CAMPAIGNS} ORDER BY c.opens_on, c.campaign_id"
-    return cursor.execute(said, {"end": end_of(until)}).fetchall()
+    return [_campaign(row) for row in cursor.execute(said, {"end": end_of(until)})]
 
 
 def campaign(conn: Conn, campaign_id: str, until: date) -> Campaign | None:
     """One campaign by the end of a day; null if it had not been launched."""
-    cursor = conn.cursor(row_factory=class_row(Campaign))
+    cursor = conn.cursor(row_factory=dict_row)
     said = f"{_CAMPAIGNS} WHERE c.campaign_id = %(campaign_id)s"
-    return cursor.execute(said, {"campaign_id": campaign_id, "end": end_of(until)}).fetchone()
+    asked = {"campaign_id": campaign_id, "end": end_of(until)}
+    row = cursor.execute(said, asked).fetchone()
+    return None if row is None else _campaign(row)
+
+
+def _campaign(row: Mapping[str, Any]) -> Campaign:
+    participants, cost_fen = row["participants"], row["gift_fen"] + row["other_costs_fen"]
+    return Campaign(
+        **row,
+        mean_prepaid_fen=Mean.of(row["prepaid_fen"], participants),
+        cost_fen=cost_fen,
+        cost_per_participant_fen=Mean.of(cost_fen, participants),
+        take_up=Rate.of(participants - row["walk_in_participants"], row["offered"]),
+    )
 
 
 def campaign_use(conn: Conn, campaign_id: str, until: date) -> list[CampaignUse]:

@@ -8,9 +8,11 @@ events, so that each checks the other: they *foot*.
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
+
+from pydantic import Field
 
 from projections import asof
+from projections.answer import Answer, Number
 from projections.connection import Conn
 from projections.figures import Figure, difference
 from projections.moments import Moment
@@ -82,47 +84,36 @@ class State:
     measures: Mapping[str, int]
 
 
-@dataclass(frozen=True, slots=True)
-class FigureChange:
-    """A figure that is another one at the other moment; null where it has no value."""
+class FigureChange(Answer):
+    """A figure that is another one at the later moment; null where it has no value."""
 
     figure_id: str
     unit: str
-    before: Decimal | None
-    after: Decimal | None
-    difference: Decimal | None
+    before: Number | None
+    after: Number | None
+    difference: Number | None = Field(description="between days, in days")
 
 
-@dataclass(frozen=True, slots=True)
-class Cause:
-    """The events of a topic that only one of the moments holds, and what they add to a measure."""
+class Cause(Answer):
+    """The events of a topic that only one of the moments holds, and what they add to a sum."""
 
     topic: str
     events: int
     amount: int
 
 
-@dataclass(frozen=True, slots=True)
-class MeasureChange:
-    """A measure, its difference, and the events that make it."""
+class SumChange(Answer):
+    """A sum over events at the two moments, and the events between that make the difference."""
 
-    name: str
+    name: str = Field(examples=["points.balance", "clubs.health.visits"])
     before: int
     after: int
+    difference: int
     causes: list[Cause]
-
-    @property
-    def difference(self) -> int:
-        return self.after - self.before
-
-    @property
-    def foots(self) -> bool:
-        """Whether the events add up to the difference. They must."""
-        return sum(cause.amount for cause in self.causes) == self.difference
+    foots: bool = Field(description="whether the causes add up to the difference; they must")
 
 
-@dataclass(frozen=True, slots=True)
-class Between:
+class Between(Answer):
     """How many events of a topic only the later, and only the earlier moment holds."""
 
     topic: str
@@ -130,17 +121,15 @@ class Between:
     dropped: int
 
 
-@dataclass(frozen=True, slots=True)
-class Changes:
-    """What changed, and the events between."""
+class Changes(Answer):
+    """What changed from one moment to another."""
 
+    before: Moment
+    after: Moment
     figures: list[FigureChange]
-    measures: list[MeasureChange]
+    sums: list[SumChange]
     events: list[Between]
-
-    @property
-    def foot(self) -> bool:
-        return all(measure.foots for measure in self.measures)
+    foots: bool = Field(description="whether every sum changed by what its events add up to")
 
 
 def state(conn: Conn, moment: Moment) -> State:
@@ -152,19 +141,30 @@ def state(conn: Conn, moment: Moment) -> State:
     return State(asof.all_figures(conn, moment), found)
 
 
-def changes(conn: Conn, before: Moment, after: Moment, states: tuple[State, State]) -> Changes:
+def changes(conn: Conn, earlier: tuple[Moment, State], later: tuple[Moment, State]) -> Changes:
     """What changed between two moments with these states, by the live events between them."""
-    was, now = states
+    (before, was), (after, now) = earlier, later
     causes = _causes(conn, before, after)
     names = dict.fromkeys([*was.measures, *now.measures, *causes])
-    measures = [
-        MeasureChange(name, was.measures.get(name, 0), now.measures.get(name, 0), causes[name])
+    sums = [
+        _sum(name, was.measures.get(name, 0), now.measures.get(name, 0), causes[name])
         for name in sorted(names)
     ]
     return Changes(
-        list(_figures(was.figures, now.figures)),
-        [measure for measure in measures if measure.difference or measure.causes],
-        _between(conn, before, after),
+        before=before,
+        after=after,
+        figures=list(_figures(was.figures, now.figures)),
+        sums=[each for each in sums if each.difference or each.causes],
+        events=_between(conn, before, after),
+        foots=all(each.foots for each in sums),
+    )
+
+
+def _sum(name: str, before: int, after: int, causes: list[Cause]) -> SumChange:
+    difference = after - before
+    foots = sum(cause.amount for cause in causes) == difference
+    return SumChange(
+        name=name, before=before, after=after, difference=difference, causes=causes, foots=foots
     )
 
 
@@ -172,8 +172,13 @@ def _figures(was: Iterable[Figure], now: Iterable[Figure]) -> Iterable[FigureCha
     for one, other in zip(was, now, strict=True):
         before, after = one.derived, other.derived
         if before != after:
-            more = difference(one.unit, before, after)
-            yield FigureChange(one.figure_id, one.unit, before, after, more)
+            yield FigureChange(
+                figure_id=one.figure_id,
+                unit=one.unit,
+                before=before,
+                after=after,
+                difference=difference(one.unit, before, after),
+            )
 
 
 def _only_one(before: Moment, after: Moment) -> str:
@@ -187,7 +192,8 @@ def _causes(conn: Conn, before: Moment, after: Moment) -> defaultdict[str, list[
         for part in measure.parts:
             rows = conn.execute((_held if part.held else _added)(part, before, after)).fetchall()
             for key, events, amount in rows:
-                found[pattern.format(key)].append(Cause(part.topic, events, int(amount)))
+                cause = Cause(topic=part.topic, events=events, amount=amount)
+                found[pattern.format(key)].append(cause)
     return found
 
 
@@ -251,4 +257,8 @@ def _between(conn: Conn, before: Moment, after: Moment) -> list[Between]:
         for topic, table in typed_tables().items()
     )
     rows = conn.execute(f"{parts} ORDER BY topic").fetchall()
-    return [Between(*row) for row in rows if row[1] or row[2]]
+    return [
+        Between(topic=topic, added=added, dropped=dropped)
+        for topic, added, dropped in rows
+        if added or dropped
+    ]

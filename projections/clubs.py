@@ -6,9 +6,9 @@ from typing import Literal
 
 from psycopg.rows import class_row
 
+from projections.answer import Answer
 from projections.connection import Conn
 from projections.projection import Projection
-from projections.visits import Reception, Use, VisitRow, reception, use, visits
 
 
 class Clubs(Projection):
@@ -146,9 +146,8 @@ class Clubs(Projection):
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Club:
-    """A club, its hours and whom it admits."""
+class Club(Answer):
+    """A club, its days, hours and tiers."""
 
     club_id: str
     title: str
@@ -161,9 +160,8 @@ class Club:
     in_emergency: bool
 
 
-@dataclass(frozen=True, slots=True)
-class ServicePrice:
-    """What a service costs now, and since when."""
+class Price(Answer):
+    """A service and what it costs, in points; a tier may have its own price."""
 
     service_id: str
     title: str
@@ -173,6 +171,12 @@ class ServicePrice:
     companion_points: int
     free_visits: dict[str, int]
     since: datetime
+
+
+class ClubCard(Club):
+    """A club with its services and the prices in force."""
+
+    services: list[Price]
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,9 +216,15 @@ def clubs(conn: Conn) -> list[Club]:
     ).fetchall()
 
 
-def prices(conn: Conn, club_id: str) -> list[ServicePrice]:
+def club(conn: Conn, club_id: str) -> ClubCard | None:
+    """One club with what it offers; null if there is no such."""
+    found = next((each for each in clubs(conn) if each.club_id == club_id), None)
+    return None if found is None else ClubCard(**dict(found), services=prices(conn, club_id))
+
+
+def prices(conn: Conn, club_id: str) -> list[Price]:
     """A club's services at the prices in force."""
-    cursor = conn.cursor(row_factory=class_row(ServicePrice))
+    cursor = conn.cursor(row_factory=class_row(Price))
     return cursor.execute(
         """
         SELECT DISTINCT ON (service_id) service_id, title, price_version, points, tier_points,
@@ -258,22 +268,3 @@ def activities(conn: Conn, club_id: str | None = None) -> list[Activity]:
         """,
         {"club_id": club_id},
     ).fetchall()
-
-
-__all__ = [
-    "Activity",
-    "Club",
-    "Clubs",
-    "Emergency",
-    "Reception",
-    "ServicePrice",
-    "Use",
-    "VisitRow",
-    "activities",
-    "clubs",
-    "emergencies",
-    "prices",
-    "reception",
-    "use",
-    "visits",
-]

@@ -4,41 +4,39 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from pydantic import ConfigDict, Field
+
+from projections.answer import Answer
 from projections.connection import Conn
 
 Row = Mapping[str, Any]
 Kind = Literal["changed", "missing", "extra", "unlike"]
 
 
-@dataclass(frozen=True, slots=True)
-class Value:
-    """What a column holds, and what it should."""
+class Value(Answer):
+    """What a column holds, and what it should; null where there is no such row."""
 
     column: str
     live: Any
     expected: Any
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """A row that is not what it should be: changed, missing, or there without reason (extra).
-
-    `values` are the columns that differ, with null on the side that has no such row. A table that
-    has other columns than it should, or is not there, is `unlike`, without a key.
-    """
+class Difference(Answer):
+    """A row that is not what it should be."""
 
     table: str
-    kind: Kind
-    key: Row
-    values: list[Value]
+    kind: Kind = Field(
+        description="changed; missing; extra: there without reason; unlike: the table is not there"
+        " or has other columns"
+    )
+    key: dict[str, Any]
+    values: list[Value] = Field(description="the columns that differ")
 
 
-@dataclass(slots=True)
-class Tally:
-    """How many rows of a table were looked at, and how many differ in which way.
+class Tally(Answer):
+    """How many rows of a table were looked at, and how many differ in which way."""
 
-    `unchecked` are those that cannot be compared: snapshots which earlier rules folded.
-    """
+    model_config = ConfigDict(frozen=False)
 
     table: str
     rows: int = 0
@@ -46,29 +44,45 @@ class Tally:
     missing: int = 0
     extra: int = 0
     unlike: int = 0
-    unchecked: int = 0
+    unchecked: int = Field(
+        0, description="snapshots folded by earlier rules: nothing relies on them"
+    )
 
     @property
     def different(self) -> int:
         return self.changed + self.missing + self.extra + self.unlike
 
 
+class Comparison(Answer):
+    """What was held against what."""
+
+    against: str = Field(description="replay; snapshots; second opinion")
+    different: int = Field(description="rows that differ, listed or not")
+    tables: list[Tally]
+    differences: list[Difference] = Field(description="the first of them")
+
+
 @dataclass(slots=True)
-class Comparison:
-    """What was held against what: all of it counted, the first so many differences listed."""
+class Comparing:
+    """What is held against what: all of it counted, the first so many differences listed."""
 
     against: str
     limit: int
     tables: dict[str, Tally] = field(default_factory=dict)
     differences: list[Difference] = field(default_factory=list)
 
-    @property
-    def different(self) -> int:
-        """How many rows differ, listed or not."""
-        return sum(tally.different for tally in self.tables.values())
+    def found(self) -> Comparison:
+        """What came of it."""
+        tallies = list(self.tables.values())
+        return Comparison(
+            against=self.against,
+            different=sum(tally.different for tally in tallies),
+            tables=tallies,
+            differences=self.differences,
+        )
 
     def tally(self, table: str) -> Tally:
-        return self.tables.setdefault(table, Tally(table))
+        return self.tables.setdefault(table, Tally(table=table))
 
     def differs(self, table: str, key: Row, live: Row | None, expected: Row | None) -> None:
         """Take note of a row that is not the same on both sides."""
@@ -88,17 +102,17 @@ class Comparison:
         kind: Kind = "missing" if live is None else "extra" if expected is None else "changed"
         one, other = live or {}, expected or {}
         values = [
-            Value(name, one.get(name), other.get(name))
+            Value(column=name, live=one.get(name), expected=other.get(name))
             for name in {**one, **other}
             if name not in key and one.get(name) != other.get(name)
         ]
-        self.differences.append(Difference(table, kind, key, values))
+        self.differences.append(Difference(table=table, kind=kind, key=dict(key), values=values))
 
     def is_unlike(self, table: str) -> None:
         """Take note of a table whose rows cannot be compared at all."""
         self.tally(table).unlike += 1
         if len(self.differences) < self.limit:
-            self.differences.append(Difference(table, "unlike", {}, []))
+            self.differences.append(Difference(table=table, kind="unlike", key={}, values=[]))
 
     def rows(
         self, table: str, key: list[str], live: Iterable[Row], expected: Iterable[Row]
@@ -145,7 +159,7 @@ def shape(conn: Conn, table: str) -> Shape:
     )
 
 
-def compare_tables(conn: Conn, into: Comparison, live: str, expected: str) -> None:
+def compare_tables(conn: Conn, into: Comparing, live: str, expected: str) -> None:
     """Compare two tables in the database, of whatever size."""
     wanted = shape(conn, expected)
     if shape(conn, live).columns != wanted.columns:
@@ -167,7 +181,7 @@ def _digest(conn: Conn, table: str, of: Shape) -> tuple[int, Any]:
     return found[0], found[1]
 
 
-def _list_rows(conn: Conn, into: Comparison, live: str, expected: str, of: Shape) -> None:
+def _list_rows(conn: Conn, into: Comparing, live: str, expected: str, of: Shape) -> None:
     """Rows that one side has more often than the other, paired by their keys."""
     key = ", ".join(f'"{name}"' for name in of.key)
     one, other = (

@@ -7,7 +7,7 @@ from fractions import Fraction
 from functools import cached_property
 from typing import Any
 
-from projections import bindings, campaigns, clubs, cohorts, evidence, members, returns
+from projections import bindings, campaigns, clubs, cohorts, evidence, members, returns, visits
 from projections.connection import Conn
 from projections.days import end_of, months_between
 from projections.ratio import Ratio, rounded
@@ -223,7 +223,7 @@ def _health_opened(report: Report) -> Derived:
 
 @derives("clubs.health_visits")
 def _health_visits(report: Report) -> Derived:
-    found = clubs.reception(report.conn, "health", date.min.replace(year=1900), report.on)
+    found = visits.club_use(report.conn, "health", date.min.replace(year=1900), report.on)
     if found is None or report.opens_on("health") is None:
         return Derived(None, why="there is no health club")
     return Derived(found.visits, {"distinct members": found.distinct_members})
@@ -245,10 +245,10 @@ def _lounge_monthly(report: Report) -> Derived:
     opens_on = report.opens_on("lounge")
     if opens_on is None:
         return Derived(None, why="there is no station lounge")
-    came = clubs.use(report.conn, report.first, report.on, ("club_id", "tier"), club_id="lounge")
-    visits = sum(each.visits for each in came if each.tier is not None)
-    mean = Ratio(visits, months_between(max(report.first, opens_on), report.on))
-    inputs = {"visits": visits, "months open": mean.whole}
+    came = visits.use(report.conn, report.first, report.on, ("club_id", "tier"), club_id="lounge")
+    of_vips = sum(each.visits for each in came if each.tier is not None)
+    mean = Ratio(of_vips, months_between(max(report.first, opens_on), report.on))
+    inputs = {"visits": of_vips, "months open": mean.whole}
     why = None if mean.whole else "the lounge was not open"
     return Derived(mean.value, inputs, why)
 
@@ -288,9 +288,13 @@ def _campaign_figures(campaign_id: str) -> None:
 
     @derives(f"campaigns.{campaign_id}.return")
     def _return(report: Report) -> Derived:
-        found = returns.campaign_return(report.conn, campaign_id, report.on)
-        if isinstance(found, returns.NotComputable):
+        launched = report.launched.get(campaign_id)
+        if launched is None:
+            return Derived(None, why="Not computable: unknown campaign.")
+        found = returns.campaign_return(report.conn, launched, report.on)
+        if found.value is None:
             return Derived(None, why=f"Not computable: {found.reason}.")
+        assert found.offered is not None is not found.control
         inputs = {
             "first month": found.first_month,
             "last month": found.last_month,

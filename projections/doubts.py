@@ -9,13 +9,14 @@ It is a query over typed events and spans and no fold: a visit lies in the lane 
 its price in that of the club, and a fold reads one lane. Nor would a window do that holds neither.
 """
 
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from psycopg.rows import class_row
+from pydantic import Field
 
+from projections.answer import Answer
 from projections.connection import Conn
+from projections.moments import Dated
 from projections.typed import counted
 
 _WITHIN = "{0}.since <= {1} AND ({0}.until IS NULL OR {1} < {0}.until)"
@@ -204,17 +205,36 @@ _DOUBTS = f"""
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Doubt:
-    """A fact in doubt, where the log holds it, and each value by which it was judged (about,
-    judged_by) and which now holds for its time (holds)."""
+class Judged(Answer):
+    """A value by which a fact was judged, and the one that by now is known for its time."""
+
+    about: str = Field(
+        description="tier, tier_before, important, price, terms, emergency; left: the member had"
+        " left the network; closed: so was the campaign; held: so was the activity, then",
+        examples=["tier"],
+    )
+    judged_by: str | None = Field(description="null: none, or nothing was known of it")
+    holds: str | None = Field(description="versions of prices and terms are told by number")
+
+
+class Doubt(Answer):
+    """A fact that was judged by other values than those that are now known for its time."""
 
     bucket: int
     position: int
     stream: str
     topic: str
     occurred_at: datetime
-    differences: list[dict[str, Any]]
+    differences: list[Judged]
+
+
+class Doubts(Dated):
+    """A page of the facts in doubt, in the order of the log."""
+
+    doubts: list[Doubt]
+    next: tuple[int, int] | None = Field(
+        description="send it as `after=<bucket>:<position>` for the next page; null at the end"
+    )
 
 
 def doubts(
@@ -225,3 +245,10 @@ def doubts(
     cursor = conn.cursor(row_factory=class_row(Doubt))
     asked = {"bucket": bucket, "position": position, "limit": limit}
     return cursor.execute(_DOUBTS, asked).fetchall()
+
+
+def page(conn: Conn, limit: int, after: tuple[int, int] | None = None) -> Doubts:
+    """So many of them, and where the next page begins."""
+    found = doubts(conn, limit + 1, after)
+    last = found[limit - 1] if len(found) > limit else None
+    return Doubts(doubts=found[:limit], next=None if last is None else (last.bucket, last.position))

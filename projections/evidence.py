@@ -7,40 +7,62 @@ from datetime import date, datetime
 from typing import Any
 
 from psycopg.rows import class_row
+from pydantic import Field
 
 from domain.values import start_of
+from projections.answer import Answer
 from projections.cohorts import LOW_SPEND_FEN
 from projections.connection import Conn
 from projections.days import end_of
 from projections.typed import counted, typed_tables
 
 
-@dataclass(frozen=True, slots=True)
-class EventRef:
-    """Where the log holds an event, and the version of the price or terms that decided it."""
+class EventRef(Answer):
+    """Where the log holds an event."""
 
     bucket: int
     position: int
     stream: str
     topic: str
     occurred_at: datetime
-    rule: str | None
+    rule: str | None = Field(
+        description="what decided it: a version of a price or of terms, or a policy",
+        examples=["terms spring 1"],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """A set of events: topics and conditions; and why it holds more of them than the figure says,
+    where it does."""
+
+    parts: tuple[tuple[str, str], ...]
+    why_more: str
+
+
+def _set(*parts: tuple[str, str], why_more: str = "") -> Evidence:
+    return Evidence(parts, why_more)
 
 
 _KNOWN = "occurred_at < %(end)s"
 _YEAR = "occurred_at >= %(start)s AND occurred_at < %(end)s"
+_OF_CAMPAIGNS = f"campaign_id = ANY (%(campaigns)s) AND {_KNOWN}"
 _OF_COHORT = (
     "EXISTS (SELECT FROM cohort_member c WHERE c.cohort_id = %(cohort_id)s"
     " AND c.member_id = e.member_id AND c.bucket = e.bucket)"
 )
 
-EVIDENCE: dict[str, tuple[tuple[str, str], ...]] = {
-    "tiers": (("tier.changed", _KNOWN),),
-    "on_net": (
+EVIDENCE: dict[str, Evidence] = {
+    "tiers": _set(
+        ("tier.changed", _KNOWN),
+        why_more="Every change of tier up to the date, the later ones of the same customer too",
+    ),
+    "on_net": _set(
         ("tier.changed", _KNOWN),
         ("member.left", f"{_KNOWN} AND tier IS NOT NULL"),
+        why_more="Every change of tier up to the date, and the VIP customers who left",
     ),
-    "retention": (
+    "retention": _set(
         ("cohort.included", "cohort_id = %(cohort_id)s"),
         ("member.left", f"{_KNOWN} AND {_OF_COHORT}"),
         (
@@ -48,13 +70,16 @@ EVIDENCE: dict[str, tuple[tuple[str, str], ...]] = {
             f"month BETWEEN %(first_month)s AND %(last_month)s AND amount_fen < {LOW_SPEND_FEN}"
             f" AND {_OF_COHORT}",
         ),
+        why_more="All who are in the cohort, those of them who left, and each of their bills"
+        " below 50 yuan",
     ),
-    "health_opened": (("club.opened", f"club_id = 'health' AND {_KNOWN}"),),
-    "health_visits": (
+    "health_opened": _set(("club.opened", f"club_id = 'health' AND {_KNOWN}")),
+    "health_visits": _set(
         ("visit.recorded", f"club_id = 'health' AND {_KNOWN}"),
         ("visit.undone", "club_id = 'health' AND visited_at < %(end)s"),
+        why_more="The visits that were undone count twice: once recorded, once undone",
     ),
-    "lounge_visits": (
+    "lounge_visits": _set(
         ("visit.recorded", f"club_id = 'lounge' AND tier IS NOT NULL AND {_YEAR}"),
         (
             "visit.undone",
@@ -62,26 +87,34 @@ EVIDENCE: dict[str, tuple[tuple[str, str], ...]] = {
             " AND EXISTS (SELECT FROM visit v WHERE v.member_id = e.member_id"
             " AND v.visit = e.visit AND v.bucket = e.bucket AND v.tier IS NOT NULL)",
         ),
+        why_more="All visits of VIPs in the year; those that were undone count twice: once"
+        " recorded, once undone",
     ),
-    "lounge_emergency": (("visit.emergency_admitted", f"club_id = 'lounge' AND {_YEAR}"),),
-    "car_activities": (("activity.held", f"club_id = 'car' AND {_YEAR}"),),
-    "car_attendance": (
+    "lounge_emergency": _set(
+        ("visit.emergency_admitted", f"club_id = 'lounge' AND {_YEAR}"),
+        why_more="Each lets in one person or several",
+    ),
+    "car_activities": _set(("activity.held", f"club_id = 'car' AND {_YEAR}")),
+    "car_attendance": _set(
         ("activity.attended", "club_id = 'car' AND held_at >= %(start)s AND held_at < %(end)s"),
     ),
-    "enrolments": (("campaign.enrolled", f"campaign_id = ANY (%(campaigns)s) AND {_KNOWN}"),),
-    "offers": (
-        ("campaign.offered", f"campaign_id = ANY (%(campaigns)s) AND {_KNOWN}"),
-        ("campaign.enrolled", f"campaign_id = ANY (%(campaigns)s) AND {_KNOWN}"),
+    "enrolments": _set(("campaign.enrolled", _OF_CAMPAIGNS)),
+    "offers": _set(
+        ("campaign.offered", _OF_CAMPAIGNS),
+        ("campaign.enrolled", _OF_CAMPAIGNS),
+        why_more="The offers (to those drawn into the control group, too) and the enrolments",
     ),
-    "binding_base": (("cohort.included", "cohort_id = %(cohort_id)s"),),
-    "binding": (
+    "binding_base": _set(("cohort.included", "cohort_id = %(cohort_id)s")),
+    "binding": _set(
         ("cohort.included", "cohort_id = %(cohort_id)s"),
         ("binding.started", f"starts_on <= %(on)s AND {_OF_COHORT}"),
         ("binding.ended", f"ended_on <= %(on)s AND {_OF_COHORT}"),
         ("member.left", f"{_KNOWN} AND {_OF_COHORT}"),
+        why_more="All who are on the base, each start of a binding of theirs up to the date, each"
+        " end, and those who left; who was bound twice has several",
     ),
 }
-"""Sets of events: topic and condition. Of bills, those that decide: the low ones."""
+"""Of bills, those that decide: the low ones."""
 
 
 RULES = {
@@ -115,7 +148,7 @@ def count(conn: Conn, evidence: str, given: Mapping[str, Any]) -> int:
     """How many events a set holds."""
     parts = " UNION ALL ".join(
         f"SELECT count(*) AS n FROM {counted(topic)} e WHERE {condition}"
-        for topic, condition in EVIDENCE[evidence]
+        for topic, condition in EVIDENCE[evidence].parts
     )
     (found,) = conn.execute(f"SELECT sum(n)::bigint FROM ({parts}) parts", given).fetchone() or (0,)
     return int(found)
@@ -145,7 +178,7 @@ def whole(conn: Conn, evidence: str, given: Mapping[str, Any]) -> Iterator[Itera
 
 def _listed(evidence: str) -> str:
     parts = []
-    for topic, condition in EVIDENCE[evidence]:
+    for topic, condition in EVIDENCE[evidence].parts:
         table = typed_tables()[topic]
         rule, beside = RULES.get(topic, ("NULL::text", ""))
         parts.append(

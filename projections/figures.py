@@ -4,7 +4,7 @@ What is reported stands in `figures.toml`; how each is derived, in `derivations.
 """
 
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import date
@@ -12,12 +12,16 @@ from decimal import Decimal
 from fractions import Fraction
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
 
 from projections import evidence
+from projections.answer import Answer, Number, number_or_same
 from projections.connection import Conn
 from projections.derivations import DERIVE, RETENTION_2007, THE_THREE, Derived, Report
 from projections.evidence import EventRef
+from projections.moments import Dated
 from projections.ratio import rounded
 
 AGREES, DIFFERS, CONTRADICTS = "agrees", "DIFFERS", "DISAGREES"
@@ -25,68 +29,45 @@ NOT_DERIVABLE, NOT_COMPUTABLE, NOT_REPORTED = "not derivable", "not computable",
 NEARLY = Fraction(95, 100)
 DAY = "yyyymmdd"
 """The unit of a day written as a number: what lies between two of them is counted in days."""
-COUNTED = {
-    "tiers": "Every change of tier up to the date, the later ones of the same customer too",
-    "on_net": "Every change of tier up to the date, and the VIP customers who left",
-    "retention": "All who are in the cohort, those of them who left, and each of their bills"
-    " below 50 yuan",
-    "health_opened": "",
-    "health_visits": "The visits that were undone count twice: once recorded, once undone",
-    "lounge_visits": "All visits of VIPs in the year; those that were undone count twice: once"
-    " recorded, once undone",
-    "lounge_emergency": "Each lets in one person or several",
-    "car_activities": "",
-    "car_attendance": "",
-    "enrolments": "",
-    "offers": "The offers (to those drawn into the control group, too) and the enrolments",
-    "binding_base": "",
-    "binding": "All who are on the base, each start of a binding of theirs up to the date, each"
-    " end, and those who left; who was bound twice has several",
-}
-"""Why a figure rests on more events than it says, by its evidence; empty where it does not."""
 
 
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """A figure as reported and as derived.
-
-    verdict: agrees; DIFFERS; DISAGREES (the document contradicts itself, and what is derived is
-    what its inputs give: `expected`); not derivable (reported only); not reported; not computable.
-    difference: derived - reported, between days in days.
-    """
+class Figure(Answer):
+    """A figure of the report beside the one derived from the events."""
 
     figure_id: str
     section: str
     title: str
     zh: str
     unit: str
-    reported: Decimal | None
-    derived: Decimal | None
-    difference: Decimal | None
-    verdict: str
-    expected: bool
-    assumed: tuple[str, ...]
-    events: int
+    reported: Number | None
+    derived: Number | None
+    difference: Number | None = Field(description="between days, in days")
+    verdict: str = Field(
+        description="agrees; DIFFERS; DISAGREES: the document contradicts itself; not derivable;"
+        " not reported; not computable; scaled: it differs, since the demo is scaled down"
+    )
+    assumed: list[str] = Field(description="the assumptions it rests on")
+    events: int = Field(description="how many events it is derived from")
     formula: str | None
     note: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Input:
+class Input(Answer):
     """A value that went into a figure."""
 
     name: str
-    value: Any
+    value: Annotated[Any, BeforeValidator(number_or_same)]
 
 
-@dataclass(frozen=True, slots=True)
-class Explanation:
-    """A figure, what it was computed from, and a page of the events behind it."""
+class Explanation(Dated):
+    """A figure, its formula and inputs, and a page of the events behind it."""
 
     figure: Figure
     inputs: list[Input]
     events: list[EventRef]
-    next: tuple[int, int] | None
+    next: tuple[int, int] | None = Field(
+        description="send it as `after=<bucket>:<position>` for the next page"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,14 +101,8 @@ def reported() -> tuple[date, dict[str, Reported]]:
     return found["report_date"], entries
 
 
-def figures(
-    conn: Conn, on: date | None = None, assumed: Mapping[str, Sequence[str]] | None = None
-) -> list[Figure]:
-    """Every figure at a date, by default the report's; at another date nothing is reported.
-
-    `assumed` maps a figure's id, the part of it before a dot, or that with `.*`, to the
-    assumptions that it rests on.
-    """
+def figures(conn: Conn, on: date | None = None) -> list[Figure]:
+    """Every figure at a date, by default the report's; at another date nothing is reported."""
     date_of_report, entries = reported()
     report = Report(conn, on or date_of_report)
     counts: dict[tuple[str | None, str], int] = {}
@@ -136,7 +111,7 @@ def figures(
         scope = (entry.evidence, entry.id if entry.evidence in ("enrolments", "offers") else "")
         if scope not in counts:
             counts[scope] = _count(report, entry)
-        found.append(_figure(report, entry, counts[scope], assumed or {}))
+        found.append(_figure(report, entry, counts[scope]))
     return found
 
 
@@ -146,24 +121,22 @@ def explain(
     on: date | None = None,
     limit: int = 50,
     after: tuple[int, int] | None = None,
-) -> Explanation | None:
-    """A figure with its inputs and a page of the events behind it; null if there is no such."""
+) -> Explanation:
+    """A figure with its inputs and a page of the events behind it."""
     date_of_report, entries = reported()
-    entry = entries.get(figure_id)
-    if entry is None:
-        return None
+    entry = entries[figure_id]
     report = Report(conn, on or date_of_report)
-    figure = _figure(report, entry, _count(report, entry), {})
+    figure = _figure(report, entry, _count(report, entry))
     inputs = DERIVE[figure_id](report).inputs if figure_id in DERIVE else {}
     events: list[EventRef] = []
     if entry.evidence is not None:
         events = evidence.page(conn, entry.evidence, _given(report, entry), limit + 1, after)
     last = events[limit - 1] if len(events) > limit else None
     return Explanation(
-        figure,
-        [Input(name, value) for name, value in inputs.items()],
-        events[:limit],
-        (last.bucket, last.position) if last else None,
+        figure=figure,
+        inputs=[Input(name=name, value=value) for name, value in inputs.items()],
+        events=events[:limit],
+        next=None if last is None else (last.bucket, last.position),
     )
 
 
@@ -181,7 +154,7 @@ def events(
 def counted(figure_id: str) -> str:
     """Which events were counted for a figure, where that is not plain."""
     evidence_of = reported()[1][figure_id].evidence
-    return COUNTED[evidence_of] if evidence_of is not None else ""
+    return evidence.EVIDENCE[evidence_of].why_more if evidence_of is not None else ""
 
 
 def failures(found: Sequence[Figure]) -> list[Figure]:
@@ -205,9 +178,7 @@ def _count(report: Report, entry: Reported) -> int:
     return evidence.count(report.conn, entry.evidence, _given(report, entry))
 
 
-def _figure(
-    report: Report, entry: Reported, events: int, assumed: Mapping[str, Sequence[str]]
-) -> Figure:
+def _figure(report: Report, entry: Reported, events: int) -> Figure:
     claimed = entry.reported if report.on == reported()[0] else None
     given = DERIVE[entry.id](report) if entry.id in DERIVE else Derived(None)
     derived = None if given.value is None else rounded(given.value, entry.digits)
@@ -223,8 +194,7 @@ def _figure(
         derived=derived,
         difference=difference(entry.unit, claimed, derived),
         verdict=verdict,
-        expected=verdict == CONTRADICTS,
-        assumed=_assumed(entry.id, assumed),
+        assumed=[],
         events=events,
         formula=entry.formula,
         note=" ".join(note for note in notes if note) or None,
@@ -255,13 +225,6 @@ def verdict_on(entry: Reported, claimed: Decimal | None, derived: Decimal | None
     if entry.rule == "contradiction" and derived == entry.by_its_inputs:
         return CONTRADICTS
     return DIFFERS
-
-
-def _assumed(figure_id: str, assumed: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
-    parts = figure_id.split(".")
-    prefixes = [".".join(parts[:n]) for n in range(1, len(parts) + 1)]
-    names = [name for prefix in prefixes for name in (prefix, f"{prefix}.*")]
-    return tuple(sorted({one for name in names for one in assumed.get(name, ())}))
 
 
 def _flag(report: Report, entry: Reported) -> str | None:

@@ -1,17 +1,27 @@
 """Members: their card, their tiers through time, and how many hold which tier at any date."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import TypeAlias
 
-from psycopg.rows import class_row
+from psycopg.rows import class_row, dict_row
+from pydantic import Field
 
+from domain.personal import Sealed
 from domain.values import Tier
+from ledger import persons
+from projections import bindings, points
+from projections.bindings import Binding
 from projections.connection import Conn
 from projections.days import end_of, month_ends
-from projections.postings import BALANCE
+from projections.moments import Dated
+from projections.points import Account, Lot
 from projections.projection import Projection
 from projections.ratio import Ratio
-from projections.typed import typed_tables
+
+MAX_SHARED = 20
+"""How many members are shown for one phone number."""
 
 _TURNS = """
     INSERT INTO tier_day (bucket, day, unit_id, tier, delta)
@@ -127,11 +137,15 @@ class Members(Projection):
     )
 
 
-@dataclass(frozen=True, slots=True)
-class MemberCard:
-    """What the desk sees of a customer. No name: that is kept apart from the log."""
+class Member(Dated):
+    """A member's card. The phone number is shown with its middle hidden."""
 
     member_id: str
+    name: str | None
+    phone: str | None = Field(examples=["138****1234"])
+    number_of: list[str] = Field(
+        description="other members whose phone number looks like this member's id; mostly none"
+    )
     unit_id: str
     unit_title: str | None
     tier: Tier | None
@@ -140,12 +154,11 @@ class MemberCard:
     joined_at: datetime
     left_at: datetime | None
     visits: int
-    undone_visits: int
-    companions: int
     last_visit_at: datetime | None
-    attendances: int
-    balance_points: int
     spendable_points: int
+    points: Account
+    lots: list[Lot] = Field(description="those with points left")
+    bindings: list[Binding]
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,36 +226,53 @@ class OnNet:
     rate: Ratio
 
 
-def member(conn: Conn, member_id: str, at: datetime) -> MemberCard | None:
+Card: TypeAlias = Callable[[Conn, str], Member | None]
+
+
+def member(conn: Conn, member_id: str, at: datetime) -> Member | None:
     """One customer's card; spendable points at this instant."""
-    cursor = conn.cursor(row_factory=class_row(MemberCard))
-    return cursor.execute(
-        f"""
+    cursor = conn.cursor(row_factory=dict_row)
+    found = cursor.execute(
+        """
         SELECT m.member_id, m.unit_id, u.title AS unit_title, m.tier, m.tier_since, m.important,
-            m.joined_at, m.left_at, v.visits, v.undone_visits, v.companions, v.last_visit_at,
-            (SELECT count(*) FROM activity_attended a WHERE a.member_id = m.member_id
-                AND NOT {typed_tables()["activity.attended"].corrected("a")})
-                AS attendances,
-            coalesce(l.balance, 0) AS balance_points, coalesce(l.spendable, 0) AS spendable_points
+            m.joined_at, m.left_at, v.visits, v.last_visit_at
         FROM member m
         LEFT JOIN unit u ON u.unit_id = m.unit_id
         CROSS JOIN LATERAL (
-            SELECT count(*) FILTER (WHERE undone_at IS NULL) AS visits,
-                count(undone_at) AS undone_visits,
-                coalesce(sum(companions) FILTER (WHERE undone_at IS NULL), 0)::bigint AS companions,
-                max(occurred_at) FILTER (WHERE undone_at IS NULL) AS last_visit_at
-            FROM visit WHERE visit.member_id = m.member_id
+            SELECT count(*) AS visits, max(occurred_at) AS last_visit_at
+            FROM visit WHERE visit.member_id = m.member_id AND undone_at IS NULL
         ) v
-        CROSS JOIN LATERAL (
-            SELECT sum({BALANCE})::bigint AS balance,
-                (sum({BALANCE}) FILTER (WHERE available_from <= %(at)s
-                    AND (expires_at IS NULL OR expires_at > %(at)s)))::bigint AS spendable
-            FROM lot WHERE lot.member_id = m.member_id
-        ) l
-        WHERE m.member_id = %(member)s
+        WHERE m.member_id = %s
         """,
-        {"member": member_id, "at": at},
+        (member_id,),
     ).fetchone()
+    if found is None:
+        return None
+    person, account = persons.person(conn, member_id), points.account(conn, member_id, at)
+    return Member(
+        **found,
+        name=person.name,
+        phone=person.phone,
+        number_of=number_of(conn, member_id),
+        spendable_points=account.spendable,
+        points=account,
+        lots=points.lots(conn, member_id),
+        bindings=bindings.bindings(conn, member_id),
+    )
+
+
+def number_of(conn: Conn, member_id: str) -> list[str]:
+    """The other members whose phone number this id is a spelling of."""
+    phone = persons.phone_of(member_id)
+    found = [] if phone is None else persons.members_with_phone(conn, phone, MAX_SHARED)
+    return [each for each in found if each != member_id]
+
+
+def members_with_phone(conn: Conn, phone: Sealed, card: Card) -> list[Member]:
+    """The cards of the members with this number, however it was spelt."""
+    ids = persons.members_with_phone(conn, phone, MAX_SHARED)
+    cards = (card(conn, member_id) for member_id in ids)
+    return [card for card in cards if card is not None]
 
 
 def tier_history(conn: Conn, member_id: str) -> list[TierSpan]:

@@ -8,13 +8,18 @@ the effective one.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Annotated, TypeVar
+
+from pydantic import Field, PlainSerializer
 
 from domain.catalogue import CATALOGUE
 from ledger import reading
 from ledger.working import DatedInFuture
+from projections.answer import Answer
 from projections.connection import Conn
 from projections.typed import Window
 
+D = TypeVar("D", bound="Dated")
 Known = datetime | Mapping[int, int]
 """By an instant, or by position: bucket -> position."""
 
@@ -32,17 +37,24 @@ class Asked:
         return self.effective_at or (self.known if isinstance(self.known, datetime) else None)
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """The events up to a position of each lane, of which those count that had occurred by a time.
+def _cursor(positions: tuple[tuple[int, int], ...]) -> str:
+    return ",".join(f"{bucket}:{position}" for bucket, position in positions)
 
-    `known_at` is the time that was asked for, else when the last of these events was recorded;
-    null before the first. `effective_at` null: whenever they occurred.
-    """
 
-    positions: tuple[tuple[int, int], ...]
-    known_at: datetime | None
-    effective_at: datetime | None
+class Moment(Answer):
+    """What an answer is as of: what was known by then, of what had happened by then."""
+
+    known_at: datetime | None = Field(
+        description="what was asked for, else when the last of these events was recorded;"
+        " null before the first"
+    )
+    effective_at: datetime | None = Field(description="null: whenever it happened")
+    positions: Annotated[
+        tuple[tuple[int, int], ...], PlainSerializer(_cursor, return_type=str, when_used="json")
+    ] = Field(
+        description="the last event of each bucket, as `known_at` takes them",
+        examples=["0:1234567"],
+    )
 
     @property
     def lanes(self) -> list[Window]:
@@ -69,12 +81,23 @@ class Moment:
     @property
     def cursor(self) -> str:
         """The positions as one word, with which the same moment can be asked for again."""
-        return ",".join(f"{bucket}:{position}" for bucket, position in self.positions)
+        return _cursor(self.positions)
 
     @property
     def at(self) -> datetime | None:
         """The time for which its answers are asked; null before the first event."""
         return self.effective_at or self.known_at
+
+
+class Dated(Answer):
+    """An answer that can be asked as of a moment."""
+
+    moment: Moment | None = Field(None, description="null: the answer is that of now")
+
+
+def dated(found: D, moment: Moment | None) -> D:
+    """The answer with the moment that it is as of."""
+    return found if moment is None else found.model_copy(update={"moment": moment})
 
 
 def moment(conn: Conn, asked: Asked, now: datetime) -> Moment:
@@ -88,7 +111,8 @@ def moment(conn: Conn, asked: Asked, now: datetime) -> Moment:
         if isinstance(at, datetime) and at > now:
             raise DatedInFuture(at, now)
     if isinstance(known, datetime):
-        return Moment(tuple(reading.positions_at(conn, known).items()), known, effective_at)
+        held = tuple(reading.positions_at(conn, known).items())
+        return Moment(known_at=known, effective_at=effective_at, positions=held)
     lanes = reading.lanes(conn, known or {})
     ends = {bucket: end for bucket, end, _ in lanes}
     positions = ends if known is None else known
@@ -102,4 +126,5 @@ def moment(conn: Conn, asked: Asked, now: datetime) -> Moment:
         others = reading.positions_at(conn, known_at)
     if known_at is not None:
         known_at = min(known_at, now)  # a log that is ahead of the clocks tells no future
-    return Moment(tuple(sorted({**others, **positions}.items())), known_at, effective_at)
+    held = tuple(sorted({**others, **positions}.items()))
+    return Moment(known_at=known_at, effective_at=effective_at, positions=held)

@@ -16,26 +16,17 @@ from domain.catalogue import CATALOGUE
 from domain.corrections import CORRECTED, TakesBack
 from domain.postings import PointsAccount, balances, owned
 from domain.values import local_date
-from ledger import reading, snapshots
+from ledger import persons, reading, snapshots
+from projections import moments
 from projections.bindings import Binding
 from projections.connection import Conn
-from projections.members import MemberCard
-from projections.moments import Moment
+from projections.members import Member, number_of
+from projections.moments import Asked, Moment
 from projections.points import Account, Lot
 
 Events: TypeAlias = Sequence[Any]
 
-_COMPANIONS, _OCCURRED_AT = attrgetter("companions"), attrgetter("occurred_at")
-
-
-@dataclass(frozen=True, slots=True)
-class Past:
-    """A member's card, points, lots that were left in the order of spending, and bindings."""
-
-    card: MemberCard
-    account: Account
-    lots: list[Lot]
-    bindings: list[Binding]
+_OCCURRED_AT = attrgetter("occurred_at")
 
 
 @dataclass(slots=True)
@@ -58,9 +49,6 @@ class _Moved:
         return Lot(
             lot=_number(self.credit),
             credited=-self.accounts["outside"],
-            debited=self.accounts["spent"],
-            expired=self.accounts["expired"],
-            reversed=self.accounts["reversed"],
             remaining=self.remaining,
             earned_at=self.credit.occurred_at,
             available_from=self.available_from,
@@ -88,7 +76,6 @@ class _Life:
     lots: dict[int, _Moved] = field(default_factory=dict)
     visits: dict[int, Any] = field(default_factory=dict)
     undone: set[int] = field(default_factory=set)
-    attendances: int = 0
     bindings: dict[int, Any] = field(default_factory=dict)
     endings: dict[int, Any] = field(default_factory=dict)
 
@@ -121,9 +108,6 @@ class _Life:
     def on_undone(self, events: Events) -> None:
         self.undone = {event.visit for event in events}
 
-    def on_attended(self, events: Events) -> None:
-        self.attendances = len(events)
-
     def on_bound(self, events: Events) -> None:
         self.bindings = {event.binding: event for event in events}
 
@@ -149,12 +133,11 @@ _TAKES: dict[str, tuple[Callable[[_Life, Events], None], tuple[str, ...]]] = {
         for topic, event in CATALOGUE.items()
         if "postings" in event.model_fields and topic != "points.credited"
     },
-    "visit.recorded": (_Life.on_visits, ("visit", "companions", *_AT)),
+    "visit.recorded": (_Life.on_visits, ("visit", *_AT)),
     "visit.undone": (_Life.on_undone, ("visit",)),
-    "activity.attended": (_Life.on_attended, _AT),
     "binding.started": (
         _Life.on_bound,
-        ("binding", "policy", "campaign_id", "starts_on", "ends_on", "unit_id"),
+        ("binding", "policy", "campaign_id", "starts_on", "ends_on"),
     ),
     "binding.ended": (_Life.on_bindings_ended, ("binding", "ended_on", "cause")),
 }
@@ -168,7 +151,13 @@ WRONG = {event.topic for event in CORRECTED.values()}
 """The events that take others back."""
 
 
-def member(conn: Conn, member_id: str, moment: Moment, at: datetime) -> Past | None:
+def member_then(conn: Conn, member_id: str, asked: Asked, now: datetime) -> Member | None:
+    """A member as of the moment that is meant; null if he had not joined."""
+    moment = moments.moment(conn, asked, now)
+    return member(conn, member_id, moment, moment.at or now)
+
+
+def member(conn: Conn, member_id: str, moment: Moment, at: datetime) -> Member | None:
     """A member as of a moment, spendable points at an instant; null if he had not joined."""
     life, stored = _Life(), _by_topic(conn, f"member:{member_id}", moment)
     for topic, (take, wanted) in _TAKES.items():
@@ -178,14 +167,33 @@ def member(conn: Conn, member_id: str, moment: Moment, at: datetime) -> Past | N
         return None
     unit = _by_topic(conn, f"unit:{life.joined.unit_id}", moment)
     opened = _held(unit, "unit.opened", ("title", *_AT), moment)
-    account = _account(life, member_id, at)
+    person = persons.person_then(conn, member_id, dict(moment.positions), moment.effective_at)
+    account, came = _account(life, at), _visits(life)
     left = [lot.shown() for lot in life.lots.values() if lot.remaining > 0]
-    return Past(
-        _card(life, member_id, _latest(opened).title if opened else None, account),
-        account,
-        sorted(left, key=_in_order_of_spending),
-        [_binding(life, number) for number in sorted(life.bindings)],
+    return Member(
+        moment=moment,
+        member_id=member_id,
+        name=person.name,
+        phone=person.phone,
+        number_of=number_of(conn, member_id),
+        unit_id=life.joined.unit_id,
+        unit_title=_latest(opened).title if opened else None,
+        tier=life.tier and life.tier.tier,
+        tier_since=life.tier and life.tier.occurred_at,
+        important=life.important,
+        joined_at=life.joined.occurred_at,
+        left_at=life.left_at,
+        visits=len(came),
+        last_visit_at=max(map(_OCCURRED_AT, came), default=None),
+        spendable_points=account.spendable,
+        points=account,
+        lots=sorted(left, key=_in_order_of_spending),
+        bindings=[_binding(life, number) for number in sorted(life.bindings)],
     )
+
+
+def _visits(life: _Life) -> Events:
+    return [visit for number, visit in life.visits.items() if number not in life.undone]
 
 
 def _by_topic(conn: Conn, stream: str, moment: Moment) -> dict[str, list[bytes]]:
@@ -227,28 +235,7 @@ def _held(
     return [each for each in events if each.occurred_at <= until]
 
 
-def _card(life: _Life, member_id: str, unit_title: str | None, account: Account) -> MemberCard:
-    kept = [visit for number, visit in life.visits.items() if number not in life.undone]
-    return MemberCard(
-        member_id=member_id,
-        unit_id=life.joined.unit_id,
-        unit_title=unit_title,
-        tier=life.tier and life.tier.tier,
-        tier_since=life.tier and life.tier.occurred_at,
-        important=life.important,
-        joined_at=life.joined.occurred_at,
-        left_at=life.left_at,
-        visits=len(kept),
-        undone_visits=len(life.undone),
-        companions=sum(map(_COMPANIONS, kept)),
-        last_visit_at=max(map(_OCCURRED_AT, kept), default=None),
-        attendances=life.attendances,
-        balance_points=sum(lot.remaining for lot in life.lots.values()),
-        spendable_points=account.spendable,
-    )
-
-
-def _account(life: _Life, member_id: str, at: datetime) -> Account:
+def _account(life: _Life, at: datetime) -> Account:
     spendable = pending = lapsed = 0
     for lot in life.lots.values():
         if lot.available_from > at:
@@ -258,7 +245,6 @@ def _account(life: _Life, member_id: str, at: datetime) -> Account:
         else:
             spendable += lot.remaining
     return Account(
-        member_id=member_id,
         credited=-life.accounts["outside"],
         debited=life.accounts["spent"],
         expired=life.accounts["expired"],
@@ -285,7 +271,6 @@ def _binding(life: _Life, number: int) -> Binding:
         ends_on=bound.ends_on,
         ended_on=ended_on,
         cause=cause,
-        unit_id=bound.unit_id,
     )
 
 

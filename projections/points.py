@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from psycopg.rows import class_row
+from pydantic import Field
 
 from domain.postings import ACCOUNTS, OWNED
+from projections.answer import Answer
 from projections.connection import Conn
 from projections.postings import BALANCE, CHANGE, EACH, MOVED, NETS, SUMS, entries, rows
 from projections.projection import Projection
@@ -73,33 +75,24 @@ class Points(Projection):
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
-    """A member's points: what came in, what went out, and what the balance is made of at a time.
+class Account(Answer):
+    """Sums of all that ever happened to a member's points."""
 
-    balance = spendable + pending (not available yet) + lapsed (past their day, not swept yet).
-    """
-
-    member_id: str
     credited: int
-    debited: int
+    debited: int = Field(description="what a reversed debit took is not counted")
     expired: int
     reversed: int
     balance: int
-    spendable: int
-    pending: int
-    lapsed: int
+    spendable: int = Field(description="at this moment")
+    pending: int = Field(description="not yet available")
+    lapsed: int = Field(description="past its expiry, not yet written off")
 
 
-@dataclass(frozen=True, slots=True)
-class Lot:
-    """The points of one credit and where they went."""
+class Lot(Answer):
+    """What is left of one credit."""
 
     lot: int
     credited: int
-    debited: int
-    expired: int
-    reversed: int
     remaining: int
     earned_at: datetime
     available_from: datetime
@@ -108,14 +101,18 @@ class Lot:
     rule: str
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A line of a statement; `balance` is that after it.
+class LotUse(Answer):
+    """So many points of a lot."""
 
-    `rule` is what decided it: the rule of the credit (also where it lapses or is reversed), the
-    version of the price (also where the debit is reversed). `lots`: which lots, and how many points
-    of each.
-    """
+    lot: int
+    points: int
+
+    def __str__(self) -> str:
+        return f"lot {self.lot}: {self.points}"
+
+
+class Entry(Answer):
+    """A line of a statement: signed points, and the balance after them."""
 
     stream_version: int
     bucket: int
@@ -124,10 +121,21 @@ class Entry:
     topic: str
     points: int
     balance: int
-    rule: str | None
-    lots: list[dict[str, int]]
+    rule: str | None = Field(
+        description="what decided it: the rule of the credit, or the version of the price",
+        examples=["price health/waiting 1"],
+    )
+    lots: list[LotUse] = Field(description="which lots, and how many points of each")
     text: str
     actor: str
+
+
+class Statement(Answer):
+    """A member's points, newest first."""
+
+    member_id: str
+    entries: list[Entry]
+    next: int | None = Field(description="send it as `before` for the next page; null at the end")
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,9 +200,6 @@ _STATEMENT = f"""
     LEFT JOIN visit v ON v.member_id = %(member)s AND v.visit = coalesce(e.visit, d.visit)
     ORDER BY e.stream_version DESC
 """
-_LOT_SUMS = ", ".join(
-    f"{sql} AS {'remaining' if name == 'balance' else name}" for name, sql in SUMS.items()
-)
 _NAMED = {name: f"coalesce(sum({sql}), 0)::bigint AS {name}" for name, sql in SUMS.items()}
 
 
@@ -203,7 +208,7 @@ def account(conn: Conn, member_id: str, at: datetime) -> Account:
     cursor = conn.cursor(row_factory=class_row(Account))
     found = cursor.execute(
         f"""
-        SELECT %(member)s AS member_id, a.*, l.spendable, l.pending, l.lapsed
+        SELECT a.*, l.spendable, l.pending, l.lapsed
         FROM (
             SELECT coalesce(sum({BALANCE}) FILTER (WHERE available_from <= %(at)s
                     AND (expires_at IS NULL OR expires_at > %(at)s)), 0)::bigint AS spendable,
@@ -221,29 +226,31 @@ def account(conn: Conn, member_id: str, at: datetime) -> Account:
     return found
 
 
-def lots(conn: Conn, member_id: str, spent: bool = False) -> list[Lot]:
-    """A member's lots in the order in which they are spent; on demand the empty ones too."""
+def lots(conn: Conn, member_id: str) -> list[Lot]:
+    """A member's lots with points left, in the order in which they are spent."""
     cursor = conn.cursor(row_factory=class_row(Lot))
     return cursor.execute(
         f"""
-        SELECT lot, {_LOT_SUMS}, earned_at, available_from, expires_at, source, rule
-        FROM lot WHERE member_id = %s AND (%s OR {BALANCE} > 0)
+        SELECT lot, {SUMS["credited"]} AS credited, {BALANCE} AS remaining, earned_at,
+            available_from, expires_at, source, rule
+        FROM lot WHERE member_id = %s AND {BALANCE} > 0
         ORDER BY expires_at NULLS LAST, earned_at, lot
         """,
-        (member_id, spent),
+        (member_id,),
     ).fetchall()
 
 
-def statement(
-    conn: Conn, member_id: str, limit: int = 50, before: int | None = None
-) -> list[Entry]:
-    """What moved a member's points, newest first, each line with the balance after it.
+def statement(conn: Conn, member_id: str, limit: int = 50, before: int | None = None) -> Statement:
+    """A page of what moved a member's points. The rule of a credit stands also where it lapses or
+    is reversed, that of a debit also where that is.
 
     `before` is the stream version of the last line of the page before.
     """
     cursor = conn.cursor(row_factory=class_row(Entry))
-    page = {"member": member_id, "before": before, "limit": limit}
-    return cursor.execute(_STATEMENT, page).fetchall()
+    page = {"member": member_id, "before": before, "limit": limit + 1}
+    found = cursor.execute(_STATEMENT, page).fetchall()
+    more = found[limit - 1].stream_version if len(found) > limit else None
+    return Statement(member_id=member_id, entries=found[:limit], next=more)
 
 
 @contextmanager

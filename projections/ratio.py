@@ -3,6 +3,11 @@
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
+from typing import Self
+
+from pydantic import Field
+
+from projections.answer import Answer, Number
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,13 +21,33 @@ class Ratio:
     def value(self) -> Fraction | None:
         return Fraction(self.part, self.whole) if self.whole else None
 
-    def percent(self, digits: int = 2) -> Decimal | None:
-        """In percent, rounded half up to so many digits."""
-        return None if self.value is None else rounded(self.value * 100, digits)
 
-    def quotient(self, digits: int = 2) -> Decimal | None:
-        """As it is (a mean, a cost a participant), rounded half up to so many digits."""
-        return None if self.value is None else rounded(self.value, digits)
+class Mean(Answer):
+    """A sum over a count; `mean` is rounded half up to two digits."""
+
+    part: int
+    whole: int
+    mean: Number | None = Field(description="null if the whole is 0")
+
+    @classmethod
+    def of(cls, part: int, whole: int) -> Self:
+        return cls(part=part, whole=whole, mean=_quotient(part, whole, 2))
+
+
+class Rate(Answer):
+    """A ratio of two whole numbers; `percent` is rounded half up to four digits."""
+
+    part: int
+    whole: int
+    percent: Number | None = Field(description="null if the whole is 0")
+
+    @classmethod
+    def of(cls, part: int, whole: int) -> Self:
+        return cls(part=part, whole=whole, percent=_quotient(100 * part, whole, 4))
+
+
+def _quotient(part: int, whole: int, digits: int) -> Decimal | None:
+    return rounded(Fraction(part, whole), digits) if whole else None
 
 
 def rounded(value: Fraction | int | Decimal, digits: int) -> Decimal:

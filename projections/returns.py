@@ -7,15 +7,18 @@ The cost is that of the customers offered: the gifts of those of them who enroll
 costs their share by customers, of those offered and those who enrolled without an offer.
 """
 
-from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal, localcontext
 from fractions import Fraction
 
-from projections.campaigns import campaign
+from pydantic import Field
+
+from projections.answer import Answer, Number
+from projections.campaigns import Campaign, campaign
 from projections.connection import Conn
 from projections.days import end_of, whole_months
-from projections.ratio import Ratio, rounded
+from projections.moments import Dated
+from projections.ratio import rounded
 from projections.typed import counted
 
 Z_95 = Decimal("1.959963984540054")
@@ -23,19 +26,18 @@ Z_95 = Decimal("1.959963984540054")
 DIGITS = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Arm:
-    """The customers drawn into an arm, the sum of their margins, how many are on the network."""
+class Arm(Answer):
+    """One side of the draw."""
 
     customers: int
     margin_fen: int
     retained: int
-    squares: int  # the sum of the squares of the customers' margins
-    bills: int  # with a margin
+    squares: int = Field(exclude=True)  # the sum of the squares of the customers' margins
+    bills: int = Field(exclude=True)  # with a margin
 
     @property
-    def mean_fen(self) -> Ratio:
-        return Ratio(self.margin_fen, self.customers)
+    def mean_fen(self) -> Fraction:
+        return Fraction(self.margin_fen, self.customers)
 
     @property
     def variance_of_mean(self) -> Fraction:
@@ -44,66 +46,62 @@ class Arm:
         return deviation / (self.customers - 1) / self.customers
 
 
-@dataclass(frozen=True, slots=True)
-class Return:
-    """The return, its interval, and what it is made of. 0.25 is a gain of a quarter of the cost."""
+class Return(Answer):
+    """What a campaign brought, by intention to treat; or why that cannot be computed."""
 
-    campaign_id: str
-    until: date
-    first_month: date
-    last_month: date
-    offered: Arm
-    control: Arm
-    cost_fen: int
-    incremental_fen: Decimal
-    value: Decimal
-    low: Decimal
-    high: Decimal
-    cost_per_retained_fen: Decimal | None
-
-
-@dataclass(frozen=True, slots=True)
-class NotComputable:
-    """There is no return, and no substitute figure."""
-
-    campaign_id: str
-    reason: str
+    value: Number | None = Field(description="(incremental margin - cost) / cost")
+    low: Number | None = None
+    high: Number | None = None
+    first_month: date | None = Field(None, description="margins are counted from this month")
+    last_month: date | None = None
+    incremental_fen: Number | None = None
+    cost_fen: int | None = Field(
+        None,
+        description="of those offered: their gifts, and by their number a share of the other costs",
+    )
+    cost_per_retained_fen: Number | None = Field(
+        None, description="null if no more were retained than without the campaign"
+    )
+    offered: Arm | None = None
+    control: Arm | None = None
+    reason: str | None = Field(None, description="why it is not computable")
 
 
-def campaign_return(conn: Conn, campaign_id: str, until: date) -> Return | NotComputable:
+class CampaignFigures(Campaign, Dated):
+    """A campaign with the figures derived from its events."""
+
+    campaign_return: Return
+
+
+def campaign_figures(conn: Conn, campaign_id: str, until: date) -> CampaignFigures | None:
+    """One campaign by the end of a day, and its return; null if it had not been launched."""
+    known = campaign(conn, campaign_id, until)
+    if known is None:
+        return None
+    return CampaignFigures(**dict(known), campaign_return=campaign_return(conn, known, until))
+
+
+def campaign_return(conn: Conn, known: Campaign, until: date) -> Return:
     """The return by the margins of the whole months from the opening to `until`.
 
     A customer without a bill counts with a margin of zero; a bill without a margin is not counted.
     """
-    known = campaign(conn, campaign_id, until)
-    if known is None:
-        return NotComputable(campaign_id, "unknown campaign")
     months = whole_months(known.opens_on, until)
     if months is None:
-        return NotComputable(campaign_id, "no whole month since the opening")
+        return Return(value=None, reason="no whole month since the opening")
     if known.control < 2 or known.offered < 2:
-        return NotComputable(campaign_id, "no control group")
+        return Return(value=None, reason="no control group")
     if not known.offered_cost_fen:
-        return NotComputable(campaign_id, "no costs")
-    arms = _arms(conn, campaign_id, months, until)
+        return Return(value=None, reason="no costs")
+    arms = _arms(conn, known.campaign_id, months, until)
     offered, control = arms["offered"], arms["control"]
     if not (offered.bills and control.bills):
-        return NotComputable(campaign_id, "no bills with a margin")
-    return _return(campaign_id, until, months, offered, control, known.offered_cost_fen)
+        return Return(value=None, reason="no bills with a margin")
+    return _return(months, offered, control, known.offered_cost_fen)
 
 
-def _return(
-    campaign_id: str,
-    until: date,
-    months: tuple[date, date],
-    offered: Arm,
-    control: Arm,
-    cost_fen: int,
-) -> Return:
-    difference = Fraction(offered.margin_fen, offered.customers) - Fraction(
-        control.margin_fen, control.customers
-    )
-    incremental = difference * offered.customers
+def _return(months: tuple[date, date], offered: Arm, control: Arm, cost_fen: int) -> Return:
+    incremental = (offered.mean_fen - control.mean_fen) * offered.customers
     variance = offered.variance_of_mean + control.variance_of_mean
     with localcontext() as context:
         context.prec = 50
@@ -113,8 +111,6 @@ def _return(
         control.retained, control.customers
     )
     return Return(
-        campaign_id=campaign_id,
-        until=until,
         first_month=months[0],
         last_month=months[1],
         offered=offered,
@@ -153,6 +149,6 @@ def _arms(conn: Conn, campaign_id: str, months: tuple[date, date], until: date) 
         },
     ).fetchall()
     return {
-        arm: Arm(customers, margin, kept, int(sq), n)
+        arm: Arm(customers=customers, margin_fen=margin, retained=kept, squares=sq, bills=n)
         for arm, customers, margin, kept, sq, n in found
     }

@@ -98,7 +98,7 @@ class LaneStatus:
 
 @dataclass(frozen=True, slots=True)
 class Standstill:
-    """An event that the answers cannot take: they wait before it, and are tried again."""
+    """An event that the answers cannot take: they wait before it, and it is tried again."""
 
     bucket: int
     position: int

@@ -12,7 +12,7 @@ from psycopg.rows import dict_row
 from domain.event import Event
 from ledger.reading import Stored as InLog
 from projections.catalogue import PROJECTIONS
-from projections.comparing import Comparison, shape
+from projections.comparing import Comparing, shape
 from projections.connection import Conn
 from projections.plain import Plain, Stored
 from projections.schemas import LIVE, positions
@@ -23,7 +23,7 @@ MEMBER = "member_id"
 class SecondOpinion:
     """Takes the events of streams one after the other, and holds what comes of them against SQL."""
 
-    def __init__(self, conn: Conn, into: Comparison) -> None:
+    def __init__(self, conn: Conn, into: Comparing) -> None:
         self._conn, self._into, self._plain = conn, into, Plain()
         self._upto = positions(conn)
         names = [name for kind in PROJECTIONS.values() for name in kind.table_names()]

@@ -6,12 +6,15 @@ from datetime import date, datetime
 from typing import Literal
 
 from psycopg.rows import class_row
+from pydantic import Field
 
 from domain.values import add_months, start_of
+from projections.answer import Answer
 from projections.connection import Conn
 from projections.days import end_of, months_between, whole_months
+from projections.moments import Dated
 from projections.projection import Projection
-from projections.ratio import Ratio
+from projections.ratio import Mean
 
 
 class Visits(Projection):
@@ -126,9 +129,8 @@ class VisitRow:
     position: int
 
 
-@dataclass(frozen=True, slots=True)
-class Use:
-    """Sums over visits; a dimension that was not asked for is null, and so is no tier."""
+class Use(Answer):
+    """How much a club was used; a dimension that was not asked for is null."""
 
     club_id: str | None
     service_id: str | None
@@ -141,9 +143,8 @@ class Use:
     free_visits: int
 
 
-@dataclass(frozen=True, slots=True)
-class Reception:
-    """How a club was used from day to day, and its mean over the months in which it was open."""
+class ClubUse(Dated):
+    """Use of a club on the days from `first` to `last`; the rows add up to the sums."""
 
     club_id: str
     first: date
@@ -153,8 +154,9 @@ class Reception:
     points: int
     free_visits: int
     distinct_members: int
-    months_open: int
-    mean: Ratio
+    months_open: int = Field(description="months begun by today with a day on which it was open")
+    monthly_visits: Mean = Field(description="visits a month over the months the club was open")
+    rows: list[Use]
 
 
 def visits(
@@ -248,10 +250,16 @@ def _parts(first: date, last: date) -> dict[str, date | datetime]:
     }
 
 
-def reception(
-    conn: Conn, club_id: str, first: date, last: date, today: date | None = None
-) -> Reception | None:
-    """A club's visits on the days first..last that were not undone; null if there is no such club.
+def club_use(
+    conn: Conn,
+    club_id: str,
+    first: date,
+    last: date,
+    by: Sequence[Dimension] = (),
+    today: date | None = None,
+) -> ClubUse | None:
+    """A club's visits on the days first..last that were not undone, in all and by these dimensions;
+    null if there is no such club.
 
     The mean is over the calendar months in which it was open on some day of first..last; months
     that begin after `today` have not come and are not counted.
@@ -270,5 +278,16 @@ def reception(
     ).fetchone()
     number, companions, points, free, members = found or (0, 0, 0, 0, 0)
     months = months_between(max(first, opened[0]), last if today is None else min(last, today))
-    mean = Ratio(number, months)
-    return Reception(club_id, first, last, number, companions, points, free, members, months, mean)
+    return ClubUse(
+        club_id=club_id,
+        first=first,
+        last=last,
+        visits=number,
+        companions=companions,
+        points=points,
+        free_visits=free,
+        distinct_members=members,
+        months_open=months,
+        monthly_visits=Mean.of(number, months),
+        rows=use(conn, first, last, ("club_id", *by), club_id),
+    )

@@ -1,15 +1,16 @@
 """What if: what a scenario would have changed, in sums, refusals, members and figures."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, TypeAlias
 
 from psycopg.rows import class_row
+from pydantic import Field
 
 from domain.values import local_date
 from domain.whatif import Scenario
+from projections.answer import Answer, Number
 from projections.building import Report
 from projections.connection import Conn
 from projections.derivations import DERIVE
@@ -66,34 +67,31 @@ MEASURES: Mapping[str, str] = {
 expired, whether or not that is written down yet."""
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """A sum as it is and as it would be; the key null is the total of the subject."""
+class Difference(Answer):
+    """A sum as it is and as it would be."""
 
-    subject: str
-    key: str | None
+    subject: str = Field(
+        description="points (by tier), liability (by tier), visits_by_club, visits_by_tier,"
+        " campaigns, bindings (by policy), members (by tier)"
+    )
+    key: str | None = Field(description="which club, tier, campaign or policy; null is the total")
     measure: str
     recorded: int
     supposed: int
-
-    @property
-    def difference(self) -> int:
-        return self.supposed - self.recorded
+    difference: int
 
 
-@dataclass(frozen=True, slots=True)
-class FigureDifference:
+class FigureDifference(Answer):
     """A figure of the report that would come out otherwise; null is not computable."""
 
     figure_id: str
     title: str
     unit: str
-    recorded: Decimal | None
-    supposed: Decimal | None
+    recorded: Number | None
+    supposed: Number | None
 
 
-@dataclass(frozen=True, slots=True)
-class Refusals:
+class Refusals(Answer):
     """How many recorded commands would have been refused: by name, reason and tier."""
 
     command: str
@@ -102,9 +100,9 @@ class Refusals:
     count: int
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """A recorded command that would have been refused, and the numbers that decide it."""
+class Refusal(Answer):
+    """A recorded command that would have been refused; where its first event stands that is no
+    expiry."""
 
     bucket: int
     position: int
@@ -115,9 +113,8 @@ class Refusal:
     numbers: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Affected:
-    """A member for whom something would be otherwise. Points are those not lapsed by then."""
+class Affected(Answer):
+    """A member for whom something would be otherwise. Points are those that have not lapsed."""
 
     member_id: str
     tier: str | None
@@ -129,19 +126,18 @@ class Affected:
     refusals: int
 
 
-@dataclass(frozen=True, slots=True)
-class WhatIf:
-    """What a scenario would have changed by `at`, in a log replayed up to these positions."""
+class WhatIf(Answer):
+    """What a scenario would have changed, in the history up to these positions."""
 
-    effective_at: datetime
-    positions: dict[int, int]
-    replayed_members: int
+    effective_at: datetime = Field(description="points, bindings and tiers are those of this time")
+    positions: dict[int, int] = Field(description="by bucket")
+    replayed_members: int = Field(description="whom a change touches")
     sums: list[Difference]
-    figures: list[FigureDifference]
+    figures: list[FigureDifference] = Field(description="those that would come out otherwise")
     refusals: list[Refusals]
-    refused: list[Refusal]
+    refused: list[Refusal] = Field(description="a page of them, oldest first")
     affected_members: int
-    affected: list[Affected]
+    affected: list[Affected] = Field(description="a page of them, most affected first")
 
 
 def what_if(
@@ -169,12 +165,16 @@ def what_if(
             positions=replayed.positions,
             replayed_members=replayed.members,
             sums=[
-                Difference(*name, sums.get(name, 0), supposed_sums.get(name, 0))
+                _difference(name, sums.get(name, 0), supposed_sums.get(name, 0))
                 for name in sorted({**sums, **supposed_sums}, key=_in_order)
             ],
             figures=[
                 FigureDifference(
-                    entry.id, entry.title, entry.unit, figures[name], supposed_figures[name]
+                    figure_id=entry.id,
+                    title=entry.title,
+                    unit=entry.unit,
+                    recorded=figures[name],
+                    supposed=supposed_figures[name],
                 )
                 for name, entry in reported()[1].items()
                 if figures.get(name) != supposed_figures.get(name)
@@ -203,6 +203,18 @@ def _sums(conn: Conn, scenario: Scenario, at: datetime) -> Sums:
         for (_, key, _), points in outstanding.items():
             found["liability", key, "fen"] = points * value // 1000
     return found
+
+
+def _difference(name: tuple[str, str | None, str], recorded: int, supposed: int) -> Difference:
+    subject, key, measure = name
+    return Difference(
+        subject=subject,
+        key=key,
+        measure=measure,
+        recorded=recorded,
+        supposed=supposed,
+        difference=supposed - recorded,
+    )
 
 
 def _in_order(name: tuple[str, str | None, str]) -> tuple[str, bool, str]:

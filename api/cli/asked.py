@@ -2,7 +2,7 @@
 
 import json
 
-from api import answers
+from api import log
 from api.cli import output
 from api.failures import NotFound
 from api.settings import Settings
@@ -13,7 +13,7 @@ from ledger.database import connect
 def run(settings: Settings, key: str, as_json: bool) -> int:
     """Show it; with several lanes there may be one in each."""
     with opened(settings) as database, connect(database.dsn) as connection:
-        found = answers.commands(connection, key)
+        found = log.commands(connection, key)
     if not found.commands:
         raise NotFound("No command was taken under this key.")
     if as_json:

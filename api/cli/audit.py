@@ -4,12 +4,12 @@ import time
 from contextlib import suppress
 from typing import Any
 
-from api import audits
 from api.cli import layouts, output
 from api.settings import Settings
 from api.wiring import opened
 from ledger.checking import Sample
 from projections import auditing, runner
+from projections.comparing import Comparison
 
 SAID = {
     "changed": "changed",
@@ -43,15 +43,14 @@ def run(
                 limit,
                 lambda at: steps.reach(at.stage, at.done, at.total),
             )
-    told = audits.told(found)
     if as_json:
-        output.tell(told)
+        output.tell(found)
     else:
-        _told(told, time.monotonic() - begun)
+        _told(found, time.monotonic() - begun)
     return 1 if found.different else 0
 
 
-def _told(found: audits.Audit, took_s: float) -> None:
+def _told(found: auditing.Audit, took_s: float) -> None:
     behind = f"; they lack {found.behind:,} more" if found.behind else ""
     output.say(f"{output.counted(found.events, 'event')} in the answers{behind}")
     drawn = "every stream"
@@ -69,7 +68,7 @@ def _told(found: audits.Audit, took_s: float) -> None:
     output.say(f"compared in {took_s:.1f} s")
 
 
-def _differences(found: audits.Comparison) -> None:
+def _differences(found: Comparison) -> None:
     if not found.different:
         return
     output.say(f"\n{found.against}")

@@ -1,24 +1,25 @@
 """`changes`: what became of the figures from one moment to another, and by which events."""
 
-from api import answers, models
 from api.cli import output
 from api.cli.figures import apart, shown
 from api.cli.looking import looking, moment_line
 from api.settings import Settings
 from api.wiring import opened
-from projections.moments import Asked
+from projections import changes
+from projections.changes import Changes, State
+from projections.moments import Asked, Moment
 
 
 def run(settings: Settings, before: Asked, after: Asked, as_json: bool) -> int:
     """Tell what changed; 1 if it is not what the events between add up to."""
     with opened(settings) as database:
-        seen = []
+        seen: list[tuple[Moment, State]] = []
         for asked in (before, after):
             with looking(database, asked) as (connection, moment):
                 assert moment is not None  # it was asked for
-                seen.append(answers.seen(connection, moment))
+                seen.append((moment, changes.state(connection, moment)))
         with looking(database, None) as (connection, _):
-            found = answers.changes(connection, *seen)
+            found = changes.changes(connection, *seen)
     if as_json:
         output.tell(found)
     else:
@@ -26,7 +27,7 @@ def run(settings: Settings, before: Asked, after: Asked, as_json: bool) -> int:
     return 0 if found.foots else 1
 
 
-def tell_changes(found: models.Changes) -> None:
+def tell_changes(found: Changes) -> None:
     """Tell a reader."""
     output.say(f"From {moment_line(found.before)}\n  to {moment_line(found.after)}.\n")
     numbers = ("from", "to", "difference")

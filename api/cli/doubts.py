@@ -1,17 +1,17 @@
 """`doubts`: facts that a later one has brought into doubt."""
 
-from api import answers
 from api.cli import output
 from api.cli.looking import looking, say_moment
 from api.settings import Settings
 from api.wiring import opened
-from projections.moments import Asked
+from projections import doubts
+from projections.moments import Asked, dated
 
 
 def run(settings: Settings, limit: int, asked: Asked | None, as_json: bool) -> int:
     """Show the facts in doubt, each with what it was judged by and what now holds."""
     with opened(settings) as database, looking(database, asked) as (connection, moment):
-        found = answers.doubts(connection, limit, moment=moment)
+        found = dated(doubts.page(connection, limit), moment)
     if as_json:
         output.tell(found)
         return 0

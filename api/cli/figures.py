@@ -8,16 +8,16 @@ from typing import Any
 
 from rich.text import Text
 
-from api import answers, models
+from api import answers
 from api.cli import layouts, output
 from api.cli.files import Target
 from api.cli.layouts import Column, Heading
 from api.cli.looking import looking, say_moment
-from api.demonstration import demo_of
-from api.exports import Export
+from api.demonstration import Demo, demo_of
 from api.failures import NotFound
 from api.settings import Settings
 from api.wiring import Database, opened
+from projections.evidence import EventRef
 from projections.figures import (
     AGREES,
     CONTRADICTS,
@@ -26,8 +26,11 @@ from projections.figures import (
     NOT_COMPUTABLE,
     NOT_DERIVABLE,
     NOT_REPORTED,
+    Explanation,
+    Figure,
     counted,
     day_of,
+    reported,
 )
 from projections.moments import Asked
 from projections.schemas import held
@@ -87,7 +90,7 @@ def run(
     return tell_figures(shown, as_json)
 
 
-def figures_of(database: Database, asked: Asked | None = None) -> models.Figures:
+def figures_of(database: Database, asked: Asked | None = None) -> answers.Figures:
     """All figures as they are now, or as of a moment."""
     with looking(database, asked) as (connection, moment):
         return answers.all_figures(connection, database.meta, moment)
@@ -96,23 +99,22 @@ def figures_of(database: Database, asked: Asked | None = None) -> models.Figures
 def _exported(
     database: Database, explain: str | None, asked: Asked | None, target: Target, as_json: bool
 ) -> int:
-    export: Export | None
+    _check(explain)
     with looking(database, asked) as (connection, moment):
         if explain is None:
             found = answers.all_figures(connection, database.meta, moment)
             export = answers.figures_export(found, held(connection))
         else:
             export = answers.evidence_export(connection, database.meta, explain, moment)
-        if export is None:
-            raise _unknown()
         return target.write(export, as_json)
 
 
-def _unknown() -> NotFound:
-    return NotFound("There is no such figure: `clubledger figures` lists them.")
+def _check(figure_id: str | None) -> None:
+    if figure_id is not None and figure_id not in reported()[1]:
+        raise NotFound("There is no such figure: `clubledger figures` lists them.")
 
 
-def tell_figures(shown: models.Figures, as_json: bool) -> int:
+def tell_figures(shown: answers.Figures, as_json: bool) -> int:
     """Print the figures; returns the exit code they amount to."""
     if as_json:
         output.tell(shown)
@@ -121,7 +123,7 @@ def tell_figures(shown: models.Figures, as_json: bool) -> int:
     return 1 if any(figure.verdict == DIFFERS for figure in shown.figures) else 0
 
 
-def _told(shown: models.Figures) -> None:
+def _told(shown: answers.Figures) -> None:
     console = output.stdout()
     in_part = shown.demo is not None and not shown.demo.complete
     say_moment(shown.moment)
@@ -139,7 +141,7 @@ def _told(shown: models.Figures) -> None:
         output.say(IN_PART)
 
 
-def fitting(figures: Sequence[models.Figure], width: int) -> tuple[Layout, list[Text]]:
+def fitting(figures: Sequence[Figure], width: int) -> tuple[Layout, list[Text]]:
     """The widest layout that fits, and the lines of the table in it."""
     found: list[Text] = []
     for layout in LAYOUTS:
@@ -149,7 +151,7 @@ def fitting(figures: Sequence[models.Figure], width: int) -> tuple[Layout, list[
     return LAYOUTS[-1], found
 
 
-def _table(figures: Sequence[models.Figure], layout: Layout) -> list[Text]:
+def _table(figures: Sequence[Figure], layout: Layout) -> list[Text]:
     """Rows under their sections; grouped, under what their ids begin with."""
     numbers = [Column(name, right=True) for name in ("reported", "derived")]
     difference = Column("diff." if layout.marks else "difference", right=True)
@@ -176,33 +178,33 @@ def _table(figures: Sequence[models.Figure], layout: Layout) -> list[Text]:
     return layouts.lines(columns, rows)
 
 
-def _verdict(figure: models.Figure, layout: Layout) -> Text:
+def _verdict(figure: Figure, layout: Layout) -> Text:
     said = MARKS.get(figure.verdict, figure.verdict) if layout.marks else figure.verdict
     star = "*" if figure.assumed and layout.grouped else ""
     return Text.assemble((said, STYLES.get(figure.verdict, "")), star)
 
 
-def shown(unit: str | None, value: Decimal | None) -> str:
+def shown(unit: str, value: Decimal | None) -> str:
     """A figure's value for a reader."""
     if value is None or unit != DAY:
         return output.number(value)
     return day_of(value).isoformat()
 
 
-def apart(unit: str | None, value: Decimal | None) -> str:
+def apart(unit: str, value: Decimal | None) -> str:
     """How far two values of a figure are apart, for a reader."""
     if unit != DAY or not value:
         return output.number(value)
     return output.counted(int(value), "day")
 
 
-def _unit(figure: models.Figure) -> str:
-    return "day" if figure.unit == DAY else figure.unit or ""
+def _unit(figure: Figure) -> str:
+    return "day" if figure.unit == DAY else figure.unit
 
 
-def _flags(shown: models.Figures, width: int, layout: Layout) -> None:
+def _flags(shown: answers.Figures, width: int, layout: Layout) -> None:
     """What a reader must know who sees the numbers alone."""
-    by_verdict: dict[str, list[models.Figure]] = {}
+    by_verdict: dict[str, list[Figure]] = {}
     for figure in shown.figures:
         by_verdict.setdefault(figure.verdict, []).append(figure)
     if contradictions := by_verdict.get(CONTRADICTS):
@@ -237,10 +239,9 @@ def _flags(shown: models.Figures, width: int, layout: Layout) -> None:
 def _explained(
     database: Database, figure_id: str, limit: int, asked: Asked | None, as_json: bool
 ) -> int:
+    _check(figure_id)
     with looking(database, asked) as (connection, moment):
         found = answers.explanation(connection, database.meta, figure_id, limit, moment=moment)
-    if found is None:
-        raise _unknown()
     if as_json:
         output.tell(found)
         return 0
@@ -248,7 +249,7 @@ def _explained(
     return 0
 
 
-def _told_why(found: models.Explanation, demo: models.Demo | None) -> None:
+def _told_why(found: Explanation, demo: Demo | None) -> None:
     figure, console = found.figure, output.stdout()
     say_moment(found.moment)
     if demo is not None and not demo.complete:
@@ -285,7 +286,7 @@ def _told_why(found: models.Explanation, demo: models.Demo | None) -> None:
         console.print(line, soft_wrap=True)
 
 
-def _events_fitting(events: Sequence[models.EventRef], width: int) -> list[Text]:
+def _events_fitting(events: Sequence[EventRef], width: int) -> list[Text]:
     """A line an event; where there is no room, by its day alone, and then without its rule."""
     lines: list[Text] = []
     for timed, ruled in ((True, True), (False, True), (False, False)):

@@ -2,7 +2,7 @@
 
 import json
 
-from api import answers, models
+from api import log
 from api.cli import output
 from api.failures import NotFound
 from api.settings import Settings
@@ -15,18 +15,18 @@ def run(
 ) -> int:
     """Show a page of the log, or of one stream."""
     with opened(settings) as database, connect(database.dsn) as connection:
-        page: models.LogPage | models.History
+        page: log.LogPage | log.History
         if stream is not None:
-            told = answers.history(connection, stream, after, limit)
+            told = log.history(connection, stream, after, limit)
             if told is None:
                 raise NotFound("There is no such stream: they are called member:ID,"
                                " club:ID, campaign:ID, cohort:ID, unit:ID.")  # fmt: skip
-            page = models.History.model_validate_json(told)
+            page = log.History.model_validate_json(told)
         else:
-            told = answers.log_page(connection, bucket, after, limit)
+            told = log.log_page(connection, bucket, after, limit)
             if told is None:
                 raise NotFound(f"There is no bucket {bucket}.")
-            page = models.LogPage.model_validate_json(told)
+            page = log.LogPage.model_validate_json(told)
     if as_json:
         output.tell(page)
         return 0

@@ -6,7 +6,7 @@ from typing import Any
 
 from psycopg import Connection
 
-from api import models, problems
+from api import problems
 from api.cli import output
 from api.failures import Rejected
 from api.wiring import Database
@@ -52,16 +52,16 @@ def refusable() -> Iterator[None]:
         raise Rejected(problems.of_refusal(refusal)["detail"], refusal.numbers()) from None
 
 
-def say_moment(moment: models.Moment | None) -> None:
+def say_moment(moment: Moment | None) -> None:
     """Above an answer: what it is as of."""
     if moment is not None:
         output.say(f"As of {moment_line(moment)}.\n")
 
 
-def moment_line(moment: models.Moment) -> str:
+def moment_line(moment: Moment) -> str:
     """A moment for a reader."""
     known = f"what was known by {output.local(moment.known_at) or 'nobody yet'}"
     happened = ""
     if moment.effective_at is not None:
         happened = f" and had happened by {output.local(moment.effective_at)}"
-    return f"{known} ({moment.positions}){happened}"
+    return f"{known} ({moment.cursor}){happened}"

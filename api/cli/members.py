@@ -5,7 +5,7 @@ from typing import Any
 
 from psycopg import Connection
 
-from api import answers, models
+from api import answers
 from api.cli import output
 from api.cli.files import Target
 from api.cli.looking import looking, refusable, say_moment
@@ -14,7 +14,10 @@ from api.settings import Settings
 from api.wiring import Database, opened
 from ledger.database import connect
 from ledger.persons import phone_of
+from projections import members, past, points
+from projections.members import Card, Member
 from projections.moments import Asked
+from projections.points import Statement
 
 
 def run(
@@ -36,9 +39,8 @@ def run(
             with looking(database, asked) as (connection, _):
                 if target is not None:
                     export = answers.statement_export(connection, database.meta, found.member_id)
-                    assert export is not None  # whoever has a card has a statement
                     return target.write(export, as_json)
-                statement = answers.statement(connection, found.member_id, lines, None)
+                statement = points.statement(connection, found.member_id, lines)
     if as_json:
         output.tell(statement or found)
         return 0
@@ -53,25 +55,25 @@ def run(
     return 0
 
 
-def _found(database: Database, id_or_phone: str, asked: Asked | None) -> models.Member:
+def _found(database: Database, id_or_phone: str, asked: Asked | None) -> Member:
     """The card; as of a moment it comes from the member's stream, and no answers are needed."""
     now = database.clock.now()
     if asked is None:
         with looking(database, None) as (connection, _):
-            return _the_only(connection, id_or_phone, partial(answers.member, at=now))
+            return _the_only(connection, id_or_phone, partial(members.member, at=now))
     with connect(database.dsn) as connection, refusable():
-        card = partial(answers.member_then, asked=asked, now=now)
+        card = partial(past.member_then, asked=asked, now=now)
         return _the_only(connection, id_or_phone, card)
 
 
-def _the_only(connection: Connection[Any], id_or_phone: str, card: answers.Card) -> models.Member:
+def _the_only(connection: Connection[Any], id_or_phone: str, card: Card) -> Member:
     """By his id first; his card names whose phone number that is as well."""
     found = card(connection, id_or_phone)
     if found is not None:
         return found
     shared = []
     if (phone := phone_of(id_or_phone)) is not None:
-        shared = answers.members_with_phone(connection, phone, card).members
+        shared = members.members_with_phone(connection, phone, card)
     if len(shared) > 1:
         ids = ", ".join(each.member_id for each in shared)
         raise NotFound(f"Several members share this phone number: {ids}.")
@@ -80,11 +82,11 @@ def _the_only(connection: Connection[Any], id_or_phone: str, card: answers.Card)
     return shared[0]
 
 
-def _also(found: models.Member) -> str:
+def _also(found: Member) -> str:
     return f"{found.member_id} is also the phone number of {', '.join(found.number_of)}."
 
 
-def _card(found: models.Member) -> None:
+def _card(found: Member) -> None:
     lines = {
         "member": f"{found.member_id}  {found.name or ''}  {found.phone or ''}".rstrip(),
         "tier": (found.tier or "none") + (", important" if found.important else ""),
@@ -124,7 +126,7 @@ def _card(found: models.Member) -> None:
         )
 
 
-def _statement(lines: models.Statement) -> None:
+def _statement(lines: Statement) -> None:
     table = output.plain_table(
         "at",
         "points",

@@ -2,7 +2,7 @@
 
 from pydantic import ValidationError
 
-from api import models, problems
+from api import problems
 from api.cli import layouts, output
 from api.cli.figures import shown
 from api.cli.layouts import Column, Heading
@@ -13,7 +13,7 @@ from api.wiring import opened
 from domain.refusal import Refusal
 from domain.whatif import Scenario
 from ledger import strict_json
-from projections.whatif import what_if
+from projections.whatif import WhatIf, what_if
 
 MAX_SCENARIO_BYTES = 1 << 20
 
@@ -33,12 +33,11 @@ def run(settings: Settings, file: str, top: int, skip: int, as_json: bool) -> in
             )
         except Refusal as refusal:
             raise NotFound(str(refusal), refusal.numbers()) from refusal
-    shown = models.WhatIf.model_validate(found)
     if as_json:
-        output.tell(shown)
+        output.tell(found)
         return 0
     output.demo_clock(database.clock)
-    _told(shown, skip)
+    _told(found, skip)
     return 0
 
 
@@ -59,7 +58,7 @@ def _read(file: str) -> Scenario:
         raise Rejected(f"{first}: {told[0]['detail']}.") from error
 
 
-def _told(found: models.WhatIf, skip: int) -> None:
+def _told(found: WhatIf, skip: int) -> None:
     """Whatever differs; what does not is left out."""
     console = output.stdout()
     columns = [Column("")] + [Column(n, right=True) for n in ("recorded", "supposed", "difference")]
@@ -116,7 +115,7 @@ def _told(found: models.WhatIf, skip: int) -> None:
         output.say(f"... and {left:,} more: --skip {skip + len(found.affected)}")
 
 
-def _refusals(found: models.WhatIf) -> None:
+def _refusals(found: WhatIf) -> None:
     for each in found.refusals:
         tier = each.tier or "no tier"
         output.say(f"would be refused: {each.count:,} {each.command}, {each.code}, {tier}")

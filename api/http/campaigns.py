@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from api import answers, models
+from api import models
 from api.http.documented import refuses
 from api.http.inputs import (
     DEFAULT_ACTOR,
@@ -24,7 +24,10 @@ from api.http.receipts import WRITE, receipt_of
 from domain.campaigns import UnknownCampaign
 from domain.enrolments import Enrol
 from domain.values import WHOLE, Day, Fen, MemberId, local_date
-from projections import campaigns
+from projections import campaigns, returns
+from projections.answer import Answer
+from projections.campaigns import Campaign
+from projections.returns import CampaignFigures
 
 router = APIRouter(tags=["campaigns"])
 
@@ -51,17 +54,22 @@ class EnrolmentRequest(BaseModel):
         return Enrol(key=key, actor=actor, campaign_id=path_id, **sent(self))
 
 
-@router.get("/campaigns", response_model=models.Campaigns)
-async def list_campaigns(house: InHouse, wait_for: Awaited) -> models.Campaigns:
+class Campaigns(Answer):
+    """Every campaign."""
+
+    campaigns: list[Campaign]
+
+
+@router.get("/campaigns", response_model=Campaigns)
+async def list_campaigns(house: InHouse, wait_for: Awaited) -> Campaigns:
     """Every campaign by now."""
     question = partial(campaigns.campaigns, until=local_date(house.at(None)))
-    found = await house.reads(question, wait_for)
-    return models.Campaigns(campaigns=[models.Campaign.model_validate(each) for each in found])
+    return Campaigns(campaigns=await house.reads(question, wait_for))
 
 
 @router.get(
     "/campaigns/{campaign_id}",
-    response_model=models.CampaignFigures,
+    response_model=CampaignFigures,
     responses=refuses("unknown_campaign", *PAST),
 )
 async def campaign_figures(
@@ -72,11 +80,12 @@ async def campaign_figures(
     until: Annotated[
         Day | None, Query(description="the last day of which events count; else today")
     ] = None,
-) -> models.CampaignFigures:
+) -> CampaignFigures:
     """A campaign: participants, prepaid sum, mean, cost, and its return where there is one."""
     upto = until or local_date(house.at(asked))
-    question = partial(answers.campaign, campaign_id=campaign_id, until=upto)
-    found = await house.ask(question, wait_for, asked)
+    found = await house.ask(
+        lambda conn, _: returns.campaign_figures(conn, campaign_id, upto), wait_for, asked
+    )
     if found is None:
         raise UnknownCampaign(campaign_id)
     return found

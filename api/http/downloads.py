@@ -11,12 +11,12 @@ from typing import Annotated, Any, BinaryIO, TypeAlias
 from anyio import to_thread
 from fastapi import Depends, Query, Request
 from fastapi.responses import Response
-from psycopg import Connection
 from starlette.types import Message, Receive, Scope, Send
 
 from api.exports import FORMATS, DoesNotFit, Export
 from api.http.inputs import House
 from api.problems import DoorProblem
+from projections.connection import Conn
 from projections.moments import Asked, Moment
 
 log = logging.getLogger("clubledger")
@@ -84,11 +84,11 @@ Wanted: TypeAlias = Annotated[Download | None, Depends(_download)]
 async def download(
     house: House,
     wanted: Download,
-    question: Callable[..., Export | None],
+    question: Callable[[Conn, Moment | None], Export],
     wait_for: tuple[int, int] | None = None,
     asked: Asked | None = None,
-) -> Response | None:
-    """The export as a file, written in full before its first byte is sent; None if there is none.
+) -> Response:
+    """The export as a file, written in full before its first byte is sent.
 
     They come some at a time, on connections of their own: no page waits.
     """
@@ -97,10 +97,8 @@ async def download(
     file: BinaryIO = wanted.after.enter_context(TemporaryFile())  # noqa: SIM115 - closed there
     form = FORMATS[wanted.format]
 
-    def written(conn: Connection[Any], **moment: Moment) -> str | None:
-        export = question(conn, **moment)
-        if export is None:
-            return None
+    def written(conn: Conn, moment: Moment | None) -> str:
+        export = question(conn, moment)
         form.write(export, file)
         return f"{export.safe_name}.{wanted.format}"
 
@@ -108,8 +106,6 @@ async def download(
         name = await house.ask(written, wait_for, asked, house.files)
     except DoesNotFit as large:
         raise DoorProblem("too_large_a_sheet", str(large), {"most": large.most}) from large
-    if name is None:
-        return None
     headers = {
         "Content-Disposition": f'attachment; filename="{name}"',
         "Content-Length": str(file.tell()),

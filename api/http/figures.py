@@ -8,8 +8,9 @@ from fastapi import APIRouter, Path, Query
 from fastapi.responses import Response
 from psycopg import Connection
 
-from api import answers, models
+from api import answers
 from api.demonstration import demo_of
+from api.exports import Export
 from api.http.documented import refuses
 from api.http.downloads import DOWNLOAD, Wanted, download
 from api.http.inputs import (
@@ -29,14 +30,19 @@ from api.http.inputs import (
     read_moment,
 )
 from api.problems import DoorProblem
+from projections import changes as changing
 from projections import runner
+from projections.changes import Changes
+from projections.connection import Conn
+from projections.figures import Explanation, reported
+from projections.moments import Moment
 
 router = APIRouter(tags=["figures"])
 
 
 def _figures(
     conn: Connection[Any], meta: Mapping[str, str], known: KnownFigures
-) -> tuple[dict[int, int], models.Figures]:
+) -> tuple[dict[int, int], answers.Figures]:
     """What is known, if the answers and the installation are still where they were."""
     positions = {lane.bucket: lane.position for lane in runner.status(conn)}
     found = known.found
@@ -47,28 +53,29 @@ def _figures(
 
 @router.get(
     "/figures",
-    response_model=models.Figures,
+    response_model=answers.Figures,
     responses={**DOWNLOAD, **refuses(*PAST)},
 )
 async def all_figures(
     house: InHouse, wait_for: Awaited, asked: AsOf, wanted: Wanted
-) -> models.Figures | Response:
+) -> answers.Figures | Response:
     """Every figure: reported, derived, difference, verdict, assumptions, number of events."""
     positions: dict[int, int] = {}
     if asked is not None:
-        question = partial(answers.all_figures, meta=house.meta)
-        shown = await house.ask(question, wait_for, asked)
+        shown = await house.ask(
+            lambda conn, moment: answers.all_figures(conn, house.meta, moment), wait_for, asked
+        )
     else:
         shown, positions = await _live_figures(house, wait_for)
     if wanted is None:
         return shown
     export = answers.figures_export(shown, positions)
-    return await download(house, wanted, lambda _: export) or shown
+    return await download(house, wanted, lambda *_: export)
 
 
 async def _live_figures(
     house: House, wait_for: tuple[int, int] | None
-) -> tuple[models.Figures, dict[int, int]]:
+) -> tuple[answers.Figures, dict[int, int]]:
     await house.reads.reach(wait_for)  # Before the lock, which others ask for.
     async with house.figures.turns:
         question = partial(_figures, meta=house.meta, known=house.figures)
@@ -79,7 +86,7 @@ async def _live_figures(
 
 @router.get(
     "/figures/{figure_id}/explain",
-    response_model=models.Explanation,
+    response_model=Explanation,
     responses={**DOWNLOAD, **refuses("unknown_figure", "too_large_a_sheet", *PAST)},
 )
 async def explain_figure(
@@ -90,24 +97,24 @@ async def explain_figure(
     wanted: Wanted,
     limit: Limit = 50,
     after: After = None,
-) -> models.Explanation | Response:
+) -> Explanation | Response:
     """A figure's formula, its inputs, and the events behind it, page by page. Or all as a file."""
-    behind = place_of(after)
-    found: models.Explanation | Response | None
-    if wanted is None:
-        question = partial(
-            answers.explanation, meta=house.meta, figure_id=figure_id, limit=limit, after=behind
-        )
-        found = await house.ask(question, wait_for, asked)
-    else:
-        whole = partial(answers.evidence_export, meta=house.meta, figure_id=figure_id)
-        found = await download(house, wanted, whole, wait_for, asked)
-    if found is None:
+    if figure_id not in reported()[1]:
         raise DoorProblem("unknown_figure")
-    return found
+    behind = place_of(after)
+
+    def page(conn: Conn, moment: Moment | None) -> Explanation:
+        return answers.explanation(conn, house.meta, figure_id, limit, behind, moment)
+
+    def whole(conn: Conn, moment: Moment | None) -> Export:
+        return answers.evidence_export(conn, house.meta, figure_id, moment)
+
+    if wanted is None:
+        return await house.ask(page, wait_for, asked)
+    return await download(house, wanted, whole, wait_for, asked)
 
 
-@router.get("/changes", response_model=models.Changes, responses=refuses(*PAST))
+@router.get("/changes", response_model=Changes, responses=refuses(*PAST))
 async def changes(
     house: InHouse,
     known_before: Annotated[
@@ -131,9 +138,14 @@ async def changes(
         str | None,
         Query(alias="to_effective", description=EFFECTIVE, json_schema_extra=EFFECTIVE_FORM),
     ] = None,
-) -> models.Changes:
+) -> Changes:
     """What changed from one moment to another: figures, sums, and the events that make them."""
     earlier = read_moment(known_before, before, ("from", "from_effective"))
     later = read_moment(known_after, after, ("to", "to_effective"))
-    seen = [await house.ask(answers.seen, None, asked) for asked in (earlier, later)]
-    return await house.reads(partial(answers.changes, before=seen[0], after=seen[1]))
+    seen = [await house.ask(_seen, None, asked) for asked in (earlier, later)]
+    return await house.reads(lambda conn: changing.changes(conn, *seen))
+
+
+def _seen(conn: Conn, moment: Moment | None) -> tuple[Moment, changing.State]:
+    assert moment is not None  # it was asked for
+    return moment, changing.state(conn, moment)

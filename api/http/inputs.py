@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from email.message import Message
-from functools import partial
 from typing import Annotated, Any, TypeAlias, TypeVar, get_origin
 
 from fastapi import Depends, Header, Path, Query, Request, params
@@ -13,20 +12,21 @@ from fastapi.dependencies.utils import get_flat_params
 from pydantic import BaseModel
 
 from api import moments
+from api.answers import Figures
 from api.clock import Clock
 from api.http.calls import Calls
 from api.http.past import Past
 from api.http.probing import Probe
 from api.http.reads import MOST_WAITING, Reads
 from api.http.turns import Turns
-from api.models import Figures
 from api.problems import DoorProblem, invalid
 from api.settings import Settings
 from domain.command import NO_KEY, AskedKey
 from domain.values import Actor, Id, Ordinal
 from ledger import strict_json
 from ledger.ledger import Ledger
-from projections.moments import Asked
+from projections.connection import Conn
+from projections.moments import Asked, Dated, Moment, dated
 
 T = TypeVar("T")
 DEFAULT_ACTOR = "clerk:desk"
@@ -64,21 +64,21 @@ class House:
 
     async def ask(
         self,
-        question: Callable[..., T],
+        question: Callable[[Conn, Moment | None], T],
         wait_for: tuple[int, int] | None,
         asked: Asked | None,
         reads: Reads | None = None,
     ) -> T:
-        """question(connection), of the live answers; or question(connection, moment=moment).
+        """question(connection, moment), of the live answers where that is None.
 
         `reads` are the connections for the live ones, unless they are those of the pages.
         """
-        if asked is None:
-            await self.reads.reach(wait_for)
-            return await (reads or self.reads)(question)
         await self.reads.reach(wait_for)
+        if asked is None:
+            return await (reads or self.reads)(lambda conn: question(conn, None))
         moment = await self.past.moment(asked, self.clock.now())
-        return await self.past(partial(question, moment=moment), moment, reads or self.reads)
+        then = await self.past(lambda conn: question(conn, moment), moment, reads or self.reads)
+        return dated(then, moment) if isinstance(then, Dated) else then
 
     def at(self, asked: Asked | None) -> datetime:
         """The time for which is asked: now, unless a moment is named by its time."""

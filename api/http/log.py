@@ -5,15 +5,16 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from api import answers, models
+from api import log
 from api.http.documented import refuses
 from api.http.inputs import PAST, After, AsOf, Awaited, InHouse, Limit, Position, place_of
 from api.problems import DoorProblem
+from projections import doubts as doubting
 
 router = APIRouter(tags=["log"])
 
 
-@router.get("/events", response_model=models.LogPage, responses=refuses("not_found"))
+@router.get("/events", response_model=log.LogPage, responses=refuses("not_found"))
 async def events(
     house: InHouse,
     after: Position = 0,
@@ -21,18 +22,18 @@ async def events(
     bucket: Annotated[int, Query(ge=0, le=63)] = 0,
 ) -> Response:
     """Events of one bucket behind a position. Positions have no gaps and never change."""
-    question = partial(answers.log_page, bucket=bucket, after=after, limit=limit)
+    question = partial(log.log_page, bucket=bucket, after=after, limit=limit)
     found = await house.reads(question)
     if found is None:
         raise DoorProblem("not_found", f"There is no bucket {bucket}.")
     return Response(found, media_type="application/json")
 
 
-@router.get("/doubts", response_model=models.Doubts, responses=refuses(*PAST))
+@router.get("/doubts", response_model=doubting.Doubts, responses=refuses(*PAST))
 async def doubts(
     house: InHouse, wait_for: Awaited, asked: AsOf, limit: Limit = 100, after: After = None
-) -> models.Doubts:
+) -> doubting.Doubts:
     """Facts that were judged by other values than those now known for their time: somebody decides
     what becomes of them."""
-    question = partial(answers.doubts, limit=limit, after=place_of(after))
-    return await house.ask(question, wait_for, asked)
+    behind = place_of(after)
+    return await house.ask(lambda conn, _: doubting.page(conn, limit, behind), wait_for, asked)

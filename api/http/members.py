@@ -8,7 +8,8 @@ from fastapi import APIRouter, Query
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from api import answers, models
+from api import answers, log, models
+from api.exports import Export
 from api.http.documented import refuses
 from api.http.downloads import DOWNLOAD, Wanted, download
 from api.http.inputs import (
@@ -27,6 +28,12 @@ from api.http.receipts import WRITE, receipt_of
 from domain.members import ChangeDetails, UnknownMember
 from domain.personal import Name, Phone
 from domain.values import Instant
+from ledger import reading
+from projections import members, past, points
+from projections.answer import Answer
+from projections.connection import Conn
+from projections.members import Member
+from projections.points import Statement
 
 router = APIRouter(tags=["members"])
 
@@ -59,31 +66,35 @@ class DetailsRequest(BaseModel):
     at: Instant | None = Field(None, description="since when; now, if it is left out")
 
 
-@router.post("/members/lookup", response_model=models.Members)
-async def lookup_members(asked: LookupRequest, house: InHouse, wait_for: Awaited) -> models.Members:
+class Members(Answer):
+    """The members with one phone number; mostly one, perhaps none."""
+
+    members: list[Member]
+
+
+@router.post("/members/lookup", response_model=Members)
+async def lookup_members(asked: LookupRequest, house: InHouse, wait_for: Awaited) -> Members:
     """The members whose number this is now, however it is spelt; none is an empty list.
 
     Writes nothing.
     """
-    card = partial(answers.member, at=house.clock.now())
-    question = partial(answers.members_with_phone, phone=asked.phone, card=card)
-    return await house.reads(question, wait_for)
+    card = partial(members.member, at=house.clock.now())
+    question = partial(members.members_with_phone, phone=asked.phone, card=card)
+    return Members(members=await house.reads(question, wait_for))
 
 
 @router.get(
     "/members/{member_id}",
-    response_model=models.Member,
+    response_model=Member,
     responses=refuses("unknown_member", "unknown_position", "dated_in_future"),
 )
-async def member(
-    member_id: PathId, house: InHouse, wait_for: Awaited, asked: AsOf
-) -> models.Member:
+async def member(member_id: PathId, house: InHouse, wait_for: Awaited, asked: AsOf) -> Member:
     """A member's card with points, lots and bindings."""
     now = house.clock.now()
     if asked is None:
-        found = await house.reads(partial(answers.member, member_id=member_id, at=now), wait_for)
+        found = await house.reads(partial(members.member, member_id=member_id, at=now), wait_for)
     else:  # from the log, which lags behind nothing
-        question = partial(answers.member_then, member_id=member_id, asked=asked, now=now)
+        question = partial(past.member_then, member_id=member_id, asked=asked, now=now)
         found = await house.reads.within(nullcontext, question)
     if found is None:
         raise UnknownMember(member_id)
@@ -113,7 +124,7 @@ async def change_details(
 
 @router.get(
     "/members/{member_id}/statement",
-    response_model=models.Statement,
+    response_model=Statement,
     responses={
         **DOWNLOAD,
         **refuses("unknown_member", "too_large_a_sheet"),
@@ -126,30 +137,38 @@ async def member_statement(
     wanted: Wanted,
     limit: Limit = 50,
     before: Annotated[int | None, Query(ge=1, le=2**62)] = None,
-) -> models.Statement | Response:
+) -> Statement | Response:
     """A member's points, newest first, each line with the balance after it. Or all as a file."""
-    found: models.Statement | Response | None
+
+    def page(conn: Conn) -> Statement:
+        _known(conn, member_id)
+        return points.statement(conn, member_id, limit, before)
+
+    def whole(conn: Conn, _: object) -> Export:
+        _known(conn, member_id)
+        return answers.statement_export(conn, house.meta, member_id)
+
     if wanted is None:
-        question = partial(answers.statement, member_id=member_id, limit=limit, before=before)
-        found = await house.reads(question, wait_for)
-    else:
-        whole = partial(answers.statement_export, meta=house.meta, member_id=member_id)
-        found = await download(house, wanted, whole, wait_for)
-    if found is None:
+        return await house.reads(page, wait_for)
+    return await download(house, wanted, whole, wait_for)
+
+
+def _known(conn: Conn, member_id: str) -> None:
+    """By the log, with which the answers have yet to catch up."""
+    if not reading.history(conn, f"member:{member_id}", after=0, limit=1):
         raise UnknownMember(member_id)
-    return found
 
 
 @router.get(
     "/members/{member_id}/events",
-    response_model=models.History,
+    response_model=log.History,
     responses=refuses("unknown_member"),
 )
 async def member_events(
     member_id: PathId, house: InHouse, limit: Limit = 100, after: Position = 0
 ) -> Response:
     """What happened to a member, oldest first, straight from the log: always up to date."""
-    question = partial(answers.history, stream=f"member:{member_id}", after=after, limit=limit)
+    question = partial(log.history, stream=f"member:{member_id}", after=after, limit=limit)
     found = await house.reads(question)
     if found is None:
         raise UnknownMember(member_id)

@@ -11,6 +11,7 @@ from anyio import to_thread
 from api.http.reads import Reads
 from api.problems import DoorProblem
 from projections import asof, moments
+from projections.connection import Conn
 from projections.moments import Asked, Moment
 
 T = TypeVar("T")
@@ -35,7 +36,7 @@ class Past:
         self._turn = asyncio.Lock()
         self._builds: dict[Moment, _Build] = {}
 
-    async def __call__(self, question: Callable[..., T], moment: Moment, reads: Reads) -> T:
+    async def __call__(self, question: Callable[[Conn], T], moment: Moment, reads: Reads) -> T:
         """Ask on the answers as of a moment, which the live ones must hold."""
         for lane in moment.positions:
             await self._reads.reach(lane)

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Path, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 from pydantic import BaseModel, Field
 
-from api import answers, metrics, models, problems
+from api import answers, metrics, problems
 from api.http.documented import refuses
 from api.http.inputs import InHouse
 from ledger import reading
@@ -124,8 +124,8 @@ async def prometheus(house: InHouse) -> Response:
     return Response(said, media_type=metrics.MEDIA_TYPE)
 
 
-@router.get("/status", response_model=models.Status)
-async def status(house: InHouse) -> models.Status:
+@router.get("/status", response_model=answers.Status)
+async def status(house: InHouse) -> answers.Status:
     """What this installation is, and how far its answers are behind the log."""
     question = partial(answers.status, meta=house.meta, version=VERSION, place=None)
     return await house.reads(question)

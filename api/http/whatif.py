@@ -9,7 +9,6 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from psycopg.errors import QueryCanceled
 
-from api import models
 from api.http.calls import Call, Line
 from api.http.documented import refuses
 from api.http.inputs import House, InHouse, Limit
@@ -53,7 +52,7 @@ def _within_limit(house: House, scenario: Scenario, limit: int, skip: int, call:
 
 @router.post(
     "/what-if",
-    response_model=models.WhatIf,
+    response_model=WhatIf,
     responses=refuses(
         "unknown_club",
         "unknown_service",
@@ -62,17 +61,14 @@ def _within_limit(house: House, scenario: Scenario, limit: int, skip: int, call:
         "what_if_too_long",
     ),
 )
-async def suppose(
-    scenario: Scenario, house: InHouse, limit: Limit = 50, skip: Skip = 0
-) -> models.WhatIf:
+async def suppose(scenario: Scenario, house: InHouse, limit: Limit = 50, skip: Skip = 0) -> WhatIf:
     """Replay the history under changed rules, and tell what would be otherwise. Writes nothing.
 
     `limit` and `skip` page through the members affected and the refusals; each page is a replay.
     """
     try:
-        found = await house.supposing(partial(_within_limit, house, scenario, limit, skip))
+        return await house.supposing(partial(_within_limit, house, scenario, limit, skip))
     except (AnotherIsSupposed, Busy):
         raise DoorProblem("what_if_running", more={"retry_after_s": AGAIN_S}) from None
     except (QueryCanceled, TooLong):
         raise DoorProblem("what_if_too_long", more={"limit_s": int(LIMIT_S)}) from None
-    return models.WhatIf.model_validate(found)

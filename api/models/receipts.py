@@ -5,10 +5,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from api.models.base import View
+from projections.answer import Answer
 
 
-class Receipt(View):
+class Receipt(Answer):
     """Where the log holds what was written: ask `?wait_for=<bucket>:<position>` to read it."""
 
     bucket: int

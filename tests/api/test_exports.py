@@ -18,7 +18,8 @@ import pytest
 from api import exports
 from api.exports import FORMATS, DoesNotFit, Export
 from api.http.downloads import _accepted
-from api.models import LotUse, View
+from projections.answer import Answer
+from projections.points import LotUse
 from tests.api.facts import fact, lines, member
 from tests.api.running import COMMAND, Ended, Server, clubledger, environment, started
 from tests.api.spreadsheets import read_csv, read_jsonl, read_xlsx
@@ -41,7 +42,7 @@ HOSTILE = [
 XLSX = FORMATS["xlsx"].media_type
 
 
-class Thing(View):
+class Thing(Answer):
     """A row of every kind of value."""
 
     text: str | None

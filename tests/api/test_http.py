@@ -13,7 +13,7 @@ import pytest
 from pydantic import BaseModel
 
 from api.http.app import HOT
-from api.models import History, LogPage
+from api.log import History, LogPage
 from tests.api import facts
 from tests.api.running import Server, clubledger, serving, stopped
 from tests.patience import eventually

@@ -6,7 +6,7 @@ from typing import Any
 
 from domain.corrections import TakesBack
 from domain.values import local_minute, start_of
-from projections.doubts import Doubt
+from projections.doubts import Doubt, Judged
 from projections.plain import Stored
 
 Told = tuple[datetime, int, Any]
@@ -138,15 +138,21 @@ class Doubting:
         found = []
         for stored in sorted(self.log, key=lambda each: (each.bucket, each.position)):
             differences = [
-                {"about": about, "judged_by": judged_by, "holds": holds}
+                Judged(about=about, judged_by=judged_by, holds=holds)
                 for about, (judged_by, holds) in sorted(self.differences(stored).items())
             ]
             if differences:
                 event = stored.event
                 found.append(
-                    Doubt(stored.bucket, stored.position, stored.stream, event.topic,
-                          event.occurred_at, differences)
-                )  # fmt: skip
+                    Doubt(
+                        bucket=stored.bucket,
+                        position=stored.position,
+                        stream=stored.stream,
+                        topic=event.topic,
+                        occurred_at=event.occurred_at,
+                        differences=differences,
+                    )
+                )
         return found
 
 

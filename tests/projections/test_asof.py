@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from ledger import reading
 from ledger.database import connect
 from ledger.working import DatedInFuture
-from projections import asof, bindings, figures, members, past, points, runner
+from projections import asof, figures, members, past, points, runner
 from projections.asof import pair_of
 from projections.building import Builder
 from projections.connection import Conn
 from projections.days import end_of
+from projections.members import Member
 from projections.moments import Asked, Moment, moment
 from projections.plain import Stored
 from projections.runner import PoisonedEvent
@@ -76,13 +77,11 @@ def held(world: World, then: Moment) -> list[Stored]:
     ]
 
 
-def asked(conn: Conn, member_id: str, at: datetime) -> past.Past | None:
-    """A member by the queries on the answers."""
-    card = members.member(conn, member_id, at)
-    if card is None:
-        return None
-    account, lots = points.account(conn, member_id, at), points.lots(conn, member_id)
-    return past.Past(card, account, lots, bindings.bindings(conn, member_id))
+def as_of(conn: Conn, member_id: str, then: Moment, at: datetime) -> Member | None:
+    """A member by his stream, without the moment."""
+    found = past.member(conn, member_id, then, at)
+    assert found is None or found.moment == then
+    return found and found.model_copy(update={"moment": None})
 
 
 # ----------------------------------------------------------------------------------- the laws
@@ -111,7 +110,9 @@ def test_as_of_any_moment_is_a_fresh_fold_of_its_events(
                 with asof.snapshot(conn, then):
                     for member_id in MEMBERS:
                         at = then.at or NOW
-                        assert past.member(conn, member_id, then, at) == asked(conn, member_id, at)
+                        assert as_of(conn, member_id, then, at) == members.member(
+                            conn, member_id, at
+                        )
 
         agree()
 
@@ -133,12 +134,13 @@ def test_a_member_as_of_every_position_is_what_was_live_at_that_position(
                 done[stored.bucket] = stored.position
                 advance(conn, LIVE, Window(stored.bucket, stored.position - 1, stored.position))
                 at = stored.event.occurred_at
-                then = Moment(tuple(done.items()), at, None)
-                wanted = asked(conn, stored.id, at)
-                assert past.member(conn, stored.id, then, at) == wanted
+                places = tuple(done.items())
+                then = Moment(known_at=at, effective_at=None, positions=places)
+                wanted = members.member(conn, stored.id, at)
+                assert as_of(conn, stored.id, then, at) == wanted
                 told.append(wanted)
 
-        told = list[past.Past | None]()
+        told = list[Member | None]()
         agree()
         assert any(found and found.lots and found.bindings for found in told)
 
@@ -198,7 +200,7 @@ def test_the_past_as_known_later_may_be_overdrawn(one_lane: str) -> None:
             assert points.conservation(past_conn).balance == -60
             assert points.conservation(past_conn).holds
             assert points.unbalanced(past_conn) == []
-            assert asked(past_conn, "m9", second) == past.member(conn, "m9", then, second)
+            assert members.member(past_conn, "m9", second) == as_of(conn, "m9", then, second)
 
 
 def test_a_place_that_was_freed_is_not_held_on_any_day(one_lane: str) -> None:
@@ -382,7 +384,7 @@ def test_after_a_rebuild_the_views_are_made_anew(
             pass
         with asof.answers(one_lane, then) as after:
             assert points.statement(after, "m9") == wanted
-            assert [entry.points for entry in wanted] == [-100, 100]
+            assert [entry.points for entry in wanted.entries] == [-100, 100]
         assert folds.times == 1, "the rebuild's own"
 
 

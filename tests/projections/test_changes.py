@@ -31,7 +31,7 @@ def between(dsn: str, conn: Conn, before: Moment, after: Moment) -> changes.Chan
         with asof.snapshot(conn, then):
             states.append(changes.state(conn, then))
     with runner.snapshot(conn):
-        return changes.changes(conn, before, after, (states[0], states[1]))
+        return changes.changes(conn, (before, states[0]), (after, states[1]))
 
 
 @pytest.mark.parametrize("buckets", [1, 4])
@@ -55,10 +55,10 @@ def test_the_events_between_add_up_to_the_difference(
                 effective_at = None if late is None else late.event.occurred_at
                 two.append(moment(conn, Asked(known, effective_at), NOW))
             found = between(dsn, conn, *two)
-            assert found.foot, [each for each in found.measures if not each.foots]
+            assert found.foots, [each for each in found.sums if not each.foots]
             back = between(dsn, conn, *reversed(two))
-            assert [-each.difference for each in back.measures] == [
-                each.difference for each in found.measures
+            assert [-each.difference for each in back.sums] == [
+                each.difference for each in found.sums
             ]
 
         foot()
@@ -69,12 +69,12 @@ def test_every_measure_changes_with_its_events(ledger_dsn: str) -> None:
         lay(conn, everything_twice(len(log_ends(conn))).log)
         first, last = (moment(conn, Asked(known), NOW) for known in ({0: 0}, None))
         found = between(ledger_dsn, conn, first, last)
-        assert found.foot
+        assert found.foots
         assert {pattern for pattern in changes.MEASURES if "{}" not in pattern} <= {
-            each.name for each in found.measures if each.difference
+            each.name for each in found.sums if each.difference
         }
         topics = {part.topic for each in changes.MEASURES.values() for part in each.parts}
-        assert topics == {cause.topic for each in found.measures for cause in each.causes}
+        assert topics == {cause.topic for each in found.sums for cause in each.causes}
         assert {each.topic: each.added for each in found.events}["points.credited"] >= 5
         assert found.figures
 
@@ -83,12 +83,12 @@ def test_what_does_not_add_up_is_seen(one_lane: str) -> None:
     with connect(one_lane) as conn:
         lay(conn, everything_twice(1).log)
         first, last = (moment(conn, Asked(known), NOW) for known in ({0: 0}, None))
-        assert between(one_lane, conn, first, last).foot
+        assert between(one_lane, conn, first, last).foots
         conn.execute(
             f"UPDATE {asof.pair_of(last).answers}.account SET outside = outside - 1,"
             " spendable = spendable + 1"
         )
         found = between(one_lane, conn, first, last)
-        wrong = {each.name for each in found.measures if not each.foots}
+        wrong = {each.name for each in found.sums if not each.foots}
         assert wrong == {"points.credited", "points.balance"}
-        assert not found.foot
+        assert not found.foots

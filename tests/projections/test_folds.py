@@ -43,7 +43,7 @@ def test_sql_and_python_agree_wherever_the_log_is_cut(
         def agree(steps: list[Any], cuts: list[int]) -> None:
             world = history(steps, buckets)
             doubting = agreed(conn, world.log, cuts)
-            doubted.update(d["about"] for each in doubting for d in each.differences)
+            doubted.update(d.about for each in doubting for d in each.differences)
             assert points.conservation(conn).holds
             assert points.unbalanced(conn) == []
             assert_statements_end_in_the_balance(conn, world)
@@ -72,7 +72,7 @@ def assert_statements_end_in_the_balance(conn: Any, world: World) -> None:
     for member_id in ("m1", "m2"):
         account = points.account(conn, member_id, world.now)
         assert account.balance == account.spendable + account.pending + account.lapsed
-        entries = points.statement(conn, member_id, limit=1000)
+        entries = points.statement(conn, member_id, limit=1000).entries
         assert [entry.balance for entry in entries[:1]] == ([account.balance] if entries else [])
         assert sum(entry.points for entry in entries) == account.balance
 

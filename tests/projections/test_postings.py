@@ -38,15 +38,15 @@ with looking(connect(sys.argv[1])) as conn:
     assert in_sql(conn) == in_python(world.log)
     found = points.account(conn, "m1", world.now)
     assert (found.debited, found.expired, found.balance) == (23, 2, found.credited - 25), found
-    (line, *_) = points.statement(conn, "m1")
+    (line, *_) = points.statement(conn, "m1").entries
     assert (line.topic, line.points, line.balance) == ("test.given_back", 5, found.balance), line
-    assert line.lots == [{"lot": 1, "points": 5}], line
+    assert line.lots == [points.LotUse(lot=1, points=5)], line
     assert points.conservation(conn).holds
     assert points.unbalanced(conn) == []
     (lot, *_) = points.lots(conn, "m1")
     now = moments.moment(conn, moments.Asked(None), world.now)
     card = past.member(conn, "m1", now, world.now)
-    assert (card.account, card.lots[0]) == (found, lot)
+    assert (card.points, card.lots[0]) == (found, lot)
     for measure in ("points.expired", "points.debited", "points.balance"):
         assert "test.given_back" in {part.topic for part in MEASURES[measure].parts}
 '''

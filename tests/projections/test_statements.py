@@ -42,7 +42,7 @@ def test_each_line_says_its_rule_and_its_lots(installed: Callable[[int], str]) -
     world.does("points.reverse_credit", **member, lot=1, points=10, at=on("2008-01-07"))
     world.does("points.expire", **member, at=on("2008-03-02"))
     with answers(installed, world, 4) as conn:
-        lines = points.statement(conn, "m1")
+        lines = points.statement(conn, "m1").entries
         assert [(line.topic, line.points, line.rule) for line in reversed(lines)] == [
             ("points.credited", 100, "v1"),
             ("points.credited", 20, "v2"),
@@ -54,8 +54,8 @@ def test_each_line_says_its_rule_and_its_lots(installed: Callable[[int], str]) -
             ("points.expired", -20, "v2"),
         ]
         for line in lines:
-            assert sum(use["points"] for use in line.lots) == abs(line.points)
-        assert lines[5].lots == [{"lot": 2, "points": 20}, {"lot": 1, "points": 20}]
+            assert sum(use.points for use in line.lots) == abs(line.points)
+        assert list(map(str, lines[5].lots)) == ["lot 2: 20", "lot 1: 20"]
         with conn.transaction():
             for member_id, whole in (("m1", lines), ("nobody", [])):
                 with points.whole_statement(conn, member_id) as found:
@@ -119,10 +119,11 @@ def test_a_long_statement_is_found_by_the_member(installed: Callable[[int], str]
         plan = told if isinstance(told, list) else json.loads(told)
         scanned = {name for kind, name in nodes(plan[0]["Plan"]) if kind in SEQUENTIAL}
         assert not scanned & {"points_credited", "points_debited"}
-        lines, before = [], None
-        while page := points.statement(conn, "m1", limit=700, before=before):
-            lines += page
-            before = page[-1].stream_version
+        page = points.statement(conn, "m1", limit=700)
+        lines = [*page.entries]
+        while page.next is not None:
+            page = points.statement(conn, "m1", limit=700, before=page.next)
+            lines += page.entries
         assert len(lines) == MOVES + 2
         balance = 0
         for line in reversed(lines):

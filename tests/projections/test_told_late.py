@@ -286,15 +286,17 @@ def test_a_doubt_ends_when_the_values_agree_again(ledger_dsn: str) -> None:
             fold_cut(conn, [])
             found = doubts.doubts(conn)
             assert found == Doubting(world.log).all()
-            return [(d.position, [each["about"] for each in d.differences]) for d in found]
+            return [(d.position, [each.about for each in d.differences]) for d in found]
 
         first, second = (s.position for s in world.log if s.event.topic == "visit.recorded")
         assert doubted() == [(first, ["price", "tier"]), (second, ["price", "tier"])]
         (example,) = doubts.doubts(conn, limit=1)
+        assert doubts.page(conn, 1).next == (example.bucket, first)
+        assert doubts.page(conn, 2).next is None
         assert doubts.doubts(conn, limit=5, after=(example.bucket, first))[0].position == second
         assert example.differences == [
-            {"about": "price", "judged_by": "1", "holds": "2"},
-            {"about": "tier", "judged_by": "gold", "holds": "diamond"},
+            doubts.Judged(about="price", judged_by="1", holds="2"),
+            doubts.Judged(about="tier", judged_by="gold", holds="diamond"),
         ]
         world.does("visit.undo", at=at("03-02T11:00"), member_id="m1", visit=2, actor=SUPERVISOR)
         world.does("tier.change", at=at("02-02T10:00"), member_id="m1", tier="gold")
