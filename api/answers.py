@@ -13,9 +13,8 @@ from api.demonstration import Demo, assumed, demo_of
 from api.exports import Export
 from domain.values import PROGRAMME_ZONE, local_date
 from projections import asof, figures, points, runner
-from projections.answer import Answer
+from projections.answer import Answer, Dated, Moment
 from projections.evidence import EventRef
-from projections.moments import Dated, Moment
 from projections.schemas import held
 
 SCALED = "scaled"

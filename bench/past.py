@@ -14,8 +14,9 @@ from bench.http import serving
 from bench.parts import FaultError, Outcome, Subject, part
 from ledger.database import connect, install
 from projections import asof, runner
+from projections.answer import Moment
 from projections.days import end_of
-from projections.moments import Asked, Moment, moment
+from projections.moments import Asked, moment
 
 SCALE, QUICK_SCALE = "0.05", "0.002"
 """Of the demo year whose figures are asked for."""

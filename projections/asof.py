@@ -23,9 +23,9 @@ from ledger import digests
 from ledger.database import connect
 from ledger.locks import Lock
 from projections import figures, typed
+from projections.answer import Moment
 from projections.building import Builder, Report
 from projections.connection import Conn
-from projections.moments import Moment
 from projections.runner import PoisonedEvent, prepare, project, reached
 from projections.schemas import (
     LIVE,

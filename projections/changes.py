@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from pydantic import Field
 
 from projections import asof
-from projections.answer import Answer, Number
+from projections.answer import Answer, Moment, Number
 from projections.connection import Conn
 from projections.figures import Figure, difference
-from projections.moments import Moment
 from projections.postings import EACH, NETS, SUMS, movers
 from projections.typed import WRONG, typed_tables
 

@@ -14,9 +14,8 @@ from datetime import datetime
 from psycopg.rows import class_row
 from pydantic import Field
 
-from projections.answer import Answer
+from projections.answer import Answer, Dated
 from projections.connection import Conn
-from projections.moments import Dated
 from projections.typed import counted
 
 _WITHIN = "{0}.since <= {1} AND ({0}.until IS NULL OR {1} < {0}.until)"

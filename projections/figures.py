@@ -17,11 +17,10 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 
 from projections import evidence
-from projections.answer import Answer, Number, number_or_same
+from projections.answer import Answer, Dated, Number, number_or_same
 from projections.connection import Conn
 from projections.derivations import DERIVE, RETENTION_2007, THE_THREE, Derived, Report
 from projections.evidence import EventRef
-from projections.moments import Dated
 from projections.ratio import rounded
 
 AGREES, DIFFERS, CONTRADICTS = "agrees", "DIFFERS", "DISAGREES"

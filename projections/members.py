@@ -12,10 +12,10 @@ from domain.personal import Sealed
 from domain.values import Tier
 from ledger import persons
 from projections import bindings, points
+from projections.answer import Dated
 from projections.bindings import Binding
 from projections.connection import Conn
 from projections.days import end_of, month_ends
-from projections.moments import Dated
 from projections.points import Account, Lot
 from projections.projection import Projection
 from projections.ratio import Ratio

@@ -18,10 +18,11 @@ from domain.postings import PointsAccount, balances, owned
 from domain.values import local_date
 from ledger import persons, reading, snapshots
 from projections import moments
+from projections.answer import Moment
 from projections.bindings import Binding
 from projections.connection import Conn
 from projections.members import Member, number_of
-from projections.moments import Asked, Moment
+from projections.moments import Asked
 from projections.points import Account, Lot
 
 Events: TypeAlias = Sequence[Any]

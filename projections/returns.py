@@ -13,11 +13,10 @@ from fractions import Fraction
 
 from pydantic import Field
 
-from projections.answer import Answer, Number
+from projections.answer import Answer, Dated, Number
 from projections.campaigns import Campaign, campaign
 from projections.connection import Conn
 from projections.days import end_of, whole_months
-from projections.moments import Dated
 from projections.ratio import rounded
 from projections.typed import counted
 

@@ -9,10 +9,9 @@ from psycopg.rows import class_row
 from pydantic import Field
 
 from domain.values import add_months, start_of
-from projections.answer import Answer
+from projections.answer import Answer, Dated
 from projections.connection import Conn
 from projections.days import end_of, months_between, whole_months
-from projections.moments import Dated
 from projections.projection import Projection
 from projections.ratio import Mean
 

@@ -6,8 +6,9 @@ from api.cli.looking import looking, moment_line
 from api.settings import Settings
 from api.wiring import opened
 from projections import changes
+from projections.answer import Moment
 from projections.changes import Changes, State
-from projections.moments import Asked, Moment
+from projections.moments import Asked
 
 
 def run(settings: Settings, before: Asked, after: Asked, as_json: bool) -> int:

@@ -5,7 +5,8 @@ from api.cli.looking import looking, say_moment
 from api.settings import Settings
 from api.wiring import opened
 from projections import doubts
-from projections.moments import Asked, dated
+from projections.answer import dated
+from projections.moments import Asked
 
 
 def run(settings: Settings, limit: int, asked: Asked | None, as_json: bool) -> int:

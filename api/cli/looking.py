@@ -14,7 +14,8 @@ from domain.refusal import Refusal
 from ledger.clocks import ClockAhead, LogAhead
 from ledger.database import connect
 from projections import asof, moments, runner
-from projections.moments import Asked, Moment
+from projections.answer import Moment
+from projections.moments import Asked
 
 
 @contextmanager

@@ -16,8 +16,9 @@ from starlette.types import Message, Receive, Scope, Send
 from api.exports import FORMATS, DoesNotFit, Export
 from api.http.inputs import House
 from api.problems import DoorProblem
+from projections.answer import Moment
 from projections.connection import Conn
-from projections.moments import Asked, Moment
+from projections.moments import Asked
 
 log = logging.getLogger("clubledger")
 

@@ -32,10 +32,10 @@ from api.http.inputs import (
 from api.problems import DoorProblem
 from projections import changes as changing
 from projections import runner
+from projections.answer import Moment
 from projections.changes import Changes
 from projections.connection import Conn
 from projections.figures import Explanation, reported
-from projections.moments import Moment
 
 router = APIRouter(tags=["figures"])
 

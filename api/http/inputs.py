@@ -25,8 +25,9 @@ from domain.command import NO_KEY, AskedKey
 from domain.values import Actor, Id, Ordinal
 from ledger import strict_json
 from ledger.ledger import Ledger
+from projections.answer import Dated, Moment, dated
 from projections.connection import Conn
-from projections.moments import Asked, Dated, Moment, dated
+from projections.moments import Asked
 
 T = TypeVar("T")
 DEFAULT_ACTOR = "clerk:desk"

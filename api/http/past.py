@@ -11,8 +11,9 @@ from anyio import to_thread
 from api.http.reads import Reads
 from api.problems import DoorProblem
 from projections import asof, moments
+from projections.answer import Moment
 from projections.connection import Conn
-from projections.moments import Asked, Moment
+from projections.moments import Asked
 
 T = TypeVar("T")
 

@@ -13,12 +13,13 @@ from ledger import reading
 from ledger.database import connect
 from ledger.working import DatedInFuture
 from projections import asof, figures, members, past, points, runner
+from projections.answer import Moment
 from projections.asof import pair_of
 from projections.building import Builder
 from projections.connection import Conn
 from projections.days import end_of
 from projections.members import Member
-from projections.moments import Asked, Moment, moment
+from projections.moments import Asked, moment
 from projections.plain import Stored
 from projections.runner import PoisonedEvent
 from projections.schemas import LIVE, log_ends

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from ledger.database import connect
 from projections import asof, changes, runner
+from projections.answer import Moment
 from projections.connection import Conn
-from projections.moments import Asked, Moment, moment
+from projections.moments import Asked, moment
 from projections.schemas import log_ends
 from tests.projections.histories import STEPS, history, lay
 from tests.projections.tables import emptied
