@@ -6,6 +6,7 @@ from typing import Literal
 
 from psycopg.rows import class_row
 
+from domain.values import ClubId
 from projections.answer import Answer
 from projections.connection import Conn
 from projections.projection import Projection
@@ -205,7 +206,7 @@ class Activity:
 
 
 def clubs(conn: Conn) -> list[Club]:
-    """All clubs, by their id."""
+    """Every club."""
     cursor = conn.cursor(row_factory=class_row(Club))
     return cursor.execute(
         """
@@ -216,8 +217,8 @@ def clubs(conn: Conn) -> list[Club]:
     ).fetchall()
 
 
-def club(conn: Conn, club_id: str) -> ClubCard | None:
-    """One club with what it offers; null if there is no such."""
+def club(conn: Conn, club_id: ClubId) -> ClubCard | None:
+    """A club with its services and the prices in force."""
     found = next((each for each in clubs(conn) if each.club_id == club_id), None)
     return None if found is None else ClubCard(**dict(found), services=prices(conn, club_id))
 

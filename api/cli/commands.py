@@ -339,6 +339,24 @@ def command(
 
 
 @app.command()
+def ask(
+    question: Annotated[str, typer.Argument(metavar="QUESTION", help="By its name, as `clubs`.")],
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="NAME=VALUE", help="What it is about.")
+    ] = None,
+    known_at: KnownAt = None,
+    effective_at: EffectiveAt = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> int:
+    """Answer one of the questions that have no command of their own; a wrong one names them all."""
+    from api.cli.ask import run
+
+    asked = maybe_asked_of(known_at, effective_at)
+    return run(settings_of(data_dir), question, words or [], asked, as_json)
+
+
+@app.command()
 def space(data_dir: DataDir = None, as_json: Json = False) -> int:
     """Where each byte of the ledger lies, and how many that is a fact."""
     from api.cli.space import run

@@ -20,6 +20,7 @@ from api.http import (
     handlers,
     log,
     members,
+    questions,
     service,
     visits,
     whatif,
@@ -95,7 +96,8 @@ def create_app(dsn: str, settings: Settings | None = None, *, follow: bool = Tru
         handlers.Doorway, max_body_bytes=known.max_body_bytes, show_traceback=known.traceback
     )
     handlers.install(app)
-    for noun in (members, visits, corrections, campaigns, clubs, figures, whatif, log, service):
+    nouns = (members, visits, corrections, campaigns, questions, clubs, figures, whatif, log)
+    for noun in (*nouns, service):
         app.include_router(noun.router)
     app.openapi = lambda: document(app)  # type: ignore[method-assign]
     return app

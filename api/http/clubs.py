@@ -1,6 +1,5 @@
 """Clubs: their services and prices, and how much they are used."""
 
-from functools import partial
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
@@ -11,37 +10,10 @@ from api.http.inputs import PAST, AsOf, Awaited, InHouse, PathId
 from api.problems import invalid
 from domain.clubs import UnknownClub
 from domain.values import Day
-from projections import clubs, visits
-from projections.answer import Answer
-from projections.clubs import Club, ClubCard
+from projections import visits
 from projections.visits import ClubUse
 
 router = APIRouter(tags=["clubs"])
-
-
-class Clubs(Answer):
-    """Every club."""
-
-    clubs: list[Club]
-
-
-@router.get("/clubs", response_model=Clubs)
-async def list_clubs(house: InHouse, wait_for: Awaited) -> Clubs:
-    """Every club."""
-    return Clubs(clubs=await house.reads(clubs.clubs, wait_for))
-
-
-@router.get(
-    "/clubs/{club_id}",
-    response_model=ClubCard,
-    responses=refuses("unknown_club"),
-)
-async def club(club_id: PathId, house: InHouse, wait_for: Awaited) -> ClubCard:
-    """A club with its services and the prices in force."""
-    found = await house.reads(partial(clubs.club, club_id=club_id), wait_for)
-    if found is None:
-        raise UnknownClub(club_id)
-    return found
 
 
 @router.get(

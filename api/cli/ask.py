@@ -1,0 +1,84 @@
+"""`ask`: a question that is a row (api/doors.py), with its words as `name=value`."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from api.cli import output
+from api.cli.looking import looking, refusable, say_moment
+from api.doors import QUESTIONS, Question
+from api.failures import WrongUse
+from api.settings import Settings
+from api.wiring import opened
+from projections.answer import Answer, Dated, dated
+from projections.moments import Asked
+
+
+def run(
+    settings: Settings, name: str, said: Sequence[str], asked: Asked | None, as_json: bool
+) -> int:
+    """Ask it and show what is answered."""
+    question = QUESTIONS.get(name)
+    if question is None:
+        raise WrongUse(f"There is no such question; there are {', '.join(QUESTIONS)}.")
+    if asked is not None and not issubclass(question.answer, Dated):
+        raise WrongUse(f"{name} is answered as of now alone.")
+    words = words_of(question, said)
+    with (
+        opened(settings) as database,
+        looking(database, asked) as (connection, moment),
+        refusable(),
+    ):
+        found = question(connection, **words)
+    if isinstance(found, Dated):
+        found = dated(found, moment)
+        say_moment(found.moment)
+    if as_json:
+        output.tell(found)
+    else:
+        show(found)
+    return 0
+
+
+def words_of(question: Question, said: Sequence[str]) -> dict[str, Any]:
+    """What was said, each word as its type has it."""
+    taken, words = question.words, dict[str, Any]()
+    for each in said:
+        name, equals, value = each.partition("=")
+        if not equals or name not in taken:
+            raise WrongUse(f"{question.name} takes {_said(taken) or 'nothing'}.")
+        try:
+            words[name] = TypeAdapter(taken[name]).validate_python(value)
+        except ValidationError as error:
+            raise WrongUse(f"{name}: {error.errors()[0]['msg']}.") from None
+    missing = [name for name in taken if name not in words]
+    if missing:
+        raise WrongUse(f"Say {_said(missing)}.")
+    return words
+
+
+def _said(names: Iterable[str]) -> str:
+    return " ".join(f"{name}=..." for name in names)
+
+
+def show(answer: Answer) -> None:
+    """An answer as lines, and what it lists as tables."""
+    listed = {}
+    for name, value in answer:
+        if isinstance(value, list | tuple) and value and isinstance(value[0], Answer):
+            listed[name] = value
+        elif name != "moment":
+            output.say(f"{name.replace('_', ' '):<20}{value_of(value)}")
+    for rows in listed.values():
+        table = output.plain_table(*type(rows[0]).model_fields)
+        for row in rows:
+            table.add_row(*(value_of(value) for _, value in row))
+        output.stdout().print(table)
+
+
+def value_of(value: Any) -> str:
+    """A value for a reader."""
+    if isinstance(value, list | tuple):
+        return ", ".join(map(value_of, value))
+    return "" if value is None else str(value)

@@ -1,0 +1,56 @@
+"""The routes of the questions that are rows (api/doors.py)."""
+
+from inspect import Parameter, Signature, getdoc
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query
+
+from api.doors import QUESTIONS, Question
+from api.http.documented import refuses
+from api.http.inputs import PAST, AsOf, Awaited, House, InHouse
+from projections.answer import Answer, Dated
+from projections.moments import Asked
+
+router = APIRouter()
+
+
+def _open(question: Question) -> None:
+    """The route of a question. What can be dated can be asked as of a moment."""
+    dated = issubclass(question.answer, Dated)
+
+    async def ask(
+        house: House,
+        wait_for: tuple[int, int] | None,
+        asked: Asked | None = None,
+        **words: Any,
+    ) -> Answer:
+        return await house.ask(lambda conn, _: question(conn, **words), wait_for, asked)
+
+    taken = {
+        **{name: _taken(question, name, kind) for name, kind in question.words.items()},
+        "house": InHouse,
+        "wait_for": Awaited,
+        **({"asked": AsOf} if dated else {}),
+    }
+    ask.__dict__["__signature__"] = Signature(  # which FastAPI goes by
+        [Parameter(name, Parameter.KEYWORD_ONLY, annotation=of) for name, of in taken.items()]
+    )
+    codes = (*([question.unknown.code] if question.unknown else []), *(PAST if dated else ()))
+    router.add_api_route(
+        question.path,
+        ask,
+        name=question.name if "{" in question.path else f"list_{question.name}",
+        description=getdoc(question.query),
+        tags=[question.tag],
+        response_model=question.answer,
+        responses=refuses(*codes),
+    )
+
+
+def _taken(question: Question, name: str, kind: Any) -> Any:
+    in_path = f"{{{name}}}" in question.path
+    return Annotated[kind, Path(examples=["health"]) if in_path else Query()]
+
+
+for _question in QUESTIONS.values():
+    _open(_question)
