@@ -19,14 +19,13 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.supervisors.multiprocess import Multiprocess
 
-from api import models
 from api.http import create_lanes
 from api.http.inputs import PathId
-from api.http.visits import VisitRequest
 from api.settings import Settings
 from api.wiring import settle_in
 from bench.peers import stock
 from bench.profiling import heaviest
+from bench.requests import VisitReceipt, VisitRequest
 
 READY = b'{"visit":1,"payment":"points","points":1,"price_version":1,"spendable_points":1199999}'
 
@@ -35,9 +34,9 @@ def floor(_: str) -> Any:
     """Nothing is decided: the request is read and validated, and an answer is written."""
     app = FastAPI(docs_url=None, redoc_url=None)
 
-    @app.post("/members/{member_id}/visits", response_model=models.VisitReceipt, status_code=201)
-    async def record_visit(member_id: PathId, visit: VisitRequest) -> models.VisitReceipt:
-        return models.VisitReceipt(
+    @app.post("/members/{member_id}/visits", response_model=VisitReceipt, status_code=201)
+    async def record_visit(member_id: PathId, visit: VisitRequest) -> VisitReceipt:
+        return VisitReceipt(
             visit=1,
             payment="points",
             points=visit.shown_points,

@@ -4,6 +4,7 @@
 """
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from datetime import date
@@ -19,6 +20,7 @@ import ledger.importing
 import ledger.ledger
 import ledger.reading  # these three know every refusal of the ledger
 from api.demonstration import assumed
+from api.http.doors import DOORS
 from domain import corrections, personal, values
 from domain.catalogue import CATALOGUE, COMMANDS, NOUNS, REFUSALS
 from domain.command import Command
@@ -115,7 +117,8 @@ def fields(model: type[BaseModel], *hidden: str) -> Iterator[tuple[str, str, str
     for name, fragment in schema["properties"].items():
         if name not in hidden:
             default = "" if name in required else json.dumps(fragment.get("default", {}))
-            yield name, said(fragment, schema.get("$defs", {})), default
+            what = said(fragment, schema.get("$defs", {}))
+            yield name, ": ".join((what, *filter(None, [fragment.get("description")]))), default
 
 
 def doc_of(thing: type | ModuleType) -> str:
@@ -146,8 +149,8 @@ def facts_page() -> str:
         f" can say: {len(COMMANDS)} commands. Each line names its `command`, says `at` which"
         " instant it happened and which `actor` did it, and may bring an idempotency `key` of its"
         " own. An unknown field, a number in quotes or a missing field is refused. Below each stand"
-        " what its receipt holds beside its place in the log, and the"
-        " [refusals](refusals.md) that its rule may give, in the order in which it asks.",
+        " what its receipt holds beside its place in the log, the [refusals](refusals.md) that its"
+        " rule may give, in the order in which it asks, and an example.",
         LEGEND.strip(),
     ]
     for noun in NOUNS:
@@ -175,7 +178,9 @@ def _fact(kind: type[Command]) -> str:
     told = ", ".join(f"`{field}`" for field in kind.answers.__annotations__)
     codes = ", ".join(f"`{refusal.code}`" for refusal in kind.refuses)
     outcome = (f"Receipt: {told}. " if told else "") + f"Refused in this order: {codes}."
-    return "\n\n".join([*said_of_it, table(("field", "holds", "left out"), *rows), outcome])
+    example = json.dumps({"command": name, **kind.example}, ensure_ascii=False)
+    fields_table = table(("field", "holds", "left out"), *rows)
+    return "\n\n".join([*said_of_it, fields_table, outcome, f"```json\n{example}\n```"])
 
 
 def events_page() -> str:
@@ -291,6 +296,15 @@ def assumptions() -> str:
     return table(("assumption", "chosen", "why", "figures that rest on it"), *rows)
 
 
+def doors() -> str:
+    """The address of each command, and what it does."""
+    rows = [
+        (f"`POST {door.path}`", f"`{door.name}`", re.split(r"(?<=\.)\s", doc_of(door.command))[0])
+        for door in DOORS
+    ]
+    return table(("address", "command", ""), *rows)
+
+
 def examples() -> str:
     """The members whom the tutorial uses."""
     rows = [(f"`{member}`", shows) for member, shows in demo.EXAMPLES.items()]
@@ -317,9 +331,10 @@ def between(text: str, name: str, made: str) -> str:
 
 def pages() -> dict[Path, str]:
     """What every made page should hold, by its path."""
-    demo_year = DOCS / "explanation" / "demo-year.md"
+    http, demo_year = DOCS / "http.md", DOCS / "explanation" / "demo-year.md"
     told = between(demo_year.read_text("utf-8"), "assumptions", assumptions())
     return {
+        http: between(http.read_text("utf-8"), "doors", doors()),
         DOCS / "reference" / "facts.md": facts_page(),
         DOCS / "reference" / "events.md": events_page(),
         DOCS / "reference" / "refusals.md": refusals_page(),

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from domain.bounds import AtMost
 from domain.clubs import IN_EMERGENCY, Club, in_emergency
-from domain.command import Command, Receipt
+from domain.command import Command, Receipt, saying
 from domain.event import Event
 from domain.parts import part_of
 from domain.values import ClubId, Desk, Ordinal
@@ -57,6 +57,7 @@ class AdmitInEmergency(Command):
     writes: ClassVar[dict[str, str]] = {"admissions": "club_id"}
     reads: ClassVar[dict[str, str]] = {"club": "club_id"}
     refuses = IN_EMERGENCY
+    example = saying(club_id="health", category="elderly", people=3, desk="d1")
     club_id: ClubId
     category: Literal["elderly", "child", "other"]
     people: Annotated[int, Field(ge=1, le=500)] = 1

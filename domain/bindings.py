@@ -8,7 +8,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from domain.bounds import AtMost, TooMany, room_for_one
-from domain.command import Receipt
+from domain.command import Receipt, saying
 from domain.event import Event
 from domain.members import (
     JOINED,
@@ -235,6 +235,7 @@ class StartBinding(MemberCommand):
         TooLongAgo,
         TooMany,
     )
+    example = saying(member_id="m1", policy="handset", starts_on="2008-08-01", ends_on="2009-08-01")
     policy: Policy
     starts_on: Day
     ends_on: Day
@@ -279,6 +280,9 @@ class EndBinding(MemberCommand):
 
     command: Literal["binding.end"] = "binding.end"
     refuses = (*JOINED, UnknownBinding, NotComeYet, NotWithinBinding)
+    example = saying(
+        member_id="m1", binding=1, ended_on="2009-02-01", cause="cancelled", reason="as asked"
+    )
     binding: Ordinal
     ended_on: Day
     cause: Literal["breach", "cancelled"]

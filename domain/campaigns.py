@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from domain import timeline
 from domain.bindings import MAX_MONTHS, Policy
 from domain.bounds import AtMost, TooMany, room_for_one
-from domain.command import Command
+from domain.command import Command, saying
 from domain.event import Event
 from domain.parts import MAX_CHANGES, part_of
 from domain.refusal import Refusal
@@ -260,6 +260,19 @@ class LaunchCampaign(CampaignCommand):
 
     command: Literal["campaign.launch"] = "campaign.launch"
     refuses = (CampaignExists, WindowReversed)
+    example = saying(
+        campaign_id="spring",
+        title="Prepay and get credit",
+        kind="prepay",
+        opens_on="2008-03-01",
+        closes_on="2099-12-31",
+        tiers=["gold", "silver"],
+        control_bp=1_000,
+        control_seed="spring",
+        prepaid_min_fen=60_000,
+        gift_bp=1_000,
+        months_bound=12,
+    )
     title: Text
     kind: Kind
     opens_on: Day
@@ -292,6 +305,13 @@ class ChangeTerms(CampaignCommand):
 
     command: Literal["campaign.change_terms"] = "campaign.change_terms"
     refuses = (UnknownCampaign, TooMany)
+    example = saying(
+        campaign_id="spring",
+        prepaid_min_fen=30_000,
+        gift_bp=500,
+        months_bound=12,
+        min_monthly_fen=0,
+    )
     prepaid_min_fen: Fen
     gift_bp: BasisPoints
     months_bound: Months
@@ -317,6 +337,7 @@ class CloseCampaign(CampaignCommand):
 
     command: Literal["campaign.close"] = "campaign.close"
     refuses = (UnknownCampaign, NothingChanges)
+    example = saying(campaign_id="spring", reason="the budget was cut")
     reason: Text
 
     def decide(self, at: datetime, campaign: Campaign) -> list[Event]:

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from domain import timeline
 from domain.bounds import AtMost, TooMany, room_for_one
-from domain.command import Command
+from domain.command import Command, saying
 from domain.event import Event
 from domain.parts import MAX_CHANGES, part_of
 from domain.refusal import Refusal
@@ -249,6 +249,9 @@ class OpenClub(ClubCommand):
 
     command: Literal["club.open"] = "club.open"
     refuses = (ClubExists, HoursReversed)
+    example = saying(
+        club_id="health", title="Health club", opens_on="2008-06-30", tiers=["diamond", "gold"]
+    )
     title: Text
     opens_on: Day
     tiers: Annotated[tuple[Tier, ...], Field(max_length=4)]
@@ -281,6 +284,7 @@ class PriceService(ClubCommand):
 
     command: Literal["service.price"] = "service.price"
     refuses = (UnknownClub, TooMany)
+    example = saying(club_id="health", service_id="checkup", title="Check-up", points=50)
     service_id: ServiceId
     title: Text
     points: PointsOrNone
@@ -317,6 +321,7 @@ class DeclareEmergency(ClubCommand):
 
     command: Literal["emergency.declare"] = "emergency.declare"
     refuses = (*OPENED_BY, EmergencyAlready, TooMany)
+    example = saying(club_id="health", reason="snow")
     reason: Text
 
     def decide(self, at: datetime, club: Club) -> list[Event]:
@@ -333,6 +338,7 @@ class EndEmergency(ClubCommand):
 
     command: Literal["emergency.end"] = "emergency.end"
     refuses = (*IN_EMERGENCY, TooMany)
+    example = saying(club_id="health")
 
     def decide(self, at: datetime, club: Club) -> list[Event]:
         in_emergency(club, self.club_id, at)
@@ -345,6 +351,7 @@ class HoldActivity(ClubCommand):
 
     command: Literal["activity.hold"] = "activity.hold"
     refuses = (*OPENED_BY, ActivityExists, TooMany)
+    example = saying(club_id="health", activity_id="drive", title="A drive", cost_fen=800_000)
     activity_id: ActivityId
     title: Text
     cost_fen: Fen = 0

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from msgspec import Struct, field
 
 from domain.bounds import AtMost, TooMany, room_for_one
-from domain.command import Command
+from domain.command import Command, saying
 from domain.event import Event
 from domain.members import (
     JOINED,
@@ -131,6 +131,9 @@ class OpenCohort(Command):
     command: Literal["cohort.open"] = "cohort.open"
     writes: ClassVar[dict[str, str]] = {"cohort": "cohort_id"}
     refuses = (CohortExists, NotComeYet)
+    example = saying(
+        cohort_id="vips", title="VIPs", purpose="retention", criterion="gold", taken_on="2008-06-30"
+    )
     cohort_id: CohortId
     title: Text
     purpose: Purpose
@@ -159,6 +162,7 @@ class IncludeInCohort(Command):
     writes: ClassVar[dict[str, str]] = {"member": "member_id"}
     reads: ClassVar[dict[str, str]] = {"cohort": "cohort_id"}
     refuses = (*JOINED, *BEING_TAKEN, LeftTheNetwork, AlreadyIncluded, TooMany)
+    example = saying(member_id="m1", cohort_id="vips")
     member_id: MemberId
     cohort_id: CohortId
 
@@ -187,6 +191,7 @@ class FreezeCohort(Command):
     command: Literal["cohort.freeze"] = "cohort.freeze"
     writes: ClassVar[dict[str, str]] = {"cohort": "cohort_id"}
     refuses = BEING_TAKEN
+    example = saying(cohort_id="vips", size=0)
     cohort_id: CohortId
     size: Count
 

@@ -16,7 +16,7 @@ from datetime import datetime
 from inspect import signature
 from typing import Annotated, Any, ClassVar, NamedTuple, TypeAlias, TypeVar, cast, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from typing_extensions import TypedDict
 
 from domain.event import ANY_PART, Event
@@ -94,6 +94,11 @@ Change: TypeAlias = tuple[int, Event, str]
 changes, if any."""
 
 
+def saying(**fields: Any) -> Mapping[str, Any]:
+    """What an example says, as JSON has it."""
+    return fields
+
+
 class Receipt(TypedDict):
     """What is told of a command that was carried out, beside where the log holds it."""
 
@@ -109,6 +114,8 @@ class Command(BaseModel):
     """What `decide` raises, in the order in which it asks; no other refusal comes of it."""
     answers: ClassVar[type[Receipt]] = Receipt
     """What `receipt` returns, as that says."""
+    example: ClassVar[Mapping[str, Any]] = {}
+    """A small one, as JSON has it; those of all commands make a history."""
     called: ClassVar[str] = ""
     """Its name, as it stands in an import file."""
     roles: ClassVar[tuple[Role, ...]] = ()
@@ -129,7 +136,7 @@ class Command(BaseModel):
 
     key: AskedKey = NO_KEY
     actor: Actor
-    at: Instant | None = None
+    at: Instant | None = Field(None, description="when it happened; now, if it is left out")
 
     @classmethod
     def __pydantic_init_subclass__(cls, **_: Any) -> None:

@@ -25,7 +25,7 @@ from domain.bindings import (
 from domain.campaigns import Campaign, CampaignClosed, CampaignCommand, UnknownCampaign, launched
 from domain.clubs import ActivityHeld, Club, ClubCommand, UnknownClub, opened
 from domain.cohorts import BEING_TAKEN, Cohort, CohortIncluded, Inclusions, being_taken
-from domain.command import Command, Receipt
+from domain.command import Command, Receipt, saying
 from domain.enrolments import CampaignEnrolled, CampaignOffered, Participation, PlaceFreed, Places
 from domain.event import CATALOGUE, ONLY, Event
 from domain.members import (
@@ -162,6 +162,7 @@ class CorrectLeaving(MemberCorrection):
 
     command: Literal["member.correct_leaving"] = "member.correct_leaving"
     fact = MemberLeft
+    example = saying(member_id="m1", reason="wrong number")
 
     def decide(self, at: datetime, membership: Membership) -> list[Event]:
         return self.corrected(at, membership, membership)
@@ -172,6 +173,7 @@ class CorrectBill(MemberCorrection):
 
     command: Literal["bill.correct"] = "bill.correct"
     fact = BillIssued
+    example = saying(member_id="m1", month="2008-07", reason="typed in wrongly")
     month: Month
 
     def decide(self, at: datetime, membership: Membership, bills: Bills) -> list[Event]:
@@ -185,6 +187,7 @@ class CorrectEnrolment(MemberCorrection):
     command: Literal["campaign.correct_enrolment"] = "campaign.correct_enrolment"
     writes: ClassVar[dict[str, str]] = {"member": "member_id", "places": "campaign_id"}
     fact = CampaignEnrolled
+    example = saying(member_id="m1", campaign_id="spring", reason="wrong member")
     campaign_id: CampaignId
 
     def decide(
@@ -208,6 +211,7 @@ class CorrectOffer(MemberCorrection):
 
     command: Literal["campaign.correct_offer"] = "campaign.correct_offer"
     fact = CampaignOffered
+    example = saying(member_id="m1", campaign_id="spring", reason="drawn from an old list")
     campaign_id: CampaignId
 
     def decide(
@@ -221,6 +225,7 @@ class CorrectAttendance(MemberCorrection):
 
     command: Literal["activity.correct_attendance"] = "activity.correct_attendance"
     fact = ActivityAttended
+    example = saying(member_id="m1", club_id="health", activity_id="drive", reason="stayed at home")
     club_id: ClubId
     activity_id: ActivityId
 
@@ -234,6 +239,7 @@ class CorrectBinding(MemberCorrection):
     command: Literal["binding.correct"] = "binding.correct"
     fact = BindingStarted
     refuses = (*MemberCorrection.refuses, PartOfEnrolment)
+    example = saying(member_id="m1", binding=1, reason="typed in wrongly")
     binding: Ordinal
 
     def decide(self, at: datetime, membership: Membership, bindings: Bindings) -> list[Event]:
@@ -249,6 +255,7 @@ class CorrectBindingEnd(MemberCorrection):
     command: Literal["binding.correct_end"] = "binding.correct_end"
     fact = BindingEnded
     refuses = (*MemberCorrection.refuses, AlreadyBound, EnrolledMeanwhile)
+    example = saying(member_id="m1", binding=1, reason="typed in wrongly")
     binding: Ordinal
 
     def decide(
@@ -285,6 +292,7 @@ class CorrectInclusion(MemberCorrection):
     reads: ClassVar[dict[str, str]] = {"cohort": "cohort_id"}
     fact = CohortIncluded
     refuses = (*JOINED, *BEING_TAKEN, UnknownFact)
+    example = saying(member_id="m1", cohort_id="vips", reason="wrong member")
     cohort_id: CohortId
 
     def decide(
@@ -301,6 +309,7 @@ class CorrectActivity(Correction, ClubCommand):
     command: Literal["activity.correct"] = "activity.correct"
     fact = ActivityHeld
     refuses = (UnknownClub, UnknownFact)
+    example = saying(club_id="health", activity_id="drive", reason="rained off")
     activity_id: ActivityId
 
     def decide(self, at: datetime, club: Club) -> list[Event]:
@@ -316,6 +325,7 @@ class CorrectAdmission(Correction):
     reads: ClassVar[dict[str, str]] = {"club": "club_id"}
     fact = EmergencyAdmitted
     refuses = (UnknownClub, UnknownFact)
+    example = saying(club_id="health", admission=1, reason="told twice")
     club_id: ClubId
     admission: Ordinal
 
@@ -330,6 +340,7 @@ class CorrectClosing(Correction, CampaignCommand):
     command: Literal["campaign.correct_closing"] = "campaign.correct_closing"
     fact = CampaignClosed
     refuses = (UnknownCampaign, UnknownFact)
+    example = saying(campaign_id="spring", reason="meant for another campaign")
 
     def decide(self, at: datetime, campaign: Campaign) -> list[Event]:
         launched(campaign, self.campaign_id)

@@ -28,7 +28,7 @@ from domain.campaigns import (
     not_over,
     running,
 )
-from domain.command import Command, Receipt
+from domain.command import Command, Receipt, saying
 from domain.event import Event
 from domain.members import ON_THE_NETWORK, Membership, on_the_network, tier_at
 from domain.parts import part_of
@@ -36,7 +36,6 @@ from domain.periods import TooLongAgo, forget, not_forgotten, remembered
 from domain.refusal import Refusal
 from domain.values import (
     CampaignId,
-    Count,
     Day,
     Fen,
     MemberId,
@@ -53,6 +52,7 @@ POLICY_OF: dict[str, Policy] = {
     "handset": "handset",
 }
 """The policy under which an enrolment binds; care is a gift without binding."""
+Version = Annotated[int, Field(ge=1, le=1_000_000)]
 Written = Annotated[str, WithJsonSchema({"type": "string", "format": "date"})]
 """A day as a receipt has it."""
 
@@ -289,6 +289,7 @@ class OfferCampaign(Command):
         TooLongAgo,
         TooMany,
     )
+    example = saying(member_id="m1", campaign_id="spring")
     member_id: MemberId
     campaign_id: CampaignId
 
@@ -348,10 +349,15 @@ class Enrol(Command):
         BudgetUsedUp,
         TooMany,
     )
+    example = saying(
+        member_id="m1", campaign_id="spring", prepaid_fen=60_000, shown_terms_version=1
+    )
     member_id: MemberId
     campaign_id: CampaignId
     prepaid_fen: Fen = 0
-    shown_terms_version: Count | None = None
+    shown_terms_version: Version | None = Field(
+        None, description="the version of the terms; if they have moved, it is refused"
+    )
 
     def decide(
         self,

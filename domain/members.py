@@ -8,7 +8,7 @@ from msgspec import Struct, field
 
 from domain import timeline
 from domain.bounds import AtMost, TooMany, room_for_one
-from domain.command import Command
+from domain.command import Command, saying
 from domain.event import Event
 from domain.parts import MAX_CHANGES, part_of
 from domain.periods import NotComeYet, TooLongAgo, has_come
@@ -275,6 +275,9 @@ class JoinNetwork(MemberCommand):
     command: Literal["member.join"] = "member.join"
     reads: ClassVar[dict[str, str]] = {"unit": "unit_id"}
     refuses = (AlreadyJoined, UnknownUnit)
+    example = saying(
+        member_id="m1", unit_id="north", phone="13800000001", at="2008-01-05T09:00:00+08:00"
+    )
     unit_id: UnitId
     name: Name | None = None
     phone: Phone | None = None
@@ -297,6 +300,7 @@ class ChangeDetails(MemberCommand):
     command: Literal["member.change_details"] = "member.change_details"
     marks_sealed: ClassVar[bool] = True
     refuses = (*JOINED, NothingChanges)
+    example = saying(member_id="m1", phone="+86 138 0000 0001")
     name: Name | None = None
     phone: Phone | None = None
 
@@ -313,6 +317,7 @@ class MarkImportant(MemberCommand):
 
     command: Literal["member.mark_important"] = "member.mark_important"
     refuses = (*ON_THE_NETWORK, NothingChanges, TooMany)
+    example = saying(member_id="m1", important=True, reason="a guest of the city")
     important: bool
     reason: Text
 
@@ -330,6 +335,7 @@ class ChangeTier(MemberCommand):
 
     command: Literal["tier.change"] = "tier.change"
     refuses = (*ON_THE_NETWORK, NothingChanges, TooMany)
+    example = saying(member_id="m1", tier="gold", reason="spent enough in 2008")
     tier: Tier | None
     reason: Text
 
@@ -355,6 +361,7 @@ class LeaveNetwork(MemberCommand):
 
     command: Literal["member.leave"] = "member.leave"
     refuses = ON_THE_NETWORK
+    example = saying(member_id="m1", reason="moved away")
     reason: Text
 
     def decide(self, at: datetime, membership: Membership) -> list[Event]:
@@ -372,6 +379,7 @@ class RecordBill(MemberCommand):
 
     command: Literal["bill.record"] = "bill.record"
     refuses = (*JOINED, NotComeYet, BillTooLate, TooLongAgo, AlreadyBilled)
+    example = saying(member_id="m1", month="2008-07", amount_fen=16_300, margin_fen=4_100)
     month: Month
     amount_fen: Fen
     margin_fen: SignedFen | None = None

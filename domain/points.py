@@ -12,7 +12,7 @@ from typing import Any, Literal
 from msgspec.structs import replace
 
 from domain.bounds import TooMany, bounds_of, room_for_one
-from domain.command import Command, Receipt
+from domain.command import Command, Receipt, saying
 from domain.event import Event
 from domain.lots import (
     DEBITS,
@@ -423,6 +423,7 @@ class CreditPoints(PointsCommand):
 
     command: Literal["points.credit"] = "points.credit"
     refuses = (*ON_THE_NETWORK, ExpiresBeforeAvailable, TooMany)
+    example = saying(member_id="m1", points=500, source="bill 2008-07", rule="2008-v1")
     points: PositivePoints
     source: Text
     rule: Text
@@ -458,6 +459,7 @@ class DebitPoints(PointsCommand):
 
     command: Literal["points.debit"] = "points.debit"
     refuses = (*ON_THE_NETWORK, NotEnoughPoints)
+    example = saying(member_id="m1", points=30, reason="an umbrella")
     points: PositivePoints
     reason: Text
 
@@ -476,6 +478,7 @@ class ExpirePoints(MemberCommand):
 
     command: Literal["points.expire"] = "points.expire"
     refuses = JOINED
+    example = saying(member_id="m1")
 
     def decide(self, at: datetime, membership: Membership, points: Points) -> list[Event]:
         joined(membership, self.member_id, at)
@@ -491,6 +494,7 @@ class ReverseDebit(PointsCommand):
 
     command: Literal["points.reverse_debit"] = "points.reverse_debit"
     refuses = (*JOINED, UnknownDebit)
+    example = saying(member_id="m1", debit=1, reason="brought back")
     debit: Ordinal
     reason: Text
 
@@ -511,6 +515,7 @@ class ReverseCredit(PointsCommand):
 
     command: Literal["points.reverse_credit"] = "points.reverse_credit"
     refuses = (*JOINED, UnknownLot, MoreThanCredited, TooMany)
+    example = saying(member_id="m1", lot=1, points=100, reason="the bill was wrong")
     lot: Ordinal
     points: PositivePoints
     reason: Text

@@ -7,7 +7,7 @@ from msgspec import Struct, field
 
 from domain import timeline
 from domain.bounds import AtMost, TooMany, room_for_one
-from domain.command import Command
+from domain.command import Command, saying
 from domain.event import Event
 from domain.parts import MAX_CHANGES, part_of
 from domain.timeline import NothingChanges, Timeline
@@ -36,6 +36,7 @@ class OpenUnit(Command):
     command: Literal["unit.open"] = "unit.open"
     writes: ClassVar[dict[str, str]] = {"unit": "unit_id"}
     refuses = (NothingChanges, TooMany)
+    example = saying(unit_id="north", title="North branch")
     unit_id: UnitId
     title: Text
 

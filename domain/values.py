@@ -145,13 +145,20 @@ Minute = Annotated[int, Field(ge=0, le=1440)]
 """Minutes after midnight in the programme's zone."""
 
 
-def _whole(number: Any) -> Any:
-    is_whole = getattr(number, "is_integer", None)
-    return int(number) if is_whole and is_whole() and not isinstance(number, bool) else number
+def _whole(sent: Any) -> Any:
+    if type(sent) is int:
+        return sent  # as it mostly is
+    if isinstance(sent, list):
+        return tuple(map(_whole, sent))
+    if isinstance(sent, dict):
+        return {name: _whole(each) for name, each in sent.items()}
+    is_whole = getattr(sent, "is_integer", None)
+    return int(sent) if is_whole and is_whole() and not isinstance(sent, bool) else sent
 
 
 WHOLE = BeforeValidator(_whole)
-"""For a whole number of a request: 1.0 is 1 there, as JSON Schema and who goes by it have it."""
+"""For what of a request holds whole numbers or lists: 1.0 is 1 there, as JSON Schema has it, and a
+list is a tuple."""
 
 Tier = Literal["diamond", "gold", "silver", "member"]
 TIERS: tuple[Tier, ...] = get_args(Tier)

@@ -11,7 +11,7 @@ from pydantic import Field
 from domain import timeline
 from domain.bounds import AtMost, TooMany, room_for_one
 from domain.clubs import OPENED_BY, Club, Price, UnknownClub, opened, opened_by
-from domain.command import Receipt
+from domain.command import Receipt, saying
 from domain.event import Event
 from domain.latest import Latest
 from domain.lots import NotEnoughPoints, Points, spendable_points
@@ -383,36 +383,36 @@ class UndoReceipt(PointsReceipt):
 
 
 # ----------------------------------------------------------------------------------- commands
-class RecordVisit(MemberCommand):
-    """Admit a member to a club's service and debit the points. Safe to send again.
+ADMITTED = (ClubClosed, NotEligible, VisitRepeated, TooLongAgo)
+PAID = (UnknownService, NoFreeVisit, TooMany, PriceChanged, NotEnoughPoints)
 
-    `shown_points` is what the desk said it would cost: with `payment="points"` the whole price,
-    with `payment="free_visit"` that of the companions. `payment="auto"` uses a free visit if there
-    is one. Tier, mark, price and emergency are those in force at its own time.
+
+class RecordVisit(MemberCommand):
+    """Admit a member to a club's service and debit the points. Tier, mark, price and emergency are
+    those in force at its own time.
     """
 
     command: Literal["visit.record"] = "visit.record"
     reads: ClassVar[dict[str, str]] = {"club": "club_id"}
-    refuses = (
-        *ON_THE_NETWORK,
-        *OPENED_BY,
-        ClubClosed,
-        NotEligible,
-        VisitRepeated,
-        TooLongAgo,
-        UnknownService,
-        NoFreeVisit,
-        TooMany,
-        PriceChanged,
-        NotEnoughPoints,
+    refuses = (*ON_THE_NETWORK, *OPENED_BY, *ADMITTED, *PAID)
+    example = saying(
+        member_id="m1", club_id="health", service_id="checkup", desk="d1", shown_points=50
     )
     club_id: ClubId
     service_id: ServiceId
     desk: Desk
-    shown_points: PointsPaid | None = None
+    shown_points: PointsPaid | None = Field(
+        None,
+        description="what the member was told: the whole price, or with a free visit that of the"
+        " companions. If the price has moved the visit is refused with the new one.",
+    )
     companions: Companions = 0
-    payment: Literal["auto", "points", "free_visit"] = "auto"
-    confirm_repeat: bool = False
+    payment: Literal["auto", "points", "free_visit"] = Field(
+        "auto", description="`auto` uses a free visit of the year if there is one"
+    )
+    confirm_repeat: bool = Field(
+        False, description="it is another visit although the last one was a moment ago"
+    )
 
     def decide(
         self, at: datetime, membership: Membership, points: Points, visits: Visits, club: Club
@@ -510,11 +510,15 @@ class RecordVisit(MemberCommand):
 
 
 class UndoVisit(MemberCommand):
-    """Take a visit back, and return its points or its free visit."""
+    """Take a visit back, and return its points or its free visit.
+
+    The same desk may for a quarter of an hour, a supervisor for 31 days.
+    """
 
     command: Literal["visit.undo"] = "visit.undo"
     refuses = (*JOINED, UnknownVisit, UndoNeedsSupervisor)
-    visit: Ordinal
+    example = saying(member_id="m1", visit=1, desk="d1", reason="wrong member")
+    visit: Ordinal = Field(description="the n-th visit of the member")
     desk: Desk
     reason: Text
 
@@ -565,6 +569,7 @@ class AttendActivity(MemberCommand):
         TooLongAgo,
         TooMany,
     )
+    example = saying(member_id="m1", club_id="health", activity_id="drive")
     club_id: ClubId
     activity_id: ActivityId
 

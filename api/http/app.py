@@ -15,19 +15,18 @@ from api.connections import FILES_AT_ONCE
 from api.http import (
     campaigns,
     clubs,
-    corrections,
+    doors,
     figures,
     handlers,
     log,
     members,
     questions,
     service,
-    visits,
     whatif,
 )
 from api.http.calls import Calls
 from api.http.documented import document
-from api.http.express import Express, Hot
+from api.http.express import Express
 from api.http.follower import Follower
 from api.http.inputs import House, known_query, strict_body
 from api.http.past import Past
@@ -57,22 +56,18 @@ trusted network. `HEAD` is answered wherever `GET` is, with the same headers.
 """
 
 TAGS = [
-    {"name": "members", "description": "Look a member up; see points and history."},
+    {"name": "members", "description": "Take a member on, look him up, tell what changes of him."},
+    {"name": "points", "description": "Credit, debit, expire and reverse points."},
+    {"name": "bindings", "description": "Bind a member by a policy; end it early."},
     {"name": "corrections", "description": "Take back a fact that was wrong."},
     {"name": "visits", "description": "Admit a member to a club's service; take it back."},
-    {"name": "campaigns", "description": "Enrol members; see what campaigns came to."},
-    {"name": "clubs", "description": "Services and prices, and how much they are used."},
+    {"name": "campaigns", "description": "Launch, offer, enrol; see what campaigns came to."},
+    {"name": "cohorts", "description": "Take customers of a day, and freeze them."},
+    {"name": "clubs", "description": "Clubs, their services and prices, and how they are used."},
     {"name": "figures", "description": "The report's figures, derived from the events."},
     {"name": "log", "description": "The events themselves."},
     {"name": "service", "description": "Health, state, and what problems mean."},
 ]
-
-
-HOT = (
-    Hot("members", "visits", visits.VisitRequest),
-    Hot("campaigns", "enrolments", campaigns.EnrolmentRequest),
-)
-"""The routes with a queue waiting."""
 
 
 def create_app(dsn: str, settings: Settings | None = None, *, follow: bool = True) -> FastAPI:
@@ -96,8 +91,8 @@ def create_app(dsn: str, settings: Settings | None = None, *, follow: bool = Tru
         handlers.Doorway, max_body_bytes=known.max_body_bytes, show_traceback=known.traceback
     )
     handlers.install(app)
-    nouns = (members, visits, corrections, campaigns, questions, clubs, figures, whatif, log)
-    for noun in (*nouns, service):
+    nouns = (members, doors, campaigns, questions, clubs, figures, whatif, log, service)
+    for noun in nouns:
         app.include_router(noun.router)
     app.openapi = lambda: document(app)  # type: ignore[method-assign]
     return app
@@ -107,7 +102,7 @@ def create_lanes(dsn: str, settings: Settings | None = None, *, follow: bool = T
     """What a server runs: the express lane, and behind it the application."""
     known = settings or Settings()
     app = create_app(dsn, known, follow=follow)
-    return Express(app, routes=HOT, max_body_bytes=known.max_body_bytes)
+    return Express(app, max_body_bytes=known.max_body_bytes)
 
 
 def _name_of(route: APIRoute) -> str:

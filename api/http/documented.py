@@ -21,6 +21,7 @@ WRITES = (
     "header_repeated",
     "key_reserved",
     "key_reused",
+    "dated_in_future",
     "busy",
     "unanswered",
     "clock_ahead",

@@ -6,8 +6,6 @@ one place that says what is wrong, and one document that describes both.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Protocol, Self
 
 import orjson
 from fastapi import FastAPI
@@ -15,6 +13,7 @@ from pydantic import ValidationError
 from starlette.types import Message, Receive, Scope, Send
 
 from api import problems
+from api.http.doors import DOORS, Body, body_of
 from api.http.handlers import as_response, carried, last_resort
 from api.http.inputs import ACTOR_HEADER, DEFAULT_ACTOR, KEY_HEADER, House
 from api.http.receipts import REPLAYED_HEADER, told_of
@@ -28,33 +27,17 @@ _WANTED = {_KEY, _ACTOR, b"content-type", b"content-length"}
 _REPLAYED = (REPLAYED_HEADER.lower().encode(), b"true")
 
 
-class Asked(Protocol):
-    """A request's body, which with its path and headers is a command."""
-
-    @classmethod
-    def model_validate_json(cls, json_data: bytes, /) -> Self: ...
-
-    @property
-    def model_fields_set(self) -> set[str]: ...
-
-    def command(self, path_id: str, key: str, actor: str) -> Command: ...
-
-
-@dataclass(frozen=True)
-class Hot:
-    """A route `before/{id}/after`, and the model of its body."""
-
-    before: str
-    after: str
-    body: type[Asked]
+HOT = {
+    tuple(door.path.split("/")[1::2]): (door.ids[0], body_of(door)) for door in DOORS if door.hot
+}
+"""By what stands before and after the id of a path: its field, and the model of the body."""
 
 
 class Express:
     """Answers hot requests, and hands on all others."""
 
-    def __init__(self, app: FastAPI, *, routes: tuple[Hot, ...], max_body_bytes: int) -> None:
+    def __init__(self, app: FastAPI, *, max_body_bytes: int) -> None:
         self.app = app
-        self.routes = {(route.before, route.after): route.body for route in routes}
         self.max_body_bytes = max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -62,14 +45,14 @@ class Express:
             await self.app(scope, receive, send)
             return
         parts = scope["path"].split("/")
-        body = self.routes.get((parts[1], parts[3])) if len(parts) == 4 else None
-        headers = _headers(scope) if body and not scope["query_string"] else None
-        if body is None or headers is None or self._too_long(headers):
+        hot = HOT.get((parts[1], parts[3])) if len(parts) == 4 else None
+        headers = _headers(scope) if hot and not scope["query_string"] else None
+        if hot is None or headers is None or self._too_long(headers):
             await self.app(scope, receive, send)
             return
         house: House = self.app.state.house
         first = await receive()
-        command = None if first.get("more_body") else _command(body, parts[2], headers, first)
+        command = None if first.get("more_body") else _command(*hot, parts[2], headers, first)
         if command is None:
             await self.app(scope, _again(first, receive), send)
             return
@@ -111,7 +94,7 @@ def _headers(scope: Scope) -> dict[bytes, bytes] | None:
 
 
 def _command(
-    body: type[Asked], path_id: str, headers: Mapping[bytes, bytes], message: Message
+    field: str, body: type[Body], path_id: str, headers: Mapping[bytes, bytes], message: Message
 ) -> Command | None:
     """The command that is asked for, if the request is in order."""
     try:
@@ -119,7 +102,7 @@ def _command(
         actor = headers[_ACTOR].decode("latin-1") if _ACTOR in headers else DEFAULT_ACTOR
         asked = body.model_validate_json(message["body"])
         strict_json.check(message["body"], len(asked.model_fields_set))
-        command = asked.command(path_id, key, actor)
+        command = asked.command(key=key, actor=actor, **{field: path_id})
         return None if command.key == NO_KEY else command
     except (ValidationError, KeyError, strict_json.NotStrict):
         return None

@@ -12,6 +12,7 @@ from fastapi.dependencies.utils import get_flat_params
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import problems
@@ -65,12 +66,23 @@ async def _door(_: Request, problem: problems.DoorProblem) -> Response:
     return as_response(problems.document(problem.code, problem.detail, **(problem.more or {})))
 
 
-async def _http(_: Request, error: HTTPException) -> Response:
+async def _http(request: Request, error: HTTPException) -> Response:
     code = CODES.get(error.status_code, "malformed" if error.status_code < 500 else "internal")
     headers = dict(error.headers or {})
-    if "GET" in headers.get("Allow", ""):
-        headers["Allow"] += ", HEAD"
+    if "Allow" in headers:  # of one route, where the address may have several
+        headers["Allow"] = ", ".join(_taken_by(request.app, request.scope))
     return as_response(problems.document(code), headers)
+
+
+def _taken_by(app: FastAPI, scope: Scope) -> list[str]:
+    """The methods that an address takes."""
+
+    def takes(method: str) -> bool:
+        asked = {**scope, "method": method}
+        return any(route.matches(asked)[0] is Match.FULL for route in app.routes)
+
+    taken = [method for method in ("GET", "POST") if takes(method)]
+    return [*taken, "HEAD"] if "GET" in taken else taken
 
 
 async def _away(_: Request, error: Exception) -> Response:

@@ -9,7 +9,6 @@ from typing import Annotated, Any, TypeAlias, TypeVar, get_origin
 
 from fastapi import Depends, Header, Path, Query, Request, params
 from fastapi.dependencies.utils import get_flat_params
-from pydantic import BaseModel
 
 from api import moments
 from api.answers import Figures
@@ -22,7 +21,7 @@ from api.http.turns import Turns
 from api.problems import DoorProblem, invalid
 from api.settings import Settings
 from domain.command import NO_KEY, AskedKey
-from domain.values import Actor, Id, Ordinal
+from domain.values import Actor, Id
 from ledger import strict_json
 from ledger.ledger import Ledger
 from projections.answer import Dated, Moment, dated
@@ -145,11 +144,6 @@ async def strict_body(request: Request) -> None:
             raise DoorProblem("malformed", f"The request cannot be read: {error}.") from None
 
 
-def sent(body: BaseModel) -> dict[str, Any]:
-    """The fields of a body that were sent: a command is kept as it was asked."""
-    return {name: body.__dict__[name] for name in body.model_fields_set}
-
-
 async def _key(
     request: Request,
     key: Annotated[
@@ -246,7 +240,6 @@ WriteActor: TypeAlias = Annotated[
     ),
 ]
 PathId: TypeAlias = Annotated[Id, Path(examples=["health"])]
-VisitNumber: TypeAlias = Annotated[Ordinal, Path(description="the n-th visit of the member")]
 Limit: TypeAlias = Annotated[int, Query(ge=1, le=1000, description="how many at most")]
 Position: TypeAlias = Annotated[int, Query(ge=0, le=2**62)]
 After: TypeAlias = Annotated[str | None, Query(pattern=r"^[0-9]{1,2}:[0-9]{1,18}$")]

@@ -6,28 +6,15 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 from fastapi.responses import Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
-from api import answers, log, models
+from api import answers, log
 from api.exports import Export
 from api.http.documented import refuses
 from api.http.downloads import DOWNLOAD, Wanted, download
-from api.http.inputs import (
-    DEFAULT_ACTOR,
-    AsOf,
-    Awaited,
-    InHouse,
-    Limit,
-    PathId,
-    Position,
-    WriteActor,
-    WriteKey,
-    sent,
-)
-from api.http.receipts import WRITE, receipt_of
-from domain.members import ChangeDetails, UnknownMember
-from domain.personal import Name, Phone
-from domain.values import Instant
+from api.http.inputs import AsOf, Awaited, InHouse, Limit, PathId, Position
+from domain.members import UnknownMember
+from domain.personal import Phone
 from ledger import reading
 from projections import members, past, points
 from projections.answer import Answer
@@ -49,21 +36,6 @@ class LookupRequest(BaseModel):
     )
 
     phone: Phone
-
-
-class DetailsRequest(BaseModel):
-    """What is another one from `at` on: a field that is not sent stays, null takes it away."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        strict=True,
-        hide_input_in_errors=True,
-        json_schema_extra={"examples": [{"phone": "+86 138 0000 0001"}]},
-    )
-
-    name: Name | None = None
-    phone: Phone | None = None
-    at: Instant | None = Field(None, description="since when; now, if it is left out")
 
 
 class Members(Answer):
@@ -99,27 +71,6 @@ async def member(member_id: PathId, house: InHouse, wait_for: Awaited, asked: As
     if found is None:
         raise UnknownMember(member_id)
     return found
-
-
-@router.post(
-    "/members/{member_id}/details",
-    status_code=201,
-    response_model=models.Receipt,
-    responses={
-        **WRITE,
-        **refuses("unknown_member", "before_joining", "dated_in_future", "nothing_changes"),
-    },
-)
-async def change_details(
-    member_id: PathId,
-    details: DetailsRequest,
-    house: InHouse,
-    key: WriteKey,
-    actor: WriteActor = DEFAULT_ACTOR,
-) -> Response:
-    """Give a member another name or phone number. The old number does not find him any more."""
-    command = ChangeDetails(key=key, actor=actor, member_id=member_id, **sent(details))
-    return receipt_of(await house.ledger.execute(command))
 
 
 @router.get(

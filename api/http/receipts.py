@@ -4,8 +4,9 @@ from typing import Any
 
 import orjson
 from fastapi.responses import Response
+from pydantic import BaseModel, Field
 
-from ledger.ledger import Receipt
+from ledger import ledger
 
 REPLAYED_HEADER = "Idempotent-Replayed"
 
@@ -23,12 +24,19 @@ WRITE: dict[int | str, dict[str, Any]] = {
 """What every write's documentation says of its answer."""
 
 
-def told_of(receipt: Receipt) -> dict[str, Any]:
+class Receipt(BaseModel):
+    """Where the log holds what was written: ask `?wait_for=<bucket>:<position>` to read it."""
+
+    bucket: int
+    position: int = Field(description="of the command's last event; 0 if it wrote none")
+
+
+def told_of(receipt: ledger.Receipt) -> dict[str, Any]:
     """What was written, and where the log holds it."""
     return {**receipt.body, "bucket": receipt.bucket, "position": receipt.position}
 
 
-def receipt_of(receipt: Receipt) -> Response:
+def receipt_of(receipt: ledger.Receipt) -> Response:
     """The answer to a write."""
     headers = {REPLAYED_HEADER: "true"} if receipt.replayed else None
     return Response(

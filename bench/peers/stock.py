@@ -20,8 +20,8 @@ from psycopg.conninfo import conninfo_to_dict
 
 from api.clock import Clock
 from api.http.inputs import PathId
-from api.http.visits import VisitRequest
 from bench import population
+from bench.requests import VisitRequest
 
 TRIES = 10
 

@@ -8,9 +8,9 @@ import threading
 import time
 from typing import Any
 
-from api.http.visits import VisitRequest
 from bench import population
 from bench.peers.stock import Desk, desk
+from bench.requests import VisitRequest
 
 
 def drive(application: Desk, question: dict[str, Any]) -> dict[str, Any]:

@@ -8,8 +8,7 @@ import httpx
 import pytest
 
 from api.http import create_lanes
-from api.http.campaigns import EnrolmentRequest
-from api.http.visits import VisitRequest
+from api.http.doors import DOOR_OF, body_of
 from domain.visits import RecordVisit
 
 BODY = {"club_id": "health", "service_id": "tea", "desk": "d1", "shown_points": 1}
@@ -64,12 +63,14 @@ def test_a_header_that_is_there_twice_is_refused(ledger_dsn: str, header: str) -
 
 
 def test_a_command_is_kept_with_the_fields_that_were_sent() -> None:
-    visit = VisitRequest.model_validate(BODY).command("m1", "k", "clerk:li")
-    assert json.loads(visit.asked()) == {
+    who = {"key": "k", "actor": "clerk:li"}
+    visit = body_of(DOOR_OF["visit.record"]).model_validate(BODY)
+    assert json.loads(visit.command(member_id="m1", **who).asked()) == {
         "command": "visit.record", "actor": "clerk:li", "member_id": "m1", **BODY,
     }  # fmt: skip
-    enrolment = EnrolmentRequest.model_validate({"member_id": "m1", "shown_terms_version": 2})
-    assert json.loads(enrolment.command("spring", "k", "clerk:li").asked()) == {
+    said = {"member_id": "m1", "shown_terms_version": 2}
+    enrolment = body_of(DOOR_OF["campaign.enrol"]).model_validate(said)
+    assert json.loads(enrolment.command(campaign_id="spring", **who).asked()) == {
         "command": "campaign.enrol", "actor": "clerk:li", "member_id": "m1",
         "campaign_id": "spring", "shown_terms_version": 2,
     }  # fmt: skip

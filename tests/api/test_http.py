@@ -12,7 +12,7 @@ import httpx
 import pytest
 from pydantic import BaseModel
 
-from api.http.app import HOT
+from api.http.express import HOT
 from api.log import History, LogPage
 from tests.api import facts
 from tests.api.running import Server, clubledger, serving, stopped
@@ -405,7 +405,7 @@ def test_the_express_lane_answers_as_the_route_does(
 def test_every_express_lane_is_a_route_of_the_document(http: httpx.Client) -> None:
     paths = http.get("/openapi.json").json()["paths"]
     posts = {re.sub(r"{\w+}", "{}", path) for path, methods in paths.items() if "post" in methods}
-    assert {f"/{hot.before}/{{}}/{hot.after}" for hot in HOT} <= posts
+    assert {f"/{before}/{{}}/{after}" for before, after in HOT} <= posts
 
 
 @pytest.mark.slow

@@ -1,0 +1,267 @@
+"""Doors: each command has one, a row, of which its route, body, answers and description are made.
+
+A body holds what the command says, but for its key, its actor and the ids of the path.
+"""
+
+import re
+from copy import copy
+from functools import cache, reduce
+from inspect import Parameter, Signature, getdoc
+from itertools import groupby
+from operator import attrgetter, or_
+from typing import (
+    Annotated,
+    Any,
+    ClassVar,
+    Literal,
+    NamedTuple,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
+
+from fastapi import APIRouter, Path
+from fastapi.responses import Response
+from pydantic import BaseModel, ConfigDict, Field, RootModel, create_model
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from api.http.documented import refuses
+from api.http.inputs import DEFAULT_ACTOR, House, InHouse, WriteActor, WriteKey
+from api.http.receipts import WRITE, Receipt, receipt_of
+from domain.catalogue import COMMANDS
+from domain.command import Command
+from domain.corrections import Correction
+from domain.values import WHOLE
+
+
+class Door(NamedTuple):
+    """A command by its name, the address to which it is posted, and under what it is listed."""
+
+    name: str
+    path: str
+    tag: str
+    hot: bool = False
+    """A queue is waiting: the express lane answers (api/http/express.py)."""
+    wanted: tuple[str, ...] = ()
+    """What has to be said here, though a file may leave it out."""
+
+    @property
+    def command(self) -> type[Command]:
+        """The command."""
+        return COMMANDS[self.name]
+
+    @property
+    def ids(self) -> list[str]:
+        """The fields of the command that stand in the path."""
+        return re.findall(r"{(\w+)}", self.path)
+
+
+MEMBER, CLUB, CAMPAIGN = "/members/{member_id}", "/clubs/{club_id}", "/campaigns/{campaign_id}"
+COHORT = "/cohorts/{cohort_id}"
+
+DOORS = (
+    Door("unit.open", "/units", "members"),
+    Door("member.join", "/members", "members"),
+    Door("member.change_details", f"{MEMBER}/details", "members"),
+    Door("member.mark_important", f"{MEMBER}/importance", "members"),
+    Door("tier.change", f"{MEMBER}/tier", "members"),
+    Door("member.leave", f"{MEMBER}/leave", "members"),
+    Door("bill.record", f"{MEMBER}/bills", "members"),
+    Door("points.credit", f"{MEMBER}/credits", "points"),
+    Door("points.reverse_credit", f"{MEMBER}/credits/{{lot}}/reverse", "points"),
+    Door("points.debit", f"{MEMBER}/debits", "points"),
+    Door("points.reverse_debit", f"{MEMBER}/debits/{{debit}}/reverse", "points"),
+    Door("points.expire", f"{MEMBER}/expire", "points"),
+    Door("binding.start", f"{MEMBER}/bindings", "bindings"),
+    Door("binding.end", f"{MEMBER}/bindings/{{binding}}/end", "bindings"),
+    Door("visit.record", f"{MEMBER}/visits", "visits", hot=True, wanted=("shown_points",)),
+    Door("visit.undo", f"{MEMBER}/visits/{{visit}}/undo", "visits"),
+    Door("visit.admit_in_emergency", f"{CLUB}/admissions", "visits"),
+    Door("activity.attend", f"{CLUB}/activities/{{activity_id}}/attendances", "visits"),
+    Door("club.open", "/clubs", "clubs"),
+    Door("service.price", f"{CLUB}/services/{{service_id}}/prices", "clubs"),
+    Door("emergency.declare", f"{CLUB}/emergency", "clubs"),
+    Door("emergency.end", f"{CLUB}/emergency/end", "clubs"),
+    Door("activity.hold", f"{CLUB}/activities", "clubs"),
+    Door("campaign.launch", "/campaigns", "campaigns"),
+    Door("campaign.change_terms", f"{CAMPAIGN}/terms", "campaigns"),
+    Door("campaign.close", f"{CAMPAIGN}/close", "campaigns"),
+    Door("campaign.offer", f"{CAMPAIGN}/offers", "campaigns"),
+    Door("campaign.enrol", f"{CAMPAIGN}/enrolments", "campaigns", hot=True),
+    Door("cohort.open", "/cohorts", "cohorts"),
+    Door("cohort.include", f"{COHORT}/members", "cohorts"),
+    Door("cohort.freeze", f"{COHORT}/freeze", "cohorts"),
+    Door("member.correct_leaving", f"{MEMBER}/corrections", "corrections"),
+    Door("bill.correct", f"{MEMBER}/corrections", "corrections"),
+    Door("campaign.correct_enrolment", f"{MEMBER}/corrections", "corrections"),
+    Door("campaign.correct_offer", f"{MEMBER}/corrections", "corrections"),
+    Door("activity.correct_attendance", f"{MEMBER}/corrections", "corrections"),
+    Door("binding.correct", f"{MEMBER}/corrections", "corrections"),
+    Door("binding.correct_end", f"{MEMBER}/corrections", "corrections"),
+    Door("cohort.correct_inclusion", f"{MEMBER}/corrections", "corrections"),
+    Door("activity.correct", f"{CLUB}/corrections", "corrections"),
+    Door("visit.correct_emergency", f"{CLUB}/corrections", "corrections"),
+    Door("campaign.correct_closing", f"{CAMPAIGN}/corrections", "corrections"),
+)
+"""One for every command. Corrections to one address are told apart by their `fact`."""
+DOOR_OF = {door.name: door for door in DOORS}
+
+CORRECT = (
+    "Take a wrong fact back: it counts no more, and what is right can be told. An answer as of"
+    " before still shows it."
+)
+
+
+# -------------------------------------------------------------------------------------- bodies
+class Body(BaseModel):
+    """What a request says, which with its path and headers is a command."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
+    asks_for: ClassVar[type[Command]]
+    example: ClassVar[dict[str, Any]]
+
+    def command(self, **beside: Any) -> Command:
+        """The command, kept as it was asked: with the fields that were sent."""
+        fields = self.__dict__
+        return self.asks_for(**beside, **{name: fields[name] for name in self.model_fields_set})
+
+
+class CorrectionBody(Body):
+    """The same, which says by its `fact` which command it is."""
+
+    def command(self, **beside: Any) -> Command:
+        fields = {name: self.__dict__[name] for name in self.model_fields_set - {"fact"}}
+        return self.asks_for(**beside, **fields)
+
+
+@cache
+def body_of(door: Door) -> type[Body]:
+    """The body of a request to this door."""
+    kind, fields, told = door.command, dict[str, Any](), dict[str, Any]()
+    if issubclass(kind, Correction):
+        fields["fact"] = (Literal[kind.fact.topic], ...)
+        told["fact"] = kind.fact.topic
+    fields |= {
+        name: _field(known, name in door.wanted)
+        for name, known in kind.model_fields.items()
+        if name not in (*door.ids, "command", "key", "actor")
+    }
+    told |= {name: said for name, said in kind.example.items() if name in fields}
+    base: type[Body] = CorrectionBody if "fact" in fields else Body
+    body: type[Body] = create_model(
+        f"{kind.__name__}Request",
+        __base__=base,
+        __doc__=kind.__doc__,
+        __cls_kwargs__={"json_schema_extra": {"examples": [told]}},
+        **fields,
+    )
+    body.asks_for, body.example = kind, told
+    return body
+
+
+def _field(known: FieldInfo, wanted: bool) -> tuple[Any, FieldInfo]:
+    """A field of a command as requests have it."""
+    annotation: Any = (
+        Annotated[known.annotation, *known.metadata] if known.metadata else known.annotation
+    )
+    field = copy(known)
+    field.metadata = []
+    if wanted:  # then it is not null either
+        annotation = next(each for each in get_args(annotation) if each is not type(None))
+        field.default = PydanticUndefined
+    return Annotated[annotation, WHOLE] if _holds_numbers(annotation) else annotation, field
+
+
+def _holds_numbers(annotation: Any) -> bool:
+    """Whether whole numbers or lists may be in it, which JSON means otherwise than Python."""
+    if annotation is int or get_origin(annotation) in (tuple, dict):
+        return True
+    return any(map(_holds_numbers, get_args(annotation)))
+
+
+def _one_of(doors: tuple[Door, ...]) -> type[BaseModel]:
+    """The body of a request to an address: that of its door, or of one of several."""
+    bodies = [body_of(door) for door in doors]
+    if len(bodies) == 1:
+        return bodies[0]
+    of: Any = Annotated[reduce(or_, bodies), Field(discriminator="fact")]
+    return create_model(
+        f"{doors[0].ids[0].removesuffix('_id').capitalize()}CorrectionRequest",
+        __base__=RootModel[of],
+        __doc__="Which fact was wrong, by its name, and why it is taken back.",
+        __cls_kwargs__={"json_schema_extra": {"examples": [body.example for body in bodies]}},
+    )
+
+
+# -------------------------------------------------------------------------------------- routes
+@cache
+def receipt_model(receipt: Any) -> type[Receipt]:
+    """The answer to a command, of its receipt and the place in the log."""
+    held = get_type_hints(receipt, include_extras=True)
+    if not held:
+        return Receipt
+    fields: dict[str, Any] = {name: (kind, ...) for name, kind in held.items()}
+    return create_model(receipt.__name__, __base__=Receipt, __doc__=receipt.__doc__, **fields)
+
+
+def _open(router: APIRouter, doors: tuple[Door, ...]) -> None:
+    """The route to the doors of one address."""
+    first, kind = doors[0], doors[0].command
+    body, several = _one_of(doors), len(doors) > 1
+
+    async def record(house: House, key: str, actor: str, said: Any, **ids: Any) -> Response:
+        asked: Body = said.root if several else said
+        command = asked.command(key=key, actor=actor, **ids)
+        return receipt_of(await house.ledger.execute(command))
+
+    annotations = {
+        **{name: _in_path(kind, name) for name in first.ids},
+        "said": body,
+        "house": InHouse,
+        "key": WriteKey,
+        "actor": WriteActor,
+    }
+    defaults = {"actor": DEFAULT_ACTOR}
+    parameters = [
+        Parameter(
+            name,
+            Parameter.KEYWORD_ONLY,
+            default=defaults.get(name, Parameter.empty),
+            annotation=annotation,
+        )
+        for name, annotation in annotations.items()
+    ]
+    record.__dict__["__signature__"] = Signature(parameters)  # which FastAPI goes by
+    codes = dict.fromkeys(each.code for door in doors for each in door.command.refuses)
+    router.add_api_route(
+        first.path,
+        record,
+        methods=["POST"],
+        name=_name_of(first),
+        description=CORRECT if first.tag == "corrections" else getdoc(kind),
+        tags=[first.tag],
+        status_code=201,
+        response_model=receipt_model(cast(Any, kind.answers)),
+        responses={**WRITE, **refuses(*codes)},
+    )
+
+
+def _in_path(kind: type[Command], name: str) -> Any:
+    known = kind.model_fields[name]
+    told = Path(description=known.description, examples=[kind.example[name]])
+    return Annotated[known.annotation, *known.metadata, told]
+
+
+def _name_of(door: Door) -> str:
+    """The name of the operation: that of its command."""
+    if door.tag == "corrections":
+        stream = door.ids[0].removesuffix("_id")
+        return "correct" if stream == "member" else f"correct_{stream}"
+    return re.sub("(?<=.)(?=[A-Z])", "_", door.command.__name__).lower()
+
+
+router = APIRouter()
+for _, _doors in groupby(DOORS, attrgetter("path")):
+    _open(router, tuple(_doors))

@@ -1,0 +1,70 @@
+"""Every command has its door: its example is taken there, its receipt is what the class says."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import ValidationError
+
+from api.http.doors import DOOR_OF, DOORS, body_of
+from api.http.express import HOT
+from domain.catalogue import COMMANDS
+from tests.api.contract import Contract
+from tests.api.running import serving, stopped
+from tests.api.story import STORY
+
+
+def posted(http: httpx.Client, name: str, key: str) -> httpx.Response:
+    """The example of a command, to its door."""
+    door, body = DOOR_OF[name], {**COMMANDS[name].example, **body_of(DOOR_OF[name]).example}
+    path = door.path.format(**{field: body.pop(field) for field in door.ids})
+    return http.post(path, json=body, headers={"Idempotency-Key": key})
+
+
+def test_every_command_has_one_door_and_one_example() -> None:
+    assert sorted(door.name for door in DOORS) == sorted(COMMANDS) == sorted(STORY)
+    assert len(HOT) == sum(door.hot for door in DOORS)
+
+
+@pytest.fixture
+def http(own_ledger: Path) -> Iterator[httpx.Client]:
+    """A client of a server on an empty ledger, that holds every answer against the document."""
+    running = serving(own_ledger)
+    try:
+        contract = Contract(httpx.get(f"{running.address}/openapi.json").json())
+        hooks = {"response": [contract.check]}
+        with httpx.Client(base_url=running.address, event_hooks=hooks) as client:
+            yield client
+    finally:
+        assert stopped(running).code == 0
+
+
+def test_every_command_is_taken_at_its_door_and_sent_again_is_the_same(http: httpx.Client) -> None:
+    receipts = {}
+    for name in STORY:
+        answer = posted(http, name, name)
+        assert answer.status_code == 201, (name, answer.json())
+        receipts[name] = answer.json()
+        told = {*COMMANDS[name].answers.__annotations__, "bucket", "position"}
+        assert answer.json().keys() == told, name
+    for name in STORY:
+        again = posted(http, name, name)
+        assert again.headers["idempotent-replayed"] == "true"
+        assert again.json() == receipts[name]
+        assert posted(http, name, f"{name}-anew").status_code in (201, 403, 404, 409), name
+
+
+def test_lists_and_whole_numbers_are_what_json_means_by_them() -> None:
+    body = body_of(DOOR_OF["campaign.launch"])
+    said = {**body.example, "cap": 5.0, "costs": [{"item": "leaflets", "cost_fen": 100.0}]}
+    asked: Any = body.model_validate(said).command(key="k", actor="clerk:li")
+    assert asked == body.model_validate_json(json.dumps(said)).command(key="k", actor="clerk:li")
+    assert (asked.cap, asked.tiers, asked.costs[0].cost_fen) == (5, ("gold", "silver"), 100)
+    price = body_of(DOOR_OF["service.price"])
+    free: Any = price.model_validate({**price.example, "free_visits": {"gold": 2.0}})
+    with pytest.raises(ValidationError):
+        price.model_validate({**price.example, "free_visits": {"gold": 2.5}})
+    assert free.free_visits == {"gold": 2}
