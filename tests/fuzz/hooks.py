@@ -36,6 +36,7 @@ FITTING: dict[str, Any] = {
     "at": "2020-01-01T00:00:00+08:00",
     "starts_on": "2020-02-01",
     "ends_on": "2021-02-01",
+    "ended_on": "2020-06-01",
     "opens_on": "2009-02-01",
     "closes_on": "2009-03-01",
     "opens_minute": 0,
