@@ -145,18 +145,22 @@ Minute = Annotated[int, Field(ge=0, le=1440)]
 """Minutes after midnight in the programme's zone."""
 
 
-def _whole(sent: Any) -> Any:
-    if type(sent) is int:
-        return sent  # as it mostly is
-    if isinstance(sent, list):
-        return tuple(map(_whole, sent))
-    if isinstance(sent, dict):
-        return {name: _whole(each) for name, each in sent.items()}
+def _as_json_means(sent: Any) -> Any:
+    return sent if type(sent) is int else _whole(sent, 3)
+
+
+def _whole(sent: Any, levels: int) -> Any:
+    if isinstance(sent, list | dict):
+        if not levels:  # nothing of ours is nested deeper
+            return sent
+        if isinstance(sent, list):
+            return tuple(_whole(each, levels - 1) for each in sent)
+        return {name: _whole(each, levels - 1) for name, each in sent.items()}
     is_whole = getattr(sent, "is_integer", None)
     return int(sent) if is_whole and is_whole() and not isinstance(sent, bool) else sent
 
 
-WHOLE = BeforeValidator(_whole)
+WHOLE = BeforeValidator(_as_json_means)
 """For what of a request holds whole numbers or lists: 1.0 is 1 there, as JSON Schema has it, and a
 list is a tuple."""
 

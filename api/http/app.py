@@ -13,6 +13,7 @@ from fastapi.routing import APIRoute
 from api.clock import Clock
 from api.connections import FILES_AT_ONCE
 from api.http import (
+    batch,
     campaigns,
     clubs,
     doors,
@@ -60,6 +61,7 @@ TAGS = [
     {"name": "points", "description": "Credit, debit, expire and reverse points."},
     {"name": "bindings", "description": "Bind a member by a policy; end it early."},
     {"name": "corrections", "description": "Take back a fact that was wrong."},
+    {"name": "commands", "description": "Many commands in one request."},
     {"name": "visits", "description": "Admit a member to a club's service; take it back."},
     {"name": "campaigns", "description": "Launch, offer, enrol; see what campaigns came to."},
     {"name": "cohorts", "description": "Take customers of a day, and freeze them."},
@@ -91,8 +93,8 @@ def create_app(dsn: str, settings: Settings | None = None, *, follow: bool = Tru
         handlers.Doorway, max_body_bytes=known.max_body_bytes, show_traceback=known.traceback
     )
     handlers.install(app)
-    nouns = (members, doors, campaigns, questions, clubs, figures, whatif, log, service)
-    for noun in nouns:
+    nouns = (members, doors, batch, campaigns, questions, clubs, figures, whatif, log)
+    for noun in (*nouns, service):
         app.include_router(noun.router)
     app.openapi = lambda: document(app)  # type: ignore[method-assign]
     return app

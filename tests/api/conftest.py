@@ -58,3 +58,18 @@ def own_ledger(data_dir: Path) -> Iterator[Path]:
     """The same, with a database that stays up between the commands."""
     with EmbeddedServer(data_dir):
         yield data_dir
+
+
+@pytest.fixture
+def empty(own_ledger: Path) -> Iterator[httpx.Client]:
+    """A client of a server on an empty ledger, that holds every answer against the document."""
+    running = serving(own_ledger)
+    try:
+        contract = Contract(httpx.get(f"{running.address}/openapi.json").json())
+        hooks = {"response": [contract.check]}
+        with httpx.Client(
+            base_url=running.address, event_hooks=hooks, timeout=PATIENCE_S
+        ) as client:
+            yield client
+    finally:
+        assert stopped(running).code == 0

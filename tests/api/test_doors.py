@@ -1,8 +1,6 @@
 """Every command has its door: its example is taken there, its receipt is what the class says."""
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,8 +10,6 @@ from pydantic import ValidationError
 from api.http.doors import DOOR_OF, DOORS, body_of
 from api.http.express import HOT
 from domain.catalogue import COMMANDS
-from tests.api.contract import Contract
-from tests.api.running import serving, stopped
 from tests.api.story import STORY
 
 
@@ -29,32 +25,19 @@ def test_every_command_has_one_door_and_one_example() -> None:
     assert len(HOT) == sum(door.hot for door in DOORS)
 
 
-@pytest.fixture
-def http(own_ledger: Path) -> Iterator[httpx.Client]:
-    """A client of a server on an empty ledger, that holds every answer against the document."""
-    running = serving(own_ledger)
-    try:
-        contract = Contract(httpx.get(f"{running.address}/openapi.json").json())
-        hooks = {"response": [contract.check]}
-        with httpx.Client(base_url=running.address, event_hooks=hooks) as client:
-            yield client
-    finally:
-        assert stopped(running).code == 0
-
-
-def test_every_command_is_taken_at_its_door_and_sent_again_is_the_same(http: httpx.Client) -> None:
+def test_every_command_is_taken_at_its_door_and_sent_again_is_the_same(empty: httpx.Client) -> None:
     receipts = {}
     for name in STORY:
-        answer = posted(http, name, name)
+        answer = posted(empty, name, name)
         assert answer.status_code == 201, (name, answer.json())
         receipts[name] = answer.json()
         told = {*COMMANDS[name].answers.__annotations__, "bucket", "position"}
         assert answer.json().keys() == told, name
     for name in STORY:
-        again = posted(http, name, name)
+        again = posted(empty, name, name)
         assert again.headers["idempotent-replayed"] == "true"
         assert again.json() == receipts[name]
-        assert posted(http, name, f"{name}-anew").status_code in (201, 403, 404, 409), name
+        assert posted(empty, name, f"{name}-anew").status_code in (201, 403, 404, 409), name
 
 
 def test_lists_and_whole_numbers_are_what_json_means_by_them() -> None:
