@@ -37,16 +37,18 @@ class Evidence:
     where it does."""
 
     parts: tuple[tuple[str, str], ...]
-    why_more: str
+    why_more: str = ""
 
 
 def _set(*parts: tuple[str, str], why_more: str = "") -> Evidence:
     return Evidence(parts, why_more)
 
 
-_KNOWN = "occurred_at < %(end)s"
-_YEAR = "occurred_at >= %(start)s AND occurred_at < %(end)s"
-_OF_CAMPAIGNS = f"campaign_id = ANY (%(campaigns)s) AND {_KNOWN}"
+KNOWN = "occurred_at < %(end)s"
+"""Of all that had happened by the date."""
+YEAR = "occurred_at >= %(start)s AND occurred_at < %(end)s"
+"""Of what happened in the year up to the date."""
+_OF_CAMPAIGNS = f"campaign_id = ANY (%(campaigns)s) AND {KNOWN}"
 _OF_COHORT = (
     "EXISTS (SELECT FROM cohort_member c WHERE c.cohort_id = %(cohort_id)s"
     " AND c.member_id = e.member_id AND c.bucket = e.bucket)"
@@ -54,17 +56,17 @@ _OF_COHORT = (
 
 EVIDENCE: dict[str, Evidence] = {
     "tiers": _set(
-        ("tier.changed", _KNOWN),
+        ("tier.changed", KNOWN),
         why_more="Every change of tier up to the date, the later ones of the same customer too",
     ),
     "on_net": _set(
-        ("tier.changed", _KNOWN),
-        ("member.left", f"{_KNOWN} AND tier IS NOT NULL"),
+        ("tier.changed", KNOWN),
+        ("member.left", f"{KNOWN} AND tier IS NOT NULL"),
         why_more="Every change of tier up to the date, and the VIP customers who left",
     ),
     "retention": _set(
         ("cohort.included", "cohort_id = %(cohort_id)s"),
-        ("member.left", f"{_KNOWN} AND {_OF_COHORT}"),
+        ("member.left", f"{KNOWN} AND {_OF_COHORT}"),
         (
             "bill.issued",
             f"month BETWEEN %(first_month)s AND %(last_month)s AND amount_fen < {LOW_SPEND_FEN}"
@@ -73,14 +75,14 @@ EVIDENCE: dict[str, Evidence] = {
         why_more="All who are in the cohort, those of them who left, and each of their bills"
         " below 50 yuan",
     ),
-    "health_opened": _set(("club.opened", f"club_id = 'health' AND {_KNOWN}")),
+    "health_opened": _set(("club.opened", f"club_id = 'health' AND {KNOWN}")),
     "health_visits": _set(
-        ("visit.recorded", f"club_id = 'health' AND {_KNOWN}"),
+        ("visit.recorded", f"club_id = 'health' AND {KNOWN}"),
         ("visit.undone", "club_id = 'health' AND visited_at < %(end)s"),
         why_more="The visits that were undone count twice: once recorded, once undone",
     ),
     "lounge_visits": _set(
-        ("visit.recorded", f"club_id = 'lounge' AND tier IS NOT NULL AND {_YEAR}"),
+        ("visit.recorded", f"club_id = 'lounge' AND tier IS NOT NULL AND {YEAR}"),
         (
             "visit.undone",
             "club_id = 'lounge' AND visited_at >= %(start)s AND visited_at < %(end)s"
@@ -91,10 +93,10 @@ EVIDENCE: dict[str, Evidence] = {
         " recorded, once undone",
     ),
     "lounge_emergency": _set(
-        ("visit.emergency_admitted", f"club_id = 'lounge' AND {_YEAR}"),
+        ("visit.emergency_admitted", f"club_id = 'lounge' AND {YEAR}"),
         why_more="Each lets in one person or several",
     ),
-    "car_activities": _set(("activity.held", f"club_id = 'car' AND {_YEAR}")),
+    "car_activities": _set(("activity.held", f"club_id = 'car' AND {YEAR}")),
     "car_attendance": _set(
         ("activity.attended", "club_id = 'car' AND held_at >= %(start)s AND held_at < %(end)s"),
     ),
@@ -109,7 +111,7 @@ EVIDENCE: dict[str, Evidence] = {
         ("cohort.included", "cohort_id = %(cohort_id)s"),
         ("binding.started", f"starts_on <= %(on)s AND {_OF_COHORT}"),
         ("binding.ended", f"ended_on <= %(on)s AND {_OF_COHORT}"),
-        ("member.left", f"{_KNOWN} AND {_OF_COHORT}"),
+        ("member.left", f"{KNOWN} AND {_OF_COHORT}"),
         why_more="All who are on the base, each start of a binding of theirs up to the date, each"
         " end, and those who left; who was bound twice has several",
     ),
