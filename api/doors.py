@@ -1,9 +1,10 @@
-"""Doors as rows: what is asked of the answers, over HTTP and on the command line alike.
+"""Doors as rows: every command, and questions, over HTTP and on the command line alike.
 
-A question that takes more than its words (pages, files, personal data, another time than now
-left out) has a route and a command of its own.
+A question that takes more than its words (pages, files, personal data) has a route and a command of
+its own instead.
 """
 
+import re
 from collections.abc import Callable
 from functools import cache
 from inspect import getdoc, signature
@@ -11,11 +12,35 @@ from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
 from pydantic import create_model
 
+from domain.catalogue import COMMANDS
 from domain.clubs import UnknownClub
+from domain.command import Command
 from domain.refusal import Refusal
 from projections import clubs
 from projections.answer import Answer
 from projections.connection import Conn
+
+
+class Door(NamedTuple):
+    """A command by its name, the address to which it is posted, and under what it is listed."""
+
+    name: str
+    path: str
+    tag: str
+    hot: bool = False
+    """A queue is waiting: the express lane answers (api/http/express.py)."""
+    wanted: tuple[str, ...] = ()
+    """What has to be said here, though a file may leave it out."""
+
+    @property
+    def command(self) -> type[Command]:
+        """The command."""
+        return COMMANDS[self.name]
+
+    @property
+    def ids(self) -> list[str]:
+        """The fields of the command that stand in the path."""
+        return re.findall(r"{(\w+)}", self.path)
 
 
 class Question(NamedTuple):
@@ -63,10 +88,59 @@ def _answer(question: Question) -> type[Answer]:
     return create_model(name, __base__=Answer, __doc__=doc, **fields)
 
 
-QUESTIONS = {
-    question.name: question
-    for question in (
-        Question("clubs", "/clubs", "clubs", clubs.clubs),
-        Question("club", "/clubs/{club_id}", "clubs", clubs.club, UnknownClub),
-    )
-}
+# --------------------------------------------------------------------------------------- rows
+MEMBER, CLUB, CAMPAIGN = "/members/{member_id}", "/clubs/{club_id}", "/campaigns/{campaign_id}"
+COHORT = "/cohorts/{cohort_id}"
+
+DOORS = (
+    Door("unit.open", "/units", "members"),
+    Door("member.join", "/members", "members"),
+    Door("member.change_details", f"{MEMBER}/details", "members"),
+    Door("member.mark_important", f"{MEMBER}/importance", "members"),
+    Door("tier.change", f"{MEMBER}/tier", "members"),
+    Door("member.leave", f"{MEMBER}/leave", "members"),
+    Door("bill.record", f"{MEMBER}/bills", "members"),
+    Door("points.credit", f"{MEMBER}/credits", "points"),
+    Door("points.reverse_credit", f"{MEMBER}/credits/{{lot}}/reverse", "points"),
+    Door("points.debit", f"{MEMBER}/debits", "points"),
+    Door("points.reverse_debit", f"{MEMBER}/debits/{{debit}}/reverse", "points"),
+    Door("points.expire", f"{MEMBER}/expire", "points"),
+    Door("binding.start", f"{MEMBER}/bindings", "bindings"),
+    Door("binding.end", f"{MEMBER}/bindings/{{binding}}/end", "bindings"),
+    Door("visit.record", f"{MEMBER}/visits", "visits", hot=True, wanted=("shown_points",)),
+    Door("visit.undo", f"{MEMBER}/visits/{{visit}}/undo", "visits"),
+    Door("visit.admit_in_emergency", f"{CLUB}/admissions", "visits"),
+    Door("activity.attend", f"{CLUB}/activities/{{activity_id}}/attendances", "visits"),
+    Door("club.open", "/clubs", "clubs"),
+    Door("service.price", f"{CLUB}/services/{{service_id}}/prices", "clubs"),
+    Door("emergency.declare", f"{CLUB}/emergency", "clubs"),
+    Door("emergency.end", f"{CLUB}/emergency/end", "clubs"),
+    Door("activity.hold", f"{CLUB}/activities", "clubs"),
+    Door("campaign.launch", "/campaigns", "campaigns"),
+    Door("campaign.change_terms", f"{CAMPAIGN}/terms", "campaigns"),
+    Door("campaign.close", f"{CAMPAIGN}/close", "campaigns"),
+    Door("campaign.offer", f"{CAMPAIGN}/offers", "campaigns"),
+    Door("campaign.enrol", f"{CAMPAIGN}/enrolments", "campaigns", hot=True),
+    Door("cohort.open", "/cohorts", "cohorts"),
+    Door("cohort.include", f"{COHORT}/members", "cohorts"),
+    Door("cohort.freeze", f"{COHORT}/freeze", "cohorts"),
+    Door("member.correct_leaving", f"{MEMBER}/corrections", "corrections"),
+    Door("bill.correct", f"{MEMBER}/corrections", "corrections"),
+    Door("campaign.correct_enrolment", f"{MEMBER}/corrections", "corrections"),
+    Door("campaign.correct_offer", f"{MEMBER}/corrections", "corrections"),
+    Door("activity.correct_attendance", f"{MEMBER}/corrections", "corrections"),
+    Door("binding.correct", f"{MEMBER}/corrections", "corrections"),
+    Door("binding.correct_end", f"{MEMBER}/corrections", "corrections"),
+    Door("cohort.correct_inclusion", f"{MEMBER}/corrections", "corrections"),
+    Door("activity.correct", f"{CLUB}/corrections", "corrections"),
+    Door("visit.correct_emergency", f"{CLUB}/corrections", "corrections"),
+    Door("campaign.correct_closing", f"{CAMPAIGN}/corrections", "corrections"),
+)
+"""One for every command. Corrections to one address are told apart by their `fact`."""
+DOOR_OF = {door.name: door for door in DOORS}
+
+QUESTIONS = (
+    Question("clubs", "/clubs", "clubs", clubs.clubs),
+    Question("club", CLUB, "clubs", clubs.club, UnknownClub),
+)
+QUESTION_OF = {question.name: question for question in QUESTIONS}

@@ -2,7 +2,8 @@
 
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from api.http.doors import DOOR_OF, body_of, receipt_model
+from api.doors import DOOR_OF
+from api.http.doors import body_of, receipt_model
 
 _VISIT = DOOR_OF["visit.record"]
 

@@ -20,7 +20,7 @@ import ledger.importing
 import ledger.ledger
 import ledger.reading  # these three know every refusal of the ledger
 from api.demonstration import assumed
-from api.http.doors import DOORS
+from api.doors import DOORS
 from domain import corrections, personal, values
 from domain.catalogue import CATALOGUE, COMMANDS, NOUNS, REFUSALS
 from domain.command import Command

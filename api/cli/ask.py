@@ -7,7 +7,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from api.cli import output
 from api.cli.looking import looking, refusable, say_moment
-from api.doors import QUESTIONS, Question
+from api.doors import QUESTION_OF, Question
 from api.failures import WrongUse
 from api.settings import Settings
 from api.wiring import opened
@@ -19,9 +19,9 @@ def run(
     settings: Settings, name: str, said: Sequence[str], asked: Asked | None, as_json: bool
 ) -> int:
     """Ask it and show what is answered."""
-    question = QUESTIONS.get(name)
+    question = QUESTION_OF.get(name)
     if question is None:
-        raise WrongUse(f"There is no such question; there are {', '.join(QUESTIONS)}.")
+        raise WrongUse(f"There is no such question; there are {', '.join(QUESTION_OF)}.")
     if asked is not None and not issubclass(question.answer, Dated):
         raise WrongUse(f"{name} is answered as of now alone.")
     words = words_of(question, said)

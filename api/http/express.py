@@ -13,7 +13,8 @@ from pydantic import ValidationError
 from starlette.types import Message, Receive, Scope, Send
 
 from api import problems
-from api.http.doors import DOORS, Body, body_of
+from api.doors import DOORS
+from api.http.doors import Body, body_of
 from api.http.handlers import as_response, carried, last_resort
 from api.http.inputs import ACTOR_HEADER, DEFAULT_ACTOR, KEY_HEADER, House
 from api.http.receipts import REPLAYED_HEADER, told_of

@@ -52,5 +52,5 @@ def _taken(question: Question, name: str, kind: Any) -> Any:
     return Annotated[kind, Path(examples=["health"]) if in_path else Query()]
 
 
-for _question in QUESTIONS.values():
+for _question in QUESTIONS:
     _open(_question)

@@ -1,6 +1,8 @@
 """The examples of all commands, in an order in which each is taken: a history of one member."""
 
-STORY = (
+from domain.catalogue import COMMANDS
+
+STORY = [
     "unit.open",
     "member.join",
     "member.change_details",
@@ -43,4 +45,5 @@ STORY = (
     "cohort.freeze",
     "member.leave",
     "member.correct_leaving",
-)
+]
+STORY += [name for name in COMMANDS if name not in STORY]

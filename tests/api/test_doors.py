@@ -7,7 +7,8 @@ import httpx
 import pytest
 from pydantic import ValidationError
 
-from api.http.doors import DOOR_OF, DOORS, body_of
+from api.doors import DOOR_OF, DOORS
+from api.http.doors import body_of
 from api.http.express import HOT
 from domain.catalogue import COMMANDS
 from tests.api.story import STORY

@@ -7,8 +7,9 @@ from typing import Any
 import httpx
 import pytest
 
+from api.doors import DOOR_OF
 from api.http import create_lanes
-from api.http.doors import DOOR_OF, body_of
+from api.http.doors import body_of
 from domain.visits import RecordVisit
 
 BODY = {"club_id": "health", "service_id": "tea", "desk": "d1", "shown_points": 1}

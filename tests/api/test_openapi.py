@@ -2,11 +2,14 @@
 
 import json
 import re
+from importlib import import_module
+from pkgutil import walk_packages
 from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
 
+import api.http
 from api import problems
 from docs import generate
 
@@ -31,6 +34,16 @@ def test_the_contract_has_not_changed_unseen() -> None:
     """A wanted change: make generate, and read the diff."""
     for path, made in generate.contract().items():
         assert path.read_text("utf-8") == made, "run: make generate"
+
+
+def test_every_route_that_is_written_is_served(document: dict[str, Any]) -> None:
+    modules = [import_module(each.name) for each in walk_packages(api.http.__path__, "api.http.")]
+    routers = [module.router for module in modules if hasattr(module, "router")]
+    assert len(routers) > 5
+    written = {
+        route.path for router in routers for route in router.routes if route.include_in_schema
+    }
+    assert written == document["paths"].keys()
 
 
 def test_every_operation_is_complete(document: dict[str, Any]) -> None:

@@ -6,14 +6,14 @@ import httpx
 import pytest
 from pydantic import TypeAdapter
 
-from api.doors import QUESTIONS
+from api.doors import QUESTION_OF
 from tests.api.running import clubledger
 from tests.domain import usual
 
 
-@pytest.mark.parametrize("name", QUESTIONS)
+@pytest.mark.parametrize("name", QUESTION_OF)
 def test_both_doors_answer_alike(http: httpx.Client, demo_dir: Path, name: str) -> None:
-    question = QUESTIONS[name]
+    question = QUESTION_OF[name]
     schemas = {word: TypeAdapter(kind).json_schema() for word, kind in question.words.items()}
     words = {word: usual.value(word, schema, {}) for word, schema in schemas.items()}
     path, said = question.path.format(**words), [f"{w}={value}" for w, value in words.items()]
