@@ -7,9 +7,10 @@ from itertools import islice
 from typing import Any
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from domain.catalogue import REFUSALS
+from domain.command import Command
 from domain.refusal import Refusal
 from ledger import importing, ledger, reading
 
@@ -194,6 +195,16 @@ def of_errors(
         }
         for each in islice(found, MOST_ERRORS)
     ]
+
+
+def of_command(
+    error: ValidationError, kind: type[Command], said: Mapping[str, Any]
+) -> tuple[list[dict[str, str]], int]:
+    """The fields of a command that are wrong as it was said, and how many more there are."""
+    found = error.errors(include_url=False, include_input=False, include_context=False)
+    inside = [{**each, "loc": each["loc"][1:] or ("command",)} for each in found]  # after its name
+    told = of_errors(inside, names_of(kind) | {"command"}, said)
+    return told, len(found) - len(told)
 
 
 _ECHOING = {"union_tag_invalid": "There is no such kind"}

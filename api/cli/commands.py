@@ -277,6 +277,33 @@ def import_file(
 
 
 @app.command()
+def record(
+    name: Annotated[str, typer.Argument(metavar="COMMAND", help="Such as points.credit.")],
+    said: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="FIELD=VALUE", help="What it says; lists and numbers as JSON."),
+    ] = None,
+    key: Annotated[
+        str | None,
+        typer.Option(metavar="KEY", help="Its idempotency key: one is made unless it is brought."),
+    ] = None,
+    actor: Annotated[
+        str, typer.Option(metavar="ROLE:ID", help="Who does it; clerk:desk unless it is said.")
+    ] = "clerk:desk",
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> int:
+    """Carry a command out: credit points, admit a member, take back what was wrong, and so on.
+
+    Under the same key the same command is done once, however often it is sent. Ends with 3 if it is
+    refused.
+    """
+    from api.cli.record import run
+
+    return run(settings_of(data_dir), name, said or [], key, actor, as_json)
+
+
+@app.command()
 def member(
     id_or_phone: Annotated[str, typer.Argument(metavar="ID_OR_PHONE", help="Whom to show.")],
     statement: Annotated[

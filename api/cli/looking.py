@@ -50,7 +50,8 @@ def refusable() -> Iterator[None]:
     except (ClockAhead, LogAhead):
         raise
     except Refusal as refusal:
-        raise Rejected(problems.of_refusal(refusal)["detail"], refusal.numbers()) from None
+        told = {"refusal": refusal.code, **refusal.numbers()}
+        raise Rejected(problems.of_refusal(refusal)["detail"], told) from None
 
 
 def say_moment(moment: Moment | None) -> None:

@@ -110,10 +110,8 @@ def _command(place: int, said: dict[str, Any]) -> Command:
     try:
         return commands.parse(json.dumps(said))
     except ValidationError as error:
-        found = error.errors(include_url=False, include_input=False, include_context=False)
         kind = COMMANDS.get(str(said.get("command")), Command)
-        inside = [{**each, "loc": each["loc"][1:] or ("command",)} for each in found]
-        told = problems.of_errors(inside, problems.names_of(kind) | {"command"}, said)
+        told, left_out = problems.of_command(error, kind, said)
         for each in told:
             each["field"] = f"body.commands.{place}.{each['field']}"
-        raise problems.invalid(told, len(found) - len(told)) from None
+        raise problems.invalid(told, left_out) from None

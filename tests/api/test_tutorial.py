@@ -38,6 +38,9 @@ def differences(said: Any, found: Any, at: str = "") -> list[str]:
         missing = [f"{at}.{name} is missing" for name in said.keys() - found.keys()]
         both = said.keys() & found.keys()
         return missing + [d for n in both for d in differences(said[n], found[n], f"{at}.{n}")]
+    if isinstance(said, list) and isinstance(found, list) and len(said) == len(found):
+        pairs = enumerate(zip(said, found, strict=True))
+        return [d for n, (one, other) in pairs for d in differences(one, other, f"{at}.{n}")]
     return [] if said == found else [f"{at}: {found!r}, not {said!r}"]
 
 
@@ -77,3 +80,4 @@ def test_the_comparison_can_fail() -> None:
     assert differences({"a": 1}, {}) == [".a is missing"]
     assert differences({"a": ["x"]}, {"a": []}) == [".a: [], not ['x']"]
     assert differences({"a": ANYTHING}, {"a": None}) == [".a: nothing"]
+    assert differences({"a": [{"b": 1}]}, {"a": [{"b": 2, "c": 3}]}) == [".a.0.b: 2, not 1"]

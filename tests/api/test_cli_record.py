@@ -1,0 +1,85 @@
+"""Every command on the command line, with the same example as over HTTP."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from domain.catalogue import COMMANDS
+from tests.api.running import Ended, clubledger
+from tests.api.story import STORY
+
+CREDIT = ("points.credit", "member_id=m1", "points=5", "source=s", "rule=r")
+
+
+def recorded(data_dir: Path, name: str, *options: str) -> Ended:
+    """The example of a command."""
+    said = COMMANDS[name].example
+    words = [f"{field}={_written(value)}" for field, value in said.items()]
+    return clubledger("record", name, *words, *options, "--json", data_dir=data_dir)
+
+
+def _written(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def opened(data_dir: Path) -> None:
+    """A ledger with nothing in it."""
+    assert clubledger("import", "-", data_dir=data_dir).code == 0
+
+
+def test_every_command_is_carried_out_once(own_ledger: Path) -> None:
+    opened(own_ledger)
+    receipts = {}
+    for name in STORY:
+        done = recorded(own_ledger, name, "--key", name)
+        assert done.code == 0, (name, done.err)
+        assert (done.json["key"], done.json["replayed"]) == (name, False)
+        receipts[name] = done.json["receipt"]
+        told = {*COMMANDS[name].answers.__annotations__, "bucket", "position"}
+        assert done.json["receipt"].keys() == told, name
+    for name in STORY[::6]:
+        again = recorded(own_ledger, name, "--key", name).json
+        assert (again["replayed"], again["receipt"]) == (True, receipts[name])
+    refused = recorded(own_ledger, "member.join")
+    assert (refused.code, refused.problem["refusal"]) == (3, "already_joined")
+    shown = clubledger("record", *CREDIT, "--actor", "system:billing", data_dir=own_ledger)
+    lines = {line[:20].strip(): line[20:] for line in shown.out.splitlines()}
+    assert lines.keys() == {"key", "lot", "spendable points", "bucket", "position"}
+    key = lines["key"]
+    assert key.startswith("cli-")
+    asked = clubledger("command", key, "--json", data_dir=own_ledger).json["commands"]
+    assert [each["asked"]["actor"] for each in asked] == ["system:billing"]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        (("points.give",), 2, "no such command"),
+        (("unit.open",), 2, "Say unit_id=... title=..."),
+        (CREDIT[:-1], 2, "Say rule=..."),
+        ((*CREDIT, "points=6"), 2, "points.credit takes "),
+        ((*CREDIT, "desk=d1"), 2, "points.credit takes "),
+        ((*CREDIT, "王小明"), 2, "[expires_at=...]"),
+        ((*CREDIT[:2], "points=many", *CREDIT[3:]), 2, "points: it is no JSON"),
+        ((*CREDIT[:2], "points=0", *CREDIT[3:]), 2, "points: Input should be greater"),
+        ((*CREDIT, "--key", "file:1"), 3, "are the ledger's own"),
+        ((*CREDIT, "--key", "-"), 3, "needs an idempotency key"),
+        ((*CREDIT, "--actor", "nobody"), 2, "actor: String should match"),
+        (CREDIT, 3, "There is no such member"),
+    ],
+)
+def test_what_is_not_carried_out_is_told_in_a_sentence(
+    demo_dir: Path, words: tuple[str, ...], code: int, told: str
+) -> None:
+    ended = clubledger("record", *words, data_dir=demo_dir)
+    assert (ended.code, ended.out) == (code, "")
+    assert told in ended.err
+    assert "王小明" not in ended.err
+
+
+def test_no_ledger_is_made_for_it(data_dir: Path) -> None:
+    ended = clubledger("record", *CREDIT, data_dir=data_dir)
+    assert ended.code == 4
+    assert not [*data_dir.iterdir()]
