@@ -333,8 +333,9 @@ def pages() -> dict[Path, str]:
     """What every made page should hold, by its path."""
     http, demo_year = DOCS / "http.md", DOCS / "explanation" / "demo-year.md"
     told = between(demo_year.read_text("utf-8"), "assumptions", assumptions())
+    known = between(http.read_text("utf-8"), "doors", doors())
     return {
-        http: between(http.read_text("utf-8"), "doors", doors()),
+        http: between(known, "problems", problems()),
         DOCS / "reference" / "facts.md": facts_page(),
         DOCS / "reference" / "events.md": events_page(),
         DOCS / "reference" / "refusals.md": refusals_page(),
@@ -369,11 +370,7 @@ def problems() -> str:
 
 def contract() -> dict[Path, str]:
     """The same of what the HTTP door promises, which takes the whole door to know."""
-    http = DOCS / "http.md"
-    return {
-        http: between(http.read_text("utf-8"), "problems", problems()),
-        OPENAPI: json.dumps(openapi(), ensure_ascii=False, indent=1) + "\n",
-    }
+    return {OPENAPI: json.dumps(openapi(), ensure_ascii=False, indent=1) + "\n"}
 
 
 def golden() -> dict[Path, str]:
