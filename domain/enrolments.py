@@ -52,7 +52,6 @@ POLICY_OF: dict[str, Policy] = {
     "handset": "handset",
 }
 """The policy under which an enrolment binds; care is a gift without binding."""
-Version = Annotated[int, Field(ge=1, le=1_000_000)]
 Written = Annotated[str, WithJsonSchema({"type": "string", "format": "date"})]
 """A day as a receipt has it."""
 
@@ -355,7 +354,7 @@ class Enrol(Command):
     member_id: MemberId
     campaign_id: CampaignId
     prepaid_fen: Fen = 0
-    shown_terms_version: Version | None = Field(
+    shown_terms_version: Count | None = Field(
         None, description="the version of the terms; if they have moved, it is refused"
     )
 
