@@ -36,6 +36,7 @@ from domain.periods import TooLongAgo, forget, not_forgotten, remembered
 from domain.refusal import Refusal
 from domain.values import (
     CampaignId,
+    Count,
     Day,
     Fen,
     MemberId,
