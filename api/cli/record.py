@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Sequence
+from difflib import get_close_matches
 from typing import Any
 from uuid import uuid4
 
@@ -28,7 +29,9 @@ def run(
 ) -> int:
     """Carry it out and tell its receipt, with the key under which it can be asked for again."""
     if name not in COMMANDS:
-        raise WrongUse("There is no such command; docs/reference/facts.md tells all of them.")
+        near = " or ".join(get_close_matches(name, COMMANDS))
+        told = f"perhaps {near} is meant" if near else "docs/reference/facts.md lists them"
+        raise WrongUse(f"There is no such command: {told}.")
     key = key or f"cli-{uuid4().hex}"
     command = command_of(COMMANDS[name], {"key": key, "actor": actor}, said)
     with opened(settings) as database, refusable():

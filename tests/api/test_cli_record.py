@@ -56,7 +56,8 @@ def test_every_command_is_carried_out_once(own_ledger: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "code", "told"),
     [
-        (("points.give",), 2, "no such command"),
+        (("points.credits",), 2, "no such command: perhaps points.credit or"),
+        (("王小明",), 2, "no such command: docs/reference/facts.md"),
         (("unit.open",), 2, "Say unit_id=... title=..."),
         (CREDIT[:-1], 2, "Say rule=..."),
         ((*CREDIT, "points=6"), 2, "points.credit takes "),
