@@ -170,7 +170,8 @@ def snapshots_of(working: WorkingSet) -> Iterator[Snapshot]:
 def parts_of(working: WorkingSet) -> Iterator[PartState]:
     """The parts beside them that were changed, likewise."""
     for stream in working.changed():
-        for part in snapshots.beside_the_row(snapshots.kind_of(stream.name)):
+        beside = snapshots.beside_the_row(snapshots.kind_of(stream.name))
+        for part in () if stream.changed.isdisjoint(beside) else beside:
             if part in stream.changed:
                 fold = snapshots.part_version(part)
                 state = snapshots.encode_part(stream.state[part])

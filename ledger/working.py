@@ -117,19 +117,18 @@ class WorkingSet:
         found = Missing()
         streams = self.streams
         for command, names in askers:
-            home = bucket_of(names[0], self.buckets)
             for name in names:
                 if name not in streams and name not in found.snapshots:
-                    found.snapshots[name] = self._lane(name, home)
+                    found.snapshots[name] = self._lane(name, names[0])
             for number, part in snapshots.taken_beside(type(command)):
                 name = names[number]
                 if name not in streams or part not in streams[name].state:
-                    found.parts[name, part] = self._lane(name, home)
+                    found.parts[name, part] = self._lane(name, names[0])
         return found
 
-    def _lane(self, name: str, home: int) -> int:
+    def _lane(self, name: str, asker: str) -> int:
         """A lane that has a stream's snapshot: its own, or of reference data that of who asks."""
-        lanes = lanes_of(name, self.buckets)
+        lanes, home = lanes_of(name, self.buckets), bucket_of(asker, self.buckets)
         return home if home in lanes else lanes[0]
 
     def put(self, name: str, version: int, state: State) -> None:
@@ -207,8 +206,9 @@ class WorkingSet:
             stream.version += 1
             self.lanes[stream.bucket] = offset = self.lanes.get(stream.bucket, 0) + 1
             entries.append(Entry(stream, stream.version, offset, event))
-        events = [entry.event for entry in entries]
-        return entries, command.receipt(events, **parts) if told else {}
+        if not told:
+            return entries, {}
+        return entries, command.receipt([entry.event for entry in entries], **parts)
 
     def only_read(self, askers: Iterable[tuple[Command, list[str]]]) -> list[tuple[Stream, int]]:
         """The streams that these commands (with the names of their streams) read and nothing in
