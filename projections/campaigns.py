@@ -1,7 +1,6 @@
 """Campaigns: what was offered on which terms, who took part, and what it cost."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import date, datetime
 from fractions import Fraction
 from typing import Any
@@ -176,8 +175,7 @@ class Campaign(Answer):
         return self.gift_fen - self.walk_in_gift_fen + int(rounded(share, 0))
 
 
-@dataclass(frozen=True, slots=True)
-class CampaignUse:
+class CampaignUse(Answer):
     """Enrolments of a campaign by tier (null: none) and unit."""
 
     tier: str | None

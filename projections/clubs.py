@@ -1,6 +1,5 @@
 """Clubs: what they offer, who came, what it cost in points, and what happened beside visits."""
 
-from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Literal
 
@@ -180,8 +179,7 @@ class ClubCard(Club):
     services: list[Price]
 
 
-@dataclass(frozen=True, slots=True)
-class Emergency:
+class Emergency(Answer):
     """People let in who are not members, by club, month and category."""
 
     club_id: str
@@ -191,8 +189,7 @@ class Emergency:
     people: int
 
 
-@dataclass(frozen=True, slots=True)
-class Activity:
+class Activity(Answer):
     """An activity of a club and how many took part."""
 
     club_id: str

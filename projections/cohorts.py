@@ -6,6 +6,7 @@ from typing import Literal
 
 from psycopg.rows import class_row
 
+from projections.answer import Answer
 from projections.connection import Conn
 from projections.days import end_of
 from projections.projection import Projection
@@ -111,8 +112,7 @@ class Bills(Projection):
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Cohort:
+class Cohort(Answer):
     """A cohort: the size it was frozen with, and how many customers it holds."""
 
     cohort_id: str

@@ -12,7 +12,7 @@ from domain.personal import Sealed
 from domain.values import Tier
 from ledger import persons
 from projections import bindings, points
-from projections.answer import Dated
+from projections.answer import Answer, Dated
 from projections.bindings import Binding
 from projections.connection import Conn
 from projections.days import end_of, month_ends
@@ -161,8 +161,7 @@ class Member(Dated):
     bindings: list[Binding]
 
 
-@dataclass(frozen=True, slots=True)
-class TierSpan:
+class TierSpan(Answer):
     """A tier held in [since, until); until null: still. Tier null: none."""
 
     tier: Tier | None

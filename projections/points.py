@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 
 from psycopg.rows import class_row
@@ -138,8 +137,7 @@ class Statement(Answer):
     next: int | None = Field(description="send it as `before` for the next page; null at the end")
 
 
-@dataclass(frozen=True, slots=True)
-class Conservation:
+class Conservation(Answer):
     """The programme's points. What came in must be what went out and what is there."""
 
     accounts: int
@@ -158,8 +156,7 @@ class Conservation:
         return self.difference == 0 and self.balance == self.lots_remaining
 
 
-@dataclass(frozen=True, slots=True)
-class Imbalance:
+class Imbalance(Answer):
     """A member whose account, lots and events disagree. There must be none."""
 
     member_id: str

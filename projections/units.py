@@ -1,10 +1,10 @@
 """Units: the county branches and city district offices, by name."""
 
-from dataclasses import dataclass
 from datetime import datetime
 
 from psycopg.rows import class_row
 
+from projections.answer import Answer
 from projections.connection import Conn
 from projections.projection import Projection
 
@@ -40,8 +40,7 @@ class Units(Projection):
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Unit:
+class Unit(Answer):
     """A unit and since when it serves customers."""
 
     unit_id: str

@@ -1,7 +1,6 @@
 """Visits: each one, and how the clubs are used by service, month, tier and unit."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Literal
 
@@ -107,8 +106,7 @@ Dimension = Literal["club_id", "service_id", "month", "tier", "unit_id"]
 DIMENSIONS: tuple[Dimension, ...] = ("club_id", "service_id", "month", "tier", "unit_id")
 
 
-@dataclass(frozen=True, slots=True)
-class VisitRow:
+class VisitRow(Answer):
     """A visit; undone_at is set if it was taken back."""
 
     member_id: str
