@@ -259,7 +259,8 @@ class _Attempt:
             if done.kept:
                 self.rejects.begin()
             return False
-        self._stage_snapshots(connection)
+        with connection.pipeline():
+            self._stage_snapshots(connection)
         self.rejects.seal()
         for stream in self.working.streams.values():
             stream.stored, stream.changed = stream.version, set()
