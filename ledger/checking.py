@@ -240,9 +240,9 @@ def _decoded(decode: Callable[[str, bytes], Any], what: str, state: bytes) -> An
 
 
 def _fields(state: State) -> Row:
-    """A state by the fields of its parts, as plain values."""
+    """A state by the fields of its parts, as plain values; what lies in it as JSON is opened."""
     return {
-        f"{name}.{field}": msgspec.to_builtins(value)
+        f"{name}.{field}": msgspec.json.decode(msgspec.json.encode(value))
         for name, part in state.items()
         for field, value in msgspec.structs.asdict(part).items()
     }
