@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import psycopg
 from psycopg import AsyncConnection
 from psycopg.errors import error_from_result
 from psycopg.pq import ExecStatus
@@ -53,42 +52,48 @@ class Wire:
         return await self._answer()
 
     async def _answer(self) -> PGresult:
-        """Send what is to be sent, and wait for the whole answer."""
-        pgconn, loop = self.connection.pgconn, asyncio.get_running_loop()
-        told: asyncio.Future[None] = loop.create_future()
+        """Send what is to be sent, and wait for the whole answer.
+
+        The loop watches the socket only while we wait. libpq closes a socket that is broken, and
+        its number is the next one's; and uvloop tells of an error once and never again, though
+        what the server said before it died is to be read first, and then that it died.
+        """
+        pgconn = self.connection.pgconn
         results: list[PGresult] = []
+        unsent = bool(pgconn.flush())
+        while True:
+            while not pgconn.is_busy():
+                result = pgconn.get_result()
+                if result is None:
+                    return _last(results)
+                results.append(result)
+            await _stirred(pgconn.socket, unsent)
+            pgconn.consume_input()
+            unsent = unsent and bool(pgconn.flush())
 
-        def readable() -> None:
-            try:
-                pgconn.consume_input()
-                while not told.done() and not pgconn.is_busy():
-                    result = pgconn.get_result()
-                    if result is None:
-                        told.set_result(None)
-                    else:
-                        results.append(result)
-            except psycopg.Error as failure:
-                if not told.done():
-                    told.set_exception(failure)
 
-        def writable() -> None:
-            try:
-                if not pgconn.flush():
-                    loop.remove_writer(socket)
-            except psycopg.Error as failure:
-                if not told.done():
-                    told.set_exception(failure)
+async def _stirred(socket: int, unsent: bool) -> None:
+    """Wait until there is something to read, or room for what is unsent."""
+    loop = asyncio.get_running_loop()
+    told: asyncio.Future[None] = loop.create_future()
 
-        socket = pgconn.socket
-        loop.add_reader(socket, readable)
-        try:
-            if pgconn.flush():
-                loop.add_writer(socket, writable)
-            await told
-        finally:
-            loop.remove_reader(socket)
+    def stirs() -> None:
+        if not told.done():
+            told.set_result(None)
+
+    loop.add_reader(socket, stirs)
+    try:
+        if unsent:
+            loop.add_writer(socket, stirs)
+        await told
+    finally:
+        loop.remove_reader(socket)
+        if unsent:
             loop.remove_writer(socket)
-        for result in results:
-            if result.status not in _FINE:
-                raise error_from_result(result)
-        return results[-1]
+
+
+def _last(results: list[PGresult]) -> PGresult:
+    for result in results:
+        if result.status not in _FINE:
+            raise error_from_result(result)
+    return results[-1]

@@ -1,20 +1,33 @@
 """The wire: what fills the socket, what fails, what is cut."""
 
 import asyncio
+import os
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import psycopg
 import pytest
+import uvloop
 
-from ledger.database import aconnect
+from ledger.database import aconnect, connect
 from ledger.wire import Question, Wire
-from tests.patience import some_turns
+from tests.patience import PATIENCE_S, some_turns
 
 ECHO = Question(b"echo", b"SELECT $1::bytea")
 DIVIDE = Question(b"divide", b"SELECT 1 / length($1::bytea)")
 NONSENSE = Question(b"nonsense", b"SELECT no_such_thing($1::bytea)")
+SLEEP = Question(b"sleep", b"SELECT pg_sleep(3600), $1::bytea")
+Run = Callable[[Coroutine[Any, Any, Any]], Any]
 
 
-def test_what_does_not_fit_into_the_socket_arrives_whole(ledger_dsn: str) -> None:
+@pytest.fixture(params=[asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+def run(request: pytest.FixtureRequest) -> Run:
+    """The two loops: `serve` runs on uvloop."""
+    found: Run = request.param
+    return found
+
+
+def test_what_does_not_fit_into_the_socket_arrives_whole(run: Run, ledger_dsn: str) -> None:
     sent = bytes(range(256)) * 64 * 1024  # 16 MiB
 
     async def asked() -> bytes | None:
@@ -23,10 +36,10 @@ def test_what_does_not_fit_into_the_socket_arrives_whole(ledger_dsn: str) -> Non
             answer = await Wire(connection).ask(ECHO, [sent])
             return answer.get_value(0, 0)
 
-    assert asyncio.run(asked()) == sent
+    assert run(asked()) == sent
 
 
-def test_an_error_is_psycopgs_and_the_next_question_is_answered(ledger_dsn: str) -> None:
+def test_an_error_is_psycopgs_and_the_next_question_is_answered(run: Run, ledger_dsn: str) -> None:
     async def asked() -> None:
         connection = await aconnect(ledger_dsn)
         async with connection:
@@ -41,25 +54,35 @@ def test_an_error_is_psycopgs_and_the_next_question_is_answered(ledger_dsn: str)
             async with connection.transaction():  # and psycopg still gets on with it
                 assert await (await connection.execute("SELECT 2")).fetchone() == (2,)
 
-    asyncio.run(asked())
+    run(asked())
 
 
-def test_a_connection_that_is_cut_fails_its_asker(ledger_dsn: str) -> None:
-    sleep = Question(b"sleep", b"SELECT pg_sleep(60), $1::bytea")
+@pytest.mark.parametrize("unread", [b"", b"H\0\0\0\4"], ids=["all read", "unread"])
+def test_a_connection_that_is_cut_fails_its_asker(run: Run, ledger_dsn: str, unread: bytes) -> None:
+    """A backend that ends with something unread resets the connection, behind its last words."""
 
     async def asked() -> None:
         connection = await aconnect(ledger_dsn)
-        async with connection, await aconnect(ledger_dsn) as other:
-            waiting = asyncio.create_task(Wire(connection).ask(sleep, [b""]))
-            while not connection.closed and not waiting.done():
-                await other.execute(
-                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                    " WHERE pid = %s AND wait_event = 'PgSleep'",
-                    (connection.info.backend_pid,),
-                )
-                await some_turns()
+        async with connection:
+            waiting = asyncio.create_task(Wire(connection).ask(SLEEP, [b""]))
+            await cut(connection, waiting, unread)
             with pytest.raises(psycopg.OperationalError):
-                await waiting
+                await asyncio.wait_for(waiting, PATIENCE_S)
             assert connection.closed
 
-    asyncio.run(asked())
+    run(asked())
+
+
+async def cut(
+    connection: psycopg.AsyncConnection[Any], waiting: asyncio.Task[Any], unread: bytes = b""
+) -> None:
+    """End the backend of a connection that sleeps, and let nobody look before it has gone."""
+    pid = connection.info.backend_pid
+    sleeps = "SELECT 1 FROM pg_stat_activity WHERE pid = %s AND wait_event = 'PgSleep'"
+    with connect(connection.info.dsn, password=connection.info.password) as other:
+        while not other.execute(sleeps, (pid,)).fetchone():
+            assert not waiting.done(), waiting.exception()
+            await some_turns()
+        os.write(connection.fileno(), unread)
+        ended = other.execute("SELECT pg_terminate_backend(%s, %s)", (pid, PATIENCE_S * 1000))
+        assert ended.fetchone() == (True,)
