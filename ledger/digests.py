@@ -13,12 +13,16 @@ from importlib.resources import files
 from importlib.util import find_spec, resolve_name
 from inspect import getsource, unwrap
 from textwrap import dedent
+from threading import Lock
 from typing import Any
 
 BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
 """Where a piece of code holds statements."""
 LENGTH = 16
 """Hexadecimal digits of a digest that is stored."""
+_PARSING = Lock()
+"""Python 3.11 counts the depth of a tree once for all threads: two that make trees at once meet a
+SystemError, as soon as one of them has to give way in the midst."""
 
 
 def of_text(*texts: str) -> str:
@@ -54,7 +58,9 @@ def _texts(roots: tuple[Any, ...], room: str) -> Iterator[str]:
         if _within(root.__module__, room):
             todo.append((root.__module__, root.__qualname__))
         else:  # a test's own
-            yield ast.unparse(_unsaid(ast.parse(dedent(getsource(root)))))
+            with _PARSING:  # to find a class it parses, too
+                source = dedent(getsource(root))
+            yield ast.unparse(_unsaid(_parsed(source)))
     while todo:
         place = todo.pop()
         if place in seen:
@@ -203,7 +209,12 @@ def _tree(name: str) -> ast.Module:
         source = files(name) / "__init__.py"
     else:
         source = files(package) / f"{module}.py"
-    return _unsaid(ast.parse(source.read_text("utf-8")))
+    return _unsaid(_parsed(source.read_text("utf-8")))
+
+
+def _parsed(source: str) -> ast.Module:
+    with _PARSING:
+        return ast.parse(source)
 
 
 def _unsaid(tree: ast.Module) -> ast.Module:

@@ -41,6 +41,11 @@ def a_moment() -> None:
     time.sleep(10 * LOOK_AGAIN_S)
 
 
+def give_way() -> None:
+    """Let another thread have its turn, if one waits for it."""
+    time.sleep(0)
+
+
 async def some_turns() -> None:
     """The same, while other tasks go on."""
     await asyncio.sleep(3 * LOOK_AGAIN_S)

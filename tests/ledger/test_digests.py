@@ -1,14 +1,17 @@
 """Digests of code hang on what is read: on nothing that is only said, and on all that is named."""
 
+import gc
 import importlib
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from domain.catalogue import PARTS
 from ledger import digests, snapshots
+from tests.patience import give_way
 
 NOUN = '''
 """A noun."""
@@ -142,6 +145,24 @@ def test_a_module_that_becomes_a_package_stays_in(digest: Digest) -> None:
     second = digest(noun=noun, **(packaged | {"words.rules": changed}))
     assert first[0] != second[0]
     assert first[1] != second[1]
+
+
+def test_readers_in_several_threads_get_their_digests() -> None:
+    """A thread that makes a tree may have to give way in the midst: what is collected then runs."""
+
+    def digested(_: int) -> str:
+        digests._tree.cache_clear()
+        return digests.of_modules("domain.members", rooms=("domain",))
+
+    def collected(*_: object) -> None:
+        give_way()
+
+    gc.callbacks.append(collected)
+    try:
+        with ThreadPoolExecutor(4) as threads:
+            assert len(set(threads.map(digested, range(8)))) == 1
+    finally:
+        gc.callbacks.remove(collected)
 
 
 def test_each_part_has_a_version_of_its_own() -> None:
