@@ -8,14 +8,17 @@ from typing import Any
 from psycopg import Connection
 from pydantic import Field
 
-from api.clock import Clock
-from api.demonstration import Demo, assumed, demo_of
-from api.exports import Export
-from domain.values import PROGRAMME_ZONE, local_date
-from projections import asof, figures, points, runner
-from projections.answer import Answer, Dated, Moment
-from projections.evidence import EventRef
-from projections.schemas import held
+from api.runtime.clock import Clock
+from api.runtime.demonstration import Demo, assumed, demo_of
+from api.runtime.exports import Export
+from domain.kernel.values import PROGRAMME_ZONE, local_date
+from projections import points
+from projections.asof import pairs
+from projections.engine import runner
+from projections.engine.answer import Answer, Dated, Moment
+from projections.engine.schemas import held
+from projections.figures import report as figures
+from projections.figures.evidence import EventRef
 
 SCALED = "scaled"
 """The verdict on a figure of a scaled demo that does not come out as reported for that."""
@@ -63,7 +66,7 @@ def all_figures(
 ) -> Figures:
     """Every figure of the report; what differs in a scaled demo says so, and is no fault."""
     demo = demo_of(meta)
-    found = figures.figures(conn) if moment is None else asof.all_figures(conn, moment)
+    found = figures.figures(conn) if moment is None else pairs.all_figures(conn, moment)
     shown = [_figure(figure, demo) for figure in found]
     return Figures(moment=moment, demo=demo, clock=local(Clock.of(meta).now()), figures=shown)
 
@@ -85,7 +88,7 @@ def explanation(
     moment: Moment | None = None,
 ) -> figures.Explanation:
     """A figure, its formula, its inputs and a page of the events behind it."""
-    on = None if moment is None else asof.report_day(moment)
+    on = None if moment is None else pairs.report_day(moment)
     found = figures.explain(conn, figure_id, on, limit=limit, after=after)
     figure = _figure(found.figure, demo_of(meta))
     return found.model_copy(update={"figure": figure, "moment": moment})
@@ -106,7 +109,7 @@ def evidence_export(
 ) -> Export:
     """All events behind a figure as a file."""
     found = explanation(conn, meta, figure_id, limit=1, moment=moment)
-    on = None if moment is None else asof.report_day(moment)
+    on = None if moment is None else pairs.report_day(moment)
     about = found.model_dump(mode="json", exclude={"events", "next"}) | _standing(conn, meta)
     events = figures.events(conn, figure_id, on)
     return Export(f"figure-{figure_id}", about, EventRef, events)

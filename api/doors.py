@@ -14,11 +14,11 @@ from pydantic import create_model
 
 from domain.catalogue import COMMANDS
 from domain.clubs import UnknownClub
-from domain.command import Command
-from domain.refusal import Refusal
+from domain.kernel.command import Command
+from domain.kernel.refusal import Refusal
 from projections import clubs
-from projections.answer import Answer
-from projections.connection import Conn
+from projections.engine.answer import Answer
+from projections.engine.connection import Conn
 
 
 class Door(NamedTuple):

@@ -13,7 +13,7 @@ from pydantic import Field, field_validator
 
 from ledger import commands as taken
 from ledger import reading
-from projections.answer import Answer
+from projections.engine.answer import Answer
 
 
 class Event(Answer):

@@ -1,6 +1,7 @@
 """Every part there is. A module that brings one is imported here, and nowhere else is it named."""
 
 from bench import (
+    asof,
     floors,
     fresh,
     history,
@@ -8,7 +9,6 @@ from bench import (
     imports,
     inprocess,
     millions,
-    past,
     profiles,
     reads,
     tail,
@@ -30,7 +30,7 @@ MODULES = (
     fresh,
     imports,
     reads,
-    past,
+    asof,
     millions,
     profiles,
 )

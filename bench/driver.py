@@ -11,15 +11,15 @@ from typing import Any
 
 import uvloop
 
-from api.clock import Clock
-from api.wiring import settle_in
+from api.runtime.clock import Clock
+from api.runtime.wiring import settle_in
 from bench import population
 from bench.profiling import heaviest
-from domain.command import Command
 from domain.enrolments import Enrol
-from domain.refusal import Refusal
+from domain.kernel.command import Command
+from domain.kernel.refusal import Refusal
 from domain.visits import RecordVisit
-from ledger.ledger import Ledger
+from ledger.log.batcher import Ledger
 
 Make = Callable[[int], Command]
 

@@ -15,7 +15,7 @@ import psycopg
 from psycopg import Connection, sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from api.clock import Clock
+from api.runtime.clock import Clock
 from bench import machine, population
 from bench.children import Child, python
 from bench.options import Options

@@ -15,13 +15,13 @@ from statistics import quantiles
 
 from psycopg import Connection
 
-from api.clock import Clock
+from api.runtime.clock import Clock
 from bench.children import Child, environment
 from bench.ground import Ground
 from bench.parts import AbsentError, FaultError, Outcome, Subject, counted, part
 from ledger.database import connect
 from ledger.reading import total
-from projections import runner
+from projections.engine import runner
 
 SCRIPT = Path(__file__).parent / "desk.lua"
 GRACE_S = 30

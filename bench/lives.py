@@ -17,10 +17,10 @@ from psycopg import Connection, sql
 from bench import population
 from bench.parts import FaultError
 from bench.population import Fact
-from domain.world import World
-from ledger import snapshots
+from domain.kernel.world import World
 from ledger.commands import parse
-from ledger.working import EVENTS
+from ledger.log import snapshots
+from ledger.log.working import EVENTS
 
 PLACEHOLDER = "@"
 """Stands for the member's number wherever an event names its command's key."""

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
-from domain.values import local_date
+from domain.kernel.values import local_date
 
 ACTOR = "system:bench"
 CLUB, SERVICE, DESK, UNIT = "health", "escort", "d1", "u1"

@@ -7,17 +7,17 @@ from typing import Any
 
 from psycopg import Connection
 
-from api import demonstration
+from api.runtime import demonstration
 from bench.ground import Ground
 from bench.parts import Outcome, Subject, part
 from ledger.database import connect, install
 from ledger.reading import total
-from projections import runner
-from projections.building import Builder
+from projections.engine import runner
+from projections.engine.building import Builder
+from projections.engine.event_tables import Window, typed_tables
+from projections.engine.projection import Projection
+from projections.engine.schemas import SCRATCH, Extent, drop, everything, log_ends, search_path
 from projections.points import Points
-from projections.projection import Projection
-from projections.schemas import SCRATCH, Extent, drop, everything, log_ends, search_path
-from projections.typed import Window, typed_tables
 from projections.visits import Visits
 
 SEED = 2008

@@ -7,7 +7,7 @@ import threading
 import time
 
 from bench.memory import peak_mb
-from projections import runner
+from projections.engine import runner
 
 
 def main() -> None:

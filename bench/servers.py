@@ -20,9 +20,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.supervisors.multiprocess import Multiprocess
 
 from api.http import create_lanes
-from api.http.inputs import PathId
-from api.settings import Settings
-from api.wiring import settle_in
+from api.http.server.inputs import PathId
+from api.runtime.settings import Settings
+from api.runtime.wiring import settle_in
 from bench.peers import stock
 from bench.profiling import heaviest
 from bench.requests import VisitReceipt, VisitRequest

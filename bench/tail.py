@@ -12,7 +12,7 @@ from bench import http
 from bench.ground import Ground
 from bench.parts import FaultError, Outcome, Subject, part
 from ledger.database import connect
-from projections import runner
+from projections.engine import runner
 
 CONNECTIONS = 32
 PAUSE_S = 0.2

@@ -129,7 +129,7 @@ def register(number: int) -> list[str]:
     """Make these parts of a member."""
     kinds = [Unused0, Unused1, Unused2, Unused3, Unused4, Unused5][:number]
     if kinds:
-        from domain.parts import part_of
+        from domain.kernel.parts import part_of
 
         for kind in kinds:
             part_of("member")(kind)
@@ -165,7 +165,7 @@ def prepare(question: dict[str, Any]) -> dict[str, Any]:
     assert not done.rejected
     with connect(question["dsn"]) as connection:
         if names:
-            from ledger import snapshots
+            from ledger.log import snapshots
 
             dice = random.Random(1)
             words = [dice.randbytes(24).hex() for _ in range(SIZE_BYTES // 50)]
@@ -194,7 +194,7 @@ async def _run(question: dict[str, Any]) -> dict[str, Any]:
     from datetime import datetime
 
     from domain.catalogue import COMMANDS
-    from ledger.ledger import Ledger
+    from ledger.log.batcher import Ledger
 
     now = datetime.fromisoformat(NOW)
     dice = random.Random(question["round"])

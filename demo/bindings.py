@@ -13,7 +13,7 @@ from demo.facts import Block, Source, command, told
 from demo.instants import DAY, date_of, iso, office_hours, read
 from demo.reported import BOUND
 from demo.scaling import some
-from domain.values import add_months
+from domain.kernel.values import add_months
 
 COHORT = "binding-2008q4"
 FAMILY, HANDSET = "family_plan", "handset"

@@ -15,7 +15,7 @@ from demo.reported import CAMPAIGNS
 from demo.scaling import some
 from demo.staying import is_lost
 from domain.enrolments import drawn_into_control
-from domain.values import add_months
+from domain.kernel.values import add_months
 
 FIRST, SECOND, THIRD = "yi_lu_zou_guo", "golden_autumn", "ten_years_gift"
 

@@ -9,9 +9,9 @@ from datetime import datetime
 
 from demo.tally import Tally
 from domain.catalogue import COMMANDS
-from domain.event import Event
-from domain.refusal import Refusal
-from domain.world import World
+from domain.kernel.event import Event
+from domain.kernel.refusal import Refusal
+from domain.kernel.world import World
 
 
 @dataclass

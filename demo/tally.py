@@ -23,8 +23,8 @@ from demo.reported import (
     VIPS,
 )
 from demo.staying import COHORT, LOST_FROM_MONTHS
-from domain.event import Event
-from domain.values import local_date
+from domain.kernel.event import Event
+from domain.kernel.values import local_date
 
 LAST_DAY = date(2008, 12, 31)
 BASE = "binding-2008q4"

@@ -17,17 +17,18 @@ from pydantic import BaseModel, TypeAdapter
 
 import demo
 import ledger.importing
-import ledger.ledger
+import ledger.log.batcher
 import ledger.reading  # these three know every refusal of the ledger
-from api.demonstration import assumed
 from api.doors import DOORS
-from domain import corrections, personal, values
+from api.runtime.demonstration import assumed
+from domain import corrections
 from domain.catalogue import CATALOGUE, COMMANDS, NOUNS, REFUSALS
-from domain.command import Command
-from domain.event import Event
-from domain.postings import PointsAccount
-from domain.refusal import Refusal
-from projections.figures import Reported, reported
+from domain.kernel import personal, values
+from domain.kernel.command import Command
+from domain.kernel.event import Event
+from domain.kernel.postings import PointsAccount
+from domain.kernel.refusal import Refusal
+from projections.figures.report import Reported, reported
 
 DOCS = Path(__file__).parent
 OPENAPI = DOCS.parent / "tests" / "api" / "openapi.json"
@@ -354,7 +355,7 @@ def openapi() -> dict[str, Any]:
 
 def problems() -> str:
     """Every problem of the HTTP door, refusals among them."""
-    from api import problems
+    from api.runtime import problems
 
     rows = [
         (

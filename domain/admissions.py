@@ -6,12 +6,12 @@ from typing import Annotated, Any, ClassVar, Literal
 from msgspec import Struct, field
 from pydantic import Field
 
-from domain.bounds import AtMost
-from domain.clubs import IN_EMERGENCY, Club, in_emergency
-from domain.command import Command, Receipt, saying
-from domain.event import Event
-from domain.parts import part_of
-from domain.values import ClubId, Desk, Ordinal
+from domain.clubs import IN_EMERGENCY, Club, require_emergency
+from domain.kernel.bounds import AtMost
+from domain.kernel.command import Command, Receipt, saying
+from domain.kernel.event import Event
+from domain.kernel.parts import part_of
+from domain.kernel.values import ClubId, Desk, Ordinal
 
 MAX_ADMISSIONS = 500
 """The latest admissions in emergencies: they can be corrected."""
@@ -64,7 +64,7 @@ class AdmitInEmergency(Command):
     desk: Desk
 
     def decide(self, at: datetime, admissions: Admissions, club: Club) -> list[Event]:
-        in_emergency(club, self.club_id, at)
+        require_emergency(club, self.club_id, at)
         event = self.event(
             EmergencyAdmitted,
             at,

@@ -7,22 +7,22 @@ from typing import Annotated, Any, Literal
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from domain.bounds import AtMost, TooMany, room_for_one
-from domain.command import Receipt, saying
-from domain.event import Event
+from domain.kernel.bounds import AtMost, TooMany, require_room
+from domain.kernel.command import Receipt, saying
+from domain.kernel.event import Event
+from domain.kernel.parts import part_of
+from domain.kernel.periods import NotComeYet, TooLongAgo, require_come
+from domain.kernel.refusal import Refusal
+from domain.kernel.timeline import LATE
+from domain.kernel.values import CampaignId, Day, Ordinal, Text, UnitId, add_months, local_date
 from domain.members import (
     JOINED,
     ON_THE_NETWORK,
     MemberCommand,
     Membership,
-    joined,
-    on_the_network,
+    require_joined,
+    require_on_network,
 )
-from domain.parts import part_of
-from domain.periods import NotComeYet, TooLongAgo, has_come
-from domain.refusal import Refusal
-from domain.timeline import LATE
-from domain.values import CampaignId, Day, Ordinal, Text, UnitId, add_months, local_date
 
 Policy = Literal["prepay", "family_plan", "handset"]
 MAX_MONTHS = 120
@@ -198,7 +198,7 @@ def forgotten(bindings: Bindings, kept: list[Binding]) -> dict[str, date]:
     return days
 
 
-def known_since(bindings: Bindings, policy: str, starts_on: date) -> None:
+def require_known_since(bindings: Bindings, policy: str, starts_on: date) -> None:
     """Refuses days of which this member's state may have forgotten a binding by this policy."""
     forgotten_until = bindings.forgotten.get(policy)
     if forgotten_until is not None and starts_on < forgotten_until:
@@ -241,14 +241,14 @@ class StartBinding(MemberCommand):
     ends_on: Day
 
     def decide(self, at: datetime, membership: Membership, bindings: Bindings) -> list[Event]:
-        on_the_network(membership, self.member_id, at)
+        require_on_network(membership, self.member_id, at)
         if self.ends_on <= self.starts_on:
             raise BindingReversed(self.starts_on, self.ends_on)
-        self._agreed(at, joined(membership, self.member_id, at))
+        self._agreed(at, require_joined(membership, self.member_id, at))
         if self.policy in policies_within(bindings, self.starts_on, self.ends_on):
             raise AlreadyBound(self.policy)
-        known_since(bindings, self.policy, self.starts_on)
-        room_for_one(bindings, "bindings", len(still_remembered(bindings.bindings, at)))
+        require_known_since(bindings, self.policy, self.starts_on)
+        require_room(bindings, "bindings", len(still_remembered(bindings.bindings, at)))
         event = self.event(
             BindingStarted,
             at,
@@ -289,7 +289,7 @@ class EndBinding(MemberCommand):
     reason: Text
 
     def decide(self, at: datetime, membership: Membership, bindings: Bindings) -> list[Event]:
-        joined(membership, self.member_id, at)
+        require_joined(membership, self.member_id, at)
         bound = next((each for each in bindings.bindings if each.id == self.binding), None)
         if bound is None or bound.ended_on is not None:
             raise UnknownBinding(self.binding, bindings.made)
@@ -297,7 +297,7 @@ class EndBinding(MemberCommand):
         if membership.left_at is not None:  # leaving has ended it
             ends_on = min(ends_on, local_date(membership.left_at))
         if self.cause == "breach":  # found, not agreed: its last day has come
-            has_come(self.ended_on - timedelta(days=1), at)
+            require_come(self.ended_on - timedelta(days=1), at)
         if not bound.starts_on <= self.ended_on < ends_on:
             raise NotWithinBinding(self.ended_on, bound.starts_on, ends_on)
         event = self.event(

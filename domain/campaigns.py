@@ -7,15 +7,15 @@ from typing import Annotated, ClassVar, Literal
 from msgspec import Struct, field
 from pydantic import BaseModel, ConfigDict, Field
 
-from domain import timeline
 from domain.bindings import MAX_MONTHS, Policy
-from domain.bounds import AtMost, TooMany, room_for_one
-from domain.command import Command, saying
-from domain.event import Event
-from domain.parts import MAX_CHANGES, part_of
-from domain.refusal import Refusal
-from domain.timeline import NothingChanges, Timeline
-from domain.values import (
+from domain.kernel import timeline
+from domain.kernel.bounds import AtMost, TooMany, require_room
+from domain.kernel.command import Command, saying
+from domain.kernel.event import Event
+from domain.kernel.parts import MAX_CHANGES, part_of
+from domain.kernel.refusal import Refusal
+from domain.kernel.timeline import NothingChanges, Timeline
+from domain.kernel.values import (
     TIERS,
     BasisPoints,
     CampaignId,
@@ -209,7 +209,7 @@ RUNNING = (UnknownCampaign, CampaignNotOpen, CampaignOver)
 NOT_OVER = (UnknownCampaign, CampaignOver)
 
 
-def launched(campaign: Campaign, campaign_id: str) -> tuple[date, date]:
+def require_launched(campaign: Campaign, campaign_id: str) -> tuple[date, date]:
     """(first day, last day); refuses a campaign that does not exist."""
     opens_on, closes_on = campaign.opens_on, campaign.closes_on
     if opens_on is None or closes_on is None:
@@ -217,21 +217,21 @@ def launched(campaign: Campaign, campaign_id: str) -> tuple[date, date]:
     return opens_on, closes_on
 
 
-def running(campaign: Campaign, campaign_id: str, at: datetime) -> Terms:
+def require_running(campaign: Campaign, campaign_id: str, at: datetime) -> Terms:
     """The terms in force; refuses a campaign that is not open to enrolments at `at`.
 
     The first terms hold from its first day on, however late it was announced.
     """
-    opens_on, _ = launched(campaign, campaign_id)
+    opens_on, _ = require_launched(campaign, campaign_id)
     if local_date(at) < opens_on:
         raise CampaignNotOpen(local_date(at), opens_on)
-    not_over(campaign, campaign_id, at)
+    require_not_over(campaign, campaign_id, at)
     return timeline.at(campaign.terms, at) or campaign.terms[0][1]
 
 
-def not_over(campaign: Campaign, campaign_id: str, at: datetime) -> date:
+def require_not_over(campaign: Campaign, campaign_id: str, at: datetime) -> date:
     """The last day of the window; refuses a campaign that has ended or was closed by `at`."""
-    _, closes_on = launched(campaign, campaign_id)
+    _, closes_on = require_launched(campaign, campaign_id)
     today = local_date(at)
     if today > closes_on:
         raise CampaignOver(today, closes_on)
@@ -240,7 +240,7 @@ def not_over(campaign: Campaign, campaign_id: str, at: datetime) -> date:
     return closes_on
 
 
-def in_segment(campaign: Campaign, tier: Tier | None) -> None:
+def require_in_segment(campaign: Campaign, tier: Tier | None) -> None:
     """Refuses a tier that the campaign is not for."""
     if campaign.untiered if tier is None else tier in campaign.tiers:
         return
@@ -318,8 +318,8 @@ class ChangeTerms(CampaignCommand):
     min_monthly_fen: Fen
 
     def decide(self, at: datetime, campaign: Campaign) -> list[Event]:
-        launched(campaign, self.campaign_id)
-        room_for_one(campaign, "terms", len(timeline.forget(campaign.terms, at)))
+        require_launched(campaign, self.campaign_id)
+        require_room(campaign, "terms", len(timeline.forget(campaign.terms, at)))
         event = self.event(
             TermsChanged,
             at,
@@ -341,7 +341,7 @@ class CloseCampaign(CampaignCommand):
     reason: Text
 
     def decide(self, at: datetime, campaign: Campaign) -> list[Event]:
-        launched(campaign, self.campaign_id)
+        require_launched(campaign, self.campaign_id)
         if campaign.closed_at is not None:
             raise NothingChanges("closed")
         return [self.event(CampaignClosed, at, reason=self.reason)]

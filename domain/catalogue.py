@@ -7,29 +7,26 @@ place in the documentation.
 from domain import (
     admissions,
     bindings,
-    bounds,
     campaigns,
     clubs,
     cohorts,
     corrections,
     enrolments,
-    lots,
     members,
-    periods,
-    points,
-    timeline,
     units,
     visits,
 )
-from domain.command import ADDRESSED, COMMANDS, REFERENCE
-from domain.event import CATALOGUE
-from domain.parts import PARTS
-from domain.refusal import REFUSALS
+from domain.kernel import bounds, periods, timeline
+from domain.kernel.command import ADDRESSED, COMMANDS, REFERENCE
+from domain.kernel.event import CATALOGUE
+from domain.kernel.parts import PARTS
+from domain.kernel.refusal import REFUSALS
+from domain.points import lots, movements
 
 NOUNS = (
     members,
     units,
-    points,
+    movements,
     lots,
     clubs,
     visits,

@@ -7,14 +7,14 @@ from typing import Annotated, ClassVar, Literal
 from msgspec import Struct, field
 from pydantic import Field
 
-from domain import timeline
-from domain.bounds import AtMost, TooMany, room_for_one
-from domain.command import Command, saying
-from domain.event import Event
-from domain.parts import MAX_CHANGES, part_of
-from domain.refusal import Refusal
-from domain.timeline import Timeline
-from domain.values import (
+from domain.kernel import timeline
+from domain.kernel.bounds import AtMost, TooMany, require_room
+from domain.kernel.command import Command, saying
+from domain.kernel.event import Event
+from domain.kernel.parts import MAX_CHANGES, part_of
+from domain.kernel.refusal import Refusal
+from domain.kernel.timeline import Timeline
+from domain.kernel.values import (
     TIERS,
     ActivityId,
     ClubId,
@@ -216,22 +216,22 @@ OPENED_BY = (UnknownClub, NotOpenYet)
 IN_EMERGENCY = (*OPENED_BY, NoEmergency)
 
 
-def opened(club: Club, club_id: str) -> date:
+def require_opened(club: Club, club_id: str) -> date:
     """The club's opening day; refuses a club that does not exist."""
     if club.opens_on is None:
         raise UnknownClub(club_id)
     return club.opens_on
 
 
-def opened_by(club: Club, club_id: str, at: datetime) -> None:
+def require_opened_by(club: Club, club_id: str, at: datetime) -> None:
     """Refuses a club that had not opened by this day."""
-    if local_date(at) < opened(club, club_id):
-        raise NotOpenYet(club_id, local_date(at), opened(club, club_id))
+    if local_date(at) < require_opened(club, club_id):
+        raise NotOpenYet(club_id, local_date(at), require_opened(club, club_id))
 
 
-def in_emergency(club: Club, club_id: str, at: datetime) -> None:
+def require_emergency(club: Club, club_id: str, at: datetime) -> None:
     """Refuses a club that was not in emergency mode at this instant."""
-    opened_by(club, club_id, at)
+    require_opened_by(club, club_id, at)
     if not timeline.at(club.emergency, at):
         raise NoEmergency(club_id)
 
@@ -293,10 +293,10 @@ class PriceService(ClubCommand):
     free_visits: VisitsByTier = Field(default_factory=dict)
 
     def decide(self, at: datetime, club: Club) -> list[Event]:
-        opened(club, self.club_id)
+        require_opened(club, self.club_id)
         before = club.services.get(self.service_id)
         if before is None:
-            room_for_one(club, "services")
+            require_room(club, "services")
         prices = sum([len(service.prices) for service in club.services.values()])
         if before is not None:
             prices += len(timeline.forget(before.prices, at)) - len(before.prices)
@@ -325,11 +325,11 @@ class DeclareEmergency(ClubCommand):
     reason: Text
 
     def decide(self, at: datetime, club: Club) -> list[Event]:
-        opened_by(club, self.club_id, at)
+        require_opened_by(club, self.club_id, at)
         if timeline.at(club.emergency, at):
             since = max(since for since, declared in club.emergency if declared and since <= at)
             raise EmergencyAlready(since)
-        room_for_one(club, "emergency", len(timeline.forget(club.emergency, at)))
+        require_room(club, "emergency", len(timeline.forget(club.emergency, at)))
         return [self.event(EmergencyDeclared, at, reason=self.reason)]
 
 
@@ -341,8 +341,8 @@ class EndEmergency(ClubCommand):
     example = saying(club_id="health")
 
     def decide(self, at: datetime, club: Club) -> list[Event]:
-        in_emergency(club, self.club_id, at)
-        room_for_one(club, "emergency", len(timeline.forget(club.emergency, at)))
+        require_emergency(club, self.club_id, at)
+        require_room(club, "emergency", len(timeline.forget(club.emergency, at)))
         return [self.event(EmergencyEnded, at)]
 
 
@@ -359,10 +359,10 @@ class HoldActivity(ClubCommand):
     commission_fen: Fen = 0
 
     def decide(self, at: datetime, club: Club) -> list[Event]:
-        opened_by(club, self.club_id, at)
+        require_opened_by(club, self.club_id, at)
         if self.activity_id in club.activities:
             raise ActivityExists(self.activity_id)
-        room_for_one(club, "activities")
+        require_room(club, "activities")
         event = self.event(
             ActivityHeld,
             at,

@@ -6,21 +6,21 @@ from typing import Annotated, ClassVar, Literal
 
 from msgspec import Struct, field
 
-from domain.bounds import AtMost, TooMany, room_for_one
-from domain.command import Command, saying
-from domain.event import Event
+from domain.kernel.bounds import AtMost, TooMany, require_room
+from domain.kernel.command import Command, saying
+from domain.kernel.event import Event
+from domain.kernel.parts import part_of
+from domain.kernel.periods import NotComeYet, require_come
+from domain.kernel.refusal import Refusal
+from domain.kernel.values import CohortId, Count, Day, MemberId, Text, Tier, UnitId, start_of
 from domain.members import (
     JOINED,
     LeftTheNetwork,
     Membership,
-    joined,
-    on_the_network,
+    require_joined,
+    require_on_network,
     tier_at,
 )
-from domain.parts import part_of
-from domain.periods import NotComeYet, has_come
-from domain.refusal import Refusal
-from domain.values import CohortId, Count, Day, MemberId, Text, Tier, UnitId, start_of
 
 Purpose = Literal["retention", "binding"]
 
@@ -115,7 +115,7 @@ class AlreadyIncluded(Refusal):
 BEING_TAKEN = (UnknownCohort, CohortIsFrozen)
 
 
-def being_taken(cohort: Cohort, cohort_id: str) -> date:
+def require_being_taken(cohort: Cohort, cohort_id: str) -> date:
     """The day of the cohort; refuses a cohort that does not exist or is frozen."""
     if cohort.taken_on is None:
         raise UnknownCohort(cohort_id)
@@ -143,7 +143,7 @@ class OpenCohort(Command):
     def decide(self, at: datetime, cohort: Cohort) -> list[Event]:
         if cohort.taken_on is not None:
             raise CohortExists(self.cohort_id)
-        has_come(self.taken_on, at)
+        require_come(self.taken_on, at)
         event = self.event(
             CohortOpened,
             at,
@@ -169,15 +169,15 @@ class IncludeInCohort(Command):
     def decide(
         self, at: datetime, membership: Membership, inclusions: Inclusions, cohort: Cohort
     ) -> list[Event]:
-        joined(membership, self.member_id, at)
-        day = being_taken(cohort, self.cohort_id)
+        require_joined(membership, self.member_id, at)
+        day = require_being_taken(cohort, self.cohort_id)
         # Of the day itself, however much later the cohort is taken: its last instant.
         last = start_of(day + timedelta(days=1)) - timedelta.resolution
         then = min(at, last)
-        on_the_network(membership, self.member_id, then)
+        require_on_network(membership, self.member_id, then)
         if self.cohort_id in inclusions.cohorts:
             raise AlreadyIncluded(self.cohort_id)
-        room_for_one(inclusions, "cohorts")
+        require_room(inclusions, "cohorts")
         tier = tier_at(membership, then)
         event = self.event(
             CohortIncluded, at, cohort_id=self.cohort_id, tier=tier, unit_id=membership.unit_id
@@ -196,5 +196,5 @@ class FreezeCohort(Command):
     size: Count
 
     def decide(self, at: datetime, cohort: Cohort) -> list[Event]:
-        being_taken(cohort, self.cohort_id)
+        require_being_taken(cohort, self.cohort_id)
         return [self.event(CohortFrozen, at, size=self.size)]

@@ -22,12 +22,20 @@ from domain.bindings import (
     BindingStarted,
     policies_within,
 )
-from domain.campaigns import Campaign, CampaignClosed, CampaignCommand, UnknownCampaign, launched
-from domain.clubs import ActivityHeld, Club, ClubCommand, UnknownClub, opened
-from domain.cohorts import BEING_TAKEN, Cohort, CohortIncluded, Inclusions, being_taken
-from domain.command import Command, Receipt, saying
+from domain.campaigns import (
+    Campaign,
+    CampaignClosed,
+    CampaignCommand,
+    UnknownCampaign,
+    require_launched,
+)
+from domain.clubs import ActivityHeld, Club, ClubCommand, UnknownClub, require_opened
+from domain.cohorts import BEING_TAKEN, Cohort, CohortIncluded, Inclusions, require_being_taken
 from domain.enrolments import CampaignEnrolled, CampaignOffered, Participation, PlaceFreed, Places
-from domain.event import CATALOGUE, ONLY, Event
+from domain.kernel.command import Command, Receipt, saying
+from domain.kernel.event import CATALOGUE, ONLY, Event
+from domain.kernel.refusal import Refusal
+from domain.kernel.values import ActivityId, CampaignId, ClubId, CohortId, Month, Ordinal, Text
 from domain.members import (
     JOINED,
     BillIssued,
@@ -35,10 +43,8 @@ from domain.members import (
     MemberCommand,
     MemberLeft,
     Membership,
-    joined,
+    require_joined,
 )
-from domain.refusal import Refusal
-from domain.values import ActivityId, CampaignId, ClubId, CohortId, Month, Ordinal, Text
 from domain.visits import ActivityAttended, Attendance
 
 Topic = Annotated[str, StringConstraints(pattern=r"^[a-z]{1,32}\.[a-z_]{1,32}$")]
@@ -153,7 +159,7 @@ class MemberCorrection(Correction, MemberCommand):
 
     def corrected(self, at: datetime, membership: Membership, part: Any) -> list[Event]:
         """What says so of somebody who had joined by then."""
-        joined(membership, self.member_id, at)
+        require_joined(membership, self.member_id, at)
         return self.taken_back(at, part)
 
 
@@ -298,8 +304,8 @@ class CorrectInclusion(MemberCorrection):
     def decide(
         self, at: datetime, membership: Membership, inclusions: Inclusions, cohort: Cohort
     ) -> list[Event]:
-        joined(membership, self.member_id, at)
-        being_taken(cohort, self.cohort_id)
+        require_joined(membership, self.member_id, at)
+        require_being_taken(cohort, self.cohort_id)
         return self.corrected(at, membership, inclusions)
 
 
@@ -313,7 +319,7 @@ class CorrectActivity(Correction, ClubCommand):
     activity_id: ActivityId
 
     def decide(self, at: datetime, club: Club) -> list[Event]:
-        opened(club, self.club_id)
+        require_opened(club, self.club_id)
         return self.taken_back(at, club)
 
 
@@ -330,7 +336,7 @@ class CorrectAdmission(Correction):
     admission: Ordinal
 
     def decide(self, at: datetime, admissions: Admissions, club: Club) -> list[Event]:
-        opened(club, self.club_id)
+        require_opened(club, self.club_id)
         return self.taken_back(at, admissions)
 
 
@@ -343,5 +349,5 @@ class CorrectClosing(Correction, CampaignCommand):
     example = saying(campaign_id="spring", reason="meant for another campaign")
 
     def decide(self, at: datetime, campaign: Campaign) -> list[Event]:
-        launched(campaign, self.campaign_id)
+        require_launched(campaign, self.campaign_id)
         return self.taken_back(at, campaign)

@@ -13,28 +13,27 @@ from domain.bindings import (
     Bindings,
     BindingStarted,
     Policy,
-    known_since,
     policies_within,
+    require_known_since,
     still_remembered,
 )
-from domain.bounds import AtMost, TooMany, room_for_one
 from domain.campaigns import (
     NOT_OVER,
     RUNNING,
     Campaign,
     Months,
     NotInSegment,
-    in_segment,
-    not_over,
-    running,
+    require_in_segment,
+    require_not_over,
+    require_running,
 )
-from domain.command import Command, Receipt, saying
-from domain.event import Event
-from domain.members import ON_THE_NETWORK, Membership, on_the_network, tier_at
-from domain.parts import part_of
-from domain.periods import TooLongAgo, forget, not_forgotten, remembered
-from domain.refusal import Refusal
-from domain.values import (
+from domain.kernel.bounds import AtMost, TooMany, require_room
+from domain.kernel.command import Command, Receipt, saying
+from domain.kernel.event import Event
+from domain.kernel.parts import part_of
+from domain.kernel.periods import TooLongAgo, forget, remembered, require_remembered
+from domain.kernel.refusal import Refusal
+from domain.kernel.values import (
     CampaignId,
     Count,
     Day,
@@ -46,6 +45,7 @@ from domain.values import (
     add_months,
     local_date,
 )
+from domain.members import ON_THE_NETWORK, Membership, require_on_network, tier_at
 
 POLICY_OF: dict[str, Policy] = {
     "prepay": "prepay",
@@ -300,16 +300,16 @@ class OfferCampaign(Command):
         participation: Participation,
         campaign: Campaign,
     ) -> list[Event]:
-        on_the_network(membership, self.member_id, at)
-        closes_on = not_over(campaign, self.campaign_id, at)
+        require_on_network(membership, self.member_id, at)
+        closes_on = require_not_over(campaign, self.campaign_id, at)
         if not campaign.control_bp:
             raise NoDraw(self.campaign_id)
         tier = tier_at(membership, at)
-        in_segment(campaign, tier)
+        require_in_segment(campaign, tier)
         if self.campaign_id in participation.offered:
             raise AlreadyOffered(self.campaign_id)
-        not_forgotten(participation, closes_on)
-        room_for_one(
+        require_remembered(participation, closes_on)
+        require_room(
             participation, "offered", len(remembered(participation.offered, closed_on, at))
         )
         control = drawn_into_control(campaign.control_seed, self.member_id, campaign.control_bp)
@@ -368,12 +368,12 @@ class Enrol(Command):
         places: Places,
         campaign: Campaign,
     ) -> list[Event]:
-        on_the_network(membership, self.member_id, at)
-        terms = running(campaign, self.campaign_id, at)
+        require_on_network(membership, self.member_id, at)
+        terms = require_running(campaign, self.campaign_id, at)
         if self.shown_terms_version is not None and self.shown_terms_version != terms.version:
             raise TermsAreNewer(self.shown_terms_version, terms.version)
         tier = tier_at(membership, at)
-        in_segment(campaign, tier)
+        require_in_segment(campaign, tier)
         policy = POLICY_OF.get(campaign.kind) if terms.months_bound else None
         starts_on = local_date(at)
         ends_on = add_months(starts_on, terms.months_bound)
@@ -383,11 +383,11 @@ class Enrol(Command):
             raise PrepaidTooSmall(self.prepaid_fen, terms.prepaid_min_fen)
         gift_fen = self.prepaid_fen * terms.gift_bp // 10_000  # rounded down to a fen
         self._within_limits(campaign, places, gift_fen)
-        room_for_one(
+        require_room(
             participation, "enrolled", len(remembered(participation.enrolled, ended_on, at))
         )
         if policy:
-            room_for_one(bindings, "bindings", len(still_remembered(bindings.bindings, at)))
+            require_room(bindings, "bindings", len(still_remembered(bindings.bindings, at)))
         place = places.taken + 1
         number = bindings.made + 1 if policy else None
         events: list[Event] = [
@@ -427,7 +427,7 @@ class Enrol(Command):
         if self.campaign_id in participation.enrolled:
             raise AlreadyEnrolled(self.campaign_id)
         if campaign.closes_on is not None:
-            not_forgotten(participation, campaign.closes_on)
+            require_remembered(participation, campaign.closes_on)
         if campaign.control_bp and drawn_into_control(
             campaign.control_seed, self.member_id, campaign.control_bp
         ):
@@ -442,7 +442,7 @@ class Enrol(Command):
         for policy in campaign.excludes:
             if policy in bound:
                 raise AlreadyBound(policy)
-            known_since(bindings, policy, starts_on)
+            require_known_since(bindings, policy, starts_on)
 
     def _within_limits(self, campaign: Campaign, places: Places, gift_fen: int) -> None:
         if campaign.cap is not None and places.held >= campaign.cap:

@@ -6,17 +6,16 @@ from typing import Annotated, ClassVar, Literal
 
 from msgspec import Struct, field
 
-from domain import timeline
-from domain.bounds import AtMost, TooMany, room_for_one
-from domain.command import Command, saying
-from domain.event import Event
-from domain.parts import MAX_CHANGES, part_of
-from domain.periods import NotComeYet, TooLongAgo, has_come
-from domain.personal import Name, Phone
-from domain.refusal import Refusal
-from domain.timeline import NothingChanges, Timeline
-from domain.units import Unit
-from domain.values import (
+from domain.kernel import timeline
+from domain.kernel.bounds import AtMost, TooMany, require_room
+from domain.kernel.command import Command, saying
+from domain.kernel.event import Event
+from domain.kernel.parts import MAX_CHANGES, part_of
+from domain.kernel.periods import NotComeYet, TooLongAgo, require_come
+from domain.kernel.personal import Name, Phone
+from domain.kernel.refusal import Refusal
+from domain.kernel.timeline import NothingChanges, Timeline
+from domain.kernel.values import (
     Fen,
     MemberId,
     Month,
@@ -27,6 +26,7 @@ from domain.values import (
     month_number,
     month_of,
 )
+from domain.units import Unit
 
 BILL_WINDOW_MONTHS = 36
 """A bill may come this many months late."""
@@ -233,7 +233,7 @@ JOINED = (UnknownMember, BeforeJoining)
 ON_THE_NETWORK = (*JOINED, LeftTheNetwork)
 
 
-def joined(membership: Membership, member_id: str, at: datetime) -> datetime:
+def require_joined(membership: Membership, member_id: str, at: datetime) -> datetime:
     """When the member joined; refuses who had not by `at`. He may have left since."""
     if membership.joined_at is None:
         raise UnknownMember(member_id)
@@ -242,9 +242,9 @@ def joined(membership: Membership, member_id: str, at: datetime) -> datetime:
     return membership.joined_at
 
 
-def on_the_network(membership: Membership, member_id: str, at: datetime) -> None:
+def require_on_network(membership: Membership, member_id: str, at: datetime) -> None:
     """Refuses who was not on the network at `at`."""
-    joined(membership, member_id, at)
+    require_joined(membership, member_id, at)
     if membership.left_at is not None and at >= membership.left_at:
         raise LeftTheNetwork(member_id, membership.left_at)
 
@@ -305,7 +305,7 @@ class ChangeDetails(MemberCommand):
     phone: Phone | None = None
 
     def decide(self, at: datetime, membership: Membership) -> list[Event]:
-        joined(membership, self.member_id, at)  # who has left may give his number back
+        require_joined(membership, self.member_id, at)  # who has left may give his number back
         changed = tuple(self.sealed())
         if not changed:
             raise NothingChanges("details")
@@ -322,10 +322,10 @@ class MarkImportant(MemberCommand):
     reason: Text
 
     def decide(self, at: datetime, membership: Membership) -> list[Event]:
-        on_the_network(membership, self.member_id, at)
+        require_on_network(membership, self.member_id, at)
         if timeline.repeats(membership.important, at, self.important, False):
             raise NothingChanges(str(self.important).lower())
-        room_for_one(membership, "important", len(timeline.forget(membership.important, at)))
+        require_room(membership, "important", len(timeline.forget(membership.important, at)))
         event = self.event(MemberMarkedImportant, at, important=self.important, reason=self.reason)
         return [event]
 
@@ -340,11 +340,11 @@ class ChangeTier(MemberCommand):
     reason: Text
 
     def decide(self, at: datetime, membership: Membership) -> list[Event]:
-        on_the_network(membership, self.member_id, at)
+        require_on_network(membership, self.member_id, at)
         from_tier = tier_at(membership, at)
         if timeline.repeats(membership.tiers, at, self.tier, None):
             raise NothingChanges(self.tier or "none")
-        room_for_one(membership, "tiers", len(timeline.forget(membership.tiers, at)))
+        require_room(membership, "tiers", len(timeline.forget(membership.tiers, at)))
         event = self.event(
             TierChanged,
             at,
@@ -365,7 +365,7 @@ class LeaveNetwork(MemberCommand):
     reason: Text
 
     def decide(self, at: datetime, membership: Membership) -> list[Event]:
-        joined(membership, self.member_id, at)
+        require_joined(membership, self.member_id, at)
         if membership.left_at is not None:  # on whatever day: nobody leaves twice
             raise LeftTheNetwork(self.member_id, membership.left_at)
         tier = tier_at(membership, at)
@@ -385,8 +385,8 @@ class RecordBill(MemberCommand):
     margin_fen: SignedFen | None = None
 
     def decide(self, at: datetime, membership: Membership, bills: Bills) -> list[Event]:
-        joined(membership, self.member_id, at)  # a last bill may follow when he has left
-        has_come(self.month, at)
+        require_joined(membership, self.member_id, at)  # a last bill may follow when he has left
+        require_come(self.month, at)
         late = bills.latest - month_number(self.month)
         if late >= BILL_WINDOW_MONTHS:
             raise BillTooLate(self.month, late, BILL_WINDOW_MONTHS - 1)

@@ -5,13 +5,13 @@ from typing import Annotated, ClassVar, Literal
 
 from msgspec import Struct, field
 
-from domain import timeline
-from domain.bounds import AtMost, TooMany, room_for_one
-from domain.command import Command, saying
-from domain.event import Event
-from domain.parts import MAX_CHANGES, part_of
-from domain.timeline import NothingChanges, Timeline
-from domain.values import Text, UnitId
+from domain.kernel import timeline
+from domain.kernel.bounds import AtMost, TooMany, require_room
+from domain.kernel.command import Command, saying
+from domain.kernel.event import Event
+from domain.kernel.parts import MAX_CHANGES, part_of
+from domain.kernel.timeline import NothingChanges, Timeline
+from domain.kernel.values import Text, UnitId
 
 
 @part_of("unit")
@@ -43,5 +43,5 @@ class OpenUnit(Command):
     def decide(self, at: datetime, unit: Unit) -> list[Event]:
         if timeline.repeats(unit.titles, at, self.title, ""):
             raise NothingChanges("title")
-        room_for_one(unit, "titles", len(timeline.forget(unit.titles, at)))
+        require_room(unit, "titles", len(timeline.forget(unit.titles, at)))
         return [self.event(UnitOpened, at, title=self.title)]

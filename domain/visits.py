@@ -8,30 +8,17 @@ from typing import Annotated, Any, ClassVar, Literal
 from msgspec import Raw, Struct, field
 from pydantic import Field
 
-from domain import timeline
-from domain.bounds import AtMost, TooMany, room_for_one
-from domain.clubs import OPENED_BY, Club, Price, UnknownClub, opened, opened_by
-from domain.command import Receipt, saying
-from domain.event import Event
-from domain.latest import Latest
-from domain.lots import NotEnoughPoints, Points, spendable_points
-from domain.members import (
-    JOINED,
-    ON_THE_NETWORK,
-    LeftTheNetwork,
-    MemberCommand,
-    Membership,
-    is_important,
-    joined,
-    on_the_network,
-    tier_at,
-)
-from domain.parts import REMEMBERED, part_of
-from domain.periods import TooLongAgo, forget, not_forgotten, remembered
-from domain.points import PointsReceipt, give_back, lapsed, pay, reversible
-from domain.refusal import Refusal
-from domain.timeline import LATE
-from domain.values import (
+from domain.clubs import OPENED_BY, Club, Price, UnknownClub, require_opened, require_opened_by
+from domain.kernel import timeline
+from domain.kernel.bounds import AtMost, TooMany, require_room
+from domain.kernel.command import Receipt, saying
+from domain.kernel.event import Event
+from domain.kernel.latest import Latest
+from domain.kernel.parts import REMEMBERED, part_of
+from domain.kernel.periods import TooLongAgo, forget, remembered, require_remembered
+from domain.kernel.refusal import Refusal
+from domain.kernel.timeline import LATE
+from domain.kernel.values import (
     ActivityId,
     ClubId,
     Desk,
@@ -45,6 +32,19 @@ from domain.values import (
     local_date,
     local_minute,
 )
+from domain.members import (
+    JOINED,
+    ON_THE_NETWORK,
+    LeftTheNetwork,
+    MemberCommand,
+    Membership,
+    is_important,
+    require_joined,
+    require_on_network,
+    tier_at,
+)
+from domain.points.lots import NotEnoughPoints, Points, spendable_points
+from domain.points.movements import PointsReceipt, give_back, lapsed, pay, reversible
 
 UNDO_MINUTES = 15
 """How long the desk itself may undo its visit; after that it takes a supervisor."""
@@ -341,7 +341,7 @@ def price_of(price: Price, tier: Tier | None, companions: int) -> tuple[int, int
     return own, price.companion_points * companions
 
 
-def admitted(club: Club, club_id: str, tier: Tier | None, important: bool) -> None:
+def require_admitted(club: Club, club_id: str, tier: Tier | None, important: bool) -> None:
     """Refuses a member whom the club does not serve."""
     if tier in club.tiers or (important and club.important):
         return
@@ -357,7 +357,7 @@ def price_at(club: Club, club_id: str, service_id: str, at: datetime) -> Price:
     return price
 
 
-def within_hours(club: Club, at: datetime) -> None:
+def require_within_hours(club: Club, at: datetime) -> None:
     """Refuses an hour at which the club is closed; in an emergency it never is."""
     minute = local_minute(at)
     if club.opens_minute <= minute < club.closes_minute or timeline.at(club.emergency, at):
@@ -417,11 +417,11 @@ class RecordVisit(MemberCommand):
     def decide(
         self, at: datetime, membership: Membership, points: Points, visits: Visits, club: Club
     ) -> list[Event]:
-        on_the_network(membership, self.member_id, at)
-        opened_by(club, self.club_id, at)
-        within_hours(club, at)
+        require_on_network(membership, self.member_id, at)
+        require_opened_by(club, self.club_id, at)
+        require_within_hours(club, at)
         tier, important = tier_at(membership, at), is_important(membership, at)
-        admitted(club, self.club_id, tier, important)
+        require_admitted(club, self.club_id, tier, important)
         self._not_twice(visits, at)
         price = price_at(club, self.club_id, self.service_id, at)
         own, others = price_of(price, tier, self.companions)
@@ -435,7 +435,7 @@ class RecordVisit(MemberCommand):
         if payment == "points" and not price_points:
             payment = "free"
         if self.club_id not in visits.visited:
-            room_for_one(visits, "visited")
+            require_room(visits, "visited")
         events, points = lapsed(self, points, at)
         visit = visits.made + 1
         debit = None
@@ -493,7 +493,7 @@ class RecordVisit(MemberCommand):
         if self.payment == "points" or used >= granted:
             return False
         if not used:
-            room_for_one(visits, "free_visits", len(one_more_free(visits.free_visits, key)) - 1)
+            require_room(visits, "free_visits", len(one_more_free(visits.free_visits, key)) - 1)
         return True
 
     def receipt(self, events: list[Event], **parts: Any) -> VisitReceipt:
@@ -525,7 +525,7 @@ class UndoVisit(MemberCommand):
     def decide(
         self, at: datetime, membership: Membership, points: Points, visits: Visits
     ) -> list[Event]:
-        joined(membership, self.member_id, at)
+        require_joined(membership, self.member_id, at)
         visit = next((v for v in VISITS.opened(visits.latest) if v.id == self.visit), None)
         if visit is None or not timedelta() <= at - visit.at <= UNDO:
             raise UnknownVisit(self.visit, visits.made, UNDO_DAYS)
@@ -576,16 +576,16 @@ class AttendActivity(MemberCommand):
     def decide(
         self, at: datetime, membership: Membership, attendance: Attendance, club: Club
     ) -> list[Event]:
-        joined(membership, self.member_id, at)
-        opened(club, self.club_id)
+        require_joined(membership, self.member_id, at)
+        require_opened(club, self.club_id)
         held_at = club.activities.get(self.activity_id)
         if held_at is None or not held_at <= at < held_at + timedelta(days=ATTENDANCE_DAYS):
             raise UnknownActivity(self.club_id, self.activity_id)
-        on_the_network(membership, self.member_id, held_at)
+        require_on_network(membership, self.member_id, held_at)
         if f"{self.club_id}/{self.activity_id}" in attendance.attended:
             raise AlreadyAttended(self.activity_id)
-        not_forgotten(attendance, local_date(held_at))
-        room_for_one(attendance, "attended", len(remembered(attendance.attended, local_date, at)))
+        require_remembered(attendance, local_date(held_at))
+        require_room(attendance, "attended", len(remembered(attendance.attended, local_date, at)))
         event = self.event(
             ActivityAttended,
             at,

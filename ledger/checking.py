@@ -14,8 +14,8 @@ import msgspec
 from psycopg import Connection
 
 from domain.catalogue import REFERENCE
-from domain.parts import State
-from ledger import snapshots
+from domain.kernel.parts import State
+from ledger.log import snapshots
 from ledger.reading import COLUMNS, Stored
 
 Conn = Connection[Any]

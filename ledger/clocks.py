@@ -13,7 +13,7 @@ import msgspec
 import psycopg
 from psycopg import Connection
 
-from domain.refusal import Refusal
+from domain.kernel.refusal import Refusal
 from ledger.database import set_meta
 
 ALLOWED_S = 60

@@ -18,7 +18,7 @@ from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic_core import to_json
 
 from domain.catalogue import COMMANDS
-from domain.command import FILE_KEYS, Command
+from domain.kernel.command import FILE_KEYS, Command
 from ledger.database import bucket_of, meta
 from ledger.reading import COLUMNS, Stored
 

@@ -21,11 +21,14 @@ import psycopg
 from psycopg import Connection
 from pydantic import ValidationError
 
-from domain.command import FILE_KEYS, NO_KEY, Command
-from domain.refusal import Refusal
-from ledger import clocks, persons, snapshots, strict_json
-from ledger.arrays import microseconds
-from ledger.batches import (
+from domain.kernel.command import FILE_KEYS, NO_KEY, Command
+from domain.kernel.refusal import Refusal
+from ledger import clocks, strict_json
+from ledger.commands import Piece, parse
+from ledger.database import bucket_of, connect, meta
+from ledger.lines import MAX_LINE_BYTES, chunks
+from ledger.log import persons, snapshots
+from ledger.log.append import (
     CONFLICTS,
     Answer,
     Batch,
@@ -38,12 +41,9 @@ from ledger.batches import (
     parts_of,
     snapshots_of,
 )
-from ledger.commands import Piece, parse
-from ledger.database import bucket_of, connect, meta
-from ledger.lines import MAX_LINE_BYTES, chunks
-from ledger.persons import digest_of
-from ledger.rejects import Rejection, Rejects, defect, why
-from ledger.working import (
+from ledger.log.arrays import microseconds
+from ledger.log.persons import digest_of
+from ledger.log.working import (
     EVENTS,
     KeyReused,
     MovedOn,
@@ -52,6 +52,7 @@ from ledger.working import (
     last_in,
     require_own_key,
 )
+from ledger.rejects import Rejection, Rejects, defect, why
 
 WORTH_ANALYZING = 50_000
 """After so many events the planner is told, rather than left to find out a minute later."""
@@ -234,7 +235,7 @@ class _Attempt:
         self.events: list[NewEvent] = []  # these are of the batch that is being made
         self.stamps: list[bytes] = []
         self.answers: list[Answer] = []
-        self.tellings: list[persons.Told] = []
+        self.tellings: list[persons.Telling] = []
 
     def stage(self, connection: Connection[Any], lines: Iterable[bytes], exclusive: bool) -> bool:
         """Decide every line and stage what comes of it. False if nothing is to be written."""
@@ -464,7 +465,7 @@ class _Attempt:
             for name in names[len(command.writes) :]:
                 self.reads.add((name, home))
         events = list(map(event_of, entries))
-        if (told := persons.told(command, entries)) is not None:
+        if (told := persons.telling(command, entries)) is not None:
             self.tellings.append(told)
         if own_key:
             home = bucket_of(names[0], self.owner._buckets)

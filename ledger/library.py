@@ -27,11 +27,11 @@ from eventsourcing.postgres import (
 )
 from psycopg.conninfo import conninfo_to_dict
 
-from domain.event import Event
+from domain.kernel.event import Event
 from ledger import clocks
-from ledger.batches import CONFLICTS, Batch, NewEvent, Snapshot
 from ledger.database import CHANNEL, SCHEMA, bucket_of, lanes_of
-from ledger.snapshots import bytes_of, event_of
+from ledger.log.append import CONFLICTS, Batch, NewEvent, Snapshot
+from ledger.log.snapshots import bytes_of, event_of
 
 
 @dataclass(frozen=True)

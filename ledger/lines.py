@@ -8,7 +8,7 @@ from hashlib import sha256
 from tempfile import TemporaryFile
 from typing import BinaryIO
 
-from domain.refusal import Refusal
+from domain.kernel.refusal import Refusal
 from ledger.strict_json import BOM
 
 BLOCK_BYTES = 1 << 20

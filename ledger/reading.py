@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from psycopg import Connection
 
-from domain.refusal import Refusal
+from domain.kernel.refusal import Refusal
 from ledger.database import bucket_of
 
 COLUMNS = "bucket, notification_id, originator_id, originator_version, topic, state, recorded_at"

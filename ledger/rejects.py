@@ -12,7 +12,7 @@ from typing import BinaryIO
 from pydantic import ValidationError
 
 from domain.catalogue import COMMANDS
-from domain.refusal import Refusal
+from domain.kernel.refusal import Refusal
 from ledger.strict_json import NotStrict
 
 _DECLARED = frozenset(

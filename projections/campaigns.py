@@ -9,12 +9,12 @@ from psycopg.rows import class_row, dict_row
 from pydantic import Field
 
 from domain.campaigns import Kind
-from projections.answer import Answer
-from projections.connection import Conn
-from projections.days import end_of
-from projections.projection import Projection
-from projections.ratio import Mean, Rate, rounded
-from projections.typed import counted
+from projections.engine.answer import Answer
+from projections.engine.connection import Conn
+from projections.engine.days import end_of
+from projections.engine.event_tables import counted
+from projections.engine.projection import Projection
+from projections.engine.ratio import Mean, Rate, rounded
 
 
 class Campaigns(Projection):

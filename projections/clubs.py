@@ -5,10 +5,10 @@ from typing import Literal
 
 from psycopg.rows import class_row
 
-from domain.values import ClubId
-from projections.answer import Answer
-from projections.connection import Conn
-from projections.projection import Projection
+from domain.kernel.values import ClubId
+from projections.engine.answer import Answer
+from projections.engine.connection import Conn
+from projections.engine.projection import Projection
 
 
 class Clubs(Projection):

@@ -6,11 +6,11 @@ from typing import Literal
 
 from psycopg.rows import class_row
 
-from projections.answer import Answer
-from projections.connection import Conn
-from projections.days import end_of
-from projections.projection import Projection
-from projections.ratio import Ratio
+from projections.engine.answer import Answer
+from projections.engine.connection import Conn
+from projections.engine.days import end_of
+from projections.engine.projection import Projection
+from projections.engine.ratio import Ratio
 
 LOW_SPEND_FEN = 5_000
 """Monthly spend below 50 yuan is low."""

@@ -8,17 +8,17 @@ from typing import TypeAlias
 from psycopg.rows import class_row, dict_row
 from pydantic import Field
 
-from domain.personal import Sealed
-from domain.values import Tier
-from ledger import persons
+from domain.kernel.personal import Sealed
+from domain.kernel.values import Tier
+from ledger.log import persons
 from projections import bindings, points
-from projections.answer import Answer, Dated
 from projections.bindings import Binding
-from projections.connection import Conn
-from projections.days import end_of, month_ends
+from projections.engine.answer import Answer, Dated
+from projections.engine.connection import Conn
+from projections.engine.days import end_of, month_ends
+from projections.engine.projection import Projection
+from projections.engine.ratio import Ratio
 from projections.points import Account, Lot
-from projections.projection import Projection
-from projections.ratio import Ratio
 
 MAX_SHARED = 20
 """How many members are shown for one phone number."""

@@ -7,11 +7,11 @@ from datetime import datetime
 from psycopg.rows import class_row
 from pydantic import Field
 
-from domain.postings import ACCOUNTS, OWNED
-from projections.answer import Answer
-from projections.connection import Conn
-from projections.postings import BALANCE, CHANGE, EACH, MOVED, NETS, SUMS, entries, rows
-from projections.projection import Projection
+from domain.kernel.postings import ACCOUNTS, OWNED
+from projections.engine.answer import Answer
+from projections.engine.connection import Conn
+from projections.engine.postings import BALANCE, CHANGE, EACH, MOVED, NETS, SUMS, entries, rows
+from projections.engine.projection import Projection
 
 _ADDED = ", ".join(f"{name} = {{0}}.{name} + {{1}}.{name}" for name in ACCOUNTS)
 _COLUMNS = ", ".join(f"{name} bigint NOT NULL" for name in ACCOUNTS)
@@ -20,7 +20,7 @@ _NAMES = ", ".join(ACCOUNTS)
 
 
 class Points(Projection):
-    """A row a lot and a row a member, both with a column for each account of `domain/postings.py`.
+    """A row a lot and a row a member, both with a column for each account of postings.
     They are folded from the postings, whatever event brought them.
 
     A lot is opened with what its credit moved; whatever moves its points later is added.

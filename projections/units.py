@@ -4,9 +4,9 @@ from datetime import datetime
 
 from psycopg.rows import class_row
 
-from projections.answer import Answer
-from projections.connection import Conn
-from projections.projection import Projection
+from projections.engine.answer import Answer
+from projections.engine.connection import Conn
+from projections.engine.projection import Projection
 
 
 class Units(Projection):

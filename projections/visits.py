@@ -7,12 +7,12 @@ from typing import Literal
 from psycopg.rows import class_row
 from pydantic import Field
 
-from domain.values import add_months, start_of
-from projections.answer import Answer, Dated
-from projections.connection import Conn
-from projections.days import end_of, months_between, whole_months
-from projections.projection import Projection
-from projections.ratio import Mean
+from domain.kernel.values import add_months, start_of
+from projections.engine.answer import Answer, Dated
+from projections.engine.connection import Conn
+from projections.engine.days import end_of, months_between, whole_months
+from projections.engine.projection import Projection
+from projections.engine.ratio import Mean
 
 
 class Visits(Projection):

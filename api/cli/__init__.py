@@ -3,7 +3,7 @@
 What is imported here is little, so that Ctrl-C ends a command that has hardly begun without a word.
 """
 
-from api.cli.signals import leave_at_once
+from api.cli.terminal.signals import leave_at_once
 
 
 def main() -> None:

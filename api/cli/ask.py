@@ -5,14 +5,14 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from api.cli import output
-from api.cli.looking import looking, refusable, say_moment
+from api.cli.terminal import output
+from api.cli.terminal.looking import looking, refusable, say_moment
 from api.doors import QUESTION_OF, Question
-from api.failures import WrongUse
-from api.settings import Settings
-from api.wiring import opened
-from projections.answer import Answer, Dated, dated
-from projections.moments import Asked
+from api.runtime.failures import WrongUse
+from api.runtime.settings import Settings
+from api.runtime.wiring import opened
+from projections.engine.answer import Answer, Dated, dated
+from projections.engine.moments import Asked
 
 
 def run(

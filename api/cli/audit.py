@@ -4,12 +4,13 @@ import time
 from contextlib import suppress
 from typing import Any
 
-from api.cli import layouts, output
-from api.settings import Settings
-from api.wiring import opened
+from api.cli.terminal import layouts, output
+from api.runtime.settings import Settings
+from api.runtime.wiring import opened
 from ledger.checking import Sample
-from projections import auditing, runner
-from projections.comparing import Comparison
+from projections.audit import audit
+from projections.audit.comparing import Comparison
+from projections.engine import runner
 
 SAID = {
     "changed": "changed",
@@ -28,7 +29,7 @@ def run(
     as_json: bool,
 ) -> int:
     """Compare, and tell every row that differs; returns 1 if there is one."""
-    checks: list[auditing.Check] = [*auditing.ALWAYS]
+    checks: list[audit.Check] = [*audit.ALWAYS]
     checks += ["second opinion"] if second_opinion else []
     begun = time.monotonic()
     with opened(settings) as database:
@@ -36,7 +37,7 @@ def run(
             # Where answers stand still, what they hold can be compared all the same.
             runner.project(database.dsn)
         with output.steps() as steps:
-            found = auditing.compare(
+            found = audit.compare(
                 database.dsn,
                 checks,
                 Sample(members, seed),
@@ -50,7 +51,7 @@ def run(
     return 1 if found.different else 0
 
 
-def _told(found: auditing.Audit, took_s: float) -> None:
+def _told(found: audit.Audit, took_s: float) -> None:
     behind = f"; they lack {found.behind:,} more" if found.behind else ""
     output.say(f"{output.counted(found.events, 'event')} in the answers{behind}")
     drawn = "every stream"

@@ -1,14 +1,14 @@
 """`changes`: what became of the figures from one moment to another, and by which events."""
 
-from api.cli import output
 from api.cli.figures import apart, shown
-from api.cli.looking import looking, moment_line
-from api.settings import Settings
-from api.wiring import opened
-from projections import changes
-from projections.answer import Moment
-from projections.changes import Changes, State
-from projections.moments import Asked
+from api.cli.terminal import output
+from api.cli.terminal.looking import looking, moment_line
+from api.runtime.settings import Settings
+from api.runtime.wiring import opened
+from projections.asof import changes
+from projections.asof.changes import Changes, State
+from projections.engine.answer import Moment
+from projections.engine.moments import Asked
 
 
 def run(settings: Settings, before: Asked, after: Asked, as_json: bool) -> int:

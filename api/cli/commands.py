@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from api.cli.options import (
+from api.cli.terminal.options import (
     DataDir,
     EffectiveAt,
     ExportFile,
@@ -18,7 +18,7 @@ from api.cli.options import (
     settings_of,
     target_of,
 )
-from api.failures import WrongUse
+from api.runtime.failures import WrongUse
 
 SEED = 2008
 SAMPLE = 1_000
@@ -165,7 +165,7 @@ def serve(
     as_json: Json = False,
 ) -> int:
     """Serve the HTTP API until SIGTERM or Ctrl-C, and keep the answers up to date."""
-    from api.cli.serve import run
+    from api.cli.serving.serve import run
 
     return run(settings_of(data_dir, host=host, port=port, workers=workers), as_json)
 
@@ -360,7 +360,7 @@ def command(
 
     Without what identifies a person. What was refused is not kept.
     """
-    from api.cli.asked import run
+    from api.cli.command import run
 
     return run(settings_of(data_dir), key, as_json)
 

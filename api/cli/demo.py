@@ -5,13 +5,13 @@ import sys
 import time
 from typing import Any
 
-from api import demonstration
-from api.cli import output
 from api.cli.figures import figures_of, tell_figures
-from api.settings import Settings
-from api.wiring import Database, opened
+from api.cli.terminal import output
+from api.runtime import demonstration
+from api.runtime.settings import Settings
+from api.runtime.wiring import Database, opened
 from ledger.database import connect, meta
-from projections import runner
+from projections.engine import runner
 
 
 def run(settings: Settings, scale: str, seed: int, no_figures: bool, as_json: bool) -> int:

@@ -1,12 +1,12 @@
 """`doubts`: facts that a later one has brought into doubt."""
 
-from api.cli import output
-from api.cli.looking import looking, say_moment
-from api.settings import Settings
-from api.wiring import opened
-from projections import doubts
-from projections.answer import dated
-from projections.moments import Asked
+from api.cli.terminal import output
+from api.cli.terminal.looking import looking, say_moment
+from api.runtime.settings import Settings
+from api.runtime.wiring import opened
+from projections.audit import doubts
+from projections.engine.answer import dated
+from projections.engine.moments import Asked
 
 
 def run(settings: Settings, limit: int, asked: Asked | None, as_json: bool) -> int:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from api.cli import notes, output, streams
 from api.cli.commands import app
-from api.cli.signals import INTERRUPTED, TERMINATED, leave_at_once
-from api.failures import (
+from api.cli.terminal import notes, output, streams
+from api.cli.terminal.signals import INTERRUPTED, TERMINATED, leave_at_once
+from api.runtime.failures import (
     NO_ROOM,
     CannotOpen,
     CannotWrite,
@@ -20,7 +20,7 @@ from api.failures import (
     Stopped,
     WrongUse,
 )
-from api.settings import illegible, is_utf_8
+from api.runtime.settings import illegible, is_utf_8
 
 if TYPE_CHECKING:
     from ledger import clocks
@@ -101,10 +101,10 @@ def _refuse_other_encodings(arguments: list[str]) -> None:
 def _unforeseen(error: Exception) -> Failure:
     import psycopg
 
-    from api.settings import Settings
-    from api.wiring import first_line
+    from api.runtime.settings import Settings
+    from api.runtime.wiring import first_line
     from ledger import clocks
-    from projections.runner import PoisonedEvent
+    from projections.engine.runner import PoisonedEvent
 
     if isinstance(error, clocks.ClockAhead):
         return ClockAhead(_clocks(error), error.numbers())
@@ -125,7 +125,7 @@ def _unforeseen(error: Exception) -> Failure:
 
 def _clocks(error: "clocks.ClockAhead | clocks.LogAhead") -> str:
     """Which clock is ahead, by what, and what to do."""
-    from api.cli.output import local
+    from api.cli.terminal.output import local
     from ledger.clocks import ClockAhead as Ahead
 
     database = f"the database's shows {local(error.database_now)}"

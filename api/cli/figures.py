@@ -9,16 +9,18 @@ from typing import Any
 from rich.text import Text
 
 from api import answers
-from api.cli import layouts, output
-from api.cli.files import Target
-from api.cli.layouts import Column, Heading
-from api.cli.looking import looking, say_moment
-from api.demonstration import Demo, demo_of
-from api.failures import NotFound
-from api.settings import Settings
-from api.wiring import Database, opened
-from projections.evidence import EventRef
-from projections.figures import (
+from api.cli.terminal import layouts, output
+from api.cli.terminal.files import Target
+from api.cli.terminal.layouts import Column, Heading
+from api.cli.terminal.looking import looking, say_moment
+from api.runtime.demonstration import Demo, demo_of
+from api.runtime.failures import NotFound
+from api.runtime.settings import Settings
+from api.runtime.wiring import Database, opened
+from projections.engine.moments import Asked
+from projections.engine.schemas import held
+from projections.figures.evidence import EventRef
+from projections.figures.report import (
     AGREES,
     CONTRADICTS,
     DAY,
@@ -32,8 +34,6 @@ from projections.figures import (
     day_of,
     reported,
 )
-from projections.moments import Asked
-from projections.schemas import held
 
 STYLES = {AGREES: "green", DIFFERS: "bold red", CONTRADICTS: "yellow"}
 MARKS = {

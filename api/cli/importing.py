@@ -9,13 +9,13 @@ from pathlib import Path
 from tempfile import TemporaryFile, gettempdir
 from typing import BinaryIO
 
-from api.cli import output
-from api.cli.looking import refusable
-from api.cli.rejects import held, reasons_of
-from api.cli.sources import source
-from api.failures import NO_ROOM, CannotWrite, Rejected
-from api.settings import Settings
-from api.wiring import opened
+from api.cli.terminal import output
+from api.cli.terminal.looking import refusable
+from api.cli.terminal.rejects import held, reasons_of
+from api.cli.terminal.sources import source
+from api.runtime.failures import NO_ROOM, CannotWrite, Rejected
+from api.runtime.settings import Settings
+from api.runtime.wiring import opened
 from ledger import lines
 from ledger.importing import Imported, Importer
 from ledger.lines import Lines

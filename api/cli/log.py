@@ -3,10 +3,10 @@
 import json
 
 from api import log
-from api.cli import output
-from api.failures import NotFound
-from api.settings import Settings
-from api.wiring import opened
+from api.cli.terminal import output
+from api.runtime.failures import NotFound
+from api.runtime.settings import Settings
+from api.runtime.wiring import opened
 from ledger.database import connect
 
 

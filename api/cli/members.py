@@ -6,17 +6,18 @@ from typing import Any
 from psycopg import Connection
 
 from api import answers
-from api.cli import output
-from api.cli.files import Target
-from api.cli.looking import looking, refusable, say_moment
-from api.failures import NotFound
-from api.settings import Settings
-from api.wiring import Database, opened
+from api.cli.terminal import output
+from api.cli.terminal.files import Target
+from api.cli.terminal.looking import looking, refusable, say_moment
+from api.runtime.failures import NotFound
+from api.runtime.settings import Settings
+from api.runtime.wiring import Database, opened
 from ledger.database import connect
-from ledger.persons import phone_of
-from projections import members, past, points
+from ledger.log.persons import phone_of
+from projections import members, points
+from projections.asof import member
+from projections.engine.moments import Asked
 from projections.members import Card, Member
-from projections.moments import Asked
 from projections.points import Statement
 
 
@@ -62,7 +63,7 @@ def _found(database: Database, id_or_phone: str, asked: Asked | None) -> Member:
         with looking(database, None) as (connection, _):
             return _the_only(connection, id_or_phone, partial(members.member, at=now))
     with connect(database.dsn) as connection, refusable():
-        card = partial(past.member_then, asked=asked, now=now)
+        card = partial(member.member_then, asked=asked, now=now)
         return _the_only(connection, id_or_phone, card)
 
 

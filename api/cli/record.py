@@ -9,16 +9,16 @@ from uuid import uuid4
 
 from pydantic import ValidationError
 
-from api import problems
-from api.cli import output
-from api.cli.looking import refusable
-from api.failures import CannotOpen, WrongUse
-from api.settings import Settings
-from api.wiring import Database, opened
+from api.cli.terminal import output
+from api.cli.terminal.looking import refusable
+from api.runtime import problems
+from api.runtime.failures import CannotOpen, WrongUse
+from api.runtime.settings import Settings
+from api.runtime.wiring import Database, opened
 from domain.catalogue import COMMANDS
-from domain.command import Command
+from domain.kernel.command import Command
 from ledger import commands, strict_json
-from ledger.ledger import Busy, Ledger, Receipt, Unanswered
+from ledger.log.batcher import Busy, Ledger, Receipt, Unanswered
 
 BESIDE = ("command", "key", "actor")
 """What a command carries that is no field=value here."""

@@ -1,10 +1,10 @@
 """`space`: where each byte of the ledger lies."""
 
-from api.cli import output
-from api.settings import Settings
-from api.wiring import opened
+from api.cli.terminal import output
+from api.runtime.settings import Settings
+from api.runtime.wiring import opened
 from ledger.database import connect
-from projections.space import space
+from projections.engine.space import space
 
 
 def run(settings: Settings, as_json: bool) -> int:

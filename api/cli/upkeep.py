@@ -9,14 +9,14 @@ from importlib.metadata import version
 from types import FrameType
 
 from api import answers
-from api.cli import output
-from api.cli.revival import kept_alive
-from api.settings import Settings
-from api.wiring import embedded_version, opened
-from domain.values import PROGRAMME_ZONE
+from api.cli.serving.revival import kept_alive
+from api.cli.terminal import output
+from api.runtime.settings import Settings
+from api.runtime.wiring import embedded_version, opened
+from domain.kernel.values import PROGRAMME_ZONE
 from ledger import clocks
 from ledger.database import connect
-from projections import runner
+from projections.engine import runner
 
 
 def project(settings: Settings, follow: bool, as_json: bool) -> int:

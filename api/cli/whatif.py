@@ -2,18 +2,18 @@
 
 from pydantic import ValidationError
 
-from api import problems
-from api.cli import layouts, output
 from api.cli.figures import shown
-from api.cli.layouts import Column, Heading
-from api.cli.sources import source
-from api.failures import NotFound, Rejected
-from api.settings import Settings
-from api.wiring import opened
-from domain.refusal import Refusal
-from domain.whatif import Scenario
+from api.cli.terminal import layouts, output
+from api.cli.terminal.layouts import Column, Heading
+from api.cli.terminal.sources import source
+from api.runtime import problems
+from api.runtime.failures import NotFound, Rejected
+from api.runtime.settings import Settings
+from api.runtime.wiring import opened
+from domain.kernel.refusal import Refusal
+from domain.simulation.scenario import Scenario
 from ledger import strict_json
-from projections.whatif import WhatIf, what_if
+from projections.whatif.differences import WhatIf, what_if
 
 MAX_SCENARIO_BYTES = 1 << 20
 

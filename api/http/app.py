@@ -10,35 +10,35 @@ import psycopg
 from fastapi import Depends, FastAPI
 from fastapi.routing import APIRoute
 
-from api.clock import Clock
-from api.connections import FILES_AT_ONCE
 from api.http import (
     batch,
     campaigns,
     clubs,
     doors,
     figures,
-    handlers,
     log,
     members,
     questions,
     service,
     whatif,
 )
-from api.http.calls import Calls
-from api.http.documented import document
 from api.http.express import Express
-from api.http.follower import Follower
-from api.http.inputs import House, known_query, strict_body
-from api.http.past import Past
-from api.http.probing import Probe
-from api.http.reads import Reads
-from api.http.starting import patiently
-from api.http.turns import Turns
-from api.settings import Settings
+from api.http.server import handlers
+from api.http.server.asof import Builds
+from api.http.server.calls import Calls
+from api.http.server.documented import document
+from api.http.server.follower import Follower
+from api.http.server.inputs import House, known_query, strict_body
+from api.http.server.probing import Probe
+from api.http.server.reads import Reads
+from api.http.server.starting import patiently
+from api.http.server.turns import Turns
+from api.runtime.clock import Clock
+from api.runtime.connections import FILES_AT_ONCE
+from api.runtime.settings import Settings
 from ledger.database import connect, meta
-from ledger.ledger import Ledger
-from projections import runner
+from ledger.log.batcher import Ledger
+from projections.engine import runner
 
 LOOK_AGAIN_S = 2.0
 """How often a worker asks whether a demo was loaded meanwhile, whose clock it has to show."""
@@ -143,7 +143,7 @@ async def _opened(dsn: str, settings: Settings) -> tuple[House, AsyncExitStack]:
         supposing = Calls("replays", 1, 0)
         sending = Turns("downloads", DOWNLOADS, 0)
         ledger = await stack.enter_async_context(Ledger(dsn, now=clock.now))
-        past, probe = Past(dsn, reads), Probe(reads, ledger.trouble)
+        past, probe = Builds(dsn, reads), Probe(reads, ledger.trouble)
         house = House(
             dsn, settings, facts, clock, ledger, reads, files, past, probe, supposing, sending
         )

@@ -8,14 +8,14 @@ import orjson
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from api import problems
-from api.http.handlers import last_resort
-from api.http.inputs import DEFAULT_ACTOR, House, InHouse, WriteActor
-from api.http.receipts import told_of
+from api.http.server.handlers import last_resort
+from api.http.server.inputs import DEFAULT_ACTOR, House, InHouse, WriteActor
+from api.http.server.receipts import told_of
+from api.runtime import problems
 from domain.catalogue import COMMANDS
-from domain.command import Command
-from domain.refusal import Refusal
-from domain.values import WHOLE
+from domain.kernel.command import Command
+from domain.kernel.refusal import Refusal
+from domain.kernel.values import WHOLE
 from ledger import commands
 
 MOST_COMMANDS = 200

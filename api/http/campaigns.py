@@ -5,14 +5,15 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from api.http.documented import refuses
-from api.http.inputs import PAST, AsOf, Awaited, InHouse, PathId
+from api.http.server.documented import refuses
+from api.http.server.inputs import PAST, AsOf, Awaited, InHouse, PathId
 from domain.campaigns import UnknownCampaign
-from domain.values import Day, local_date
-from projections import campaigns, returns
-from projections.answer import Answer
+from domain.kernel.values import Day, local_date
+from projections import campaigns
 from projections.campaigns import Campaign
-from projections.returns import CampaignFigures
+from projections.engine.answer import Answer
+from projections.figures import returns
+from projections.figures.returns import CampaignFigures
 
 router = APIRouter(tags=["campaigns"])
 

@@ -5,11 +5,11 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query
 
 from api import answers
-from api.http.documented import refuses
-from api.http.inputs import PAST, AsOf, Awaited, InHouse, PathId
-from api.problems import invalid
+from api.http.server.documented import refuses
+from api.http.server.inputs import PAST, AsOf, Awaited, InHouse, PathId
+from api.runtime.problems import invalid
 from domain.clubs import UnknownClub
-from domain.values import Day
+from domain.kernel.values import Day
 from projections import visits
 from projections.visits import ClubUse
 

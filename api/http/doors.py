@@ -27,12 +27,12 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from api.doors import DOORS, Door
-from api.http.documented import refuses
-from api.http.inputs import DEFAULT_ACTOR, House, InHouse, WriteActor, WriteKey
-from api.http.receipts import WRITE, Receipt, receipt_of
-from domain.command import Command
+from api.http.server.documented import refuses
+from api.http.server.inputs import DEFAULT_ACTOR, House, InHouse, WriteActor, WriteKey
+from api.http.server.receipts import WRITE, Receipt, receipt_of
 from domain.corrections import Correction
-from domain.values import WHOLE
+from domain.kernel.command import Command
+from domain.kernel.values import WHOLE
 
 CORRECT = (
     "Take a wrong fact back: it counts no more, and what is right can be told. An answer as of"

@@ -12,14 +12,14 @@ from fastapi import FastAPI
 from pydantic import ValidationError
 from starlette.types import Message, Receive, Scope, Send
 
-from api import problems
 from api.doors import DOORS
 from api.http.doors import Body, body_of
-from api.http.handlers import as_response, carried, last_resort
-from api.http.inputs import ACTOR_HEADER, DEFAULT_ACTOR, KEY_HEADER, House
-from api.http.receipts import REPLAYED_HEADER, told_of
-from domain.command import NO_KEY, Command
-from domain.refusal import Refusal
+from api.http.server.handlers import as_response, carried, last_resort
+from api.http.server.inputs import ACTOR_HEADER, DEFAULT_ACTOR, KEY_HEADER, House
+from api.http.server.receipts import REPLAYED_HEADER, told_of
+from api.runtime import problems
+from domain.kernel.command import NO_KEY, Command
+from domain.kernel.refusal import Refusal
 from ledger import strict_json
 
 _JSON = b"application/json"

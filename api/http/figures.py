@@ -9,11 +9,9 @@ from fastapi.responses import Response
 from psycopg import Connection
 
 from api import answers
-from api.demonstration import demo_of
-from api.exports import Export
-from api.http.documented import refuses
-from api.http.downloads import DOWNLOAD, Wanted, download
-from api.http.inputs import (
+from api.http.server.documented import refuses
+from api.http.server.downloads import DOWNLOAD, Wanted, download
+from api.http.server.inputs import (
     EFFECTIVE,
     EFFECTIVE_FORM,
     KNOWN,
@@ -29,13 +27,15 @@ from api.http.inputs import (
     place_of,
     read_moment,
 )
-from api.problems import DoorProblem
-from projections import changes as changing
-from projections import runner
-from projections.answer import Moment
-from projections.changes import Changes
-from projections.connection import Conn
-from projections.figures import Explanation, reported
+from api.runtime.demonstration import demo_of
+from api.runtime.exports import Export
+from api.runtime.problems import DoorProblem
+from projections.asof import changes as changing
+from projections.asof.changes import Changes
+from projections.engine import runner
+from projections.engine.answer import Moment
+from projections.engine.connection import Conn
+from projections.figures.report import Explanation, reported
 
 router = APIRouter(tags=["figures"])
 

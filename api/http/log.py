@@ -6,10 +6,10 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from api import log
-from api.http.documented import refuses
-from api.http.inputs import PAST, After, AsOf, Awaited, InHouse, Limit, Position, place_of
-from api.problems import DoorProblem
-from projections import doubts as doubting
+from api.http.server.documented import refuses
+from api.http.server.inputs import PAST, After, AsOf, Awaited, InHouse, Limit, Position, place_of
+from api.runtime.problems import DoorProblem
+from projections.audit import doubts as doubting
 
 router = APIRouter(tags=["log"])
 

@@ -9,16 +9,17 @@ from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict
 
 from api import answers, log
-from api.exports import Export
-from api.http.documented import refuses
-from api.http.downloads import DOWNLOAD, Wanted, download
-from api.http.inputs import AsOf, Awaited, InHouse, Limit, PathId, Position
+from api.http.server.documented import refuses
+from api.http.server.downloads import DOWNLOAD, Wanted, download
+from api.http.server.inputs import AsOf, Awaited, InHouse, Limit, PathId, Position
+from api.runtime.exports import Export
+from domain.kernel.personal import Phone
 from domain.members import UnknownMember
-from domain.personal import Phone
 from ledger import reading
-from projections import members, past, points
-from projections.answer import Answer
-from projections.connection import Conn
+from projections import members, points
+from projections.asof import member as past
+from projections.engine.answer import Answer
+from projections.engine.connection import Conn
 from projections.members import Member
 from projections.points import Statement
 

@@ -6,10 +6,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query
 
 from api.doors import QUESTIONS, Question
-from api.http.documented import refuses
-from api.http.inputs import PAST, AsOf, Awaited, House, InHouse
-from projections.answer import Answer, Dated
-from projections.moments import Asked
+from api.http.server.documented import refuses
+from api.http.server.inputs import PAST, AsOf, Awaited, House, InHouse
+from projections.engine.answer import Answer, Dated
+from projections.engine.moments import Asked
 
 router = APIRouter()
 

@@ -11,11 +11,12 @@ from fastapi import APIRouter, Path, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 from pydantic import BaseModel, Field
 
-from api import answers, metrics, problems
-from api.http.documented import refuses
-from api.http.inputs import InHouse
+from api import answers
+from api.http.server.documented import refuses
+from api.http.server.inputs import InHouse
+from api.runtime import metrics, problems
 from ledger import reading
-from projections import runner
+from projections.engine import runner
 
 VERSION = version("clubledger")
 

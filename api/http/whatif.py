@@ -9,16 +9,16 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from psycopg.errors import QueryCanceled
 
-from api.http.calls import Call, Line
-from api.http.documented import refuses
-from api.http.inputs import House, InHouse, Limit
-from api.problems import DoorProblem
-from domain.whatif import Scenario
+from api.http.server.calls import Call, Line
+from api.http.server.documented import refuses
+from api.http.server.inputs import House, InHouse, Limit
+from api.runtime.problems import DoorProblem
+from domain.simulation.scenario import Scenario
 from ledger.database import connect_as
-from ledger.ledger import Busy
-from projections.building import Progress
-from projections.supposed import AnotherIsSupposed
-from projections.whatif import WhatIf, what_if
+from ledger.log.batcher import Busy
+from projections.engine.building import Progress
+from projections.whatif.differences import WhatIf, what_if
+from projections.whatif.overlay import AnotherIsSupposed
 
 LIMIT_S = 120.0
 """How long a replay may take here. The command line has no limit."""

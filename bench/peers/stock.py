@@ -18,8 +18,8 @@ from eventsourcing.utils import get_topic
 from fastapi import FastAPI, Response
 from psycopg.conninfo import conninfo_to_dict
 
-from api.clock import Clock
-from api.http.inputs import PathId
+from api.http.server.inputs import PathId
+from api.runtime.clock import Clock
 from bench import population
 from bench.requests import VisitRequest
 

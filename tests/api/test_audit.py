@@ -14,7 +14,7 @@ import pytest
 
 from ledger.database import connect
 from ledger.embedded import EmbeddedServer
-from projections.auditing import ALWAYS
+from projections.audit.audit import ALWAYS
 from tests.api.running import COMMAND, REPOSITORY, clubledger, empty_directory, environment
 from tests.patience import PATIENCE_S
 

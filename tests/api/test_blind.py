@@ -11,8 +11,8 @@ WATCHES = """
 import errno, os, resource, signal, sys
 from pathlib import Path
 
-from api.cli import revival
-from api.settings import Settings
+from api.cli.serving import revival
+from api.runtime.settings import Settings
 from ledger.embedded import EmbeddedServer
 
 signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])

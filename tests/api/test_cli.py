@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from api.failures import EXIT_CODES
-from api.settings import Settings
+from api.runtime.failures import EXIT_CODES
+from api.runtime.settings import Settings
 from ledger.database import connect
 from ledger.embedded import EmbeddedServer
 from tests.api import facts

@@ -10,9 +10,9 @@ from rich.cells import cell_len
 from api.answers import Figures
 from api.cli.changes import tell_changes
 from api.cli.figures import fitting, tell_figures
-from projections.answer import Moment
-from projections.changes import Changes, FigureChange
-from projections.figures import DAY, Figure
+from projections.asof.changes import Changes, FigureChange
+from projections.engine.answer import Moment
+from projections.figures.report import DAY, Figure
 from tests.api.running import SCALE, clubledger, on_terminal
 
 AT = datetime(2009, 1, 5, 1, tzinfo=UTC)

@@ -16,7 +16,7 @@ import pytest
 import typer
 
 from api.cli.commands import app
-from api.failures import EXIT_CODES
+from api.runtime.failures import EXIT_CODES
 from ledger.embedded import EmbeddedServer
 from tests.api.running import COMMAND, REPOSITORY, Ended, clubledger, environment, started
 from tests.api.warm import GONE
@@ -252,9 +252,9 @@ EARLY = [
     "api.cli.ending",
     "typer",
     "api.cli.commands",
-    "api.settings",
+    "api.runtime.settings",
     "psycopg",
-    "projections.asof",
+    "projections.asof.pairs",
 ]
 
 
@@ -273,8 +273,8 @@ def test_a_signal_while_modules_are_imported_ends_without_a_word(
 
 _LOST = """
 import os, signal
-from api.cli import signals
-from api.failures import Stopped
+from api.cli.terminal import signals
+from api.runtime.failures import Stopped
 
 class Tidied:
     def __del__(self):
@@ -305,7 +305,7 @@ def test_a_signal_that_comes_while_python_tidies_up_is_not_lost(name: str) -> No
 
 _NOTES = """
 import sys
-from api.cli import streams
+from api.cli.terminal import streams
 streams.prepare()
 sys.stderr.write("a note\\n")
 sys.stdin.read()

@@ -9,10 +9,10 @@ import httpx
 import psycopg
 import pytest
 
-from api.clock import Clock
 from api.http import create_app
-from api.settings import Settings
-from api.wiring import opened
+from api.runtime.clock import Clock
+from api.runtime.settings import Settings
+from api.runtime.wiring import opened
 from ledger.clocks import ClockAhead
 from ledger.database import connect
 from ledger.embedded import running

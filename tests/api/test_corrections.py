@@ -9,10 +9,11 @@ from typing import Any
 from domain.catalogue import CATALOGUE, COMMANDS
 from domain.corrections import Correction
 from ledger.database import connect
-from projections import clubs, runner
+from projections import clubs
+from projections.engine import runner
 from tests.api import facts
 from tests.api.running import REPOSITORY, clubledger, serving, stopped
-from tests.api.test_past import asking
+from tests.api.test_asof import asking
 from tests.api.test_told_late import FILES, fact
 from tests.api.test_tutorial import BLOCK, not_as_said
 from tests.ledger.test_importing import load

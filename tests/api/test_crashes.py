@@ -14,7 +14,7 @@ import pytest
 from ledger.database import connect
 from ledger.embedded import EmbeddedServer
 from ledger.locks import Lock
-from projections.schemas import session_lock
+from projections.engine.schemas import session_lock
 from tests.api.running import SCALE, clubledger, empty_directory, environment
 from tests.patience import PATIENCE_S, eventually
 from tests.postgres import kill_servers
@@ -111,7 +111,7 @@ def forget(conn: Any) -> None:
 
 @pytest.mark.parametrize(
     ("where", "after"),
-    [("projections.building:Builder._take", 8), ("projections.figures:figures", 1)],
+    [("projections.engine.building:Builder._take", 8), ("projections.figures.report:figures", 1)],
     ids=["folding", "computing figures"],
 )
 def test_figures_as_of_a_moment_are_right_after_a_build_was_killed(
@@ -136,7 +136,7 @@ def test_figures_as_of_a_moment_are_right_after_a_build_was_killed(
 
 def test_a_build_for_another_moment_drops_what_a_killed_one_left(own_demo: Path) -> None:
     with EmbeddedServer(own_demo) as server, connect(server.dsn) as conn:
-        dying("projections.building:Builder._take", 8, *FIGURES, data_dir=own_demo)
+        dying("projections.engine.building:Builder._take", 8, *FIGURES, data_dir=own_demo)
         left = scratch(conn)
         assert len(left) == 2
         told("figures", "--known-at", "2008-10-31", "--json", data_dir=own_demo)
@@ -152,7 +152,7 @@ def test_what_if_is_right_after_one_was_killed(
     live = told("figures", "--json", data_dir=own_demo)
     wanted = told("what-if", half, "--json", data_dir=own_demo)
     with around:
-        dying(f"projections.supposed:{where}", 1, "what-if", half, data_dir=own_demo)
+        dying(f"projections.whatif.overlay:{where}", 1, "what-if", half, data_dir=own_demo)
         assert told("figures", "--json", data_dir=own_demo) == live
         assert told("what-if", half, "--json", data_dir=own_demo) == wanted
     with EmbeddedServer(own_demo) as server, connect(server.dsn) as conn:
@@ -161,7 +161,10 @@ def test_what_if_is_right_after_one_was_killed(
 
 @pytest.mark.parametrize(
     ("where", "command"),
-    [("projections.supposed:_show", "what-if"), ("projections.figures:figures", "figures")],
+    [
+        ("projections.whatif.overlay:_show", "what-if"),
+        ("projections.figures.report:figures", "figures"),
+    ],
 )
 def test_who_is_killed_over_a_long_query_holds_nobody_up(
     own_demo: Path, half: str, where: str, command: str

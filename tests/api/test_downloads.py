@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from ledger.database import connect
-from projections import runner
+from projections.engine import runner
 from tests.api.running import asked
 from tests.projections.histories import furnished, lay
 

@@ -15,10 +15,10 @@ from typing import Any
 import httpx
 import pytest
 
-from api import exports
-from api.exports import FORMATS, DoesNotFit, Export
-from api.http.downloads import _accepted
-from projections.answer import Answer
+from api.http.server.downloads import _accepted
+from api.runtime import exports
+from api.runtime.exports import FORMATS, DoesNotFit, Export
+from projections.engine.answer import Answer
 from projections.points import LotUse
 from tests.api.facts import fact, lines, member
 from tests.api.running import COMMAND, Ended, Server, clubledger, environment, started

@@ -17,10 +17,10 @@ import pytest
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
-from api import problems
-from api.http import gate
-from api.http.front import Entrance, Front
-from api.http.limits import Limits
+from api.http.server import gate
+from api.http.server.front import Entrance, Front
+from api.http.server.limits import Limits
+from api.runtime import problems
 from tests.api.running import environment
 from tests.patience import PATIENCE_S, SOON_S, eventually
 
@@ -575,7 +575,7 @@ def test_the_log_tells_who_was_turned_away(
 
 PLACES = """
 import resource, sys
-from api.http.limits import Limits
+from api.http.server.limits import Limits
 soft, hard = map(int, sys.argv[1:])
 resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 places = Limits(body_bytes=1, descriptors_kept=64).places()

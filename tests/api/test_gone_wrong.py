@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from projections import runner
+from projections.engine import runner
 from tests.api.running import clubledger
-from tests.api.test_past import asking
+from tests.api.test_asof import asking
 from tests.api.test_told_late import FILES as TOLD_LATE
 from tests.ledger.test_importing import load
 

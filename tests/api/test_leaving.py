@@ -12,11 +12,12 @@ from typing import Any
 import httpx
 import pytest
 
-from api.http import calls, create_app, downloads, past, reads
+from api.http import create_app
+from api.http.server import asof, calls, downloads, reads
 from ledger.database import connect
 from ledger.locks import Lock
-from projections import runner
-from projections.schemas import session_lock
+from projections.engine import runner
+from projections.engine.schemas import session_lock
 from tests.api.running import Server, asked, serving, stopped
 from tests.patience import LOOK_AGAIN_S, PATIENCE_S, SOON_S, comes_true, eventually, some_turns
 from tests.projections.histories import furnished, lay
@@ -348,12 +349,12 @@ def test_a_build_that_nobody_waits_for_is_not_begun(laid: str) -> None:
         async with asked(laid) as client:
             with connect(laid) as conn, session_lock(conn, Lock.BUILDER):
                 end = len(furnished().log)
-                paths = [f"/clubs/lounge/use?known_at=0:{end - n}" for n in range(past.BUILDS + 1)]
+                paths = [f"/clubs/lounge/use?known_at=0:{end - n}" for n in range(asof.BUILDS + 1)]
                 first = asyncio.create_task(client.get(paths[0]))
                 await asyncio.to_thread(until, conn, 1)
                 others = [asyncio.create_task(client.get(path)) for path in paths[1:-1]]
                 builds = client._transport.app.state.house.past._builds  # type: ignore[attr-defined]
-                assert await comes_true(lambda: len(builds) == past.BUILDS)
+                assert await comes_true(lambda: len(builds) == asof.BUILDS)
                 for task in others:
                     task.cancel()
                     with suppress(asyncio.CancelledError):

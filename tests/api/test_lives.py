@@ -15,7 +15,7 @@ import httpx
 import psycopg
 import pytest
 
-from api.cli import unread
+from api.cli.serving import unread
 from ledger.embedded import EmbeddedServer, running
 from tests.api.running import (
     Server,

@@ -19,8 +19,8 @@ from pydantic import BaseModel, TypeAdapter
 from api.cli.commands import app as command_line
 from api.http import create_app
 from domain.catalogue import CATALOGUE, COMMANDS
-from domain.values import DAY_PATTERN, INSTANT_PATTERN
-from domain.whatif import Scenario
+from domain.kernel.values import DAY_PATTERN, INSTANT_PATTERN
+from domain.simulation.scenario import Scenario
 from ledger.commands import parse as parse_fact
 from ledger.rejects import why
 from tests.api.running import clubledger

@@ -10,7 +10,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 import api.http
-from api import problems
+from api.runtime import problems
 from docs import generate
 
 WITHOUT_KEY = ("/members/lookup", "/what-if", "/commands")

@@ -2,14 +2,14 @@
 
 import pytest
 
-from api.cli import output
+from api.cli.terminal import output
 
 
 def test_progress_in_lines_tells_how_long_the_rest_will_take(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     now = [100.0]
-    monkeypatch.setattr("api.cli.output.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("api.cli.terminal.output.time.monotonic", lambda: now[0])
     steps = output.Steps(None)
     steps.reach("events", 500, 2_000)  # a rebuild that was stopped there goes on
     now[0] += 10

@@ -9,10 +9,10 @@ from typing import Any
 import orjson
 import pytest
 
-from api import problems
-from api.http.handlers import as_response
+from api.http.server.handlers import as_response
+from api.runtime import problems
 from domain.catalogue import REFUSALS
-from domain.lots import NotEnoughPoints
+from domain.points.lots import NotEnoughPoints
 from domain.visits import NotEligible
 
 DOCS = Path(__file__).parents[2] / "docs" / "http.md"

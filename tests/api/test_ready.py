@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 import httpx
 import pytest
 
-from api import metrics
-from api.http import follower
+from api.http.server import follower
+from api.runtime import metrics
 from ledger.database import connect
-from projections.runner import LaneStatus, Standstill
+from projections.engine.runner import LaneStatus, Standstill
 from tests.api.running import asked
 from tests.patience import some_turns
 from tests.projections.histories import lay_rows

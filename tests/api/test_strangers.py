@@ -20,7 +20,7 @@ CHUNKED = "Transfer-Encoding: chunked"
 MOST_BYTES = 100_000_000
 """What a flood sends, or tries to."""
 GROWS_BYTES = 200_000_000
-"""What a worker may take for strangers: see api/http/limits.py."""
+"""What a worker may take for strangers: see api/http/server/limits.py."""
 DESCRIPTORS = 1024
 """What the usual system gives a process."""
 

@@ -5,10 +5,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from projections import runner
+from projections.engine import runner
 from tests.api import facts
 from tests.api.running import clubledger
-from tests.api.test_past import asking
+from tests.api.test_asof import asking
 from tests.ledger.test_importing import load
 
 

@@ -12,10 +12,10 @@ import httpx
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from api.http import probing
+from api.http.server import probing
 from ledger.database import connect, install
 from ledger.embedded import EmbeddedServer
-from ledger.ledger import Unanswered
+from ledger.log.batcher import Unanswered
 from ledger.trouble import Once
 from tests.api.running import asked
 from tests.ledger.facts import command

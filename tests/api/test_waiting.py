@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 import pytest
 
-from api.http import reads
+from api.http.server import reads
 from ledger.database import connect
-from projections import runner
+from projections.engine import runner
 from tests.api.running import asked
 from tests.patience import PATIENCE_S, SOON_S, comes_true
 from tests.projections.histories import furnished, lay

@@ -11,11 +11,11 @@ import httpx
 import pytest
 
 from api.http import create_app, whatif
-from domain.whatif import Scenario
+from domain.simulation.scenario import Scenario
 from ledger.database import connect
 from ledger.embedded import EmbeddedServer
 from ledger.locks import Lock
-from projections.schemas import try_session_lock
+from projections.engine.schemas import try_session_lock
 from tests.api.running import SCALE, clubledger, empty_directory
 from tests.patience import PATIENCE_S
 from tests.projections.histories import furnished, lay

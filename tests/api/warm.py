@@ -74,7 +74,7 @@ class Starter:
 def serve(asked_fd: int) -> None:
     """Fork for every command that is asked for; returns in the child that has run one."""
     commands = import_module("api.cli").__path__
-    for module in pkgutil.iter_modules(commands, "api.cli."):
+    for module in pkgutil.walk_packages(commands, "api.cli."):
         import_module(module.name)
     gc.freeze()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)

@@ -72,7 +72,7 @@ def test_the_alarm_rings_for_an_unknown_option() -> None:
 
 
 def test_every_setting_exists() -> None:
-    doors = vars(importlib.import_module("api.settings")).values()
+    doors = vars(importlib.import_module("api.runtime.settings")).values()
     kinds = [door for door in doors if isinstance(door, type) and issubclass(door, BaseSettings)]
     known = {
         f"{kind.model_config.get('env_prefix', '')}{field}".upper()

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from projections.answer import Answer, Dated
+from projections.engine.answer import Answer, Dated
 from projections.points import Entry
 
 ROOT = Path(__file__).parents[2]

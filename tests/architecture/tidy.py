@@ -70,7 +70,7 @@ class File:
 
 
 def clock(file: File) -> Iterator[int]:
-    if file.path == "api/clock.py":
+    if file.path == "api/runtime/clock.py":
         return
     yield from file.mentions(
         *(f"datetime.datetime.{name}" for name in ("now", "utcnow", "today")),
@@ -106,7 +106,7 @@ def clock_in_a_fold(file: File) -> Iterator[int]:
 
 
 def environment(file: File) -> Iterator[int]:
-    if file.within(*ROOMS) and file.path != "api/settings.py":
+    if file.within(*ROOMS) and file.path != "api/runtime/settings.py":
         yield from file.mentions(*(f"os.{n}" for n in ("environ", "environb", "getenv", "putenv")))
 
 
@@ -230,20 +230,20 @@ class Rule:
 
 RULES = [
     Rule(
-        "Time is an argument: only api/clock.py asks the clock",
+        "Time is an argument: only api/runtime/clock.py asks the clock",
         clock,
         rings=(
-            ("domain/lots.py", "from datetime import datetime, UTC\nat = datetime.now(UTC)"),
+            ("domain/points/lots.py", "from datetime import datetime, UTC\nat = datetime.now(UTC)"),
             ("ledger/log.py", "import datetime as dt\nat = dt.datetime.utcnow()"),
             ("api/pages.py", "from datetime import date\nfield(default_factory=date.today)"),
             ("api/pages.py", "from time import time as t\nt()"),
             ("tests/test_lots.py", "import time\ntime.time_ns()"),
-            ("domain/lots.py", "import time\ntime.monotonic()"),
+            ("domain/points/lots.py", "import time\ntime.monotonic()"),
         ),
         quiet=(
-            ("api/clock.py", "from datetime import datetime, UTC\ndatetime.now(UTC)"),
+            ("api/runtime/clock.py", "from datetime import datetime, UTC\ndatetime.now(UTC)"),
             ("ledger/batcher.py", "import time\ntime.perf_counter() - time.monotonic()"),
-            ("domain/lots.py", "def spend(now: Moment) -> None:\n    now.date()"),
+            ("domain/points/lots.py", "def spend(now: Moment) -> None:\n    now.date()"),
         ),
     ),
     Rule(
@@ -259,14 +259,14 @@ RULES = [
         ),
     ),
     Rule(
-        "Only api/settings.py reads the environment",
+        "Only api/runtime/settings.py reads the environment",
         environment,
         rings=(
             ("ledger/embedded.py", "import os\nos.environ['PATH']"),
             ("api/cli.py", "from os import getenv\ngetenv('HOME')"),
         ),
         quiet=(
-            ("api/settings.py", "import os\nos.environ"),
+            ("api/runtime/settings.py", "import os\nos.environ"),
             ("ledger/embedded.py", "import os\nos.getuid()"),
             ("tests/test_cli.py", "import os\nos.environ"),
         ),
@@ -290,8 +290,8 @@ RULES = [
     Rule(
         "Nothing is promised in a comment",
         promises,
-        rings=(("domain/lots.py", f"# {PROMISE}: expire"), ("docs/use.md", f"* {PROMISE}")),
-        quiet=(("domain/lots.py", "# Mastodon, todo_list"),),
+        rings=(("domain/points/lots.py", f"# {PROMISE}: expire"), ("docs/use.md", f"* {PROMISE}")),
+        quiet=(("domain/points/lots.py", "# Mastodon, todo_list"),),
     ),
     Rule(
         "No test is skipped or expected to fail",
@@ -356,9 +356,9 @@ RULES = [
     Rule(
         f"A file stays under {LIMIT_LINES} lines",
         length,
-        rings=(("domain/lots.py", "x = 1\n" * LIMIT_LINES),),
+        rings=(("domain/points/lots.py", "x = 1\n" * LIMIT_LINES),),
         quiet=(
-            ("domain/lots.py", "x = 1\n" * (LIMIT_LINES - 1)),
+            ("domain/points/lots.py", "x = 1\n" * (LIMIT_LINES - 1)),
             ("requirements/run.txt", "x\n" * LIMIT_LINES),
         ),
     ),

@@ -26,7 +26,7 @@ def test_every_assumption_says_why() -> None:
 
 
 def test_assumptions_affect_figures_that_exist() -> None:
-    listed = tomllib.loads(files("projections").joinpath("figures.toml").read_text("utf-8"))
+    listed = tomllib.loads(files("projections.figures").joinpath("figures.toml").read_text("utf-8"))
     assert set(demo.ASSUMED) <= {figure["id"] for figure in listed["figure"]}
     for figure, names in demo.ASSUMED.items():
         assert all(figure in demo.ASSUMPTIONS[name].affects for name in names)

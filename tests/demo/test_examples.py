@@ -8,8 +8,8 @@ import pytest
 import demo
 from demo.replay import Replay
 from domain.catalogue import COMMANDS, REFUSALS
-from domain.event import Event
-from domain.lots import spendable_points
+from domain.kernel.event import Event
+from domain.points.lots import spendable_points
 
 NOW = demo.CLOCK_STARTS_AT
 DIAMOND, GOLD, SILVER, IMPORTANT, GONE, ENROLLED, CONTROL, MEMBER = demo.EXAMPLES

@@ -12,7 +12,7 @@ import pytest
 
 import demo
 from demo.reported import BINDING_BASE, BOUND, CAMPAIGNS, HEALTH_VISITS, LOUNGE_VISITS, VIPS
-from domain.values import add_months
+from domain.kernel.values import add_months
 
 LAST_DAY = date(2008, 12, 31)
 decode = msgspec.json.Decoder().decode

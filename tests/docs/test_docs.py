@@ -15,12 +15,12 @@ import typer
 
 from docs import generate
 from docs.picture import PICTURE, picture
-from domain import timeline
-from domain.world import World
-from ledger import ledger
+from domain.kernel import timeline
+from domain.kernel.world import World
 from ledger.commands import parse
-from projections import runner
-from projections.figures import reported
+from ledger.log import batcher
+from projections.engine import runner
+from projections.figures.report import reported
 from tests.architecture.tidy import RULES, File
 
 REPOSITORY = Path(__file__).parents[2]
@@ -179,9 +179,9 @@ def test_the_readme_shows_what_the_tutorial_runs() -> None:
 
 # ------------------------------------------------------------------------------------- numbers
 NUMBERS: dict[str, int] = {
-    r"for up to ([\d,]+) commands": ledger.MAX_BATCH,
-    r"after ([\d,]+) tries": ledger.MAX_ATTEMPTS,
-    r"\*\*Too much waits\*\* \(([\d,]+) commands\)": ledger.MAX_QUEUE,
+    r"for up to ([\d,]+) commands": batcher.MAX_BATCH,
+    r"after ([\d,]+) tries": batcher.MAX_ATTEMPTS,
+    r"\*\*Too much waits\*\* \(([\d,]+) commands\)": batcher.MAX_QUEUE,
     r"after ([\d,]+) ms, folds": int(runner.POLL_S * 1000),
     r"windows of up to ([\d,]+) events": runner.WINDOW_EVENTS,
     r"over ([\d,]+) events are missing": runner.REBUILD_EVENTS,

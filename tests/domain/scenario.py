@@ -18,16 +18,16 @@ from typing import Any, Self, TypeVar
 from pydantic import TypeAdapter
 from pydantic_core import to_json
 
-from domain import world
 from domain.bindings import Bindings
 from domain.cohorts import Inclusions
-from domain.command import Command
 from domain.enrolments import Participation
-from domain.event import Event
-from domain.lots import Points
+from domain.kernel import world
+from domain.kernel.command import Command
+from domain.kernel.event import Event
+from domain.kernel.refusal import Refusal
+from domain.kernel.values import PROGRAMME_ZONE
 from domain.members import Bills, Membership
-from domain.refusal import Refusal
-from domain.values import PROGRAMME_ZONE
+from domain.points.lots import Points
 from domain.visits import Attendance, Visits
 
 C = TypeVar("C", bound=Command)

@@ -17,8 +17,8 @@ from domain.bindings import (
     UnknownBinding,
     policies_within,
 )
+from domain.kernel.periods import TooLongAgo
 from domain.members import LeaveNetwork, LeftTheNetwork, UnknownMember
-from domain.periods import TooLongAgo
 from tests.domain.scenario import do, fact, given, local
 from tests.domain.words import MEMBER, NOON, WEST
 

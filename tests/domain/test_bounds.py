@@ -18,7 +18,6 @@ from msgspec.json import Encoder
 
 from domain import clubs
 from domain.bindings import Bindings, StartBinding
-from domain.bounds import AtMost, TooMany, bounds_of
 from domain.campaigns import ChangeTerms
 from domain.catalogue import PARTS
 from domain.clubs import (
@@ -31,15 +30,22 @@ from domain.clubs import (
     Service,
 )
 from domain.cohorts import IncludeInCohort, OpenCohort
-from domain.command import Command
 from domain.enrolments import Enrolment, OfferCampaign, Participation
-from domain.event import Event
-from domain.lots import MAX_LOTS, Debit, Lot, Points, Reversal
+from domain.kernel.bounds import AtMost, TooMany, bounds_of
+from domain.kernel.command import Command
+from domain.kernel.event import Event
+from domain.kernel.parts import MAX_PART_BYTES, REMEMBERED
+from domain.kernel.values import TIERS
 from domain.members import BILLS_REMEMBERED, Bills, ChangeTier, MarkImportant, Membership
-from domain.parts import MAX_PART_BYTES, REMEMBERED
-from domain.points import CreditPoints, DebitPoints, ExpirePoints, ReverseCredit, ReverseDebit
+from domain.points.lots import MAX_LOTS, Debit, Lot, Points, Reversal
+from domain.points.movements import (
+    CreditPoints,
+    DebitPoints,
+    ExpirePoints,
+    ReverseCredit,
+    ReverseDebit,
+)
 from domain.units import OpenUnit
-from domain.values import TIERS
 from domain.visits import MAX_VISITS, AttendActivity, Attendance, UndoVisit, Visit, Visited, Visits
 from tests.domain import usual
 from tests.domain.scenario import World, do, given, local
@@ -69,7 +75,7 @@ def collections(kind: type[Any], seen: set[type[Any]]) -> Iterator[tuple[str, in
 
 def parts(hint: Any) -> Iterator[Any]:
     yield hint.__origin__ if get_origin(hint) is Annotated else hint
-    for each in get_args(hint):  # of an annotated one also what stands in it: domain/latest.py
+    for each in get_args(hint):  # of an annotated one what stands in it, too: kernel/latest.py
         yield from parts(each)
 
 

@@ -17,9 +17,9 @@ from domain.enrolments import (
     PlaceTaken,
     drawn_into_control,
 )
+from domain.kernel.refusal import Refusal
+from domain.kernel.values import add_months, local_date
 from domain.members import ChangeTier
-from domain.refusal import Refusal
-from domain.values import add_months, local_date
 from tests.domain.scenario import World, do, given, local
 from tests.domain.words import JOINED, NOON, WEST, campaign, enrol
 

@@ -36,6 +36,8 @@ from domain.enrolments import (
     TermsAreNewer,
     drawn_into_control,
 )
+from domain.kernel.periods import TooLongAgo
+from domain.kernel.timeline import NothingChanges
 from domain.members import (
     BeforeJoining,
     ChangeTier,
@@ -43,8 +45,6 @@ from domain.members import (
     LeftTheNetwork,
     UnknownMember,
 )
-from domain.periods import TooLongAgo
-from domain.timeline import NothingChanges
 from domain.visits import AttendActivity
 from tests.domain.scenario import do, fact, given, local
 from tests.domain.words import CLUB, JOINED, MEMBER, NOON, WEST, campaign, enrol

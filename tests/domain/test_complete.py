@@ -8,8 +8,8 @@ from typing import Literal
 import pytest
 
 from domain.catalogue import COMMANDS, NOUNS, REFUSALS
-from domain.command import Command
-from domain.refusal import Refusal
+from domain.kernel.command import Command
+from domain.kernel.refusal import Refusal
 
 SENTENCES = sorted(Path(__file__).parent.glob("*.py"))
 

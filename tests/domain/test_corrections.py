@@ -42,7 +42,8 @@ from domain.enrolments import (
     PlaceFreed,
     PlaceTaken,
 )
-from domain.lots import Points
+from domain.kernel.periods import NotComeYet, TooLongAgo
+from domain.kernel.timeline import NothingChanges
 from domain.members import (
     AlreadyBilled,
     BillIssued,
@@ -52,9 +53,8 @@ from domain.members import (
     RecordBill,
     UnknownMember,
 )
-from domain.periods import NotComeYet, TooLongAgo
-from domain.points import PointsDebited
-from domain.timeline import NothingChanges
+from domain.points.lots import Points
+from domain.points.movements import PointsDebited
 from domain.visits import ActivityAttended, AttendActivity, UnknownActivity, VisitRecorded
 from tests.domain.scenario import do, fact, given, local
 from tests.domain.words import CLUB, JOINED, MEMBER, NOON, campaign, credit, enrol, visit

@@ -14,10 +14,10 @@ import pytest
 from pydantic import ValidationError
 
 from domain.catalogue import CATALOGUE, KINDS
-from domain.event import Event
-from domain.points import PointsDebited
-from domain.postings import Posting
-from domain.values import Text
+from domain.kernel.event import Event
+from domain.kernel.postings import Posting
+from domain.kernel.values import Text
+from domain.points.movements import PointsDebited
 from tests.domain import usual
 from tests.domain.scenario import local
 

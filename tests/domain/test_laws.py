@@ -21,11 +21,15 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from domain.command import Command
-from domain.event import Event
-from domain.lots import DEBITS, NotEnoughPoints, soonest_expiring_first
-from domain.parts import REMEMBERED
-from domain.points import (
+from domain.kernel.command import Command
+from domain.kernel.event import Event
+from domain.kernel.parts import REMEMBERED
+from domain.kernel.postings import MovesPoints
+from domain.kernel.refusal import Refusal
+from domain.kernel.timeline import LATE_DAYS
+from domain.kernel.values import local_date
+from domain.points.lots import DEBITS, NotEnoughPoints, soonest_expiring_first
+from domain.points.movements import (
     CreditPoints,
     CreditReversed,
     DebitPoints,
@@ -38,10 +42,6 @@ from domain.points import (
     ReverseCredit,
     ReverseDebit,
 )
-from domain.postings import MovesPoints
-from domain.refusal import Refusal
-from domain.timeline import LATE_DAYS
-from domain.values import local_date
 from domain.visits import VISITS, RecordVisit, UndoVisit, VisitRecorded, VisitUndone
 from tests.domain.scenario import World, do, given, local
 from tests.domain.words import HEALTH, MEMBER, price

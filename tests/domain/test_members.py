@@ -4,7 +4,9 @@ from datetime import datetime
 
 import pytest
 
-from domain.command import Command
+from domain.kernel.command import Command
+from domain.kernel.personal import Sealed
+from domain.kernel.timeline import NothingChanges
 from domain.members import (
     AlreadyBilled,
     AlreadyJoined,
@@ -28,8 +30,6 @@ from domain.members import (
     is_important,
     tier_at,
 )
-from domain.personal import Sealed
-from domain.timeline import NothingChanges
 from domain.units import OpenUnit, UnitOpened
 from tests.domain.scenario import do, fact, given, local
 from tests.domain.words import GOLD, JOINED, MEMBER, NOON, WEST

@@ -10,18 +10,19 @@ import pytest
 from hypothesis import given as drawn
 from msgspec import Struct
 
-from domain import parts
 from domain.bindings import Bindings, BindingStarted
 from domain.catalogue import CATALOGUE, COMMANDS, KINDS, PARTS
 from domain.clubs import Club
-from domain.command import Command, To
-from domain.event import ANY_PART, Event
-from domain.lots import Points
+from domain.kernel import parts
+from domain.kernel.command import Command, To
+from domain.kernel.event import ANY_PART, Event
+from domain.kernel.parts import part_of, parts_of
+from domain.kernel.values import Day, MemberId
 from domain.members import MemberCommand, Membership
-from domain.parts import part_of, parts_of
-from domain.points import PointsCredited
-from domain.values import Day, MemberId
-from ledger import digests, snapshots
+from domain.points.lots import Points
+from domain.points.movements import PointsCredited
+from ledger import digests
+from ledger.log import snapshots
 from tests.domain.scenario import do, given, local
 from tests.domain.words import CLUB, MEMBER, NOON, credit, visit
 from tests.projections.histories import STEPS, history
@@ -165,5 +166,5 @@ def test_a_part_hangs_on_no_rule_of_another() -> None:
     """What folds points is not folded anew for a changed term of campaigns."""
     of_points = [PARTS["points"].type, *snapshots._changes("points")]
     read = {text.split()[0] for text in digests._texts(tuple(of_points), "domain")}
-    assert "domain.points" in read
+    assert "domain.points.movements" in read
     assert not read & {"domain.campaigns", "domain.bindings", "domain.visits", "domain.cohorts"}

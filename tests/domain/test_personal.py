@@ -8,7 +8,7 @@ import pytest
 from pydantic import BaseModel, TypeAdapter
 
 from domain.catalogue import CATALOGUE, COMMANDS
-from domain.personal import Name, Phone, Sealed, is_sealed
+from domain.kernel.personal import Name, Phone, Sealed, is_sealed
 
 MARK = "张标记"
 

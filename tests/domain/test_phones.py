@@ -7,8 +7,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from domain.personal import Phone, Sealed
-from domain.phones import BRACKETED_TRUNK, PATTERN, NoPhoneNumber, canonical
+from domain.kernel.personal import Phone, Sealed
+from domain.kernel.phones import BRACKETED_TRUNK, PATTERN, NoPhoneNumber, canonical
 
 GAPS = st.text(" -\u3000\u00a0.()\uff08\uff09\u2013\u202a", max_size=3)
 OWN = st.from_regex(r"[1-9][0-9]{9,10}", fullmatch=True)

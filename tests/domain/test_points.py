@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
-from domain.lots import DEBITS, NotEnoughPoints, allocate
+from domain.kernel.parts import REMEMBERED
+from domain.kernel.postings import PointsAccount, Posting, Postings
 from domain.members import BeforeJoining, LeaveNetwork, LeftTheNetwork, UnknownMember
-from domain.parts import REMEMBERED
-from domain.points import (
+from domain.points.lots import DEBITS, NotEnoughPoints, allocate
+from domain.points.movements import (
     CreditPoints,
     CreditReversed,
     DebitReversed,
@@ -23,7 +24,6 @@ from domain.points import (
     UnknownDebit,
     UnknownLot,
 )
-from domain.postings import PointsAccount, Posting, Postings
 from tests.domain.scenario import do, fact, given, local
 from tests.domain.words import CLUB, JOINED, MEMBER, NOON, WEST, credit, debit, price, visit
 

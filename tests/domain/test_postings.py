@@ -5,9 +5,9 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.lots import Lot, Points
-from domain.points import move
-from domain.postings import ACCOUNTS, Posting, balances
+from domain.kernel.postings import ACCOUNTS, Posting, balances
+from domain.points.lots import Lot, Points
+from domain.points.movements import move
 from tests.domain.scenario import local
 from tests.domain.words import NOON
 

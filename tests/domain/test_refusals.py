@@ -17,12 +17,10 @@ import pytest
 from domain import clubs
 from domain.admissions import AdmitInEmergency
 from domain.bindings import EndBinding, StartBinding
-from domain.bounds import TooMany, bounds_of
 from domain.campaigns import CloseCampaign, LaunchCampaign
 from domain.catalogue import COMMANDS, PARTS
 from domain.clubs import DeclareEmergency, EndEmergency, HoldActivity, OpenClub, PriceService
 from domain.cohorts import FreezeCohort, IncludeInCohort, OpenCohort
-from domain.command import Command
 from domain.corrections import (
     CorrectActivity,
     CorrectAdmission,
@@ -37,6 +35,11 @@ from domain.corrections import (
     CorrectOffer,
 )
 from domain.enrolments import Enrol, OfferCampaign
+from domain.kernel.bounds import TooMany, bounds_of
+from domain.kernel.command import Command
+from domain.kernel.periods import TooLongAgo
+from domain.kernel.personal import Name
+from domain.kernel.refusal import Refusal
 from domain.members import (
     ChangeDetails,
     ChangeTier,
@@ -44,10 +47,7 @@ from domain.members import (
     LeaveNetwork,
     RecordBill,
 )
-from domain.periods import TooLongAgo
-from domain.personal import Name
-from domain.points import DebitPoints, ReverseCredit, ReverseDebit
-from domain.refusal import Refusal
+from domain.points.movements import DebitPoints, ReverseCredit, ReverseDebit
 from domain.units import OpenUnit
 from domain.visits import AttendActivity, RecordVisit, UndoVisit, Visited
 from tests.domain import usual

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given as drawn
 from hypothesis import strategies as st
 
-from domain.command import Command
-from domain.lots import MAX_CLAIMS, Points
-from domain.points import (
+from domain.kernel.command import Command
+from domain.kernel.postings import Posting
+from domain.points.lots import MAX_CLAIMS, Points
+from domain.points.movements import (
     CreditPoints,
     CreditReversed,
     DebitReversed,
@@ -16,7 +17,6 @@ from domain.points import (
     ReverseCredit,
     ReverseDebit,
 )
-from domain.postings import Posting
 from tests.domain.scenario import do, fact, given, local
 from tests.domain.words import MEMBER, credit, debit
 

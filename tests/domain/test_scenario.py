@@ -8,10 +8,10 @@ import pytest
 
 from domain.catalogue import CATALOGUE, COMMANDS
 from domain.cohorts import Inclusions
-from domain.event import Event
-from domain.lots import NotEnoughPoints, Points
+from domain.kernel.event import Event
 from domain.members import MemberCommand
-from domain.points import PointsCredited, PointsDebited
+from domain.points.lots import NotEnoughPoints, Points
+from domain.points.movements import PointsCredited, PointsDebited
 from tests.domain.scenario import World, do, fact, given, local
 from tests.domain.words import MEMBER, NOON, credit, debit
 

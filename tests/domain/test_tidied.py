@@ -7,10 +7,12 @@ import pytest
 from hypothesis import given as drawn
 from hypothesis import strategies as st
 
-from domain.bounds import bounds_of
-from domain.command import Command
-from domain.lots import NotEnoughPoints, Points
-from domain.points import (
+from domain.kernel.bounds import bounds_of
+from domain.kernel.command import Command
+from domain.kernel.postings import MovesPoints, Posting, balances
+from domain.kernel.refusal import Refusal
+from domain.points.lots import NotEnoughPoints, Points
+from domain.points.movements import (
     CreditReversed,
     DebitReversed,
     ExpirePoints,
@@ -21,8 +23,6 @@ from domain.points import (
     ReverseDebit,
     UnknownLot,
 )
-from domain.postings import MovesPoints, Posting, balances
-from domain.refusal import Refusal
 from tests.domain.scenario import World, do, fact, given, local
 from tests.domain.words import CLUB, MEMBER, NOON, credit, debit, visit
 

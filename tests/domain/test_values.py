@@ -9,9 +9,8 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from domain.enrolments import Enrol
-from domain.personal import Name, Phone
-from domain.points import CreditPoints
-from domain.values import (
+from domain.kernel.personal import Name, Phone
+from domain.kernel.values import (
     TIERS,
     Actor,
     BasisPoints,
@@ -36,6 +35,7 @@ from domain.values import (
     month_number,
     start_of,
 )
+from domain.points.movements import CreditPoints
 from tests.domain.scenario import local
 
 BILLION = 1_000_000_000

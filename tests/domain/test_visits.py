@@ -7,7 +7,10 @@ from hypothesis import given as drawn
 from hypothesis import strategies as st
 
 from domain.clubs import DeclareEmergency, NotOpenYet, UnknownClub
-from domain.lots import NotEnoughPoints
+from domain.kernel.parts import REMEMBERED
+from domain.kernel.periods import TooLongAgo
+from domain.kernel.postings import Posting
+from domain.kernel.refusal import Refusal
 from domain.members import (
     BeforeJoining,
     ChangeTier,
@@ -16,11 +19,8 @@ from domain.members import (
     MarkImportant,
     UnknownMember,
 )
-from domain.parts import REMEMBERED
-from domain.periods import TooLongAgo
-from domain.points import DebitReversed, PointsDebited, PointsExpired
-from domain.postings import Posting
-from domain.refusal import Refusal
+from domain.points.lots import NotEnoughPoints
+from domain.points.movements import DebitReversed, PointsDebited, PointsExpired
 from domain.visits import (
     MAX_VISITS,
     VISITS,

@@ -17,7 +17,6 @@ from domain.bindings import (
 )
 from domain.campaigns import NotInSegment, UnknownCampaign
 from domain.clubs import DeclareEmergency, UnknownClub
-from domain.command import Command
 from domain.enrolments import (
     BudgetUsedUp,
     CampaignEnrolled,
@@ -25,8 +24,11 @@ from domain.enrolments import (
     PrepaidTooSmall,
     drawn_into_control,
 )
-from domain.event import Event
-from domain.lots import NotEnoughPoints
+from domain.kernel.command import Command
+from domain.kernel.event import Event
+from domain.kernel.postings import Posting
+from domain.kernel.refusal import Refusal
+from domain.kernel.timeline import NothingChanges
 from domain.members import (
     ChangeTier,
     LeaveNetwork,
@@ -34,7 +36,8 @@ from domain.members import (
     RecordBill,
     TierChanged,
 )
-from domain.points import (
+from domain.points.lots import NotEnoughPoints
+from domain.points.movements import (
     CreditReversed,
     DebitReversed,
     ExpirePoints,
@@ -45,13 +48,11 @@ from domain.points import (
     ReverseCredit,
     ReverseDebit,
 )
-from domain.postings import Posting
-from domain.refusal import Refusal
-from domain.timeline import NothingChanges
+from domain.simulation.changes import ExpiryPolicy
+from domain.simulation.reference import ReferenceData
+from domain.simulation.replay import NEW_NUMBERS, Happened, Refused, replay, spending
+from domain.simulation.scenario import Scenario
 from domain.visits import NotEligible, UndoVisit, UnknownService, UnknownVisit, VisitRecorded
-from domain.whatif import Happened, Known, Refused, Scenario, replay, spending
-from domain.whatif.changes import ExpiryPolicy
-from domain.whatif.replay import NEW_NUMBERS
 from tests.domain.scenario import Fact, World, do, fact, local
 from tests.domain.words import (
     CLUB,
@@ -107,7 +108,7 @@ def supposing(*changes: dict[str, Any]) -> Any:
     """supposing(change, ...)(fact, ...): the member's commands, each under a key of its own."""
 
     def given(*facts: Any) -> Supposed:
-        world, known, asked = World(), Known(), dict[str, Command]()
+        world, known, asked = World(), ReferenceData(), dict[str, Command]()
         _carry_out(world, facts, asked)
         for name, event in world.log:
             known.learn(name, event)
@@ -361,7 +362,7 @@ def test_gifts_beyond_the_budget_are_refused() -> None:
 
 
 def test_a_refused_gift_leaves_the_budget_to_those_behind() -> None:
-    world, known = World(), Known()
+    world, known = World(), ReferenceData()
     _carry_out(world, (MEMBER, campaign(budget_fen=3_000)), {})
     for name, event in world.log:
         known.learn(name, event)
@@ -485,7 +486,7 @@ def test_there_is_one_rule_of_tiers() -> None:
 def test_a_scenario_about_what_there_is_not_is_refused(
     change: dict[str, Any], refusal: Refusal
 ) -> None:
-    world, known = World(), Known()
+    world, known = World(), ReferenceData()
     _carry_out(world, CLUB, {})
     for name, event in world.log:
         known.learn(name, event)

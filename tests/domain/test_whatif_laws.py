@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 
 from domain.catalogue import COMMANDS
-from domain.whatif import Scenario
-from projections.plain import Plain
+from domain.simulation.scenario import Scenario
+from projections.audit.reference_fold import ReferenceFold
 from tests.projections.histories import STEPS, World, history
-from tests.projections.supposed import Supposed, scenario, suppose
+from tests.projections.overlays import Supposed, scenario, suppose
 from tests.projections.test_folds import everything_twice
 
 LOUNGE = {"change": "service_price", "club_id": "lounge"}
@@ -109,7 +109,7 @@ def test_points_are_conserved_and_no_command_is_lost() -> None:
 
 
 def assert_conserved(found: Supposed) -> None:
-    plain = Plain().fold(found.log)
+    plain = ReferenceFold().fold(found.log)
     left: Counter[str] = Counter()
     for lot in plain.rows("lot"):
         assert lot["spendable"] >= 0

@@ -12,9 +12,9 @@ import msgspec
 from pydantic import BaseModel
 from pydantic_core import to_json
 
-from domain.bounds import bounds_of
-from domain.command import Command
-from domain.event import Event
+from domain.kernel.bounds import bounds_of
+from domain.kernel.command import Command
+from domain.kernel.event import Event
 from tests.domain.scenario import USUAL
 
 STORED = Path(__file__).with_name("stored_events.txt")

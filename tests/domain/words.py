@@ -7,7 +7,7 @@ from domain.campaigns import LaunchCampaign
 from domain.clubs import OpenClub, PriceService
 from domain.enrolments import Enrol
 from domain.members import ChangeTier, JoinNetwork
-from domain.points import CreditPoints, DebitPoints
+from domain.points.movements import CreditPoints, DebitPoints
 from domain.units import OpenUnit
 from domain.visits import RecordVisit
 from tests.domain.scenario import do, local

@@ -12,7 +12,7 @@ from zlib import crc32
 import schemathesis
 from schemathesis import Case, GenerationMode, HookContext
 
-from domain.values import TIERS
+from domain.kernel.values import TIERS
 from tests.api import facts
 
 MEMBERS = [f"t{n}" for n in range(1, facts.MEMBERS + 1)]

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from api.failures import EXIT_CODES
+from api.runtime.failures import EXIT_CODES
 from tests.api.running import COMMAND
 from tests.hostile import processes
 from tests.hostile.house import LIMIT_S, House

@@ -163,7 +163,7 @@ def test_an_end_without_last_words_is_noticed(
             "SIGINT",
             b"",
             b'Traceback\n  File "/x/api/cli/__init__.py", line 12, in main\n'
-            b'  File "/x/api/cli/signals.py", line 29, in leave_at_once\n',
+            b'  File "/x/api/cli/terminal/signals.py", line 29, in leave_at_once\n',
             False,
         ),
         (1, "SIGINT", b"", b"Fatal Python error: init_sys_streams: can't\nTraceback", False),
@@ -188,7 +188,7 @@ def test_an_end_of_a_command_is_judged(
 def test_the_clock_of_its_processes_jumps(tmp_path: Path) -> None:
     house = House(tmp_path, tmp_path / "data")
     house.clock(10 * 365 * 86_400)
-    ask = "from api.clock import Clock; print(Clock().now().year)"
+    ask = "from api.runtime.clock import Clock; print(Clock().now().year)"
 
     def year() -> int:
         return int(subprocess.check_output([sys.executable, "-c", ask], env=house.environment()))

@@ -6,12 +6,12 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from domain.catalogue import COMMANDS
-from domain.command import Command
-from domain.parts import State
-from domain.refusal import Refusal
-from ledger import snapshots
+from domain.kernel.command import Command
+from domain.kernel.parts import State
+from domain.kernel.refusal import Refusal
 from ledger.database import connect
-from ledger.ledger import Ledger, Receipt
+from ledger.log import snapshots
+from ledger.log.batcher import Ledger, Receipt
 
 MOMENT = datetime(2008, 7, 1, 2, tzinfo=UTC)
 NOW = datetime(2009, 1, 5, 1, tzinfo=UTC)

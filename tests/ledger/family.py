@@ -11,13 +11,13 @@ from datetime import datetime
 from io import BytesIO
 from typing import Any, ClassVar, Literal
 
-from domain.command import Command, To, Told
-from domain.lots import Points
-from domain.members import Membership, on_the_network
-from domain.points import PointsCredited, lapsed, pay
-from domain.postings import Posting
-from domain.refusal import Refusal
-from domain.values import MemberId, PositivePoints
+from domain.kernel.command import Command, Decided, To
+from domain.kernel.postings import Posting
+from domain.kernel.refusal import Refusal
+from domain.kernel.values import MemberId, PositivePoints
+from domain.members import Membership, require_on_network
+from domain.points.lots import Points
+from domain.points.movements import PointsCredited, lapsed, pay
 
 
 class GivePoints(Command):
@@ -39,9 +39,9 @@ class GivePoints(Command):
         points: Points,
         receiver_membership: Membership,
         receiver_points: Points,
-    ) -> Told:
-        on_the_network(membership, self.member_id, at)
-        on_the_network(receiver_membership, self.receiver_id, at)
+    ) -> Decided:
+        require_on_network(membership, self.member_id, at)
+        require_on_network(receiver_membership, self.receiver_id, at)
         expiries, points = lapsed(self, points, at)
         before, debit = pay(self, points, at, self.points, "given")
         lot = receiver_points.lots_opened + 1
@@ -77,7 +77,7 @@ def gifts() -> Iterator[dict[str, Any]]:
 
 async def live(dsn: str) -> list[str]:
     """Send them all at once; the codes of the refusals."""
-    from ledger.ledger import Ledger
+    from ledger.log.batcher import Ledger
 
     async with Ledger(dsn, now=lambda: NOW) as ledger:
         sent = [ledger.execute(GivePoints(**said, at=MOMENT)) for said in gifts()]

@@ -21,12 +21,12 @@ from typing import Any, TextIO
 import psycopg
 
 from domain.catalogue import COMMANDS
-from domain.command import Command
-from domain.refusal import Refusal
-from domain.world import World
-from ledger import snapshots
+from domain.kernel.command import Command
+from domain.kernel.refusal import Refusal
+from domain.kernel.world import World
 from ledger.database import bucket_of, connect, lanes_of, meta
-from ledger.ledger import Ledger
+from ledger.log import snapshots
+from ledger.log.batcher import Ledger
 from tests.ledger.facts import a_club, a_member, command, executed, stored_states
 
 ROOT = Path(__file__).parents[2]

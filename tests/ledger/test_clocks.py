@@ -11,13 +11,13 @@ import psycopg
 import pytest
 from eventsourcing.persistence import StoredEvent
 
-from domain.refusal import Refusal
+from domain.kernel.refusal import Refusal
 from ledger import clocks
 from ledger.clocks import ClockAhead, LogAhead
 from ledger.database import bucket_of, connect, set_meta
 from ledger.importing import Importer
-from ledger.ledger import Ledger, Receipt
 from ledger.library import LaneRecorder, datastore
+from ledger.log.batcher import Ledger, Receipt
 from tests.ledger.facts import a_club, a_member, command, executed
 
 TEN_YEARS = timedelta(days=3653)

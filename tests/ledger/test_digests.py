@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from domain.catalogue import PARTS
-from ledger import digests, snapshots
+from ledger import digests
+from ledger.log import snapshots
 from tests.patience import give_way
 
 NOUN = '''

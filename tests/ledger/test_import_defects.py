@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from domain.lots import Points
-from domain.points import CreditPoints, PointsCredited
+from domain.points.lots import Points
+from domain.points.movements import CreditPoints, PointsCredited
 from ledger.database import connect
 from ledger.importing import Importer, LineFailed
 from ledger.rejects import Rejects

@@ -17,8 +17,8 @@ from ledger import importing
 from ledger.database import connect
 from ledger.importing import Importer
 from ledger.lines import CHUNK, MAX_LINE_BYTES
+from ledger.log.working import KeyReused
 from ledger.rejects import Rejection, Rejects
-from ledger.working import KeyReused
 from tests.ledger.facts import MOMENT, NOW, a_member, a_visit, asked, command, executed
 from tests.ledger.test_ledger import assert_sound, rows
 from tests.patience import a_moment

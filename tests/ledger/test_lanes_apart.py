@@ -14,7 +14,7 @@ from psycopg import Connection
 
 from domain.catalogue import COMMANDS, REFERENCE
 from ledger.database import connect, lanes_of
-from projections.runner import prepare
+from projections.engine.runner import prepare
 
 OF_NO_LANE = {"ledger.ledger_meta", "ledger.migrations", "answers.standstill"}
 """Small tables about the installation as a whole: every machine has a copy."""

@@ -9,15 +9,16 @@ import psycopg
 import pytest
 
 from domain.catalogue import COMMANDS
-from domain.lots import NotEnoughPoints
-from domain.points import PointsDebited
-from domain.refusal import Refusal
+from domain.kernel.refusal import Refusal
+from domain.points.lots import NotEnoughPoints
+from domain.points.movements import PointsDebited
 from domain.visits import PriceChanged
-from ledger import database, ledger, snapshots
+from ledger import database
 from ledger.database import InstallError, connect, install, meta
-from ledger.ledger import Busy, CommandFailed, Ledger, Receipt, Unanswered
-from ledger.persons import digest_of
-from ledger.working import DatedInFuture, KeyReused
+from ledger.log import batcher, snapshots
+from ledger.log.batcher import Busy, CommandFailed, Ledger, Receipt, Unanswered
+from ledger.log.persons import digest_of
+from ledger.log.working import DatedInFuture, KeyReused
 from tests.ledger.facts import (
     NOW,
     a_club,
@@ -283,7 +284,7 @@ def test_who_gives_up_waiting_harms_nobody(ledger_dsn: str) -> None:
 
 
 def test_a_full_queue_says_so(ledger_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ledger, "MAX_QUEUE", 3)
+    monkeypatch.setattr(batcher, "MAX_QUEUE", 3)
     answers = together(ledger_dsn, *[command("unit.open", unit_id="u", title="x")] * 5)
     assert [type(answer) for answer in answers] == [Receipt, Receipt, Receipt, Busy, Busy]
 
@@ -291,7 +292,7 @@ def test_a_full_queue_says_so(ledger_dsn: str, monkeypatch: pytest.MonkeyPatch) 
 def test_a_database_that_is_away_is_said_to_be_so(
     ledger_dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ledger, "MAX_ATTEMPTS", 2)
+    monkeypatch.setattr(batcher, "MAX_ATTEMPTS", 2)
 
     async def act(opened: Ledger) -> Receipt | BaseException:
         monkeypatch.setattr(opened, "_dsn", "host=/nowhere dbname=none")
@@ -405,7 +406,7 @@ def test_an_import_that_keeps_the_lanes_makes_nobody_wait_for_ever(
     ledger_dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(database, "PATIENCE_MS", 50)
-    monkeypatch.setattr(ledger, "MAX_ATTEMPTS", 2)
+    monkeypatch.setattr(batcher, "MAX_ATTEMPTS", 2)
     executed(ledger_dsn, *a_club(1), *a_member("m1"))
     with connect(ledger_dsn) as holder, holder.transaction():
         holder.execute("SELECT take_lanes(array(SELECT bucket FROM log_end))")

@@ -9,10 +9,10 @@ import pytest
 from eventsourcing.persistence import IntegrityError, StoredEvent
 from psycopg import Connection
 
-from ledger import persons
-from ledger.batches import Batch, Encoded, NewEvent, Snapshot
 from ledger.database import connect
 from ledger.library import LaneRecorder, datastore
+from ledger.log import persons
+from ledger.log.append import Batch, Encoded, NewEvent, Snapshot
 from tests.architecture.test_personal import sources
 from tests.ledger.facts import NOW, command, executed
 from tests.ledger.test_importing import a_history, fact, load
@@ -124,7 +124,7 @@ def test_a_file_of_many_batches_is_one_sequence(
 def test_what_is_told_of_people_is_one_value(ledger_dsn: str) -> None:
     """And the type of a batch has no other place for it."""
     joins = command("member.join", member_id="m1", unit_id="u1", name="王小明", phone="13912345678")
-    told = persons.Told(0, "m1", 1, NOW, joins.sealed())
+    told = persons.Telling(0, "m1", 1, NOW, joins.sealed())
     assert "13912345678" not in repr(told)
     batch = Batch(None, lanes={0: 0}, sealed=persons.sealed([told])).encoded()
     with connect(ledger_dsn) as connection:

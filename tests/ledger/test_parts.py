@@ -13,13 +13,13 @@ import pytest
 from eventsourcing.persistence import StoredEvent
 
 from domain.bindings import BindingStarted
-from domain.command import Command
-from ledger import snapshots
+from domain.kernel.command import Command
 from ledger.database import bucket_of, connect
 from ledger.importing import Importer
-from ledger.ledger import CommandFailed
 from ledger.library import LaneRecorder, datastore
 from ledger.lines import CHUNK
+from ledger.log import snapshots
+from ledger.log.batcher import CommandFailed
 from ledger.rejects import Rejects
 from tests.ledger.facts import (
     MOMENT,

@@ -10,7 +10,7 @@ import pytest
 import uvloop
 
 from ledger.database import aconnect, connect
-from ledger.wire import Question, Wire
+from ledger.log.wire import Question, Wire
 from tests.patience import PATIENCE_S, some_turns
 
 ECHO = Question(b"echo", b"SELECT $1::bytea")

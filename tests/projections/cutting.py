@@ -3,12 +3,12 @@
 from itertools import pairwise
 from typing import Any
 
-from projections import doubts
-from projections.doubts import Doubt
-from projections.plain import Stored
-from projections.schemas import LIVE, log_ends
-from projections.typed import Window
-from projections.windows import advance
+from projections.audit import doubts
+from projections.audit.doubts import Doubt
+from projections.audit.reference_fold import Stored
+from projections.engine.event_tables import Window
+from projections.engine.schemas import LIVE, log_ends
+from projections.engine.windows import advance
 from tests.projections.doubting import Doubting
 from tests.projections.histories import lay
 from tests.projections.tables import emptied, in_python, in_sql

@@ -5,9 +5,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from domain.corrections import TakesBack
-from domain.values import local_minute, start_of
-from projections.doubts import Doubt, Judged
-from projections.plain import Stored
+from domain.kernel.values import local_minute, start_of
+from projections.audit.doubts import Doubt, Judged
+from projections.audit.reference_fold import Stored
 
 Told = tuple[datetime, int, Any]
 """When a value began to hold, how late among others it was told, and the value."""

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from psycopg import Connection
 from pydantic_core import to_json
 
-from domain import world
 from domain.catalogue import COMMANDS
-from domain.command import Command
-from domain.event import Event
-from domain.refusal import Refusal
+from domain.kernel import world
+from domain.kernel.command import Command
+from domain.kernel.event import Event
+from domain.kernel.refusal import Refusal
 from ledger.database import bucket_of
-from projections.plain import Stored
+from projections.audit.reference_fold import Stored
 from tests.domain import usual
 from tests.domain.scenario import require_declared
 

@@ -6,11 +6,11 @@ from typing import Any
 from psycopg import Connection
 from psycopg.rows import dict_row
 
-from projections.catalogue import PROJECTIONS
-from projections.plain import Plain, Stored
-from projections.runner import prepare
-from projections.schemas import LIVE, Schemas
-from projections.typed import typed_tables
+from projections.audit.reference_fold import ReferenceFold, Stored
+from projections.engine.catalogue import PROJECTIONS
+from projections.engine.event_tables import typed_tables
+from projections.engine.runner import prepare
+from projections.engine.schemas import LIVE, Schemas
 
 NAMES = [name for projection in PROJECTIONS.values() for name in projection.table_names()]
 
@@ -32,7 +32,7 @@ def in_sql(conn: Connection[Any], schemas: Schemas = LIVE) -> dict[str, Any]:
 
 def in_python(log: Iterable[Stored], *, gaps: bool = False) -> dict[str, Any]:
     """The same from the events; `gaps`: some of them were left out."""
-    plain = Plain(gaps=gaps).fold(log)
+    plain = ReferenceFold(gaps=gaps).fold(log)
     assert plain.tables.keys() <= set(NAMES)
     return {name: ordered(plain.rows(name)) for name in NAMES}
 

@@ -11,20 +11,24 @@ from hypothesis import strategies as st
 
 from ledger import reading
 from ledger.database import connect
-from ledger.working import DatedInFuture
-from projections import asof, figures, members, past, points, runner
-from projections.answer import Moment
-from projections.asof import pair_of
-from projections.building import Builder
-from projections.connection import Conn
-from projections.days import end_of
+from ledger.log.working import DatedInFuture
+from projections import members, points
+from projections.asof import member as past
+from projections.asof import pairs as asof
+from projections.asof.pairs import pair_of
+from projections.audit.reference_fold import Stored
+from projections.engine import runner
+from projections.engine.answer import Moment
+from projections.engine.building import Builder
+from projections.engine.connection import Conn
+from projections.engine.days import end_of
+from projections.engine.event_tables import Window
+from projections.engine.moments import Asked, moment
+from projections.engine.runner import PoisonedEvent
+from projections.engine.schemas import LIVE, log_ends
+from projections.engine.windows import advance
+from projections.figures import report
 from projections.members import Member
-from projections.moments import Asked, moment
-from projections.plain import Stored
-from projections.runner import PoisonedEvent
-from projections.schemas import LIVE, log_ends
-from projections.typed import Window
-from projections.windows import advance
 from tests.projections.histories import MEMBERS, STEPS, World, furnished, history, lay, lay_rows
 from tests.projections.tables import emptied, in_python, in_sql, looking
 from tests.projections.test_runner import replayed
@@ -322,7 +326,7 @@ def test_figures_are_kept_with_their_moment(one_lane: str) -> None:
         then = moment(conn, Asked(None), NOW)
         with asof.answers(one_lane, then) as past_conn:
             found = asof.all_figures(past_conn, then)
-            assert found == figures.figures(past_conn, asof.report_day(then))
+            assert found == report.figures(past_conn, asof.report_day(then))
             assert len(found) > 30
 
 

@@ -8,14 +8,15 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
-from ledger import snapshots
 from ledger.checking import Sample, streams
 from ledger.database import connect
-from projections import auditing, runner
-from projections.auditing import EVERYONE, Audit, Check, compare
-from projections.comparing import Comparison, Difference, Tally
-from projections.plain import Plain
-from projections.runner import PoisonedEvent
+from ledger.log import snapshots
+from projections.audit import audit
+from projections.audit.audit import EVERYONE, Audit, Check, compare
+from projections.audit.comparing import Comparison, Difference, Tally
+from projections.audit.reference_fold import ReferenceFold
+from projections.engine import runner
+from projections.engine.runner import PoisonedEvent
 from tests.ledger.facts import a_club, a_member, a_visit, command, executed
 from tests.patience import PATIENCE_S
 from tests.projections.histories import STEPS, furnished, history, lay, lay_rows
@@ -102,21 +103,21 @@ def test_who_writes_and_folds_meanwhile_is_no_difference(
     sound: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between the replay and the comparison a visit comes in, is folded and moves snapshots on."""
-    real = auditing._one_state
+    real = audit._one_state
 
     def late(conn: Any) -> Any:
         executed(sound, a_visit("m1", confirm_repeat=True))
         runner.project(sound)
         return real(conn)
 
-    monkeypatch.setattr(auditing, "_one_state", late)
+    monkeypatch.setattr(audit, "_one_state", late)
     found = compare(sound, ALL)
     assert (found.different, found.events) == (0, 15)
 
 
 def test_nobody_waits_for_a_comparison(sound: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the midst of it somebody writes, and his visit is folded."""
-    real, came = auditing._walk, list[runner.Folded]()
+    real, came = audit._walk, list[runner.Folded]()
 
     def slow(*given: Any) -> None:
         executed(sound, a_visit("m1", confirm_repeat=True))
@@ -125,7 +126,7 @@ def test_nobody_waits_for_a_comparison(sound: str, monkeypatch: pytest.MonkeyPat
         thread.join(PATIENCE_S)
         real(*given)
 
-    monkeypatch.setattr(auditing, "_walk", slow)
+    monkeypatch.setattr(audit, "_walk", slow)
     assert compare(sound, ALL).different == 0
     assert [folded.events for folded in came] == [2]
 
@@ -436,13 +437,13 @@ def test_the_list_is_bounded_and_the_counts_are_not(sound: str) -> None:
 
 
 def test_batches_do_not_show(sound: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(auditing, "BATCH", 1)
+    monkeypatch.setattr(audit, "BATCH", 1)
     assert compare(sound, ALL).different == 0
 
 
 def test_the_second_opinion_can_be_wrong(sound: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Proof that it is one: a fold in Python that forgets an event is of another opinion."""
-    monkeypatch.setattr(Plain, "_moved", lambda *_: None)
+    monkeypatch.setattr(ReferenceFold, "_moved", lambda *_: None)
     found = compare(sound, ["second opinion"])
     assert {table for table, _, _ in told(found, "second opinion")} == {
         "answers.account",

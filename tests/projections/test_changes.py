@@ -8,11 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.database import connect
-from projections import asof, changes, runner
-from projections.answer import Moment
-from projections.connection import Conn
-from projections.moments import Asked, moment
-from projections.schemas import log_ends
+from projections.asof import changes, pairs
+from projections.engine import runner
+from projections.engine.answer import Moment
+from projections.engine.connection import Conn
+from projections.engine.moments import Asked, moment
+from projections.engine.schemas import log_ends
 from tests.projections.histories import STEPS, history, lay
 from tests.projections.tables import emptied
 from tests.projections.test_asof import NOW, examples, forgotten
@@ -28,8 +29,8 @@ def one_lane(installed: Callable[[int], str]) -> str:
 def between(dsn: str, conn: Conn, before: Moment, after: Moment) -> changes.Changes:
     states = []
     for then in (before, after):
-        asof.build(dsn, then)
-        with asof.snapshot(conn, then):
+        pairs.build(dsn, then)
+        with pairs.snapshot(conn, then):
             states.append(changes.state(conn, then))
     with runner.snapshot(conn):
         return changes.changes(conn, (before, states[0]), (after, states[1]))
@@ -86,7 +87,7 @@ def test_what_does_not_add_up_is_seen(one_lane: str) -> None:
         first, last = (moment(conn, Asked(known), NOW) for known in ({0: 0}, None))
         assert between(one_lane, conn, first, last).foots
         conn.execute(
-            f"UPDATE {asof.pair_of(last).answers}.account SET outside = outside - 1,"
+            f"UPDATE {pairs.pair_of(last).answers}.account SET outside = outside - 1,"
             " spendable = spendable + 1"
         )
         found = between(one_lane, conn, first, last)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from domain.catalogue import COMMANDS
 from domain.corrections import Correction, TakesBack
-from projections.plain import Plain
+from projections.audit.reference_fold import ReferenceFold
 from tests.projections.histories import (
     MEMBERS,
     STEPS,
@@ -26,7 +26,7 @@ NUMBERED = {"binding", "position"}
 
 
 def answers(world: World) -> dict[str, list[Any]]:
-    plain = Plain().fold(world.log)
+    plain = ReferenceFold().fold(world.log)
     return {
         name: sorted(
             [sorted((k, v) for k, v in row.items() if k not in NUMBERED) for row in rows], key=repr

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from domain.values import start_of
+from domain.kernel.values import start_of
 from ledger.database import connect
-from projections import evidence, figures, runner
-from projections.derivations import DERIVE
-from projections.figures import Figure, reported
+from projections.engine import runner
+from projections.figures import evidence, report
+from projections.figures.derivations import DERIVE
+from projections.figures.report import Figure, reported
 from tests.projections.histories import World, lay
 from tests.projections.tables import looking
 
@@ -97,7 +98,7 @@ def by_id(found: list[Figure]) -> dict[str, Figure]:
 
 
 def test_each_figure_is_derived_from_the_events(conn: Any) -> None:
-    found = by_id(figures.figures(conn))
+    found = by_id(report.figures(conn))
     derived = {name: str(f.derived) for name, f in found.items() if f.derived is not None}
     participants = sum(s.event.topic == "campaign.enrolled" for s in small_year().log)
     assert derived["members.vip_total"] == "50"
@@ -133,11 +134,11 @@ def test_each_figure_is_derived_from_the_events(conn: Any) -> None:
     assert found["campaigns.yi_lu_zou_guo.return"].note == "Not computable: no control group."
     assert "95% interval" in (found["campaigns.golden_autumn.return"].note or "")
     assert "frozen with 51" in (found["retention.retention_rate"].note or "")
-    assert found["members.growth"] in figures.failures(list(found.values()))
+    assert found["members.growth"] in report.failures(list(found.values()))
 
 
 def test_targets_are_told_with_what_a_reader_must_know(conn: Any) -> None:
-    found = by_id(figures.figures(conn))
+    found = by_id(report.figures(conn))
     for name in ("basic", "challenge", "contest"):
         figure = found[f"retention.target_{name}"]
         assert "Below last year's actual of 91.40 %" in (figure.note or "")
@@ -148,10 +149,10 @@ def test_targets_are_told_with_what_a_reader_must_know(conn: Any) -> None:
 
 
 def test_at_another_date_nothing_is_reported(conn: Any) -> None:
-    found = by_id(figures.figures(conn, on=date(2007, 12, 31)))
+    found = by_id(report.figures(conn, on=date(2007, 12, 31)))
     assert found["members.vip_total"].derived == 48
     assert {figure.reported for figure in found.values()} == {None}
-    assert figures.failures(list(found.values())) == []
+    assert report.failures(list(found.values())) == []
     assert found["clubs.lounge_monthly"].derived == 0
 
 
@@ -159,14 +160,14 @@ def test_an_explanation_leads_to_every_event_page_by_page(conn: Any) -> None:
     for entry in reported()[1].values():
         whole, after = [], None
         while True:
-            found = figures.explain(conn, entry.id, limit=40, after=after)
+            found = report.explain(conn, entry.id, limit=40, after=after)
             whole += [(event.bucket, event.position) for event in found.events]
             after = found.next
             if after is None:
                 break
         assert len(whole) == found.figure.events, entry.id
         assert whole == sorted(set(whole))
-    found = figures.explain(conn, "members.growth", limit=1)
+    found = report.explain(conn, "members.growth", limit=1)
     assert {given.name: given.value for given in found.inputs} == {
         "VIPs at 2008-12-31": 50, "VIPs at 2007-12-31": 48,
     }  # fmt: skip
@@ -201,14 +202,14 @@ def test_the_documents_own_contradiction_is_not_a_failure(
     figure: str, derived: str, verdict: str
 ) -> None:
     entry = reported()[1][figure]
-    assert figures.verdict_on(entry, entry.reported, Decimal(derived)) == verdict
+    assert report.verdict_on(entry, entry.reported, Decimal(derived)) == verdict
 
 
 def test_a_ledger_without_a_year_has_figures_too(installed: Callable[[int], str]) -> None:
     dsn = installed(1)
     runner.project(dsn)
     with connect(dsn) as conn, runner.snapshot(conn):
-        found = by_id(figures.figures(conn))
+        found = by_id(report.figures(conn))
     assert found["members.silver_and_above"].note == "the whole is zero"
     assert found["retention.above_2007"].note == "there is no cohort for retention"
     assert found["binding.rate"].note == "there is no cohort for binding"

@@ -13,16 +13,17 @@ from domain.catalogue import CATALOGUE
 from domain.corrections import CORRECTED
 from domain.visits import VisitRecorded, VisitUndone
 from ledger.database import connect
-from projections import doubts, points
-from projections.auditing import compare
-from projections.catalogue import PROJECTIONS
-from projections.plain import Plain
-from projections.postings import movers
-from projections.projection import Projection
-from projections.runner import prepare, rebuild
-from projections.schemas import LIVE, log_ends
-from projections.typed import Window
-from projections.windows import advance
+from projections import points
+from projections.audit import doubts
+from projections.audit.audit import compare
+from projections.audit.reference_fold import ReferenceFold
+from projections.engine.catalogue import PROJECTIONS
+from projections.engine.event_tables import Window
+from projections.engine.postings import movers
+from projections.engine.projection import Projection
+from projections.engine.runner import prepare, rebuild
+from projections.engine.schemas import LIVE, log_ends
+from projections.engine.windows import advance
 from tests.projections.cutting import agreed, fold_cut
 from tests.projections.histories import STEPS, UNTOLD, World, furnished, history, lay, usually
 from tests.projections.tables import emptied, in_python, in_sql, looking
@@ -103,7 +104,7 @@ def test_every_event_is_folded_by_somebody() -> None:
     told_elsewhere = {"member.details_changed"}  # to what is in the table of persons alone
     assert read | asked_by_day | told_elsewhere == CATALOGUE.keys()
     assert not read & (asked_by_day | told_elsewhere)
-    handled = {name.removeprefix("on_") for name in dir(Plain) if name.startswith("on_")}
+    handled = {name.removeprefix("on_") for name in dir(ReferenceFold) if name.startswith("on_")}
     moving = {topic.replace(".", "_") for topic in movers()}
     moving |= {event.topic.replace(".", "_") for event in CORRECTED.values()}
     assert handled | moving == {topic.replace(".", "_") for topic in read}

@@ -19,12 +19,12 @@ import pytest
 import api.http  # noqa: F401  # defines what only doors answer
 from domain.catalogue import ADDRESSED, CATALOGUE, COMMANDS, PARTS
 from domain.corrections import CORRECTED
-from domain.refusal import REFUSALS
-from domain.values import Id
+from domain.kernel.refusal import REFUSALS
+from domain.kernel.values import Id
 from ledger.database import connect
-from projections import runner
-from projections.answer import Answer
-from projections.plain import Plain
+from projections.audit.reference_fold import ReferenceFold
+from projections.engine import runner
+from projections.engine.answer import Answer
 from tests.projections.histories import World, usually
 from tests.projections.test_folds import everything_twice
 
@@ -180,7 +180,7 @@ def test_whatever_holds_one_in_a_history_is_called_so(history: World) -> None:
         for name in IDS:
             if value := getattr(command, name, None):
                 whose[value].add(name)
-    tables = Plain().fold(history.log)
+    tables = ReferenceFold().fold(history.log)
     rows = [(f"table {name}", row) for name in tables.tables for row in tables.rows(name)]
     rows += [(f"event {s.event.topic}", s.event.model_dump()) for s in history.log]
     wrong = {

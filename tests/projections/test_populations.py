@@ -12,25 +12,17 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from domain.event import Event
-from domain.values import add_months, local_date, start_of
+from domain.kernel.event import Event
+from domain.kernel.values import add_months, local_date, start_of
 from ledger.database import connect
-from projections import (
-    bindings,
-    campaigns,
-    clubs,
-    cohorts,
-    figures,
-    members,
-    past,
-    returns,
-    runner,
-    visits,
-)
-from projections.connection import Conn
-from projections.moments import Asked, moment
-from projections.plain import Stored
-from projections.ratio import Mean, Rate
+from projections import bindings, campaigns, clubs, cohorts, members, visits
+from projections.asof import member as past
+from projections.audit.reference_fold import Stored
+from projections.engine import runner
+from projections.engine.connection import Conn
+from projections.engine.moments import Asked, moment
+from projections.engine.ratio import Mean, Rate
+from projections.figures import report, returns
 from projections.visits import DIMENSIONS
 from tests.projections.doubting import counted
 from tests.projections.histories import DAY, STEPS, World, furnished, history, lay
@@ -140,7 +132,7 @@ def everything_at(conn: Conn, until: date) -> dict[str, Any]:
         "on_net": members.on_net(conn, until),
         "use": visits.use(conn, year, until, DIMENSIONS),
         "emergencies": clubs.emergencies(conn, year, until),
-        "figures": [(f.figure_id, f.derived, f.events) for f in figures.figures(conn, until)],
+        "figures": [(f.figure_id, f.derived, f.events) for f in report.figures(conn, until)],
     }
     for name in ("plain", "drawn"):
         found[f"{name} use"] = campaigns.campaign_use(conn, name, until)
@@ -284,7 +276,7 @@ def test_visits_of_vips_to_the_lounge_are_of_customers_with_a_tier(
         world.does("visit.undo", member_id=member, visit=2, actor="supervisor:w",
                    at=on("2008-07-06"))  # fmt: skip
     conn = answers(world)
-    found = figures.explain(conn, "clubs.lounge_monthly", date(2008, 7, 31))
+    found = report.explain(conn, "clubs.lounge_monthly", date(2008, 7, 31))
     assert {given.name: given.value for given in found.inputs} == {"visits": 2, "months open": 7}
     assert {event.stream for event in found.events} == {"member:m1", "member:m2"}
     assert found.figure.events == len(found.events) == 6
@@ -298,7 +290,7 @@ def test_people_let_in_later_in_the_month_are_not_counted(answers: Callable[[Wor
                    at=on(day))  # fmt: skip
     conn = answers(world)
     for number, people in ((25, 0), (26, 2), (27, 2), (28, 4)):
-        found = figures.explain(conn, "clubs.lounge_emergency", date(2008, 1, number))
+        found = report.explain(conn, "clubs.lounge_emergency", date(2008, 1, number))
         assert found.figure.derived == people
 
 
@@ -393,6 +385,6 @@ def test_leaving_ends_what_binds(answers: Callable[[World], Conn]) -> None:
     then = past.member(conn, "m1", moment(conn, Asked(None), world.now), world.now)
     assert then is not None
     assert then.bindings == of_m1
-    found = figures.explain(conn, "binding.bound", date(2008, 6, 30))
+    found = report.explain(conn, "binding.bound", date(2008, 6, 30))
     assert found.figure.derived == 1
     assert "member.left" in {event.topic for event in found.events}

@@ -7,9 +7,9 @@ from collections.abc import Callable
 NEW_KIND = '''
 import sys
 from domain.catalogue import CATALOGUE
-from domain.event import Event
+from domain.kernel.event import Event
 from domain.points import move
-from domain.postings import MovesPoints, Posting, Postings
+from domain.kernel.postings import MovesPoints, Posting, Postings
 
 class PointsGivenBack(MovesPoints, Event, name="test.given_back", stream="member"):
     """A toy: nobody but this text knows of it."""
@@ -21,9 +21,9 @@ class PointsGivenBack(MovesPoints, Event, name="test.given_back", stream="member
 
 from ledger.database import connect
 from projections import asof, moments, past, points
-from projections.auditing import compare
-from projections.changes import MEASURES
-from projections.runner import project
+from projections.audit.audit import compare
+from projections.asof.changes import MEASURES
+from projections.engine.runner import project
 from tests.projections.histories import furnished, lay
 from tests.projections.tables import in_python, in_sql, looking
 

@@ -8,22 +8,13 @@ from typing import Any
 import pytest
 
 from domain.enrolments import CampaignOffered
-from domain.values import start_of
+from domain.kernel.values import start_of
 from ledger.database import connect
-from projections import (
-    bindings,
-    campaigns,
-    clubs,
-    cohorts,
-    members,
-    points,
-    returns,
-    runner,
-    units,
-    visits,
-)
-from projections.days import month_ends, months_between
-from projections.ratio import Mean, Rate, Ratio, rounded
+from projections import bindings, campaigns, clubs, cohorts, members, points, units, visits
+from projections.engine import runner
+from projections.engine.days import month_ends, months_between
+from projections.engine.ratio import Mean, Rate, Ratio, rounded
+from projections.figures import returns
 from tests.projections.histories import World, furnished, lay
 from tests.projections.tables import looking
 

@@ -14,17 +14,17 @@ import pytest
 from pydantic_core import to_json
 
 from domain.catalogue import CATALOGUE
-from domain.event import Event
-from domain.values import Text
+from domain.kernel.event import Event
+from domain.kernel.values import Text
 from ledger.database import bucket_of, connect
-from ledger.snapshots import bytes_of, reader
-from projections import building, runner
-from projections.building import Builder
-from projections.catalogue import PROJECTIONS
-from projections.projection import Projection
-from projections.runner import Folded, PoisonedEvent, Progress, rebuild
-from projections.schemas import LIVE, SHADOW, Extent, outdated, stale
-from projections.typed import typed_tables
+from ledger.log.snapshots import bytes_of, reader
+from projections.engine import building, runner
+from projections.engine.building import Builder
+from projections.engine.catalogue import PROJECTIONS
+from projections.engine.event_tables import typed_tables
+from projections.engine.projection import Projection
+from projections.engine.runner import Folded, PoisonedEvent, Progress, rebuild
+from projections.engine.schemas import LIVE, SHADOW, Extent, outdated, stale
 from projections.units import Units
 from tests.patience import PATIENCE_S, eventually
 from tests.projections.histories import lay, lay_rows
@@ -233,7 +233,7 @@ def second_shape() -> type[Event]:
 def test_events_of_an_older_shape_are_brought_up_by_their_own_python(
     folded: str, other: Other, monkeypatch: pytest.MonkeyPatch, piece: int
 ) -> None:
-    monkeypatch.setattr("projections.typed.UPCAST_EVENTS", piece)
+    monkeypatch.setattr("projections.engine.event_tables.UPCAST_EVENTS", piece)
     with connect(folded) as conn:
         older = bytes_of(opened("Zed"))
         stored(conn, "unit:z", "unit.opened", older)

@@ -15,13 +15,13 @@ import pytest
 from domain.catalogue import CATALOGUE
 from ledger.database import connect
 from ledger.locks import Lock
-from projections import building, runner
-from projections import schemas as state
-from projections.auditing import Audit, compare
-from projections.runner import PoisonedEvent, Progress
-from projections.schemas import LIVE, outdated
-from projections.typed import Window, typed_tables
-from projections.windows import MovedOn, fold_window
+from projections.audit.audit import Audit, compare
+from projections.engine import building, runner
+from projections.engine import schemas as state
+from projections.engine.event_tables import Window, typed_tables
+from projections.engine.runner import PoisonedEvent, Progress
+from projections.engine.schemas import LIVE, outdated
+from projections.engine.windows import MovedOn, fold_window
 from tests.patience import PATIENCE_S, eventually
 from tests.projections.histories import START, lay, lay_rows
 from tests.projections.tables import in_python, in_sql
@@ -376,7 +376,7 @@ def test_a_swap_gives_up_on_a_reader_who_never_ends(
 # --------------------------------------------------------------------------------- being killed
 KILLED = """
 import os, signal, sys
-from projections import runner
+from projections.engine import runner
 stage, work, dsn = sys.argv[1:]
 def hear(at):
     if at.stage == stage:

@@ -1,8 +1,8 @@
 """Where each byte lies."""
 
 from ledger.database import connect
-from projections.runner import project
-from projections.space import PARTS, space
+from projections.engine.runner import project
+from projections.engine.space import PARTS, space
 from tests.ledger.facts import a_club, a_member, executed
 from tests.ledger.test_importing import a_history, load
 

@@ -5,10 +5,12 @@ from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from domain.values import start_of
+from domain.kernel.values import start_of
 from ledger.database import connect
-from projections import evidence, points, runner
-from projections.typed import typed_tables
+from projections import points
+from projections.engine import runner
+from projections.engine.event_tables import typed_tables
+from projections.figures import evidence
 from tests.projections.histories import World, furnished, lay
 from tests.projections.tables import looking
 

@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domain import timeline
+from domain.kernel import timeline
 from domain.members import is_important, tier_at
 from ledger.database import connect
-from projections import campaigns, clubs, doubts, members, units
-from projections.plain import Plain
-from projections.runner import prepare
+from projections import campaigns, clubs, members, units
+from projections.audit import doubts
+from projections.audit.reference_fold import ReferenceFold
+from projections.engine.runner import prepare
 from tests.projections.cutting import agreed, fold_cut
 from tests.projections.doubting import Doubting
 from tests.projections.histories import SUPERVISOR, TERMS, World, lay
@@ -168,7 +169,7 @@ def same_but_for_doubts(in_order: World, late: World) -> int:
 def states_agree(world: World) -> None:
     """What the states say of now is what the answers say."""
     now = START + timedelta(days=1000)
-    rows = Plain().fold(world.log)
+    rows = ReferenceFold().fold(world.log)
     for row in rows.rows("member"):
         state = world.states[f"member:{row['member_id']}"]["membership"]
         assert (tier_at(state, now), is_important(state, now)) == (row["tier"], row["important"])

@@ -15,24 +15,24 @@ from psycopg.rows import dict_row
 
 from domain.campaigns import UnknownCampaign
 from domain.clubs import UnknownClub
-from domain.refusal import Refusal
-from domain.values import TIERS
+from domain.kernel.refusal import Refusal
+from domain.kernel.values import TIERS
+from domain.simulation.scenario import Scenario
 from domain.visits import UnknownService
-from domain.whatif import Scenario
 from ledger.database import connect
 from ledger.importing import Importer
 from ledger.locks import Lock
 from projections import points
-from projections.building import Progress
-from projections.runner import project, rebuild
-from projections.schemas import log_ends, try_session_lock
-from projections.supposed import AnotherIsSupposed, recorded, suppose
-from projections.whatif import what_if
+from projections.engine.building import Progress
+from projections.engine.runner import project, rebuild
+from projections.engine.schemas import log_ends, try_session_lock
+from projections.whatif.differences import what_if
+from projections.whatif.overlay import AnotherIsSupposed, recorded, suppose
 from tests.ledger.test_importing import fact
 from tests.patience import PATIENCE_S, SOON_S
 from tests.projections.histories import STEPS, World, furnished, history, lay, lay_asked, lay_rows
-from tests.projections.supposed import scenario
-from tests.projections.supposed import suppose as suppose_in_python
+from tests.projections.overlays import scenario
+from tests.projections.overlays import suppose as suppose_in_python
 from tests.projections.tables import NAMES, emptied, in_python, in_sql, ordered
 from tests.projections.workings import CARELESS
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from hypothesis import HealthCheck
 
-from projections import runner
-from projections import schemas as state
-from projections.runner import PoisonedEvent
+from projections.engine import runner
+from projections.engine import schemas as state
+from projections.engine.runner import PoisonedEvent
 from tests.patience import PATIENCE_S
 from tests.projections.histories import World, furnished
 

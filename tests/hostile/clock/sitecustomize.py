@@ -2,8 +2,8 @@
 PYTHONPATH. The file that HOSTILE_CLOCK names holds how many seconds their clock is ahead, and is
 read whenever they ask.
 
-Only `api/clock.py` asks what time it is (a rule of tests/architecture/tidy.py), so it is enough
-that its `datetime` asks us.
+Only `api/runtime/clock.py` asks what time it is (a rule of tests/architecture/tidy.py), so it is
+enough that its `datetime` asks us.
 """
 
 import os
@@ -14,7 +14,7 @@ from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 
-MODULE = "api.clock"
+MODULE = "api.runtime.clock"
 
 
 def _ahead() -> timedelta:
@@ -26,7 +26,7 @@ def _ahead() -> timedelta:
 
 
 class Jumping(datetime):
-    """The datetime that api.clock sees; what it gives are ordinary ones."""
+    """The datetime that api.runtime.clock sees; what it gives are ordinary ones."""
 
     @classmethod
     def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]

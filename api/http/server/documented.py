@@ -1,0 +1,101 @@
+"""The OpenAPI document: FastAPI's own, with every problem as application/problem+json."""
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from api.http.server.inputs import KEY_HEADER
+from api.runtime import problems
+from domain.kernel.command import ASKED_KEYS
+
+PROBLEM_REF = {"$ref": "#/components/schemas/Problem"}
+ANYTIME = (
+    "Any other problem: no HTTP (400, 501), too slow (408) or too long a request (413, 414, 431),"
+    " a defect (500), no database or no place (503)."
+)
+
+
+WRITES = (
+    "key_missing",
+    "header_repeated",
+    "key_reserved",
+    "key_reused",
+    "dated_in_future",
+    "busy",
+    "unanswered",
+    "clock_ahead",
+    "log_ahead",
+)
+"""How any write may be refused, whatever it asks for."""
+
+
+def refuses(*codes: str) -> dict[int | str, dict[str, Any]]:
+    """The responses of a route that may be refused with these codes, beside those that follow from
+    what it takes: see `_complete`."""
+    found: dict[int | str, dict[str, Any]] = {}
+    for code in codes:
+        _promise(found, problems.status_of(code), code)
+    return found
+
+
+def _promise(responses: dict[Any, dict[str, Any]], status: int | str, code: str) -> None:
+    """Add a code to what is said of its status."""
+    response = responses.setdefault(status, {"description": "", "content": _content({})})
+    examples = response["content"][problems.MEDIA_TYPE]["examples"]
+    examples[code] = {"summary": problems.title_of(code), "value": problems.document(code)}
+    response["description"] = "Refused: " + ", ".join(f"`{each}`" for each in examples)
+
+
+def _content(examples: dict[str, Any]) -> dict[str, Any]:
+    return {problems.MEDIA_TYPE: {"schema": PROBLEM_REF, "examples": examples}}
+
+
+def document(app: FastAPI) -> dict[str, Any]:
+    """The document of this application, made once."""
+    if app.openapi_schema is None:
+        made = get_openapi(
+            title=app.title,
+            version=app.version,
+            summary=app.summary,
+            description=app.description,
+            routes=app.routes,
+            tags=app.openapi_tags,
+        )
+        for path in made["paths"].values():
+            for operation in path.values():
+                _complete(operation)
+        schemas = made["components"]["schemas"]
+        for unused in ("HTTPValidationError", "ValidationError"):
+            schemas.pop(unused, None)
+        problem = problems.Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+        schemas.update(problem.pop("$defs"))
+        schemas["Problem"] = problem
+        made["components"]["schemas"] = dict(sorted(schemas.items()))
+        app.openapi_schema = made
+    return app.openapi_schema
+
+
+def _complete(operation: dict[str, Any]) -> None:
+    """Say what follows from what an operation takes: how it may be refused, and that a key must
+    be there."""
+    responses = operation["responses"]
+    parameters = {each["name"]: each for each in operation.get("parameters", [])}
+    if problems.MEDIA_TYPE not in responses.get("422", {}).get("content", {}):
+        responses.pop("422", None)  # FastAPI's own
+    codes = ["invalid", "unavailable"]
+    if "wait_for" in parameters:
+        codes.append("not_caught_up")
+    if KEY_HEADER in parameters:
+        codes += WRITES
+        parameters[KEY_HEADER]["required"] = True
+        parameters[KEY_HEADER]["schema"] = {"type": "string", "pattern": ASKED_KEYS}
+    if "requestBody" in operation:
+        codes += ["malformed", "not_json", "too_large"]
+    for code in codes:
+        _promise(responses, str(problems.status_of(code)), code)
+    responses["default"] = {
+        "description": ANYTIME,
+        "content": {problems.MEDIA_TYPE: {"schema": PROBLEM_REF}},
+    }
+    operation["responses"] = dict(sorted(responses.items()))

@@ -1,0 +1,253 @@
+"""What requests bring: path ids, headers, pages; and the installation they are asked of."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from email.message import Message
+from typing import Annotated, Any, TypeAlias, TypeVar, get_origin
+
+from fastapi import Depends, Header, Path, Query, Request, params
+from fastapi.dependencies.utils import get_flat_params
+
+from api.answers import Figures
+from api.http.server.asof import Builds
+from api.http.server.calls import Calls
+from api.http.server.probing import Probe
+from api.http.server.reads import MOST_WAITING, Reads
+from api.http.server.turns import Turns
+from api.runtime import moments
+from api.runtime.clock import Clock
+from api.runtime.problems import DoorProblem, invalid
+from api.runtime.settings import Settings
+from domain.kernel.command import NO_KEY, AskedKey
+from domain.kernel.values import Actor, Id
+from ledger import strict_json
+from ledger.log.batcher import Ledger
+from projections.engine.answer import Dated, Moment, dated
+from projections.engine.connection import Conn
+from projections.engine.moments import Asked
+
+T = TypeVar("T")
+DEFAULT_ACTOR = "clerk:desk"
+KEY_HEADER, ACTOR_HEADER = "Idempotency-Key", "Clubledger-Actor"
+PAST = ("unknown_position", "dated_in_future", "not_caught_up", "building")
+"""Why what is asked as of a moment may be refused."""
+
+
+@dataclass
+class KnownFigures:
+    """All figures as they were at some positions: seconds of work on a full year, done once for
+    all who ask meanwhile, by one of the connections."""
+
+    positions: dict[int, int] = field(default_factory=dict)
+    found: Figures | None = None
+    turns: Turns = field(default_factory=lambda: Turns("figures", 1, MOST_WAITING))
+
+
+@dataclass
+class House:
+    """What one worker of the server holds: opened at its start, closed at its end."""
+
+    dsn: str  # holds a password: never shown
+    settings: Settings
+    meta: dict[str, str]
+    clock: Clock
+    ledger: Ledger
+    reads: Reads
+    files: Reads  # for whole lists, which take long
+    past: Builds
+    probe: Probe
+    supposing: Calls
+    sending: Turns  # downloads that wait, are written or are being read
+    figures: KnownFigures = field(default_factory=KnownFigures)
+
+    async def ask(
+        self,
+        question: Callable[[Conn, Moment | None], T],
+        wait_for: tuple[int, int] | None,
+        asked: Asked | None,
+        reads: Reads | None = None,
+    ) -> T:
+        """question(connection, moment), of the live answers where that is None.
+
+        `reads` are the connections for the live ones, unless they are those of the pages.
+        """
+        await self.reads.reach(wait_for)
+        if asked is None:
+            return await (reads or self.reads)(lambda conn: question(conn, None))
+        moment = await self.past.moment(asked, self.clock.now())
+        then = await self.past(lambda conn: question(conn, moment), moment, reads or self.reads)
+        return dated(then, moment) if isinstance(then, Dated) else then
+
+    def at(self, asked: Asked | None) -> datetime:
+        """The time for which is asked: now, unless a moment is named by its time."""
+        return (asked and asked.at) or self.clock.now()
+
+
+async def house(request: Request) -> House:
+    """The installation that this worker serves."""
+    found: House = request.app.state.house
+    return found
+
+
+async def known_query(request: Request) -> None:
+    """Refuses a query parameter that the address does not take, or takes once.
+
+    Left out, `known-at` for `known_at` would give today's answer to a question about the past.
+    """
+    fields = [
+        field
+        for field in get_flat_params(request.scope["route"].dependant)
+        if isinstance(field.field_info, params.Query)
+    ]
+    several = {each.alias for each in fields if get_origin(each.field_info.annotation) is list}
+    known = {each.alias for each in fields}
+    sent = [name for name, _ in request.query_params.multi_items()]
+    counts = Counter(sent)
+    places = dict(zip(reversed(sent), reversed(range(len(sent))), strict=True))  # where it is first
+    told = []
+    for name in counts:
+        if name not in known:
+            detail = "This address takes no such parameter."
+            where = f"query.[{places[name]}]"
+            told.append({"field": where, "code": "unknown_parameter", "detail": detail})
+        elif counts[name] > 1 and name not in several:
+            detail = "It is there more than once."
+            where = f"query.{name}"
+            told.append({"field": where, "code": "repeated_parameter", "detail": detail})
+    if told:
+        raise invalid(told)
+
+
+def sends_json(request: Request) -> bool:
+    """Whether the body says of itself that it is JSON, in the one encoding that JSON has."""
+    said = Message()
+    said["content-type"] = request.headers.get("content-type", "text/plain")
+    if said.get_content_charset("utf-8") not in ("utf-8", "utf8", "us-ascii"):
+        raise DoorProblem("not_json")
+    media_type = said.get_content_type()
+    return media_type == "application/json" or (
+        media_type.startswith("application/") and media_type.endswith("+json")
+    )
+
+
+async def strict_body(request: Request) -> None:
+    """Refuses a body that readers of JSON understand differently: see ledger/strict_json.py.
+
+    FastAPI has parsed it by now, and left what is no JSON by its media type unread.
+    """
+    if request.scope["route"].dependant.body_params and sends_json(request):
+        try:
+            strict_json.check(await request.body())
+        except strict_json.NotStrict as error:
+            raise DoorProblem("malformed", f"The request cannot be read: {error}.") from None
+
+
+async def _key(
+    request: Request,
+    key: Annotated[
+        AskedKey | None,
+        Header(
+            alias=KEY_HEADER,
+            description="Yours, one for each intent. Sent again with the same request it changes"
+            " nothing and gets the first answer; with another request it is refused.",
+        ),
+    ] = None,
+) -> str:
+    for header in (KEY_HEADER, ACTOR_HEADER):
+        if len(request.headers.getlist(header)) > 1:
+            raise DoorProblem("header_repeated", f"{header} is there twice.")
+    if key in (None, NO_KEY):  # The ledger writes a key that is not there as NO_KEY.
+        raise DoorProblem("key_missing")
+    return key
+
+
+WaitFor = Annotated[
+    str | None,
+    Query(
+        pattern=r"^([0-9]{1,2}:)?[0-9]{1,18}$",
+        description="`<bucket>:<position>` of a receipt: answer once that is taken in"
+        " (at most 2 s, else 504). The bucket may be left out if it is 0.",
+        examples=["0:1234567"],
+    ),
+]
+
+
+async def _position(wait_for: WaitFor = None) -> tuple[int, int] | None:
+    if wait_for is None:
+        return None
+    bucket, _, position = wait_for.rpartition(":")
+    return int(bucket or 0), int(position)
+
+
+KNOWN = (
+    "As it was known then: a day (its end in the programme's zone), an instant with its offset, or"
+    " positions of the log (`<bucket>:<position>`, by commas)."
+)
+EFFECTIVE = (
+    "By what had happened until then, a day (its end) or an instant: what was told late counts if"
+    " it is known."
+)
+KNOWN_FORM: dict[str, Any] = {"pattern": moments.MOMENT_PATTERN}
+EFFECTIVE_FORM: dict[str, Any] = {"pattern": moments.TIME_PATTERN}
+
+
+def read_moment(
+    known_at: str | None,
+    effective_at: str | None,
+    names: tuple[str, str] = ("known_at", "effective_at"),
+) -> Asked:
+    """The moment that these parameters name."""
+    try:
+        return moments.asked(known_at, effective_at, names)
+    except moments.Unreadable as error:
+        told = {"field": f"query.{error.name}", "code": "moment", "detail": error.detail}
+        raise invalid([told]) from None
+
+
+async def _asked(
+    known_at: Annotated[
+        str | None,
+        Query(
+            description=KNOWN,
+            examples=["2008-12-31", "2008-12-31T18:00:00+08:00", "0:1234567"],
+            json_schema_extra=KNOWN_FORM,
+        ),
+    ] = None,
+    effective_at: Annotated[
+        str | None,
+        Query(
+            description=EFFECTIVE,
+            examples=["2008-12-31"],
+            json_schema_extra=EFFECTIVE_FORM,
+        ),
+    ] = None,
+) -> Asked | None:
+    return None if known_at is None is effective_at else read_moment(known_at, effective_at)
+
+
+InHouse: TypeAlias = Annotated[House, Depends(house)]
+WriteKey: TypeAlias = Annotated[str, Depends(_key)]
+AsOf: TypeAlias = Annotated[Asked | None, Depends(_asked)]
+Awaited: TypeAlias = Annotated[tuple[int, int] | None, Depends(_position)]
+WriteActor: TypeAlias = Annotated[
+    Actor,
+    Header(
+        alias=ACTOR_HEADER,
+        description="Who does it, as `role:id`. Taken on trust: there is no sign-in yet.",
+        examples=["clerk:li", "supervisor:wang"],
+    ),
+]
+PathId: TypeAlias = Annotated[Id, Path(examples=["health"])]
+Limit: TypeAlias = Annotated[int, Query(ge=1, le=1000, description="how many at most")]
+Position: TypeAlias = Annotated[int, Query(ge=0, le=2**62)]
+After: TypeAlias = Annotated[str | None, Query(pattern=r"^[0-9]{1,2}:[0-9]{1,18}$")]
+
+
+def place_of(after: str | None) -> tuple[int, int] | None:
+    """The lane and position behind which a page begins."""
+    if after is None:
+        return None
+    bucket, _, position = after.partition(":")
+    return int(bucket), int(position)

@@ -1,0 +1,1 @@
+"""What both doors stand on: settings, clock, wiring, problems, failures, files."""

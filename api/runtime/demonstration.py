@@ -1,0 +1,153 @@
+"""The demo: a year of history loaded in chapters, and a clock that goes on from its end.
+
+Each chapter is one transaction under a key of its own, so a load that was killed goes on where it
+stopped. A ledger holds one demo or none: other events, scales or seeds are refused.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
+
+from api.runtime.clock import OFFSET, offset_to
+from api.runtime.failures import Rejected, WrongUse
+from ledger import clocks, reading
+from ledger.database import connect, meta, set_meta
+from ledger.importing import Importer
+from ledger.locks import Lock
+from projections.engine.answer import Answer
+
+SCALE, SEED, COMPLETE = "demo_scale", "demo_seed", "demo_complete"
+"""The names under which the demo is remembered in the installation's facts."""
+
+
+class Demo(Answer):
+    """The demo that is loaded."""
+
+    scale: str
+    seed: int
+    complete: bool
+
+
+@dataclass
+class Loaded:
+    """What a load did. `facts` and `events` count what was written now."""
+
+    chapters: int = 0
+    resumed: int = 0
+    facts: int = 0
+    events: int = 0
+
+
+def demo_of(known: Mapping[str, str]) -> Demo | None:
+    """The demo in an installation, from the facts kept with it."""
+    if SCALE not in known:
+        return None
+    return Demo(scale=known[SCALE], seed=int(known[SEED]), complete=COMPLETE in known)
+
+
+def assumed(figure_id: str) -> list[str]:
+    """The assumptions of the demo that a figure rests on, named for it or for all of its kind."""
+    from demo import ASSUMED
+
+    return sorted(
+        {
+            assumption
+            for figure, assumptions in ASSUMED.items()
+            if figure_id == figure or figure_id.startswith(f"{figure}.")
+            for assumption in assumptions
+        }
+    )
+
+
+def canonical(scale: str) -> str:
+    """A scale in one writing, so that 1, 1.0 and 1.00 are the same demo."""
+    from demo import SMALLEST
+
+    try:
+        value = Decimal(scale)
+    except InvalidOperation as error:
+        raise WrongUse("A scale is a number such as 0.01.") from error
+    if not (value.is_finite() and Decimal(SMALLEST) <= value <= 1):
+        raise WrongUse(f"A scale is at least {SMALLEST} and at most 1.")
+    return format(value.normalize(), "f")
+
+
+def load(
+    dsn: str,
+    scale: str,
+    seed: int,
+    chapter_begins: Callable[[str, int], None],
+    facts_done: Callable[[int], None],
+) -> Loaded:
+    """Load what is not loaded yet. `chapter_begins` hears its title and about how many facts."""
+    with connect(dsn) as session:
+        found = session.execute("SELECT pg_try_advisory_lock(%s)", (Lock.LOADING,)).fetchone()
+        if found != (True,):
+            chapter_begins("waiting for another load of the demo", 0)
+            session.execute("SELECT pg_advisory_lock(%s)", (Lock.LOADING,))
+        # The session holds the lock until it ends, however it ends.
+        return _load(dsn, scale, seed, chapter_begins, facts_done)
+
+
+def _load(
+    dsn: str,
+    scale: str,
+    seed: int,
+    chapter_begins: Callable[[str, int], None],
+    facts_done: Callable[[int], None],
+) -> Loaded:
+    """Under the lock of loads."""
+    import demo
+
+    done = Loaded()
+    if _claim(dsn, scale, seed, demo.CLOCK_STARTS_AT):
+        return done
+    chapter_begins("drawing the year", 0)
+    importer = Importer(dsn, now=demo.CLOCK_STARTS_AT, recorded_as_occurred=True)
+
+    def files() -> Iterator[tuple[str, Callable[[], Iterable[bytes]]]]:
+        for chapter in demo.chapters(scale, seed):
+            chapter_begins(chapter.title, chapter.facts)
+            yield chapter.key, chapter.lines
+
+    for imported in importer.load_all(files(), facts_done):
+        if not imported.kept:
+            first = imported.rejections[0]
+            raise Rejected(
+                f"The demo's own line {first.line} of {imported.key} was refused: {first.reason}"
+            )
+        done.chapters += 1
+        done.resumed += imported.replayed
+        if not imported.replayed:
+            done.facts += imported.facts
+            done.events += imported.events
+    with connect(dsn) as connection:
+        # The year is over when the last of it is there: only now the clock is set going, from what
+        # was recorded last, if somebody wrote while it was loaded.
+        last = clocks.read(connection).recorded_at or demo.CLOCK_STARTS_AT
+        offset = offset_to(max(last, demo.CLOCK_STARTS_AT))
+        set_meta(connection, **{OFFSET: str(offset), COMPLETE: "yes"})
+    return done
+
+
+def _claim(dsn: str, scale: str, seed: int, starts_at: datetime) -> bool:
+    """Mark an empty ledger as this demo's, or see that it is. Whether all of it is there."""
+    with connect(dsn) as connection, connection.transaction():
+        known = demo_of(meta(connection))
+        if known is None:
+            events = reading.total(connection)
+            if events:
+                raise Rejected(
+                    f"This ledger holds {events:,} events that are not the demo's:"
+                    " give the demo a data directory of its own (--data-dir)."
+                )
+            offset = str(offset_to(starts_at))
+            set_meta(connection, **{OFFSET: offset, SEED: str(seed), SCALE: scale})
+            return False
+        if (known.scale, known.seed) != (scale, seed):
+            raise Rejected(
+                f"This ledger holds the demo of scale {known.scale} and seed {known.seed},"
+                f" not of scale {scale} and seed {seed}: one ledger holds one demo."
+            )
+        return known.complete

@@ -1,0 +1,129 @@
+"""Wiring: which database a door opens, and what keeps it from opening, in one sentence."""
+
+import gc
+import logging
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+
+from api.runtime.clock import Clock
+from api.runtime.connections import needed
+from api.runtime.failures import CannotOpen
+from api.runtime.settings import Settings, quieten_libpq
+from ledger import clocks
+from ledger.database import InstallError, connect, install, meta
+from ledger.embedded import EmbeddedError, EmbeddedServer, running
+
+# What befalls a connection is raised; psycopg would also write a line about it to stderr.
+logging.getLogger("psycopg").setLevel(logging.CRITICAL)
+
+COLLECT_AFTER = 10_000
+"""So many objects more than were freed, before the collector looks for cycles (Python's: 700)."""
+
+
+@dataclass(frozen=True)
+class Database:
+    """An installed ledger: how to reach it, where it is for a reader, what was fixed with it."""
+
+    dsn: str  # holds a password: never shown
+    place: str
+    meta: Mapping[str, str]
+
+    @property
+    def clock(self) -> Clock:
+        """The installation's clock."""
+        return Clock.of(self.meta)
+
+
+@contextmanager
+def opened(settings: Settings, *, create: bool = False) -> Iterator[Database]:
+    """The ledger that the settings name, with its schema up to date.
+
+    `create` makes an embedded one where there is none; without it that is refused, so that a
+    question about a mistyped directory leaves nothing behind. Who makes one writes, and is refused
+    while clocks are ahead. The embedded server stops with its last user.
+    """
+    quieten_libpq(embedded=settings.database_url is None)
+    if settings.database_url is not None:
+        url = settings.database_url.get_secret_value()
+        yield _installed(url, _place(url), settings.buckets, create)
+        return
+    data_dir = settings.data_dir
+    try:
+        if not create and not (data_dir / "pgdata").is_dir():
+            raise CannotOpen(
+                f"There is no ledger in {data_dir}: `clubledger demo`, `import` or `serve` makes"
+                " one."
+            )
+        with embedded(settings, create=create) as server:
+            yield _installed(server.dsn, str(data_dir), settings.buckets, create)
+    except EmbeddedError as error:
+        raise CannotOpen(str(error)) from error
+    except OSError as error:
+        if error.filename is None or not str(error.filename).startswith(str(data_dir)):
+            raise
+        raise CannotOpen(f"{data_dir} cannot be used: {error.strerror}.") from error
+
+
+def embedded(
+    settings: Settings, *, create: bool, call_off: threading.Event | None = None
+) -> EmbeddedServer:
+    """The embedded server of the settings, with room for what they need."""
+    room = needed(settings).all
+    return EmbeddedServer(settings.data_dir, create=create, connections=room, call_off=call_off)
+
+
+def _installed(dsn: str, place: str, buckets: int, writes: bool) -> Database:
+    try:
+        install(dsn, buckets)
+        with connect(dsn) as connection:
+            database = Database(dsn, place, meta(connection))
+            if writes:
+                clocks.check(connection, database.clock.now())
+            return database
+    except InstallError as error:
+        raise CannotOpen(f"The database cannot be a ledger: {error}.") from error
+    except psycopg.OperationalError as error:
+        raise CannotOpen(f"The database does not answer: {first_line(error)}") from error
+    except psycopg.ProgrammingError as error:
+        raise CannotOpen(f"The database refuses us: {first_line(error)}") from error
+
+
+def _place(url: str) -> str:
+    """Where a database is, without the secrets that its address may hold."""
+    try:
+        known = psycopg.conninfo.conninfo_to_dict(url)
+    except psycopg.ProgrammingError as error:
+        # The message quotes the address, and the address may hold a password.
+        raise CannotOpen("CLUBLEDGER_DATABASE_URL is not an address of PostgreSQL.") from error
+    return f"{known.get('dbname') or 'its default database'} on {known.get('host') or 'localhost'}"
+
+
+def settle_in() -> None:
+    """Called once all is imported: the collector leaves that alone from now on.
+
+    Its passes over the imported modules were the slowest answers, 25 ms each. What is made for a
+    command goes by its last reference; the collector need not look for it every few commands.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(COLLECT_AFTER)
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what a library says."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def embedded_version(data_dir: Path) -> str | None:
+    """The version of the embedded server that runs on this directory, if one does."""
+    quieten_libpq(embedded=True)
+    try:
+        server = running(data_dir)
+    except (EmbeddedError, OSError):
+        return None
+    return None if server is None else server.version

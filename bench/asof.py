@@ -1,0 +1,107 @@
+"""Answers as of a moment: all figures the first time and again, and one member with a long life."""
+
+import http.client
+import time
+from contextlib import ExitStack
+from datetime import date
+from itertools import count, cycle
+from statistics import quantiles
+
+from api.runtime import demonstration
+from bench import lives, population
+from bench.ground import Ground
+from bench.http import serving
+from bench.parts import FaultError, Outcome, Subject, part
+from ledger.database import connect, install
+from projections.asof import pairs
+from projections.engine import runner
+from projections.engine.answer import Moment
+from projections.engine.days import end_of
+from projections.engine.moments import Asked, moment
+
+SCALE, QUICK_SCALE = "0.05", "0.002"
+"""Of the demo year whose figures are asked for."""
+MONTH_END = date(2008, 11, 30)
+LONG_EVENTS = 1_000
+LONG_MEMBERS, LONG = 20, "p"
+FEW_MEMBERS = 5_000
+
+
+@part("asof", arena="reads")
+def figures(ground: Ground, stack: ExitStack) -> list[Subject]:
+    """All figures of the demo year as of a month end: the first time, and again."""
+    dsn = ground.created(stack)
+    install(dsn)
+    scale = QUICK_SCALE if ground.options.members <= FEW_MEMBERS else SCALE
+    demonstration.load(dsn, scale, 2008, lambda *_: None, lambda _: None)
+    runner.project(dsn)
+    before = count()
+    with connect(dsn) as connection:
+        month_end = moment(connection, Asked(end_of(MONTH_END)), ground.now)
+    (bucket, last), *_ = month_end.positions
+
+    def asked(then: Moment) -> Outcome:
+        start = time.perf_counter()
+        with pairs.answers(dsn, then) as connection:
+            pairs.all_figures(connection, then)
+        return Outcome(1, time.perf_counter() - start)
+
+    def first(_: int) -> Outcome:
+        place = ((bucket, last - next(before)),)
+        return asked(Moment(known_at=month_end.known_at, effective_at=None, positions=place))
+
+    def again(_: int) -> Outcome:
+        return asked(month_end)
+
+    title = f"all figures of the demo year at {scale} as of a month end"
+    watch = {"postgres": [ground.postgres]}
+    return [
+        Subject("asof.first", f"{title}, the first time", first, "answers", watch=watch),
+        Subject(
+            "asof.again",
+            f"{title}, again",
+            again,
+            "answers",
+            before=lambda: pairs.build(dsn, month_end),
+            watch=watch,
+            beside="asof.first",
+        ),
+    ]
+
+
+@part("past", arena="reads")
+def member(ground: Ground, stack: ExitStack) -> list[Subject]:
+    """A member with 1,000 events as of a moment over HTTP, one request after the other."""
+    dsn = ground.members(stack)
+    begun = population.member(lives.NOBODY, ground.now)
+    visits = (LONG_EVENTS - len(begun)) // lives.EVENTS_A_VISIT
+    life = lives.lived(ground.now, begun + lives.visits(ground.now, visits))
+    with connect(dsn) as connection:
+        lives.write(connection, life, LONG, LONG_MEMBERS, ground.now)
+    runner.project(dsn)
+    server = serving(ground, stack, "ours", dsn)
+    with connect(dsn) as connection:
+        then = moment(connection, Asked(None), ground.now).cursor
+    paths = cycle(
+        f"/members/{population.member_id(LONG, n)}?known_at={then}"
+        for n in range(1, LONG_MEMBERS + 1)
+    )
+
+    def run(seconds: int) -> Outcome:
+        asking = http.client.HTTPConnection(server.address.removeprefix("http://"), timeout=10)
+        took_ms, until = list[float](), time.perf_counter() + seconds
+        while (start := time.perf_counter()) < until or len(took_ms) < 2:
+            asking.request("GET", next(paths))
+            answer = asking.getresponse()
+            answer.read()
+            if answer.status != http.client.OK:
+                raise FaultError(f"a member as of a moment was answered with {answer.status}")
+            took_ms.append((time.perf_counter() - start) * 1e3)
+        asking.close()
+        cuts = quantiles(took_ms, n=100, method="inclusive")
+        more = {"p50_ms": cuts[49], "p99_ms": cuts[98], "slowest_ms": max(took_ms)}
+        return Outcome(len(took_ms), sum(took_ms) / 1e3, more)
+
+    title = f"a member with {life.events:,} events as of a moment over HTTP, 1 connection"
+    watch = {"app": [server.child.pid], "postgres": [ground.postgres]}
+    return [Subject("asof.member", title, run, "requests", watch=watch)]

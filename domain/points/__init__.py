@@ -1,0 +1,1 @@
+"""Points: credits open lots, debits use them, lots expire, and either can be reversed."""

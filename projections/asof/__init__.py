@@ -1,0 +1,1 @@
+"""Answers as of a moment, and what changed between two of them."""

@@ -1,0 +1,280 @@
+"""One member as of a moment, from his stream alone: as quick for any moment as for another.
+
+Only what the card shows is read and folded, all events of a name at once, a thousand in a
+millisecond. A test holds it against the answers that the SQL folds give as of the same moment.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import chain
+from operator import attrgetter
+from typing import Any, TypeAlias
+
+from domain.catalogue import CATALOGUE
+from domain.corrections import CORRECTED, TakesBack
+from domain.kernel.postings import PointsAccount, balances, owned
+from domain.kernel.values import local_date
+from ledger import reading
+from ledger.log import persons, snapshots
+from projections.bindings import Binding
+from projections.engine import moments
+from projections.engine.answer import Moment
+from projections.engine.connection import Conn
+from projections.engine.moments import Asked
+from projections.members import Member, number_of
+from projections.points import Account, Lot
+
+Events: TypeAlias = Sequence[Any]
+
+_OCCURRED_AT = attrgetter("occurred_at")
+
+
+@dataclass(slots=True)
+class _Moved:
+    """A lot's credit, and where its points went."""
+
+    credit: Any
+    accounts: Counter[PointsAccount] = field(default_factory=Counter)
+
+    @property
+    def remaining(self) -> int:
+        return owned(self.accounts)
+
+    @property
+    def available_from(self) -> datetime:
+        found: datetime = self.credit.available_from or self.credit.occurred_at
+        return found
+
+    def shown(self) -> Lot:
+        return Lot(
+            lot=_number(self.credit),
+            credited=-self.accounts["outside"],
+            remaining=self.remaining,
+            earned_at=self.credit.occurred_at,
+            available_from=self.available_from,
+            expires_at=self.credit.expires_at,
+            source=self.credit.source,
+            rule=self.credit.rule,
+        )
+
+
+def _number(credit: Any) -> int:
+    """The lot that a credit opened."""
+    number: int = credit.postings[0].lot
+    return number
+
+
+@dataclass(slots=True)
+class _Life:
+    """What the card needs of a member's events, or of those of them that had occurred."""
+
+    joined: Any = None
+    tier: Any = None
+    important: bool = False
+    left_at: datetime | None = None
+    accounts: Counter[PointsAccount] = field(default_factory=Counter)
+    lots: dict[int, _Moved] = field(default_factory=dict)
+    visits: dict[int, Any] = field(default_factory=dict)
+    undone: set[int] = field(default_factory=set)
+    bindings: dict[int, Any] = field(default_factory=dict)
+    endings: dict[int, Any] = field(default_factory=dict)
+
+    def on_joined(self, events: Events) -> None:
+        self.joined = events[-1]
+
+    def on_tier(self, events: Events) -> None:
+        self.tier = _latest(events)
+
+    def on_important(self, events: Events) -> None:
+        self.important = _latest(events).important
+
+    def on_left(self, events: Events) -> None:
+        self.left_at = events[-1].occurred_at
+
+    def on_credited(self, events: Events) -> None:
+        self.lots = {_number(event): _Moved(event) for event in events}
+        self.on_moved(events)
+
+    def on_moved(self, events: Events) -> None:
+        postings = chain.from_iterable([event.postings for event in events])
+        for number, accounts in balances(postings).items():
+            self.accounts.update(accounts)
+            if lot := self.lots.get(number):
+                lot.accounts.update(accounts)
+
+    def on_visits(self, events: Events) -> None:
+        self.visits = {event.visit: event for event in events}
+
+    def on_undone(self, events: Events) -> None:
+        self.undone = {event.visit for event in events}
+
+    def on_bound(self, events: Events) -> None:
+        self.bindings = {event.binding: event for event in events}
+
+    def on_bindings_ended(self, events: Events) -> None:
+        self.endings = {event.binding: event for event in events}
+
+
+def _latest(events: Events) -> Any:
+    """The one that happened last; of two at one instant the last told."""
+    return max(reversed(events), key=_OCCURRED_AT)
+
+
+_AT = ("occurred_at",)
+_CREDIT = ("postings", "available_from", "expires_at", "source", "rule", *_AT)
+_TAKES: dict[str, tuple[Callable[[_Life, Events], None], tuple[str, ...]]] = {
+    "member.joined": (_Life.on_joined, ("unit_id", *_AT)),
+    "tier.changed": (_Life.on_tier, ("tier", *_AT)),
+    "member.marked_important": (_Life.on_important, ("important", *_AT)),
+    "member.left": (_Life.on_left, _AT),
+    "points.credited": (_Life.on_credited, _CREDIT),
+    **{
+        topic: (_Life.on_moved, ("postings",))
+        for topic, event in CATALOGUE.items()
+        if "postings" in event.model_fields and topic != "points.credited"
+    },
+    "visit.recorded": (_Life.on_visits, ("visit", *_AT)),
+    "visit.undone": (_Life.on_undone, ("visit",)),
+    "binding.started": (
+        _Life.on_bound,
+        ("binding", "policy", "campaign_id", "starts_on", "ends_on"),
+    ),
+    "binding.ended": (_Life.on_bindings_ended, ("binding", "ended_on", "cause")),
+}
+"""The events that the card shows something of, and what it needs of them.
+
+They are folded name by name, in this order: credits before whatever moves the points of their lots.
+"""
+
+
+WRONG = {event.topic for event in CORRECTED.values()}
+"""The events that take others back."""
+
+
+def member_then(conn: Conn, member_id: str, asked: Asked, now: datetime) -> Member | None:
+    """A member as of the moment that is meant; null if he had not joined."""
+    moment = moments.moment(conn, asked, now)
+    return member(conn, member_id, moment, moment.at or now)
+
+
+def member(conn: Conn, member_id: str, moment: Moment, at: datetime) -> Member | None:
+    """A member as of a moment, spendable points at an instant; null if he had not joined."""
+    life, stored = _Life(), _by_topic(conn, f"member:{member_id}", moment)
+    for topic, (take, wanted) in _TAKES.items():
+        if events := _held(stored, topic, wanted, moment):
+            take(life, events)
+    if life.joined is None:
+        return None
+    unit = _by_topic(conn, f"unit:{life.joined.unit_id}", moment)
+    opened = _held(unit, "unit.opened", ("title", *_AT), moment)
+    person = persons.person_then(conn, member_id, dict(moment.positions), moment.effective_at)
+    account, came = _account(life, at), _visits(life)
+    left = [lot.shown() for lot in life.lots.values() if lot.remaining > 0]
+    return Member(
+        moment=moment,
+        member_id=member_id,
+        name=person.name,
+        phone=person.phone,
+        number_of=number_of(conn, member_id),
+        unit_id=life.joined.unit_id,
+        unit_title=_latest(opened).title if opened else None,
+        tier=life.tier and life.tier.tier,
+        tier_since=life.tier and life.tier.occurred_at,
+        important=life.important,
+        joined_at=life.joined.occurred_at,
+        left_at=life.left_at,
+        visits=len(came),
+        last_visit_at=max(map(_OCCURRED_AT, came), default=None),
+        spendable_points=account.spendable,
+        points=account,
+        lots=sorted(left, key=_in_order_of_spending),
+        bindings=[_binding(life, number) for number in sorted(life.bindings)],
+    )
+
+
+def _visits(life: _Life) -> Events:
+    return [visit for number, visit in life.visits.items() if number not in life.undone]
+
+
+def _by_topic(conn: Conn, stream: str, moment: Moment) -> dict[str, list[bytes]]:
+    """A stream up to the positions of the moment: oldest first under each name."""
+    stored = defaultdict[str, list[bytes]](list)
+    lived = list(reading.life(conn, stream, dict(moment.positions)))
+    wrong = taken_back(lived) if any(topic in WRONG for topic, _ in lived) else set()
+    for number, (topic, state) in enumerate(lived):
+        if number not in wrong:
+            stored[topic].append(state)
+    if unknown := sorted(stored.keys() - CATALOGUE.keys()):
+        raise LookupError(f"no event has this name: {', '.join(unknown)}")
+    return stored
+
+
+def taken_back(lived: Sequence[tuple[str, bytes]]) -> set[int]:
+    """Which of a stream's events, oldest first, a later one corrects."""
+    told, wrong = dict[tuple[str, str], int](), set()
+    for number, (topic, state) in enumerate(lived):
+        if topic in WRONG:
+            event = snapshots.event_of(topic, state)
+            assert isinstance(event, TakesBack)
+            wrong.add(told[event.fact, event.which])
+        elif topic in CATALOGUE and CATALOGUE[topic].named_by is not None:
+            told[topic, snapshots.event_of(topic, state).named] = number
+    return wrong
+
+
+def _held(
+    stored: Mapping[str, Sequence[bytes]], topic: str, wanted: tuple[str, ...], moment: Moment
+) -> Events:
+    """The events of a name that had occurred by the moment, so much of them as is wanted."""
+    if topic not in stored:
+        return ()
+    until = moment.effective_at
+    if until is None:
+        return snapshots.reader(topic, wanted)(stored[topic])
+    events = snapshots.reader(topic, tuple(dict.fromkeys((*wanted, *_AT))))(stored[topic])
+    return [each for each in events if each.occurred_at <= until]
+
+
+def _account(life: _Life, at: datetime) -> Account:
+    spendable = pending = lapsed = 0
+    for lot in life.lots.values():
+        if lot.available_from > at:
+            pending += lot.remaining
+        elif lot.credit.expires_at and lot.credit.expires_at <= at:
+            lapsed += lot.remaining
+        else:
+            spendable += lot.remaining
+    return Account(
+        credited=-life.accounts["outside"],
+        debited=life.accounts["spent"],
+        expired=life.accounts["expired"],
+        reversed=life.accounts["reversed"],
+        balance=owned(life.accounts),
+        spendable=spendable,
+        pending=pending,
+        lapsed=lapsed,
+    )
+
+
+def _binding(life: _Life, number: int) -> Binding:
+    bound, ending = life.bindings[number], life.endings.get(number)
+    ended_on, cause = (ending.ended_on, ending.cause) if ending else (None, None)
+    if life.left_at is not None:
+        left_on = local_date(life.left_at)
+        if left_on < (ended_on or bound.ends_on):
+            ended_on, cause = left_on, "left"
+    return Binding(
+        binding=number,
+        policy=bound.policy,
+        campaign_id=bound.campaign_id,
+        starts_on=bound.starts_on,
+        ends_on=bound.ends_on,
+        ended_on=ended_on,
+        cause=cause,
+    )
+
+
+def _in_order_of_spending(lot: Lot) -> tuple[bool, datetime, datetime, int]:
+    return lot.expires_at is None, lot.expires_at or lot.earned_at, lot.earned_at, lot.lot

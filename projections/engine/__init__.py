@@ -1,0 +1,1 @@
+"""What folds the log into answers, whatever they are about."""

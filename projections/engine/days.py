@@ -1,0 +1,39 @@
+"""Days and months of the programme, for queries that are asked at a date."""
+
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta
+
+from domain.kernel.values import add_months, start_of
+
+
+def end_of(day: date) -> datetime:
+    """The instant at which this day is over: what happened on it lies before."""
+    return start_of(day + timedelta(days=1))
+
+
+def month_of(day: date) -> date:
+    """The first day of the month."""
+    return day.replace(day=1)
+
+
+def month_ends(first: date, last: date) -> Iterator[date]:
+    """The last day of each month from that of `first`; the last one is `last` itself."""
+    following = add_months(month_of(first), 1)
+    while following <= last:
+        yield following - timedelta(days=1)
+        following = add_months(following, 1)
+    yield last
+
+
+def whole_months(first: date, last: date) -> tuple[date, date] | None:
+    """The first and the last month that lie within first..last with all their days."""
+    begins = month_of(first) if first.day == 1 else add_months(month_of(first), 1)
+    following = month_of(last + timedelta(days=1))
+    return None if following <= begins else (begins, add_months(following, -1))
+
+
+def months_between(first: date, last: date) -> int:
+    """Calendar months that hold a day of first..last; none if they are reversed."""
+    if last < first:
+        return 0
+    return (last.year - first.year) * 12 + last.month - first.month + 1

@@ -1,0 +1,61 @@
+"""Moments: what was known by a time or position, of what had happened by a time.
+
+Known is when the log learnt of an event (`recorded_at`, its position), effective is when it
+happened (`occurred_at`). "31 December as known then" names both by that day; "as known now" only
+the effective one.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from ledger import reading
+from ledger.log.working import DatedInFuture
+from projections.engine.answer import Moment
+from projections.engine.connection import Conn
+
+Known = datetime | Mapping[int, int]
+"""By an instant, or by position: bucket -> position."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What was known by `known` (null: by now) of what had happened by `effective_at`."""
+
+    known: Known | None
+    effective_at: datetime | None = None
+
+    @property
+    def at(self) -> datetime | None:
+        """The time for which answers are asked; null if only positions are named."""
+        return self.effective_at or (self.known if isinstance(self.known, datetime) else None)
+
+
+def moment(conn: Conn, asked: Asked, now: datetime) -> Moment:
+    """The moment that is meant.
+
+    Of lanes that `known` leaves out, what was recorded by the latest of the positions it names.
+    Raises DatedInFuture and reading.UnknownPosition.
+    """
+    known, effective_at = asked.known, asked.effective_at
+    for at in (known, effective_at):
+        if isinstance(at, datetime) and at > now:
+            raise DatedInFuture(at, now)
+    if isinstance(known, datetime):
+        held = tuple(reading.positions_at(conn, known).items())
+        return Moment(known_at=known, effective_at=effective_at, positions=held)
+    lanes = reading.lanes(conn, known or {})
+    ends = {bucket: end for bucket, end, _ in lanes}
+    positions = ends if known is None else known
+    for bucket, position in positions.items():
+        if position > ends.get(bucket, -1):
+            raise reading.UnknownPosition(bucket, ends.get(bucket))
+    recorded = [at for bucket, _, at in lanes if at is not None and bucket in positions]
+    known_at = max(recorded, default=None)
+    others = dict.fromkeys(ends, 0)
+    if known_at is not None and positions.keys() != ends.keys():
+        others = reading.positions_at(conn, known_at)
+    if known_at is not None:
+        known_at = min(known_at, now)  # a log that is ahead of the clocks tells no future
+    held = tuple(sorted({**others, **positions}.items()))
+    return Moment(known_at=known_at, effective_at=effective_at, positions=held)

@@ -1,0 +1,99 @@
+"""Postings in SQL: those of all events that have some, whatever they are called.
+
+This is the one place that knows how a posting is stored. Folds, statements, checks and measures
+read what is made here from the catalogue: an event that is defined tomorrow with a field `postings`
+is folded, listed and counted like the others.
+"""
+
+from collections.abc import Collection
+
+from domain.kernel.postings import ACCOUNTS, OWNED
+from projections.engine.event_tables import TypedTable, Window, typed_tables
+
+NAME = "postings"
+"""The field of an event, and the source of a fold."""
+
+EACH = (
+    f"json_array_elements(e.{NAME}) p, LATERAL (SELECT (p->>0)::bigint AS lot, p->>1 AS source,"
+    " p->>2 AS target, (p->>3)::bigint AS points) posting"
+)
+"""The postings of an event as rows (lot, source, target, points), to be joined to its table `e`."""
+
+_OWNED = ", ".join(f"'{account}'" for account in OWNED)
+CHANGE = f"points * ((target IN ({_OWNED}))::int - (source IN ({_OWNED}))::int)"
+"""What a posting does to the member's balance."""
+
+BALANCE = f"({' + '.join(OWNED)})"
+"""The balance of a row that has a column an account: the formula of `domain/kernel/postings.py`."""
+
+SUMS = {
+    "credited": "-outside",
+    "debited": "spent",
+    "expired": "expired",
+    "reversed": "reversed",
+    "balance": BALANCE,
+}
+"""What the answers call the accounts."""
+
+
+def movers() -> dict[str, TypedTable]:
+    """The events that have postings, by topic."""
+    return {
+        topic: table
+        for topic, table in typed_tables().items()
+        if any(column.name == NAME for column in table.own)
+    }
+
+
+MOVED = {
+    account: f"posting.points * ((posting.target = '{account}')::int"
+    f" - (posting.source = '{account}')::int)"
+    for account in ACCOUNTS
+}
+"""What a posting brings to each account."""
+NETS = ", ".join(f"sum({moved})::bigint AS {account}" for account, moved in MOVED.items())
+"""A column an account: the sum over postings."""
+
+
+def rows(window: Window | None = None, topics: Collection[str] | None = None) -> str:
+    """A row a posting, of a window or of the whole log, as a subselect."""
+    condition = "" if window is None else f" WHERE {window.condition()}"
+    parts = [
+        "SELECT e.bucket, e.position, e.member_id, e.stream_version, e.occurred_at, e.actor,"
+        f" '{topic}' AS topic, posting.*"
+        f" FROM (SELECT * FROM {table.name}{condition}) e, {EACH}"
+        for topic, table in movers().items()
+        if topics is None or topic in topics
+    ]
+    return f"({' UNION ALL '.join(parts)})"
+
+
+def entries() -> str:
+    """A row an event with postings, of the whole log, as a subselect.
+
+    (member_id, stream_version, bucket, position, occurred_at, actor, topic, postings, change, text,
+    lot, debit, visit): `text` is the reason, else the source, else which lot. What names no debit
+    is about one credit, and `lot` is its number.
+    """
+    return f"({' UNION ALL '.join(map(_entry, movers().values()))})"
+
+
+def _entry(table: TypedTable) -> str:
+    own = {column.name for column in table.own}
+    first = f"(e.{NAME}->0->>0)::bigint"
+    lot = "e.lot" if "lot" in own else "NULL::bigint" if "debit" in own else first
+    texts = [f"e.{name}" for name in ("reason", "source") if name in own]
+    text = texts[0] if texts else f"'lot ' || {first}"
+    debit, visit = (f"e.{n}" if n in own else "NULL::bigint" for n in ("debit", "visit"))
+    return (
+        "SELECT e.member_id, e.stream_version, e.bucket, e.position, e.occurred_at, e.actor,"
+        f" '{table.topic}' AS topic, e.{NAME}, c.change,"
+        f" {text} AS text,"
+        f" {lot} AS lot, {debit} AS debit, {visit} AS visit"
+        f" FROM {table.name} e, LATERAL ({change()}) c"
+    )
+
+
+def change(wanted: str = CHANGE) -> str:
+    """What an event's postings add up to: one row, zero if there are none."""
+    return f"SELECT coalesce(sum({wanted}), 0)::bigint AS change FROM {EACH}"
