@@ -21,8 +21,9 @@ from bench import goals, machine, report
 from bench.catalogue import ABSENT, PARTS, Part
 from bench.ground import Ground, opened
 from bench.options import FULL, QUICK, REPOSITORY, Options
-from bench.parts import ARENAS, AbsentError, FaultError, Subject
+from bench.parts import ARENAS, Subject
 from bench.rounds import Series, play
+from bench.words import AbsentError, FaultError
 from ledger.embedded import EmbeddedError
 
 INTERRUPTED = 130

@@ -11,7 +11,8 @@ from api.runtime import demonstration
 from bench import lives, population
 from bench.ground import Ground
 from bench.http import serving
-from bench.parts import FaultError, Outcome, Subject, part
+from bench.parts import Outcome, Subject, part
+from bench.words import FaultError
 from ledger.database import connect, install
 from projections.asof import pairs
 from projections.engine import runner

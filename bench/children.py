@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from bench.options import REPOSITORY
-from bench.parts import FaultError
+from bench.words import FaultError
 
 PATIENCE_S = 10
 START_S = 60

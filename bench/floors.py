@@ -6,7 +6,8 @@ import psycopg
 
 from bench import http, pgbench
 from bench.ground import Ground
-from bench.parts import Subject, counted, part
+from bench.parts import Subject, part
+from bench.words import counted
 
 
 @part("pgbench", arena="inprocess")

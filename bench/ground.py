@@ -19,7 +19,7 @@ from api.runtime.clock import Clock
 from bench import machine, population
 from bench.children import Child, python
 from bench.options import Options
-from bench.parts import FaultError, counted
+from bench.words import FaultError, counted
 from ledger.database import connect, install
 from ledger.embedded import EmbeddedServer, running
 from ledger.importing import Importer

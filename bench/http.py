@@ -18,7 +18,8 @@ from psycopg import Connection
 from api.runtime.clock import Clock
 from bench.children import Child, environment
 from bench.ground import Ground
-from bench.parts import AbsentError, FaultError, Outcome, Subject, counted, part
+from bench.parts import Outcome, Subject, part
+from bench.words import AbsentError, FaultError, counted
 from ledger.database import connect
 from ledger.reading import total
 from projections.engine import runner

@@ -15,8 +15,8 @@ from typing import Any
 from psycopg import Connection, sql
 
 from bench import population
-from bench.parts import FaultError
 from bench.population import Fact
+from bench.words import FaultError
 from domain.kernel.world import World
 from ledger.commands import parse
 from ledger.log import snapshots

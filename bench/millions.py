@@ -4,8 +4,9 @@ from contextlib import ExitStack
 
 from bench import lives, population
 from bench.ground import Ground
-from bench.parts import FaultError, Subject, part
+from bench.parts import Subject, part
 from bench.reads import rebuilt
+from bench.words import FaultError
 from ledger.database import connect, install
 from ledger.importing import Importer
 

@@ -8,18 +8,8 @@ the same minute.
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from bench.ground import Ground
-
-
-class AbsentError(Exception):
-    """Something cannot be measured here; the message says what is missing."""
-
-
-class FaultError(Exception):
-    """A run that does not count, and why."""
+from bench.ground import Ground
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +66,7 @@ ARENAS: Mapping[str, Arena] = {
 """In the order in which they are played and reported."""
 
 
-def counted(number: int, noun: str) -> str:
-    """A number with its noun."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
-Open = Callable[["Ground", ExitStack], list[Subject]]
+Open = Callable[[Ground, ExitStack], list[Subject]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ import psycopg
 
 from bench.children import environment
 from bench.ground import Ground, pg_environment
-from bench.parts import FaultError, Outcome
+from bench.parts import Outcome
+from bench.words import FaultError
 from ledger.embedded import binary
 
 SQL = Path(__file__).parent / "sql"

@@ -14,7 +14,8 @@ import psycopg
 
 from bench import cpu
 from bench.options import Options
-from bench.parts import Arena, FaultError, Subject
+from bench.parts import Arena, Subject
+from bench.words import FaultError
 
 Tell = Callable[[str], None]
 GIVE_UP_AFTER = 2

@@ -10,7 +10,8 @@ from psycopg.conninfo import make_conninfo
 
 from bench import http
 from bench.ground import Ground
-from bench.parts import FaultError, Outcome, Subject, part
+from bench.parts import Outcome, Subject, part
+from bench.words import FaultError
 from ledger.database import connect
 from projections.engine import runner
 

@@ -21,13 +21,12 @@ import ledger.log.batcher
 import ledger.reading  # these three know every refusal of the ledger
 from api.doors import DOORS
 from api.runtime.demonstration import assumed
-from domain import corrections
+from domain import kernel
 from domain.catalogue import CATALOGUE, COMMANDS, NOUNS, REFUSALS
-from domain.kernel import personal, values
+from domain.kernel import correction, personal, values
 from domain.kernel.command import Command
 from domain.kernel.event import Event
 from domain.kernel.postings import PointsAccount
-from domain.kernel.refusal import Refusal
 from projections.figures.report import Reported, reported
 
 DOCS = Path(__file__).parent
@@ -45,8 +44,8 @@ _NAMED: dict[str, Any] = {
     "month": values.Month,
     "instant": values.Instant,
     "account": PointsAccount,
-    "topic of an event": corrections.Topic,
-    "name among the facts of that topic": corrections.Named,
+    "topic of an event": correction.Topic,
+    "name among the facts of that topic": correction.Named,
     "day": values.Day,
     "tier": values.Tier,
     "name": personal.Name,
@@ -155,7 +154,7 @@ def facts_page() -> str:
         LEGEND.strip(),
     ]
     for noun in NOUNS:
-        mine = [kind for kind in COMMANDS.values() if kind.__module__ == noun.__name__]
+        mine = [kind for kind in COMMANDS.values() if _belongs(kind, noun)]
         if mine:
             parts += [headline(noun), *map(_fact, mine)]
     return "\n\n".join(parts) + "\n"
@@ -197,7 +196,7 @@ def events_page() -> str:
         "What the words of the second column mean stands at the head of [facts](facts.md).",
     ]
     for noun in NOUNS:
-        mine = [kind for kind in CATALOGUE.values() if kind.__module__ == noun.__name__]
+        mine = [kind for kind in CATALOGUE.values() if _belongs(kind, noun)]
         if mine:
             parts += [headline(noun), *map(_event, mine)]
     return "\n\n".join(parts) + "\n"
@@ -221,11 +220,11 @@ def refusals_page() -> str:
         " are the numbers that decided. HTTP gives each a status, listed with the doors' own"
         " problems in [the HTTP API](../http.md#problems).",
     ]
-    rooms = {noun.__name__: noun for noun in NOUNS}
-    for module in [*rooms, ledger.__name__]:
-        mine = {code: kind for code, kind in REFUSALS.items() if _belongs(kind, module)}
+    for room in (*NOUNS, kernel, ledger):
+        mine = {code: kind for code, kind in REFUSALS.items() if _belongs(kind, room)}
         if mine:
-            name = module.rpartition(".")[2].capitalize()
+            last = room.__name__.rpartition(".")[2].capitalize()
+            name = "Whatever it is about" if room is kernel else last
             rows = [
                 (
                     f"`{code}`",
@@ -238,8 +237,8 @@ def refusals_page() -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _belongs(kind: type[Refusal], module: str) -> bool:
-    return kind.__module__ == module or kind.__module__.startswith(f"{module}.")
+def _belongs(kind: type, room: ModuleType) -> bool:
+    return f"{kind.__module__}.".startswith(f"{room.__name__}.")
 
 
 def figures_page() -> str:

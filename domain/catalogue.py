@@ -1,45 +1,17 @@
-"""All nouns of the business, imported once: every event, part, command and refusal is known then.
+"""All nouns of the business, found: every event, part, command and refusal is known then.
 
-Add a noun here and its events get typed tables, its commands an import format, its refusals a
-place in the documentation.
+A noun is a file or a package of this room beside the kernel. Its events get typed tables, its
+commands an import format, its refusals a place in the documentation.
 """
 
-from domain import (
-    admissions,
-    bindings,
-    campaigns,
-    clubs,
-    cohorts,
-    corrections,
-    enrolments,
-    members,
-    units,
-    visits,
-)
-from domain.kernel import bounds, periods, timeline
+import domain
 from domain.kernel.command import ADDRESSED, COMMANDS, REFERENCE
 from domain.kernel.event import CATALOGUE
+from domain.kernel.nouns import nouns_of
 from domain.kernel.parts import PARTS
 from domain.kernel.refusal import REFUSALS
-from domain.points import lots, movements
 
-NOUNS = (
-    members,
-    units,
-    movements,
-    lots,
-    clubs,
-    visits,
-    admissions,
-    campaigns,
-    enrolments,
-    bindings,
-    cohorts,
-    corrections,
-    periods,
-    timeline,
-    bounds,
-)
+NOUNS = nouns_of(domain, "catalogue", "kernel", "simulation")
 
 KINDS = tuple(dict.fromkeys(part.kind for part in PARTS.values()))
 """The kinds of streams."""

@@ -9,9 +9,7 @@ told as any other fact.
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Annotated, Any, ClassVar, Literal
-
-from pydantic import StringConstraints
+from typing import Any, ClassVar, Literal
 
 from domain.admissions import Admissions, EmergencyAdmitted
 from domain.bindings import (
@@ -33,7 +31,8 @@ from domain.clubs import ActivityHeld, Club, ClubCommand, UnknownClub, require_o
 from domain.cohorts import BEING_TAKEN, Cohort, CohortIncluded, Inclusions, require_being_taken
 from domain.enrolments import CampaignEnrolled, CampaignOffered, Participation, PlaceFreed, Places
 from domain.kernel.command import Command, Receipt, saying
-from domain.kernel.event import CATALOGUE, ONLY, Event
+from domain.kernel.correction import CORRECTED, TakesBack
+from domain.kernel.event import ONLY, Event
 from domain.kernel.refusal import Refusal
 from domain.kernel.values import ActivityId, CampaignId, ClubId, CohortId, Month, Ordinal, Text
 from domain.members import (
@@ -47,28 +46,8 @@ from domain.members import (
 )
 from domain.visits import ActivityAttended, Attendance
 
-Topic = Annotated[str, StringConstraints(pattern=r"^[a-z]{1,32}\.[a-z_]{1,32}$")]
-Named = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._/-]{1,129}$")]
-
 
 # ------------------------------------------------------------------------------------- events
-class TakesBack(Event):
-    """A fact of the same stream was wrong: the latest of this topic and name. It counts no more,
-    for whatever time it was told; what was known before shows it still."""
-
-    fact: Topic
-    which: Named
-    reason: Text
-    corrects = True
-
-    @property
-    def part(self) -> str:
-        return CATALOGUE[self.fact].changes
-
-    def apply(self, any_part: Any) -> None:
-        CATALOGUE[self.fact].take_back(any_part, self.which)
-
-
 class FactCorrected(TakesBack, name="fact.corrected", stream="member"):
     """A fact about a member was wrong: the latest of this topic and name in the stream. It counts
     no more, for whatever time it was told; what was known before shows it still."""
@@ -84,12 +63,6 @@ class CampaignFactCorrected(TakesBack, name="campaign.fact_corrected", stream="c
 
 class AdmissionCorrected(TakesBack, name="visit.emergency_corrected", stream="admissions"):
     """The same of an admission in an emergency."""
-
-
-CORRECTED: dict[str, type[TakesBack]] = {
-    event.stream: event for event in TakesBack.__subclasses__()
-}
-"""By the kind of stream, the event that takes a fact of it back."""
 
 
 # ----------------------------------------------------------------------------------- refusals

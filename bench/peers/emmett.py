@@ -8,8 +8,9 @@ from psycopg.conninfo import conninfo_to_dict
 
 from bench.children import Child
 from bench.ground import Ground
-from bench.parts import Outcome, Subject, counted, part
+from bench.parts import Outcome, Subject, part
 from bench.peers import packages
+from bench.words import counted
 
 PACKAGES = {
     "@event-driven-io/emmett": "0.42.0",

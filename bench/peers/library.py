@@ -4,8 +4,9 @@ from contextlib import ExitStack
 
 from bench import http
 from bench.ground import Ground
-from bench.parts import Outcome, Subject, counted, part
+from bench.parts import Outcome, Subject, part
 from bench.peers import stock
+from bench.words import counted
 
 GRACE_S = 60
 START_S = 60

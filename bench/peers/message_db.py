@@ -8,8 +8,9 @@ from psycopg.conninfo import make_conninfo
 
 from bench import pgbench
 from bench.ground import Ground
-from bench.parts import Subject, counted, part
+from bench.parts import Subject, part
 from bench.peers import packages
+from bench.words import counted
 
 PACKAGES = {"@eventide/message-db": "1.3.1"}
 # Roles and privileges are left out, because we own all of it, and so is pgcrypto: what the

@@ -12,7 +12,7 @@ from pathlib import Path
 import platformdirs
 
 from bench.children import environment
-from bench.parts import AbsentError
+from bench.words import AbsentError
 
 INSTALL_S = 180
 OLDEST_NODE = 20

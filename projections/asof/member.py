@@ -13,7 +13,7 @@ from operator import attrgetter
 from typing import Any, TypeAlias
 
 from domain.catalogue import CATALOGUE
-from domain.corrections import CORRECTED, TakesBack
+from domain.kernel.correction import CORRECTED, TakesBack
 from domain.kernel.postings import PointsAccount, balances, owned
 from domain.kernel.values import local_date
 from ledger import reading

@@ -16,12 +16,12 @@ from domain import (
     campaigns,
     clubs,
     cohorts,
-    corrections,
     enrolments,
     members,
     units,
     visits,
 )
+from domain.kernel.correction import TakesBack
 from domain.kernel.event import Event
 from domain.kernel.postings import ACCOUNTS, MovesPoints, Postings, balances
 from domain.kernel.values import local_date
@@ -83,11 +83,11 @@ class ReferenceFold:
         return self
 
     def _handler(self, stored: Stored) -> Callable[..., None]:
-        if isinstance(stored.event, corrections.TakesBack):
+        if isinstance(stored.event, TakesBack):
             return self._taken_back
         return getattr(self, f"on_{stored.event.topic.replace('.', '_')}", ignored)
 
-    def _taken_back(self, at: Stored, event: corrections.TakesBack) -> None:
+    def _taken_back(self, at: Stored, event: TakesBack) -> None:
         wrong = self._told.pop((at.stream, event.fact, event.which), None)
         assert wrong or self.gaps, f"{event.fact} {event.which} is corrected and was never told"
         if wrong:

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import AwareDatetime
 
 from domain.catalogue import ADDRESSED, CATALOGUE
-from domain.corrections import CORRECTED
+from domain.kernel.correction import CORRECTED
 from domain.kernel.event import ONLY, Event
 from ledger import digests
 from ledger.log.snapshots import bytes_of, event_of
@@ -244,12 +244,9 @@ WRONG = "wrong_"
 """What a correction is called beside the fact that it names: like nothing in the queries around."""
 
 
-ASKED_BY_STREAM = frozenset(
-    topic
-    for topic, event in CATALOGUE.items()
-    if "postings" in event.model_fields or topic == "activity.attended"
-)
-"""The events that a query looks up for one member: statements and cards."""
+ASKED_BY_STREAM = {topic for topic, event in CATALOGUE.items() if "postings" in event.model_fields}
+"""The events that a query looks up for one member, as a statement does: they have an index for it.
+A noun adds what it looks up."""
 
 
 NOT_TAKEN = "key"

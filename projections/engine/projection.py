@@ -14,7 +14,7 @@ import re
 from itertools import chain
 from typing import ClassVar
 
-from domain.corrections import CORRECTED
+from domain.kernel.correction import CORRECTED
 from ledger import digests
 from projections.engine.connection import Conn
 from projections.engine.event_tables import TypedTable, Window, typed_tables

@@ -16,7 +16,7 @@ from bench import catalogue, goals, lives, machine, population
 from bench.__main__ import chosen_parts
 from bench.ground import TABLES
 from bench.options import REPOSITORY
-from bench.parts import FaultError
+from bench.words import FaultError
 from ledger.database import connect, install
 from ledger.importing import Importer
 from tests.ledger.facts import NOW

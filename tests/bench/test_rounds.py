@@ -9,8 +9,9 @@ import pytest
 
 from bench import cpu
 from bench.options import QUICK
-from bench.parts import Arena, FaultError, Outcome, Subject
+from bench.parts import Arena, Outcome, Subject
 from bench.rounds import GIVE_UP_AFTER, Spread, arranged, order_of, play, ratios
+from bench.words import FaultError
 from tests.bench.results import series
 
 FOREVER = float("inf")

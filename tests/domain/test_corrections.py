@@ -12,7 +12,6 @@ from domain.catalogue import CATALOGUE, COMMANDS, PARTS
 from domain.clubs import ActivityHeld, DeclareEmergency, HoldActivity, UnknownClub
 from domain.cohorts import CohortIncluded, CohortIsFrozen, FreezeCohort, IncludeInCohort, OpenCohort
 from domain.corrections import (
-    CORRECTED,
     AdmissionCorrected,
     CampaignFactCorrected,
     ClubFactCorrected,
@@ -42,6 +41,7 @@ from domain.enrolments import (
     PlaceFreed,
     PlaceTaken,
 )
+from domain.kernel.correction import CORRECTED
 from domain.kernel.periods import NotComeYet, TooLongAgo
 from domain.kernel.timeline import NothingChanges
 from domain.members import (

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import grimp
 import pytest
 
 from domain.catalogue import PARTS
@@ -169,3 +170,13 @@ def test_readers_in_several_threads_get_their_digests() -> None:
 def test_each_part_has_a_version_of_its_own() -> None:
     versions = {snapshots.part_version(part) for part in PARTS}
     assert len(versions) == len(PARTS)
+
+
+def test_what_makes_figures_is_followed_wherever_it_stands() -> None:
+    """As the graph of imports has it: nothing that moves leaves the digest of answers as of."""
+    rooms = ("projections", "domain")
+    report = "projections.figures.report"
+    graph = grimp.build_graph(*rooms, cache_dir=None)
+    upstream = graph.find_upstream_modules(report)
+    assert {"projections.members", "projections.engine.days", "domain.kernel.values"} <= upstream
+    assert upstream <= digests._closure((report,), rooms)

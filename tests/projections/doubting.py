@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
-from domain.corrections import TakesBack
+from domain.kernel.correction import TakesBack
 from domain.kernel.values import local_minute, start_of
 from projections.audit.doubts import Doubt, Judged
 from projections.audit.reference_fold import Stored

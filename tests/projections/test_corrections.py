@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.catalogue import COMMANDS
-from domain.corrections import Correction, TakesBack
+from domain.corrections import Correction
+from domain.kernel.correction import TakesBack
 from projections.audit.reference_fold import ReferenceFold
 from tests.projections.histories import (
     MEMBERS,

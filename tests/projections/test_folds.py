@@ -3,21 +3,24 @@
 from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
+from importlib import import_module
+from pkgutil import walk_packages
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import projections
 from domain.catalogue import CATALOGUE
-from domain.corrections import CORRECTED
+from domain.kernel.correction import CORRECTED
 from domain.visits import VisitRecorded, VisitUndone
 from ledger.database import connect
 from projections import points
 from projections.audit import doubts
 from projections.audit.audit import compare
 from projections.audit.reference_fold import ReferenceFold
-from projections.engine.catalogue import PROJECTIONS
+from projections.engine.catalogue import NOUNS, PROJECTIONS
 from projections.engine.event_tables import Window
 from projections.engine.postings import movers
 from projections.engine.projection import Projection
@@ -30,6 +33,15 @@ from tests.projections.tables import emptied, in_python, in_sql, looking
 from tests.projections.workings import CARELESS
 
 EXAMPLES = settings(max_examples=15, suppress_health_check=CARELESS, deadline=None)
+
+
+def test_every_projection_is_found() -> None:
+    """What is left out of the walk defines none."""
+    for each in walk_packages(projections.__path__, "projections."):
+        import_module(each.name)
+    nouns = tuple(f"{noun.__name__}." for noun in NOUNS)
+    mine = {f"{each.__module__}." for each in PROJECTIONS.values()}
+    assert not [name for name in mine if not name.startswith((*nouns, "tests."))]
 
 
 @pytest.mark.parametrize("buckets", [1, 4])

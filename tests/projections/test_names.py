@@ -18,7 +18,7 @@ import pytest
 
 import api.http  # noqa: F401  # defines what only doors answer
 from domain.catalogue import ADDRESSED, CATALOGUE, COMMANDS, PARTS
-from domain.corrections import CORRECTED
+from domain.kernel.correction import CORRECTED
 from domain.kernel.refusal import REFUSALS
 from domain.kernel.values import Id
 from ledger.database import connect
