@@ -1,6 +1,7 @@
 """Who leaves before the answer leaves no work behind: not in the queue, not in the database."""
 
 import asyncio
+import json
 import select
 import signal
 import socket
@@ -140,6 +141,32 @@ def test_what_is_asked_is_cancelled_on_the_server_when_the_asker_leaves(
             return line.recv(1 << 16).startswith(b"HTTP/1.1 200")
 
     assert eventually(answered)
+
+
+def test_what_waits_of_a_batch_is_decided_though_the_asker_leaves(laid: str, real: Server) -> None:
+    said = [
+        {"command": "unit.open", "key": f"left-{n}", "unit_id": f"left-{n}", "title": "Left"}
+        for n in range(8)
+    ]
+    body = json.dumps({"commands": said})
+    request = (
+        "POST /commands HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n{body}"
+    )
+    with held(laid, "ledger.snapshots") as conn:
+        with line_to(real, request):
+            until(conn, 1)
+        for _ in range(50):  # meanwhile it is seen that he is gone
+            assert httpx.get(f"{real.address}/health").status_code == 200
+
+    def written() -> bool:
+        with connect(laid) as conn:
+            found = conn.execute(
+                "SELECT count(*) FROM stored_events WHERE originator_id LIKE 'unit:left-%'"
+            )
+            return found.fetchone() == (len(said),)
+
+    assert eventually(written)
 
 
 def test_a_download_that_is_dropped_gives_its_place_back(laid: str, real: Server) -> None:
