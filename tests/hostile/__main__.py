@@ -43,6 +43,7 @@ def told(report: Report) -> str:
         *(f"not done: {each}" for each in report.not_done),
         f"{len(report.faults)} faults",
         *_by_kind(report.faults),
+        *(f"evidence: {file}" for file in report.evidence),
     ]
     return "\n".join(facts)
 

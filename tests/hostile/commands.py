@@ -5,7 +5,6 @@ for, nothing that hangs. An import is taken in whole or not at all, however ofte
 """
 
 import json
-import os
 import random
 import re
 import signal
@@ -77,6 +76,8 @@ class Commands:
     taken: set[str] = field(default_factory=set)
     """Files of which an import said that it is in."""
     peak_bytes: int = 0
+    peak_of: str = ""
+    """The command that took them."""
     longest_s: float = 0.0
     stop: threading.Event = field(default_factory=threading.Event)
 
@@ -145,31 +146,32 @@ class Commands:
             time.sleep(self.dice.uniform(0.05, 2))
             processes.send(process.pid, signal.Signals[ending])
         code, hung, peak = _waited(process)
-        self.peak_bytes = max(self.peak_bytes, peak)
+        words = [Path(word).name if "/" in word else word for word in asked]
+        shown = (
+            f"`{' '.join(words)}`"
+            f" ({dict(environment)} nofile={descriptors} {ending or 'undisturbed'})"
+        )
+        if peak > self.peak_bytes:
+            self.peak_bytes, self.peak_of = peak, shown
         self.longest_s = max(self.longest_s, time.monotonic() - begun)
         self.ends[f"{asked[0]} {code}"] += 1
         out_said = told.read_bytes() if told.exists() and ending != "/dev/full" else b""
         wrong = judged(asked, code, ending, hung, out_said, complained.read_bytes())
         if wrong:
-            circumstances = f"{dict(environment)} nofile={descriptors} {ending or 'undisturbed'}"
-            words = [Path(word).name if "/" in word else word for word in asked]
-            self.faults.append(f"`{' '.join(words)}` ({circumstances}): {wrong}")
+            self.faults.append(f"{shown}: {wrong}")
         return code
 
 
 def _waited(process: subprocess.Popen[bytes]) -> tuple[int, bool, int]:
     """(exit code, whether it had to be killed, bytes it took at its most)."""
-    until, hung = time.monotonic() + LIMIT_S, False
-    while True:
-        pid, status, usage = os.wait4(process.pid, os.WNOHANG)
-        if pid:
-            break
+    until, hung, peak = time.monotonic() + LIMIT_S, False, 0
+    while (code := process.poll()) is None:
+        peak = max(peak, processes.most_bytes(process.pid))
         if not hung and time.monotonic() > until:
             hung = True
             process.kill()
         time.sleep(0.02)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    return process.returncode, hung, usage.ru_maxrss * 1024
+    return code, hung, peak
 
 
 OURS = re.compile(

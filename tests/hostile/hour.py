@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 from tests.hostile import processes, verdict, world
 from tests.hostile.commands import Commands
 from tests.hostile.disk import NoDisk, disk
+from tests.hostile.evidence import KEPT, Evidence
 from tests.hostile.harms import HARMS, Harm, Scene, clock_jumps, disk_is_full
 from tests.hostile.house import LIMIT_S, House
 from tests.hostile.verdict import SHARE, TRIES, Journals, Phase
@@ -56,6 +57,8 @@ class Report:
     longest_s: dict[str, float] = field(default_factory=dict)
     not_done: list[str] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
+    evidence: list[str] = field(default_factory=list)
+    """Files that tell more of the faults."""
 
 
 def live(
@@ -129,6 +132,7 @@ class _Hour:
         self.journals = Journals(self.written)
         self.begun = time.monotonic()
         self.watcher = Watcher(house)
+        self.evidence = Evidence(KEPT / str(report.seed))
         self.commands = Commands("i", house, random.Random(f"{report.seed} commands"))
 
     def settle_in(self) -> None:
@@ -289,6 +293,7 @@ class _Hour:
             time.sleep(0.3)
         self.report.faults.append(f"nothing was acknowledged for {LIMIT_S:.0f} s, at {self._at()}"
                                   f" after {self.watcher.phase}")  # fmt: skip
+        self.evidence.of_silence(self.house)
         return LIMIT_S
 
     def _judge(self) -> None:
@@ -340,7 +345,11 @@ class _Hour:
         """When all of it has ended: who is left, what was said, what it took."""
         report, watcher, commands = self.report, self.watcher, self.commands
         report.lives = len(self.house.lives)
-        report.faults += verdict.of_lives(self.house.lives, watcher.lost)
+        for life in self.house.lives:
+            lost = [pid for number, pid in watcher.lost if number == life.number]
+            if wrong := list(verdict.of_life(life, lost)):
+                report.faults += wrong
+                self.evidence.keep(life.told.name, life.said())
         report.faults += self.house.faults + commands.faults + self.scene.commands.faults
         report.commands = dict(sorted((commands.ends + self.scene.commands.ends).items()))
         left = self.house.everybody()
@@ -349,14 +358,18 @@ class _Hour:
             report.faults.append(f"{len(left)} processes are left: {words}")
             for pid in left:
                 processes.send(pid, SIGKILL)
+        largest = max(commands, self.scene.commands, key=lambda each: each.peak_bytes)
         report.peak_mb = {
             "server": round(watcher.peak.own / 1e6),
             "shared buffers then": round(watcher.peak.shared / 1e6),
-            "a command": round(commands.peak_bytes / 1e6),
+            largest.peak_of: round(largest.peak_bytes / 1e6),
         }
-        for who, most in (("the server", watcher.peak.own), ("a command", commands.peak_bytes)):
+        for who, most in (
+            (f"the server in {watcher.peak_in}", watcher.peak.own),
+            (largest.peak_of, largest.peak_bytes),
+        ):
             if most > verdict.MEMORY_BYTES:
-                report.faults.append(f"{who} took {most / 1e6:.0f} MB in {watcher.peak_in}")
+                report.faults.append(f"{who} took {most / 1e6:.0f} MB")
         report.longest_s = {
             "stop": round(took_s, 1),
             "command": round(commands.longest_s, 1),
@@ -365,6 +378,7 @@ class _Hour:
         if watcher.longest_held_s > LIMIT_S + 5:
             held = f"{watcher.longest_held_s:.0f} s"
             report.faults.append(f"a connection with an unfinished request was held for {held}")
+        report.evidence = [str(file) for file in self.evidence.files]
 
     def _tell(self, what: str) -> None:
         self.say(f"{self._at()}  {what}")

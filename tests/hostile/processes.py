@@ -44,6 +44,27 @@ def words(pid: int) -> str:
         return ""
 
 
+def shown(pid: int) -> str:
+    """A process for a reader: its number and its parent's, its state, what it waits for in the
+    kernel, and its words."""
+    try:
+        state, parent = (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()[:2]
+        waits = (PROC / str(pid) / "wchan").read_text()
+    except OSError as error:
+        return f"{pid} {error.strerror}"
+    return f"{pid} of {parent} {state} {waits or '-'} {words(pid)}"
+
+
+def catches(pid: int, sent: signal.Signals) -> bool:
+    """Whether it has a handler for a signal."""
+    try:
+        said = (PROC / str(pid) / "status").read_text(errors="replace")
+    except OSError:
+        return False
+    caught = re.search(r"^SigCgt:\s*(\w+)$", said, re.MULTILINE)
+    return caught is not None and bool(int(caught[1], 16) >> (sent - 1) & 1)
+
+
 def alive(pid: int) -> bool:
     """Whether it runs; a zombie does not."""
     try:
@@ -71,6 +92,17 @@ def send(pid: int, sent: signal.Signals) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+def most_bytes(pid: int) -> int:
+    """The most memory that a process has taken so far, since it began its program; 0 once it has
+    ended. What `wait4` tells counts in what its parent had when it was forked."""
+    try:
+        said = (PROC / str(pid) / "status").read_text(errors="replace")
+    except OSError:
+        return 0
+    most = re.search(r"^VmHWM:\s*(\d+) kB$", said, re.MULTILINE)
+    return int(most[1]) * 1024 if most else 0
 
 
 @dataclass(frozen=True)

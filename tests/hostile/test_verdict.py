@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import subprocess
 import sys
 from dataclasses import replace
@@ -11,14 +12,15 @@ from typing import Any
 import pytest
 
 from tests.hostile import processes
-from tests.hostile.commands import judged
+from tests.hostile.commands import Commands, judged
+from tests.hostile.evidence import Evidence
 from tests.hostile.house import House, Life
 from tests.hostile.verdict import (
     Journals,
     Phase,
     of_cards,
     of_journals,
-    of_lives,
+    of_life,
     of_log,
     of_rates,
 )
@@ -138,10 +140,57 @@ def test_an_end_without_last_words_is_noticed(
     process = subprocess.Popen([sys.executable, "-c", f"raise SystemExit({code})"])
     process.wait()
     (tmp_path / "err").write_text(said)
-    assert bool(list(of_lives([Life(0, process, tmp_path / "err", "", asked)], []))) is wrong
+    assert bool(list(of_life(Life(0, process, tmp_path / "err", "", asked)))) is wrong
     for crew, excused in (({7, 8}, code == 4), ({8, 9}, False)):  # 7 was replaced: it died before
         life = Life(0, process, tmp_path / "err", "", asked, crew=crew)
-        assert len([*of_lives([life], [(0, 7)])]) == wrong + (not excused)
+        assert len([*of_life(life, [7])]) == wrong + (not excused)
+
+
+def test_what_convicts_a_life_is_told_wherever_it_stands(tmp_path: Path) -> None:
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    (tmp_path / "err").write_text('{"note": "A defect: SystemError"}\n{"note": "Writes go on."}\n')
+    (found,) = of_life(Life(0, process, tmp_path / "err", "", ["SIGTERM"]))
+    assert "SystemError" in found
+
+
+def test_the_command_that_took_most_is_named(tmp_path: Path) -> None:
+    ours = b"x" * (256 << 20)
+    commands = Commands("t", House(tmp_path, tmp_path / "data"), random.Random(1))
+    commands.one(("member", "nobody", "--json"), {"TZ": "Mars/Olympus"}, 64, "")
+    assert 0 < commands.peak_bytes < len(ours), "what the hour itself takes does not count"
+    assert (
+        commands.peak_of == "`member nobody --json` ({'TZ': 'Mars/Olympus'} nofile=64 undisturbed)"
+    )
+
+
+def test_while_nobody_is_answered_everybody_is_asked_what_he_does(tmp_path: Path) -> None:
+    house = House(tmp_path, tmp_path / "data")
+    (house.data_dir / "pgdata" / "log").mkdir(parents=True)
+    (house.data_dir / "pgdata" / "log" / "server-Mon.log").write_text("PANIC:  no room\n")
+    sleeper = (
+        "import asyncio\n"
+        "async def held(): print(flush=True); await asyncio.Event().wait()\n"
+        "asyncio.run(held())"
+    )
+    with (tmp_path / "err").open("wb") as err:
+        process = subprocess.Popen(
+            [sys.executable, "-c", sleeper],
+            env=house.environment(),
+            stdout=subprocess.PIPE,
+            stderr=err,
+        )
+    with process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        house.lives.append(Life(0, process, tmp_path / "err", "", ["full disk"]))
+        evidence = Evidence(tmp_path / "kept")
+        evidence.of_silence(house)
+        assert process.poll() is None
+        process.kill()
+    (file,) = evidence.files
+    for word in ("task Task-1: <string>:2 > locks.py", "full disk", "PANIC", f"{process.pid} of"):
+        assert word in file.read_text()
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
@@ -21,6 +21,8 @@ TRIES, MANY = 4, 12
 MEMORY_BYTES = 1_000_000_000
 SLACK_S = 60.0
 """How far the journals of several clients may be out of order when they are read one by one."""
+SHOWN = 900
+"""Letters of what convicts a life."""
 WORDS = {"SIGTERM": {0}, "SIGHUP": {0}, "SIGINT": {130}, "SIGKILL": {-9}}
 REFUSED = {
     "enrol": {"cap_reached"},
@@ -175,28 +177,28 @@ def of_cards(journals: Journals, spendable: Callable[[str], int], most: int) -> 
         yield "the victim owes points"
 
 
-def of_lives(lives: list[Life], lost: list[tuple[int, int]]) -> Iterator[str]:
-    """Every process that ended said why, with a code that means it."""
-    for life in lives:
-        code, said = life.process.returncode, life.said()
-        about = f"serve {life.number} ({life.why or 'as always'}; {', '.join(life.asked[-3:])})"
-        lasts = (said.strip().splitlines() or ["nothing"])[-1][:300]
-        if "Traceback" in said or "defect" in said or code == 5:
-            found = where(said)
-            yield f"{about} ended with {code} and a traceback or defect: {lasts}; {found}"
-        signals = [word for word in life.asked if word in WORDS]
-        wanted = set[int]().union(*(WORDS[word] for word in signals))
-        if "hung" in life.asked:
-            yield f"{about} neither came up nor ended within {LIMIT_S:.0f} s: {lasts}"
-        elif code in wanted:
-            continue
-        elif code not in (2, 4):
-            yield f"{about} ended with {code}: {lasts}"
+def of_life(life: Life, lost: Iterable[int] = ()) -> Iterator[str]:
+    """Every process that ended said why, with a code that means it. `lost` are workers that
+    vanished while their parent went on."""
+    code, said = life.process.returncode, life.said()
+    about = f"serve {life.number} ({life.why or 'as always'}; {', '.join(life.asked[-3:])})"
+    lines = said.strip().splitlines() or ["nothing"]
+    last = lines[-1][:300]
+    guilty = [line[:300] for line in lines if "Traceback" in line or "defect" in line]
+    if guilty or code == 5:
+        shown = " | ".join(dict.fromkeys(guilty or [last]))[:SHOWN]
+        yield f"{about} ended with {code} and a traceback or defect: {shown}; {where(said)}"
+    signals = [word for word in life.asked if word in WORDS]
+    wanted = set[int]().union(*(WORDS[word] for word in signals))
+    if "hung" in life.asked:
+        yield f"{about} neither came up nor ended within {LIMIT_S:.0f} s: {last}"
+    elif code not in wanted:
+        if code not in (2, 4):
+            yield f"{about} ended with {code}: {last}"
         elif not said.strip():
             yield f"{about} ended with {code} and said nothing"
-    for number, pid in lost:
+    for pid in lost:
         # A server that gives up, and says why, tells its last crew to end first.
-        life = lives[number]
-        told_to = life.process.returncode == 4 and pid in life.crew
-        if not told_to and str(pid) not in life.said():
-            yield f"worker {pid} of serve {number} ended, and nobody said so"
+        told_to = code == 4 and pid in life.crew
+        if not told_to and str(pid) not in said:
+            yield f"worker {pid} of serve {life.number} ended, and nobody said so"
