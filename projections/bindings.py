@@ -5,11 +5,13 @@ from datetime import date
 
 from psycopg.rows import class_row
 
+from domain.bindings import BindingEnded, BindingStarted
 from projections.engine.answer import Answer
 from projections.engine.connection import Conn
 from projections.engine.days import end_of
 from projections.engine.projection import Projection
 from projections.engine.ratio import Ratio
+from projections.engine.reference import ReferenceFold, Stored, folded
 
 
 class Bindings(Projection):
@@ -148,3 +150,22 @@ def binding_rate(conn: Conn, cohort_id: str, on: date) -> BindingRate | None:
     ]
     base, bound = sum(unit.base for unit in units), sum(unit.bound for unit in units)
     return BindingRate(cohort_id, on, base, bound, Ratio(bound, base), units)
+
+
+# ----------------------------------------------------------------------- the same in plain Python
+@folded(BindingStarted)
+def _binding_started(fold: ReferenceFold, at: Stored, event: BindingStarted, sign: int = 1) -> None:
+    if sign < 0:
+        del fold.tables["binding"][at.id, event.binding]
+        return
+    fold.add("binding", (at.id, event.binding), bucket=at.bucket, member_id=at.id,
+             binding=event.binding, policy=event.policy, campaign_id=event.campaign_id,
+             unit_id=event.unit_id, starts_on=event.starts_on, ends_on=event.ends_on,
+             ended_on=None, cause=None, until=event.ends_on)  # fmt: skip
+
+
+@folded(BindingEnded)
+def _binding_ended(fold: ReferenceFold, at: Stored, event: BindingEnded, sign: int = 1) -> None:
+    row = fold.row("binding", at.id, event.binding)
+    ended_on, cause = (event.ended_on, event.cause) if sign > 0 else (None, None)
+    row.update(ended_on=ended_on, cause=cause, until=ended_on or row["ends_on"])

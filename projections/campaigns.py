@@ -8,13 +8,15 @@ from typing import Any
 from psycopg.rows import class_row, dict_row
 from pydantic import Field
 
-from domain.campaigns import Kind
+from domain.campaigns import CampaignClosed, CampaignLaunched, Kind, TermsChanged
+from domain.enrolments import CampaignEnrolled, PlaceFreed, PlaceTaken
 from projections.engine.answer import Answer
 from projections.engine.connection import Conn
 from projections.engine.days import end_of
 from projections.engine.event_tables import counted
 from projections.engine.projection import Projection
 from projections.engine.ratio import Mean, Rate, rounded
+from projections.engine.reference import ReferenceFold, Stored, folded
 
 
 class Campaigns(Projection):
@@ -266,3 +268,57 @@ def campaign_use(conn: Conn, campaign_id: str, until: date) -> list[CampaignUse]
         """,
         (campaign_id, end_of(until)),
     ).fetchall()
+
+
+# ----------------------------------------------------------------------- the same in plain Python
+@folded(CampaignLaunched)
+def _campaign_launched(fold: ReferenceFold, at: Stored, event: CampaignLaunched) -> None:
+    fold.add("campaign", (at.id,), bucket=at.bucket, campaign_id=at.id, title=event.title,
+             kind=event.kind, opens_on=event.opens_on, closes_on=event.closes_on,
+             tiers=list(event.tiers), untiered=event.untiered, cap=event.cap,
+             budget_fen=event.budget_fen, control_bp=event.control_bp,
+             other_costs_fen=sum(cost.cost_fen for cost in event.costs),
+             launched_at=event.occurred_at, closed_at=None, places=0)  # fmt: skip
+    _terms(fold, at, event, 1)
+
+
+@folded(TermsChanged)
+def _campaign_terms_changed(fold: ReferenceFold, at: Stored, event: TermsChanged) -> None:
+    _terms(fold, at, event, event.terms_version)
+
+
+def _terms(
+    fold: ReferenceFold, at: Stored, event: CampaignLaunched | TermsChanged, version: int
+) -> None:
+    fold.add("campaign_terms", (at.id, version), bucket=at.bucket, campaign_id=at.id,
+             terms_version=version, prepaid_min_fen=event.prepaid_min_fen,
+             gift_bp=event.gift_bp, months_bound=event.months_bound,
+             min_monthly_fen=event.min_monthly_fen, since=event.occurred_at)  # fmt: skip
+
+
+@folded(CampaignClosed)
+def _campaign_closed(fold: ReferenceFold, at: Stored, event: CampaignClosed, sign: int = 1) -> None:
+    fold.row("campaign", at.id)["closed_at"] = event.occurred_at if sign > 0 else None
+
+
+@folded(PlaceTaken)
+def _campaign_place_taken(fold: ReferenceFold, at: Stored, event: PlaceTaken) -> None:
+    fold.row("campaign", at.id)["places"] += 1
+    fold.known.add(("place", at.id, str(event.place)))
+
+
+@folded(PlaceFreed)
+def _campaign_place_freed(fold: ReferenceFold, at: Stored, event: PlaceFreed) -> None:
+    if ("place", at.id, str(event.place)) in fold.known:
+        fold.row("campaign", at.id)["places"] -= 1
+
+
+@folded(CampaignEnrolled)
+def _campaign_enrolled(
+    fold: ReferenceFold, at: Stored, event: CampaignEnrolled, sign: int = 1
+) -> None:
+    key = {"bucket": at.bucket, "campaign_id": event.campaign_id, "tier": event.tier,
+           "unit_id": event.unit_id}  # fmt: skip
+    fold.sum("campaign_use", key, participants=sign, prepaid_fen=sign * event.prepaid_fen,
+             gift_fen=sign * event.gift_fen)  # fmt: skip
+    fold.drop_zero("campaign_use", "participants", key)

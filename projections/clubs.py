@@ -5,10 +5,13 @@ from typing import Literal
 
 from psycopg.rows import class_row
 
-from domain.kernel.values import ClubId
+from domain.admissions import EmergencyAdmitted
+from domain.clubs import ActivityHeld, ClubOpened, EmergencyDeclared, EmergencyEnded, ServicePriced
+from domain.kernel.values import ClubId, local_date
 from projections.engine.answer import Answer
 from projections.engine.connection import Conn
 from projections.engine.projection import Projection
+from projections.engine.reference import ReferenceFold, Stored, folded
 
 
 class Clubs(Projection):
@@ -266,3 +269,53 @@ def activities(conn: Conn, club_id: str | None = None) -> list[Activity]:
         """,
         {"club_id": club_id},
     ).fetchall()
+
+
+# ----------------------------------------------------------------------- the same in plain Python
+@folded(ClubOpened)
+def _club_opened(fold: ReferenceFold, at: Stored, event: ClubOpened) -> None:
+    fold.add("club", (at.id,), bucket=at.bucket, club_id=at.id, title=event.title,
+             opens_on=event.opens_on, opens_minute=event.opens_minute,
+             closes_minute=event.closes_minute, tiers=list(event.tiers),
+             important=event.important, capacity=event.capacity,
+             in_emergency=False, switched_at=None)  # fmt: skip
+
+
+@folded(EmergencyDeclared)
+def _emergency_declared(fold: ReferenceFold, at: Stored, event: EmergencyDeclared) -> None:
+    fold.latest(fold.row("club", at.id), "switched_at", event, in_emergency=True)
+
+
+@folded(EmergencyEnded)
+def _emergency_ended(fold: ReferenceFold, at: Stored, event: EmergencyEnded) -> None:
+    fold.latest(fold.row("club", at.id), "switched_at", event, in_emergency=False)
+
+
+@folded(ServicePriced)
+def _service_priced(fold: ReferenceFold, at: Stored, event: ServicePriced) -> None:
+    fold.add("service", (at.id, event.service_id, event.price_version), bucket=at.bucket,
+             club_id=at.id, service_id=event.service_id, price_version=event.price_version,
+             title=event.title, points=event.points, tier_points=dict(event.tier_points),
+             companion_points=event.companion_points, free_visits=dict(event.free_visits),
+             since=event.occurred_at)  # fmt: skip
+
+
+@folded(EmergencyAdmitted)
+def _visit_emergency_admitted(
+    fold: ReferenceFold, at: Stored, event: EmergencyAdmitted, sign: int = 1
+) -> None:
+    key = {"bucket": at.bucket, "club_id": at.id, "day": local_date(event.occurred_at),
+           "category": event.category}  # fmt: skip
+    fold.sum("emergency_use", key, admissions=sign, people=sign * event.people)
+    fold.drop_zero("emergency_use", "admissions", key)
+
+
+@folded(ActivityHeld)
+def _activity_held(fold: ReferenceFold, at: Stored, event: ActivityHeld, sign: int = 1) -> None:
+    if sign < 0:
+        del fold.tables["activity"][at.id, event.activity_id]
+        return
+    fold.add("activity", (at.id, event.activity_id), bucket=at.bucket, club_id=at.id,
+             activity_id=event.activity_id, title=event.title, held_at=event.occurred_at,
+             cost_fen=event.cost_fen, fee_fen=event.fee_fen,
+             commission_fen=event.commission_fen)  # fmt: skip

@@ -6,11 +6,13 @@ from typing import Literal
 
 from psycopg.rows import class_row
 
+from domain.cohorts import CohortFrozen, CohortIncluded, CohortOpened
 from projections.engine.answer import Answer
 from projections.engine.connection import Conn
 from projections.engine.days import end_of
 from projections.engine.projection import Projection
 from projections.engine.ratio import Ratio
+from projections.engine.reference import ReferenceFold, Stored, folded
 
 LOW_SPEND_FEN = 5_000
 """Monthly spend below 50 yuan is low."""
@@ -183,3 +185,26 @@ def retention(conn: Conn, cohort_id: str, on: date) -> Retention | None:
     base, left, low = found or (0, 0, 0)
     lost = left + low
     return Retention(cohort_id, on, base, left, low, lost, Ratio(base - lost, base), known[0])
+
+
+# ----------------------------------------------------------------------- the same in plain Python
+@folded(CohortOpened)
+def _cohort_opened(fold: ReferenceFold, at: Stored, event: CohortOpened) -> None:
+    fold.add("cohort", (at.id,), bucket=at.bucket, cohort_id=at.id, title=event.title,
+             purpose=event.purpose, criterion=event.criterion, taken_on=event.taken_on,
+             opened_at=event.occurred_at, frozen_at=None, size=None)  # fmt: skip
+
+
+@folded(CohortFrozen)
+def _cohort_frozen(fold: ReferenceFold, at: Stored, event: CohortFrozen) -> None:
+    fold.row("cohort", at.id).update(frozen_at=event.occurred_at, size=event.size)
+
+
+@folded(CohortIncluded)
+def _cohort_included(fold: ReferenceFold, at: Stored, event: CohortIncluded, sign: int = 1) -> None:
+    if sign < 0:
+        del fold.tables["cohort_member"][event.cohort_id, at.id]
+        return
+    fold.add("cohort_member", (event.cohort_id, at.id), bucket=at.bucket,
+             cohort_id=event.cohort_id, member_id=at.id, tier=event.tier,
+             unit_id=event.unit_id)  # fmt: skip

@@ -9,7 +9,8 @@ from psycopg.rows import class_row, dict_row
 from pydantic import Field
 
 from domain.kernel.personal import Sealed
-from domain.kernel.values import Tier
+from domain.kernel.values import Tier, local_date
+from domain.members import BillIssued, MemberJoined, MemberLeft, MemberMarkedImportant, TierChanged
 from ledger.log import persons
 from projections import bindings, points
 from projections.bindings import Binding
@@ -18,6 +19,7 @@ from projections.engine.connection import Conn
 from projections.engine.days import end_of, month_ends
 from projections.engine.projection import Projection
 from projections.engine.ratio import Ratio
+from projections.engine.reference import ReferenceFold, Row, Stored, folded
 from projections.points import Account, Lot
 
 MAX_SHARED = 20
@@ -347,3 +349,65 @@ def on_net(conn: Conn, on: date) -> OnNet:
         {"end": end_of(on)},
     ).fetchone() or (0, 0)
     return OnNet(on, vips, left, Ratio(vips - left, vips))
+
+
+# ----------------------------------------------------------------------- the same in plain Python
+LOW_YUAN = 50
+
+
+@folded(MemberJoined)
+def _member_joined(fold: ReferenceFold, at: Stored, event: MemberJoined) -> None:
+    fold.add("member", (at.id,), bucket=at.bucket, member_id=at.id, unit_id=event.unit_id,
+             joined_at=event.occurred_at, tier=None, tier_since=None, important=False,
+             important_since=None, left_at=None)  # fmt: skip
+
+
+@folded(MemberMarkedImportant)
+def _member_marked_important(fold: ReferenceFold, at: Stored, event: MemberMarkedImportant) -> None:
+    row = fold.row("member", at.id)
+    fold.latest(row, "important_since", event, important=event.important)
+
+
+@folded(MemberLeft)
+def _member_left(fold: ReferenceFold, at: Stored, event: MemberLeft, sign: int = 1) -> None:
+    fold.row("member", at.id)["left_at"] = event.occurred_at if sign > 0 else None
+
+
+@folded(TierChanged)
+def _tier_changed(fold: ReferenceFold, at: Stored, event: TierChanged) -> None:
+    fold.latest(fold.row("member", at.id), "tier_since", event, tier=event.tier)
+    spans = fold.of_members.setdefault(("tiers", at.id), [])
+    _turns(fold, spans, -1)
+    spans.append(fold.add(
+        "tier_span", (at.id, at.position), bucket=at.bucket, member_id=at.id,
+        position=at.position, tier=event.tier, unit_id=event.unit_id, since=event.occurred_at,
+        until=None, reason=event.reason))  # fmt: skip
+    spans.sort(key=lambda span: (span["since"], span["position"]))
+    for span, following in zip(spans, [*spans[1:], None], strict=True):
+        span["until"] = following and following["since"]
+    _turns(fold, spans, 1)
+
+
+def _turns(fold: ReferenceFold, spans: list[Row], sign: int) -> None:
+    """Put what spans of tiers add to the days in, or take it out; no row is left at zero."""
+    days = fold.tables.setdefault("tier_day", {})
+    for span in spans:
+        for instant, delta in ((span["since"], sign), (span["until"], -sign)):
+            if span["tier"] is not None and instant is not None:
+                key = {"bucket": span["bucket"], "day": local_date(instant),
+                       "unit_id": span["unit_id"], "tier": span["tier"]}  # fmt: skip
+                fold.sum("tier_day", key, delta=delta)
+                if not days[tuple(key.values())]["delta"]:
+                    del days[tuple(key.values())]
+
+
+@folded(BillIssued)
+def _bill_issued(fold: ReferenceFold, at: Stored, event: BillIssued, sign: int = 1) -> None:
+    year, month = (int(part) for part in event.month.split("-"))
+    key = {"bucket": at.bucket, "member_id": at.id, "year": year}
+    low = event.amount_fen < LOW_YUAN * 100
+    bit = sign * 2 ** (month - 1)
+    fold.sum("bill_year", key, billed_months=bit, low_months=bit if low else 0,
+             amount_fen=sign * event.amount_fen,
+             margin_fen=sign * (event.margin_fen or 0))  # fmt: skip
+    fold.drop_zero("bill_year", "billed_months", key)

@@ -7,11 +7,13 @@ from datetime import datetime
 from psycopg.rows import class_row
 from pydantic import Field
 
-from domain.kernel.postings import ACCOUNTS, OWNED
+from domain.kernel.postings import ACCOUNTS, OWNED, MovesPoints, balances
+from domain.points.movements import PointsCredited
 from projections.engine.answer import Answer
 from projections.engine.connection import Conn
 from projections.engine.postings import BALANCE, CHANGE, EACH, MOVED, NETS, SUMS, entries, rows
 from projections.engine.projection import Projection
+from projections.engine.reference import ReferenceFold, Stored, folded
 
 _ADDED = ", ".join(f"{name} = {{0}}.{name} + {{1}}.{name}" for name in ACCOUNTS)
 _COLUMNS = ", ".join(f"{name} bigint NOT NULL" for name in ACCOUNTS)
@@ -292,3 +294,21 @@ def unbalanced(conn: Conn, limit: int = 100) -> list[Imbalance]:
         """,
         (limit,),
     ).fetchall()
+
+
+# ----------------------------------------------------------------------- the same in plain Python
+@folded(MovesPoints)
+def _moved(fold: ReferenceFold, at: Stored, event: MovesPoints, sign: int = 1) -> None:
+    for lot, accounts in balances(event.postings).items():
+        changes = {name: sign * accounts[name] for name in ACCOUNTS}
+        for name, change in changes.items():
+            fold.row("lot", at.id, lot)[name] += change
+        fold.sum("account", {"bucket": at.bucket, "member_id": at.id}, **changes)
+
+
+@folded(PointsCredited)
+def _points_credited(fold: ReferenceFold, at: Stored, event: PointsCredited) -> None:
+    fold.add("lot", (at.id, event.lot), bucket=at.bucket, member_id=at.id, lot=event.lot,
+             **dict.fromkeys(ACCOUNTS, 0), earned_at=event.occurred_at,
+             available_from=event.available_from or event.occurred_at,
+             expires_at=event.expires_at, source=event.source, rule=event.rule)  # fmt: skip

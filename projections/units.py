@@ -4,9 +4,11 @@ from datetime import datetime
 
 from psycopg.rows import class_row
 
+from domain.units import UnitOpened
 from projections.engine.answer import Answer
 from projections.engine.connection import Conn
 from projections.engine.projection import Projection
+from projections.engine.reference import ReferenceFold, Stored, folded
 
 
 class Units(Projection):
@@ -52,3 +54,15 @@ def units(conn: Conn) -> list[Unit]:
     """All units, by their id."""
     cursor = conn.cursor(row_factory=class_row(Unit))
     return cursor.execute("SELECT unit_id, title, opened_at FROM unit ORDER BY unit_id").fetchall()
+
+
+# ----------------------------------------------------------------------- the same in plain Python
+@folded(UnitOpened)
+def _unit_opened(fold: ReferenceFold, at: Stored, event: UnitOpened) -> None:
+    known = fold.tables.get("unit", {}).get((at.id,))
+    if known:
+        fold.latest(known, "titled_at", event, title=event.title)
+        known["opened_at"] = min(known["opened_at"], event.occurred_at)
+    else:
+        fold.add("unit", (at.id,), bucket=at.bucket, unit_id=at.id, title=event.title,
+                 titled_at=event.occurred_at, opened_at=event.occurred_at)  # fmt: skip

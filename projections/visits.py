@@ -7,12 +7,14 @@ from typing import Literal
 from psycopg.rows import class_row
 from pydantic import Field
 
-from domain.kernel.values import add_months, start_of
+from domain.kernel.values import add_months, local_date, start_of
+from domain.visits import ActivityAttended, VisitRecorded, VisitUndone
 from projections.engine.answer import Answer, Dated
 from projections.engine.connection import Conn
-from projections.engine.days import end_of, months_between, whole_months
+from projections.engine.days import end_of, month_of, months_between, whole_months
 from projections.engine.projection import Projection
 from projections.engine.ratio import Mean
+from projections.engine.reference import ReferenceFold, Row, Stored, folded
 
 
 class Visits(Projection):
@@ -288,3 +290,42 @@ def club_use(
         monthly_visits=Mean.of(number, months),
         rows=use(conn, first, last, ("club_id", *by), club_id),
     )
+
+
+# ----------------------------------------------------------------------- the same in plain Python
+@folded(ActivityAttended)
+def _activity_attended(
+    fold: ReferenceFold, at: Stored, event: ActivityAttended, sign: int = 1
+) -> None:
+    key = {"bucket": at.bucket, "club_id": event.club_id, "activity_id": event.activity_id,
+           "tier": event.tier}  # fmt: skip
+    fold.sum("activity_use", key, attendances=sign)
+    fold.drop_zero("activity_use", "attendances", key)
+
+
+@folded(VisitRecorded)
+def _visit_recorded(fold: ReferenceFold, at: Stored, event: VisitRecorded) -> None:
+    row = fold.add("visit", (at.id, event.visit), bucket=at.bucket, member_id=at.id,
+                   visit=event.visit, position=at.position, occurred_at=event.occurred_at,
+                   club_id=event.club_id, service_id=event.service_id, tier=event.tier,
+                   important=event.important, unit_id=event.unit_id,
+                   companions=event.companions, payment=event.payment, points=event.points,
+                   price_version=event.price_version, desk=event.desk, actor=event.actor,
+                   undone_at=None)  # fmt: skip
+    _use(fold, row, 1)
+
+
+@folded(VisitUndone)
+def _visit_undone(fold: ReferenceFold, at: Stored, event: VisitUndone) -> None:
+    row = fold.row("visit", at.id, event.visit)
+    row["undone_at"] = event.occurred_at
+    _use(fold, row, -1)
+
+
+def _use(fold: ReferenceFold, visit: Row, sign: int) -> None:
+    key = {name: visit[name] for name in ("bucket", "club_id", "service_id", "tier", "unit_id")}
+    free = visit["payment"] == "free_visit"
+    month = month_of(local_date(visit["occurred_at"]))
+    fold.sum("club_use", {**key, "month": month}, visits=sign,
+             companions=sign * visit["companions"], points=sign * visit["points"],
+             free_visits=sign if free else 0)  # fmt: skip

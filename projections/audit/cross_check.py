@@ -12,9 +12,9 @@ from psycopg.rows import dict_row
 from domain.kernel.event import Event
 from ledger.reading import Stored as InLog
 from projections.audit.comparing import Comparing, shape
-from projections.audit.reference_fold import ReferenceFold, Stored
 from projections.engine.catalogue import PROJECTIONS
 from projections.engine.connection import Conn
+from projections.engine.reference import ReferenceFold, Stored
 from projections.engine.schemas import LIVE, positions
 
 MEMBER = "member_id"

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 
 from domain.catalogue import COMMANDS
 from domain.simulation.scenario import Scenario
-from projections.audit.reference_fold import ReferenceFold
+from projections.engine.reference import ReferenceFold
 from tests.projections.histories import STEPS, World, history
 from tests.projections.overlays import Supposed, scenario, suppose
 from tests.projections.test_folds import everything_twice

@@ -5,8 +5,8 @@ from typing import Any
 
 from projections.audit import doubts
 from projections.audit.doubts import Doubt
-from projections.audit.reference_fold import Stored
 from projections.engine.event_tables import Window
+from projections.engine.reference import Stored
 from projections.engine.schemas import LIVE, log_ends
 from projections.engine.windows import advance
 from tests.projections.doubting import Doubting

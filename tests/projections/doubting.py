@@ -7,7 +7,7 @@ from typing import Any
 from domain.kernel.correction import TakesBack
 from domain.kernel.values import local_minute, start_of
 from projections.audit.doubts import Doubt, Judged
-from projections.audit.reference_fold import Stored
+from projections.engine.reference import Stored
 
 Told = tuple[datetime, int, Any]
 """When a value began to hold, how late among others it was told, and the value."""

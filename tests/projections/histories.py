@@ -19,7 +19,7 @@ from domain.kernel.command import Command
 from domain.kernel.event import Event
 from domain.kernel.refusal import Refusal
 from ledger.database import bucket_of
-from projections.audit.reference_fold import Stored
+from projections.engine.reference import Stored
 from tests.domain import usual
 from tests.domain.scenario import require_declared
 

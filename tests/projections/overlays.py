@@ -9,7 +9,7 @@ from domain.kernel.event import Event
 from domain.simulation.reference import ReferenceData
 from domain.simulation.replay import Refused, replay, spending
 from domain.simulation.scenario import Scenario
-from projections.audit.reference_fold import Stored
+from projections.engine.reference import Stored
 from tests.projections.doubting import counted
 from tests.projections.histories import World
 

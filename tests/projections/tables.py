@@ -6,9 +6,9 @@ from typing import Any
 from psycopg import Connection
 from psycopg.rows import dict_row
 
-from projections.audit.reference_fold import ReferenceFold, Stored
 from projections.engine.catalogue import PROJECTIONS
 from projections.engine.event_tables import typed_tables
+from projections.engine.reference import ReferenceFold, Stored
 from projections.engine.runner import prepare
 from projections.engine.schemas import LIVE, Schemas
 

@@ -16,7 +16,6 @@ from projections import members, points
 from projections.asof import member as past
 from projections.asof import pairs as asof
 from projections.asof.pairs import pair_of
-from projections.audit.reference_fold import Stored
 from projections.engine import runner
 from projections.engine.answer import Moment
 from projections.engine.building import Builder
@@ -24,6 +23,7 @@ from projections.engine.connection import Conn
 from projections.engine.days import end_of
 from projections.engine.event_tables import Window
 from projections.engine.moments import Asked, moment
+from projections.engine.reference import Stored
 from projections.engine.runner import PoisonedEvent
 from projections.engine.schemas import LIVE, log_ends
 from projections.engine.windows import advance

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from domain.catalogue import COMMANDS
 from domain.corrections import Correction
 from domain.kernel.correction import TakesBack
-from projections.audit.reference_fold import ReferenceFold
+from projections.engine.reference import ReferenceFold
 from tests.projections.histories import (
     MEMBERS,
     STEPS,

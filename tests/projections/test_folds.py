@@ -13,17 +13,15 @@ from hypothesis import strategies as st
 
 import projections
 from domain.catalogue import CATALOGUE
-from domain.kernel.correction import CORRECTED
 from domain.visits import VisitRecorded, VisitUndone
 from ledger.database import connect
 from projections import points
 from projections.audit import doubts
 from projections.audit.audit import compare
-from projections.audit.reference_fold import ReferenceFold
 from projections.engine.catalogue import NOUNS, PROJECTIONS
 from projections.engine.event_tables import Window
-from projections.engine.postings import movers
 from projections.engine.projection import Projection
+from projections.engine.reference import folds_of
 from projections.engine.runner import prepare, rebuild
 from projections.engine.schemas import LIVE, log_ends
 from projections.engine.windows import advance
@@ -116,10 +114,7 @@ def test_every_event_is_folded_by_somebody() -> None:
     told_elsewhere = {"member.details_changed"}  # to what is in the table of persons alone
     assert read | asked_by_day | told_elsewhere == CATALOGUE.keys()
     assert not read & (asked_by_day | told_elsewhere)
-    handled = {name.removeprefix("on_") for name in dir(ReferenceFold) if name.startswith("on_")}
-    moving = {topic.replace(".", "_") for topic in movers()}
-    moving |= {event.topic.replace(".", "_") for event in CORRECTED.values()}
-    assert handled | moving == {topic.replace(".", "_") for topic in read}
+    assert {topic for topic, event in CATALOGUE.items() if folds_of(event)} == read
 
 
 def test_two_projections_of_one_name_are_refused() -> None:

@@ -22,9 +22,9 @@ from domain.kernel.correction import CORRECTED
 from domain.kernel.refusal import REFUSALS
 from domain.kernel.values import Id
 from ledger.database import connect
-from projections.audit.reference_fold import ReferenceFold
 from projections.engine import runner
 from projections.engine.answer import Answer
+from projections.engine.reference import ReferenceFold
 from tests.projections.histories import World, usually
 from tests.projections.test_folds import everything_twice
 

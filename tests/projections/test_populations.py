@@ -17,11 +17,11 @@ from domain.kernel.values import add_months, local_date, start_of
 from ledger.database import connect
 from projections import bindings, campaigns, clubs, cohorts, members, visits
 from projections.asof import member as past
-from projections.audit.reference_fold import Stored
 from projections.engine import runner
 from projections.engine.connection import Conn
 from projections.engine.moments import Asked, moment
 from projections.engine.ratio import Mean, Rate
+from projections.engine.reference import Stored
 from projections.figures import report, returns
 from projections.visits import DIMENSIONS
 from tests.projections.doubting import counted

@@ -14,7 +14,7 @@ from domain.members import is_important, tier_at
 from ledger.database import connect
 from projections import campaigns, clubs, members, units
 from projections.audit import doubts
-from projections.audit.reference_fold import ReferenceFold
+from projections.engine.reference import ReferenceFold
 from projections.engine.runner import prepare
 from tests.projections.cutting import agreed, fold_cut
 from tests.projections.doubting import Doubting
