@@ -175,7 +175,7 @@ def _waited(process: subprocess.Popen[bytes]) -> tuple[int, bool, int]:
 
 
 OURS = re.compile(
-    r"/api/(?!cli/__init__\.py|cli/signals\.py|.*, in <module>$).*, in ", re.MULTILINE
+    r"/api/(?!cli/__init__\.py|cli/terminal/signals\.py|.*, in <module>$).*, in ", re.MULTILINE
 )
 """A line of a traceback in a function of ours: there signals are handled. In those two files they
 are about to be."""
