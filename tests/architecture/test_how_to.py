@@ -40,6 +40,7 @@ GUARDS = (
     "tests/docs",
 )
 """What names a step that is missing."""
+TESTS = ("pytest", "-q", "-x", "-n0", "-p", "no:cacheprovider", "-W", "ignore::UserWarning")
 
 WALK = '''
 """The noun of the how-to at every door."""
@@ -112,9 +113,17 @@ def planted(text: str | None, block: Block) -> str:
     return opened
 
 
-def copied(to: Path) -> None:
+def written(where: Path, left_out: str = "") -> None:
+    """A copy with what the page has to be written in it, but for one of its files."""
     beside = shutil.ignore_patterns(*BESIDE)
-    shutil.copytree(REPOSITORY, to, ignore=beside, dirs_exist_ok=True)
+    shutil.copytree(REPOSITORY, where, ignore=beside, dirs_exist_ok=True)
+    for block in blocks((where / PAGE).read_text("utf-8")):
+        if block.path != left_out:
+            path = where / block.path
+            text = path.read_text("utf-8") if path.exists() else None
+            path.write_text(planted(text, block), "utf-8")
+    run(where, "ruff", "check", "--fix-only", "--quiet", ".")
+    run(where, "ruff", "format", "--quiet", ".")
 
 
 def run(where: Path, *words: str) -> str:
@@ -146,14 +155,7 @@ def test_the_page_names_the_files_that_its_code_stands_in() -> None:
 
 @pytest.mark.slow
 def test_a_noun_needs_the_files_that_the_page_names_and_no_other(tmp_path: Path) -> None:
-    copied(tmp_path)
-    page = (tmp_path / PAGE).read_text("utf-8")
-    for block in blocks(page):
-        path = tmp_path / block.path
-        text = path.read_text("utf-8") if path.exists() else None
-        path.write_text(planted(text, block), "utf-8")
-    run(tmp_path, "ruff", "check", "--fix-only", "--quiet", ".")
-    run(tmp_path, "ruff", "format", "--quiet", ".")
+    written(tmp_path)
     by_hand = dict(files(tmp_path))
     made = run(tmp_path, "docs.generate").split()
     assert made, "what the code says of itself is made anew"
@@ -162,5 +164,23 @@ def test_a_noun_needs_the_files_that_the_page_names_and_no_other(tmp_path: Path)
     run(tmp_path, "ruff", "check", ".")
     (tmp_path / "tests" / "test_walk.py").write_text(WALK, "utf-8")
     guards = [guard for guard in GUARDS if (tmp_path / guard.partition("::")[0]).exists()]
-    quickly = ("-q", "-x", "-n0", "-p", "no:cacheprovider", "-W", "ignore::UserWarning")
-    run(tmp_path, "pytest", *quickly, *guards, "tests/test_walk.py")
+    run(tmp_path, *TESTS, *guards, "tests/test_walk.py")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("left_out", "named_by"),
+    [
+        ("tests/domain/test_umbrellas.py", "tests/domain/test_complete.py"),
+        (
+            "api/doors.py",
+            "tests/api/test_doors.py::test_every_command_has_one_door_and_one_example",
+        ),
+        ("projections/figures/figures.toml", "tests/projections/test_figures.py"),
+    ],
+)
+def test_the_alarm_rings_for_a_file_left_out(tmp_path: Path, left_out: str, named_by: str) -> None:
+    written(tmp_path, left_out)
+    run(tmp_path, "docs.generate")
+    with pytest.raises(AssertionError, match="FAILED tests"):
+        run(tmp_path, *TESTS, named_by)
