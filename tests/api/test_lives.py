@@ -31,7 +31,8 @@ from tests.postgres import in_memory, place
 
 NEVER = """
 import socket, sys
-from api.cli import main, workers
+from api.cli import main
+from api.cli.serving import workers
 
 def configure():
     sys.exit(3)
@@ -42,7 +43,7 @@ def serve(*_):
         return workers.Supervisor(2, configure, listener, False).run()
 
 if __name__ == "__main__":
-    from api.cli import serve as door
+    from api.cli.serving import serve as door
     door.run, sys.argv = serve, ["clubledger", "serve"]
     main()
 """

@@ -8,7 +8,7 @@ NEW_KIND = '''
 import sys
 from domain.catalogue import CATALOGUE
 from domain.kernel.event import Event
-from domain.points import move
+from domain.points.movements import move
 from domain.kernel.postings import MovesPoints, Posting, Postings
 
 class PointsGivenBack(MovesPoints, Event, name="test.given_back", stream="member"):
@@ -20,7 +20,9 @@ class PointsGivenBack(MovesPoints, Event, name="test.given_back", stream="member
         move(points, self.postings, self.occurred_at)
 
 from ledger.database import connect
-from projections import asof, moments, past, points
+from projections import points
+from projections.asof import member as past
+from projections.engine import moments
 from projections.audit.audit import compare
 from projections.asof.changes import MEASURES
 from projections.engine.runner import project

@@ -316,7 +316,7 @@ def test_what_is_kept_follows_on_after_the_swap(ledger_dsn: str, other: Other) -
 # --------------------------------------------------------------------- cut short and resumed
 CUT = """
 import os, signal, sys, threading
-from projections import building, runner
+from projections.engine import building, runner
 building.FILL_EVENTS, building.FOLD_EVENTS = 9, 11
 stage, how, dsn = sys.argv[1:]
 arrived = threading.Event()
@@ -380,7 +380,7 @@ def test_a_rebuild_that_is_cut_short_is_gone_on_with(
 
 KILLED = """
 import os, sys, threading
-from projections import building, runner
+from projections.engine import building, runner
 building.CONNECTIONS = 1
 building.FILL_EVENTS, building.FOLD_EVENTS = 9, 11
 after, dsn = int(sys.argv[1]), sys.argv[2]
