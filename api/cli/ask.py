@@ -1,6 +1,7 @@
 """`ask`: a question that is a row (api/doors.py), with its words as `name=value`."""
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -78,7 +79,16 @@ def show(answer: Answer) -> None:
 
 
 def value_of(value: Any) -> str:
-    """A value for a reader."""
-    if isinstance(value, list | tuple):
-        return ", ".join(map(value_of, value))
-    return "" if value is None else str(value)
+    """A value for a reader, as other commands tell it."""
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "yes" if value else "no"
+        case datetime():
+            return output.local(value)
+        case list() | tuple():
+            return ", ".join(map(value_of, value))
+        case dict():
+            return ", ".join(f"{name} {value_of(each)}" for name, each in value.items())
+    return str(value)

@@ -24,6 +24,8 @@ def test_both_doors_answer_alike(http: httpx.Client, demo_dir: Path, name: str) 
 
 def test_a_reader_gets_lines_and_tables(demo_dir: Path) -> None:
     shown = clubledger("ask", "club", "club_id=health", data_dir=demo_dir).out
+    assert not set("{}'+") & set(shown), "no value as Python writes it"
+    assert "True" not in shown
     assert "club id             health\n" in shown
     assert "service_id" in shown
     assert clubledger("ask", "clubs", data_dir=demo_dir).out.startswith("club_id")
