@@ -47,8 +47,9 @@ def words_of(question: Question, said: Sequence[str]) -> dict[str, Any]:
     taken, words = question.words, dict[str, Any]()
     for each in said:
         name, equals, value = each.partition("=")
-        if not equals or name not in taken:
-            raise WrongUse(f"{question.name} takes {_said(taken) or 'nothing'}.")
+        if not equals or name not in taken or name in words:
+            takes = f"{_said(taken)}, each once" if taken else "nothing"
+            raise WrongUse(f"{question.name} takes {takes}.")
         try:
             words[name] = TypeAdapter(taken[name]).validate_python(value)
         except ValidationError as error:

@@ -32,7 +32,8 @@ def run(
         near = " or ".join(get_close_matches(name, COMMANDS))
         told = f"perhaps {near} is meant" if near else "docs/reference/facts.md lists them"
         raise WrongUse(f"There is no such command: {told}.")
-    key = key or f"cli-{uuid4().hex}"
+    if key is None:  # One that is empty is none, and refused: whoever brings it counts on it.
+        key = f"cli-{uuid4().hex}"
     command = command_of(COMMANDS[name], {"key": key, "actor": actor}, said)
     with opened(settings) as database, refusable():
         receipt = asyncio.run(_carried_out(database, command))

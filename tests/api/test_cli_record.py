@@ -67,6 +67,7 @@ def test_every_command_is_carried_out_once(own_ledger: Path) -> None:
         ((*CREDIT[:2], "points=0", *CREDIT[3:]), 2, "points: Input should be greater"),
         ((*CREDIT, "--key", "file:1"), 3, "are the ledger's own"),
         ((*CREDIT, "--key", "-"), 3, "needs an idempotency key"),
+        ((*CREDIT, "--key", ""), 3, "needs an idempotency key"),
         ((*CREDIT, "--actor", "nobody"), 2, "actor: String should match"),
         (CREDIT, 3, "There is no such member"),
     ],
@@ -78,6 +79,12 @@ def test_what_is_not_carried_out_is_told_in_a_sentence(
     assert (ended.code, ended.out) == (code, "")
     assert told in ended.err
     assert "王小明" not in ended.err
+
+
+def test_a_refusal_tells_its_instants_in_iso_8601(demo_dir: Path) -> None:
+    dated = (*CREDIT, "at=2090-02-28T08:00:00+08:00", "--json")
+    problem = clubledger("record", *dated, data_dir=demo_dir).problem
+    assert (problem["refusal"], problem["at"]) == ("dated_in_future", "2090-02-28T00:00:00+00:00")
 
 
 def test_no_ledger_is_made_for_it(data_dir: Path) -> None:

@@ -37,6 +37,7 @@ def test_a_reader_gets_lines_and_tables(demo_dir: Path) -> None:
         (("houses",), 2, "there are clubs, club"),
         (("club",), 2, "Say club_id=..."),
         (("club", "health"), 2, "club takes club_id=..."),
+        (("club", "club_id=health", "club_id=car"), 2, "club takes club_id=..., each once"),
         (("clubs", "club_id=health"), 2, "clubs takes nothing"),
         (("club", "club_id=a b"), 2, "club_id: String should match"),
         (("clubs", "--known-at", "2008-12-31"), 2, "as of now alone"),

@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from pydantic import BaseModel
@@ -67,7 +67,7 @@ def tell(answer: BaseModel | dict[str, Any]) -> None:
     if isinstance(answer, BaseModel):
         text = answer.model_dump_json(indent=2)
     else:
-        text = json.dumps(answer, ensure_ascii=False, indent=2, default=str)
+        text = json.dumps(answer, ensure_ascii=False, indent=2, default=_as_json)
     try:
         text.encode(sys.stdout.encoding or "utf-8")
     except UnicodeEncodeError:
@@ -86,9 +86,14 @@ def complain(failure: Failure, as_json: bool) -> None:
             "exit_code": failure.exit_code,
             **failure.more,
         }
-        sys.stderr.write(json.dumps(problem, ensure_ascii=False, default=str) + "\n")
+        sys.stderr.write(json.dumps(problem, ensure_ascii=False, default=_as_json) + "\n")
     else:
         sys.stderr.write(f"clubledger: {failure.detail}\n")
+
+
+def _as_json(value: Any) -> str:
+    """What JSON has no word for: days and instants as ISO 8601 has them, like everywhere."""
+    return value.isoformat() if isinstance(value, date) else str(value)
 
 
 def demo_clock(clock: Clock) -> None:
