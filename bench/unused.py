@@ -139,12 +139,12 @@ def register(number: int) -> list[str]:
 def prepare(question: dict[str, Any]) -> dict[str, Any]:
     """Install a ledger with its members, who have all that they need for long."""
     names = register(question["parts"])
-    from datetime import datetime
+    from datetime import UTC, datetime
 
     from ledger.database import connect, install
     from ledger.importing import Importer
 
-    now, at = datetime.fromisoformat(NOW), "2008-01-01T10:00:00+08:00"
+    now, at = datetime.fromisoformat(NOW).astimezone(UTC), "2008-01-01T10:00:00+08:00"
     said = {"actor": ACTOR, "at": at}
     club = {**said, "club_id": CLUB}
     lines: list[dict[str, Any]] = [
@@ -191,12 +191,12 @@ def run(question: dict[str, Any]) -> dict[str, Any]:
 
 
 async def _run(question: dict[str, Any]) -> dict[str, Any]:
-    from datetime import datetime
+    from datetime import UTC, datetime
 
     from domain.catalogue import COMMANDS
     from ledger.log.batcher import Ledger
 
-    now = datetime.fromisoformat(NOW)
+    now = datetime.fromisoformat(NOW).astimezone(UTC)
     dice = random.Random(question["round"])
     visit: dict[str, Any] = {
         "club_id": CLUB,
