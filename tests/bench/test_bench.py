@@ -131,7 +131,7 @@ def test_every_part_says_what_it_measures() -> None:
 def test_what_takes_long_waits_to_be_named() -> None:
     usual = {part.name for part in chosen_parts([])}
     assert catalogue.PARTS.keys() - usual == {"millions"}
-    assert [part.name for part in chosen_parts(["millions", "past"])] == ["millions", "past"]
+    assert {part.name for part in chosen_parts(["millions", "past"])} == {"millions", "past"}
 
 
 def test_goals_name_subjects_of_the_bench() -> None:
