@@ -76,7 +76,7 @@ def write(result: Result, folder: Path) -> list[Path]:
     """Write the page, the plot and the JSON; returns where they are."""
     folder.mkdir(parents=True, exist_ok=True)
     texts = {
-        f"{NAME}.json": json.dumps(as_json(result), indent=1, ensure_ascii=False) + "\n",
+        f"{NAME}.json": lines_of(as_json(result)),
         f"{NAME}.svg": plot.drawn(result.goals, result.found, result.quick),
         f"{NAME}.md": as_page(result),
     }
@@ -86,6 +86,21 @@ def write(result: Result, folder: Path) -> list[Path]:
 
 
 # --------------------------------------------------------------------------------------- JSON
+def lines_of(told: dict[str, Any]) -> str:
+    """JSON with a measurement a line: what changed is found by its line."""
+    fields = []
+    for name, value in told.items():
+        text = _line(value)
+        if isinstance(value, list) and value:
+            text = "[\n  " + ",\n  ".join(map(_line, value)) + "\n ]"
+        fields.append(f" {_line(name)}: {text}")
+    return "{\n" + ",\n".join(fields) + "\n}\n"
+
+
+def _line(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
 def as_json(result: Result) -> dict[str, Any]:
     """The whole result, for programs."""
     return {
