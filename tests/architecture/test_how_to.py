@@ -18,8 +18,11 @@ BLOCK = re.compile(r"^```\w+\n# ([\w/.]+)(?:, in (\w+))?\n(.*?)^```$", re.MULTIL
 NAMED = re.compile(r"^\| `([\w/.]+)` \|", re.MULTILINE)
 IMPORTS = re.compile(r"\A(?:(?:from|import) .*\n)+\n*")
 MOST_FILES = 6
-BESIDE = (".git", ".venv", ".hypothesis", ".*_cache", "__pycache__", "*.egg-info", "htmlcov")
-"""What is no part of the repository."""
+BESIDE = (
+    *(".git", ".venv", ".hypothesis", ".coverage*", ".*_cache"),
+    *("__pycache__", "*.egg-info", "htmlcov", "build"),
+)
+"""What is no part of the repository. Some of it comes and goes while other tests run."""
 
 GUARDS = (
     "tests/domain/test_complete.py",
