@@ -179,7 +179,8 @@ class ActivityAttended(Event, name="activity.attended", stream="member"):
 
 def seconds_of(at: datetime) -> int:
     """An instant in whole seconds since 1970."""
-    return int(at.timestamp())
+    since = at - EPOCH
+    return since.days * 86_400 + since.seconds
 
 
 def came(visited: dict[str, Visited], club: str, at: datetime) -> None:

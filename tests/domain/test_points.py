@@ -208,6 +208,17 @@ def test_a_debit_told_late_does_not_hide_old_ones_from_being_forgotten() -> None
     assert [known.id for known in DEBITS.opened(scenario.member.points.debits)] == [1, 3]
 
 
+def test_a_debit_told_late_makes_room_for_itself_among_the_latest_32() -> None:
+    spent, late = [debit(1)] * REMEMBERED, debit(1, "2008-07-14 12:00")
+    scenario = given(MEMBER, LASTING, spent, late)
+    assert [known.id for known in DEBITS.opened(scenario.member.points.debits)] == [
+        33,
+        *range(2, 33),
+    ]
+    scenario.when(reverse_debit(33)).then(fact(DebitReversed))
+    given(MEMBER, LASTING, spent, late).when(reverse_debit(1)).then_refused(UnknownDebit(1, 33, 31))
+
+
 def test_a_visits_debit_is_not_reversed_without_the_visit() -> None:
     visited = (MEMBER, CLUB, LASTING, visit())
     given(visited).when(reverse_debit()).then_refused(UnknownDebit(1, 1, 31))

@@ -1,6 +1,6 @@
 """Visits: who is admitted, what it costs, and how a visit is undone."""
 
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from hypothesis import given as drawn
@@ -22,6 +22,7 @@ from domain.members import (
 from domain.points.lots import NotEnoughPoints
 from domain.points.movements import DebitReversed, PointsDebited, PointsExpired
 from domain.visits import (
+    EPOCH,
     MAX_VISITS,
     VISITS,
     ClubClosed,
@@ -35,6 +36,7 @@ from domain.visits import (
     VisitRecorded,
     VisitRepeated,
     VisitUndone,
+    seconds_of,
 )
 from tests.domain.scenario import Fact, do, fact, given, local
 from tests.domain.words import CLUB, HEALTH, JOINED, MEMBER, NOON, WEST, credit, debit, price, visit
@@ -428,3 +430,8 @@ def test_a_visit_whose_debit_is_too_far_back_is_not_undone_without_its_points() 
 def test_visits_too_old_to_be_undone_leave_the_state() -> None:
     scenario = given(READY, visit(), visit("2008-08-15 12:00"), visit("2008-08-15 12:11"))
     assert [known.id for known in VISITS.opened(scenario.member.visits.latest)] == [2, 3]
+
+
+def test_seconds_are_exact_to_the_last_year() -> None:
+    last = datetime(2499, 12, 31, 23, 59, 59, 999_999, UTC)
+    assert EPOCH + timedelta(seconds=seconds_of(last)) == last.replace(microsecond=0)
