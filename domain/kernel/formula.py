@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
-from operator import add, mul, sub
+from operator import add, sub
 from typing import TypeAlias
 
 from domain.kernel.refusal import Refusal
