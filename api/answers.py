@@ -13,7 +13,7 @@ from api.runtime.demonstration import Demo, assumed, demo_of
 from api.runtime.exports import Export
 from domain.kernel.values import PROGRAMME_ZONE, local_date
 from projections import points
-from projections.asof import pairs
+from projections.asof import pairs, statement
 from projections.engine import runner
 from projections.engine.answer import Answer, Dated, Moment
 from projections.engine.schemas import held
@@ -115,10 +115,12 @@ def evidence_export(
     return Export(f"figure-{figure_id}", about, EventRef, events)
 
 
-def statement_export(conn: Connection[Any], meta: Mapping[str, str], member_id: str) -> Export:
-    """A member's whole statement as a file."""
+def statement_export(
+    conn: Connection[Any], meta: Mapping[str, str], member_id: str, moment: Moment | None = None
+) -> Export:
+    """A member's whole statement as a file, of the live answers, which hold the moment."""
     about = {"member_id": member_id, **_standing(conn, meta)}
-    lines = points.whole_statement(conn, member_id)
+    lines = points.whole_statement(conn, member_id, statement.sources(moment))
     return Export(f"statement-{member_id}", about, points.Entry, lines)
 
 

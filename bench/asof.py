@@ -2,8 +2,10 @@
 
 import http.client
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import date
+from functools import partial
 from itertools import count, cycle
 from statistics import quantiles
 
@@ -24,7 +26,9 @@ SCALE, QUICK_SCALE = "0.05", "0.002"
 """Of the demo year whose figures are asked for."""
 MONTH_END = date(2008, 11, 30)
 LONG_EVENTS = 1_000
-LONG_MEMBERS, LONG = 20, "p"
+LONGEST_EVENTS = (40_000, 4_000)
+"""Half of them are lines of a statement; where things are quick, fewer."""
+LONG_MEMBERS, LONG, LONGEST = 10, "p", "q"
 FEW_MEMBERS = 5_000
 
 
@@ -72,37 +76,55 @@ def figures(ground: Ground, stack: ExitStack) -> list[Subject]:
 
 @part("past", arena="reads")
 def member(ground: Ground, stack: ExitStack) -> list[Subject]:
-    """A member with 1,000 events as of a moment over HTTP, one request after the other."""
+    """A member's card and his statement as of a moment over HTTP, one request after the other."""
     dsn = ground.members(stack)
     begun = population.member(lives.NOBODY, ground.now)
-    visits = (LONG_EVENTS - len(begun)) // lives.EVENTS_A_VISIT
-    life = lives.lived(ground.now, begun + lives.visits(ground.now, visits))
+    events = {LONG: LONG_EVENTS, LONGEST: LONGEST_EVENTS[ground.options.quick]}
+    decided = {
+        prefix: lives.lived(
+            ground.now,
+            begun + lives.visits(ground.now, (many - len(begun)) // lives.EVENTS_A_VISIT),
+        )
+        for prefix, many in events.items()
+    }
     with connect(dsn) as connection:
-        lives.write(connection, life, LONG, LONG_MEMBERS, ground.now)
+        for prefix, life in decided.items():
+            lives.write(connection, life, prefix, LONG_MEMBERS, ground.now)
     runner.project(dsn)
-    server = serving(ground, stack, "ours", dsn)
     with connect(dsn) as connection:
+        connection.execute("VACUUM (ANALYZE)")
         then = moment(connection, Asked(None), ground.now).cursor
-    paths = cycle(
-        f"/members/{population.member_id(LONG, n)}?known_at={then}"
-        for n in range(1, LONG_MEMBERS + 1)
-    )
-
-    def run(seconds: int) -> Outcome:
-        asking = http.client.HTTPConnection(server.address.removeprefix("http://"), timeout=10)
-        took_ms, until = list[float](), time.perf_counter() + seconds
-        while (start := time.perf_counter()) < until or len(took_ms) < 2:
-            asking.request("GET", next(paths))
-            answer = asking.getresponse()
-            answer.read()
-            if answer.status != http.client.OK:
-                raise FaultError(f"a member as of a moment was answered with {answer.status}")
-            took_ms.append((time.perf_counter() - start) * 1e3)
-        asking.close()
-        cuts = quantiles(took_ms, n=100, method="inclusive")
-        more = {"p50_ms": cuts[49], "p99_ms": cuts[98], "slowest_ms": max(took_ms)}
-        return Outcome(len(took_ms), sum(took_ms) / 1e3, more)
-
-    title = f"a member with {life.events:,} events as of a moment over HTTP, 1 connection"
+    server = serving(ground, stack, "ours", dsn)
     watch = {"app": [server.child.pid], "postgres": [ground.postgres]}
-    return [Subject("asof.member", title, run, "requests", watch=watch)]
+
+    def subject(name: str, what: str, prefix: str, below: str) -> Subject:
+        paths = cycle(
+            f"/members/{population.member_id(prefix, n)}{below}?known_at={then}"
+            for n in range(1, LONG_MEMBERS + 1)
+        )
+        title = f"{what} with {decided[prefix].events:,} events as of a moment over HTTP"
+        run = partial(_asked, server.address.removeprefix("http://"), paths)
+        return Subject(name, f"{title}, 1 connection", run, "requests", watch=watch)
+
+    return [
+        subject("asof.member", "a member", LONG, ""),
+        subject("asof.statement", "the statement of a member", LONG, "/statement"),
+        subject("asof.statement_long", "the statement of a member", LONGEST, "/statement"),
+    ]
+
+
+def _asked(address: str, paths: Iterator[str], seconds: int) -> Outcome:
+    """Request after request for so long, each timed."""
+    asking = http.client.HTTPConnection(address, timeout=10)
+    took_ms, until = list[float](), time.perf_counter() + seconds
+    while (start := time.perf_counter()) < until or len(took_ms) < 2:
+        asking.request("GET", next(paths))
+        answer = asking.getresponse()
+        answer.read()
+        if answer.status != http.client.OK:
+            raise FaultError(f"what is as of a moment was answered with {answer.status}")
+        took_ms.append((time.perf_counter() - start) * 1e3)
+    asking.close()
+    cuts = quantiles(took_ms, n=100, method="inclusive")
+    more = {"p50_ms": cuts[49], "p99_ms": cuts[98], "slowest_ms": max(took_ms)}
+    return Outcome(len(took_ms), sum(took_ms) / 1e3, more)

@@ -9,9 +9,21 @@ from pydantic import Field
 
 from domain.kernel.postings import ACCOUNTS, OWNED, MovesPoints, balances
 from domain.points.movements import PointsCredited
-from projections.engine.answer import Answer
+from projections.engine.answer import Answer, Dated
 from projections.engine.connection import Conn
-from projections.engine.postings import BALANCE, CHANGE, EACH, MOVED, NETS, SUMS, entries, rows
+from projections.engine.postings import (
+    BALANCE,
+    CHANGE,
+    EACH,
+    MOVED,
+    NETS,
+    SUMS,
+    TOGETHER,
+    change,
+    change_of,
+    entries,
+    rows,
+)
 from projections.engine.projection import Projection
 from projections.engine.reference import ReferenceFold, Stored, folded
 
@@ -131,7 +143,7 @@ class Entry(Answer):
     actor: str
 
 
-class Statement(Answer):
+class Statement(Dated):
     """A member's points, newest first."""
 
     member_id: str
@@ -179,19 +191,20 @@ _LOTS = f"""
         GROUP BY lot HAVING sum({CHANGE}) <> 0
     ) by_lot
 """
+_MOVES = f"""
+    FROM {entries()} e WHERE e.member_id = %(member)s
+        AND (%(before)s::bigint IS NULL OR e.stream_version < %(before)s)
+"""
 _STATEMENT = f"""
-    SELECT e.stream_version, e.bucket, e.position, e.occurred_at, e.topic, e.points, e.balance,
+    SELECT e.stream_version, e.bucket, e.position, e.occurred_at, e.topic, e.points,
+        (sum(e.points) OVER (ORDER BY e.stream_version))::bigint AS balance,
         coalesce(l.rule, 'price ' || v.club_id || '/' || v.service_id || ' ' || v.price_version)
             AS rule,
         ({_LOTS}) AS lots, e.text, e.actor
     FROM (
-        SELECT * FROM (
-            SELECT *, change AS points,
-                (sum(change) OVER (ORDER BY stream_version))::bigint AS balance
-            FROM {entries()} moves WHERE member_id = %(member)s
-        ) entries
-        WHERE %(before)s::bigint IS NULL OR stream_version < %(before)s
-        ORDER BY stream_version DESC LIMIT %(limit)s
+        SELECT e.*, c.change AS points
+        FROM (SELECT e.* {_MOVES} ORDER BY stream_version DESC LIMIT %(limit)s) e,
+            LATERAL ({change()}) c
     ) e
     LEFT JOIN lot l ON l.member_id = %(member)s AND l.lot = e.lot
     LEFT JOIN points_debited d ON e.topic = 'points.debit_reversed'
@@ -199,6 +212,8 @@ _STATEMENT = f"""
     LEFT JOIN visit v ON v.member_id = %(member)s AND v.visit = coalesce(e.visit, d.visit)
     ORDER BY e.stream_version DESC
 """
+"""Lines, and the balance after each of what these lines add up to."""
+_BELOW = f"SELECT {TOGETHER} {_MOVES}"
 _NAMED = {name: f"coalesce(sum({sql}), 0)::bigint AS {name}" for name, sql in SUMS.items()}
 
 
@@ -239,25 +254,38 @@ def lots(conn: Conn, member_id: str) -> list[Lot]:
     ).fetchall()
 
 
-def statement(conn: Conn, member_id: str, limit: int = 50, before: int | None = None) -> Statement:
+def statement(
+    conn: Conn,
+    member_id: str,
+    limit: int = 50,
+    before: int | None = None,
+    sources: str = "",
+) -> Statement:
     """A page of what moved a member's points. The rule of a credit stands also where it lapses or
     is reversed, that of a debit also where that is.
 
-    `before` is the stream version of the last line of the page before.
+    `before` is the stream version of the last line of the page before. `sources` may put others in
+    the place of the tables that are read (WITH ...).
     """
     cursor = conn.cursor(row_factory=class_row(Entry))
     page = {"member": member_id, "before": before, "limit": limit + 1}
-    found = cursor.execute(_STATEMENT, page).fetchall()
-    more = found[limit - 1].stream_version if len(found) > limit else None
-    return Statement(member_id=member_id, entries=found[:limit], next=more)
+    found = cursor.execute(sources + _STATEMENT, page).fetchall()
+    shown = found[:limit]
+    if len(found) <= limit:
+        return Statement(member_id=member_id, entries=shown, next=None)
+    page["before"] = found[limit].stream_version
+    (together,) = conn.execute(sources + _BELOW, page).fetchone() or (None,)
+    below = change_of(together)
+    entries = [line.model_copy(update={"balance": line.balance + below}) for line in shown]
+    return Statement(member_id=member_id, entries=entries, next=shown[-1].stream_version)
 
 
 @contextmanager
-def whole_statement(conn: Conn, member_id: str) -> Iterator[Iterator[Entry]]:
+def whole_statement(conn: Conn, member_id: str, sources: str = "") -> Iterator[Iterator[Entry]]:
     """All lines of a statement, fetched as they are asked for. Only within a transaction."""
     with conn.cursor(name="statement", row_factory=class_row(Entry)) as cursor:
         whole = {"member": member_id, "before": None, "limit": None}
-        yield iter(cursor.execute(_STATEMENT, whole))
+        yield iter(cursor.execute(sources + _STATEMENT, whole))
 
 
 def conservation(conn: Conn) -> Conservation:
@@ -301,8 +329,8 @@ def unbalanced(conn: Conn, limit: int = 100) -> list[Imbalance]:
 def _moved(fold: ReferenceFold, at: Stored, event: MovesPoints, sign: int = 1) -> None:
     for lot, accounts in balances(event.postings).items():
         changes = {name: sign * accounts[name] for name in ACCOUNTS}
-        for name, change in changes.items():
-            fold.row("lot", at.id, lot)[name] += change
+        for name, moved in changes.items():
+            fold.row("lot", at.id, lot)[name] += moved
         fold.sum("account", {"bucket": at.bucket, "member_id": at.id}, **changes)
 
 

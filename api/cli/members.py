@@ -8,7 +8,7 @@ from psycopg import Connection
 from api import answers
 from api.cli.terminal import output
 from api.cli.terminal.files import Target
-from api.cli.terminal.looking import looking, refusable, say_moment
+from api.cli.terminal.looking import holding, looking, refusable, say_moment
 from api.runtime.failures import NotFound
 from api.runtime.settings import Settings
 from api.runtime.wiring import Database, opened
@@ -16,6 +16,8 @@ from ledger.database import connect
 from ledger.log.persons import phone_of
 from projections import members, points
 from projections.asof import member
+from projections.asof.statement import sources
+from projections.engine.answer import dated
 from projections.engine.moments import Asked
 from projections.members import Card, Member
 from projections.points import Statement
@@ -37,11 +39,14 @@ def run(
         found = _found(database, id_or_phone, asked)
         statement = None
         if lines is not None:
-            with looking(database, asked) as (connection, _):
+            with holding(database, asked) as (connection, moment):
                 if target is not None:
-                    export = answers.statement_export(connection, database.meta, found.member_id)
+                    export = answers.statement_export(
+                        connection, database.meta, found.member_id, moment
+                    )
                     return target.write(export, as_json)
-                statement = points.statement(connection, found.member_id, lines)
+                page = points.statement(connection, found.member_id, lines, sources=sources(moment))
+                statement = dated(page, moment)
     if as_json:
         output.tell(statement or found)
         return 0

@@ -11,14 +11,14 @@ from pydantic import BaseModel, ConfigDict
 from api import answers, log
 from api.http.server.documented import refuses
 from api.http.server.downloads import DOWNLOAD, Wanted, download
-from api.http.server.inputs import AsOf, Awaited, InHouse, Limit, PathId, Position
+from api.http.server.inputs import PAST, AsOf, Awaited, InHouse, Limit, PathId, Position
 from api.runtime.exports import Export
 from domain.kernel.personal import Phone
 from domain.members import UnknownMember
-from ledger import reading
 from projections import members, points
 from projections.asof import member as past
-from projections.engine.answer import Answer
+from projections.asof.statement import had_joined, sources
+from projections.engine.answer import Answer, Moment
 from projections.engine.connection import Conn
 from projections.members import Member
 from projections.points import Statement
@@ -79,35 +79,35 @@ async def member(member_id: PathId, house: InHouse, wait_for: Awaited, asked: As
     response_model=Statement,
     responses={
         **DOWNLOAD,
-        **refuses("unknown_member", "too_large_a_sheet"),
+        **refuses("unknown_member", "too_large_a_sheet", *PAST),
     },
 )
 async def member_statement(
     member_id: PathId,
     house: InHouse,
     wait_for: Awaited,
+    asked: AsOf,
     wanted: Wanted,
     limit: Limit = 50,
     before: Annotated[int | None, Query(ge=1, le=2**62)] = None,
 ) -> Statement | Response:
     """A member's points, newest first, each line with the balance after it. Or all as a file."""
 
-    def page(conn: Conn) -> Statement:
-        _known(conn, member_id)
-        return points.statement(conn, member_id, limit, before)
+    def page(conn: Conn, moment: Moment | None) -> Statement:
+        _require_member(conn, member_id, moment)
+        return points.statement(conn, member_id, limit, before, sources(moment))
 
-    def whole(conn: Conn, _: object) -> Export:
-        _known(conn, member_id)
-        return answers.statement_export(conn, house.meta, member_id)
+    def whole(conn: Conn, moment: Moment | None) -> Export:
+        _require_member(conn, member_id, moment)
+        return answers.statement_export(conn, house.meta, member_id, moment)
 
     if wanted is None:
-        return await house.reads(page, wait_for)
-    return await download(house, wanted, whole, wait_for)
+        return await house.ask_live(page, wait_for, asked)
+    return await download(house, wanted, whole, wait_for, asked, house.ask_live)
 
 
-def _known(conn: Conn, member_id: str) -> None:
-    """By the log, with which the answers have yet to catch up."""
-    if not reading.history(conn, f"member:{member_id}", after=0, limit=1):
+def _require_member(conn: Conn, member_id: str, moment: Moment | None) -> None:
+    if not had_joined(conn, member_id, moment):
         raise UnknownMember(member_id)
 
 

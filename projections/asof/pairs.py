@@ -144,7 +144,7 @@ def build(dsn: str, moment: Moment, report: Report | None = None) -> None:
     One builder at a time, of rebuilds too: so no swap comes in between. What one left behind who
     died is dropped by the next. Raises PoisonedEvent if the events up to the moment hold one.
     """
-    _bring_live(dsn, moment)
+    bring_live(dsn, moment)
     pair = pair_of(moment)
     with connect(dsn) as conn, session_lock(conn, Lock.BUILDER):
         conn.execute(_REGISTRY)
@@ -173,7 +173,7 @@ def build(dsn: str, moment: Moment, report: Report | None = None) -> None:
                 )
 
 
-def _bring_live(dsn: str, moment: Moment) -> None:
+def bring_live(dsn: str, moment: Moment) -> None:
     """Let the live typed events hold the moment, which may lie before an event that is poisoned."""
     positions = dict(moment.positions)
     with connect(dsn) as conn:

@@ -7,6 +7,8 @@ is folded, listed and counted like the others.
 
 from collections.abc import Collection
 
+import msgspec
+
 from domain.kernel.postings import ACCOUNTS, OWNED
 from projections.engine.event_tables import TypedTable, Window, typed_tables
 
@@ -71,9 +73,9 @@ def rows(window: Window | None = None, topics: Collection[str] | None = None) ->
 def entries() -> str:
     """A row an event with postings, of the whole log, as a subselect.
 
-    (member_id, stream_version, bucket, position, occurred_at, actor, topic, postings, change, text,
-    lot, debit, visit): `text` is the reason, else the source, else which lot. What names no debit
-    is about one credit, and `lot` is its number.
+    (member_id, stream_version, bucket, position, occurred_at, actor, topic, postings, text, lot,
+    debit, visit): `text` is the reason, else the source, else which lot. What names no debit is
+    about one credit, and `lot` is its number.
     """
     return f"({' UNION ALL '.join(map(_entry, movers().values()))})"
 
@@ -87,13 +89,27 @@ def _entry(table: TypedTable) -> str:
     debit, visit = (f"e.{n}" if n in own else "NULL::bigint" for n in ("debit", "visit"))
     return (
         "SELECT e.member_id, e.stream_version, e.bucket, e.position, e.occurred_at, e.actor,"
-        f" '{table.topic}' AS topic, e.{NAME}, c.change,"
+        f" '{table.topic}' AS topic, e.{NAME},"
         f" {text} AS text,"
         f" {lot} AS lot, {debit} AS debit, {visit} AS visit"
-        f" FROM {table.name} e, LATERAL ({change()}) c"
+        f" FROM {table.name} e"
     )
 
 
 def change(wanted: str = CHANGE) -> str:
     """What an event's postings add up to: one row, zero if there are none."""
     return f"SELECT coalesce(sum({wanted}), 0)::bigint AS change FROM {EACH}"
+
+
+TOGETHER = f"string_agg(e.{NAME}::text, ',')"
+"""The postings of many events as one text, to be added up here: a third of what SQL takes."""
+_LISTS = msgspec.json.Decoder(list[list[tuple[int, str, str, int]]])
+
+
+def change_of(together: str | None) -> int:
+    """What the postings of this text do to the member's balance."""
+    return sum(
+        points * ((target in OWNED) - (source in OWNED))
+        for postings in _LISTS.decode(f"[{together or ''}]")
+        for _, source, target, points in postings
+    )

@@ -71,6 +71,7 @@ def test_every_dated_answer_says_its_moment(told: str) -> None:
         async with asking(told) as client:
             for path in (
                 "/members/m1",
+                "/members/m1/statement",
                 "/figures",
                 "/figures/members.vip_total/explain",
                 "/clubs/lounge/use?from=2008-01-01&to=2008-12-31",

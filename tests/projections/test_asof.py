@@ -16,6 +16,7 @@ from projections import members, points
 from projections.asof import member as past
 from projections.asof import pairs as asof
 from projections.asof.pairs import pair_of
+from projections.asof.statement import sources
 from projections.engine import runner
 from projections.engine.answer import Moment
 from projections.engine.building import Builder
@@ -118,6 +119,21 @@ def test_as_of_any_moment_is_a_fresh_fold_of_its_events(
                         assert as_of(conn, member_id, then, at) == members.member(
                             conn, member_id, at
                         )
+                    statements = [points.statement(conn, each, 3) for each in MEMBERS]
+                    rest = [
+                        points.statement(conn, page.member_id, 100, page.next)
+                        for page in statements
+                        if page.next is not None
+                    ]
+                # The live answers hold the moment, and whatever came after it.
+                runner.project(dsn)
+                over = sources(then)
+                assert statements == [points.statement(conn, m, 3, None, over) for m in MEMBERS]
+                for page in rest:
+                    (first, *_) = page.entries
+                    behind = first.stream_version + 1
+                    same = points.statement(conn, page.member_id, 100, behind, over)
+                    assert same == page
 
         agree()
 

@@ -41,6 +41,23 @@ def looking(
 
 
 @contextmanager
+def holding(
+    database: Database, asked: Asked | None
+) -> Iterator[tuple[Connection[Any], Moment | None]]:
+    """(a connection that reads the live answers, which hold the moment; the moment). They may hold
+    more, and who asks leaves that out."""
+    if asked is None:
+        with looking(database, None) as found:
+            yield found
+        return
+    with connect(database.dsn) as connection, refusable():
+        moment = moments.moment(connection, asked, database.clock.now())
+    pairs.bring_live(database.dsn, moment)
+    with connect(database.dsn) as connection, runner.snapshot(connection):
+        yield connection, moment
+
+
+@contextmanager
 def refusable() -> Iterator[None]:
     """A moment that the log does not hold ends the command with a sentence.
 

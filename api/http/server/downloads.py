@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from tempfile import TemporaryFile
@@ -88,10 +88,12 @@ async def download(
     question: Callable[[Conn, Moment | None], Export],
     wait_for: tuple[int, int] | None = None,
     asked: Asked | None = None,
+    ask: Callable[..., Awaitable[str]] | None = None,
 ) -> Response:
     """The export as a file, written in full before its first byte is sent.
 
-    They come some at a time, on connections of their own: no page waits.
+    They come some at a time, on connections of their own: no page waits. `ask` is how the house is
+    asked, as of a moment too: by the answers that are folded for it, unless told otherwise.
     """
     await house.sending.take()
     wanted.after.callback(house.sending.give_back)
@@ -104,7 +106,7 @@ async def download(
         return f"{export.safe_name}.{wanted.format}"
 
     try:
-        name = await house.ask(written, wait_for, asked, house.files)
+        name = await (ask or house.ask)(written, wait_for, asked, house.files)
     except DoesNotFit as large:
         raise DoorProblem("too_large_a_sheet", str(large), {"most": large.most}) from large
     headers = {

@@ -80,6 +80,22 @@ class House:
         then = await self.past(lambda conn: question(conn, moment), moment, reads or self.reads)
         return dated(then, moment) if isinstance(then, Dated) else then
 
+    async def ask_live(
+        self,
+        question: Callable[[Conn, Moment | None], T],
+        wait_for: tuple[int, int] | None,
+        asked: Asked | None,
+        reads: Reads | None = None,
+    ) -> T:
+        """question(connection, moment) of the live answers, which hold the moment and may hold
+        more: it leaves out the rest itself."""
+        await self.reads.reach(wait_for)
+        moment = None if asked is None else await self.past.moment(asked, self.clock.now())
+        for lane in moment.positions if moment else ():
+            await self.reads.reach(lane)
+        found = await (reads or self.reads)(lambda conn: question(conn, moment))
+        return dated(found, moment) if isinstance(found, Dated) else found
+
     def at(self, asked: Asked | None) -> datetime:
         """The time for which is asked: now, unless a moment is named by its time."""
         return (asked and asked.at) or self.clock.now()
