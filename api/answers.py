@@ -11,7 +11,7 @@ from pydantic import Field
 from api.runtime.clock import Clock
 from api.runtime.demonstration import Demo, assumed, demo_of
 from api.runtime.exports import Export
-from domain.kernel.values import PROGRAMME_ZONE, local_date
+from domain.kernel.values import PROGRAMME, local_date
 from projections import points
 from projections.asof import pairs, statement
 from projections.engine import runner
@@ -49,6 +49,9 @@ class Status(Answer):
     database: str | None = Field(description="where it is; not told over HTTP")
     server: str = Field(description="the version of PostgreSQL")
     clock: datetime
+    zone: str = Field(
+        description="whose days, months and hours are the programme's", examples=["Asia/Shanghai"]
+    )
     demo_clock: bool = Field(description="whether the clock shows another time than the real one")
     demo: Demo | None
     buckets: int
@@ -155,6 +158,7 @@ def status(
         database=place,
         server=f"{server // 10_000}.{server % 10_000}",
         clock=local(now),
+        zone=PROGRAMME.zone.key,
         demo_clock=clock.is_demo,
         demo=demo_of(meta),
         buckets=len(lanes),
@@ -174,4 +178,4 @@ def this_year(now: datetime) -> tuple[date, date]:
 
 def local(instant: datetime) -> datetime:
     """This second by the programme's clock."""
-    return instant.astimezone(PROGRAMME_ZONE).replace(microsecond=0)
+    return instant.astimezone(PROGRAMME.zone).replace(microsecond=0)

@@ -7,7 +7,7 @@ not say stands in `assumptions.toml`, with the figures that rest on it.
 
 from demo.assumptions import ASSUMED, ASSUMPTIONS, Assumption
 from demo.examples import EXAMPLES
-from demo.instants import CLOCK_STARTS_AT
+from demo.instants import CLOCK_STARTS_AT, ZONE_NAME
 from demo.scaling import SMALLEST
 from demo.year import DEFAULT_SEED, Chapter, chapters
 
@@ -18,6 +18,7 @@ __all__ = [
     "DEFAULT_SEED",
     "EXAMPLES",
     "SMALLEST",
+    "ZONE_NAME",
     "Assumption",
     "Chapter",
     "chapters",

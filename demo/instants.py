@@ -7,7 +7,7 @@ without a time zone database, and text in this form sorts as time does.
 from datetime import date, datetime, timedelta, timezone
 from random import Random
 
-ZONE = timezone(timedelta(hours=8))
+ZONE, ZONE_NAME = timezone(timedelta(hours=8)), "Asia/Shanghai"
 CLOCK_STARTS_AT = datetime(2009, 1, 5, 9, tzinfo=ZONE)
 """When the demo's clock begins to go: the first working Monday after the history's end."""
 

@@ -62,7 +62,7 @@ LEGEND = """
 | actor | `role:id`, such as `clerk:li` or `system:billing` |
 | text | one line, 1 to 200 characters; never a person's name, phone or identity number |
 | instant | ISO 8601 with offset, `2008-07-01T09:00:00+08:00`; years 1980 to 2499; no digits alone |
-| day | `2008-07-01`, a day of Asia/Shanghai; years 1980 to 2499 |
+| day | `2008-07-01`, a day of the programme's zone; years 1980 to 2499 |
 | month | `2008-07` |
 | name | what somebody is called, 1 to 100 characters of one line; it is kept apart from the log |
 | phone | a number [however it is spelt](choices.md#customers), kept apart from the log |

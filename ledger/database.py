@@ -1,16 +1,20 @@
 """Connections, and the installation of the ledger's schema by plain SQL migrations."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from hashlib import sha256
 from importlib.resources import files
 from secrets import token_hex
 from typing import Any, TypeVar
 from zlib import crc32
+from zoneinfo import ZoneInfo, available_timezones
 
 from psycopg import AsyncConnection, Connection, pq
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.errors import InvalidParameterValue
 
 from domain.catalogue import REFERENCE
+from domain.kernel.values import PROGRAMME
 from ledger.locks import Lock
 
 C = TypeVar("C", bound=Connection[Any])
@@ -27,9 +31,13 @@ LOG_FORMAT = "2"
 """Of what the log stores. What changes it, with no migration and no `upcast`, gives it another."""
 NOT_READ = "its log was written by another version, whose form is not read any more"
 ANEW = "load the demo or import the files anew, into an empty data directory or database"
+ZONE = PROGRAMME.zone.key
+"""Of a ledger for which none was chosen."""
+SURE = range(1980, 2038)
+"""The years for which the clocks of a zone are compared."""
+ALIKE = "bring the time zone data of both up to date"
 _SESSION = {
     "search_path": f"{SCHEMA},public",
-    "TimeZone": "Asia/Shanghai",
     "DateStyle": "ISO,MDY",
     "IntervalStyle": "postgres",
     "bytea_output": "hex",
@@ -47,7 +55,6 @@ _SESSION = {
     "idle_session_timeout": "0",
 }
 """What our texts rely upon, whatever the server's file, a role or a database has for a default."""
-_OPTIONS = " ".join(f"-c {name}={value}" for name, value in _SESSION.items())
 PINNED = " ".join(
     f"-c {setting}"
     for setting in (
@@ -61,6 +68,12 @@ PINNED = " ".join(
 """For connections that look up snapshots and keys: by index, from the first minute on."""
 
 
+def _options() -> str:
+    """The programme's days are those of the session: `occurred_at::date` in our texts."""
+    said = {"TimeZone": PROGRAMME.zone.key, **_SESSION}
+    return " ".join(f"-c {name}={value}" for name, value in said.items())
+
+
 class InstallError(Exception):
     """The database cannot be used as a ledger; the message says why and what to do."""
 
@@ -72,7 +85,7 @@ def connect(dsn: str, *, pinned: bool = False, **options: Any) -> Connection[Any
 
 def connect_as(kind: type[C], dsn: str, *, pinned: bool = False, **options: Any) -> C:
     """The same as a kind of connection of one's own."""
-    said = f"{_OPTIONS} {PINNED}" if pinned else _OPTIONS
+    said = f"{_options()} {PINNED}" if pinned else _options()
     return kind.connect(dsn, **_said(dsn, said), **options)
 
 
@@ -82,7 +95,9 @@ async def aconnect(dsn: str, **options: Any) -> AsyncConnection[Any]:
     A process that is frozen while it holds the lanes loses them after some seconds.
     """
     patience = {"idle_in_transaction_session_timeout": FROZEN_MS, "lock_timeout": PATIENCE_MS}
-    impatient = " ".join([_OPTIONS, PINNED, *(f"-c {name}={ms}" for name, ms in patience.items())])
+    impatient = " ".join(
+        [_options(), PINNED, *(f"-c {name}={ms}" for name, ms in patience.items())]
+    )
     connection = await AsyncConnection.connect(dsn, **_said(dsn, impatient), **options)
     connection.prepare_threshold = 0
     return connection
@@ -141,10 +156,18 @@ def migrations() -> list[tuple[str, str]]:
     return [(entry.name, entry.read_text("utf-8")) for entry in sorted(found, key=lambda e: e.name)]
 
 
-def install(dsn: str, buckets: int = 1) -> None:
-    """Bring the schema up to date, under a lock, all of it or nothing. Safe to call again.
+def keep_time(known: Mapping[str, str]) -> None:
+    """The days of this process are those of the ledger of which these facts are known: of its
+    connections from now on, and of its rules."""
+    PROGRAMME.keep_time_of(known["zone"])
 
-    The number of buckets is fixed by the first call; a later call may leave it out or repeat it.
+
+def install(dsn: str, buckets: int = 1, zone: str | None = None) -> None:
+    """Bring the schema up to date, under a lock, all of it or nothing. Safe to call again. The
+    process keeps the ledger's time from now on.
+
+    The number of buckets and the zone of the programme are fixed by the first call; a later call
+    may leave them out or repeat them.
     """
     if not 1 <= buckets <= MAX_BUCKETS:
         raise InstallError(f"a ledger has 1 to {MAX_BUCKETS} buckets, not {buckets}")
@@ -164,6 +187,9 @@ def install(dsn: str, buckets: int = 1) -> None:
         _migrate(connection)
         _check_format(connection)
         _fix_buckets(connection, buckets)
+        _fix_zone(connection, zone)
+        known = meta(connection)
+    keep_time(known)
 
 
 def _migrate(connection: Connection[Any]) -> None:
@@ -202,3 +228,32 @@ def _fix_buckets(connection: Connection[Any], buckets: int) -> None:
         connection.execute("SELECT create_lanes(%s)", (buckets,))
     elif buckets not in (1, int(known)):
         raise InstallError(f"this ledger has {known} buckets, not {buckets}")
+
+
+def _fix_zone(connection: Connection[Any], zone: str | None) -> None:
+    known = meta(connection).get("zone")
+    if known is None:
+        zone = ZONE if zone is None else zone
+        if zone not in available_timezones():
+            raise InstallError(f"there is no time zone {zone}: one is named as Asia/Shanghai")
+        _require_like_clocks(connection, zone)
+        set_meta(connection, zone=zone)
+    elif zone not in (None, known):
+        raise InstallError(f"this ledger keeps the time of {known}, not of {zone}")
+
+
+def _require_like_clocks(connection: Connection[Any], zone: str) -> None:
+    """Rules ask Python for a day and answers PostgreSQL, each of its own time zone database."""
+    months = [datetime(year, month, 15, tzinfo=UTC) for year in SURE for month in range(1, 13)]
+    try:
+        with connection.transaction():
+            rows = connection.execute(
+                "SELECT at AT TIME ZONE %s FROM unnest(%s::timestamptz[]) WITH ORDINALITY o(at, n)"
+                " ORDER BY n",
+                (zone, months),
+            ).fetchall()
+    except InvalidParameterValue:
+        raise InstallError(f"this PostgreSQL knows no time zone {zone}") from None
+    here = ZoneInfo(zone)
+    if [at for (at,) in rows] != [month.astimezone(here).replace(tzinfo=None) for month in months]:
+        raise InstallError(f"Python and this PostgreSQL disagree on the clocks of {zone}: {ALIKE}")

@@ -25,7 +25,7 @@ from domain.kernel.command import FILE_KEYS, NO_KEY, Command
 from domain.kernel.refusal import Refusal
 from ledger import clocks, strict_json
 from ledger.commands import Piece, parse
-from ledger.database import bucket_of, connect, meta
+from ledger.database import bucket_of, connect, keep_time, meta
 from ledger.lines import MAX_LINE_BYTES, chunks
 from ledger.log import persons, snapshots
 from ledger.log.append import (
@@ -108,6 +108,7 @@ class Importer:
         self._as_occurred = recorded_as_occurred
         with connect(dsn) as connection:
             known = meta(connection)
+        keep_time(known)
         self._buckets = int(known["buckets"])
         self._digest_key = bytes.fromhex(known["digest_key"])
         self._working = WorkingSet(self._buckets)

@@ -109,7 +109,7 @@ def bindings(conn: Conn, member_id: str) -> list[Binding]:
             CASE WHEN left_on < until THEN 'left' ELSE cause END AS cause
         FROM binding b
         JOIN (
-            SELECT member_id, bucket, (left_at AT TIME ZONE 'Asia/Shanghai')::date AS left_on
+            SELECT member_id, bucket, left_at::date AS left_on
             FROM member
         ) m USING (member_id, bucket)
         WHERE member_id = %s ORDER BY binding

@@ -116,7 +116,7 @@ class Clubs(Projection):
         """,
         """
         INSERT INTO emergency_use (bucket, club_id, day, category, admissions, people)
-        SELECT bucket, club_id, (occurred_at AT TIME ZONE 'Asia/Shanghai')::date, category,
+        SELECT bucket, club_id, occurred_at::date, category,
             sum(sign), sum(sign * people)
         FROM {visit_emergency_admitted} e
         GROUP BY 1, 2, 3, 4

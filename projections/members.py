@@ -27,7 +27,7 @@ MAX_SHARED = 20
 
 _TURNS = """
     INSERT INTO tier_day (bucket, day, unit_id, tier, delta)
-    SELECT s.bucket, (c.at AT TIME ZONE 'Asia/Shanghai')::date, s.unit_id, s.tier, sum(c.delta)
+    SELECT s.bucket, c.at::date, s.unit_id, s.tier, sum(c.delta)
     FROM tier_span s
     CROSS JOIN LATERAL (VALUES (s.since, {from_span}), (s.until, -({from_span}))) c(at, delta)
     WHERE s.tier IS NOT NULL AND c.at IS NOT NULL

@@ -79,7 +79,7 @@ class Visits(Projection):
         INSERT INTO club_use (bucket, club_id, service_id, month, tier, unit_id, visits, companions,
             points, free_visits)
         SELECT bucket, club_id, service_id,
-            date_trunc('month', occurred_at AT TIME ZONE 'Asia/Shanghai')::date, tier, unit_id,
+            date_trunc('month', occurred_at)::date, tier, unit_id,
             sum(n), sum(n * companions), sum(n * points),
             coalesce(sum(n) FILTER (WHERE payment = 'free_visit'), 0)
         FROM (
@@ -217,7 +217,7 @@ def use(
             FROM club_use WHERE month >= %(from_month)s AND month < %(to_month)s
             UNION ALL
             SELECT club_id, service_id,
-                date_trunc('month', occurred_at AT TIME ZONE 'Asia/Shanghai')::date, tier, unit_id,
+                date_trunc('month', occurred_at)::date, tier, unit_id,
                 1, companions, points, (payment = 'free_visit')::integer
             FROM visit
             WHERE undone_at IS NULL AND (

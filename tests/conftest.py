@@ -47,13 +47,13 @@ def database(databases: Databases) -> Iterator[str]:
 
 
 @pytest.fixture
-def installed(databases: Databases) -> Iterator[Callable[[int], str]]:
-    """installed(buckets): the dsn of a fresh ledger with so many buckets."""
+def installed(databases: Databases) -> Iterator[Callable[..., str]]:
+    """installed(buckets, zone): the dsn of a fresh ledger with so many buckets."""
     with ExitStack() as stack:
 
-        def make(buckets: int = 1) -> str:
+        def make(buckets: int = 1, zone: str | None = None) -> str:
             dsn = stack.enter_context(databases.lent())
-            install(dsn, buckets)
+            install(dsn, buckets, zone)
             return dsn
 
         yield make

@@ -13,7 +13,7 @@ from api.cli.serving.revival import kept_alive
 from api.cli.terminal import output
 from api.runtime.settings import Settings
 from api.runtime.wiring import embedded_version, opened
-from domain.kernel.values import PROGRAMME_ZONE
+from domain.kernel.values import PROGRAMME
 from ledger import clocks
 from ledger.database import connect
 from projections.engine import runner
@@ -89,7 +89,7 @@ def status(settings: Settings, as_json: bool) -> int:
         "version": found.version,
         "ledger": found.database,
         "PostgreSQL": found.server,
-        "clock": f"{output.local(found.clock)} Asia/Shanghai"
+        "clock": f"{output.local(found.clock)} {found.zone}"
         + (" (demo clock)" if found.demo_clock else ""),
         "demo": "none"
         if found.demo is None
@@ -148,4 +148,4 @@ def clock(settings: Settings, stand_still: bool, as_json: bool) -> int:
 
 
 def _stamp(instant: datetime | None) -> str | None:
-    return None if instant is None else instant.astimezone(PROGRAMME_ZONE).isoformat()
+    return None if instant is None else instant.astimezone(PROGRAMME.zone).isoformat()

@@ -36,7 +36,7 @@ from api.http.server.turns import Turns
 from api.runtime.clock import Clock
 from api.runtime.connections import FILES_AT_ONCE
 from api.runtime.settings import Settings
-from ledger.database import connect, meta
+from ledger.database import connect, keep_time, meta
 from ledger.log.batcher import Ledger
 from projections.engine import runner
 
@@ -51,9 +51,10 @@ DESCRIPTION = """The ledger of a city's VIP clubs: points, visits, campaigns, fi
 Writes need `Idempotency-Key`: a request that is sent again changes nothing and gets the first
 answer. Refusals are `application/problem+json` (RFC 9457) with a stable `code` and the numbers
 that decided them; `/problems` lists them. Money is in fen (1 yuan = 100 fen), points are whole,
-instants carry their offset, days are those of Asia/Shanghai. On a demo, whose history ends in the
-past, each answer tells its time in `Clubledger-Clock`. There is no sign-in yet: keep it on a
-trusted network. `HEAD` is answered wherever `GET` is, with the same headers.
+instants carry their offset, days are those of the programme's zone (`/status` names it). On a
+demo, whose history ends in the past, each answer tells its time in `Clubledger-Clock`. There is no
+sign-in yet: keep it on a trusted network. `HEAD` is answered wherever `GET` is, with the same
+headers.
 """
 
 TAGS = [
@@ -153,6 +154,8 @@ async def _opened(dsn: str, settings: Settings) -> tuple[House, AsyncExitStack]:
 
 def _make_ready(dsn: str) -> None:
     """Let there be answers to read, however far behind the log they are."""
+    with connect(dsn) as connection:
+        keep_time(meta(connection))
     with connect(dsn) as connection:
         runner.prepare(connection)
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from domain.kernel.values import PROGRAMME_ZONE
+from domain.kernel.values import PROGRAMME
 
 OFFSET = "clock_offset_s"
 """The name under which the offset is kept in the installation's facts."""
@@ -37,12 +37,12 @@ class Clock:
 
     def shown(self) -> str:
         """This minute for a reader, with the name of the zone."""
-        local = self.now().astimezone(PROGRAMME_ZONE)
-        return f"{local:%Y-%m-%d %H:%M} {PROGRAMME_ZONE.key}"
+        local = self.now().astimezone(PROGRAMME.zone)
+        return f"{local:%Y-%m-%d %H:%M} {PROGRAMME.zone.key}"
 
     def stamp(self) -> str:
         """This second for a program, with the programme's offset."""
-        return self.now().astimezone(PROGRAMME_ZONE).isoformat(timespec="seconds")
+        return self.now().astimezone(PROGRAMME.zone).isoformat(timespec="seconds")
 
 
 def offset_to(start: datetime) -> int:

@@ -101,7 +101,7 @@ def _load(
     import demo
 
     done = Loaded()
-    if _claim(dsn, scale, seed, demo.CLOCK_STARTS_AT):
+    if _claim(dsn, scale, seed, demo.CLOCK_STARTS_AT, demo.ZONE_NAME):
         return done
     chapter_begins("drawing the year", 0)
     importer = Importer(dsn, now=demo.CLOCK_STARTS_AT, recorded_as_occurred=True)
@@ -131,11 +131,17 @@ def _load(
     return done
 
 
-def _claim(dsn: str, scale: str, seed: int, starts_at: datetime) -> bool:
+def _claim(dsn: str, scale: str, seed: int, starts_at: datetime, zone: str) -> bool:
     """Mark an empty ledger as this demo's, or see that it is. Whether all of it is there."""
     with connect(dsn) as connection, connection.transaction():
-        known = demo_of(meta(connection))
+        facts = meta(connection)
+        known = demo_of(facts)
         if known is None:
+            if facts["zone"] != zone:
+                raise Rejected(
+                    f"This ledger keeps the time of {facts['zone']}, and the demo's year is one of"
+                    f" {zone}: give the demo a data directory of its own (--data-dir)."
+                )
             events = reading.total(connection)
             if events:
                 raise Rejected(

@@ -54,6 +54,11 @@ class Settings(BaseSettings):
     buckets: Annotated[int, Field(ge=1, le=64)] = Field(
         1, description="lanes of the log, fixed when the ledger is first installed"
     )
+    zone: Annotated[str, AfterValidator(_plain), BeforeValidator(_named)] | None = Field(
+        None,
+        description="whose days, months and hours are the programme's (Asia/Shanghai unless"
+        " said), fixed likewise",
+    )
     host: Annotated[str, AfterValidator(_plain), BeforeValidator(_named)] = Field(
         "127.0.0.1", description="the address that `serve` listens on"
     )

@@ -50,7 +50,7 @@ def opened(settings: Settings, *, create: bool = False) -> Iterator[Database]:
     quieten_libpq(embedded=settings.database_url is None)
     if settings.database_url is not None:
         url = settings.database_url.get_secret_value()
-        yield _installed(url, _place(url), settings.buckets, create)
+        yield _installed(settings, url, _place(url), create)
         return
     data_dir = settings.data_dir
     try:
@@ -60,7 +60,7 @@ def opened(settings: Settings, *, create: bool = False) -> Iterator[Database]:
                 " one."
             )
         with embedded(settings, create=create) as server:
-            yield _installed(server.dsn, str(data_dir), settings.buckets, create)
+            yield _installed(settings, server.dsn, str(data_dir), create)
     except EmbeddedError as error:
         raise CannotOpen(str(error)) from error
     except OSError as error:
@@ -77,9 +77,9 @@ def embedded(
     return EmbeddedServer(settings.data_dir, create=create, connections=room, call_off=call_off)
 
 
-def _installed(dsn: str, place: str, buckets: int, writes: bool) -> Database:
+def _installed(settings: Settings, dsn: str, place: str, writes: bool) -> Database:
     try:
-        install(dsn, buckets)
+        install(dsn, settings.buckets, settings.zone)
         with connect(dsn) as connection:
             database = Database(dsn, place, meta(connection))
             if writes:

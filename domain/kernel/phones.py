@@ -20,7 +20,7 @@ class NumberingPlan:
 
 
 PROGRAMME_PLAN = NumberingPlan(country="86", trunk="0", abroad="00", shortest=10, longest=11)
-"""That of the programme, as `values.PROGRAMME_ZONE` is its clock: the plan of mainland China."""
+"""That of the programme, as `values.PROGRAMME` has its clock: the plan of mainland China."""
 SHORTEST, LONGEST = 7, 15
 """Digits of a number of another country, with the country's."""
 

@@ -5,6 +5,7 @@ named at the door. Patterns keep control characters out of everything that is st
 """
 
 import re
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import lru_cache
 from typing import Annotated, Any, Literal, get_args
@@ -20,9 +21,24 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-PROGRAMME_ZONE = ZoneInfo("Asia/Shanghai")
-"""Days, months and quarters are those of this zone; instants are stored in UTC."""
 
+@dataclass
+class Programme:
+    """What holds for a whole ledger: days, months, quarters and hours are those of its zone;
+    instants are stored in UTC. A process keeps the time of the ledger that it opened."""
+
+    zone: ZoneInfo
+
+    def keep_time_of(self, zone: str) -> None:
+        """Another zone, named as in the IANA time zone database."""
+        if zone != self.zone.key:
+            self.zone = ZoneInfo(zone)
+            local_date.cache_clear()
+            local_minute.cache_clear()
+
+
+PROGRAMME = Programme(ZoneInfo("Asia/Shanghai"))
+"""Of this process. A ledger's zone is fixed when it is made: `ledger.database.install`."""
 
 FIRST_YEAR, YEARS_END = 1980, 2500
 """Outside of these years an instant or a day is a mistake."""
@@ -172,19 +188,19 @@ TIERS: tuple[Tier, ...] = get_args(Tier)
 @lru_cache(maxsize=1024)
 def local_date(instant: datetime) -> date:
     """The programme's calendar day that holds this instant. All of a batch share one instant."""
-    return instant.astimezone(PROGRAMME_ZONE).date()
+    return instant.astimezone(PROGRAMME.zone).date()
 
 
 @lru_cache(maxsize=1024)
 def local_minute(instant: datetime) -> int:
     """Minutes after the programme's midnight."""
-    local = instant.astimezone(PROGRAMME_ZONE)
+    local = instant.astimezone(PROGRAMME.zone)
     return local.hour * 60 + local.minute
 
 
 def start_of(day: date) -> datetime:
     """The instant at which this calendar day begins in the programme's zone, in UTC."""
-    return datetime(day.year, day.month, day.day, tzinfo=PROGRAMME_ZONE).astimezone(UTC)
+    return datetime(day.year, day.month, day.day, tzinfo=PROGRAMME.zone).astimezone(UTC)
 
 
 @lru_cache(maxsize=1024)

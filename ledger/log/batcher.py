@@ -23,7 +23,7 @@ from domain.catalogue import KINDS
 from domain.kernel.command import Command
 from domain.kernel.refusal import Refusal
 from ledger import clocks
-from ledger.database import aconnect, bucket_of
+from ledger.database import aconnect, bucket_of, keep_time
 from ledger.log import persons, snapshots
 from ledger.log.append import (
     CONFLICTS,
@@ -188,6 +188,7 @@ class Ledger:
         connection = (await self._wire("writer")).connection
         rows = await (await connection.execute("SELECT name, value FROM ledger_meta")).fetchall()
         known = dict(rows)
+        keep_time(known)
         self._buckets = int(known["buckets"])
         self._digest_key = bytes.fromhex(known["digest_key"])
         for kind in KINDS:

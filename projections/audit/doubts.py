@@ -20,8 +20,12 @@ from projections.engine.event_tables import counted
 
 _WITHIN = "{0}.since <= {1} AND ({0}.until IS NULL OR {1} < {0}.until)"
 _UTC = """'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'"""
-_LAST = "(({} + 1)::timestamp AT TIME ZONE 'Asia/Shanghai') - interval '1 microsecond'"
-"""The last instant of a day."""
+LAST = (
+    "({0} + 1)::timestamptz - interval '1 microsecond' - make_interval(hours =>"
+    " ((({0} + 1)::timestamptz - interval '1 hour')::date > {0})::integer)"
+)
+"""The last instant of a day. Where clocks go back to midnight there are two; PostgreSQL means the
+second, and the next day begins with the first."""
 
 _TIMELINES = """
     marks AS MATERIALIZED (
@@ -56,7 +60,7 @@ _VISITS = (
     " occurred_at AS at{}"
     " FROM visit WHERE undone_at IS NULL"
 )
-_INCLUDED = "least(occurred_at, " + _LAST.format("taken_on") + ")"
+_INCLUDED = "least(occurred_at, " + LAST.format("taken_on") + ")"
 
 
 def _facts(topic: str, at: str = "occurred_at", more: str = "") -> str:
@@ -88,7 +92,7 @@ _ON_THE_NETWORK = " UNION ALL ".join(
         _facts("campaign.offered"),
         _facts("campaign.enrolled"),
         _facts("binding.started"),
-        _facts("binding.ended", _LAST.format("ended_on")),
+        _facts("binding.ended", LAST.format("ended_on")),
         _facts("activity.attended", "held_at"),
         _facts("cohort.included", _INCLUDED),
     )
@@ -172,7 +176,7 @@ _DIFFERENCES = {
             FROM visit v
             JOIN club c ON c.club_id = v.club_id
             CROSS JOIN LATERAL (
-                SELECT (v.occurred_at AT TIME ZONE 'Asia/Shanghai')::time AS clock
+                SELECT v.occurred_at::time AS clock
             ) a
             CROSS JOIN LATERAL (
                 SELECT 60 * extract(hour FROM clock) + extract(minute FROM clock) AS minute

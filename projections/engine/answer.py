@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, field_validator
 
 from domain.catalogue import CATALOGUE
-from domain.kernel.values import PROGRAMME_ZONE
+from domain.kernel.values import PROGRAMME
 from projections.engine.event_tables import Window
 
 D = TypeVar("D", bound="Dated")
@@ -23,7 +23,7 @@ class Answer(BaseModel):
     @classmethod
     def in_the_zone(cls, value: Any) -> Any:
         """Instants are told by the programme's clocks, wherever they were read."""
-        return value.astimezone(PROGRAMME_ZONE) if isinstance(value, datetime) else value
+        return value.astimezone(PROGRAMME.zone) if isinstance(value, datetime) else value
 
 
 def plain_number(value: Decimal) -> int | float:

@@ -15,6 +15,7 @@ ROOMS = ("domain", "ledger", "projections", "demo", "api")
 GENERATED = re.compile(
     r"^requirements/|\.(json|po|svg|csv)$|^docs/reference/(facts|events|refusals|figures)\.md$"
 )
+ZONE = re.compile(r"AT TIME ZONE '(?!UTC')|ZoneInfo\(\"(?!Asia/Shanghai\"\)\)$)")
 LIMIT_LINES = 600
 # Said in two breaths, so that this file stays tidy itself.
 PROMISE, ADDRESS, ROOT = "TO" + "DO", "https:/" + "/", "/" + "root/"
@@ -67,6 +68,11 @@ class File:
         if isinstance(node, ast.Attribute):
             return f"{self._full_name(node.value)}.{node.attr}"
         return self._imported.get(node.id, "") if isinstance(node, ast.Name) else ""
+
+
+def zone(file: File) -> Iterator[int]:
+    if file.within(*ROOMS) and not file.path.startswith("demo/"):
+        yield from file.lines(ZONE)
 
 
 def clock(file: File) -> Iterator[int]:
@@ -229,6 +235,19 @@ class Rule:
 
 
 RULES = [
+    Rule(
+        "The zone of the programme is the ledger's: no text names one",
+        zone,
+        rings=(
+            ("projections/lots.py", "(at AT TIME ZONE 'Asia/Shanghai')::date"),
+            ("domain/lots.py", 'local = at.astimezone(ZoneInfo("Europe/Berlin"))'),
+        ),
+        quiet=(
+            ("projections/lots.py", "at::date, to_char(at AT TIME ZONE 'UTC', 'YYYY')"),
+            ("domain/kernel/values.py", 'PROGRAMME = Programme(ZoneInfo("Asia/Shanghai"))'),
+            ("demo/lots.py", "AT TIME ZONE 'Asia/Shanghai'"),
+        ),
+    ),
     Rule(
         "Time is an argument: only api/runtime/clock.py asks the clock",
         clock,

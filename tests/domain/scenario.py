@@ -25,7 +25,7 @@ from domain.kernel import world
 from domain.kernel.command import Command
 from domain.kernel.event import Event
 from domain.kernel.refusal import Refusal
-from domain.kernel.values import PROGRAMME_ZONE
+from domain.kernel.values import PROGRAMME
 from domain.members import Bills, Membership
 from domain.points.lots import Points
 from domain.visits import Attendance, Visits
@@ -62,7 +62,7 @@ HOME = {
 
 def local(text: str) -> datetime:
     """The instant at which clocks of the programme's zone show this."""
-    return datetime.fromisoformat(text).replace(tzinfo=PROGRAMME_ZONE).astimezone(UTC)
+    return datetime.fromisoformat(text).replace(tzinfo=PROGRAMME.zone).astimezone(UTC)
 
 
 def do(kind: type[C], at: str | datetime, /, **said: Any) -> C:

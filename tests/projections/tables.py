@@ -24,10 +24,13 @@ def in_sql(conn: Connection[Any], schemas: Schemas = LIVE) -> dict[str, Any]:
     """Every table of the answers."""
     cursor = conn.cursor(row_factory=dict_row)
     conn.execute("SET TimeZone = 'UTC'")
-    return {
-        name: ordered(cursor.execute(f"SELECT * FROM {schemas.answers}.{name}").fetchall())
-        for name in NAMES
-    }
+    try:
+        return {
+            name: ordered(cursor.execute(f"SELECT * FROM {schemas.answers}.{name}").fetchall())
+            for name in NAMES
+        }
+    finally:
+        conn.execute("RESET TimeZone")  # folds go by it
 
 
 def in_python(log: Iterable[Stored], *, gaps: bool = False) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from rich.table import Table
 from api.cli.terminal import notes
 from api.runtime.clock import Clock
 from api.runtime.failures import Failure
-from domain.kernel.values import PROGRAMME_ZONE
+from domain.kernel.values import PROGRAMME
 
 WIDE = 200
 """Columns where nobody watches: a table in a file is not folded to 80."""
@@ -112,7 +112,7 @@ def plain_table(*columns: str, right: tuple[str, ...] = ()) -> Table:
 
 def local(instant: datetime | None) -> str:
     """An instant for a reader, in the programme's zone."""
-    return "" if instant is None else f"{instant.astimezone(PROGRAMME_ZONE):%Y-%m-%d %H:%M:%S}"
+    return "" if instant is None else f"{instant.astimezone(PROGRAMME.zone):%Y-%m-%d %H:%M:%S}"
 
 
 def number(value: Any) -> str:
