@@ -1,7 +1,7 @@
 """What doors add to the answers: the demo that is loaded, the clock, and files."""
 
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from datetime import date, datetime
 from typing import Any
 
@@ -14,7 +14,7 @@ from api.runtime.exports import Export
 from domain.kernel.values import PROGRAMME, local_date
 from projections import points
 from projections.asof import pairs, statement
-from projections.engine import runner
+from projections.engine import measure, runner
 from projections.engine.answer import Answer, Dated, Moment
 from projections.engine.schemas import held
 from projections.figures import report as figures
@@ -116,6 +116,32 @@ def evidence_export(
     about = found.model_dump(mode="json", exclude={"events", "next"}) | _standing(conn, meta)
     events = figures.events(conn, figure_id, on)
     return Export(f"figure-{figure_id}", about, EventRef, events)
+
+
+def contributions_export(
+    conn: Connection[Any],
+    meta: Mapping[str, str],
+    measure_id: str,
+    params: Mapping[str, Any],
+    on: date,
+    moment: Moment | None = None,
+) -> Export:
+    """All rows that make a measure up as a file, below what it comes to."""
+    found = measure.measured(conn, measure_id, params, on)
+    about = found.model_dump(mode="json", exclude={"groups", "moment"}) | _standing(conn, meta)
+    if moment is not None:
+        about |= moment.model_dump(mode="json")
+    kind = measure.row_model(measure.MEASURES[measure_id])
+    return Export(measure_id, about, kind, _rows(conn, measure_id, params, on, kind))
+
+
+@contextmanager
+def _rows(
+    conn: Connection[Any], measure_id: str, params: Mapping[str, Any], on: date, kind: type[Answer]
+) -> Iterator[Iterator[Answer]]:
+    names = list(kind.model_fields)
+    with measure.all_contributions(conn, measure_id, params, on) as rows:
+        yield (kind.model_construct(**dict(zip(names, row, strict=True))) for row in rows)
 
 
 def statement_export(

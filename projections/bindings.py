@@ -6,9 +6,11 @@ from datetime import date
 from psycopg.rows import class_row
 
 from domain.bindings import BindingEnded, BindingStarted
+from domain.cohorts import UnknownCohort
 from projections.engine.answer import Answer
 from projections.engine.connection import Conn
 from projections.engine.days import end_of
+from projections.engine.measure import Events, Need, Rows, measure
 from projections.engine.projection import Projection
 from projections.engine.ratio import Ratio
 from projections.engine.reference import ReferenceFold, Stored, folded
@@ -150,6 +152,67 @@ def binding_rate(conn: Conn, cohort_id: str, on: date) -> BindingRate | None:
     ]
     base, bound = sum(unit.base for unit in units), sum(unit.bound for unit in units)
     return BindingRate(cohort_id, on, base, bound, Ratio(bound, base), units)
+
+
+# ----------------------------------------------------------------------------------- measures
+BASE = Rows(
+    """
+    SELECT c.bucket, c.member_id, c.tier, c.unit_id, m.left_at, b.policies, 1 AS base,
+        (b.policies IS NOT NULL AND (m.left_at IS NULL OR m.left_at >= %(end)s))::int AS bound
+    FROM cohort_member c
+    JOIN member m ON m.member_id = c.member_id AND m.bucket = c.bucket
+    LEFT JOIN (
+        SELECT bucket, member_id, string_agg(policy, ', ' ORDER BY binding) AS policies
+        FROM binding WHERE starts_on <= %(on)s AND until > %(on)s GROUP BY 1, 2
+    ) b ON b.member_id = c.member_id AND b.bucket = c.bucket
+    WHERE c.cohort_id = %(cohort_id)s
+    """,
+    key=("member_id",),
+    dims=("tier", "unit_id"),
+    decided=("left_at", "policies"),
+    sums=("base", "bound"),
+    events=(
+        Events("cohort.included", where="cohort_id = %(cohort_id)s"),
+        Events("binding.started", where="starts_on <= %(on)s AND ends_on > %(on)s"),
+        Events("binding.ended", where="ended_on <= %(on)s"),
+        Events("member.left", where="occurred_at < %(end)s"),
+    ),
+    needs=(Need("cohort_id", UnknownCohort, in_overview="purpose = 'binding'"),),
+)
+"""The customers of a cohort: each counts once, however many policies bind him on the day, and not
+if he is off the network by the end of it."""
+
+BINDINGS = Rows(
+    """
+    SELECT b.bucket, b.member_id, b.binding, b.policy, b.campaign_id, b.unit_id, m.tier,
+        b.starts_on, b.ends_on, b.ended_on, b.cause, m.left_at,
+        (b.starts_on <= %(on)s AND b.until > %(on)s
+            AND (m.left_at IS NULL OR m.left_at >= %(end)s))::int AS active,
+        (b.starts_on BETWEEN %(first)s AND %(on)s)::int AS started,
+        coalesce(b.ended_on BETWEEN %(first)s AND %(on)s, false)::int AS ended_early
+    FROM binding b
+    JOIN member m ON m.member_id = b.member_id AND m.bucket = b.bucket
+    """,
+    key=("member_id", "binding"),
+    dims=("policy", "campaign_id", "unit_id", "tier", "cause"),
+    decided=("starts_on", "ends_on", "ended_on", "left_at"),
+    sums=("active", "started", "ended_early"),
+    events=(
+        Events("binding.started", by=("member_id", "binding")),
+        Events("binding.ended", by=("member_id", "binding")),
+        Events("member.left", where="occurred_at < %(end)s"),
+    ),
+    days=("started", "ended_early"),
+)
+
+measure("bindings.base", "Customers to be bound", "需捆绑客户数", "customers", BASE, "base")
+measure("bindings.bound", "Customers effectively bound", "有效捆绑客户数", "customers", BASE,
+        "bound")  # fmt: skip
+measure("bindings.rate", "Binding rate", "捆绑到位率", "%", BASE, "100 * bound / base", digits=2)
+measure("bindings.active", "Bindings in force", "有效捆绑数", "bindings", BINDINGS, "active")
+measure("bindings.started", "Bindings begun", "新增捆绑数", "bindings", BINDINGS, "started")
+measure("bindings.ended_early", "Bindings ended early", "提前解除捆绑数", "bindings", BINDINGS,
+        "ended_early")  # fmt: skip
 
 
 # ----------------------------------------------------------------------- the same in plain Python

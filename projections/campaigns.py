@@ -2,18 +2,21 @@
 
 from collections.abc import Mapping
 from datetime import date, datetime
+from decimal import Decimal, localcontext
 from fractions import Fraction
 from typing import Any
 
 from psycopg.rows import class_row, dict_row
 from pydantic import Field
 
-from domain.campaigns import CampaignClosed, CampaignLaunched, Kind, TermsChanged
+from domain.campaigns import CampaignClosed, CampaignLaunched, Kind, TermsChanged, UnknownCampaign
 from domain.enrolments import CampaignEnrolled, PlaceFreed, PlaceTaken
+from domain.kernel.formula import Formula
 from projections.engine.answer import Answer
 from projections.engine.connection import Conn
 from projections.engine.days import end_of
 from projections.engine.event_tables import counted
+from projections.engine.measure import Events, Need, Rows, measure
 from projections.engine.projection import Projection
 from projections.engine.ratio import Mean, Rate, rounded
 from projections.engine.reference import ReferenceFold, Stored, folded
@@ -268,6 +271,204 @@ def campaign_use(conn: Conn, campaign_id: str, until: date) -> list[CampaignUse]
         """,
         (campaign_id, end_of(until)),
     ).fetchall()
+
+
+# ----------------------------------------------------------------------------------- measures
+_OFFERS = f"{counted('campaign.offered')} o"
+_ENROLMENTS = f"{counted('campaign.enrolled')} e"
+_DRAWN = Events("campaign.offered", by=("member_id", "campaign_id"))
+_ENROLLED = Events("campaign.enrolled", by=("member_id", "campaign_id"))
+
+ENROLMENTS = Rows(
+    f"""
+    SELECT e.bucket, e.member_id, e.campaign_id, e.tier, e.unit_id, e.occurred_at, e.terms_version,
+        1 AS participants, e.prepaid_fen, e.gift_fen, (o.member_id IS NULL)::int AS walk_ins
+    FROM {_ENROLMENTS}
+    LEFT JOIN {_OFFERS} ON o.member_id = e.member_id AND o.bucket = e.bucket
+        AND o.campaign_id = e.campaign_id AND o.arm = 'offered' AND o.occurred_at < %(end)s
+    WHERE e.occurred_at < %(end)s
+    """,
+    key=("campaign_id", "member_id"),
+    dims=("campaign_id", "tier", "unit_id"),
+    decided=("occurred_at", "terms_version"),
+    sums=("participants", "prepaid_fen", "gift_fen", "walk_ins"),
+    events=(_ENROLLED,),
+)
+"""Enrolments by the end of `on`."""
+
+COSTS = Rows(
+    f"""
+    SELECT bucket, campaign_id, member_id, occurred_at, 1 AS participants, gift_fen,
+        0 AS other_costs_fen
+    FROM {_ENROLMENTS} WHERE occurred_at < %(end)s
+    UNION ALL
+    SELECT bucket, campaign_id, '', launched_at, 0, 0, other_costs_fen
+    FROM campaign WHERE launched_at < %(end)s
+    """,
+    key=("campaign_id", "member_id"),
+    dims=("campaign_id",),
+    decided=("occurred_at",),
+    sums=("participants", "gift_fen", "other_costs_fen"),
+    events=(_ENROLLED, Events("campaign.launched", by=("campaign_id",))),
+)
+"""The gifts of enrolments, and what each campaign cost beside them."""
+
+OFFERS = Rows(
+    f"""
+    SELECT o.bucket, o.member_id, o.campaign_id, o.arm, o.tier, m.unit_id, o.occurred_at,
+        e.occurred_at AS enrolled_at, (o.arm = 'offered')::int AS offered,
+        (o.arm = 'control')::int AS control,
+        (o.arm = 'offered' AND e.member_id IS NOT NULL)::int AS enrolled
+    FROM {_OFFERS}
+    JOIN member m ON m.member_id = o.member_id AND m.bucket = o.bucket
+    LEFT JOIN {_ENROLMENTS} ON e.member_id = o.member_id AND e.bucket = o.bucket
+        AND e.campaign_id = o.campaign_id AND e.occurred_at < %(end)s
+    WHERE o.occurred_at < %(end)s
+    """,
+    key=("campaign_id", "member_id"),
+    dims=("campaign_id", "tier", "unit_id"),
+    decided=("arm", "occurred_at", "enrolled_at"),
+    sums=("offered", "control", "enrolled"),
+    events=(_DRAWN, _ENROLLED),
+)
+"""Who was drawn by the end of `on`, and who of those offered enrolled."""
+
+measure("campaigns.participants", "Participants", "参与客户数", "customers", ENROLMENTS,
+        "participants")  # fmt: skip
+measure("campaigns.prepaid", "Prepaid sum", "预存金额", "yuan", ENROLMENTS, "prepaid_fen / 100",
+        note="a liability, never income")  # fmt: skip
+measure("campaigns.mean_prepaid", "Mean prepaid sum", "户均预存", "yuan", ENROLMENTS,
+        "prepaid_fen / 100 / participants", digits=2)  # fmt: skip
+measure("campaigns.gifts", "Gift credit", "赠送话费", "yuan", ENROLMENTS, "gift_fen / 100",
+        digits=2)  # fmt: skip
+measure("campaigns.cost", "Cost", "活动成本", "yuan", COSTS,
+        "(gift_fen + other_costs_fen) / 100", digits=2)  # fmt: skip
+measure("campaigns.cost_per_participant", "Cost per participant", "户均成本", "yuan", COSTS,
+        "(gift_fen + other_costs_fen) / 100 / participants", digits=2)  # fmt: skip
+measure("campaigns.walk_ins", "Participants without an offer", "未受邀参与客户数", "customers",
+        ENROLMENTS, "walk_ins")  # fmt: skip
+measure("campaigns.offered", "Customers offered", "受邀客户数", "customers", OFFERS, "offered")
+measure("campaigns.control", "Customers in the control group", "对照组客户数", "customers", OFFERS,
+        "control")  # fmt: skip
+_WHOLE_MONTHS = """
+    SELECT to_char(opens_on + interval '1 month' - interval '1 day', 'YYYY-MM') AS first_month,
+        to_char(date_trunc('month', %(on)s::date + 1) - interval '1 month', 'YYYY-MM') AS last_month
+    FROM campaign WHERE campaign_id = %(campaign_id)s
+"""
+RETURNS = Rows(
+    f"""
+    SELECT o.bucket, o.member_id, o.arm, o.tier, m.unit_id, m.left_at, b.margin_fen, e.gift_fen
+            AS gift, arms.offered, arms.control,
+        arms.offered * coalesce(b.margin_fen, 0) AS margin_offered_fen,
+        arms.control * coalesce(b.margin_fen, 0) AS margin_control_fen,
+        arms.offered * coalesce(b.margin_fen, 0)::numeric ^ 2 AS squares_offered,
+        arms.control * coalesce(b.margin_fen, 0)::numeric ^ 2 AS squares_control,
+        arms.offered * coalesce(b.bills, 0) AS bills_offered,
+        arms.control * coalesce(b.bills, 0) AS bills_control,
+        arms.offered * arms.kept AS kept_offered, arms.control * arms.kept AS kept_control,
+        arms.offered * coalesce(e.gift_fen, 0) AS gift_fen, 0 AS walk_ins
+    FROM {_OFFERS}
+    JOIN member m ON m.member_id = o.member_id AND m.bucket = o.bucket
+    CROSS JOIN LATERAL (
+        SELECT (o.arm = 'offered')::int AS offered, (o.arm = 'control')::int AS control,
+            (m.left_at IS NULL OR m.left_at >= %(end)s)::int AS kept
+    ) arms
+    LEFT JOIN (
+        SELECT bucket, member_id, sum(margin_fen)::bigint AS margin_fen, count(margin_fen) AS bills
+        FROM {counted("bill.issued")} b CROSS JOIN ({_WHOLE_MONTHS}) months
+        WHERE month BETWEEN first_month AND last_month GROUP BY 1, 2
+    ) b ON b.member_id = o.member_id AND b.bucket = o.bucket
+    LEFT JOIN {_ENROLMENTS} ON e.member_id = o.member_id AND e.bucket = o.bucket
+        AND e.campaign_id = o.campaign_id AND e.occurred_at < %(end)s
+    WHERE o.campaign_id = %(campaign_id)s AND o.occurred_at < %(end)s
+    UNION ALL
+    SELECT e.bucket, e.member_id, NULL, e.tier, e.unit_id, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0,
+        0, 0, 0, 1
+    FROM {_ENROLMENTS}
+    WHERE e.campaign_id = %(campaign_id)s AND e.occurred_at < %(end)s AND NOT EXISTS (
+        SELECT FROM {_OFFERS} WHERE o.member_id = e.member_id AND o.bucket = e.bucket
+            AND o.campaign_id = e.campaign_id AND o.occurred_at < %(end)s
+    )
+    """,
+    key=("member_id",),
+    decided=("arm", "left_at", "margin_fen", "gift"),
+    sums=(
+        "offered",
+        "control",
+        "margin_offered_fen",
+        "margin_control_fen",
+        "squares_offered",
+        "squares_control",
+        "bills_offered",
+        "bills_control",
+        "kept_offered",
+        "kept_control",
+        "gift_fen",
+        "walk_ins",
+    ),
+    events=(
+        Events("campaign.offered", where="campaign_id = %(campaign_id)s"),
+        Events("campaign.enrolled", where="campaign_id = %(campaign_id)s"),
+        Events(
+            "bill.issued",
+            where=f"margin_fen IS NOT NULL AND (SELECT month BETWEEN first_month AND last_month"
+            f" FROM ({_WHOLE_MONTHS}) months)",
+        ),
+    ),
+    needs=(Need("campaign_id", UnknownCampaign),),
+    once={
+        "other_costs_fen": "SELECT other_costs_fen FROM campaign"
+        " WHERE campaign_id = %(campaign_id)s",
+        "whole_months": f"SELECT (first_month <= last_month)::int FROM ({_WHOLE_MONTHS}) months",
+    },
+)
+"""Who was drawn, by intention to treat: he counts in the arm that he was drawn into, whether he
+took part or not, with the margins of the whole months from the opening to `on`. A customer without
+a bill counts with zero. And who took part without an offer, since fixed costs are shared by heads.
+"""
+_COST = "(gift_fen + other_costs_fen * offered / (offered + walk_ins))"
+_MARGIN = "(margin_offered_fen / offered - margin_control_fen / control) * offered"
+_Z_95 = Decimal("1.959963984540054")
+"""The 97.5% quantile of the standard normal distribution."""
+
+
+def _interval(sums: Mapping[str, int]) -> tuple[Fraction, Fraction]:
+    """The 95% interval of the return, by the normal approximation."""
+    variance = Fraction(0)
+    for arm in ("offered", "control"):  # the sample variance / customers, exactly
+        heads, margin = sums[arm], sums[f"margin_{arm}_fen"]
+        deviation = Fraction(sums[f"squares_{arm}"] * heads - margin**2, heads)
+        variance += deviation / (heads - 1) / heads
+    with localcontext() as context:
+        context.prec = 50
+        root = (Decimal(variance.numerator) / Decimal(variance.denominator)).sqrt()
+        margin_fen = Fraction(_Z_95 * root) * sums["offered"]
+    cost, incremental = Formula(_COST).value(sums), Formula(_MARGIN).value(sums)
+    low, high = incremental - margin_fen, incremental + margin_fen
+    return (low - cost) / cost, (high - cost) / cost
+
+
+_DRAWN_FOR = (
+    ("whole_months", 1, "no whole month since the opening"),
+    ("control", 2, "no control group"),
+    ("offered", 2, "no control group"),
+    ("gift_fen + other_costs_fen", 1, "no costs"),
+)
+_BILLED = tuple((f"bills_{arm}", 1, "no bills with a margin") for arm in ("offered", "control"))
+_SQUARES = tuple((f"squares_{arm}", 0, "") for arm in ("offered", "control"))
+
+measure("campaigns.incremental", "Incremental margin", "增量毛利", "yuan", RETURNS,
+        f"{_MARGIN} / 100", digits=2, at_least=(*_DRAWN_FOR[:3], *_BILLED))  # fmt: skip
+measure("campaigns.return", "Return", "活动回报率", "of the cost", RETURNS,
+        f"({_MARGIN} - {_COST}) / {_COST}", digits=4, interval=_interval,
+        at_least=(*_DRAWN_FOR, *_BILLED, *_SQUARES),
+        note="by intention to treat, with a 95% interval")  # fmt: skip
+measure("campaigns.cost_per_retained", "Cost per customer retained", "每保有一户成本", "yuan",
+        RETURNS, f"{_COST} / (kept_offered - kept_control * offered / control) / 100", digits=2,
+        at_least=(*_DRAWN_FOR[1:], ("kept_offered * control - kept_control * offered", 1,
+                                    "no more were retained than without the campaign")),
+        )  # fmt: skip
+measure("campaigns.take_up", "Take-up", "参与率", "%", OFFERS, "100 * enrolled / offered", digits=2)
 
 
 # ----------------------------------------------------------------------- the same in plain Python

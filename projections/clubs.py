@@ -6,10 +6,19 @@ from typing import Literal
 from psycopg.rows import class_row
 
 from domain.admissions import EmergencyAdmitted
-from domain.clubs import ActivityHeld, ClubOpened, EmergencyDeclared, EmergencyEnded, ServicePriced
+from domain.clubs import (
+    ActivityHeld,
+    ClubOpened,
+    EmergencyDeclared,
+    EmergencyEnded,
+    ServicePriced,
+    UnknownClub,
+)
 from domain.kernel.values import ClubId, local_date
 from projections.engine.answer import Answer
 from projections.engine.connection import Conn
+from projections.engine.event_tables import counted
+from projections.engine.measure import DAY, Events, Need, Rows, measure
 from projections.engine.projection import Projection
 from projections.engine.reference import ReferenceFold, Stored, folded
 
@@ -269,6 +278,69 @@ def activities(conn: Conn, club_id: str | None = None) -> list[Activity]:
         """,
         {"club_id": club_id},
     ).fetchall()
+
+
+# ----------------------------------------------------------------------------------- measures
+OPENINGS = Rows(
+    """
+    SELECT bucket, club_id, opens_on, to_char(opens_on, 'YYYYMMDD')::bigint AS day
+    FROM club_opened WHERE club_id = %(club_id)s AND occurred_at < %(end)s
+    """,
+    key=("club_id",),
+    decided=("opens_on",),
+    sums=("day",),
+    events=(Events("club.opened", by=("club_id",)),),
+    needs=(Need("club_id", UnknownClub),),
+)
+EMERGENCIES = Rows(
+    f"""
+    SELECT bucket, club_id, position, category, occurred_at, people, 1 AS admissions
+    FROM {counted("visit.emergency_admitted")} e
+    WHERE occurred_at >= %(start)s AND occurred_at < %(end)s
+    """,
+    key=("club_id", "position"),
+    dims=("club_id", "category"),
+    decided=("occurred_at",),
+    sums=("people", "admissions"),
+    events=(Events("visit.emergency_admitted", by=("club_id", "position")),),
+    days=True,
+)
+ACTIVITIES = Rows(
+    """
+    SELECT bucket, club_id, activity_id, title, held_at, 1 AS activities, cost_fen, fee_fen,
+        commission_fen
+    FROM activity WHERE held_at >= %(start)s AND held_at < %(end)s
+    """,
+    key=("club_id", "activity_id"),
+    dims=("club_id", "activity_id"),
+    decided=("title", "held_at"),
+    sums=("activities", "cost_fen", "fee_fen", "commission_fen"),
+    events=(Events("activity.held", by=("club_id", "activity_id")),),
+    days=True,
+)
+ATTENDANCES = Rows(
+    f"""
+    SELECT bucket, member_id, club_id, activity_id, tier, held_at, 1 AS attendances
+    FROM {counted("activity.attended")} e WHERE held_at >= %(start)s AND held_at < %(end)s
+    """,
+    key=("member_id", "club_id", "activity_id"),
+    dims=("club_id", "activity_id", "tier"),
+    decided=("held_at",),
+    sums=("attendances",),
+    events=(Events("activity.attended", by=("member_id", "club_id", "activity_id")),),
+    days=True,
+)
+
+measure("clubs.opened_on", "Opened on", "开业日期", DAY, OPENINGS, "day",
+        at_least=(("day", 1, "the club had not said so by then"),))  # fmt: skip
+measure("clubs.emergency_people", "People admitted in an emergency", "应急接待人数", "people",
+        EMERGENCIES, "people")  # fmt: skip
+measure("clubs.activities", "Activities held", "俱乐部活动次数", "activities", ACTIVITIES,
+        "activities")  # fmt: skip
+measure("clubs.activity_cost", "Cost of activities", "俱乐部活动成本", "yuan", ACTIVITIES,
+        "cost_fen / 100", digits=2)  # fmt: skip
+measure("clubs.attendances", "Attendances at activities", "参加活动人次", "attendances",
+        ATTENDANCES, "attendances")  # fmt: skip
 
 
 # ----------------------------------------------------------------------- the same in plain Python

@@ -6,10 +6,12 @@ from typing import Literal
 
 from psycopg.rows import class_row
 
-from domain.cohorts import CohortFrozen, CohortIncluded, CohortOpened
+from domain.cohorts import CohortFrozen, CohortIncluded, CohortOpened, UnknownCohort
 from projections.engine.answer import Answer
 from projections.engine.connection import Conn
 from projections.engine.days import end_of
+from projections.engine.event_tables import counted
+from projections.engine.measure import Events, Need, Rows, measure
 from projections.engine.projection import Projection
 from projections.engine.ratio import Ratio
 from projections.engine.reference import ReferenceFold, Stored, folded
@@ -18,6 +20,9 @@ LOW_SPEND_FEN = 5_000
 """Monthly spend below 50 yuan is low."""
 LOW_MONTHS_LOST = 3
 """A customer with so many months of low spend in the year counts as lost."""
+
+
+_YEAR_BEFORE = "to_char(to_date(%({}_month)s, 'YYYY-MM') - interval '1 year', 'YYYY-MM')"
 
 
 class Cohorts(Projection):
@@ -185,6 +190,64 @@ def retention(conn: Conn, cohort_id: str, on: date) -> Retention | None:
     base, left, low = found or (0, 0, 0)
     lost = left + low
     return Retention(cohort_id, on, base, left, low, lost, Ratio(base - lost, base), known[0])
+
+
+# ----------------------------------------------------------------------------------- measures
+KEPT = Rows(
+    f"""
+    SELECT c.bucket, c.member_id, c.tier, c.unit_id, m.left_at, coalesce(b.low_months, 0)
+            AS low_months, coalesce(b.spent_fen, 0) AS spent_fen,
+        coalesce(b.spent_before_fen, 0) AS spent_before_fen,
+        1 AS base, left_by.then::int AS left,
+        (NOT left_by.then AND coalesce(b.low_months, 0) >= %(low_months)s::int)::int AS low,
+        coalesce(b.spent_fen, 0) AS revenue_fen,
+        coalesce(b.spent_before_fen, 0) AS revenue_before_fen
+    FROM cohort_member c
+    JOIN member m ON m.member_id = c.member_id AND m.bucket = c.bucket
+    CROSS JOIN LATERAL (SELECT coalesce(m.left_at < %(end)s, false)) left_by("then")
+    LEFT JOIN (
+        SELECT bucket, member_id,
+            count(*) FILTER (WHERE amount_fen < %(low_fen)s::bigint AND month >= %(first_month)s)
+                AS low_months,
+            (sum(amount_fen) FILTER (WHERE month >= %(first_month)s))::bigint AS spent_fen,
+            (sum(amount_fen) FILTER (WHERE month < %(first_month)s))::bigint AS spent_before_fen
+        FROM {counted("bill.issued")} b
+        WHERE month BETWEEN %(first_month)s AND %(last_month)s
+            OR month BETWEEN {_YEAR_BEFORE.format("first")} AND {_YEAR_BEFORE.format("last")}
+        GROUP BY 1, 2
+    ) b ON b.member_id = c.member_id AND b.bucket = c.bucket
+    WHERE c.cohort_id = %(cohort_id)s
+    """,
+    key=("member_id",),
+    dims=("tier", "unit_id"),
+    decided=("left_at", "low_months", "spent_fen", "spent_before_fen"),
+    sums=("base", "left", "low", "revenue_fen", "revenue_before_fen"),
+    events=(
+        Events("cohort.included", where="cohort_id = %(cohort_id)s"),
+        Events("member.left", where="occurred_at < %(end)s"),
+        Events(
+            "bill.issued",
+            where="month BETWEEN %(first_month)s AND %(last_month)s AND amount_fen < %(low_fen)s",
+        ),
+    ),
+    needs=(Need("cohort_id", UnknownCohort, in_overview="purpose = 'retention'"),),
+    may={"low_fen": LOW_SPEND_FEN, "low_months": LOW_MONTHS_LOST},
+    days=("low", "revenue_fen", "revenue_before_fen"),
+)
+"""The customers of a cohort, with the tier and unit of its day: who left the network by the end of
+`on`, and who of the others spent less than `low_fen` in `low_months` of the months or more.
+Revenue is that of the same months, and of the same a year before."""
+
+measure("retention.base", "Customers of the cohort", "拍照客户数", "customers", KEPT, "base")
+measure("retention.left", "Of them, who left the network", "其中离网", "customers", KEPT, "left")
+measure("retention.low", "Of the others, who spent too little", "其中低消", "customers", KEPT,
+        "low")  # fmt: skip
+measure("retention.lost", "Customers lost", "流失客户数", "customers", KEPT, "left + low")
+measure("retention.rate", "Retention rate", "中高端客户保有率", "%", KEPT,
+        "100 * (base - left - low) / base", digits=2)  # fmt: skip
+measure("retention.revenue_rate", "Revenue retention", "收入保持率", "%", KEPT,
+        "100 * revenue_fen / revenue_before_fen", digits=2,
+        note="of those who left, the months after count as zero")  # fmt: skip
 
 
 # ----------------------------------------------------------------------- the same in plain Python

@@ -17,6 +17,7 @@ from projections.bindings import Binding
 from projections.engine.answer import Answer, Dated
 from projections.engine.connection import Conn
 from projections.engine.days import end_of, month_ends
+from projections.engine.measure import Events, Rows, measure
 from projections.engine.projection import Projection
 from projections.engine.ratio import Ratio
 from projections.engine.reference import ReferenceFold, Row, Stored, folded
@@ -349,6 +350,67 @@ def on_net(conn: Conn, on: date) -> OnNet:
         {"end": end_of(on)},
     ).fetchone() or (0, 0)
     return OnNet(on, vips, left, Ratio(vips - left, vips))
+
+
+# ----------------------------------------------------------------------------------- measures
+HOLDERS = Rows(
+    """
+    SELECT s.bucket, s.member_id, s.position, s.tier, s.unit_id, s.since, s.until, m.left_at,
+        held.now::int AS vips, held.before::int AS before,
+        (held.now AND coalesce(m.left_at < %(end)s, false))::int AS left
+    FROM tier_span s
+    JOIN member m ON m.member_id = s.member_id AND m.bucket = s.bucket
+    CROSS JOIN LATERAL (
+        SELECT s.since < %(end)s AND (s.until IS NULL OR s.until >= %(end)s) AS now,
+            s.since < %(start)s AND (s.until IS NULL OR s.until >= %(start)s) AS before
+    ) held
+    WHERE s.tier IS NOT NULL AND (held.now OR held.before)
+    """,
+    key=("member_id", "position"),
+    dims=("tier", "unit_id"),
+    decided=("since", "until", "left_at"),
+    sums=("vips", "before", "left"),
+    events=(
+        Events("tier.changed", by=("member_id", "position")),
+        Events("member.left", where="occurred_at < %(end)s"),
+    ),
+    days=("before",),
+)
+"""Who holds a tier at the end of `on`, those who left among them, or held it before `first`."""
+
+CUSTOMERS = Rows(
+    """
+    SELECT m.bucket, m.member_id, m.tier, m.unit_id, m.important, m.joined_at, m.left_at,
+        (m.left_at IS NULL OR m.left_at >= %(end)s)::int AS on_network,
+        (m.joined_at >= %(start)s)::int AS joined,
+        coalesce(m.left_at >= %(start)s AND m.left_at < %(end)s, false)::int AS left
+    FROM member m
+    WHERE m.joined_at < %(end)s
+    """,
+    key=("member_id",),
+    dims=("tier", "unit_id"),
+    decided=("important", "joined_at", "left_at"),
+    sums=("on_network", "joined", "left"),
+    events=(
+        Events("member.joined", where="occurred_at < %(end)s"),
+        Events("member.left", where="occurred_at < %(end)s"),
+    ),
+    days=("joined", "left"),
+)
+"""Whoever joined by the end of `on`. The tier is the latest that is known."""
+
+measure("members.vips", "Customers who hold a tier", "VIP客户数", "customers", HOLDERS, "vips",
+        note="those who left the network among them")  # fmt: skip
+measure("members.growth", "More of them than before", "VIP客户净增", "customers", HOLDERS,
+        "vips - before", note="against the day before `first`")  # fmt: skip
+measure("members.growth_rate", "Growth rate", "VIP客户增幅", "%", HOLDERS,
+        "100 * (vips - before) / before", digits=2)  # fmt: skip
+measure("members.on_net_rate", "On-net rate", "在网率", "%", HOLDERS,
+        "100 * (vips - left) / vips", digits=2)  # fmt: skip
+measure("members.on_network", "Customers on the network", "在网客户数", "customers", CUSTOMERS,
+        "on_network")  # fmt: skip
+measure("members.joined", "Customers who joined", "新增客户数", "customers", CUSTOMERS, "joined")
+measure("members.left", "Customers who left", "离网客户数", "customers", CUSTOMERS, "left")
 
 
 # ----------------------------------------------------------------------- the same in plain Python

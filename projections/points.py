@@ -11,6 +11,7 @@ from domain.kernel.postings import ACCOUNTS, OWNED, MovesPoints, balances
 from domain.points.movements import PointsCredited
 from projections.engine.answer import Answer, Dated
 from projections.engine.connection import Conn
+from projections.engine.measure import Events, Rows, measure
 from projections.engine.postings import (
     BALANCE,
     CHANGE,
@@ -22,6 +23,7 @@ from projections.engine.postings import (
     change,
     change_of,
     entries,
+    moved,
     rows,
 )
 from projections.engine.projection import Projection
@@ -322,6 +324,74 @@ def unbalanced(conn: Conn, limit: int = 100) -> list[Imbalance]:
         """,
         (limit,),
     ).fetchall()
+
+
+# ----------------------------------------------------------------------------------- measures
+LOTS = Rows(
+    f"""
+    SELECT l.bucket, l.member_id, l.lot, m.tier, m.unit_id, l.source, l.rule, l.earned_at,
+        l.available_from, l.expires_at, CASE WHEN lives THEN l.points ELSE 0 END AS outstanding,
+        CASE WHEN lives AND l.available_from < %(end)s THEN l.points ELSE 0 END AS spendable,
+        CASE WHEN lives AND l.expires_at < %(end)s::timestamptz + %(days)s * interval '1 day'
+            THEN l.points ELSE 0 END AS lapsing
+    FROM (
+        SELECT l.*, {BALANCE} - coalesce(a.change, 0) AS points,
+            l.expires_at IS NULL OR l.expires_at >= %(end)s AS lives
+        FROM lot l
+        LEFT JOIN (
+            SELECT bucket, member_id, lot, sum({CHANGE})::bigint AS change
+            FROM {rows()} p WHERE occurred_at >= %(end)s GROUP BY 1, 2, 3
+        ) a ON a.member_id = l.member_id AND a.lot = l.lot AND a.bucket = l.bucket
+    ) l
+    JOIN member m ON m.member_id = l.member_id AND m.bucket = l.bucket
+    WHERE l.points <> 0
+    """,
+    key=("member_id", "lot"),
+    dims=("tier", "unit_id", "source"),
+    decided=("rule", "earned_at", "available_from", "expires_at"),
+    sums=("outstanding", "spendable", "lapsing"),
+    events=(
+        Events(
+            "",
+            by=("member_id", "lot"),
+            where="occurred_at < %(end)s",
+            query="(SELECT DISTINCT bucket, member_id, lot, topic, position, occurred_at"
+            f" FROM {rows()} p)",
+        ),
+    ),
+    may={"days": 90},
+)
+"""Lots with what was left of them at the end of `on`: what moved later is taken off again."""
+
+MOVEMENTS = Rows(
+    f"""
+    SELECT e.bucket, e.member_id, e.position, e.topic, e.occurred_at, m.tier, m.unit_id,
+        {", ".join(f"{sql} AS {name}" for name, sql in SUMS.items() if name != "balance")}
+    FROM {moved()} e
+    JOIN member m ON m.member_id = e.member_id AND m.bucket = e.bucket
+    WHERE e.occurred_at >= %(start)s AND e.occurred_at < %(end)s
+    """,
+    key=("member_id", "position"),
+    dims=("tier", "unit_id", "topic"),
+    decided=("occurred_at",),
+    sums=("credited", "debited", "expired", "reversed"),
+    days=True,
+)
+"""Events that moved points. A debit that was reversed is taken off on the day of that."""
+
+measure("points.outstanding", "Points outstanding", "积分余额", "points", LOTS, "outstanding",
+        note="what has lapsed by then is none of them, written off or not")  # fmt: skip
+measure("points.spendable", "Of them, those that may be spent", "可用积分", "points", LOTS,
+        "spendable")  # fmt: skip
+measure("points.lapsing", "Points about to lapse", "即将到期积分", "points", LOTS, "lapsing",
+        note="within so many days after `on`")  # fmt: skip
+measure("points.credited", "Points credited", "发放积分", "points", MOVEMENTS, "credited")
+measure("points.debited", "Points debited, net of what was reversed", "扣减积分", "points",
+        MOVEMENTS, "debited")  # fmt: skip
+measure("points.expired", "Points written off", "到期积分", "points", MOVEMENTS, "expired")
+measure("points.reversed", "Credits reversed", "冲销积分", "points", MOVEMENTS, "reversed")
+measure("points.use_rate", "Points debited of those credited", "积分兑换率", "%", MOVEMENTS,
+        "100 * debited / credited", digits=2)  # fmt: skip
 
 
 # ----------------------------------------------------------------------- the same in plain Python

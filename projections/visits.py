@@ -1,17 +1,20 @@
 """Visits: each one, and how the clubs are used by service, month, tier and unit."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date, datetime
 from typing import Literal
 
 from psycopg.rows import class_row
 from pydantic import Field
 
+from domain.clubs import UnknownClub
 from domain.kernel.values import add_months, local_date, start_of
 from domain.visits import ActivityAttended, VisitRecorded, VisitUndone
 from projections.engine.answer import Answer, Dated
 from projections.engine.connection import Conn
 from projections.engine.days import end_of, month_of, months_between, whole_months
+from projections.engine.measure import Events, Need, Rows, measure
 from projections.engine.projection import Projection
 from projections.engine.ratio import Mean
 from projections.engine.reference import ReferenceFold, Row, Stored, folded
@@ -290,6 +293,149 @@ def club_use(
         monthly_visits=Mean.of(number, months),
         rows=use(conn, first, last, ("club_id", *by), club_id),
     )
+
+
+# ----------------------------------------------------------------------------------- measures
+_OF_DAYS = "undone_at IS NULL AND occurred_at >= %(start)s AND occurred_at < %(end)s"
+_CLUB = Need("club_id", UnknownClub)
+
+VISITS = Rows(
+    f"""
+    SELECT bucket, member_id, visit, occurred_at, club_id, service_id, tier, unit_id, payment, desk,
+        1 AS visits, companions, points, (payment = 'free_visit')::int AS free_visits
+    FROM visit WHERE {_OF_DAYS}
+    """,
+    key=("member_id", "visit"),
+    dims=("club_id", "service_id", "tier", "unit_id", "payment", "desk"),
+    decided=("occurred_at",),
+    sums=("visits", "companions", "points", "free_visits"),
+    events=(Events("visit.recorded", by=("member_id", "visit")),),
+    days=True,
+)
+"""Visits that were not undone, with the tier and unit of their moment."""
+
+OF_A_CLUB = replace(
+    VISITS,
+    text=f"{VISITS.text} AND club_id = %(club_id)s",
+    dims=("service_id", "tier", "unit_id", "payment", "desk"),
+    needs=(_CLUB,),
+    once={
+        "months": """
+            SELECT greatest(0, (extract(year FROM %(on)s::date) - extract(year FROM since)) * 12
+                + extract(month FROM %(on)s::date) - extract(month FROM since) + 1)::int
+            FROM (
+                SELECT greatest(opens_on, %(first)s::date) AS since FROM club
+                WHERE club_id = %(club_id)s
+            ) c
+            WHERE since <= %(on)s
+        """
+    },
+)
+"""The same of one club, and the calendar months in which it was open on some of the days."""
+
+VISITORS = Rows(
+    f"""
+    SELECT v.bucket, v.member_id, m.tier, m.unit_id, v.visits, 1 AS members
+    FROM (
+        SELECT bucket, member_id, count(*) AS visits FROM visit
+        WHERE {_OF_DAYS} AND (%(club_id)s::text IS NULL OR club_id = %(club_id)s)
+            AND (%(service_id)s::text IS NULL OR service_id = %(service_id)s)
+        GROUP BY 1, 2
+    ) v
+    JOIN member m ON m.member_id = v.member_id AND m.bucket = v.bucket
+    """,
+    key=("member_id",),
+    dims=("tier", "unit_id"),
+    decided=("visits",),
+    sums=("members", "visits"),
+    events=(Events("visit.recorded", where="occurred_at >= %(start)s AND occurred_at < %(end)s"),),
+    may={"club_id": None, "service_id": None},
+    days=True,
+)
+"""Members who came, each once, with the tier and unit that they have now."""
+
+ELIGIBLE = Rows(
+    f"""
+    SELECT m.bucket, m.member_id, s.position, s.tier, m.unit_id, m.important, v.visits,
+        1 AS eligible,
+        (v.visits IS NOT NULL)::int AS came
+    FROM member m
+    LEFT JOIN tier_span s ON s.member_id = m.member_id AND s.bucket = m.bucket
+        AND s.since < %(end)s AND (s.until IS NULL OR s.until >= %(end)s)
+    JOIN club c ON c.club_id = %(club_id)s
+        AND (s.tier = ANY (c.tiers) OR (m.important AND c.important))
+    LEFT JOIN (
+        SELECT bucket, member_id, count(*) AS visits FROM visit
+        WHERE {_OF_DAYS} AND club_id = %(club_id)s GROUP BY 1, 2
+    ) v ON v.member_id = m.member_id AND v.bucket = m.bucket
+    WHERE m.joined_at < %(end)s AND (m.left_at IS NULL OR m.left_at >= %(end)s)
+    """,
+    key=("member_id",),
+    dims=("tier", "unit_id"),
+    decided=("important", "visits"),
+    sums=("eligible", "came"),
+    events=(
+        Events("tier.changed", by=("member_id", "position")),
+        Events("member.marked_important", where="important AND occurred_at < %(end)s"),
+        Events(
+            "visit.recorded",
+            where="club_id = %(club_id)s AND occurred_at >= %(start)s AND occurred_at < %(end)s",
+        ),
+    ),
+    needs=(_CLUB,),
+    days=True,
+)
+"""Whom a club admits at the end of `on`, and who of them came."""
+
+ENTITLED = Rows(
+    f"""
+    SELECT m.bucket, m.member_id, s.position, p.club_id, p.service_id, s.tier, m.unit_id,
+        (p.free_visits ->> s.tier)::bigint AS granted, coalesce(v.used, 0) AS used
+    FROM (
+        SELECT DISTINCT ON (club_id, service_id) club_id, service_id, free_visits FROM service
+        WHERE since < %(end)s ORDER BY club_id, service_id, since DESC, price_version DESC
+    ) p
+    JOIN tier_span s ON p.free_visits ? s.tier AND s.since < %(end)s
+        AND (s.until IS NULL OR s.until >= %(end)s)
+    JOIN member m ON m.member_id = s.member_id AND m.bucket = s.bucket
+        AND (m.left_at IS NULL OR m.left_at >= %(end)s)
+    LEFT JOIN (
+        SELECT bucket, member_id, club_id, service_id, count(*) AS used FROM visit
+        WHERE {_OF_DAYS} AND payment = 'free_visit' GROUP BY 1, 2, 3, 4
+    ) v ON v.member_id = m.member_id AND v.bucket = m.bucket AND v.club_id = p.club_id
+        AND v.service_id = p.service_id
+    """,
+    key=("member_id", "club_id", "service_id"),
+    dims=("club_id", "service_id", "tier", "unit_id"),
+    sums=("granted", "used"),
+    events=(
+        Events("tier.changed", by=("member_id", "position")),
+        Events(
+            "visit.recorded",
+            by=("member_id", "club_id", "service_id"),
+            where="payment = 'free_visit' AND occurred_at >= %(start)s AND occurred_at < %(end)s",
+        ),
+    ),
+    days=True,
+)
+"""The free visits of a year by tier and service, of who is on the network at the end of `on`, and
+those taken since `first`."""
+
+measure("visits.count", "Visits", "到访次数", "visits", VISITS, "visits")
+measure("visits.companions", "Companions", "随行人数", "people", VISITS, "companions")
+measure("visits.points", "Points for visits", "到访扣减积分", "points", VISITS, "points")
+measure("visits.free", "Free visits", "免费到访次数", "visits", VISITS, "free_visits")
+measure("visits.monthly", "Visits a month", "月均到访", "visits", OF_A_CLUB, "visits / months",
+        note="over the calendar months in which the club was open")  # fmt: skip
+measure("visits.members", "Members who came", "到访会员数", "customers", VISITORS, "members")
+measure("visits.each", "Visits a member", "人均到访次数", "visits", VISITORS, "visits / members",
+        digits=2)  # fmt: skip
+measure("visits.eligible", "Members whom the club admits", "可享服务会员数", "customers", ELIGIBLE,
+        "eligible")  # fmt: skip
+measure("visits.reach", "Of them, who came", "到访会员占比", "%", ELIGIBLE, "100 * came / eligible",
+        digits=2)  # fmt: skip
+measure("visits.entitlement", "Free visits taken of those granted", "免费次数使用率", "%", ENTITLED,
+        "100 * used / granted", digits=2)  # fmt: skip
 
 
 # ----------------------------------------------------------------------- the same in plain Python

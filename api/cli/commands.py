@@ -384,6 +384,57 @@ def ask(
 
 
 @app.command()
+def measures(as_json: Json = False) -> int:
+    """Every measure: what it is called, its unit, and what it is asked with.
+
+    With --json, also the formulas.
+    """
+    from api.cli.measures import catalogue
+
+    return catalogue(as_json)
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def measure(
+    context: typer.Context,
+    measure_id: Annotated[
+        str, typer.Argument(metavar="MEASURE", help="By its id, as `bindings.rate`.")
+    ],
+    by: Annotated[
+        list[str] | None, typer.Option(help="Grouped by this, as `unit`; may be repeated.")
+    ] = None,
+    rows: Annotated[
+        int | None, typer.Option(min=1, max=1000, help="Show so many of its rows.")
+    ] = None,
+    export: ExportFile = None,
+    force: Force = False,
+    known_at: KnownAt = None,
+    effective_at: EffectiveAt = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> int:
+    """What a measure comes to, and the rows that make it up.
+
+    Its own parameters are options: --on DAY, --first DAY, --cohort ID, --tier gold,silver, ...
+    `clubledger measures --json` tells which it takes; a wrong one is answered with all of them.
+
+        clubledger measure bindings.rate --cohort X --on 2025-12-31 --by unit
+    """
+    from api.cli.measures import run
+
+    return run(
+        settings_of(data_dir),
+        measure_id,
+        context.args,
+        by or [],
+        rows,
+        maybe_asked_of(known_at, effective_at),
+        target_of(export, force),
+        as_json,
+    )
+
+
+@app.command()
 def space(data_dir: DataDir = None, as_json: Json = False) -> int:
     """Where each byte of the ledger lies, and how many that is a fact."""
     from api.cli.space import run

@@ -17,6 +17,7 @@ from api.http import (
     doors,
     figures,
     log,
+    measures,
     members,
     questions,
     service,
@@ -67,6 +68,7 @@ TAGS = [
     {"name": "campaigns", "description": "Launch, offer, enrol; see what campaigns came to."},
     {"name": "cohorts", "description": "Take customers of a day, and freeze them."},
     {"name": "clubs", "description": "Clubs, their services and prices, and how they are used."},
+    {"name": "measures", "description": "Named formulas, and the rows that make them up."},
     {"name": "figures", "description": "The report's figures, derived from the events."},
     {"name": "log", "description": "The events themselves."},
     {"name": "service", "description": "Health, state, and what problems mean."},
@@ -94,7 +96,7 @@ def create_app(dsn: str, settings: Settings | None = None, *, follow: bool = Tru
         handlers.Doorway, max_body_bytes=known.max_body_bytes, show_traceback=known.traceback
     )
     handlers.install(app)
-    nouns = (members, doors, batch, campaigns, questions, clubs, figures, whatif, log)
+    nouns = (members, doors, batch, campaigns, questions, clubs, measures, figures, whatif, log)
     for noun in (*nouns, service):
         app.include_router(noun.router)
     app.openapi = lambda: document(app)  # type: ignore[method-assign]

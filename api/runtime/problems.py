@@ -24,6 +24,7 @@ STATUS: dict[str, int] = {
     # The actor may not, another one may.
     "undo_needs_supervisor": 403,
     # The request itself has to change.
+    "bad_formula": 422,
     "binding_reversed": 422,
     "binding_too_far_ahead": 422,
     "binding_too_long": 422,
@@ -45,6 +46,7 @@ STATUS: dict[str, int] = {
     "clock_ahead": 503,
     "log_ahead": 503,
     "unanswered": 503,
+    "wrong_parameters": 422,
 }
 """The status of a refusal that is neither of what is unknown (404), nor of what makes sense, but
 not as things stand (409)."""

@@ -70,6 +70,17 @@ def rows(window: Window | None = None, topics: Collection[str] | None = None) ->
     return f"({' UNION ALL '.join(parts)})"
 
 
+def moved() -> str:
+    """A row an event with postings, of the whole log, with a column for what it brought to each
+    account, as a subselect."""
+    parts = [
+        f"SELECT e.bucket, e.position, e.member_id, e.occurred_at, '{topic}' AS topic, nets.*"
+        f" FROM {table.name} e, LATERAL (SELECT {NETS} FROM {EACH}) nets"
+        for topic, table in movers().items()
+    ]
+    return f"({' UNION ALL '.join(parts)})"
+
+
 def entries() -> str:
     """A row an event with postings, of the whole log, as a subselect.
 

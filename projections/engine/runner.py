@@ -12,8 +12,9 @@ from psycopg.rows import class_row
 from ledger.database import CHANNEL, connect
 from ledger.locks import Lock
 from projections.engine.building import Builder, Progress, Report
+from projections.engine.catalogue import PROJECTIONS
 from projections.engine.connection import Conn
-from projections.engine.event_tables import PoisonedEvent, Window
+from projections.engine.event_tables import PoisonedEvent, Window, typed_tables
 from projections.engine.schemas import (
     LIVE,
     OLD,
@@ -51,6 +52,8 @@ __all__ = [
     "status",
 ]
 
+WORTH_ANALYZING = 10_000
+"""After so many events the planner is told, rather than left to find out a minute later."""
 WINDOW_EVENTS = 50_000
 """Events a window of the live answers: a second or two, for which readers keep the old rows."""
 REBUILD_EVENTS = 200_000
@@ -256,6 +259,12 @@ def _catch_up(dsn: str, conn: Conn, progress: Report | None) -> Folded:
             (poison.bucket, poison.position, poison.topic),
         )
         raise
+    if done >= WORTH_ANALYZING:
+        for projection in PROJECTIONS.values():
+            for table in projection.table_names():
+                conn.execute(f"ANALYZE {LIVE.answers}.{table}")
+        for typed in typed_tables().values():
+            conn.execute(f"ANALYZE {LIVE.typed}.{typed.name}")
     return Folded(folded.events + done, folded.rebuilt)
 
 

@@ -1,0 +1,145 @@
+"""Measures: the catalogue, what each comes to, and the rows that make it up."""
+
+from collections.abc import Mapping
+from inspect import Parameter, Signature
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query
+from fastapi.responses import Response
+
+from api import answers
+from api.http.server.documented import refuses
+from api.http.server.downloads import DOWNLOAD, Wanted, download
+from api.http.server.inputs import PAST, AsOf, Awaited, House, InHouse, Limit
+from domain.kernel.values import local_date
+from projections.engine import measure
+from projections.engine.answer import Answer
+from projections.engine.measure import (
+    MEASURES,
+    Contributions,
+    Described,
+    Measured,
+    UnknownMeasure,
+    described,
+)
+from projections.engine.moments import Asked
+
+router = APIRouter(tags=["measures"])
+
+MeasureId = Annotated[str, Path(pattern=r"^[a-z0-9_.]{1,100}$", examples=["members.vips"])]
+_UNKNOWN = sorted({need.unknown.code for each in MEASURES.values() for need in each.rows.needs})
+_CODES = ("unknown_measure", "wrong_parameters", *_UNKNOWN, *PAST)
+_SAID = {
+    "on": "the day at whose end it is asked: else today, or that of the moment",
+    "first": "with `on`, the days of which it is; else the first day of that year",
+}
+_WORDS = list(dict.fromkeys([*_SAID, *(name for each in MEASURES.values() for name in each.takes)]))
+"""All that some measure takes."""
+
+
+class Catalogue(Answer):
+    """Every measure."""
+
+    measures: list[Described]
+
+
+@router.get("/measures", response_model=Catalogue)
+async def list_measures() -> Catalogue:
+    """Every measure: what it means, its formula, and what it is asked with."""
+    return Catalogue(measures=[described(each) for each in MEASURES.values()])
+
+
+def _asked_with(**more: Any) -> Signature:
+    """What FastAPI goes by: every parameter that some measure takes."""
+    words = {
+        name: Annotated[
+            str | None,
+            Query(max_length=1000, description=_SAID.get(name, "where the measure takes it")),
+        ]
+        for name in _WORDS
+    }
+    taken = {"measure_id": MeasureId, "house": InHouse, "wait_for": Awaited, "asked": AsOf, **more}
+    kind = Parameter.KEYWORD_ONLY
+    return Signature(
+        [Parameter(name, kind, annotation=of) for name, of in taken.items()]
+        + [Parameter(name, kind, annotation=of, default=None) for name, of in words.items()]
+    )
+
+
+def _said(words: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in words.items() if value is not None}
+
+
+async def ask_measure(
+    measure_id: str,
+    house: House,
+    wait_for: tuple[int, int] | None,
+    asked: Asked | None,
+    by: list[str],
+    **words: Any,
+) -> Measured:
+    """What a measure comes to: in all, and by columns of its rows. A filter takes several values by
+    commas, `none` for nothing and `*` for anything there."""
+    on = local_date(house.at(asked))
+    return await house.ask(
+        lambda conn, _: measure.measured(conn, measure_id, _said(words), on, by), wait_for, asked
+    )
+
+
+async def ask_contributions(
+    measure_id: str,
+    house: House,
+    wait_for: tuple[int, int] | None,
+    asked: Asked | None,
+    wanted: Any,
+    limit: int,
+    after: str | None,
+    **words: Any,
+) -> Contributions | Response:
+    """The rows that make a measure up, page by page: what each is, the days and values that
+    decided, what it adds, and its events. Or all of them as a file."""
+    on, said = local_date(house.at(asked)), _said(words)
+    if measure_id not in MEASURES:
+        raise UnknownMeasure
+    if wanted is None:
+        return await house.ask(
+            lambda conn, _: measure.contributions(conn, measure_id, said, on, limit, after),
+            wait_for,
+            asked,
+        )
+    return await download(
+        house,
+        wanted,
+        lambda conn, at: answers.contributions_export(conn, house.meta, measure_id, said, on, at),
+        wait_for,
+        asked,
+    )
+
+
+_By = Annotated[list[str], Query(description="what it is grouped by", max_length=6)]
+_After = Annotated[str | None, Query(max_length=500, description="`next` of the page before")]
+ask_measure.__dict__["__signature__"] = _asked_with(by=_By)
+ask_contributions.__dict__["__signature__"] = _asked_with(wanted=Wanted, limit=Limit, after=_After)
+_DEFAULTS = {"by": [], "limit": 50, "after": None}
+for _route in (ask_measure, ask_contributions):
+    _signature = _route.__dict__["__signature__"]
+    _route.__dict__["__signature__"] = _signature.replace(
+        parameters=[
+            each.replace(default=_DEFAULTS.get(name, each.default))
+            for name, each in _signature.parameters.items()
+        ]
+    )
+router.add_api_route(
+    "/measures/{measure_id}",
+    ask_measure,
+    name="measure",
+    response_model=Measured,
+    responses=refuses(*_CODES),
+)
+router.add_api_route(
+    "/measures/{measure_id}/contributions",
+    ask_contributions,
+    name="contributions",
+    response_model=Contributions,
+    responses={**DOWNLOAD, **refuses(*_CODES, "too_large_a_sheet")},
+)

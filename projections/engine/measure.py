@@ -1,0 +1,590 @@
+"""Measures: formulas over sums of rows, one catalogue for all figures.
+
+What is summed are the rows of a query, the *contributions*: each is a member, a visit, a lot, ...
+with what it adds to every sum, the days and values that decided, and the events it comes from. So a
+figure foots to its rows by its form; it can be filtered and grouped by what they have; and it is
+asked in the same words of the live answers, as of any moment, and of what would have been.
+
+A noun's projection says beside its tables which rows it has and which measures are made of them.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+from fractions import Fraction
+from functools import cached_property
+from typing import Annotated, Any, TypeAlias
+
+import psycopg
+from psycopg.rows import dict_row
+from pydantic import BeforeValidator, Field, TypeAdapter, create_model
+
+from domain.kernel.formula import Formula, Undefined
+from domain.kernel.refusal import Refusal
+from domain.kernel.values import Day, start_of
+from projections.engine.answer import Answer, Dated, Number
+from projections.engine.connection import Conn
+from projections.engine.days import end_of
+from projections.engine.event_tables import counted
+from projections.engine.ratio import rounded
+
+MEASURES: dict[str, "Measure"] = {}
+"""Every measure by its id. Making one registers it."""
+DAY = "yyyymmdd"
+"""The unit of a day written as a number: what lies between two of them is counted in days."""
+NOBODY, ANYBODY = "none", "*"
+"""What a filter says for rows that have nothing there, and for those that have anything."""
+
+Params: TypeAlias = Mapping[str, Any]
+"""What a measure is asked with: `on`, `first`, what it needs, limits, and filters by column."""
+_DAY: TypeAdapter[date] = TypeAdapter(Day)
+Interval: TypeAlias = Callable[[Mapping[str, int]], tuple[Fraction, Fraction]]
+
+
+@dataclass
+class UnknownMeasure(Refusal):
+    """There is no such measure."""
+
+    code = "unknown_measure"
+
+
+@dataclass
+class WrongParameters(Refusal):
+    """A measure is asked with what it does not take, or without what it needs."""
+
+    code = "wrong_parameters"
+    unknown: list[str]
+    missing: list[str]
+    unreadable: list[str]
+    takes: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Events:
+    """The events of rows: those of a topic that count and fulfil a condition, found by columns that
+    both have beside their bucket. Or those of a query that says `topic` and `position` of each."""
+
+    topic: str
+    by: tuple[str, ...] = ("member_id",)
+    where: str = "true"
+    query: str = ""
+
+    @property
+    def source(self) -> str:
+        """Those events, in SQL."""
+        return self.query or f"(SELECT e.*, '{self.topic}' AS topic FROM {counted(self.topic)} e)"
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """An id without which rows have no meaning: what is raised where it is unknown, and which of
+    them an overview asks for."""
+
+    name: str
+    unknown: type[Refusal]
+    in_overview: str = "true"
+
+    @property
+    def table(self) -> str:
+        return self.name.removesuffix("_id")
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Rows that add up.
+
+    `text` is their query: a bucket, the columns of `key` that tell them apart (none is null), those
+    of `dims` by which they are grouped and filtered, those of `decided` that are shown, and of
+    `sums`. It may name `%(on)s`, `%(end)s` (the instant at which that day is over), `%(first)s`,
+    `%(start)s`, `%(first_month)s`, `%(last_month)s`, what is needed and what may be said.
+    """
+
+    text: str
+    key: tuple[str, ...]
+    sums: tuple[str, ...]
+    dims: tuple[str, ...] = ()
+    decided: tuple[str, ...] = ()
+    events: tuple[Events, ...] = ()
+    needs: tuple[Need, ...] = ()
+    may: Mapping[str, int | str | None] = field(default_factory=dict)
+    """What may be said, else it is this; a text where it is null."""
+    once: Mapping[str, str] = field(default_factory=dict)
+    """What is said once, not summed, by name: a query of one number."""
+    days: bool | tuple[str, ...] = False
+    """Whether they are those of the days from `first` to `on`, or as it stands at the end of it; or
+    of which sums that holds."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What a contribution shows beside its sums and events."""
+        return tuple(dict.fromkeys((*self.key, *self.dims, *self.decided)))
+
+
+@dataclass(frozen=True, eq=False)
+class Measure:
+    """A formula over the sums of rows; see the module."""
+
+    id: str
+    title: str
+    zh: str
+    unit: str
+    rows: Rows
+    formula: Formula
+    digits: int = 0
+    at_least: tuple[tuple[str, int, str], ...] = ()
+    """Without which there is no value: a formula, how much it must be, and what is said."""
+    interval: Interval | None = None
+    """The 95% interval of the value, from the sums."""
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        if self.id in MEASURES:
+            raise TypeError(f"two measures are called {self.id}")
+        if unknown := set(self.sums) - {*self.rows.sums, *self.rows.once}:
+            raise TypeError(f"{self.id} speaks of {sorted(unknown)}, which are not summed")
+        MEASURES[self.id] = self
+
+    @cached_property
+    def sums(self) -> tuple[str, ...]:
+        """The sums that it is made of."""
+        said = [Formula(text) for text, *_ in self.at_least]
+        return tuple(dict.fromkeys(name for each in (self.formula, *said) for name in each.names))
+
+    @property
+    def added(self) -> tuple[str, ...]:
+        """Those of them that rows add up to."""
+        return tuple(name for name in self.sums if name in self.rows.sums)
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        return tuple(need.name for need in self.rows.needs)
+
+    @property
+    def takes(self) -> tuple[str, ...]:
+        """All that it may be asked with."""
+        days = ("first", "on") if self.days else ("on",)
+        return (*days, *self.needs, *self.rows.may, *self.rows.dims)
+
+    @property
+    def days(self) -> bool:
+        """Whether it is of days, or as it stands at the end of one."""
+        of = self.rows.days
+        return of if isinstance(of, bool) else not set(of).isdisjoint(self.sums)
+
+    def value(self, sums: Mapping[str, int]) -> tuple[Fraction | None, str | None]:
+        """(its value, exactly; why there is none)."""
+        try:
+            for text, least, why in self.at_least:
+                if Formula(text).value(sums) < least:
+                    return None, why
+            return self.formula.value(sums), None
+        except Undefined as undefined:
+            return None, str(undefined)
+
+
+def measure(
+    measure_id: str, title: str, zh: str, unit: str, rows: Rows, formula: str, **more: Any
+) -> Measure:
+    """A measure of the catalogue."""
+    return Measure(measure_id, title, zh, unit, rows, Formula(formula), **more)
+
+
+class Described(Answer):
+    """An entry of the catalogue."""
+
+    measure_id: str
+    title: str
+    zh: str
+    unit: str = Field(examples=["%", "customers"])
+    digits: int
+    formula: str = Field(description="over the sums of its contributions")
+    needs: list[str] = Field(description="parameters that must be said")
+    takes: list[str] = Field(description="all parameters; those in `by` also group")
+    by: list[str]
+    note: str
+
+
+class Input(Answer):
+    """A sum that went into a value."""
+
+    name: str
+    value: int
+
+
+class Group(Answer):
+    """The same of a part of the rows; a key is null where they have none."""
+
+    key: dict[str, str | None]
+    value: Number | None
+    inputs: list[Input]
+    why: str | None
+
+
+def _texts(params: Any) -> Any:
+    return {name: str(value) for name, value in params.items()}
+
+
+class Measured(Dated):
+    """What a measure comes to with its parameters."""
+
+    measure_id: str
+    title: str
+    zh: str
+    unit: str
+    digits: int
+    params: Annotated[dict[str, str], BeforeValidator(_texts)]
+    first: date | None = Field(description="of the days from here to `on`; null: at its end")
+    on: date
+    formula: str
+    value: Number | None = Field(description="rounded half up; null is not computable: see `why`")
+    low: Number | None = Field(None, description="95% interval, where there is one")
+    high: Number | None = None
+    inputs: list[Input]
+    why: str | None
+    groups: list[Group] = Field(default=[], description="by what was asked for, in its order")
+    exact: Any = Field(None, exclude=True)  # Fraction | None
+
+    def sums(self) -> dict[str, int]:
+        """Its inputs by name."""
+        return {each.name: each.value for each in self.inputs}
+
+
+class EventAt(Answer):
+    """An event and where the log holds it."""
+
+    topic: str
+    bucket: int
+    position: int
+
+    def __str__(self) -> str:
+        return f"{self.topic} {self.bucket}:{self.position}"
+
+
+class Contribution(Answer):
+    """A row that makes up a measure."""
+
+    of: dict[str, Any] = Field(description="what it is and the days and values that decided")
+    adds: dict[str, int] = Field(description="what it adds to each input")
+    events: list[EventAt] = Field(description="what it comes from")
+
+
+class Contributions(Dated):
+    """A measure and a page of the rows that make it up."""
+
+    measured: Measured
+    contributions: list[Contribution]
+    next: str | None = Field(description="send it as `after` for the next page; null at the end")
+
+
+# ------------------------------------------------------------------------------------ asking
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A measure with its parameters filled in."""
+
+    measure: Measure
+    said: dict[str, Any]
+    on: date
+    first: date
+    filters: dict[str, list[str]]
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """What the query is given."""
+        rows = self.measure.rows
+        return {
+            **rows.may,
+            **{name: each for name, each in self.said.items() if name not in rows.dims},
+            "on": self.on,
+            "end": end_of(self.on),
+            "first": self.first,
+            "start": start_of(self.first),
+            "first_month": f"{self.first:%Y-%m}",
+            "last_month": f"{self.on:%Y-%m}",
+            **{f"in_{name}": wanted for name, wanted in self.filters.items()},
+        }
+
+    @property
+    def condition(self) -> str:
+        """The filters, in SQL."""
+        parts = ["true"]
+        for name, wanted in self.filters.items():
+            values = [each for each in wanted if each not in (NOBODY, ANYBODY)]
+            ways = [f"r.{name} = ANY (%(in_{name})s)"] if values else []
+            ways += [f"r.{name} IS NULL"] * (NOBODY in wanted)
+            ways += [f"r.{name} IS NOT NULL"] * (ANYBODY in wanted)
+            parts.append(f"({' OR '.join(ways)})")
+        return " AND ".join(parts)
+
+    @property
+    def source(self) -> str:
+        return f"({self.measure.rows.text}) r WHERE {self.condition}"
+
+
+def question(measure_id: str, params: Params, on: date) -> Question:
+    """A measure with its parameters read. Raises UnknownMeasure and WrongParameters."""
+    found = MEASURES.get(measure_id)
+    if found is None:
+        raise UnknownMeasure
+    said, unreadable = {}, []
+    for name, value in params.items():
+        if name in found.takes and value is not None:
+            try:
+                said[name] = _read(found, name, value)
+            except ValueError:
+                unreadable.append(name)
+    on, first = said.pop("on", on), said.pop("first", None)
+    unknown = sorted(name for name in params if name not in found.takes)
+    missing = [name for name in found.needs if name not in said and name not in unreadable]
+    if first is not None and first > on:
+        unreadable.append("first")
+    if unknown or missing or unreadable:
+        raise WrongParameters(unknown, missing, unreadable, list(found.takes))
+    filters = {name: said[name].split(",") for name in found.rows.dims if name in said}
+    return Question(found, said, on, first or on.replace(month=1, day=1), filters)
+
+
+def _read(found: Measure, name: str, value: Any) -> Any:
+    if name in ("first", "on"):
+        return _DAY.validate_python(value)
+    known = found.rows.may.get(name)
+    if isinstance(known, int):
+        number = int(str(value))
+        if not 0 <= number <= 10**12:
+            raise ValueError(name)
+        return number
+    text = str(value)
+    if not text or len(text) > 1000 or "\0" in text:
+        raise ValueError(name)
+    return text
+
+
+def require_known(conn: Conn, asked: Question) -> None:
+    """Raises what is raised for an id that the answers do not know."""
+    for need in asked.measure.rows.needs:
+        text = f"SELECT FROM {need.table} WHERE {need.name} = %s"
+        if conn.execute(text, (asked.said[need.name],)).fetchone() is None:
+            raise need.unknown(asked.said[need.name])
+
+
+def measured(
+    conn: Conn, measure_id: str, params: Params, on: date, by: Sequence[str] = ()
+) -> Measured:
+    """What a measure comes to, in all and by these columns of its rows.
+
+    `on` is the day unless `params` say another. Raises UnknownMeasure, WrongParameters and what is
+    unknown.
+    """
+    asked = question(measure_id, params, on)
+    if wrong := [name for name in by if name not in asked.measure.rows.dims]:
+        raise WrongParameters(wrong, [], [], list(asked.measure.rows.dims))
+    require_known(conn, asked)
+    return next(_answers(conn, [asked.measure], asked, [tuple(dict.fromkeys(by))]))
+
+
+def overview(conn: Conn, on: date, groups: bool = False) -> Iterator[Measured]:
+    """Every measure on a day, of each id that it needs and the ledger knows; a query a kind of
+    rows. `groups`: by each column of the rows, too."""
+    for rows in dict.fromkeys(each.rows for each in MEASURES.values()):
+        of = [each for each in MEASURES.values() if each.rows is rows]
+        by = [(name,) for name in rows.dims] if groups else [()]
+        for said in _known(conn, rows.needs):
+            yield from _answers(conn, of, question(of[0].id, said, on), by)
+
+
+def _known(conn: Conn, needs: Sequence[Need]) -> list[dict[str, str]]:
+    found: list[dict[str, str]] = [{}]
+    for need in needs:
+        text = f"SELECT {need.name} FROM {need.table} WHERE {need.in_overview} ORDER BY 1"
+        ids = [name for (name,) in conn.execute(text).fetchall()]
+        found = [{**each, need.name: name} for each in found for name in ids]
+    return found
+
+
+def _answers(
+    conn: Conn, of: Sequence[Measure], asked: Question, by: Sequence[tuple[str, ...]]
+) -> Iterator[Measured]:
+    """These measures, all of the same rows: their sums are taken in one query."""
+    names = list(dict.fromkeys(name for each in of for name in each.added))
+    once = asked.measure.rows.once
+    dims = list(dict.fromkeys(name for columns in by for name in columns))
+    sets = ", ".join(f"({', '.join(f'r.{name}' for name in each)})" for each in {(), *by})
+    text = (
+        f"SELECT {''.join(f'r.{name}, ' for name in dims)}"
+        f"{''.join(f'GROUPING(r.{name}) AS no_{name}, ' for name in dims)}"
+        f"{''.join(f'coalesce(({query}), 0) AS {name}, ' for name, query in once.items())}"
+        f"{', '.join(f'coalesce(sum(r.{name}), 0) AS {name}' for name in names)}"
+        f" FROM {asked.source}"
+        f" GROUP BY GROUPING SETS ({sets})"
+        f" ORDER BY {', '.join(f'r.{name} NULLS LAST' for name in dims) or '1'}"
+    )
+    cursor = conn.cursor(row_factory=dict_row)
+    found = cursor.execute(text, asked.given).fetchall()
+    for each in of:
+        yield _measured(each, asked, dims, found)
+
+
+def _measured(
+    of: Measure, asked: Question, dims: Sequence[str], rows: Iterable[Mapping[str, Any]]
+) -> Measured:
+    groups, total = [], dict.fromkeys(of.sums, 0)
+    for row in rows:
+        sums = {name: int(row[name]) for name in of.sums}
+        key = {name: row[name] for name in dims if not row[f"no_{name}"]}
+        if not key:
+            total = sums
+            continue
+        value, why = of.value(sums)
+        groups.append(Group(key=key, value=_shown(value, of.digits), inputs=_inputs(sums), why=why))
+    value, why = of.value(total)
+    low, high = (None, None) if value is None or of.interval is None else of.interval(total)
+    return Measured(
+        measure_id=of.id,
+        title=of.title,
+        zh=of.zh,
+        unit=of.unit,
+        digits=of.digits,
+        params=asked.said,
+        first=asked.first if of.days else None,
+        on=asked.on,
+        formula=of.formula.text,
+        value=_shown(value, of.digits),
+        low=_shown(low, of.digits),
+        high=_shown(high, of.digits),
+        inputs=_inputs(total),
+        why=why,
+        groups=groups,
+        exact=value,
+    )
+
+
+def _shown(value: Fraction | None, digits: int) -> Decimal | None:
+    return None if value is None else rounded(value, digits)
+
+
+def _inputs(sums: Mapping[str, int]) -> list[Input]:
+    return [Input(name=name, value=value) for name, value in sums.items()]
+
+
+# ----------------------------------------------------------------------------- contributions
+def contributions(
+    conn: Conn, measure_id: str, params: Params, on: date, limit: int = 50, after: str | None = None
+) -> Contributions:
+    """A measure and a page of the rows that make it up, in the order of their keys.
+
+    `after` is the `next` of the page before. Raises what `measured` raises.
+    """
+    found = measured(conn, measure_id, params, on)
+    asked = question(measure_id, params, on)
+    given = {**asked.given, **_after(asked.measure.rows, after), "limit": limit + 1}
+    try:
+        rows = conn.execute(_listed(asked, after), given).fetchall()
+    except psycopg.DataError:  # `after` is of another measure
+        raise WrongParameters([], [], ["after"], []) from None
+    page = [_contribution(asked.measure, row) for row in rows[:limit]]
+    last = page[-1] if len(rows) > limit else None
+    return Contributions(
+        measured=found,
+        contributions=page,
+        next=None if last is None else _place(asked.measure.rows, last),
+    )
+
+
+@contextmanager
+def all_contributions(
+    conn: Conn, measure_id: str, params: Params, on: date
+) -> Iterator[Iterator[tuple[Any, ...]]]:
+    """All of them as bare rows: `heads` says of what. Fetched as they are asked for, and only
+    within a transaction."""
+    asked = question(measure_id, params, on)
+    require_known(conn, asked)
+    conn.execute("SET LOCAL cursor_tuple_fraction = 1")  # all of them are fetched
+    with conn.cursor(name="contributions") as cursor:
+        cursor.itersize = 5_000
+        yield iter(cursor.execute(_listed(asked, None), {**asked.given, "limit": None}))
+
+
+def heads(of: Measure) -> list[str]:
+    """The columns of such a row. Where a column decides and is summed, it is there once as each."""
+    return [*of.rows.columns, *(f"adds_{name}" for name in of.added), "events"]
+
+
+def row_model(of: Measure) -> type[Answer]:
+    """Such a row as an answer, for files."""
+    fields: dict[str, Any] = dict.fromkeys(heads(of), (Any, ...))
+    return create_model("Row", __base__=Answer, **fields)
+
+
+def _listed(asked: Question, after: str | None) -> str:
+    """Rows that add something, with their events as texts `topic bucket:position`."""
+    rows, sums = asked.measure.rows, asked.measure.added
+    columns = ", ".join(f"r.{name}" for name in (*rows.columns, *sums))
+    adds = " OR ".join(f"r.{name} <> 0" for name in sums)
+    key = ", ".join(f"r.{name}" for name in rows.key)
+    begin = f" AND ({key}) > ({', '.join(f'%(after_{n})s' for n in rows.key)})" if after else ""
+    joins, places = [], []
+    for number, events in enumerate(rows.events):
+        by = ", ".join(("bucket", *events.by))
+        joins.append(
+            f" LEFT JOIN (SELECT {by}, string_agg(topic || ' ' || bucket || ':' || position, ', '"
+            f" ORDER BY position) AS places FROM {events.source} e"
+            f" WHERE ({events.where}) AND ({by}) IN (SELECT {by} FROM r) GROUP BY {by})"
+            f" e{number} USING ({by})"
+        )
+        places.append(f"e{number}.places")
+    if "topic" in rows.columns:
+        places.append("r.topic || ' ' || r.bucket || ':' || r.position")
+    return (
+        f"WITH r AS MATERIALIZED (SELECT * FROM {asked.source} AND ({adds}){begin}"
+        f" ORDER BY {key} LIMIT %(limit)s)"
+        f" SELECT {columns}, concat_ws(', ', {', '.join(places)}) AS events"
+        f" FROM r{''.join(joins)} ORDER BY {key}"
+    )
+
+
+def _contribution(of: Measure, row: Sequence[Any]) -> Contribution:
+    columns = of.rows.columns
+    shown = dict(zip(columns, row, strict=False))
+    adds = dict(zip(of.added, map(int, row[len(columns) : -1]), strict=True))
+    return Contribution(of=shown, adds=adds, events=list(map(_event, _split(row[-1]))))
+
+
+def _split(places: str) -> list[str]:
+    return places.split(", ") if places else []
+
+
+def _event(place: str) -> EventAt:
+    topic, _, where = place.partition(" ")
+    bucket, _, position = where.partition(":")
+    return EventAt(topic=topic, bucket=int(bucket), position=int(position))
+
+
+def _place(rows: Rows, last: Contribution) -> str:
+    return "~".join(str(last.of[name]) for name in rows.key)
+
+
+def _after(rows: Rows, after: str | None) -> dict[str, str]:
+    if after is None:
+        return {}
+    parts = after.split("~")
+    if len(parts) != len(rows.key):
+        raise WrongParameters([], [], ["after"], [])
+    return {f"after_{name}": part for name, part in zip(rows.key, parts, strict=True)}
+
+
+# -------------------------------------------------------------------------------- catalogue
+def described(of: Measure) -> Described:
+    """A measure for a reader."""
+    return Described(
+        measure_id=of.id,
+        title=of.title,
+        zh=of.zh,
+        unit=of.unit,
+        digits=of.digits,
+        formula=of.formula.text,
+        needs=list(of.needs),
+        takes=list(of.takes),
+        by=list(of.rows.dims),
+        note=of.note,
+    )
