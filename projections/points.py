@@ -399,8 +399,8 @@ measure("points.use_rate", "Points debited of those credited", "积分兑换率"
 def _moved(fold: ReferenceFold, at: Stored, event: MovesPoints, sign: int = 1) -> None:
     for lot, accounts in balances(event.postings).items():
         changes = {name: sign * accounts[name] for name in ACCOUNTS}
-        for name, moved in changes.items():
-            fold.row("lot", at.id, lot)[name] += moved
+        for name, points in changes.items():
+            fold.row("lot", at.id, lot)[name] += points
         fold.sum("account", {"bucket": at.bucket, "member_id": at.id}, **changes)
 
 

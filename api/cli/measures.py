@@ -15,6 +15,7 @@ from api.runtime.failures import WrongUse
 from api.runtime.settings import Settings
 from api.runtime.wiring import Database, opened
 from domain.kernel.values import local_date
+from projections.engine import measure
 from projections.engine.answer import Moment, dated
 from projections.engine.catalogue import NOUNS
 from projections.engine.measure import (
@@ -36,7 +37,7 @@ SAID_SHORTLY = "_id"
 
 def catalogue(as_json: bool) -> int:
     """Every measure: what it is called, its formula, and what it is asked with."""
-    listed = [described(each) for each in MEASURES.values()]
+    listed = [described(each) for each in measure.catalogue()]
     if as_json:
         output.tell({"measures": [each.model_dump(mode="json") for each in listed]})
         return 0

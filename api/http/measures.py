@@ -6,12 +6,13 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
 from fastapi.responses import Response
+from pydantic import StringConstraints
 
 from api import answers
 from api.http.server.documented import refuses
 from api.http.server.downloads import DOWNLOAD, Wanted, download
 from api.http.server.inputs import PAST, AsOf, Awaited, House, InHouse, Limit
-from domain.kernel.values import local_date
+from domain.kernel.values import ONE_LINE, local_date
 from projections.engine import measure
 from projections.engine.answer import Answer
 from projections.engine.measure import (
@@ -20,6 +21,7 @@ from projections.engine.measure import (
     Described,
     Measured,
     UnknownMeasure,
+    catalogue,
     described,
 )
 from projections.engine.moments import Asked
@@ -33,7 +35,7 @@ _SAID = {
     "on": "the day at whose end it is asked: else today, or that of the moment",
     "first": "with `on`, the days of which it is; else the first day of that year",
 }
-_WORDS = list(dict.fromkeys([*_SAID, *(name for each in MEASURES.values() for name in each.takes)]))
+_WORDS = list(dict.fromkeys([*_SAID, *(name for each in catalogue() for name in each.takes)]))
 """All that some measure takes."""
 
 
@@ -46,7 +48,7 @@ class Catalogue(Answer):
 @router.get("/measures", response_model=Catalogue)
 async def list_measures() -> Catalogue:
     """Every measure: what it means, its formula, and what it is asked with."""
-    return Catalogue(measures=[described(each) for each in MEASURES.values()])
+    return Catalogue(measures=[described(each) for each in catalogue()])
 
 
 def _asked_with(**more: Any) -> Signature:
@@ -54,7 +56,11 @@ def _asked_with(**more: Any) -> Signature:
     words = {
         name: Annotated[
             str | None,
-            Query(max_length=1000, description=_SAID.get(name, "where the measure takes it")),
+            Query(
+                pattern=ONE_LINE,
+                max_length=1000,
+                description=_SAID.get(name, "where the measure takes it"),
+            ),
         ]
         for name in _WORDS
     }
@@ -116,8 +122,11 @@ async def ask_contributions(
     )
 
 
-_By = Annotated[list[str], Query(description="what it is grouped by", max_length=6)]
-_After = Annotated[str | None, Query(max_length=500, description="`next` of the page before")]
+_Column = Annotated[str, StringConstraints(pattern=r"^[a-z_]{1,40}$")]
+_By = Annotated[list[_Column], Query(description="what it is grouped by", max_length=6)]
+_After = Annotated[
+    str | None, Query(pattern=ONE_LINE, max_length=500, description="`next` of the page before")
+]
 ask_measure.__dict__["__signature__"] = _asked_with(by=_By)
 ask_contributions.__dict__["__signature__"] = _asked_with(wanted=Wanted, limit=Limit, after=_After)
 _DEFAULTS = {"by": [], "limit": 50, "after": None}

@@ -170,5 +170,5 @@ def _value(tree: Tree, values: Mapping[str, Fraction | int | None]) -> Fraction:
     if sign == "/":
         if not right:
             raise Undefined(f"{other if isinstance(other, str) else 'what is divided by'} is 0")
-        return left / right
+        return left * Fraction(right.denominator, right.numerator)
     return left * right if sign == "*" else _SUMS[sign](left, right)

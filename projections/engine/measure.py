@@ -184,6 +184,11 @@ class Measure:
             return None, str(undefined)
 
 
+def catalogue() -> list[Measure]:
+    """Every measure: by what its id begins with, then as its noun says them."""
+    return sorted(MEASURES.values(), key=lambda each: each.id.partition(".")[0])
+
+
 def measure(
     measure_id: str, title: str, zh: str, unit: str, rows: Rows, formula: str, **more: Any
 ) -> Measure:
@@ -255,11 +260,10 @@ class EventAt(Answer):
     """An event and where the log holds it."""
 
     topic: str
-    bucket: int
-    position: int
+    at: str = Field(description="`<bucket>:<position>`", examples=["0:1234567"])
 
     def __str__(self) -> str:
-        return f"{self.topic} {self.bucket}:{self.position}"
+        return f"{self.topic} {self.at}"
 
 
 class Contribution(Answer):
@@ -386,8 +390,8 @@ def measured(
 def overview(conn: Conn, on: date, groups: bool = False) -> Iterator[Measured]:
     """Every measure on a day, of each id that it needs and the ledger knows; a query a kind of
     rows. `groups`: by each column of the rows, too."""
-    for rows in dict.fromkeys(each.rows for each in MEASURES.values()):
-        of = [each for each in MEASURES.values() if each.rows is rows]
+    for rows in dict.fromkeys(each.rows for each in catalogue()):
+        of = [each for each in catalogue() if each.rows is rows]
         by = [(name,) for name in rows.dims] if groups else [()]
         for said in _known(conn, rows.needs):
             yield from _answers(conn, of, question(of[0].id, said, on), by)
@@ -555,9 +559,8 @@ def _split(places: str) -> list[str]:
 
 
 def _event(place: str) -> EventAt:
-    topic, _, where = place.partition(" ")
-    bucket, _, position = where.partition(":")
-    return EventAt(topic=topic, bucket=int(bucket), position=int(position))
+    topic, _, at = place.partition(" ")
+    return EventAt(topic=topic, at=at)
 
 
 def _place(rows: Rows, last: Contribution) -> str:

@@ -38,8 +38,8 @@ def asked(conn: Conn, measure_id: str) -> list[dict[str, str]]:
     return measure._known(conn, MEASURES[measure_id].rows.needs)
 
 
-def places(conn: Conn) -> set[tuple[str, int, int]]:
-    found = conn.execute("SELECT topic, bucket, notification_id FROM ledger.stored_events")
+def places(conn: Conn) -> set[tuple[str, str]]:
+    found = conn.execute("SELECT topic, bucket || ':' || notification_id FROM ledger.stored_events")
     return set(found.fetchall())
 
 
@@ -72,7 +72,7 @@ def footed(conn: Conn, measure_id: str, said: dict[str, Any], on: date, events: 
     for row in page.contributions:
         assert any(row.adds.values()), measure_id
         assert row.events, f"{measure_id}: a row comes from nothing: {row.of}"
-        assert {(e.topic, e.bucket, e.position) for e in row.events} <= events
+        assert {(e.topic, e.at) for e in row.events} <= events
     keys = [tuple(row.of[name] for name in of.rows.key) for row in page.contributions]
     assert len(set(keys)) == len(keys), f"{measure_id}: its key tells rows not apart"
     assert keys == [tuple(row.of[n] for n in of.rows.key) for row in paged(conn, of, said, on)]
