@@ -1,8 +1,10 @@
 """What doors add to the answers: the demo that is loaded, the clock, and files."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from datetime import date, datetime
+from importlib import metadata
 from typing import Any
 
 from psycopg import Connection
@@ -14,8 +16,9 @@ from api.runtime.exports import Export
 from domain.kernel.values import PROGRAMME, local_date
 from projections import points
 from projections.asof import pairs, statement
-from projections.engine import measure, runner
+from projections.engine import measure, moments, runner
 from projections.engine.answer import Answer, Dated, Moment
+from projections.engine.moments import Asked
 from projections.engine.schemas import held
 from projections.figures import report as figures
 from projections.figures.evidence import EventRef
@@ -97,25 +100,32 @@ def explanation(
     return found.model_copy(update={"figure": figure, "moment": moment})
 
 
-def figures_export(found: Figures, positions: Mapping[int, int]) -> Export:
-    """All figures as a file: as they are at these positions, unless they are as of a moment."""
-    held_then = found.moment.cursor if found.moment else _said(positions)
-    about = found.model_dump(mode="json", exclude={"figures"}) | {"positions": held_then}
-    return Export("figures", about, figures.Figure, nullcontext(iter(found.figures)))
+def figures_export(
+    conn: Connection[Any],
+    meta: Mapping[str, str],
+    found: Figures,
+    by: str,
+    positions: Mapping[int, int] | None = None,
+) -> Export:
+    """All figures as a file: as they were found at these positions, unless as of a moment."""
+    rows, demo = nullcontext(iter(found.figures)), found.model_dump(mode="json")["demo"]
+    made = exported(conn, meta, "figures", figures.Figure, rows, found.moment, by, positions)
+    return replace(made, about={**made.about, "demo": demo})
 
 
 def evidence_export(
     conn: Connection[Any],
     meta: Mapping[str, str],
     figure_id: str,
-    moment: Moment | None = None,
+    moment: Moment | None,
+    by: str,
 ) -> Export:
     """All events behind a figure as a file."""
     found = explanation(conn, meta, figure_id, limit=1, moment=moment)
     on = None if moment is None else pairs.report_day(moment)
-    about = found.model_dump(mode="json", exclude={"events", "next"}) | _standing(conn, meta)
+    of = found.model_dump(mode="json", include={"figure", "inputs"})
     events = figures.events(conn, figure_id, on)
-    return Export(f"figure-{figure_id}", about, EventRef, events)
+    return exported(conn, meta, f"figure-{figure_id}", EventRef, events, moment, by, **of)
 
 
 def contributions_export(
@@ -124,15 +134,15 @@ def contributions_export(
     measure_id: str,
     params: Mapping[str, Any],
     on: date,
-    moment: Moment | None = None,
+    moment: Moment | None,
+    by: str,
 ) -> Export:
     """All rows that make a measure up as a file, below what it comes to."""
     found = measure.measured(conn, measure_id, params, on)
-    about = found.model_dump(mode="json", exclude={"groups", "moment"}) | _standing(conn, meta)
-    if moment is not None:
-        about |= moment.model_dump(mode="json")
+    of = found.model_dump(mode="json", exclude={"groups", "moment"})
     kind = measure.row_model(measure.MEASURES[measure_id])
-    return Export(measure_id, about, kind, _rows(conn, measure_id, params, on, kind))
+    rows = _rows(conn, measure_id, params, on, kind)
+    return exported(conn, meta, measure_id, kind, rows, moment, by, **of)
 
 
 @contextmanager
@@ -145,21 +155,55 @@ def _rows(
 
 
 def statement_export(
-    conn: Connection[Any], meta: Mapping[str, str], member_id: str, moment: Moment | None = None
+    conn: Connection[Any],
+    meta: Mapping[str, str],
+    member_id: str,
+    moment: Moment | None,
+    by: str,
 ) -> Export:
     """A member's whole statement as a file, of the live answers, which hold the moment."""
-    about = {"member_id": member_id, **_standing(conn, meta)}
     lines = points.whole_statement(conn, member_id, statement.sources(moment))
-    return Export(f"statement-{member_id}", about, points.Entry, lines)
+    name, of = f"statement-{member_id}", {"member_id": member_id}
+    return exported(conn, meta, name, points.Entry, lines, moment, by, filters=of)
 
 
-def _standing(conn: Connection[Any], meta: Mapping[str, str]) -> dict[str, Any]:
-    """The positions that the answers hold, and the clock when they were asked."""
-    return {"clock": local(Clock.of(meta).now()), "positions": _said(held(conn))}
+def exported(
+    conn: Connection[Any],
+    meta: Mapping[str, str],
+    name: str,
+    kind: type[Answer],
+    rows: AbstractContextManager[Iterator[Answer]],
+    moment: Moment | None,
+    by: str,
+    positions: Mapping[int, int] | None = None,
+    **of: Any,
+) -> Export:
+    """A list as a file that stands alone: of which ledger and positions, as of which times, by
+    whom and when; and what the list is of (filters, a formula). Its name tells a moment from now.
+    """
+    now = Clock.of(meta).now()
+    then = moment or moments.moment(conn, Asked(positions or held(conn)), now)
+    about = {
+        "program": f"clubledger {metadata.version('clubledger')}",
+        "ledger": meta.get("ledger_id"),
+        "made_at": local(now),
+        "made_by": by,
+        "zone": PROGRAMME.zone.key,
+        **then.model_dump(mode="json"),
+        **of,
+    }
+    return Export(name if moment is None else f"{name}{_as_of(moment)}", about, kind, rows)
 
 
-def _said(positions: Mapping[int, int]) -> str:
-    return ",".join(f"{bucket}:{position}" for bucket, position in positions.items())
+def _as_of(moment: Moment) -> str:
+    """A moment in the name of a file."""
+    times = {"known": moment.known_at, "effective": moment.effective_at}
+    said = [
+        f"-{name}-{at.astimezone(PROGRAMME.zone):%Y-%m-%dT%H%M%S}"
+        for name, at in times.items()
+        if at is not None
+    ]
+    return "".join(said) or "-before-the-first-event"
 
 
 def status(

@@ -2,6 +2,7 @@
 
 from bench import (
     asof,
+    exports,
     floors,
     fresh,
     history,
@@ -31,6 +32,7 @@ MODULES = (
     imports,
     reads,
     asof,
+    exports,
     millions,
     profiles,
 )

@@ -6,6 +6,7 @@ from hashlib import sha256
 from importlib.resources import files
 from secrets import token_hex
 from typing import Any, TypeVar
+from uuid import uuid4
 from zlib import crc32
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -220,7 +221,7 @@ def _fix_buckets(connection: Connection[Any], buckets: int) -> None:
     known = meta(connection).get("buckets")
     if known is None:
         fixed = {"buckets": str(buckets), "log_format": LOG_FORMAT}
-        set_meta(connection, **fixed, digest_key=token_hex(32))
+        set_meta(connection, **fixed, digest_key=token_hex(32), ledger_id=str(uuid4()))
         connection.execute(
             "INSERT INTO log_end SELECT b, 0, 'epoch' FROM generate_series(0, %s) b",
             (buckets - 1,),

@@ -10,7 +10,7 @@ from pydantic import Field
 from domain.kernel.postings import ACCOUNTS, OWNED, MovesPoints, balances
 from domain.points.movements import PointsCredited
 from projections.engine.answer import Answer, Dated
-from projections.engine.connection import Conn
+from projections.engine.connection import Conn, streaming
 from projections.engine.measure import Events, Rows, measure
 from projections.engine.postings import (
     BALANCE,
@@ -285,7 +285,7 @@ def statement(
 @contextmanager
 def whole_statement(conn: Conn, member_id: str, sources: str = "") -> Iterator[Iterator[Entry]]:
     """All lines of a statement, fetched as they are asked for. Only within a transaction."""
-    with conn.cursor(name="statement", row_factory=class_row(Entry)) as cursor:
+    with streaming(conn, class_row(Entry)) as cursor:
         whole = {"member": member_id, "before": None, "limit": None}
         yield iter(cursor.execute(sources + _STATEMENT, whole))
 

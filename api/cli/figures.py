@@ -10,7 +10,7 @@ from rich.text import Text
 
 from api import answers
 from api.cli.terminal import layouts, output
-from api.cli.terminal.files import Target
+from api.cli.terminal.files import Target, operator
 from api.cli.terminal.layouts import Column, Heading
 from api.cli.terminal.looking import looking, say_moment
 from api.runtime.demonstration import Demo, demo_of
@@ -18,7 +18,6 @@ from api.runtime.failures import NotFound
 from api.runtime.settings import Settings
 from api.runtime.wiring import Database, opened
 from projections.engine.moments import Asked
-from projections.engine.schemas import held
 from projections.figures.evidence import EventRef
 from projections.figures.report import (
     AGREES,
@@ -103,9 +102,9 @@ def _exported(
     with looking(database, asked) as (connection, moment):
         if explain is None:
             found = answers.all_figures(connection, database.meta, moment)
-            export = answers.figures_export(found, held(connection))
+            export = answers.figures_export(connection, database.meta, found, operator())
         else:
-            export = answers.evidence_export(connection, database.meta, explain, moment)
+            export = answers.evidence_export(connection, database.meta, explain, moment, operator())
         return target.write(export, as_json)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from api import answers
 from api.cli.ask import value_of
 from api.cli.terminal import layouts, output
-from api.cli.terminal.files import Target
+from api.cli.terminal.files import Target, operator
 from api.cli.terminal.layouts import Column
 from api.cli.terminal.looking import looking, refusable, say_moment
 from api.runtime.failures import WrongUse
@@ -79,7 +79,7 @@ def run(
         on = _day(database, moment)
         if target is not None:
             export = answers.contributions_export(
-                connection, database.meta, measure_id, params, on, moment
+                connection, database.meta, measure_id, params, on, moment, operator()
             )
             return target.write(export, as_json)
         if rows is not None:

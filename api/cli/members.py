@@ -7,7 +7,7 @@ from psycopg import Connection
 
 from api import answers
 from api.cli.terminal import output
-from api.cli.terminal.files import Target
+from api.cli.terminal.files import Target, operator
 from api.cli.terminal.looking import holding, looking, refusable, say_moment
 from api.runtime.failures import NotFound
 from api.runtime.settings import Settings
@@ -42,7 +42,7 @@ def run(
             with holding(database, asked) as (connection, moment):
                 if target is not None:
                     export = answers.statement_export(
-                        connection, database.meta, found.member_id, moment
+                        connection, database.meta, found.member_id, moment, operator()
                     )
                     return target.write(export, as_json)
                 page = points.statement(connection, found.member_id, lines, sources=sources(moment))

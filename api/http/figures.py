@@ -69,8 +69,12 @@ async def all_figures(
         shown, positions = await _live_figures(house, wait_for)
     if wanted is None:
         return shown
-    export = answers.figures_export(shown, positions)
-    return await download(house, wanted, lambda *_: export)
+    by = wanted.by
+    return await download(
+        house,
+        wanted,
+        lambda conn, _: answers.figures_export(conn, house.meta, shown, by, positions),
+    )
 
 
 async def _live_figures(
@@ -106,11 +110,13 @@ async def explain_figure(
     def page(conn: Conn, moment: Moment | None) -> Explanation:
         return answers.explanation(conn, house.meta, figure_id, limit, behind, moment)
 
-    def whole(conn: Conn, moment: Moment | None) -> Export:
-        return answers.evidence_export(conn, house.meta, figure_id, moment)
-
     if wanted is None:
         return await house.ask(page, wait_for, asked)
+    by = wanted.by
+
+    def whole(conn: Conn, moment: Moment | None) -> Export:
+        return answers.evidence_export(conn, house.meta, figure_id, moment, by)
+
     return await download(house, wanted, whole, wait_for, asked)
 
 

@@ -113,10 +113,13 @@ async def ask_contributions(
             wait_for,
             asked,
         )
+    by = wanted.by
     return await download(
         house,
         wanted,
-        lambda conn, at: answers.contributions_export(conn, house.meta, measure_id, said, on, at),
+        lambda conn, at: answers.contributions_export(
+            conn, house.meta, measure_id, said, on, at, by
+        ),
         wait_for,
         asked,
     )

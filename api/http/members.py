@@ -97,12 +97,14 @@ async def member_statement(
         _require_member(conn, member_id, moment)
         return points.statement(conn, member_id, limit, before, sources(moment))
 
-    def whole(conn: Conn, moment: Moment | None) -> Export:
-        _require_member(conn, member_id, moment)
-        return answers.statement_export(conn, house.meta, member_id, moment)
-
     if wanted is None:
         return await house.ask_live(page, wait_for, asked)
+    by = wanted.by
+
+    def whole(conn: Conn, moment: Moment | None) -> Export:
+        _require_member(conn, member_id, moment)
+        return answers.statement_export(conn, house.meta, member_id, moment, by)
+
     return await download(house, wanted, whole, wait_for, asked, house.ask_live)
 
 

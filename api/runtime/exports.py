@@ -1,36 +1,35 @@
 """Exports: whole lists as files, row after row, in memory that does not grow with them.
 
 The formats are one list. The columns of a file are the fields of the model that pages show, so
-that a page and a file say the same.
+that a page and a file say the same. Each file says itself what it is of, and as of when.
 """
 
 import codecs
 import csv
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from io import BytesIO
-from tempfile import TemporaryDirectory
-from typing import Any, BinaryIO
+from operator import attrgetter
+from typing import Any, BinaryIO, TypeAlias
 
 from pydantic_core import to_jsonable_python
 
+from api.runtime.sheets import TooLarge, book
 from projections.engine.answer import Answer
 
-SHEET_ROWS = 1_048_576
-CELL_CHARACTERS = 32_767
-"""What a spreadsheet can hold."""
-EXACT = 2**53
-"""Whole numbers beyond it are text in a spreadsheet, which knows only floats."""
 BLANK = " \u00a0\u3000\ufeff"
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 """Text that begins so would be run by a spreadsheet that opens a CSV file."""
+_RUN = re.compile(f"[{BLANK}]*[{re.escape(''.join(FORMULA))}]")
+_SPLIT = re.compile('[,;|\t\r\n"\v\f\x1c-\x1e\x85\u2028\u2029]')
+"""What a reader of tables may end a cell or a line with, however it is set up."""
 
-Cell = str | int | Decimal | None
+Cell: TypeAlias = str | int | Decimal | date | None
+"""A day or an instant is one; an instant has its offset."""
 
 
 @dataclass(frozen=True)
@@ -56,10 +55,18 @@ class Export:
         """The name with nothing in it that a file's name or a header must not hold."""
         return re.sub(r"[^A-Za-z0-9._-]", "_", self.name)
 
+    @property
+    def said(self) -> dict[str, Any]:
+        """What the file says of itself, as JSON has it."""
+        said: dict[str, Any] = to_jsonable_python({"export": self.name, **self.about})
+        return said
+
     def cells(self, rows: Iterable[Answer]) -> Iterator[list[Cell]]:
         """The rows as cells, without the names of the columns."""
+        columns = self.columns
+        values = attrgetter(*columns) if len(columns) > 1 else lambda row: (getattr(row, *columns),)
         for row in rows:
-            yield [cell(getattr(row, column)) for column in self.columns]
+            yield [v if type(v) in _CELLS else cell(v) for v in values(row)]
 
 
 class DoesNotFit(Exception):
@@ -84,17 +91,16 @@ class Format:
             self.fill(export, rows, out)
 
 
+_CELLS = frozenset((str, int, Decimal, datetime, date, type(None)))
+
+
 def cell(value: Any) -> Cell:
-    """A value in one cell: numbers stay numbers, everything else is text."""
+    """A value in one cell."""
     match value:
-        case None:
-            return None
         case bool():
             return "true" if value else "false"
-        case int() | Decimal():
+        case None | int() | Decimal() | date():
             return value
-        case datetime() | date():
-            return value.isoformat()
         case str():
             return str(value)
         case list() | tuple():
@@ -102,91 +108,58 @@ def cell(value: Any) -> Cell:
     return json.dumps(to_jsonable_python(value), ensure_ascii=False)
 
 
-def harmless(value: Cell) -> str:
+def harmless(value: Cell) -> str | int:
     """A cell of a CSV file, which no spreadsheet takes for a formula."""
-    if isinstance(value, str):
-        return f"'{value}" if value.lstrip(BLANK).startswith(FORMULA) else value
-    return "" if value is None else f"{value:f}" if isinstance(value, Decimal) else str(value)
+    if type(value) is int:
+        return value
+    if type(value) is str:
+        return f"'{value}" if _RUN.match(value) else value
+    match value:
+        case None:
+            return ""
+        case Decimal():
+            return f"{value:f}"
+        case date():
+            return value.isoformat()
+    return str(value)
+
+
+def flat(said: Mapping[str, Any], under: str = "") -> Iterator[tuple[str, Cell]]:
+    """What a file says of itself as names and plain values."""
+    for name, value in said.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{under}{name}.")
+        else:
+            yield f"{under}{name}", cell(value)
 
 
 def _csv(export: Export, rows: Iterator[Answer], out: BinaryIO) -> None:
-    """RFC 4180 in UTF-8, with the mark by which spreadsheets know it."""
-    lines = csv.writer(codecs.getwriter("utf-8-sig")(out))
+    """RFC 4180 in UTF-8, with the mark by which spreadsheets know it, below comments that say what
+    it is of: nothing in them ends a cell, so that nothing in them begins one."""
+    text = codecs.getwriter("utf-8-sig")(out)
+    for name, value in flat(export.said):
+        said = _SPLIT.sub(lambda found: f"\\u{ord(found[0]):04x}", str(harmless(value)))
+        text.write(f"# {name}: {said}\r\n")
+    lines = csv.writer(text)
     lines.writerow(export.columns)
-    for cells in export.cells(rows):
-        lines.writerow(map(harmless, cells))
+    lines.writerows([harmless(value) for value in row] for row in export.cells(rows))
 
 
 def _jsonl(export: Export, rows: Iterator[Answer], out: BinaryIO) -> None:
     """First an object that says what it is of, then one a row."""
-    about = {"export": export.name, **export.about}
-    out.write(json.dumps(to_jsonable_python(about), ensure_ascii=False).encode() + b"\n")
+    out.write(json.dumps(export.said, ensure_ascii=False).encode() + b"\n")
     for row in rows:
         out.write(row.model_dump_json().encode() + b"\n")
 
 
-class _Lent:
-    """A file that is taken back: an archive that failed writes its end once more when the garbage
-    collector comes by, into a file that is closed by then, or another's."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self.file = file
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.file, name)
-
-
 def _xlsx(export: Export, rows: Iterator[Answer], out: BinaryIO) -> None:
     """One sheet with the rows, and one that says what they are of. No text becomes a formula."""
-    import xlsxwriter  # type: ignore[import-untyped]
-    from xlsxwriter.exceptions import FileCreateError  # type: ignore[import-untyped]
-
-    with TemporaryDirectory(prefix="clubledger-") as aside:
-        options = {
-            "constant_memory": True,
-            "tmpdir": aside,
-            "strings_to_formulas": False,
-            "strings_to_urls": False,
-            "strings_to_numbers": False,
-        }
-        lent = _Lent(out)
-        book = xlsxwriter.Workbook(lent, options)
-        try:
-            _fill(book, export, rows)
-            book.close()
-        except FileCreateError as error:
-            raise error.args[0] from None
-        finally:
-            lent.file = BytesIO()
-            for sheet in book.worksheets():  # which a refusal leaves open
-                sheet.row_data_fh.close()
-
-
-def _fill(book: Any, export: Export, rows: Iterator[Answer]) -> None:
-    sheet = book.add_worksheet("rows")
-    for number, cells in enumerate(_with_names(export, rows)):
-        if number >= SHEET_ROWS:
-            raise DoesNotFit("rows", SHEET_ROWS - 1)
-        _write_row(sheet, number, cells)
-    about = book.add_worksheet("about")
-    for number, (name, value) in enumerate({"export": export.name, **export.about}.items()):
-        _write_row(about, number, [name, cell(value)])
-
-
-def _with_names(export: Export, rows: Iterator[Answer]) -> Iterator[Sequence[Cell]]:
-    yield export.columns
-    yield from export.cells(rows)
-
-
-def _write_row(sheet: Any, number: int, cells: Sequence[Cell]) -> None:
-    for column, value in enumerate(cells):
-        if isinstance(value, int | Decimal) and -EXACT <= value <= EXACT:
-            sheet.write_number(number, column, value)
-        elif value is not None:
-            text = str(value)
-            if len(text) > CELL_CHARACTERS:
-                raise DoesNotFit("characters in a cell", CELL_CHARACTERS)
-            sheet.write_string(number, column, text)
+    try:
+        with book(out) as add:
+            add("rows", export.columns, export.cells(rows))
+            add("about", ("name", "value"), flat(export.said))
+    except TooLarge as large:
+        raise DoesNotFit(*large.args) from None
 
 
 FORMATS: dict[str, Format] = {

@@ -12,7 +12,7 @@ from pydantic import Field
 from domain.kernel.values import start_of
 from projections.cohorts import LOW_SPEND_FEN
 from projections.engine.answer import Answer
-from projections.engine.connection import Conn
+from projections.engine.connection import Conn, streaming
 from projections.engine.days import end_of
 from projections.engine.event_tables import counted, typed_tables
 
@@ -173,7 +173,7 @@ def page(
 @contextmanager
 def whole(conn: Conn, evidence: str, given: Mapping[str, Any]) -> Iterator[Iterator[EventRef]]:
     """All events of a set, fetched as they are asked for. Only within a transaction."""
-    with conn.cursor(name="evidence", row_factory=class_row(EventRef)) as cursor:
+    with streaming(conn, class_row(EventRef)) as cursor:
         everything = {**given, "bucket": -1, "position": 0, "limit": None}
         yield iter(cursor.execute(_listed(evidence), everything))
 

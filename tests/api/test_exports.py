@@ -4,6 +4,7 @@ import gc
 import io
 import subprocess
 import tracemalloc
+import zipfile
 from collections.abc import Iterator
 from contextlib import nullcontext
 from datetime import date, datetime, timedelta, timezone
@@ -16,13 +17,13 @@ import httpx
 import pytest
 
 from api.http.server.downloads import _accepted
-from api.runtime import exports
+from api.runtime import exports, sheets
 from api.runtime.exports import FORMATS, DoesNotFit, Export
 from projections.engine.answer import Answer
 from projections.points import LotUse
 from tests.api.facts import fact, lines, member
 from tests.api.running import COMMAND, Ended, Server, clubledger, environment, started
-from tests.api.spreadsheets import read_csv, read_jsonl, read_xlsx
+from tests.api.spreadsheets import read_comments, read_csv, read_jsonl, read_xlsx
 from tests.patience import PATIENCE_S
 
 EVIL = "t-evil"
@@ -40,6 +41,7 @@ HOSTILE = [
     "a;b\tc",
 ]
 XLSX = FORMATS["xlsx"].media_type
+TIMES = ("positions", "known_at", "effective_at")
 
 
 class Thing(Answer):
@@ -119,19 +121,67 @@ def test_other_values_are_text_that_can_be_read_again() -> None:
 
 def test_an_empty_list_has_its_columns_and_says_what_it_is_of() -> None:
     assert read_csv(written("csv", [])) == [list(Thing.model_fields)]
-    sheets = read_xlsx(written("xlsx", [], at=date(2008, 12, 31), positions="0:5"))
-    assert sheets["rows"] == [list(Thing.model_fields)]
-    assert sheets["about"] == [["export", "things"], ["at", "2008-12-31"], ["positions", "0:5"]]
+    found = read_xlsx(written("xlsx", [], at=date(2008, 12, 31), positions="0:5"))
+    assert found["rows"] == [list(Thing.model_fields)]
+    assert found["about"][1:] == [
+        ["export", "things"],
+        ["at", "2008-12-31"],
+        ["positions", "0:5"],
+    ]
     assert read_jsonl(written("jsonl", [], n=1)) == ({"export": "things", "n": 1}, [])
+
+
+def test_comments_say_what_a_csv_file_is_of_and_nothing_in_them_is_a_cell() -> None:
+    said = {
+        "title": '春天, =1+1; @A1\t"x"\r\n=2',
+        "filters": {"unit_id": "u1", "tiers": ["a", "b"]},
+    }
+    content = written("csv", [Thing(text="x")], **said, of=None)
+    assert read_comments(content) == {
+        "export": "things",
+        "title": r"春天\u002c =1+1\u003b @A1\u0009\u0022x\u0022\u000d\u000a=2",
+        "filters.unit_id": "u1",
+        "filters.tiers": r"a\u002c b",
+        "of": "",
+    }
+    assert len(read_csv(content)) == 2
+
+
+def test_a_spreadsheet_shows_days_and_instants_numbers_and_names() -> None:
+    china, home = (timezone(timedelta(hours=hours)) for hours in (8, -3.5))
+    rows = [
+        Thing(text="健康俱乐部" * 3, number=1_234_567, at=datetime(2008, 2, 29, 23, tzinfo=china)),
+        Thing(text="x", number=Decimal("41.29"), at=datetime(2008, 7, 1, 9, tzinfo=home)),
+        Thing(text="x", at=date(2008, 2, 29)),
+        Thing(text="x", at=date(1900, 2, 28)),
+    ]  # fmt: skip
+    with zipfile.ZipFile(io.BytesIO(written("xlsx", rows))) as book:
+        assert book.testzip() is None
+        sheet = book.read("xl/worksheets/sheet1.xml").decode()
+        styles = book.read("xl/styles.xml").decode()
+    assert '<pane ySplit="1" topLeftCell="A2" activePane="bottomLeft" state="frozen"/>' in sheet
+    assert '<autoFilter ref="A1:F5"/>' in sheet
+    assert '<col min="1" max="1" width="32" customWidth="1"/>' in sheet, "wide enough for Chinese"
+    assert "#,##0" in styles
+    shown = [row[3] for row in read_xlsx(written("xlsx", rows))["rows"][1:]]
+    assert shown == [
+        "2008-02-29T23:00:00+08:00",
+        "2008-07-01T20:30:00+08:00",
+        "2008-02-29",
+        "1900-02-28",  # as text: spreadsheets take that year for a leap year
+    ]
 
 
 # ------------------------------------------------------------------------------------- bounds
 def test_what_a_spreadsheet_cannot_hold_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exports, "SHEET_ROWS", 3)
+    monkeypatch.setattr(sheets, "SHEET_ROWS", 3)
     rows = [Thing(text="x")] * 2
     assert len(read_xlsx(written("xlsx", rows))["rows"]) == 3
     with pytest.raises(DoesNotFit, match="at most 2 rows: take csv or jsonl"):
         written("xlsx", [*rows, Thing(text="x")])
+    monkeypatch.setattr(sheets, "SHEET_BYTES", 20_000)
+    with pytest.raises(DoesNotFit, match="at most 20,000 bytes of cells"):
+        written("xlsx", [Thing(text="x" * 30_000)])
     with pytest.raises(DoesNotFit, match="at most 32,767 characters in a cell"):
         written("xlsx", [Thing(text="x" * 32_768)])
     assert len(read_csv(written("csv", [*rows, *rows]))) == 5
@@ -186,6 +236,13 @@ def evil_dir(demo_dir: Path) -> Path:
     taken = clubledger("import", "-", data_dir=demo_dir, stdin=lines([unit, *made]))
     assert taken.code == 0, taken.err
     return demo_dir
+
+
+def said_by(content: bytes) -> str:
+    """Who made a file on the command line."""
+    by = read_comments(content)["made_by"]
+    assert by.startswith("cli:")
+    return by
 
 
 def exported(kind: str, where: Path, *words: str, data_dir: Path) -> bytes:
@@ -248,10 +305,14 @@ def test_a_file_says_what_it_is_of(evil_dir: Path, tmp_path: Path) -> None:
     assert about["figure"]["figure_id"] == "binding.rate"
     assert about["figure"]["events"] == len(rows)
     assert about["positions"].startswith("0:")
-    assert about["clock"].startswith("2009-01-")
+    assert about["made_at"].startswith("2009-01-")
+    assert about["made_by"].startswith("cli:")
+    assert about["effective_at"] is None
+    assert about["known_at"].endswith("+08:00")
+    assert len(about["ledger"]) == 36
     (tmp_path / "file.jsonl").unlink()
-    sheets = read_xlsx(exported("xlsx", tmp_path, *words, data_dir=evil_dir))
-    assert ["positions", about["positions"]] in sheets["about"]
+    found = read_xlsx(exported("xlsx", tmp_path, *words, data_dir=evil_dir))
+    assert ["positions", about["positions"]] in found["about"]
 
 
 def test_each_line_tells_the_rule_behind_it(evil_dir: Path, tmp_path: Path) -> None:
@@ -274,7 +335,7 @@ def test_a_file_that_is_there_is_kept(demo_dir: Path, tmp_path: Path) -> None:
     assert (ended.code, target.read_text()) == (2, "mine")
     assert "--force replaces it" in ended.err
     assert clubledger("figures", "--export", target, "--force", data_dir=demo_dir).code == 0
-    assert target.read_bytes().startswith(b"\xef\xbb\xbffigure_id,")
+    assert read_csv(target.read_bytes())[0][0] == "figure_id"
 
 
 @pytest.mark.parametrize(
@@ -361,7 +422,11 @@ def test_the_same_file_over_http(
         assert found.headers["clubledger-clock"].startswith("2009-01-")
     if name == "csv":
         words = ("member", EVIL, "--statement")
-        assert asked.content == exported("csv", tmp_path, *words, data_dir=evil_dir)
+        here = exported("csv", tmp_path, *words, data_dir=evil_dir)
+        assert read_csv(asked.content) == read_csv(here)
+        said = [read_comments(content) for content in (asked.content, here)]
+        assert [each.pop("made_by") for each in said] == ["clerk:desk", said_by(here)]
+        assert [each.keys() for each in said] == [said[0].keys()] * 2
     for path in ("/figures", "/figures/binding.rate/explain"):
         assert http.get(path, params={"format": name}).status_code == 200
 
@@ -383,15 +448,45 @@ def test_what_was_known_then_is_a_file_too(
     words = ("figures", "--explain", "binding.rate", "--known-at", "2008-06-30")
     about, rows = read_jsonl(exported("jsonl", tmp_path, *words, data_dir=demo_dir))
     assert about["figure"]["events"] == len(rows)
-    assert about["positions"] == about["moment"]["positions"]
+    assert about["known_at"] == "2008-06-30T23:59:59.999999+08:00"
+    assert about["export"] == "figure-binding.rate-known-2008-06-30T235959"
     asked = {"format": "jsonl", "known_at": "2008-06-30"}
     told, same = read_jsonl(http.get("/figures/binding.rate/explain", params=asked).content)
     assert same == rows
-    assert told["moment"] == about["moment"]
+    assert [told[name] for name in TIMES] == [about[name] for name in TIMES]
     told, figures = read_jsonl(http.get("/figures", params=asked).content)
     assert told["positions"] == about["positions"]
     (rate,) = (each for each in figures if each["figure_id"] == "binding.rate")
     assert rate == about["figure"]
+
+
+def test_a_statement_as_of_a_moment_cannot_be_taken_for_that_of_today(
+    http: httpx.Client, demo_dir: Path, tmp_path: Path
+) -> None:
+    path, then = "/members/m000001/statement", {"effective_at": "2008-06-30"}
+    files = {}
+    for name, asked in (("now", {}), ("then", then)):
+        found = http.get(path, params={"format": "jsonl", **asked})
+        assert found.status_code == 200, found.text
+        files[name] = read_jsonl(found.content)
+        assert files[name][0]["export"] in found.headers["content-disposition"]
+    (now, lines_), (about, earlier) = files["now"], files["then"]
+    assert about["effective_at"] == "2008-06-30T23:59:59.999999+08:00"
+    assert about["export"].endswith("-effective-2008-06-30T235959")
+    assert now["effective_at"] is None
+    assert 0 < len(earlier) < len(lines_)
+    assert earlier == [
+        {**line, "balance": ours["balance"]}
+        for line, ours in zip(lines_[len(lines_) - len(earlier) :], earlier, strict=True)
+    ]
+    assert http.get(path, params={**then, "limit": 1000}).json()["entries"] == earlier
+    words = ("member", "m000001", "--statement", "--effective-at", "2008-06-30")
+    told, same = read_jsonl(exported("jsonl", tmp_path, *words, data_dir=demo_dir))
+    assert same == earlier
+    assert [told[name] for name in TIMES] == [about[name] for name in TIMES]
+    shown = clubledger(*words, "--json", "--limit", "1000", data_dir=demo_dir).json
+    assert shown["entries"] == earlier
+    assert shown["moment"]["effective_at"] == about["effective_at"]
 
 
 def test_what_is_not_there_is_a_problem_and_no_file(http: httpx.Client) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from pwd import getpwuid
 from secrets import token_hex
 from typing import BinaryIO
 
@@ -12,6 +13,14 @@ from api.cli.terminal import output
 from api.cli.terminal.rejects import PRIVATE
 from api.runtime.exports import FORMATS, DoesNotFit, Export
 from api.runtime.failures import CannotWrite, Rejected, WrongUse
+
+
+def operator() -> str:
+    """Who makes a file here: whose process it is."""
+    try:
+        return f"cli:{getpwuid(os.getuid()).pw_name}"
+    except KeyError:  # a container's user may have no name
+        return f"cli:{os.getuid()}"
 
 
 @dataclass(frozen=True)

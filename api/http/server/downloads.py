@@ -13,7 +13,7 @@ from fastapi import Depends, Query, Request
 from fastapi.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from api.http.server.inputs import House
+from api.http.server.inputs import DEFAULT_ACTOR, House, WriteActor
 from api.runtime.exports import FORMATS, DoesNotFit, Export
 from api.runtime.problems import DoorProblem
 from projections.engine.answer import Moment
@@ -45,10 +45,12 @@ class Download:
 
     format: str
     after: ExitStack
+    by: str
 
 
 async def _download(
     request: Request,
+    by: WriteActor = DEFAULT_ACTOR,
     format: Annotated[  # noqa: A002 - its name over HTTP
         str | None,
         Query(
@@ -61,7 +63,7 @@ async def _download(
 ) -> AsyncIterator[Download | None]:
     wanted = format or _accepted(request.headers.get("accept", ""))
     with ExitStack() as after:
-        yield None if wanted is None else Download(wanted, after)
+        yield None if wanted is None else Download(wanted, after, by)
 
 
 def _accepted(header: str) -> str | None:
