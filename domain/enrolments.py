@@ -58,7 +58,7 @@ Written = Annotated[str, WithJsonSchema({"type": "string", "format": "date"})]
 
 
 # -------------------------------------------------------------------------------------- parts
-@part_of("places")
+@part_of("places", counts=True)
 class Places(Struct, array_like=True, gc=False):
     """What is counted against the limits of a campaign: places taken, and gifts in fen."""
 

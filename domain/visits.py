@@ -88,7 +88,7 @@ class Visited(Struct, array_like=True, gc=False):
     forgotten: int | None = None  # the latest that is not remembered any more
 
 
-@part_of("member")
+@part_of("member", counts=True)
 class Visits(Struct, array_like=True, gc=False):
     """A member's latest visits, and the free ones that he used."""
 

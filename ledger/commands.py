@@ -6,7 +6,7 @@ of it was written.
 """
 
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -39,18 +39,24 @@ parse: Callable[[str | bytes], Command] = _COMMAND.validator.validate_json
 
 
 class Piece:
-    """Some lines of a file on their way into its record. What was not taken is left empty."""
+    """Some lines of a file on their way into its record: those that were taken, by number."""
 
-    def __init__(self, first: int, count: int) -> None:
-        self.first, self.lines, self.taken = first, [b""] * count, 0
+    def __init__(self) -> None:
+        self.lines: dict[int, bytes] = {}
 
     def take(self, line: int, text: bytes, command: Command) -> None:
         """Keep a line as it came, unless it may say who somebody is."""
-        self.lines[line - self.first] = command.asked() if command.identifying else text.strip()
-        self.taken += 1
+        self.lines[line] = command.asked() if command.identifying else text.strip()
 
-    def packed(self) -> bytes:
-        return zlib.compress(b"\n".join(self.lines), LEVEL)
+    def packed(self) -> tuple[int, int, bytes]:
+        """(the first number, how many there are up to the last, the lines)."""
+        lines = self.lines
+        first, size = min(lines), max(lines) - min(lines) + 1
+        if size <= 2 * len(lines):
+            told = [lines.get(number, b"") for number in range(first, first + size)]
+        else:  # of a file that was not in the order of time, each with its number
+            told = [b"%d\t%b" % each for each in sorted(lines.items())]
+        return first, size, zlib.compress(b"\n".join(told), LEVEL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +153,7 @@ def _rows(cursor: ServerCursor[Any]) -> Iterator[list[Kept]]:
 def _piece(row: tuple[str, int, bytes]) -> list[Kept]:
     """The lines of a piece that are not empty."""
     key, first, content = row
-    lines = enumerate(_unpacked(content), start=first)
+    lines = _unpacked(first, content).items()
     return [Kept(f"{key}:{line}", asked) for line, asked in lines if asked]
 
 
@@ -169,16 +175,21 @@ def _lines(conn: Conn, keys: Iterable[str]) -> dict[str, Kept]:
             binary=True,
         )
         for first, content in pieces:
-            lines = _unpacked(content)
+            lines = _unpacked(first, content)
             for number in numbers:
-                if first <= number < first + len(lines) and lines[number - first]:
-                    kept = Kept(f"{file}:{number}", lines[number - first])
+                if lines.get(number):
+                    kept = Kept(f"{file}:{number}", lines[number])
                     found[kept.key] = kept
     return found
 
 
-def _unpacked(content: bytes) -> Sequence[bytes]:
-    return zlib.decompress(content).split(b"\n")
+def _unpacked(first: int, content: bytes) -> dict[int, bytes]:
+    """The lines of a piece by their numbers; what was not taken is empty or not there."""
+    lines = zlib.decompress(content).split(b"\n")
+    if not lines[0][:1].isdigit():
+        return dict(enumerate(lines, start=first))
+    numbered = (line.partition(b"\t") for line in lines)
+    return {int(number): asked for number, _, asked in numbered}
 
 
 def _events(conn: Conn, kept: Kept) -> list[Stored]:

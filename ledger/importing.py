@@ -8,25 +8,25 @@ file is decided once more with the lanes in hand.
 """
 
 import gc
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from operator import itemgetter
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 import psycopg
 from psycopg import Connection
-from pydantic import ValidationError
 
 from domain.kernel.command import FILE_KEYS, NO_KEY, Command
 from domain.kernel.refusal import Refusal
-from ledger import clocks, strict_json
-from ledger.commands import Piece, parse
+from ledger import clocks
+from ledger.commands import Piece
 from ledger.database import bucket_of, connect, keep_time, meta
-from ledger.lines import MAX_LINE_BYTES, chunks
+from ledger.facts import Fact, Place, Reading
+from ledger.imported import Imported, Late
+from ledger.later import LaterFacts
+from ledger.lines import Source, lines_of
 from ledger.log import persons, snapshots
 from ledger.log.append import (
     CONFLICTS,
@@ -52,7 +52,7 @@ from ledger.log.working import (
     last_in,
     require_own_key,
 )
-from ledger.rejects import Rejection, Rejects, defect, why
+from ledger.rejects import Rejection, Rejects, Why, defect, why
 
 WORTH_ANALYZING = 50_000
 """After so many events the planner is told, rather than left to find out a minute later."""
@@ -64,37 +64,8 @@ MAX_REJECTIONS = 100
 """How many rejected lines are told with what was done; all are counted, and written down."""
 
 
-@dataclass
-class UndatedFact(Refusal):
-    """A fact in an import file needs the time at which it happened: `at`."""
-
-    code = "undated_fact"
-
-
-@dataclass
-class LineTooLong(Refusal):
-    """A line of an import file is longer than it may be."""
-
-    code = "line_too_long"
-    most_bytes: int
-
-
 class LineFailed(Exception):
     """A rule broke on this line: a defect of ours. Nothing of its file was written."""
-
-
-@dataclass(slots=True)
-class Imported:
-    """What an import did. `kept` is false when a bad line undid all of it."""
-
-    key: str
-    facts: int = 0
-    events: int = 0
-    replayed_facts: int = 0
-    rejected: int = 0
-    rejections: list[Rejection] = field(default_factory=list)
-    kept: bool = True
-    replayed: bool = False
 
 
 class Importer:
@@ -122,18 +93,33 @@ class Importer:
         progress: Callable[[int], None] | None = None,
         rejects: Rejects | None = None,
     ) -> Imported:
-        """Load one file, all of it or (if `rejects` keep lines) what is good; once for its key.
+        """Load one file of facts as it stands."""
+        return self.load_files(lines_of(key, lines), progress=progress, rejects=rejects)
 
-        `lines` gives the lines from the start each time it is called: a file is run through again
-        if a live command was faster, and if a rule broke, this time with a copy of the states
-        before each line, so that the others are decided as if that line were not there.
+    def load_files(
+        self,
+        source: Source,
+        *,
+        progress: Callable[[int], None] | None = None,
+        rejects: Rejects | None = None,
+        keep: bool = True,
+        in_order: bool = False,
+        tell_late: bool = False,
+    ) -> Imported:
+        """Load files, all of them or (if `rejects` keep lines) what is good; each once for its key.
+
+        They are run through again if a live command was faster, and if a rule broke, this time with
+        a copy of the states before each line, so that the others are decided as if that line were
+        not there. Without `keep` all is decided and nothing written. `in_order` raises OutOfOrder
+        where time goes back; `tell_late` tells what is judged by a later state.
         """
+        options = _Options(keep, in_order, tell_late)
         careful = exclusive = False
         while True:
-            attempt = _Attempt(self, key, progress, rejects, careful)
+            attempt = _Attempt(self, source, progress, rejects, careful, options)
             try:
                 with _uncollected(), connect(self._dsn, pinned=True) as connection:
-                    if attempt.stage(connection, lines(), exclusive):
+                    if attempt.stage(connection, exclusive):
                         attempt.settle(connection)
                     return attempt.done
             except LineFailed:
@@ -165,9 +151,9 @@ class Importer:
         try:
             with _uncollected(), ThreadPoolExecutor(1) as writer, ExitStack() as connections:
                 for key, lines in files:
-                    attempt = _Attempt(self, key, progress)
+                    attempt = _Attempt(self, lines_of(key, lines), progress)
                     connection = connections.enter_context(connect(self._dsn, pinned=True))
-                    staged = attempt.stage(connection, lines(), exclusive=False)
+                    staged = attempt.stage(connection, exclusive=False)
                     if settling is not None:
                         yield settling.result()
                     settling = writer.submit(attempt.settle if staged else attempt.tell, connection)
@@ -183,47 +169,42 @@ class Importer:
 
 W = TypeVar("W", Snapshot, PartState)
 
-_Fact = tuple[int, bytes, Command, list[str]]
-"""A line's number, its bytes, its command and the streams of that."""
-_Bad = tuple[int, bytes, str, str]
-"""A line's number, its bytes, the code and the reason of its rejection."""
+
+class _Options(NamedTuple):
+    """How files are gone through."""
+
+    keep: bool = True
+    in_order: bool = False
+    tell_late: bool = False
 
 
 class _Broken(Exception):
-    """(code, reason): a rule broke on this line, and nothing of it is left."""
-
-
-def _fact(text: bytes) -> Command:
-    """The command of a line; raises what `why` can tell."""
-    try:
-        command = parse(text)
-    except ValidationError:
-        strict_json.check(text)  # what no door takes is told alike by all of them
-        raise
-    strict_json.check(text, len(command.model_fields_set))
-    if command.at is None:
-        raise UndatedFact
-    return command
+    """(why): a rule broke on this line, and nothing of it is left."""
 
 
 class _Attempt:
-    """One run through a file."""
+    """One run through the files."""
 
     def __init__(
         self,
         owner: Importer,
-        key: str,
+        source: Source,
         progress: Callable[[int], None] | None,
         rejects: Rejects | None = None,
         careful: bool = False,
+        options: _Options = _Options(),  # noqa: B008 - a tuple
     ) -> None:
         self.owner = owner
-        self.done = Imported(FILE_KEYS + key)
-        self.home = bucket_of(self.done.key, owner._buckets)
+        self.source = source
+        self.options = options
+        self.done = Imported.of(source.keys, owner._buckets)
         self.progress = progress or (lambda facts: None)
         self.rejects = rejects or Rejects()
         self.careful = careful
-        self.unreadable: dict[str, tuple[str, str]] = {}  # streams, and what broke on them
+        self.unreadable: dict[str, Why] = {}  # streams, and what broke on them
+        self.later = LaterFacts()
+        self.reading = Reading(options.in_order)
+        self.left_out: set[int] = set()  # files that were taken before
         self.working = owner._working
         self.now = owner._now
         self.recorded = self.now  # when what is taken now is recorded
@@ -238,7 +219,7 @@ class _Attempt:
         self.answers: list[Answer] = []
         self.tellings: list[persons.Telling] = []
 
-    def stage(self, connection: Connection[Any], lines: Iterable[bytes], exclusive: bool) -> bool:
+    def stage(self, connection: Connection[Any], exclusive: bool) -> bool:
         """Decide every line and stage what comes of it. False if nothing is to be written."""
         owner, done = self.owner, self.done
         connection.execute("BEGIN")
@@ -252,13 +233,14 @@ class _Attempt:
         self._floor(connection)
         # What is staged is sent, and not waited for.
         with connect(owner._dsn, pinned=True) as reader, connection.pipeline():
-            self._stage_facts(connection, reader, lines)
-        if done.rejected and not self.rejects.keeps_good:
+            self._stage_facts(connection, reader)
+        if not self.options.keep or (done.rejected and not self.rejects.keeps_good):
             owner._forget()
             connection.execute("ROLLBACK")
-            # The same file may have come in meanwhile: then that is why its lines are refused.
-            done.kept = self._answered(connection)
-            if done.kept:
+            done.kept = False
+            # The same files may have come in meanwhile: then that is why lines are refused.
+            if done.rejected and self._answered(connection):
+                done.kept = True
                 self.rejects.begin()
             return False
         with connection.pipeline():
@@ -286,18 +268,24 @@ class _Attempt:
         return self.done
 
     def _answered(self, connection: Connection[Any]) -> bool:
-        row = connection.execute(
-            "SELECT digest, response FROM command_log WHERE key = %s AND bucket = %s",
-            (self.done.key, self.home),
-        ).fetchone()
-        if row is not None:
-            if row[0]:
+        """Whether all files were taken before; of those that were, what was done then."""
+        files = {each.key: each for each in self.done.files}
+        rows = connection.execute(
+            "SELECT c.key, digest, response FROM unnest(%s::text[], %s::int2[]) k(key, bucket)"
+            " JOIN command_log c USING (key, bucket)",
+            (list(files), [each.home for each in files.values()]),
+        ).fetchall()
+        for key, digest, response in rows:
+            if digest:
                 raise KeyReused  # by a command: a file has no digest of its own
-            told = msgspec.json.decode(row[1])
+            told, file = msgspec.json.decode(response), files[key]
+            file.facts, file.events, file.rejected = told["facts"], told["events"], told["rejected"]
+            file.replayed = True
+        self.left_out = {n for n, file in enumerate(self.done.files) if file.replayed}
+        self.done.replayed = len(rows) == len(files)
+        if self.done.replayed:
             self.done.rejections.clear()
-            self.done.facts, self.done.events = told["facts"], told["events"]
-            self.done.rejected, self.done.replayed = told["rejected"], True
-        return row is not None
+        return self.done.replayed
 
     def _floor(self, connection: Connection[Any]) -> None:
         """Recorded times never go back: they start from what the log says, if that can be."""
@@ -310,42 +298,45 @@ class _Attempt:
     def _record(self, at: datetime) -> None:
         self.recorded, self.stamp = at, microseconds(at)
 
-    def _stage_facts(
-        self, connection: Connection[Any], reader: Connection[Any], lines: Iterable[bytes]
-    ) -> None:
-        for chunk in chunks(lines):
-            facts, bad = self._parse(chunk)
-            self._load_snapshots(reader, [(command, names) for *_, command, names in facts])
+    def _stage_facts(self, connection: Connection[Any], reader: Connection[Any]) -> None:
+        for chunk in self.source.chunks():
+            facts, bad = self.reading.facts(chunk, self.left_out)
+            self._load_snapshots(reader, [(fact.command, fact.names) for fact in facts])
             answered = self._answered_keys(reader, facts)
-            piece = Piece(chunk[0][0], len(chunk))
-            for line, text, command, names in facts:
+            pieces: dict[int, Piece] = {}
+            for fact in facts:
                 try:
                     if self.careful or self.unreadable:
-                        self._take_with_care(line, command, names, answered)
+                        self._take_with_care(fact, answered)
                     else:
-                        self._take(line, command, names, answered)
+                        self._take(fact, answered)
                 except Refusal as refusal:
-                    bad.append((line, text, *why(refusal)))
+                    bad.append((fact, why(refusal, fact.command)))
                 except _Broken as broken:
-                    bad.append((line, text, *broken.args))
+                    bad.append((fact, broken.args[0]))
                 except Exception as failure:
-                    raise LineFailed(f"line {line} of {self.done.key}") from failure
+                    where = f"line {fact.line} of {self.done.files[fact.file].key}"
+                    raise LineFailed(where) from failure
                 else:
-                    if command.key.startswith(FILE_KEYS):
-                        piece.take(line, text, command)
+                    if fact.command.key.startswith(FILE_KEYS):
+                        piece = pieces.setdefault(fact.file, Piece())
+                        piece.take(fact.line, fact.text, fact.command)
                     if len(self.events) >= BATCH_EVENTS:
                         self._stage_events(connection)
-            for each in sorted(bad, key=itemgetter(0)):
-                self._reject(*each)
-            self._stage_events(connection, piece)
+            for place, reason in sorted(bad, key=lambda each: each[0][:2]):
+                self._reject(place, reason)
+            self._stage_events(connection, pieces)
             self.progress(len(chunk))
 
-    def _stage_events(self, connection: Connection[Any], piece: Piece | None = None) -> None:
-        """Stage what came of the last lines, and a piece of the file that ends with them."""
+    def _stage_events(
+        self, connection: Connection[Any], pieces: Mapping[int, Piece] | None = None
+    ) -> None:
+        """Stage what came of the last lines, and pieces of the files that end with them."""
         kept = []
-        if piece is not None and piece.taken:
-            size, lines = len(piece.lines), piece.packed()
-            kept = [Lines(self.done.key, self.home, piece.first, size, piece.taken, lines)]
+        for number, piece in (pieces or {}).items():
+            file = self.done.files[number]
+            first, size, lines = piece.packed()
+            kept.append(Lines(file.key, file.home, first, size, len(piece.lines), lines))
         if kept or self.events or self.answers:
             batch = Batch(
                 self.recorded,
@@ -368,28 +359,16 @@ class _Attempt:
             "INSERT INTO staged_batches VALUES (%s, %b::ledger.batch)", (turn, batch.encoded())
         )
 
-    def _parse(self, chunk: list[tuple[int, bytes]]) -> tuple[list[_Fact], list[_Bad]]:
-        """(the facts, the lines that are none and why)."""
-        facts: list[_Fact] = []
-        bad: list[_Bad] = []
-        for line, raw in chunk:
-            # The mark is of a file that others were joined to.
-            text = raw.removeprefix(strict_json.BOM).rstrip(b"\r\n")
-            if not text or text.isspace():
-                continue
-            try:
-                if len(text) > MAX_LINE_BYTES:
-                    raise LineTooLong(MAX_LINE_BYTES)
-                command = _fact(text)
-            except (ValueError, Refusal) as failure:  # no exception is kept: each holds its frames
-                bad.append((line, text, *why(failure)))
-            else:
-                facts.append((line, text, command, command.streams()))
-        return facts, bad
-
-    def _reject(self, line: int, text: bytes, code: str, reason: str) -> None:
-        self.done.rejected += 1
-        rejection = Rejection(line, code, reason)
+    def _reject(self, place: Place, reason: Why) -> None:
+        file, line, text, command, named = place
+        self.done.files[file].rejected += 1
+        rejection = Rejection(line, reason.code, reason.reason, file, reason.field)
+        if command is not None:
+            rejection.command = command.called
+            rejection.member_id = getattr(command, "member_id", None)
+            rejection.key = None if command.key.startswith(FILE_KEYS) else command.key
+        elif isinstance(named, str):
+            rejection.member_id = named
         self.rejects.add(rejection, text)
         if len(self.done.rejections) < MAX_REJECTIONS:
             self.done.rejections.append(rejection)
@@ -421,10 +400,12 @@ class _Attempt:
                 raise
             except Exception as failure:  # noqa: BLE001 - this stream cannot be read: others can
                 self.unreadable[name] = defect(failure)
+        if self.options.tell_late:
+            self.later.read(reader, self.working, missing.snapshots)
 
-    def _answered_keys(self, reader: Connection[Any], facts: list[_Fact]) -> dict[str, bytes]:
+    def _answered_keys(self, reader: Connection[Any], facts: list[Fact]) -> dict[str, bytes]:
         """Digests by key of those facts that were answered before, here or live."""
-        keyed = [(command.key, names) for _, _, command, names in facts if command.key != NO_KEY]
+        keyed = [(f.command.key, f.names) for f in facts if f.command.key != NO_KEY]
         if not keyed:
             return {}
         lanes = [bucket_of(names[0], self.owner._buckets) for _, names in keyed]
@@ -435,14 +416,10 @@ class _Attempt:
         ).fetchall()
         return {key: bytes(digest) for key, digest in rows}
 
-    def _take(
-        self,
-        line: int,
-        command: Command,
-        names: list[str],
-        answered: dict[str, bytes],
-    ) -> None:
+    def _take(self, fact: Fact, answered: dict[str, bytes]) -> None:
         """Decide one fact and stage what comes of it."""
+        number, line, _, command, names = fact
+        file = self.done.files[number]
         asked = digest = b""
         own_key = command.key != NO_KEY
         if own_key:
@@ -457,7 +434,7 @@ class _Attempt:
                 return
         else:
             # The command is this line's alone, so it may still be given its key in place.
-            command.__dict__["key"] = f"{self.done.key}:{line}"
+            command.__dict__["key"] = f"{file.key}:{line}"
         at = command.at
         assert at is not None
         entries, body = self.working.decide(command, names, at, self.now, told=own_key)
@@ -481,20 +458,19 @@ class _Attempt:
                 self.latest = at
                 self._record(at)
             self.stamps += [self.stamp] * len(events)
-        self.done.facts += 1
-        self.done.events += len(entries)
+        file.facts += 1
+        file.events += len(entries)
+        if self.later and (latest := self.later.than(command, names, at)) is not None:
+            self.done.late_facts += 1
+            if len(self.done.late) < MAX_REJECTIONS:
+                self.done.late.append(Late(number, line, command.called, *latest))
 
-    def _take_with_care(
-        self,
-        line: int,
-        command: Command,
-        names: list[str],
-        answered: dict[str, bytes],
-    ) -> None:
+    def _take_with_care(self, fact: Fact, answered: dict[str, bytes]) -> None:
         """The same, and if a rule breaks on it nothing of this line is left."""
+        command, names = fact.command, fact.names
         for name in names:
             if name in self.unreadable:
-                raise _Broken(*self.unreadable[name])
+                raise _Broken(self.unreadable[name])
         streams = [self.working.streams[name] for name in names]
         versions = [(stream, stream.version) for stream in streams]
         taken = [(streams[number], part) for _, number, part in command.takes]
@@ -502,7 +478,7 @@ class _Attempt:
         states = [(stream, part, encode(stream.state[part])) for stream, part in taken]
         lanes, staged = dict(self.working.lanes), len(self.events)
         try:
-            self._take(line, command, names, answered)
+            self._take(fact, answered)
         except Refusal:
             raise
         except Exception as failure:  # noqa: BLE001 - whatever it is, it is this line's alone
@@ -512,18 +488,22 @@ class _Attempt:
                 stream.version = version
             self.working.lanes = lanes
             del self.events[staged:]
-            raise _Broken(*defect(failure)) from None
+            raise _Broken(defect(failure)) from None
 
     def _stage_snapshots(self, connection: Connection[Any]) -> None:
         """Stage what may be refused: the file's key, what it read, and its snapshots, each once. It
         has its turn before the events, so that a conflict costs nothing more."""
         done, streams = self.done, self.working.streams
-        told = {"facts": done.facts, "events": done.events, "rejected": done.rejected}
+        told = [
+            (each, {"facts": each.facts, "events": each.events, "rejected": each.rejected})
+            for each in done.files
+            if not each.replayed
+        ]
         read = [(streams[name], lane) for name, lane in sorted(self.reads)]
         closing = Batch(
             self.recorded,
             reads=[Read(s.name, lane, s.stored) for s, lane in read if s.version == s.stored],
-            answers=[Answer(done.key, b"", self.home, 0, msgspec.json.encode(told), b"")],
+            answers=[Answer(f.key, b"", f.home, 0, msgspec.json.encode(t), b"") for f, t in told],
         )
         turn = 0
         for some in _portions(snapshots_of(self.working)):

@@ -1,12 +1,12 @@
 """Lines of a file as people have them: copied while they are read, so that what was hashed is
 what is taken, whatever becomes of the file; from a pipe as from a disk, in little memory."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from tempfile import TemporaryFile
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple, TypeAlias
 
 from domain.kernel.refusal import Refusal
 from ledger.strict_json import BOM
@@ -36,40 +36,70 @@ class Lines:
 
     digest: str  # of its bytes, without the mark that some programs begin UTF-8 with
     count: int
-    _copy: BinaryIO
+    copy: BinaryIO
 
     def __call__(self) -> Iterable[bytes]:
         """From the first, each time."""
-        self._copy.seek(0)
-        return self._copy
+        self.copy.seek(0)
+        return self.copy
 
 
 @contextmanager
-def read(source: BinaryIO) -> Iterator[Lines]:
-    """Read a file once, to its end. The copy has no name, and is gone with this process."""
+def read(source: BinaryIO, no_lines: tuple[bytes, ...] = ()) -> Iterator[Lines]:
+    """Read a file once, to its end. The copy has no name, and is gone with this process. What
+    begins with one of `no_lines` has none, and so none without end."""
     with TemporaryFile() as copy:
         digest, count, open_bytes = sha256(), 0, 0
         block = source.read(BLOCK_BYTES).removeprefix(BOM)
+        binary = bool(no_lines) and block.startswith(no_lines)
         while block:
             digest.update(block)
             copy.write(block)
             count += block.count(b"\n")
             end = block.rfind(b"\n")
             open_bytes = len(block) - end - 1 + (open_bytes if end < 0 else 0)
-            if open_bytes >= ENDLESS_BYTES:
+            if open_bytes >= ENDLESS_BYTES and not binary:
                 raise LineWithoutEnd(count + 1, open_bytes)
             block = source.read(BLOCK_BYTES)
         copy.flush()
         yield Lines(digest.hexdigest(), count + bool(open_bytes), copy)
 
 
-def chunks(lines: Iterable[bytes]) -> Iterator[list[tuple[int, bytes]]]:
-    """(number, line) from 1, in lists that fit into memory."""
-    chunk: list[tuple[int, bytes]] = []
+class Unread(NamedTuple):
+    """In place of a line: it gives no fact, and why, told by who reads the file. It repeats nothing
+    of the line but the id of a member."""
+
+    code: str
+    reason: str
+    field: str | None = None
+    member_id: str | None = None
+
+
+Line: TypeAlias = tuple[int, int, bytes | Unread]
+"""The number of its file among those of the import, its own in the file, from 1, and its bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The facts of an import, in the order in which they are decided."""
+
+    keys: Sequence[str]  # of its files; what is known of them hangs on these
+    chunks: Callable[[], Iterator[list[Line]]]
+    """From the first each time, in lists that fit into memory."""
+
+
+def lines_of(key: str, lines: Callable[[], Iterable[bytes]]) -> Source:
+    """A file of facts as it stands."""
+    return Source([key], lambda: chunks((0, *each) for each in enumerate(lines(), start=1)))
+
+
+def chunks(lines: Iterable[Line]) -> Iterator[list[Line]]:
+    """Lines in lists that fit into memory."""
+    chunk: list[Line] = []
     held_bytes = 0
-    for numbered in enumerate(lines, start=1):
-        chunk.append(numbered)
-        held_bytes += len(numbered[1])
+    for each in lines:
+        chunk.append(each)
+        held_bytes += len(each[2])
         if len(chunk) == CHUNK or held_bytes > CHUNK_BYTES:
             yield chunk
             chunk, held_bytes = [], 0

@@ -31,6 +31,9 @@ class Part(NamedTuple):
 
     kind: str
     type: type[Struct]
+    counts: bool = False
+    """Whether what is left now decides by it (points, places, free visits), whenever a fact was:
+    nothing of it is read at a fact's own time."""
 
 
 PARTS: dict[str, Part] = {}
@@ -40,14 +43,14 @@ State: TypeAlias = dict[str, Any]
 """Of a stream: its parts by name, those that were asked for."""
 
 
-def part_of(kind: str) -> Callable[[S], S]:
+def part_of(kind: str, counts: bool = False) -> Callable[[S], S]:
     """Makes a structure a part of the streams of this kind."""
 
     def define(structure: S) -> S:
         name = structure.__name__.lower()
         if name in PARTS:
             raise TypeError(f"two parts are called {name}")
-        PARTS[name] = Part(kind, structure)
+        PARTS[name] = Part(kind, structure, counts)
         parts_of.cache_clear()
         return structure
 

@@ -80,7 +80,7 @@ class Reversal(Struct, array_like=True, gc=False):
 DEBITS = Latest(Debit, REMEMBERED, REVERSIBLE)
 
 
-@part_of("member")
+@part_of("member", counts=True)
 class Points(Struct, array_like=True, gc=False):
     """A member's points: his lots, and the debits and reversals that may still be asked for."""
 

@@ -100,7 +100,7 @@ def test_only_what_was_taken_is_kept(ledger_dsn: str, tmp_path: object) -> None:
     assert not load(ledger_dsn, [*lines, b"{}"], key="undone").kept
     done = load(ledger_dsn, lines, rejects=Rejects(BytesIO()))
     assert (done.facts, done.rejected) == (6, 1)
-    assert rows(ledger_dsn, "SELECT key, lines, facts FROM file_lines") == [("file:file", 8, 5)]
+    assert rows(ledger_dsn, "SELECT key, lines, facts FROM file_lines") == [("file:file", 5, 5)]
     assert everything(ledger_dsn).keys() == {f"file:file:{n}" for n in range(1, 6)} | {"mine"}
     again = command("unit.open", unit_id="u2", title="城北", key="again")
     try:

@@ -135,9 +135,8 @@ def test_facts_with_keys_are_answered_once_live_or_imported(ledger_dsn: str) -> 
     done = load(ledger_dsn, [said, said])
     assert (done.facts, done.replayed_facts, done.kept) == (0, 2, True)
     other = load(ledger_dsn, [fact("unit.open", unit_id="u1", title="y", key="k1")], key="other")
-    assert other.rejections == [
-        Rejection(1, "key_reused", "key_reused: This idempotency key was used for another command.")
-    ]
+    reason = "key_reused: This idempotency key was used for another command."
+    assert other.rejections == [Rejection(1, "key_reused", reason, command="unit.open", key="k1")]
     fresh = fact("unit.open", unit_id="u2", title="x", key="k2")
     assert load(ledger_dsn, [fresh, fresh], key="third").replayed_facts == 1
     live = command("unit.open", unit_id="u2", title="x", key="k2", actor="system:test")
