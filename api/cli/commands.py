@@ -254,26 +254,58 @@ def what_if(
 
 
 @app.command("import")
-def import_file(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="JSON Lines of facts; - is stdin.")],
+def import_files(
+    files: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="FILE...", help="JSON Lines of facts, CSV, xlsx; - is stdin."),
+    ] = None,
+    mapping: Annotated[
+        str | None,
+        typer.Option(metavar="MAPPING_FILE", help="TOML: what the columns of tables are."),
+    ] = None,
+    guess: Annotated[
+        bool, typer.Option("--guess", help="Propose a mapping for the files, and do no more.")
+    ] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Decide everything, and write nothing.")
+    ] = False,
+    template: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KIND",
+            help="Write an empty sheet for a kind of fact to FILE, .csv or .xlsx.",
+        ),
+    ] = None,
     keep_good: Annotated[
         Path | None,
         typer.Option(
             metavar="REJECTS_FILE",
-            help="Keep the good lines, write the others to this file, and why beside it.",
+            help="Keep the good lines, write the others to this file (of tables: this directory),"
+            " and why beside it.",
         ),
     ] = None,
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> int:
-    """Take in history: one JSON command a line, each with the time at which it happened.
+    """Take in history from files, each fact with the time at which it happened.
 
-    All of it is one transaction, decided by the rules of live commands; a file that was taken is
-    not taken twice. Ends with 3 if a line was rejected.
+    All of it is one transaction, in the order of time, decided by the rules of live commands; a
+    file that was taken is not taken twice. Ends with 3 if a line was, or would be, rejected.
     """
-    from api.cli.importing import run
+    from api.cli import importing
+    from api.cli.telling_imports import Asked
 
-    return run(settings_of(data_dir), file, keep_good, as_json)
+    named = files or []
+    if guess or template is not None:
+        if guess and template is not None:
+            raise WrongUse("--guess looks at files, and --template writes one.")
+        if check or keep_good is not None or mapping is not None:
+            raise WrongUse("--guess and --template import nothing: leave the other options out.")
+        if template is not None:
+            return importing.template(template, named)
+        return importing.guess(named, as_json)
+    asked = Asked(named, mapping, keep_good, check, as_json)
+    return importing.run(settings_of(data_dir), asked)
 
 
 @app.command()

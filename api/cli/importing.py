@@ -1,128 +1,186 @@
-"""`import`: history from a file of facts, all of it or what is good of it."""
+"""`import`: history from files, all of it or what is good of it."""
 
-import json
-import sys
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from hashlib import sha256
 from pathlib import Path
-from tempfile import TemporaryFile, gettempdir
+from tempfile import TemporaryFile
 from typing import BinaryIO
 
+from api.cli.telling_imports import Asked, Telling
 from api.cli.terminal import output
 from api.cli.terminal.looking import refusable
-from api.cli.terminal.rejects import held, reasons_of
+from api.cli.terminal.rejects import Held, held
 from api.cli.terminal.sources import source
-from api.runtime.failures import NO_ROOM, CannotWrite, Rejected
+from api.files import readers
+from api.files.mapping import Mapping, load
+from api.files.merging import Merger, Place
+from api.files.readers import File
+from api.files.rejecting import TableRejects, Told
+from api.runtime.failures import CannotWrite, WrongUse
 from api.runtime.settings import Settings
-from api.runtime.wiring import opened
-from ledger import lines
-from ledger.importing import Imported, Importer
-from ledger.lines import Lines
+from api.runtime.wiring import Database, opened
+from ledger.facts import OutOfOrder
+from ledger.importing import Importer
+from ledger.lines import Source, lines_of
 from ledger.rejects import Rejects
 
-SHOWN = 20
-"""How many rejected lines are named in words; --json and the file of reasons name them all."""
 
-
-def run(settings: Settings, file: str, keep_good: Path | None, as_json: bool) -> int:
-    """Take a file in, all of it or what is good of it."""
+def run(settings: Settings, asked: Asked) -> int:
+    """Take files in, all of them or what is good of them."""
     begun = time.monotonic()
     with ExitStack() as stack:
         stack.enter_context(refusable())
-        facts = stack.enter_context(_read(file))
-        key = facts.digest[:32]
-        into = None if keep_good is None else stack.enter_context(held(keep_good, key))
+        files, mapping = read_all(stack, asked.files), _mapping(asked.mapping)
+        # Before the cells are read: days are those of the ledger's zone.
+        database = stack.enter_context(_ledger(settings, asked.check))
+        if asked.mapping is None and len(files) == 1 and files[0].kind == "jsonl":
+            try:
+                place = Place(files[0], files[0].digest[:32])
+                facts = lines_of(place.key, files[0].lines)
+                return _imported(database, asked, begun, facts, [place], files[0].lines.count)
+            except OutOfOrder:
+                pass  # then it is sorted, as several are
+        merger = _merged(stack, files, mapping)
+        facts = merger.source()
+        return _imported(database, asked, begun, facts, merger.places, merger.rows, mapping)
+
+
+def read_all(stack: ExitStack, names: Sequence[str]) -> list[File]:
+    """The files as they are now: each is read once, whatever kind of file it is."""
+    if not names:
+        raise WrongUse("import takes the names of files; `-` is the standard input.")
+    if len(set(names)) < len(names):
+        raise WrongUse("A file is named twice.")
+    files = []
+    for name in names:
+        with source(name) as opened_file:
+            files.append(stack.enter_context(readers.read(name, opened_file)))
+    bases = [Path(file.name).name for file in files]
+    if len(set(bases)) < len(bases):
+        raise WrongUse("Two files have one name: the rejects could not be told apart.")
+    return files
+
+
+def _mapping(name: str | None) -> Mapping:
+    if name is None:
+        return Mapping()
+    with source(name) as file:
+        try:
+            return load(file.read().decode(), name)
+        except UnicodeDecodeError:
+            raise WrongUse(f"{name} is not UTF-8.") from None
+
+
+def _merged(stack: ExitStack, files: Sequence[File], mapping: Mapping) -> Merger:
+    """The facts of all files in the order of time."""
+    merger = Merger(mapping, stack)
+    with output.steps() as steps:
+        for file in files:
+            steps.begin(f"reading {file.name}", 0)
+            before = len(merger.places)
+            merger.take(file)
+            if len(merger.places) == before and file.kind != "jsonl":
+                raise WrongUse(
+                    f"{file.name} is a table, and no mapping says what its columns are: `clubledger"
+                    f" import --guess {file.name}` proposes one, --mapping takes it."
+                )
+    for each in merger.skipped:
+        output.note(f"{each} is left out: the mapping says nothing of it")
+    return merger
+
+
+def _imported(
+    database: Database,
+    asked: Asked,
+    begun: float,
+    facts: Source,
+    places: Sequence[Place],
+    count: int,
+    mapping: Mapping | None = None,
+) -> int:
+    """Decide facts, write them, and tell what was done. Without a mapping they are of one file and
+    in the order of time."""
+    with ExitStack() as stack:
+        into = _held(stack, asked, facts, mapping)
         reasons: BinaryIO = into.reasons if into else stack.enter_context(TemporaryFile())
-        rejects = into.rejects if into else Rejects(reasons=reasons)
-        database = stack.enter_context(opened(settings, create=True))
+        rejects: Rejects = Told(places, into.lines if into else None, reasons)
+        if into is not None and mapping is not None:
+            rejects = TableRejects(places, mapping, into.directory, reasons)
+        if into is not None:
+            into.rejects = rejects
         with output.steps() as steps:
-            steps.begin("importing", facts.count)
+            steps.begin("checking" if asked.check else "importing", count)
             importer = Importer(database.dsn, now=database.clock.now())
             try:
-                done = importer.load(facts, key=key, progress=steps.advance, rejects=rejects)
+                done = importer.load_files(
+                    facts,
+                    progress=steps.advance,
+                    rejects=rejects,
+                    keep=not asked.check,
+                    in_order=mapping is None,
+                    tell_late=True,
+                )
             except OSError as error:
                 raise CannotWrite(f"The rejects cannot be written: {error.strerror}.") from error
-        written = into is not None and into.place(done.rejected)
+        written = asked.keep_good if into is not None and into.place(done.rejected) else None
         took_s = time.monotonic() - begun
-        return _told(done, keep_good if written else None, reasons, took_s, as_json)
+        return Telling(asked, done, places, written, reasons, took_s).told()
+
+
+def _held(stack: ExitStack, asked: Asked, facts: Source, mapping: Mapping | None) -> Held | None:
+    if asked.keep_good is None or asked.check:
+        return None
+    key = facts.keys[0] if len(facts.keys) == 1 else _digest(facts.keys)
+    return stack.enter_context(held(asked.keep_good, key, mapping is not None))
+
+
+def _digest(keys: Sequence[str]) -> str:
+    return sha256("\0".join(keys).encode()).hexdigest()
 
 
 @contextmanager
-def _read(name: str) -> Iterator[Lines]:
-    """The file's lines as they are now: it is read once, whatever kind of file it is."""
+def _ledger(settings: Settings, check: bool) -> Iterator[Database]:
+    """The ledger; to check where there is none yet, one that goes away again."""
     with ExitStack() as stack:
-        with source(name) as file:
-            try:
-                copied = stack.enter_context(lines.read(file))
-            except OSError as error:
-                if error.errno not in NO_ROOM:
-                    raise
-                raise CannotWrite(
-                    f"{name} does not fit into {gettempdir()}, where it is copied to while it is"
-                    " read: TMPDIR names another directory."
-                ) from error
-        yield copied
+        nowhere = settings.database_url is None and not (settings.data_dir / "pgdata").is_dir()
+        if check and nowhere:
+            directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="clubledger-"))
+            Path(directory).chmod(0o711)  # for the account of the server
+            settings = settings.model_copy(update={"data_dir": Path(directory) / "check"})
+        yield stack.enter_context(opened(settings, create=not check or nowhere))
 
 
-def _told(
-    done: Imported, written: Path | None, reasons: BinaryIO, took_s: float, as_json: bool
-) -> int:
+def template(kind: str, names: Sequence[str]) -> int:
+    """Write an empty sheet, and say the mapping that takes it in."""
+    from api.files import templates
+
+    if len(names) != 1 or not names[0].lower().endswith((".csv", ".xlsx")):
+        raise WrongUse("--template takes the name of one new file, .csv or .xlsx.")
+    path = Path(names[0])
+    mapping = templates.mapping_of(kind, path.name)
+    made = templates.as_xlsx if path.suffix.lower() == ".xlsx" else templates.as_csv
+    try:
+        with path.open("xb") as file:
+            file.write(made(kind))
+    except FileExistsError:
+        raise WrongUse(f"{path} is there already: name a new file.") from None
+    except OSError as error:
+        raise CannotWrite(f"{path} cannot be written: {error.strerror}.") from error
+    output.say(mapping.rstrip("\n"))
+    return 0
+
+
+def guess(names: Sequence[str], as_json: bool) -> int:
+    """Propose a mapping for files."""
+    from api.files import guessing
+
+    with ExitStack() as stack:
+        proposed = guessing.mapping_for(read_all(stack, names))
     if as_json:
-        _tell(done, reasons, took_s)
-    elif done.kept:
-        took = f"{output.counted(done.facts, 'fact')}, {output.counted(done.events, 'event')}"
-        if done.replayed_facts:
-            took += f", {output.counted(done.replayed_facts, 'fact')} done before"
-        then = f", {_lines(done)} rejected then" if done.rejected else ""
-        output.say(
-            f"this file was taken before: {took}{then}"
-            if done.replayed
-            else f"took {took} in {took_s:.1f} s"
-        )
-    if not done.rejected:
-        return 0
-    if done.replayed:
-        raise Rejected(
-            f"This file was taken before, and {_lines(done)} rejected then: they are not in the"
-            f" ledger, and {f'are now in {written}' if written else 'are not written out again'}."
-        )
-    if not as_json:
-        for each in done.rejections[:SHOWN]:
-            output.note(f"line {each.line}: {each.reason}")
-        if done.rejected > SHOWN:
-            named = f"{reasons_of(written)} names" if written else "--json names"
-            output.note(f"... and {done.rejected - SHOWN:,} more: {named} them all")
-    raise Rejected(
-        f"{_lines(done)} rejected and written to {written}, the reasons to {reasons_of(written)};"
-        " the rest was taken."
-        if written
-        else f"{_lines(done)} rejected, so nothing of the file was taken: mend them, or take the"
-        " rest with --keep-good."
-    )
-
-
-def _tell(done: Imported, reasons: BinaryIO, took_s: float) -> None:
-    """All of it as JSON; the reasons one by one, for there may be more than fit into memory."""
-    told = {
-        "key": done.key,
-        "kept": done.kept,
-        "replayed": done.replayed,
-        "facts": done.facts if done.kept else 0,
-        "events": done.events if done.kept else 0,
-        "replayed_facts": done.replayed_facts,
-        "rejected": done.rejected,
-        "took_s": round(took_s, 2),
-    }
-    sys.stdout.write(json.dumps(told, indent=2).removesuffix("\n}") + ',\n  "rejections": [')
-    reasons.flush()
-    reasons.seek(0)
-    between = "\n    "
-    for each in reasons:
-        sys.stdout.write(between + each.decode().rstrip("\n"))
-        between = ",\n    "
-    sys.stdout.write("\n  ]\n}\n")
-
-
-def _lines(done: Imported) -> str:
-    return f"{output.counted(done.rejected, 'line')} {'was' if done.rejected == 1 else 'were'}"
+        output.tell({"mapping": proposed})
+    else:
+        output.say(proposed.rstrip("\n"))
+    return 0

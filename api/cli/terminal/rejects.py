@@ -7,9 +7,10 @@ the same file is imported again; one that never got so far is in nobody's way.
 
 import fcntl
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -27,16 +28,18 @@ def reasons_of(path: Path) -> Path:
 
 @dataclass
 class Held:
-    """The two files while they are written."""
+    """The two files while they are written; for tables the first is a directory of files."""
 
     path: Path
     parts: tuple[Path, Path]
-    lines: BinaryIO
+    lines: BinaryIO | None
     reasons: BinaryIO
-    rejects: Rejects = field(init=False)
+    rejects: Rejects | None = None
 
-    def __post_init__(self) -> None:
-        self.rejects = Rejects(self.lines, self.reasons)
+    @property
+    def directory(self) -> Path:
+        """Where the rejects of tables are written."""
+        return self.parts[0]
 
     def place(self, rejected: int) -> bool:
         """Put them where they were asked for, if they hold so many lines; else drop them."""
@@ -46,7 +49,7 @@ class Held:
         places = (self.path, reasons_of(self.path))
         for part, place in zip(self.parts, places, strict=True):
             if not whole:
-                part.unlink()
+                _drop(part)
             elif os.path.lexists(place):  # since we looked
                 raise CannotWrite(f"{place} is there by now: the rejects are in {self.parts[0]}.")
             else:
@@ -54,19 +57,27 @@ class Held:
         return whole
 
 
+def _drop(part: Path) -> None:
+    if part.is_dir():
+        shutil.rmtree(part)
+    else:
+        part.unlink(missing_ok=True)
+
+
 @contextmanager
-def held(path: Path, key: str) -> Iterator[Held]:
+def held(path: Path, key: str, tables: bool = False) -> Iterator[Held]:
     """Files of our own for what an import under this key rejects, for these places."""
     if not path.name or path == Path("-"):  # two files do not go into one stream
-        raise WrongUse("--keep-good takes the name of a new file.")
+        raise WrongUse("--keep-good takes the name of a new file, or directory for tables.")
     part = path.with_name(f".{path.name}.{key[:8]}")
     parts = (part, reasons_of(part))
     with ExitStack() as stack:
         try:
             for place in (path, reasons_of(path)):
                 if os.path.lexists(place):
-                    raise WrongUse(f"{place} is there already: name a new file for the rejects.")
-            lines, reasons = [stack.enter_context(_own(each)) for each in parts]
+                    raise WrongUse(f"{place} is there already: name a new one for the rejects.")
+            lines = None if tables else stack.enter_context(_own(parts[0]))
+            reasons = stack.enter_context(_own(parts[1]))
         except BlockingIOError:
             raise WrongUse(f"Another import is writing {path}.") from None
         except OSError as error:
@@ -75,9 +86,9 @@ def held(path: Path, key: str) -> Iterator[Held]:
         try:
             yield files
         except BaseException:
-            if not files.rejects.sealed:  # else the good lines may be in, and these are needed
+            if files.rejects is None or not files.rejects.sealed:  # else the good lines may be in
                 for each in parts:
-                    each.unlink(missing_ok=True)
+                    _drop(each)
             raise
 
 

@@ -1,0 +1,174 @@
+"""What is told of an import that ended: in words, or as JSON."""
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from api.cli.terminal import output
+from api.cli.terminal.rejects import reasons_of
+from api.files.merging import Place
+from api.files.rejecting import Told
+from api.runtime.failures import Rejected
+from ledger.imported import Imported
+
+SHOWN = 20
+"""How many rejected lines are named in words; --json and the file of reasons name them all."""
+
+
+_ABOUT = {"column": "column", "member": "member_id", "key": "key"}
+"""What is named of a rejected line beside its place."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What was asked of an import."""
+
+    files: Sequence[str]
+    mapping: str | None = None
+    keep_good: Path | None = None
+    check: bool = False
+    as_json: bool = False
+
+
+@dataclass
+class Telling:
+    """What is told of an import that ended."""
+
+    asked: Asked
+    done: Imported
+    places: Sequence[Place]
+    written: Path | None
+    reasons: BinaryIO
+    took_s: float
+
+    def told(self) -> int:
+        """Tell it; ends with Rejected if lines were."""
+        done, written = self.done, self.written
+        if self.asked.as_json:
+            self._tell()
+        elif self.asked.check or done.kept:
+            self._say()
+        if not done.rejected:
+            return 0
+        if done.replayed:
+            now = f"are now in {written}" if written else "are not written out again"
+            raise Rejected(
+                f"This file was taken before, and {_lines(done)} rejected then: they are not in the"
+                f" ledger, and {now}."
+            )
+        if not self.asked.as_json:
+            self._name_rejected()
+        if self.asked.check:
+            count = output.counted(done.rejected, "line")
+            raise Rejected(f"{count} would be rejected; nothing was written.")
+        raise Rejected(
+            f"{_lines(done)} rejected and written to {written}, the reasons to"
+            f" {reasons_of(written)}; the rest was taken."
+            if written
+            else f"{_lines(done)} rejected, so nothing of the {self._what()} was taken: mend them,"
+            " or take the rest with --keep-good."
+        )
+
+    def _what(self) -> str:
+        return "files" if len({place.file.name for place in self.places}) > 1 else "file"
+
+    def _say(self) -> None:
+        done = self.done
+        took = f"{output.counted(done.facts, 'fact')}, {output.counted(done.events, 'event')}"
+        if done.replayed_facts:
+            took += f", {output.counted(done.replayed_facts, 'fact')} done before"
+        then = f", {_lines(done)} rejected then" if done.rejected and done.replayed else ""
+        if done.replayed:
+            these = "these files were" if self._what() == "files" else "this file was"
+            output.say(f"{these} taken before: {took}{then}")
+        elif self.asked.check:
+            output.say(f"would take {took}; nothing was written ({self.took_s:.1f} s)")
+        else:
+            output.say(f"took {took} in {self.took_s:.1f} s")
+        if len(self.places) > 1:
+            for place, file in zip(self.places, done.files, strict=True):
+                before = " (taken before)" if file.replayed and not done.replayed else ""
+                kind = f" {place.fact}" if place.fact else ""
+                output.say(f"  {place.called}{kind}: {output.counted(file.facts, 'fact')}{before}")
+        for late in done.late[:SHOWN]:
+            where = f"{self.places[late.file].called}, line {late.line}"
+            output.note(
+                f"{where}: {late.command} of {output.local(late.at)} is judged by what was left"
+                f" after facts up to {output.local(late.latest)}, known before"
+            )
+        if done.late_facts > SHOWN:
+            more = output.counted(done.late_facts - SHOWN, "more line")
+            output.note(f"... and {more} judged by a later state; `doubts` lists what may be wrong")
+
+    def _name_rejected(self) -> None:
+        told = Told(self.places)
+        for each in self.done.rejections[:SHOWN]:
+            known = told.told(each)
+            where = f"line {each.line}"
+            if self.places[each.file].fact or len(self.places) > 1:
+                where = f"{self.places[each.file].called}, {where}"
+            about = [f"{n} {known[k]}" for n, k in _ABOUT.items() if k in known]
+            whose = f" ({', '.join(about)})" if about else ""
+            output.note(f"{where}: {each.reason}{whose}; to mend it: {known['mend']}")
+        if self.done.rejected > SHOWN:
+            named = f"{reasons_of(self.written)} names" if self.written else "--json names"
+            output.note(f"... and {self.done.rejected - SHOWN:,} more: {named} them all")
+
+    def _tell(self) -> None:
+        """All of it as JSON; the reasons one by one, for there may be more than fit into memory."""
+        done = self.done
+        counts = done.kept or self.asked.check
+        told = {
+            "key": done.key,
+            "kept": done.kept,
+            "replayed": done.replayed,
+            "facts": done.facts if counts else 0,
+            "events": done.events if counts else 0,
+            "replayed_facts": done.replayed_facts,
+            "rejected": done.rejected,
+            "judged_late": done.late_facts,
+            "took_s": round(self.took_s, 2),
+            "files": [self._file(*each) for each in zip(self.places, done.files, strict=True)],
+            "late": [self._late(each) for each in done.late],
+        }
+        text = json.dumps(told, indent=2, ensure_ascii=False)
+        sys.stdout.write(text.removesuffix("\n}") + ',\n  "rejections": [')
+        self.reasons.flush()
+        self.reasons.seek(0)
+        between = "\n    "
+        for each in self.reasons:
+            sys.stdout.write(between + each.decode().rstrip("\n"))
+            between = ",\n    "
+        sys.stdout.write("\n  ]\n}\n")
+
+    def _file(self, place: Place, file: Any) -> dict[str, Any]:
+        return {
+            "file": place.file.name,
+            "sheet": place.sheet,
+            "fact": place.fact,
+            "key": file.key,
+            "facts": file.facts,
+            "events": file.events,
+            "rejected": file.rejected,
+            "replayed": file.replayed,
+        }
+
+    def _late(self, late: Any) -> dict[str, Any]:
+        place = self.places[late.file]
+        return {
+            "file": place.file.name,
+            "sheet": place.sheet,
+            "line": late.line,
+            "command": late.command,
+            "stream": late.stream,
+            "at": late.at.isoformat(),
+            "latest": late.latest.isoformat(),
+        }
+
+
+def _lines(done: Imported) -> str:
+    count = done.rejected
+    return f"{output.counted(count, 'line')} {'was' if count == 1 else 'were'}"

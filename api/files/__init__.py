@@ -1,0 +1,1 @@
+"""Files as people have them: read, mapped, guessed and merged into facts in the order of time."""

@@ -1,0 +1,195 @@
+"""The facts of several files in the order of time, in little memory.
+
+What the files give is written into sorted runs, which are merged as they are read: by the instant,
+then by the turn of the kind, then as the files and their lines stand.
+"""
+
+import heapq
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import datetime
+from hashlib import sha256
+from tempfile import TemporaryFile
+from typing import BinaryIO
+
+import msgspec
+
+from api.files.making import NoColumn, Table, compiled, micros_of
+from api.files.mapping import Mapping, TableSaid
+from api.files.readers import MOST_COLUMNS, File, Unreadable, lines_of, sheet_rows
+from api.files.turns import turn_of
+from ledger.lines import MAX_LINE_BYTES, Line, Source, Unread, chunks
+
+RUN_BYTES = 64 << 20
+"""So much of the facts is sorted in memory at once."""
+MOST_PLACES = 0xFFFF
+_FIRST = 1 << 62  # so that an instant before 1970 is no negative number
+_PLACE, _LINE, _TEXT = slice(18, 22), slice(22, 32), 32
+_FACT, _UNREAD = b"=", b"!"
+
+
+@dataclass
+class Place:
+    """What one file, or one kind of fact of one table, gives: to the ledger it is a file of its
+    own, whose lines are the rows."""
+
+    file: File
+    key: str
+    sheet: str | None = None
+    fact: str | None = None
+    kind: str | None = None
+    columns: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def called(self) -> str:
+        """For a reader."""
+        return self.file.name if not self.sheet else f"{self.file.name} [{self.sheet}]"
+
+
+class Merger:
+    """Takes files in, and gives their facts in the order of time."""
+
+    def __init__(self, mapping: Mapping, stack: ExitStack) -> None:
+        self.places: list[Place] = []
+        self.rows = 0
+        self.skipped: list[str] = []  # tables that the mapping says nothing of
+        self._mapping = mapping
+        self._stack = stack
+        self._run: list[bytes] = []
+        self._run_bytes = 0
+        self._runs: list[BinaryIO] = []
+
+    def take(self, file: File) -> None:
+        """Read a file to its end."""
+        if file.kind == "jsonl":
+            self._take_facts(file)
+            return
+        name, sheet_of_rejects = file.called
+        reader: _Rows | None = None
+        current: str | None = ""
+        for sheet, (number, row) in sheet_rows(file):
+            if sheet != current:
+                current, sheet_said = sheet, sheet_of_rejects if sheet is None else sheet
+                said = self._mapping.of(name, sheet_said)
+                reader = None
+                if said is None:
+                    self.skipped.append(file.name if not sheet else f"{file.name} [{sheet}]")
+                else:
+                    reader = _Rows(self, file, sheet_said, said)
+            if reader is not None:
+                self.rows += 1
+                reader.take(number, row)
+
+    def _place(self, place: Place) -> int:
+        if len(self.places) == MOST_PLACES:
+            raise Unreadable(place.file.name, f"there are more than {MOST_PLACES:,} tables")
+        self.places.append(place)
+        return len(self.places) - 1
+
+    def _take_facts(self, file: File) -> None:
+        place = self._place(Place(file, file.digest[:32]))
+        for number, raw in lines_of(file):
+            text = raw.rstrip(b"\r\n")
+            if text.isspace() or not text:
+                continue
+            if len(text) > MAX_LINE_BYTES:
+                text = text[: MAX_LINE_BYTES + 1]  # it is too long in any case
+            self.rows += 1
+            micros, turn = _order_of(text)
+            self.put(micros, turn, place, number, text)
+
+    def put(self, micros: int, turn: int, place: int, line: int, text: bytes | Unread) -> None:
+        """A fact, or why there is none."""
+        told = _UNREAD + msgspec.json.encode(text) if isinstance(text, Unread) else _FACT + text
+        record = b"%016x%02x%04x%010x%b\n" % (micros + _FIRST, turn, place, line, told)
+        self._run.append(record)
+        self._run_bytes += len(record)
+        if self._run_bytes >= RUN_BYTES:
+            self._end_run()
+
+    def _end_run(self) -> None:
+        self._run.sort()
+        run = self._stack.enter_context(TemporaryFile())  # noqa: SIM115 - the stack is one
+        run.writelines(self._run)
+        run.flush()
+        self._runs.append(run)
+        self._run, self._run_bytes = [], 0
+
+    def source(self) -> Source:
+        """All facts of all files."""
+        if self._run:
+            self._end_run()
+        return Source([place.key for place in self.places], lambda: chunks(self._lines()))
+
+    def _lines(self) -> Iterator[Line]:
+        for run in self._runs:
+            run.seek(0)
+        runs: list[Iterable[bytes]] = [*self._runs]
+        for record in runs[0] if len(runs) == 1 else heapq.merge(*runs):
+            place, line, told = int(record[_PLACE], 16), int(record[_LINE], 16), record[_TEXT:]
+            if told[:1] == _FACT:
+                yield place, line, told[1:-1]
+            else:
+                yield place, line, _unread(told[1:-1])
+
+
+_unread = msgspec.json.Decoder(Unread).decode
+
+
+class _Rows:
+    """The rows of one table."""
+
+    def __init__(self, merger: Merger, file: File, sheet: str | None, said: TableSaid) -> None:
+        self._merger, self._file, self._sheet, self._said = merger, file, sheet, said
+        self._table: Table | None = None
+        self._first = 0
+
+    def take(self, number: int, row: list[str]) -> None:
+        """A row; that of the header comes before those of facts."""
+        if len(row) > MOST_COLUMNS:
+            why = f"it has {len(row):,} columns: {MOST_COLUMNS:,} at most"
+            raise Unreadable(self._file.name, why, number)
+        if self._table is None:
+            if number < self._said.header:
+                return
+            self._begin(row if self._said.header else [""] * len(row), number)
+            if self._said.header:
+                return
+        if not any(row) or not "".join(row).strip():
+            return
+        assert self._table is not None
+        for kind, micros, text in self._table.facts(row):
+            self._merger.put(micros, self._turns[kind], self._first + kind, number, text)
+
+    def _begin(self, header: list[str], number: int) -> None:
+        try:
+            self._table = table = compiled(self._merger._mapping, self._said, header)
+        except NoColumn as error:
+            raise Unreadable(self._file.name, f"{error} in its header", number) from None
+        self._turns = [turn_of(maker.kind) for maker in table.makers]
+        for place, maker in enumerate(table.makers):
+            known = f"{self._file.digest}\0{self._sheet or ''}\0{maker.name}"
+            key = sha256(known.encode()).hexdigest()[:32]
+            sheet = self._sheet
+            made = Place(self._file, key, sheet, maker.name, maker.kind, maker.columns)
+            where = self._merger._place(made)
+            if place == 0:
+                self._first = where
+
+
+class _Head(msgspec.Struct):
+    command: str = ""
+    at: str = ""
+
+
+_head = msgspec.json.Decoder(_Head).decode
+
+
+def _order_of(text: bytes) -> tuple[int, int]:
+    """(the instant of a line of facts, the turn of its kind); one that cannot be read is first."""
+    try:
+        head = _head(text)
+        return micros_of(datetime.fromisoformat(head.at)), turn_of(head.command)
+    except (ValueError, TypeError):
+        return -_FIRST, 0

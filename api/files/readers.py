@@ -1,0 +1,270 @@
+"""Tables out of files: CSV in whatever encoding and with whatever separator, workbooks, JSON Lines.
+
+A file is copied while it is read, as every import does: what was looked at is what is taken. Each
+table gives its rows as lists of texts with the numbers that a reader of the file sees.
+"""
+
+import codecs
+import csv
+import os
+import re
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryFile, gettempdir
+from typing import BinaryIO, Literal, TypeAlias
+
+import msgspec
+
+from api.files import workbook
+from api.runtime.failures import NO_ROOM, CannotWrite, Rejected
+from ledger.lines import BLOCK_BYTES, Lines
+from ledger.lines import read as read_lines
+
+MOST_CELL = 65_536
+"""Characters of one cell: a line of facts is no longer."""
+MOST_COLUMNS = 1_000
+SEPARATORS = ",;\t|"
+WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
+"""How workbooks begin, of today and of the days before."""
+ENCODINGS = ("utf-8", "gb18030")
+"""Tried in this order where a file has no mark."""
+MARKS = {
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+_REJECTS_OF = re.compile(r"^(?P<file>.+\.(?:xlsx|xlsm|xls|xlsb|ods))#(?P<sheet>.+)\.csv$", re.I)
+
+csv.field_size_limit(MOST_CELL)
+
+Row: TypeAlias = tuple[int, list[str]]
+"""Its number in the file, from 1, and its cells."""
+Kind = Literal["csv", "workbook", "jsonl"]
+
+
+class Unreadable(Rejected):
+    """A file that cannot be read as what it is."""
+
+    def __init__(self, file: str, why: str, line: int | None = None) -> None:
+        where = f"{file}, line {line}" if line else file
+        more = {"file": file, **({"line": line} if line else {})}
+        super().__init__(f"{where}: {why}.", {"reason": "unreadable_file", **more})
+
+
+@dataclass
+class File:
+    """A file as it was when it was read."""
+
+    name: str
+    lines: Lines
+    kind: Kind
+    encoding: str = ""
+    separator: str = ""
+    sheets: list[str] = field(default_factory=list)
+
+    @property
+    def digest(self) -> str:
+        """Of its bytes."""
+        return self.lines.digest
+
+    @property
+    def copy(self) -> BinaryIO:
+        """It as it was."""
+        return self.lines.copy
+
+    @property
+    def called(self) -> tuple[str, str | None]:
+        """The name by which a mapping knows it, and its sheet if it holds the rejects of one."""
+        name = Path(self.name).name
+        rejects = _REJECTS_OF.match(name) if self.kind == "csv" else None
+        return (rejects["file"], rejects["sheet"]) if rejects else (name, None)
+
+
+@contextmanager
+def read(name: str, source: BinaryIO) -> Iterator[File]:
+    """Copy a file, and see what it is."""
+    with ExitStack() as stack:
+        try:
+            lines = stack.enter_context(read_lines(source, WORKBOOKS))
+        except OSError as error:
+            if error.errno not in NO_ROOM:
+                raise
+            raise CannotWrite(
+                f"{name} does not fit into {gettempdir()}, where it is copied to while it is"
+                " read: TMPDIR names another directory."
+            ) from error
+        lines.copy.seek(0)
+        begins = lines.copy.read(BLOCK_BYTES)
+        file = File(name, lines, "jsonl")
+        if begins.startswith(WORKBOOKS):
+            file.kind = "workbook"
+            with _workbook(file, 0) as told:
+                file.sheets = [*next(told, [])]
+        elif not expected_facts(begins):
+            file.kind = "csv"
+            file.encoding = _encoding_of(file)
+            file.separator = _separator_of(file)
+        yield file
+
+
+def expected_facts(begins: bytes) -> bool:
+    """Whether a file that begins so is meant as one of facts: an object a line, or nothing."""
+    return begins.lstrip()[:1] in (b"{", b"")
+
+
+# ------------------------------------------------------------------------------------------ CSV
+def _encoding_of(file: File) -> str:
+    """The first that fits: a mark, UTF-8, GB18030. Anything else is refused with the place."""
+    file.copy.seek(0)
+    begins = file.copy.read(4096)
+    for mark, encoding in MARKS.items():
+        if begins.startswith(mark):
+            return _required(file, encoding)
+    if begins.count(0) * 4 > len(begins) > 1:  # UTF-16 without its mark: every other byte of ASCII
+        return _required(file, "utf-16-le" if begins[1] == 0 else "utf-16-be")
+    failed = {encoding: _undecodable(file, encoding) for encoding in ENCODINGS}
+    fits = next((encoding for encoding, place in failed.items() if place is None), None)
+    if fits is None:
+        places = [f"no {name.upper()} (line {place})" for name, place in failed.items()]
+        raise Unreadable(file.name, f"it is {' and '.join(places)}", failed["utf-8"])
+    return fits
+
+
+def _required(file: File, encoding: str) -> str:
+    line = _undecodable(file, encoding)
+    if line is not None:
+        raise Unreadable(file.name, f"it begins as {encoding.upper()} and goes on as none", line)
+    return encoding
+
+
+def _undecodable(file: File, encoding: str) -> int | None:
+    """The line with the first byte that this encoding does not have; null if it fits."""
+    file.copy.seek(0)
+    decoder, line = codecs.getincrementaldecoder(encoding)(), 1
+    while block := file.copy.read(BLOCK_BYTES):
+        try:
+            line += decoder.decode(block).count("\n")
+        except UnicodeDecodeError as error:
+            return line + bytes(error.object)[: error.start].count(b"\n")
+    try:
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return line
+    return None
+
+
+def _text(file: File) -> Iterator[str]:
+    """Its lines, with what ends them."""
+    file.copy.seek(0)
+    # A descriptor of its own: whoever reads no further closes it, and the copy stays open.
+    with os.fdopen(os.dup(file.copy.fileno()), encoding=file.encoding, newline="") as text:
+        for number, line in enumerate(text, start=1):
+            if "\0" in line:
+                raise Unreadable(file.name, "it holds a NUL byte: it is no text", number)
+            yield line
+
+
+def _separator_of(file: File) -> str:
+    """What stands most evenly between the cells of the first lines."""
+    lines = [re.sub(r'"[^"]*"', "", line) for line in islice(_text(file), 20)]
+    lines = [line for line in lines if line.strip()]
+
+    def evenly(separator: str) -> tuple[int, int]:
+        counts = Counter(line.count(separator) for line in lines)
+        cells, how_often = max(counts.items(), key=lambda each: (bool(each[0]) * each[1], each[0]))
+        return (how_often if cells else 0, cells)
+
+    return max(SEPARATORS, key=evenly) if lines else ","
+
+
+def _rows_of_csv(file: File) -> Iterator[Row]:
+    reader = csv.reader(_text(file), delimiter=file.separator, strict=True)
+    begun = 1
+    try:
+        for row in reader:
+            yield begun, row
+            begun = reader.line_num + 1
+    except csv.Error as error:
+        said = str(error)
+        open_quote = "unexpected end of data" in said or reader.line_num > begun
+        if open_quote:
+            why = "a quote that is opened in this row is never closed"
+        elif "field limit" in said:
+            why = f"a cell is longer than {MOST_CELL:,} characters"
+        else:
+            why = f"it is no CSV: {said}"
+        raise Unreadable(file.name, why, begun) from None
+
+
+# ------------------------------------------------------------------------------------ workbooks
+_decode = msgspec.json.Decoder(list[str] | dict[str, list[str] | str]).decode
+
+
+@contextmanager
+def _workbook(file: File, most_rows: int | None) -> Iterator[Iterator[str | list[str]]]:
+    """The names of the sheets; then of each its name and its rows. Read by a process of its own."""
+    file.copy.seek(0)
+    words = [
+        sys.executable,
+        "-P",
+        workbook.__file__,
+        *([] if most_rows is None else [str(most_rows)]),
+    ]
+    with (
+        TemporaryFile() as complaints,
+        subprocess.Popen(
+            words, stdin=file.copy, stdout=subprocess.PIPE, stderr=complaints
+        ) as process,
+    ):
+        assert process.stdout is not None
+        try:
+            yield _told(process.stdout)
+            if process.wait():
+                complaints.seek(0)
+                raise Unreadable(file.name, _complaint(complaints.read(1 << 16)))
+        finally:
+            process.stdout.close()
+            process.kill()
+
+
+def _told(lines: Iterable[bytes]) -> Iterator[str | list[str]]:
+    for line in lines:
+        told = _decode(line)
+        yield told if isinstance(told, list) else next(iter(told.values()))
+
+
+def _complaint(said: bytes) -> str:
+    text = said.decode(errors="replace").strip()
+    if text.startswith("says: "):
+        return f"it cannot be read as a workbook: {text.removeprefix('says: ').splitlines()[0]}"
+    if "memory" in text:
+        return f"it would need more than {workbook.MEMORY_BYTES >> 30} GiB of memory to be read"
+    return "it cannot be read as a workbook"
+
+
+# ---------------------------------------------------------------------------------------- tables
+def sheet_rows(file: File, most_rows: int | None = None) -> Iterator[tuple[str | None, Row]]:
+    """(sheet, row) of each table of a file in turn; of a CSV the sheet is null."""
+    if file.kind == "csv":
+        rows = _rows_of_csv(file)
+        yield from ((None, row) for row in (rows if most_rows is None else islice(rows, most_rows)))
+        return
+    with _workbook(file, most_rows) as told:
+        next(told, None)  # their names
+        sheet, number = "", 0
+        for each in told:
+            if isinstance(each, str):
+                sheet, number = each, 0
+            else:
+                number += 1
+                yield sheet, (number, each)
+
+
+def lines_of(file: File) -> Iterator[tuple[int, bytes]]:
+    """The lines of a file of facts."""
+    yield from enumerate(file.lines(), start=1)

@@ -1,0 +1,136 @@
+"""A program that reads a workbook from its standard input and writes its rows as lines of JSON.
+
+It runs apart, with little memory and time: a workbook of a few kilobytes may ask for a terabyte,
+and the library that reads it ends its process then. Nothing of ours is imported here.
+
+First comes `{"sheets": [names]}`, before the rows of each sheet `{"sheet": name}`, then a list of
+texts for each row from the first. Cells are written as a person would: numbers with the 15 digits
+that a spreadsheet has, days and instants as ISO 8601, what a formula came to. One in error says so.
+"""
+
+import datetime
+import io
+import re
+import resource
+import sys
+import xml.etree.ElementTree as ElementTree
+import zipfile
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import msgspec
+import python_calamine
+
+MEMORY_BYTES = 2 << 30
+SECONDS = 600
+UNPACKED_BYTES = 2 << 30
+ERROR = re.compile(rb'<c\b(?=[^>]* t="e")[^>]* r="([A-Z]+)([0-9]+)"[^>]*>(?:(?!</c>).)*?<v>([^<]*)')
+PART = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id"
+MAIN = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
+Errors = dict[tuple[int, int], str]
+
+
+def main() -> int:
+    """Read, and write; on a line of stderr why it cannot be read."""
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
+    most_rows = int(sys.argv[1]) if len(sys.argv) > 1 else None
+    raw = sys.stdin.buffer.read()
+    try:
+        book = python_calamine.load_workbook(io.BytesIO(raw))
+        say({"sheets": book.sheet_names})
+        sys.stdout.buffer.flush()  # who wants no more ends us now
+        errors = errors_of(raw)
+        for name in book.sheet_names:
+            sheet = book.get_sheet_by_name(name)
+            say({"sheet": name})
+            rows = written(sheet.iter_rows(), sheet.start, errors.get(name, {}), most_rows)
+            sys.stdout.buffer.writelines(rows)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        return 0
+    except Exception as error:  # noqa: BLE001 - of a stranger's file, whatever it is
+        said = str(error).strip().splitlines() or [type(error).__name__]
+        sys.stderr.write(f"says: {said[0][:200]}\n")
+        return 1
+    return 0
+
+
+def say(what: object) -> None:
+    """A line of the answer."""
+    sys.stdout.buffer.write(msgspec.json.encode(what) + b"\n")
+
+
+def written(
+    rows: Iterable[list[Any]], start: tuple[int, int] | None, errors: Errors, most: int | None
+) -> Iterator[bytes]:
+    """The rows as lines. Columns before the first that holds something are not read."""
+    before = [""] * (start[1] if start else 0)
+    encode = msgspec.json.encode
+    for number, row in enumerate(rows):
+        if number == most:
+            return
+        cells = before + [cell if type(cell) is str else text(cell) for cell in row]
+        if errors:
+            cells = [errors.get((number, place), cell) for place, cell in enumerate(cells)]
+        yield encode(cells) + b"\n"
+
+
+def text(cell: Any) -> str:
+    """What a cell shows."""
+    if type(cell) is float:
+        return str(int(cell)) if cell.is_integer() and abs(cell) < 1e15 else f"{cell:.15g}"
+    if type(cell) is bool:
+        return "true" if cell else "false"
+    if isinstance(cell, datetime.datetime):
+        return cell.isoformat(" ")
+    if isinstance(cell, datetime.date | datetime.time):
+        return cell.isoformat()
+    return str(cell)
+
+
+def errors_of(raw: bytes) -> dict[str, Errors]:
+    """Cells in error by sheet and place, as they show: the library reads them as empty."""
+    if not raw.startswith(b"PK"):
+        return {}
+    found: dict[str, Errors] = {}
+    with zipfile.ZipFile(io.BytesIO(raw)) as archive:
+        unpacked = sum(each.file_size for each in archive.infolist())
+        if unpacked > UNPACKED_BYTES:
+            raise ValueError(f"unpacked it would be {unpacked:,} bytes: {UNPACKED_BYTES:,} at most")
+        parts = {
+            "worksheets/" + n.rpartition("/")[2]: n for n in archive.namelist() if "sheets/" in n
+        }
+        for part in parts.values():
+            if part.endswith(".xml") and b't="e"' in (content := archive.read(part)):
+                found[part] = {
+                    (int(row) - 1, column(letters)): said.decode()
+                    for letters, row, said in ERROR.findall(content)
+                }
+        if not found:
+            return {}
+        return {name: found.get(part, {}) for name, part in sheets_of(archive).items()}
+
+
+def sheets_of(archive: zipfile.ZipFile) -> dict[str, str]:
+    """The file of each sheet."""
+    links = ElementTree.fromstring(archive.read("xl/_rels/workbook.xml.rels"))
+    targets = {link.get("Id"): link.get("Target", "") for link in links}
+    book = ElementTree.fromstring(archive.read("xl/workbook.xml"))
+    places = {s.get("name", ""): targets.get(s.get(PART), "") for s in book.iter(f"{MAIN}sheet")}
+    return {
+        name: (place or "").removeprefix("/") if (place or "").startswith("/") else f"xl/{place}"
+        for name, place in places.items()
+    }
+
+
+def column(letters: bytes) -> int:
+    """A is 0, Z is 25, AA is 26."""
+    number = 0
+    for letter in letters:
+        number = number * 26 + letter - 64
+    return number - 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
