@@ -48,6 +48,10 @@ class Price(Struct, array_like=True, gc=False):
     companion_points: int
     free_visits: Annotated[dict[Tier, int], AtMost(len(TIERS))]  # a calendar year, by tier
 
+    def granted(self, tier: Tier | None) -> int:
+        """The free visits a year that a tier has."""
+        return 0 if tier is None else self.free_visits.get(tier, 0)
+
 
 class Service(Struct, array_like=True, gc=False):
     """A service's prices, each from its instant on, and how many were ever told."""

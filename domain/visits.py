@@ -1,6 +1,7 @@
 """Visits: a member is admitted to a club's service and pays, uses a free visit, or goes free."""
 
 from bisect import bisect_left, bisect_right, insort
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, ClassVar, Literal
@@ -13,6 +14,12 @@ from domain.kernel import timeline
 from domain.kernel.bounds import AtMost, TooMany, require_room
 from domain.kernel.command import Receipt, saying
 from domain.kernel.event import Event
+from domain.kernel.free_visits import (
+    first_year_remembered,
+    free_visit_key,
+    one_more_free,
+    year_of,
+)
 from domain.kernel.latest import Latest
 from domain.kernel.parts import REMEMBERED, part_of
 from domain.kernel.periods import TooLongAgo, forget, remembered, require_remembered
@@ -213,30 +220,6 @@ def came_not(visited: dict[str, Visited], club: str, at: datetime) -> None:
         known.seconds.remove(second)
 
 
-def free_visit_key(club: str, service: str, at: datetime) -> str:
-    """Free visits are counted a calendar year, by club and service."""
-    return f"{club}/{service}/{local_date(at).year}"
-
-
-def year_of(key: str) -> int:
-    """The calendar year in the key of a free visit."""
-    return int(key.rpartition("/")[2])
-
-
-def one_more_free(free_visits: dict[str, int], key: str) -> dict[str, int]:
-    """The free visits used, with one more under this key."""
-    used = {**free_visits, key: free_visits.get(key, 0) + 1}
-    if key in free_visits:
-        return used  # No year of a new one: what was remembered is.
-    remembered = first_year_remembered(used)
-    return {key: n for key, n in used.items() if year_of(key) >= remembered}
-
-
-def first_year_remembered(free_visits: dict[str, int]) -> int:
-    """Free visits are remembered of the latest year that used one, and of the year before it."""
-    return max(map(year_of, free_visits), default=1) - 1
-
-
 # ----------------------------------------------------------------------------------- refusals
 @dataclass
 class ClubClosed(Refusal):
@@ -426,7 +409,7 @@ class RecordVisit(MemberCommand):
         self._not_twice(visits, at)
         price = price_at(club, self.club_id, self.service_id, at)
         own, others = price_of(price, tier, self.companions)
-        granted = 0 if tier is None else price.free_visits.get(tier, 0)
+        granted = price.granted(tier)
         asked = granted or self.payment == "free_visit"
         free = own and asked and self._free(visits, granted, at)  # without a price none is used
         payment: Payment = "free_visit" if free else "points"
@@ -483,12 +466,25 @@ class RecordVisit(MemberCommand):
                 return VisitRepeated(visit.id, visit.at, REPEAT_MINUTES)
         return VisitRepeated(None, EPOCH + timedelta(seconds=second), REPEAT_MINUTES)
 
+    def outlook(self, at: datetime, **parts: Any) -> Mapping[str, Any]:
+        """How many free visits of the year are left then."""
+        price = price_at(parts["club"], self.club_id, self.service_id, at)
+        granted = price.granted(tier_at(parts["membership"], at))
+        return {"free_visits_left": granted - self._used(parts["visits"], granted, at)}
+
+    def _used(self, visits: Visits, granted: int, at: datetime) -> int:
+        """How many of the free visits granted a year were used."""
+        key = free_visit_key(self.club_id, self.service_id, at)
+        if year_of(key) < first_year_remembered(visits.free_visits):
+            return granted  # nobody remembers: a visit told that late gets none
+        return visits.free_visits.get(key, 0)
+
     def _free(self, visits: Visits, granted: int, at: datetime) -> bool:
         """Whether this visit uses one of the free visits granted a year."""
-        key = free_visit_key(self.club_id, self.service_id, at)
-        used = visits.free_visits.get(key, 0)
-        if year_of(key) < first_year_remembered(visits.free_visits):
-            used = granted  # nobody remembers: a visit told that late gets none
+        key, used = (
+            free_visit_key(self.club_id, self.service_id, at),
+            self._used(visits, granted, at),
+        )
         if self.payment == "free_visit" and used >= granted:
             raise NoFreeVisit(granted, used)
         if self.payment == "points" or used >= granted:

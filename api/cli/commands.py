@@ -2,9 +2,10 @@
 help and wrong use answer at once."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from api.cli.terminal.options import (
     DataDir,
@@ -308,31 +309,33 @@ def import_files(
     return importing.run(settings_of(data_dir), asked)
 
 
-@app.command()
-def record(
-    name: Annotated[str, typer.Argument(metavar="COMMAND", help="Such as points.credit.")],
-    said: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="FIELD=VALUE", help="What it says; lists and numbers as JSON."),
-    ] = None,
-    key: Annotated[
-        str | None,
-        typer.Option(metavar="KEY", help="Its idempotency key: one is made unless it is brought."),
-    ] = None,
-    actor: Annotated[
-        str, typer.Option(metavar="ROLE:ID", help="Who does it; clerk:desk unless it is said.")
-    ] = "clerk:desk",
-    data_dir: DataDir = None,
-    as_json: Json = False,
-) -> int:
+class Doing(TyperGroup):
+    """Every command of the ledger under its name, made of its row when it is asked for."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        from api.cli.do import names
+
+        return names()
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        from api.cli.do import line_of
+
+        return line_of(cmd_name)
+
+
+doing = typer.Typer(cls=Doing, no_args_is_help=True, rich_markup_mode=None)
+
+
+@doing.callback()
+def do() -> None:
     """Carry a command out: credit points, admit a member, take back what was wrong, and so on.
 
     Under the same key the same command is done once, however often it is sent. Ends with 3 if it is
     refused.
     """
-    from api.cli.record import run
 
-    return run(settings_of(data_dir), name, said or [], key, actor, as_json)
+
+app.add_typer(doing, name="do")
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import orjson
@@ -9,14 +10,16 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from api.http.server.handlers import last_resort
-from api.http.server.inputs import DEFAULT_ACTOR, House, InHouse, WriteActor
-from api.http.server.receipts import told_of
+from api.http.server.inputs import DEFAULT_ACTOR, DryRun, House, InHouse, WriteActor
+from api.http.server.receipts import APPLIED_HEADER, DRY_RUN, Tried
 from api.runtime import problems
+from api.runtime.receipts import told_of, tried_of
 from domain.catalogue import COMMANDS
 from domain.kernel.command import Command
 from domain.kernel.refusal import Refusal
 from domain.kernel.values import WHOLE
 from ledger import commands
+from ledger.log.batcher import Receipt, Trial
 
 MOST_COMMANDS = 200
 """In one request; 4,096 wait at most, of all requests together."""
@@ -57,6 +60,7 @@ class Outcome(BaseModel):
     replayed: bool = Field(description="its key was answered before: nothing more was written")
     receipt: dict[str, Any] | None = Field(description="null if it was not carried out")
     problem: problems.Problem | None = Field(description="why it was not")
+    tried: Tried | None = Field(description="what would come of it, if it was only tried")
 
 
 class Outcomes(BaseModel):
@@ -67,46 +71,61 @@ class Outcomes(BaseModel):
 
 @router.post("/commands", response_model=Outcomes)
 async def record_batch(
-    request: Request, batch: Batch, house: InHouse, actor: WriteActor = DEFAULT_ACTOR
+    request: Request,
+    batch: Batch,
+    house: InHouse,
+    dry_run: DryRun,
+    actor: WriteActor = DEFAULT_ACTOR,
 ) -> Response:
     """Carry out commands of any kind, each with a key of its own: some may be refused, the others
-    are written. Send all of it again if no answer came: nothing is done twice."""
+    are written. Send all of it again if no answer came: nothing is done twice. Only tried, each is
+    decided as if those before it had been carried out."""
+    asked = [_asked(place, {"actor": actor, **said}) for place, said in enumerate(batch.commands)]
+    came: Sequence[Receipt | Trial | Exception]
+    if dry_run:
+        came = await _attempted(house, asked)
+    else:  # What waits is decided whoever is there to be told.
+        came = await asyncio.shield(asyncio.gather(*(_executed(house, each) for each in asked)))
+    found = {"outcomes": [_outcome(request, house, each) for each in came]}
+    headers = {APPLIED_HEADER: DRY_RUN} if dry_run else None
+    said = orjson.dumps(found, default=str)
+    return Response(said, headers=headers, media_type="application/json")
 
-    async def outcome(place: int, said: dict[str, Any]) -> dict[str, Any]:
-        try:
-            return await _carried_out(house, _command(place, {"actor": actor, **said}))
-        except Refusal as refusal:
-            problem = problems.of_refusal(refusal)
-        except problems.DoorProblem as found:
-            problem = problems.document(found.code, found.detail, **(found.more or {}))
-        except Exception as defect:  # noqa: BLE001 - the last resort
-            last_resort(request.scope, defect, house.settings.traceback)
+
+async def _executed(house: House, asked: Command | Exception) -> Receipt | Exception:
+    if isinstance(asked, Exception):
+        return asked
+    try:
+        return await house.ledger.execute(asked)
+    except Exception as failure:  # noqa: BLE001 - told as its outcome
+        return failure
+
+
+async def _attempted(house: House, asked: Sequence[Command | Exception]) -> list[Trial | Exception]:
+    trials = iter(await house.ledger.attempt(*[x for x in asked if isinstance(x, Command)]))
+    return [next(trials) if isinstance(each, Command) else each for each in asked]
+
+
+def _outcome(request: Request, house: House, came: Receipt | Trial | Exception) -> dict[str, Any]:
+    found: dict[str, Any] = {"replayed": False, "receipt": None, "problem": None, "tried": None}
+    match came:
+        case Receipt():
+            return {**found, "status": 201, "replayed": came.replayed, "receipt": told_of(came)}
+        case Trial():
+            tried = tried_of(came)
+            return {**found, "status": 200, "replayed": tried["replayed"], "tried": tried}
+        case Refusal():
+            problem = problems.of_refusal(came)
+        case problems.DoorProblem():
+            problem = problems.document(came.code, came.detail, **(came.more or {}))
+        case _:
+            last_resort(request.scope, came, house.settings.traceback)
             problem = problems.document("internal")
-        return _outcome(problem["status"], problem=problem)
-
-    told = asyncio.gather(*(outcome(place, said) for place, said in enumerate(batch.commands)))
-    # What waits is decided whoever is there to be told.
-    found = {"outcomes": await asyncio.shield(told)}
-    return Response(orjson.dumps(found, default=str), media_type="application/json")
+    return {**found, "status": problem["status"], "problem": problem}
 
 
-async def _carried_out(house: House, command: Command) -> dict[str, Any]:
-    receipt = await house.ledger.execute(command)
-    return _outcome(201, replayed=receipt.replayed, receipt=told_of(receipt))
-
-
-def _outcome(
-    status: int,
-    *,
-    replayed: bool = False,
-    receipt: dict[str, Any] | None = None,
-    problem: dict[str, Any] | None = None,
-) -> dict[str, Any]:
-    return {"status": status, "replayed": replayed, "receipt": receipt, "problem": problem}
-
-
-def _command(place: int, said: dict[str, Any]) -> Command:
-    """The command that this says, or the problem that tells what is wrong with it."""
+def _asked(place: int, said: dict[str, Any]) -> Command | Exception:
+    """The command that this says, or what is wrong with it."""
     try:
         return commands.parse(json.dumps(said))
     except ValidationError as error:
@@ -114,4 +133,6 @@ def _command(place: int, said: dict[str, Any]) -> Command:
         told, left_out = problems.of_command(error, kind, said)
         for each in told:
             each["field"] = f"body.commands.{place}.{each['field']}"
-        raise problems.invalid(told, left_out) from None
+        return problems.invalid(told, left_out)
+    except Exception as defect:  # noqa: BLE001 - its outcome alone is one
+        return defect

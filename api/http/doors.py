@@ -28,8 +28,8 @@ from pydantic_core import PydanticUndefined
 
 from api.doors import DOORS, Door
 from api.http.server.documented import refuses
-from api.http.server.inputs import DEFAULT_ACTOR, House, InHouse, WriteActor, WriteKey
-from api.http.server.receipts import WRITE, Receipt, receipt_of
+from api.http.server.inputs import DEFAULT_ACTOR, DryRun, House, InHouse, WriteActor, WriteKey
+from api.http.server.receipts import TRIED, WRITE, Receipt, Tried, receipt_of, trial_of
 from domain.corrections import Correction
 from domain.kernel.command import Command
 from domain.kernel.values import WHOLE
@@ -137,9 +137,13 @@ def _open(router: APIRouter, doors: tuple[Door, ...]) -> None:
     first, kind = doors[0], doors[0].command
     body, several = _one_of(doors), len(doors) > 1
 
-    async def record(house: House, key: str, actor: str, said: Any, **ids: Any) -> Response:
+    async def record(
+        house: House, key: str, actor: str, dry_run: bool, said: Any, **ids: Any
+    ) -> Response:
         asked: Body = said.root if several else said
         command = asked.command(key=key, actor=actor, **ids)
+        if dry_run:
+            return trial_of(*await house.ledger.attempt(command))
         return receipt_of(await house.ledger.execute(command))
 
     annotations = {
@@ -148,6 +152,7 @@ def _open(router: APIRouter, doors: tuple[Door, ...]) -> None:
         "house": InHouse,
         "key": WriteKey,
         "actor": WriteActor,
+        "dry_run": DryRun,
     }
     defaults = {"actor": DEFAULT_ACTOR}
     parameters = [
@@ -170,7 +175,7 @@ def _open(router: APIRouter, doors: tuple[Door, ...]) -> None:
         tags=[first.tag],
         status_code=201,
         response_model=receipt_model(cast(Any, kind.answers)),
-        responses={**WRITE, **refuses(*codes)},
+        responses={**WRITE, 200: {**TRIED[200], "model": Tried}, **refuses(*codes)},
     )
 
 

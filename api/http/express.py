@@ -15,16 +15,18 @@ from starlette.types import Message, Receive, Scope, Send
 from api.doors import DOORS
 from api.http.doors import Body, body_of
 from api.http.server.handlers import as_response, carried, last_resort
-from api.http.server.inputs import ACTOR_HEADER, DEFAULT_ACTOR, KEY_HEADER, House
-from api.http.server.receipts import REPLAYED_HEADER, told_of
+from api.http.server.inputs import ACTOR_HEADER, DEFAULT_ACTOR, KEY_HEADER, PREFER_HEADER, House
+from api.http.server.receipts import REPLAYED_HEADER
 from api.runtime import problems
+from api.runtime.receipts import told_of
 from domain.kernel.command import NO_KEY, Command
 from domain.kernel.refusal import Refusal
 from ledger import strict_json
 
 _JSON = b"application/json"
 _KEY, _ACTOR = KEY_HEADER.lower().encode(), ACTOR_HEADER.lower().encode()
-_WANTED = {_KEY, _ACTOR, b"content-type", b"content-length"}
+_PREFER = PREFER_HEADER.lower().encode()
+_WANTED = {_KEY, _ACTOR, _PREFER, b"content-type", b"content-length"}
 _REPLAYED = (REPLAYED_HEADER.lower().encode(), b"true")
 
 
@@ -91,7 +93,8 @@ def _headers(scope: Scope) -> dict[bytes, bytes] | None:
             if name in found:
                 return None
             found[name] = value
-    return found if found.get(b"content-type") == _JSON and _KEY in found else None
+    plain = found.get(b"content-type") == _JSON and _PREFER not in found
+    return found if plain and _KEY in found else None
 
 
 def _command(

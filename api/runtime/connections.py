@@ -7,8 +7,8 @@ from api.runtime.failures import CannotOpen
 from api.runtime.settings import Settings
 from ledger.database import connect
 
-WRITES = 2
-"""Of a worker's batcher: one loads, one appends."""
+WRITES = 3
+"""Of a worker's batcher: one loads, one appends, one tries what is not to be written."""
 LOOKS = 2
 FILES_AT_ONCE = 2
 """Whole lists that a worker writes at the same time; others wait their turn."""

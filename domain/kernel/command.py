@@ -221,6 +221,10 @@ class Command(BaseModel):
         """What the asker is told, from the events written and the parts after them."""
         return {}
 
+    def outlook(self, at: datetime, **parts: Any) -> Mapping[str, Any]:
+        """What is told beside the receipt to who only tries it, from the parts after it."""
+        return {}
+
     def sealed(self) -> dict[str, Sealed | None]:
         """What it says of who somebody is, to be kept outside the log: the fields that were sent,
         null where something is taken away."""

@@ -161,7 +161,8 @@ Minute = Annotated[int, Field(ge=0, le=1440)]
 """Minutes after midnight in the programme's zone."""
 
 
-def _as_json_means(sent: Any) -> Any:
+def as_json_means(sent: Any) -> Any:
+    """What JSON Schema means by it: 1.0 is the whole number 1, and a list is a tuple."""
     return sent if type(sent) is int else _whole(sent, 3)
 
 
@@ -176,7 +177,7 @@ def _whole(sent: Any, levels: int) -> Any:
     return int(sent) if is_whole and is_whole() and not isinstance(sent, bool) else sent
 
 
-WHOLE = BeforeValidator(_as_json_means)
+WHOLE = BeforeValidator(as_json_means)
 """For what of a request holds whole numbers or lists: 1.0 is 1 there, as JSON Schema has it, and a
 list is a tuple."""
 

@@ -51,6 +51,8 @@ from ledger.trouble import Trouble
 
 MAX_BATCH = 128
 MAX_QUEUE = 4096
+MAX_TRIALS = 256
+"""Requests to try something that wait for those before them."""
 MAX_ATTEMPTS = 5
 """How often a batch is tried again when another process was faster or the connection broke."""
 
@@ -86,6 +88,17 @@ class Receipt:
     position: int
     replayed: bool
     body: Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class Trial:
+    """What would come of a command that was only tried; of one whose key was answered before, that
+    answer (`first`). `outlook` is what its kind tells of the states after all that was tried."""
+
+    body: Mapping[str, Any]
+    events: list[NewEvent] = field(default_factory=list)
+    outlook: Mapping[str, Any] = field(default_factory=dict)
+    first: Receipt | None = None
 
 
 @dataclass(slots=True)
@@ -125,6 +138,7 @@ class _Batch:
 
     waiting: list[_Waiting]
     working: WorkingSet
+    now: datetime
     decided: dict[str, _Decided] = field(default_factory=dict)  # by key
     again: list[tuple[_Waiting, str]] = field(default_factory=list)
     known: list[tuple[_Waiting, Receipt]] = field(default_factory=list)
@@ -146,6 +160,23 @@ class _Batch:
             each.answer(receipt)
         for each, refusal in self.refused:
             each.refuse(refusal)
+
+    def trials(self) -> dict[int, "Trial | Refusal"]:
+        """What each would be answered, by the id of who waits."""
+        found: dict[int, Trial | Refusal] = {}
+        for done in self.decided.values():
+            command, names = done.waiting.command, done.waiting.names
+            parts = command.parts([self.working.streams[name].state for name in names])
+            at = command.at or self.now
+            outlook = command.outlook(at, **parts)
+            found[id(done.waiting)] = Trial(done.body, done.events, outlook)
+        for each, key in self.again:
+            found[id(each)] = Trial(self.decided[key].body)
+        for each, receipt in self.known:
+            found[id(each)] = Trial(receipt.body, first=receipt)
+        for each, refusal in self.refused:
+            found[id(each)] = refusal
+        return found
 
 
 class _Defect(Exception):
@@ -182,6 +213,7 @@ class Ledger:
         self._buckets = 1
         self._digest_key = b""
         self._task: asyncio.Task[None] | None = None
+        self._trying, self._trials = asyncio.Lock(), 0
         self.trouble = Trouble("Writes")
 
     async def __aenter__(self) -> Self:
@@ -215,13 +247,61 @@ class Ledger:
         require_own_key(command)
         if len(self._queue) >= MAX_QUEUE:
             raise Busy(queue="commands", waiting=len(self._queue), retry_after_s=1)
+        waiting = self._waiting(command)
+        self._queue.append(waiting)
+        if len(self._queue) >= self._enough:
+            self._awake.set()
+        return await waiting.future
+
+    def _waiting(self, command: Command) -> _Waiting:
         future: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
         asked = command.asked()
         digest = digest_of(command, asked, self._digest_key)
-        self._queue.append(_Waiting(command, command.streams(), asked, digest, future))
-        if len(self._queue) >= self._enough:
-            self._awake.set()
-        return await future
+        return _Waiting(command, command.streams(), asked, digest, future)
+
+    # ------------------------------------------------------------------------------ only tried
+    async def attempt(self, *commands: Command) -> list[Trial | Refusal | CommandFailed]:
+        """What would come of these commands now, decided in this order as `execute` decides them,
+        on what is stored. It reads alone, on a connection on which PostgreSQL writes nothing: no
+        key is used up, no lane waited for. Raises `busy`, and what befalls the connection.
+        """
+        if self._trials >= MAX_TRIALS:
+            raise Busy(queue="trials", waiting=self._trials, retry_after_s=1)
+        self._trials += 1
+        try:
+            async with self._trying:
+                try:
+                    return await self._attempted(commands)
+                except BaseException as failure:  # noqa: BLE001 - an answer may be left unread
+                    await self._disconnect("trial")
+                    raise clocks.refusal_of(failure) or failure from None
+        finally:
+            self._trials -= 1
+
+    async def _attempted(
+        self, commands: tuple[Command, ...]
+    ) -> list[Trial | Refusal | CommandFailed]:
+        found: dict[int, Trial | Refusal | CommandFailed] = {}
+        waiting: dict[int, _Waiting] = {}
+        for place, command in enumerate(commands):
+            try:
+                require_own_key(command)
+                waiting[place] = self._waiting(command)
+            except Refusal as refusal:
+                found[place] = refusal
+        while waiting:
+            try:
+                tried = await self._prepare(await self._wire("trial"), [*waiting.values()], None)
+            except _Defect as defect:
+                place = next(n for n, each in waiting.items() if each is defect.waiting)
+                failed = CommandFailed(type(waiting.pop(place).command).__name__)
+                failed.__cause__ = defect.__cause__
+                found[place] = failed
+            else:
+                answers = tried.trials()
+                found.update({place: answers[id(each)] for place, each in waiting.items()})
+                break
+        return [found[place] for place in range(len(commands))]
 
     # ------------------------------------------------------------------- the batcher's loop
     async def _run(self) -> None:
@@ -359,6 +439,8 @@ class Ledger:
         known = self._wires.get(role)
         if known is None or known.connection.closed:
             known = self._wires[role] = Wire(await aconnect(self._dsn))
+            if role == "trial":
+                await known.connection.execute("SET default_transaction_read_only = on")
         return known
 
     async def _disconnect(self, *roles: str) -> None:
@@ -371,10 +453,10 @@ class Ledger:
     # ------------------------------------------------------------------------------- a batch
     async def _prepare(self, wire: Wire, waiting: list[_Waiting], ahead: _Batch | None) -> _Batch:
         """Load what the commands need, decide them, and encode what they write."""
-        batch = _Batch(waiting, WorkingSet(self._buckets))
+        now = self._now()
+        batch = _Batch(waiting, WorkingSet(self._buckets), now)
         if ahead is not None:
             batch.working.follow(ahead.working)
-        now = self._now()
         fresh = await self._load(wire, batch, now)
         for each in fresh:
             first = batch.decided.get(each.command.key)

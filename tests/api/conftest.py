@@ -35,7 +35,7 @@ def server(demo_dir: Path) -> Iterator[Server]:
 @pytest.fixture(scope="session")
 def contract(server: Server) -> Contract:
     """What the server's OpenAPI document promises."""
-    return Contract(httpx.get(f"{server.address}/openapi.json").json())
+    return Contract(httpx.get(f"{server.address}/openapi.json", timeout=PATIENCE_S).json())
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def empty(own_ledger: Path) -> Iterator[httpx.Client]:
     """A client of a server on an empty ledger, that holds every answer against the document."""
     running = serving(own_ledger)
     try:
-        contract = Contract(httpx.get(f"{running.address}/openapi.json").json())
+        contract = Contract(httpx.get(f"{running.address}/openapi.json", timeout=PATIENCE_S).json())
         hooks = {"response": [contract.check]}
         with httpx.Client(
             base_url=running.address, event_hooks=hooks, timeout=PATIENCE_S

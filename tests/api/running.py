@@ -186,6 +186,8 @@ async def asked(dsn: str, *, follow: bool = False) -> AsyncIterator[httpx.AsyncC
     app = create_app(dsn, follow=follow)
     async with (
         app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://here") as client,
+        httpx.AsyncClient(
+            transport=httpx.ASGITransport(app), base_url="http://here", timeout=PATIENCE_S
+        ) as client,
     ):
         yield client

@@ -41,6 +41,7 @@ async def asking(dsn: str) -> AsyncIterator[httpx.AsyncClient]:
             transport=httpx.ASGITransport(app),
             base_url="http://here",
             event_hooks={"response": [check]},
+            timeout=PATIENCE_S,
         ) as client,
     ):
         yield client

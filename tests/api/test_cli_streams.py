@@ -32,7 +32,7 @@ WORDS: dict[str, tuple[str, ...]] = {
     "member": ("{member}",),
     "compare": ("--sample", "1"),
     "ask": ("clubs",),
-    "record": ("unit.open", "unit_id=u9", "title=城北", "--key", "u9"),
+    "do": ("unit.open", "unit_id=u9", "title=城北", "--key", "u9"),
 }
 """What a command needs to be told; the others need nothing."""
 ENDLESS = {"serve"}

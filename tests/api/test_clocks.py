@@ -17,6 +17,7 @@ from ledger.clocks import ClockAhead
 from ledger.database import connect
 from ledger.embedded import running
 from tests.api.running import clubledger
+from tests.patience import PATIENCE_S
 
 LINE = {
     "command": "unit.open",
@@ -80,7 +81,9 @@ def test_a_desk_is_told_503_and_nothing_is_written(
         app = create_app(ledger_dsn, follow=False)
         async with (
             app.router.lifespan_context(app),
-            httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://here") as client,
+            httpx.AsyncClient(
+                transport=httpx.ASGITransport(app), base_url="http://here", timeout=PATIENCE_S
+            ) as client,
         ):
             clubs = app.state.house.clock
             clubs.offset_s = 3653 * 86_400  # jumps ten years while it serves

@@ -11,6 +11,7 @@ import pytest
 from domain.catalogue import COMMANDS
 from tests.api import facts
 from tests.api.running import Server, clubledger, serving, stopped
+from tests.patience import PATIENCE_S
 
 PHONE = "13899990001"
 MARKS = (PHONE, "Zhangbiaoji", "张标记")
@@ -39,7 +40,7 @@ def watched(demo_dir: Path) -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def document(watched: Server) -> dict[str, Any]:
-    found: dict[str, Any] = httpx.get(f"{watched.address}/openapi.json").json()
+    found: dict[str, Any] = httpx.get(f"{watched.address}/openapi.json", timeout=PATIENCE_S).json()
     return found
 
 
@@ -75,7 +76,7 @@ def marked(value: Any, mark: Any) -> Iterator[Any]:
 def test_no_address_parameter_or_header_comes_back(
     watched: Server, document: dict[str, Any], mark: str
 ) -> None:
-    with httpx.Client(base_url=watched.address) as http:
+    with httpx.Client(base_url=watched.address, timeout=PATIENCE_S) as http:
 
         def ask(method: str, path: str, params: Any = None, **headers: str | bytes) -> None:
             known = {**JSON, **{name.replace("_", "-"): value for name, value in headers.items()}}
@@ -148,7 +149,7 @@ def test_no_name_and_no_value_of_a_body_comes_back(
 ) -> None:
     """In the express lane and in the ordinary one."""
     headers = {"Content-Type": sent_as, "Idempotency-Key": "echo-1"}
-    with httpx.Client(base_url=watched.address, headers=headers) as http:
+    with httpx.Client(base_url=watched.address, headers=headers, timeout=PATIENCE_S) as http:
         for mark in (*MARKS, 13899990001):
             for each in marked(body, mark):
                 content = json.dumps(each)
@@ -163,7 +164,7 @@ def test_a_problem_stays_small_and_says_how_much_it_leaves_out(
     """59 kB of wrong names were answered with 1 MB."""
     body = {**good, **{f"{PHONE}-{n}": n for n in range(2_500)}}
     headers = {"Idempotency-Key": "echo-2"}
-    answer = httpx.post(f"{watched.address}{path}", json=body, headers=headers)
+    answer = httpx.post(f"{watched.address}{path}", json=body, headers=headers, timeout=PATIENCE_S)
     refused_in_silence(answer)
     told = answer.json()
     assert len(told["errors"]) == 20
@@ -172,7 +173,7 @@ def test_a_problem_stays_small_and_says_how_much_it_leaves_out(
 
 def test_many_unknown_parameters_are_counted(watched: Server) -> None:
     params = {f"{PHONE}{n}": "1" for n in range(100)}
-    answer = httpx.get(f"{watched.address}/clubs", params=params)
+    answer = httpx.get(f"{watched.address}/clubs", params=params, timeout=PATIENCE_S)
     refused_in_silence(answer)
     assert (len(answer.json()["errors"]), answer.json()["more_errors"]) == (20, 80)
 

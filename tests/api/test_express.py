@@ -11,6 +11,7 @@ from api.doors import DOOR_OF
 from api.http import create_lanes
 from api.http.doors import body_of
 from domain.visits import RecordVisit
+from tests.patience import PATIENCE_S
 
 BODY = {"club_id": "health", "service_id": "tea", "desk": "d1", "shown_points": 1}
 
@@ -27,7 +28,9 @@ def test_a_defect_is_told_as_a_problem(
         transport = httpx.ASGITransport(lanes if express else lanes.app)
         async with (
             lanes.app.router.lifespan_context(lanes.app),
-            httpx.AsyncClient(transport=transport, base_url="http://here") as client,
+            httpx.AsyncClient(
+                transport=transport, base_url="http://here", timeout=PATIENCE_S
+            ) as client,
         ):
             with monkeypatch.context() as planted:
                 planted.setattr(RecordVisit, "decide", broken)
@@ -53,7 +56,7 @@ def test_a_header_that_is_there_twice_is_refused(ledger_dsn: str, header: str) -
         async with (
             lanes.app.router.lifespan_context(lanes.app),
             httpx.AsyncClient(
-                transport=httpx.ASGITransport(lanes), base_url="http://here"
+                transport=httpx.ASGITransport(lanes), base_url="http://here", timeout=PATIENCE_S
             ) as client,
         ):
             twice = [("Idempotency-Key", "k1"), (header, "clerk:li"), (header, "clerk:wang")]

@@ -16,7 +16,7 @@ from api.http.express import HOT
 from api.log import History, LogPage
 from tests.api import facts
 from tests.api.running import Server, clubledger, serving, stopped
-from tests.patience import eventually
+from tests.patience import PATIENCE_S, eventually
 
 _numbers = count(1)
 
@@ -413,7 +413,10 @@ def test_workers_share_the_ledger_and_leave_together(demo_dir: Path, gold: str) 
     several = serving(demo_dir, "--workers", "2")
     try:
         key = fresh_key()
-        with ThreadPoolExecutor(8) as pool, httpx.Client(base_url=several.address) as client:
+        with (
+            ThreadPoolExecutor(8) as pool,
+            httpx.Client(base_url=several.address, timeout=PATIENCE_S) as client,
+        ):
             answers = list(pool.map(lambda _: visit(client, gold, key), range(16)))
         assert {answer.status_code for answer in answers} == {201}
         assert sum("idempotent-replayed" in answer.headers for answer in answers) == 15
@@ -421,4 +424,4 @@ def test_workers_share_the_ledger_and_leave_together(demo_dir: Path, gold: str) 
         ended = stopped(several, signal.SIGTERM)
     assert ended.code == 0, ended.err
     with pytest.raises(httpx.TransportError):
-        httpx.get(f"{several.address}/health")
+        httpx.get(f"{several.address}/health", timeout=PATIENCE_S)

@@ -15,6 +15,7 @@ from ledger.database import connect
 from ledger.embedded import EmbeddedServer
 from tests.api.facts import fact
 from tests.api.running import Ended, clubledger, serving, stopped
+from tests.patience import PATIENCE_S
 
 JOINED, LATER, LAST = (f"2008-0{month}-01T10:00:00+08:00" for month in (2, 5, 9))
 NAMES = ("张标记", "Zhangbiaoji", "李印记")
@@ -90,7 +91,11 @@ def test_a_number_is_one_number_however_it_is_spelt(south: Path) -> None:
     assert shown(south, "p4")["phone"] == shown(south, "p6")["phone"] == "137****0003"
     running = serving(south)
     try:
-        found = httpx.post(f"{running.address}/members/lookup", json={"phone": "＋86 13700000003"})
+        found = httpx.post(
+            f"{running.address}/members/lookup",
+            json={"phone": "＋86 13700000003"},
+            timeout=PATIENCE_S,
+        )
     finally:
         stopped(running)
     assert [each["member_id"] for each in found.json()["members"]] == ["p3", "p4", "p5", "p6", "p7"]
@@ -205,7 +210,7 @@ def test_nothing_but_the_table_of_persons_holds_them(south: Path) -> None:
     assert refused.code == 3
     said.append(refused)
     running = serving(south)
-    with httpx.Client(base_url=running.address) as http:
+    with httpx.Client(base_url=running.address, timeout=PATIENCE_S) as http:
         headers = {"Idempotency-Key": "door-1"}
         body = {"phone": f"+86 {NUMBERS[3]}", "name": NAMES[0], "at": LAST}
         wrote = http.post("/members/p1/details", json=body, headers=headers)

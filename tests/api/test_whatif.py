@@ -187,7 +187,9 @@ def test_over_http_it_ends_after_a_time(
         monkeypatch.setattr(whatif, "LIMIT_S", limit_s)
         async with (
             app.router.lifespan_context(app),
-            httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://here") as http,
+            httpx.AsyncClient(
+                transport=httpx.ASGITransport(app), base_url="http://here", timeout=PATIENCE_S
+            ) as http,
         ):
             return await http.post("/what-if", json=HALF)
 

@@ -80,7 +80,7 @@ async def test_the_noun_is_asked_at_every_door(installed) -> None:
         (figure,) = (f for f in figures if f["figure_id"] == "members.umbrellas_lent")
         assert (figure["derived"], figure["events"]) == (1, 1)
     here = {"CLUBLEDGER_DATABASE_URL": dsn}
-    refused = clubledger("record", "umbrella.lend", "member_id=m1", "desk=d1", "--json", **here)
+    refused = clubledger("do", "umbrella.lend", "member_id=m1", "desk=d1", "--json", **here)
     assert refused.problem["refusal"] == "umbrella_out"
     said = [f"{name}={day}" for name, day in days.items()]
     assert clubledger("ask", "umbrellas", *said, "--json", **here).json == told.json()

@@ -1,5 +1,6 @@
 """What requests bring: path ids, headers, pages; and the installation they are asked of."""
 
+import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -31,6 +32,7 @@ from projections.engine.moments import Asked
 T = TypeVar("T")
 DEFAULT_ACTOR = "clerk:desk"
 KEY_HEADER, ACTOR_HEADER = "Idempotency-Key", "Clubledger-Actor"
+PREFER_HEADER = "Prefer"
 PAST = ("unknown_position", "dated_in_future", "not_caught_up", "building")
 """Why what is asked as of a moment may be refused."""
 
@@ -179,6 +181,27 @@ async def _key(
     return key
 
 
+async def _dry_run(
+    request: Request,
+    prefer: Annotated[
+        str | None,
+        Header(
+            alias=PREFER_HEADER,
+            pattern=r"^[\t\x20-\x7e]{0,1000}$",
+            description="`dry-run`: try it and write nothing (RFC 7240). Other preferences are"
+            " passed over.",
+            examples=["dry-run"],
+        ),
+    ] = None,
+) -> bool:
+    del prefer  # It may be there several times, as one list.
+    said = ",".join(request.headers.getlist(PREFER_HEADER))
+    return any(name.lower() == "dry-run" for name in _PREFERENCE.findall(said))
+
+
+_PREFERENCE = re.compile(r"""(?:^|,)\s*([^\s,;="]+)(?:"(?:[^"\\]|\\.)*"|[^,"])*""")
+"""The name of each preference; what it is worth and its parameters may hold commas in quotes."""
+
 WaitFor = Annotated[
     str | None,
     Query(
@@ -245,6 +268,7 @@ async def _asked(
 
 InHouse: TypeAlias = Annotated[House, Depends(house)]
 WriteKey: TypeAlias = Annotated[str, Depends(_key)]
+DryRun: TypeAlias = Annotated[bool, Depends(_dry_run)]
 AsOf: TypeAlias = Annotated[Asked | None, Depends(_asked)]
 Awaited: TypeAlias = Annotated[tuple[int, int] | None, Depends(_position)]
 WriteActor: TypeAlias = Annotated[

@@ -17,7 +17,7 @@ def recorded(data_dir: Path, name: str, *options: str) -> Ended:
     """The example of a command."""
     said = COMMANDS[name].example
     words = [f"{field}={_written(value)}" for field, value in said.items()]
-    return clubledger("record", name, *words, *options, "--json", data_dir=data_dir)
+    return clubledger("do", name, *words, *options, "--json", data_dir=data_dir)
 
 
 def _written(value: Any) -> str:
@@ -44,7 +44,7 @@ def test_every_command_is_carried_out_once(own_ledger: Path) -> None:
         assert (again["replayed"], again["receipt"]) == (True, receipts[name])
     refused = recorded(own_ledger, "member.join")
     assert (refused.code, refused.problem["refusal"]) == (3, "already_joined")
-    shown = clubledger("record", *CREDIT, "--actor", "system:billing", data_dir=own_ledger)
+    shown = clubledger("do", *CREDIT, "--actor", "system:billing", data_dir=own_ledger)
     lines = {line[:20].strip(): line[20:] for line in shown.out.splitlines()}
     assert lines.keys() == {"key", "lot", "spendable points", "bucket", "position"}
     key = lines["key"]
@@ -57,7 +57,7 @@ def test_every_command_is_carried_out_once(own_ledger: Path) -> None:
     ("words", "code", "told"),
     [
         (("points.credits",), 2, "no such command: perhaps points.credit or"),
-        (("王小明",), 2, "no such command: docs/reference/facts.md"),
+        (("王小明",), 2, "no such command: `clubledger do --help`"),
         (("unit.open",), 2, "Say unit_id=... title=..."),
         (CREDIT[:-1], 2, "Say rule=..."),
         ((*CREDIT, "points=6"), 2, "points.credit takes "),
@@ -75,7 +75,7 @@ def test_every_command_is_carried_out_once(own_ledger: Path) -> None:
 def test_what_is_not_carried_out_is_told_in_a_sentence(
     demo_dir: Path, words: tuple[str, ...], code: int, told: str
 ) -> None:
-    ended = clubledger("record", *words, data_dir=demo_dir)
+    ended = clubledger("do", *words, data_dir=demo_dir)
     assert (ended.code, ended.out) == (code, "")
     assert told in ended.err
     assert "王小明" not in ended.err
@@ -83,11 +83,11 @@ def test_what_is_not_carried_out_is_told_in_a_sentence(
 
 def test_a_refusal_tells_its_instants_in_iso_8601(demo_dir: Path) -> None:
     dated = (*CREDIT, "at=2090-02-28T08:00:00+08:00", "--json")
-    problem = clubledger("record", *dated, data_dir=demo_dir).problem
+    problem = clubledger("do", *dated, data_dir=demo_dir).problem
     assert (problem["refusal"], problem["at"]) == ("dated_in_future", "2090-02-28T00:00:00+00:00")
 
 
 def test_no_ledger_is_made_for_it(data_dir: Path) -> None:
-    ended = clubledger("record", *CREDIT, data_dir=data_dir)
+    ended = clubledger("do", *CREDIT, data_dir=data_dir)
     assert ended.code == 4
     assert not [*data_dir.iterdir()]
