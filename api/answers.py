@@ -13,6 +13,7 @@ from pydantic import Field
 from api.runtime.clock import Clock
 from api.runtime.demonstration import Demo, assumed, demo_of
 from api.runtime.exports import Export
+from api.runtime.report_files import ReportFile
 from domain.kernel.values import PROGRAMME, local_date
 from projections import points
 from projections.asof import pairs, statement
@@ -20,8 +21,10 @@ from projections.engine import measure, moments, runner
 from projections.engine.answer import Answer, Dated, Moment
 from projections.engine.moments import Asked
 from projections.engine.schemas import held
+from projections.figures import claims, reported, targets
 from projections.figures import report as figures
 from projections.figures.evidence import EventRef
+from projections.reports import Target
 
 SCALED = "scaled"
 """The verdict on a figure of a scaled demo that does not come out as reported for that."""
@@ -33,6 +36,20 @@ class Figures(Dated):
     demo: Demo | None
     clock: datetime
     figures: list[figures.Figure]
+
+
+class ReportAnswer(reported.ReportFigures):
+    """What a report claims beside what the events give, and the targets of its days."""
+
+    demo: Demo | None
+    clock: datetime
+
+    @property
+    def findings(self) -> bool:
+        """Whether something of it is not as it should be."""
+        odd = (claims.DIFFERS, claims.CONTRADICTS)
+        wrong = any(each.verdict in odd or each.flags for each in self.figures)
+        return wrong or any(each.flags for each in self.targets)
 
 
 class Lane(Answer):
@@ -83,6 +100,56 @@ def _figure(figure: figures.Figure, demo: Demo | None) -> figures.Figure:
     scaled = demo.scale != "1" and figure.verdict == figures.DIFFERS
     verdict = SCALED if scaled else figure.verdict
     return figure.model_copy(update={"verdict": verdict, "assumed": assumed(figure.figure_id)})
+
+
+def report(
+    conn: Connection[Any], meta: Mapping[str, str], report_id: str, moment: Moment | None = None
+) -> ReportAnswer | None:
+    """A report that was entered, checked; null if there is none."""
+    found = reported.report_figures(conn, report_id)
+    return None if found is None else _report(meta, found, moment)
+
+
+def checked(conn: Connection[Any], meta: Mapping[str, str], file: ReportFile) -> ReportAnswer:
+    """A report's file, checked before it is entered."""
+    said, of = file.header, file.document(conn)
+    found = reported.ReportFigures(
+        report_id=said.report_id,
+        title=said.title,
+        source=said.source,
+        dated_on=said.dated_on,
+        first=said.first,
+        last=said.last,
+        figures=claims.figures(conn, of),
+        targets=targets.progress(conn, of, file.of(Target)),
+    )
+    return _report(meta, found, None)
+
+
+def report_export(
+    conn: Connection[Any], meta: Mapping[str, str], found: ReportAnswer, by: str
+) -> Export:
+    """A report's figures as a file."""
+    of = found.model_dump(mode="json", exclude={"figures", "targets", "moment", "clock"})
+    rows, name = nullcontext(iter(found.figures)), f"report-{found.report_id}"
+    return exported(conn, meta, name, claims.ClaimFigure, rows, found.moment, by, **of)
+
+
+def _report(
+    meta: Mapping[str, str], found: reported.ReportFigures, moment: Moment | None
+) -> ReportAnswer:
+    demo = demo_of(meta)
+    shown = [_claim(each, demo) for each in found.figures]
+    beside = {"figures": shown, "demo": demo, "clock": local(Clock.of(meta).now())}
+    return ReportAnswer(**{**dict(found), **beside, "moment": moment})
+
+
+def _claim(figure: claims.ClaimFigure, demo: Demo | None) -> claims.ClaimFigure:
+    if demo is None:
+        return figure
+    scaled = demo.scale != "1" and figure.verdict == claims.DIFFERS
+    verdict = claims.SCALED if scaled else figure.verdict
+    return figure.model_copy(update={"verdict": verdict, "assumed": assumed(figure.claim_id)})
 
 
 def explanation(

@@ -16,9 +16,11 @@ from domain.catalogue import COMMANDS
 from domain.clubs import UnknownClub
 from domain.kernel.command import Command
 from domain.kernel.refusal import Refusal
-from projections import clubs
+from domain.reports import UnknownReport
+from projections import clubs, reports
 from projections.engine.answer import Answer
 from projections.engine.connection import Conn
+from projections.figures import targets
 
 
 class Door(NamedTuple):
@@ -90,7 +92,7 @@ def _answer(question: Question) -> type[Answer]:
 
 # --------------------------------------------------------------------------------------- rows
 MEMBER, CLUB, CAMPAIGN = "/members/{member_id}", "/clubs/{club_id}", "/campaigns/{campaign_id}"
-COHORT = "/cohorts/{cohort_id}"
+COHORT, REPORT = "/cohorts/{cohort_id}", "/reports/{report_id}"
 
 DOORS = (
     Door("unit.open", "/units", "members"),
@@ -124,6 +126,10 @@ DOORS = (
     Door("cohort.open", "/cohorts", "cohorts"),
     Door("cohort.include", f"{COHORT}/members", "cohorts"),
     Door("cohort.freeze", f"{COHORT}/freeze", "cohorts"),
+    Door("report.enter", "/reports", "reports"),
+    Door("report.claim", f"{REPORT}/claims", "reports"),
+    Door("outside.record", "/outside-values", "reports"),
+    Door("target.set", "/targets", "reports"),
     Door("member.correct_leaving", f"{MEMBER}/corrections", "corrections"),
     Door("bill.correct", f"{MEMBER}/corrections", "corrections"),
     Door("campaign.correct_enrolment", f"{MEMBER}/corrections", "corrections"),
@@ -135,6 +141,10 @@ DOORS = (
     Door("activity.correct", f"{CLUB}/corrections", "corrections"),
     Door("visit.correct_emergency", f"{CLUB}/corrections", "corrections"),
     Door("campaign.correct_closing", f"{CAMPAIGN}/corrections", "corrections"),
+    Door("report.correct", f"{REPORT}/corrections", "corrections"),
+    Door("report.correct_claim", f"{REPORT}/corrections", "corrections"),
+    Door("outside.correct", "/outside-values/{outside_value_id}/corrections", "corrections"),
+    Door("target.correct", "/targets/{target_id}/corrections", "corrections"),
 )
 """One for every command. Corrections to one address are told apart by their `fact`."""
 DOOR_OF = {door.name: door for door in DOORS}
@@ -142,5 +152,9 @@ DOOR_OF = {door.name: door for door in DOORS}
 QUESTIONS = (
     Question("clubs", "/clubs", "clubs", clubs.clubs),
     Question("club", CLUB, "clubs", clubs.club, UnknownClub),
+    Question("reports", "/reports", "reports", reports.reports),
+    Question("report", REPORT, "reports", reports.report, UnknownReport),
+    Question("outside_values", "/outside-values", "reports", reports.outside_values),
+    Question("targets", "/targets", "reports", targets.targets),
 )
 QUESTION_OF = {question.name: question for question in QUESTIONS}

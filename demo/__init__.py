@@ -8,6 +8,7 @@ not say stands in `assumptions.toml`, with the figures that rest on it.
 from demo.assumptions import ASSUMED, ASSUMPTIONS, Assumption
 from demo.examples import EXAMPLES
 from demo.instants import CLOCK_STARTS_AT, ZONE_NAME
+from demo.reported import REPORT, REPORT_ID
 from demo.scaling import SMALLEST
 from demo.year import DEFAULT_SEED, Chapter, chapters
 
@@ -17,6 +18,8 @@ __all__ = [
     "CLOCK_STARTS_AT",
     "DEFAULT_SEED",
     "EXAMPLES",
+    "REPORT",
+    "REPORT_ID",
     "SMALLEST",
     "ZONE_NAME",
     "Assumption",

@@ -1,7 +1,13 @@
 """The figures that the report prints and that the demo has to reproduce, at full scale.
 
-They are inputs here. The projections derive them again from the events and know nothing of this.
+They are inputs here. The projections derive them again from the events and know nothing of this;
+what they are held against is `report.toml`, which is entered like anybody's report.
 """
+
+from importlib.resources import files
+
+REPORT = files("demo").joinpath("report.toml").read_bytes()
+REPORT_ID = "vip-2008"
 
 VIPS = {"diamond": 821, "gold": 4_113, "silver": 25_165, "member": 46_286}
 VIP_GROWTH = 4_044

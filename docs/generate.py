@@ -27,6 +27,7 @@ from domain.kernel import correction, personal, values
 from domain.kernel.command import Command
 from domain.kernel.event import Event
 from domain.kernel.postings import PointsAccount
+from domain.reports import FormulaText
 from projections.figures.report import Reported, reported
 
 DOCS = Path(__file__).parent
@@ -47,6 +48,10 @@ _NAMED: dict[str, Any] = {
     "topic of an event": correction.Topic,
     "name among the facts of that topic": correction.Named,
     "day": values.Day,
+    "dotted name": values.DottedId,
+    "number": values.Printed,
+    "parameters": values.Parameters,
+    "formula": FormulaText,
     "tier": values.Tier,
     "name": personal.Name,
     "phone": personal.Phone,
@@ -64,6 +69,10 @@ LEGEND = """
 | instant | ISO 8601 with offset, `2008-07-01T09:00:00+08:00`; years 1980 to 2499; no digits alone |
 | day | `2008-07-01`, a day of the programme's zone; years 1980 to 2499 |
 | month | `2008-07` |
+| dotted name | 1 to 64 of `a-z 0-9 _ .`, such as `retention.rate` |
+| number | as it is printed, so that its digits are known: `"98.82"`; a day is one, too |
+| parameters | of what something is measured, at most 10: `{"cohort_id": "vips", "tier": "gold"}` |
+| formula | a document's own arithmetic, `growth / (vip_total - growth) * 100` |
 | name | what somebody is called, 1 to 100 characters of one line; it is kept apart from the log |
 | phone | a number [however it is spelt](choices.md#customers), kept apart from the log |
 | tier | `diamond`, `gold`, `silver` or `member` |

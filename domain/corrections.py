@@ -9,7 +9,9 @@ told as any other fact.
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeVar
+
+from pydantic import Field
 
 from domain.admissions import Admissions, EmergencyAdmitted
 from domain.bindings import (
@@ -46,6 +48,8 @@ from domain.members import (
 )
 from domain.visits import ActivityAttended, Attendance
 
+E = TypeVar("E", bound=Event)
+
 
 # ------------------------------------------------------------------------------------- events
 class FactCorrected(TakesBack, name="fact.corrected", stream="member"):
@@ -71,6 +75,14 @@ class UnknownFact(Refusal):
     """There is no such fact to correct: never told, corrected already, or too long ago."""
 
     code = "unknown_fact"
+    fact: str
+
+
+@dataclass
+class ToldAlready(Refusal):
+    """It stands already under this id: say why that was wrong, and this counts in its place."""
+
+    code = "told_already"
     fact: str
 
 
@@ -123,6 +135,31 @@ class Correction(Command):
 
     def receipt(self, events: list[Event], **parts: Any) -> CorrectionReceipt:
         return {"corrected": [each.fact for each in events if isinstance(each, TakesBack)]}
+
+
+class Retellable(Command):
+    """Tells a fact under an id; or corrects it in one go with what is right."""
+
+    correcting: Text | None = Field(
+        None, description="why what stands under this id was wrong: this counts in its place"
+    )
+
+    def telling(self, at: datetime, kind: type[E], **said: Any) -> E:
+        """The event, of what the command says under the same names but for what is said here."""
+        names = kind.model_fields.keys() & type(self).model_fields.keys() - {"key", "actor"}
+        return self.event(kind, at, **{n: getattr(self, n) for n in names - said.keys()}, **said)
+
+    def in_place(self, at: datetime, fact: type[Event], part: Any, which: str) -> list[Event]:
+        """What takes back the fact that stands under this name, where that is asked for."""
+        stands = fact.stands(part, which)
+        if stands and self.correcting is None:
+            raise ToldAlready(fact.topic)
+        if self.correcting is None:
+            return []
+        if not stands:
+            raise UnknownFact(fact.topic)
+        said = {"fact": fact.topic, "which": which, "reason": self.correcting}
+        return [self.event(CORRECTED[fact.stream], at, **said)]
 
 
 class MemberCorrection(Correction, MemberCommand):

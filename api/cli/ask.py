@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from api.cli.terminal import output
 from api.cli.terminal.looking import looking, refusable, say_moment
@@ -90,6 +90,8 @@ def value_of(value: Any) -> str:
             return output.local(value)
         case list() | tuple():
             return ", ".join(map(value_of, value))
+        case BaseModel():
+            return value_of(dict(value))
         case dict():
             return ", ".join(f"{name} {value_of(each)}" for name, each in value.items())
     return str(value)

@@ -5,11 +5,13 @@ import sys
 import time
 from typing import Any
 
-from api.cli.figures import figures_of, tell_figures
+from api.cli.reports import report_of, tell
 from api.cli.terminal import output
+from api.cli.terminal.looking import looking
 from api.runtime import demonstration
 from api.runtime.settings import Settings
 from api.runtime.wiring import Database, opened
+from demo import REPORT_ID
 from ledger.database import connect, meta
 from projections.engine import runner
 
@@ -31,7 +33,9 @@ def run(settings: Settings, scale: str, seed: int, no_figures: bool, as_json: bo
                 output.tell({"loaded": not complete, **_rounded(took)})
             return 0
         now = _as_it_is_now(database)
-        code = tell_figures(figures_of(now), as_json)
+        with looking(now, None) as (connection, _):
+            shown = report_of(now, connection, REPORT_ID)
+        code = tell(shown, as_json)
         output.demo_clock(now.clock)
         if complete:
             runner.project(database.dsn)

@@ -20,6 +20,7 @@ from api.http import (
     measures,
     members,
     questions,
+    reports,
     service,
     whatif,
 )
@@ -70,6 +71,7 @@ TAGS = [
     {"name": "clubs", "description": "Clubs, their services and prices, and how they are used."},
     {"name": "measures", "description": "Named formulas, and the rows that make them up."},
     {"name": "figures", "description": "The report's figures, derived from the events."},
+    {"name": "reports", "description": "What documents claim, values from outside, targets."},
     {"name": "log", "description": "The events themselves."},
     {"name": "service", "description": "Health, state, and what problems mean."},
 ]
@@ -96,7 +98,19 @@ def create_app(dsn: str, settings: Settings | None = None, *, follow: bool = Tru
         handlers.Doorway, max_body_bytes=known.max_body_bytes, show_traceback=known.traceback
     )
     handlers.install(app)
-    nouns = (members, doors, batch, campaigns, questions, clubs, measures, figures, whatif, log)
+    nouns = (
+        members,
+        doors,
+        batch,
+        campaigns,
+        questions,
+        clubs,
+        measures,
+        figures,
+        reports,
+        whatif,
+        log,
+    )
     for noun in (*nouns, service):
         app.include_router(noun.router)
     app.openapi = lambda: document(app)  # type: ignore[method-assign]

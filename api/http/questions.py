@@ -12,6 +12,8 @@ from projections.engine.answer import Answer, Dated
 from projections.engine.moments import Asked
 
 router = APIRouter()
+EXAMPLES = {"club_id": "health", "report_id": "vip-2008"}
+"""What stands in the path of an example: it is there in the demo."""
 
 
 def _open(question: Question) -> None:
@@ -49,7 +51,7 @@ def _open(question: Question) -> None:
 
 def _taken(question: Question, name: str, kind: Any) -> Any:
     in_path = f"{{{name}}}" in question.path
-    return Annotated[kind, Path(examples=["health"]) if in_path else Query()]
+    return Annotated[kind, Path(examples=[EXAMPLES[name]]) if in_path else Query()]
 
 
 for _question in QUESTIONS:

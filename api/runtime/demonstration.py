@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 
+from api.runtime import report_files
 from api.runtime.clock import OFFSET, offset_to
 from api.runtime.failures import Rejected, WrongUse
 from ledger import clocks, reading
@@ -110,6 +111,10 @@ def _load(
         for chapter in demo.chapters(scale, seed):
             chapter_begins(chapter.title, chapter.facts)
             yield chapter.key, chapter.lines
+        report = report_files.read(demo.REPORT, demo.CLOCK_STARTS_AT, "manager:vip")
+        lines = report_files.lines([told.command for told in report.told])
+        chapter_begins("the report", len(lines))
+        yield "demo-report", lambda: iter(lines)
 
     for imported in importer.load_all(files(), facts_done):
         if not imported.kept:

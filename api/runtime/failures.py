@@ -6,11 +6,14 @@ from typing import Any, ClassVar
 
 EXIT_CODES: dict[int, str] = {
     0: "Done. `figures`, `demo`: every exact figure agrees, or the history is a scaled demo.",
-    1: "`figures` and `demo`: a figure differs from what the report says. `compare`: a row differs"
-    " from what the events give. `changes`: a sum did not change by what its events add up to.",
+    1: "`figures` and `demo`: a figure differs from what the report says. `report check`: a claim"
+    " differs, contradicts itself or mixes populations, or a target is odd. `compare`: a row"
+    " differs from what the events give. `changes`: a sum did not change by what its events add up"
+    " to.",
     2: "The command was used wrongly: an unknown option, a value out of range.",
-    3: "Refused: a command, rejected lines (now or when the file was taken), an unknown member or"
-    " figure, a scenario that cannot be, a demo that will not mix.",
+    3: "Refused: a command, rejected lines (now or when the file was taken), an unknown member,"
+    " figure or report, a mistake in a report's file, a scenario that cannot be, a demo that will"
+    " not mix.",
     4: "The database, its directory, the port, stdout or the file to write cannot be used, a clock"
     " or the log is ahead, or an event of the log cannot be taken into the answers.",
     5: "A defect of clubledger.",

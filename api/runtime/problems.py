@@ -36,6 +36,7 @@ STATUS: dict[str, int] = {
     "line_too_long": 422,
     "line_without_end": 422,
     "not_within_binding": 422,
+    "period_reversed": 422,
     "prepaid_too_small": 422,
     "undated_fact": 422,
     "window_reversed": 422,

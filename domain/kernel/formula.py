@@ -16,6 +16,8 @@ from typing import TypeAlias
 from domain.kernel.refusal import Refusal
 
 MAX_CHARACTERS, MAX_DEPTH = 1000, 30
+MAX_BITS = 4096
+"""Of what stands above or below the stroke of any value on the way."""
 _WORD = re.compile(r"\s*(?:([0-9]{1,15}(?:\.[0-9]{1,9})?)|([a-z][a-z0-9_.]{0,99})|([-+*/()]))")
 _SUMS: Mapping[str, Callable[[Fraction, Fraction], Fraction]] = {"+": add, "-": sub}
 
@@ -157,6 +159,14 @@ def _quotients(tree: Tree) -> Iterator[tuple[tuple[str, ...], tuple[str, ...]]]:
             waiting += (each[2], each[1])
 
 
+def require_formula(text: str) -> None:
+    """Refuses what is no formula."""
+    try:
+        Formula(text)
+    except BadFormula as bad:
+        raise BadFormula(bad.character, bad.why) from None
+
+
 def _value(tree: Tree, values: Mapping[str, Fraction | int | None]) -> Fraction:
     if isinstance(tree, Fraction):
         return tree
@@ -170,5 +180,9 @@ def _value(tree: Tree, values: Mapping[str, Fraction | int | None]) -> Fraction:
     if sign == "/":
         if not right:
             raise Undefined(f"{other if isinstance(other, str) else 'what is divided by'} is 0")
-        return left * Fraction(right.denominator, right.numerator)
-    return left * right if sign == "*" else _SUMS[sign](left, right)
+        found = left * Fraction(right.denominator, right.numerator)
+    else:
+        found = left * right if sign == "*" else _SUMS[sign](left, right)
+    if max(found.numerator.bit_length(), found.denominator.bit_length()) > MAX_BITS:
+        raise Undefined("it grows too large")
+    return found

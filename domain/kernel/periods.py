@@ -37,6 +37,21 @@ class TooLongAgo(Refusal):
     forgotten: str
 
 
+@dataclass
+class PeriodReversed(Refusal):
+    """The period would end before it begins."""
+
+    code = "period_reversed"
+    first: date
+    last: date
+
+
+def require_in_order(first: date, last: date) -> None:
+    """Refuses a period that ends before it begins."""
+    if last < first:
+        raise PeriodReversed(first, last)
+
+
 def require_come(period: date | str, at: datetime) -> None:
     """Refuses a day, or a month as `2008-07`, that has not begun by this instant.
 

@@ -123,6 +123,11 @@ Day = Annotated[date, BeforeValidator(_day), _schema("date", DAY_PATTERN)]
 Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 """A name that a system gave: ASCII, at most 64 characters, no colon (streams are `kind:id`)."""
 
+DottedId = Annotated[
+    str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*(\.[a-z0-9_]+)*$", max_length=64)
+]
+"""A name as formulas have it: `retention.rate`."""
+
 MemberId = Id
 ClubId = Id
 ServiceId = Id
@@ -154,6 +159,19 @@ Fen = Annotated[int, Field(ge=0, le=1_000_000_000_000)]
 SignedFen = Annotated[int, Field(ge=-1_000_000_000_000, le=1_000_000_000_000)]
 BasisPoints = Annotated[int, Field(ge=0, le=10_000)]
 Count = Annotated[int, Field(ge=0, le=1_000_000)]
+Printed = Annotated[
+    str, StringConstraints(pattern=rf"^(-?[0-9]{{1,15}}(\.[0-9]{{1,6}})?|{_DATE})$")
+]
+"""A number as a document prints it, so that its digits are known; or a day."""
+Digits = Annotated[int, Field(ge=0, le=6)]
+"""Decimals."""
+Parameters = Annotated[
+    dict[
+        DottedId, Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9*][A-Za-z0-9.,_-]{0,199}$")]
+    ],
+    Field(max_length=10),
+]
+"""Of what and of whom something is measured: `{"cohort_id": "vips", "tier": "gold,silver"}`."""
 Ordinal = Annotated[int, Field(ge=1, le=1_000_000_000)]
 """The n-th lot, debit, visit or binding of a member, or place of a campaign; its stream counts."""
 Month = Annotated[str, StringConstraints(pattern=r"^(19|20)[0-9]{2}-(0[1-9]|1[0-2])$")]

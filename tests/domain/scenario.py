@@ -42,6 +42,7 @@ USUAL: dict[str, Any] = {
     "activity_id": "drive",
     "campaign_id": "spring",
     "cohort_id": "vips",
+    "report_id": "vip-2008",
     "desk": "d1",
     "title": "健康俱乐部",
     "reason": "as asked",
@@ -57,6 +58,7 @@ HOME = {
     "campaign": "spring",
     "places": "spring",
     "cohort": "vips",
+    "report": "vip-2008",
 }
 
 

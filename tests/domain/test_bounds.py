@@ -49,7 +49,18 @@ from domain.units import OpenUnit
 from domain.visits import MAX_VISITS, AttendActivity, Attendance, UndoVisit, Visit, Visited, Visits
 from tests.domain import usual
 from tests.domain.scenario import World, do, given, local
-from tests.domain.words import CLUB, HEALTH, MEMBER, NOON, campaign, enrol, price, visit
+from tests.domain.words import (
+    CLUB,
+    HEALTH,
+    MEMBER,
+    NOON,
+    campaign,
+    claim,
+    enrol,
+    enter,
+    price,
+    visit,
+)
 
 encode = Encoder().encode
 CHOICES = Path(__file__).parents[2] / "docs" / "reference" / "choices.md"
@@ -154,6 +165,10 @@ HELD_BY_REFUSAL: dict[str, tuple[Callable[[int], Any], Callable[[int], Command]]
         lambda n: visit(club_id=f"c{n}"),
     ),
     "Participation.offered": (drawn, offered),
+    "Report.claims": (
+        lambda n: () if n else enter(),
+        lambda n: claim(claim_id=f"c{n}"),
+    ),
     "Participation.enrolled": (drawn, lambda n: enrol(campaign_id=f"c{n}")),
     "Bindings.bindings": (lambda n: (), bound),
     "Points.reversals": (

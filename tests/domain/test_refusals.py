@@ -47,12 +47,31 @@ from domain.members import (
     LeaveNetwork,
     RecordBill,
 )
+from domain.outside import CorrectOutside, RecordOutside
 from domain.points.movements import DebitPoints, ReverseCredit, ReverseDebit
+from domain.reports import ClaimValue, CorrectClaim, CorrectReport, EnterReport
+from domain.targets import CorrectTarget, SetTarget
 from domain.units import OpenUnit
 from domain.visits import AttendActivity, RecordVisit, UndoVisit, Visited
 from tests.domain import usual
 from tests.domain.scenario import World, do, given, local
-from tests.domain.words import CLUB, MEMBER, NOON, campaign, credit, debit, enrol, price, visit
+from tests.domain.words import (
+    CLUB,
+    JANUARY,
+    JUNE,
+    MEMBER,
+    NOON,
+    campaign,
+    claim,
+    credit,
+    debit,
+    enrol,
+    enter,
+    outside,
+    price,
+    target,
+    visit,
+)
 
 
 # --------------------------------------------------------------------- what the source asks for
@@ -182,6 +201,14 @@ TAKEN: dict[type[Command], tuple[Any, Command]] = {
         do(CorrectAdmission, NOON, admission=1),
     ),
     CorrectClosing: (do(CloseCampaign, BEFORE), do(CorrectClosing, NOON)),
+    EnterReport: ((), enter()),
+    ClaimValue: (enter(), claim()),
+    CorrectReport: (enter(), do(CorrectReport, NOON)),
+    CorrectClaim: ((enter(), claim()), do(CorrectClaim, NOON, claim_id="members.rate")),
+    RecordOutside: ((), outside()),
+    CorrectOutside: (outside(), do(CorrectOutside, NOON, outside_value_id="rate_2007")),
+    SetTarget: ((), target()),
+    CorrectTarget: (target(), do(CorrectTarget, NOON, target_id="basic")),
 }  # fmt: skip
 """By command, what it needs beyond what is FOUNDED, and one that is taken then."""
 
@@ -233,6 +260,7 @@ def other(**said: Any) -> LaunchCampaign:
 
 AGAIN = bound(date(2008, 8, 1), date(2009, 1, 1))
 NO_MORE_HANDSETS: dict[str, Any] = {"excludes": ("handset",)}
+RETOLD: list[tuple[Any, Any]] = [((), enter), (enter(), claim), ((), outside), ((), target)]
 OTHERS: list[tuple[Any, Command]] = [
     ((HELD, do(LeaveNetwork, "2008-07-14 11:00")), do(AttendActivity, NOON)),
     ((), do(RecordBill, NOON, month="2008-08", amount_fen=1)),
@@ -264,6 +292,9 @@ OTHERS: list[tuple[Any, Command]] = [
     ((), visit(shown_points=1)),
     ((), visit(service_id="pool")),
     (visit(BEFORE), do(UndoVisit, NOON, visit=1)),
+    *((needs, kind(first=JUNE, last=JANUARY)) for needs, kind in RETOLD),
+    *((needs, kind(correcting="misread")) for needs, kind in RETOLD),
+    (enter(), claim(formula="1 +")),
 ]  # fmt: skip
 """What no such world comes to: what happens before it, and the command."""
 

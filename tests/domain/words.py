@@ -7,7 +7,10 @@ from domain.campaigns import LaunchCampaign
 from domain.clubs import OpenClub, PriceService
 from domain.enrolments import Enrol
 from domain.members import ChangeTier, JoinNetwork
+from domain.outside import RecordOutside
 from domain.points.movements import CreditPoints, DebitPoints
+from domain.reports import ClaimValue, EnterReport
+from domain.targets import SetTarget, Way
 from domain.units import OpenUnit
 from domain.visits import RecordVisit
 from tests.domain.scenario import do, local
@@ -73,3 +76,36 @@ def campaign(**said: Any) -> LaunchCampaign:
 def enrol(at: str | datetime = NOON, prepaid_fen: int = 10_000, **said: Any) -> Enrol:
     """An enrolment in that campaign."""
     return do(Enrol, at, prepaid_fen=prepaid_fen, **said)
+
+
+JANUARY, JUNE = date(2008, 1, 1), date(2008, 6, 30)
+PERIOD: dict[str, Any] = {"first": JANUARY, "last": JUNE}
+
+
+def enter(**said: Any) -> EnterReport:
+    """A report about the first half of 2008."""
+    return do(EnterReport, NOON, **{**PERIOD, "dated_on": date(2008, 7, 1), **said})
+
+
+def claim(**said: Any) -> ClaimValue:
+    """A growth rate of 5.59 %, by its arithmetic or a measure if one is said."""
+    usual = {"claim_id": "members.rate", "section": "Members", "value": "5.59", "unit": "%"}
+    return do(ClaimValue, NOON, **{**usual, **said})
+
+
+def outside(**said: Any) -> RecordOutside:
+    """A rate of the year before, told by the province."""
+    usual: dict[str, Any] = {
+        "outside_value_id": "rate_2007", "about": "us", "value": "91.40", "unit": "%",
+        "dated_on": date(2008, 7, 1), "said_by": "the province",
+    }  # fmt: skip
+    return do(RecordOutside, NOON, **{**usual, **PERIOD, **said})
+
+
+def target(**said: Any) -> SetTarget:
+    """77 % at least, as the basic target."""
+    usual: dict[str, Any] = {
+        "target_id": "basic", "measure": "retention.rate", "level": "basic",
+        "ways": (Way(kind="at_least", value="77"),),
+    }  # fmt: skip
+    return do(SetTarget, NOON, **{**usual, **PERIOD, **said})

@@ -146,6 +146,12 @@ def furnished(buckets: int = 1) -> World:
             criterion="all",
             taken_on=date(2008, 1, 1),
         )
+    half: dict[str, Any] = {
+        "first": date(2007, 7, 1),
+        "last": date(2007, 12, 31),
+        "dated_on": date(2007, 12, 31),
+    }
+    world.does("report.enter", report_id="half", title="Half", source="S", **half)
     for number in range(1, 6):
         member = f"m{number}"
         world.does("member.join", member_id=member, unit_id="east" if number % 2 else "west")
@@ -274,6 +280,29 @@ def club_scene(draw: st.DrawFn, m: str) -> Scene:
     )
 
 
+def told_about(word: str) -> list[tuple[Step, Step]]:
+    """What is told of a report, from outside and as a target, and what takes it back."""
+    days = {"first": date(2007, 12, 1), "last": date(2007, 12, 31)}
+    report, claim = {"report_id": word}, {"report_id": "half", "claim_id": f"c.{word}"}
+    value = {"value": "91.40", "unit": "%", "parameters": {"tier": "gold"}}
+    printed = {"title": "T", "source": "S", "dated_on": date(2007, 12, 31), **days}
+    outside, target = {"outside_value_id": f"o_{word}"}, {"target_id": f"t_{word}"}
+    ways = ({"kind": "at_least", "value": "77"}, {"kind": "rank_at_most", "value": "4"})
+    wanted = {**days, "level": "basic", "measure": "x.y", "ways": ways}
+    said_by = {"about": "us", "said_by": "them", "measure": "x.y"}
+    return [
+        (("report.enter", {**report, **printed}), ("report.correct", report)),
+        (
+            ("report.claim", {**claim, **value, "section": "S", "title": "T", "formula": "a / 2"}),
+            ("report.correct_claim", claim),
+        ),
+        (("outside.record", {**outside, **printed, **value, **said_by}),
+         ("outside.correct", outside)),
+        (("target.set", {**target, **wanted, "title": "T", "source": "S"}),
+         ("target.correct", target)),
+    ]  # fmt: skip
+
+
 @st.composite
 def told_wrongly(draw: st.DrawFn, m: str) -> list[tuple[Step, Step]]:
     """Of each kind of fact that can be corrected one, and what takes it back."""
@@ -303,13 +332,15 @@ def told_wrongly(draw: st.DrawFn, m: str) -> list[tuple[Step, Step]]:
         (("activity.hold", {**tour, "title": "Tour", "cost_fen": 7}), ("activity.correct", tour)),
         (("visit.admit_in_emergency", people), ("visit.correct_emergency", admitted)),
         (("campaign.close", enrol), ("campaign.correct_closing", enrol)),
+        *told_about("a"),
     ]  # fmt: skip
 
 
 @st.composite
 def correction_scene(draw: st.DrawFn, m: str) -> Scene:
     """A fact that may have been told is taken back, and told again or not."""
-    fact, back = draw(st.sampled_from(draw(told_wrongly(m))))
+    told = draw(told_wrongly(m))[: -len(told_about("a"))]
+    fact, back = draw(st.sampled_from(told))
     return draw(st.sampled_from([[back], [fact, back], [fact, back, fact], [back, fact]]))
 
 
@@ -383,7 +414,7 @@ def history(scenes: Sequence[Any], buckets: int) -> World:
         for name, words in scene:
             world.does(name, at=at, **dated(words, at))
             at += timedelta(minutes=1)
-    for name, words in [*(usually(name, "m5") for name in UNTOLD), *EPILOGUE]:
+    for name, words in [*(usually(name, "m5") for name in UNTOLD), *REPORTED, *EPILOGUE]:
         world.now += timedelta(days=1)
         world.does(name, **dated(words, world.now))
     for hours, name, words in TOLD_LATE:
@@ -398,6 +429,7 @@ def dated(words: dict[str, Any], at: datetime) -> dict[str, Any]:
     return known if lapses is None else {**known, "expires_at": at + timedelta(days=lapses)}
 
 
+REPORTED: Scene = [step for told in told_about("e") for step in told]
 EPILOGUE: Scene = [
     ("member.join", {"member_id": "m7", "unit_id": "west"}),
     ("tier.change", {"member_id": "m7", "tier": "diamond"}),
