@@ -12,6 +12,7 @@ from bench import (
     millions,
     profiles,
     reads,
+    tables,
     tail,
 )
 from bench.parts import PARTS, Part
@@ -30,6 +31,7 @@ MODULES = (
     tail,
     fresh,
     imports,
+    tables,
     reads,
     asof,
     exports,

@@ -327,6 +327,10 @@ def import_files(
             help="Write an empty sheet for a kind of fact to FILE, .csv or .xlsx.",
         ),
     ] = None,
+    as_told: Annotated[
+        bool,
+        typer.Option("--as-told", help="Decide one file of facts in its own order, not time's."),
+    ] = False,
     keep_good: Annotated[
         Path | None,
         typer.Option(
@@ -350,12 +354,12 @@ def import_files(
     if guess or template is not None:
         if guess and template is not None:
             raise WrongUse("--guess looks at files, and --template writes one.")
-        if check or keep_good is not None or mapping is not None:
+        if check or as_told or keep_good is not None or mapping is not None:
             raise WrongUse("--guess and --template import nothing: leave the other options out.")
         if template is not None:
             return importing.template(template, named)
         return importing.guess(named, as_json)
-    asked = Asked(named, mapping, keep_good, check, as_json)
+    asked = Asked(named, mapping, keep_good, check, as_told, as_json)
     return importing.run(settings_of(data_dir), asked)
 
 

@@ -43,6 +43,8 @@ def run(settings: Settings, asked: Asked) -> int:
                 return _imported(database, asked, begun, facts, [place], files[0].lines.count)
             except OutOfOrder:
                 pass  # then it is sorted, as several are
+        if asked.as_told:
+            raise WrongUse("--as-told is of one file of facts: several are told in time's order.")
         merger = _merged(stack, files, mapping)
         facts = merger.source()
         return _imported(database, asked, begun, facts, merger.places, merger.rows, mapping)
@@ -120,7 +122,7 @@ def _imported(
                     progress=steps.advance,
                     rejects=rejects,
                     keep=not asked.check,
-                    in_order=mapping is None,
+                    in_order=mapping is None and not asked.as_told,
                     tell_late=True,
                 )
             except OSError as error:

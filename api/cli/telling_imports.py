@@ -30,6 +30,7 @@ class Asked:
     mapping: str | None = None
     keep_good: Path | None = None
     check: bool = False
+    as_told: bool = False
     as_json: bool = False
 
 

@@ -218,6 +218,10 @@ def test_a_file_of_facts_out_of_order_is_sorted(own_ledger: Path, tmp_path: Path
     assert ended.code == 3
     (rejected,) = ended.json["rejections"]
     assert (rejected["line"], rejected["code"]) == (7, "not_eligible")
+    told = clubledger(
+        "import", tmp_path / "facts.jsonl", "--as-told", "--check", "--json", data_dir=own_ledger
+    )
+    assert (told.code, told.json["facts"]) == (3, 6)
     made[1]["at"] = at(4)
     (tmp_path / "facts.jsonl").write_bytes(HOUSE + facts.lines(made))
     ended = clubledger("import", tmp_path / "facts.jsonl", "--json", data_dir=own_ledger)

@@ -70,7 +70,7 @@ def test_files_that_went_wrong_come_out_right(own_ledger: Path, tmp_path: Path) 
     afterwards.write_bytes(facts.lines(VISITS_AFTERWARDS))
     names = ("base", "late", "late2", "terms", "price", "important0")
     for file in (*(FILES / f"{name}.jsonl" for name in names), afterwards):
-        assert clubledger("import", file, data_dir=own_ledger).code == 0
+        assert clubledger("import", file, "--as-told", data_dir=own_ledger).code == 0
 
     def events(member: str, topic: str) -> list[dict[str, Any]]:
         asked = ("events", "--stream", f"member:{member}", "--json")
@@ -96,7 +96,7 @@ def test_late_facts_are_judged_by_their_own_time(own_ledger: Path, tmp_path: Pat
     for name, lines in (("base", BASE), ("late", LATE), ("doubted", DOUBTED)):
         file = tmp_path / f"{name}.jsonl"
         file.write_bytes(facts.lines(lines))
-        assert clubledger("import", file, data_dir=own_ledger).code == 0
+        assert clubledger("import", file, "--as-told", data_dir=own_ledger).code == 0
         if name == "late":
             told = clubledger("doubts", data_dir=own_ledger)
             # The mark of the 1st was told after the visit of that day.
