@@ -48,6 +48,14 @@ def total(connection: Connection[Any]) -> int:
     return 0 if found is None else int(found[0])
 
 
+def first_recorded_at(connection: Connection[Any]) -> datetime | None:
+    """When the log learnt of its first event; None before that."""
+    found = connection.execute(
+        "SELECT min(recorded_at) FROM ledger.stored_events WHERE notification_id = 1"
+    ).fetchone()
+    return None if found is None else found[0]
+
+
 def positions_at(connection: Connection[Any], instant: datetime) -> dict[int, int]:
     """Of each bucket the last position that was recorded by this instant, 0 if there is none.
 

@@ -11,13 +11,13 @@ from pydantic import BaseModel, ConfigDict
 from api import answers, log
 from api.http.server.documented import refuses
 from api.http.server.downloads import DOWNLOAD, Wanted, download
-from api.http.server.inputs import PAST, AsOf, Awaited, InHouse, Limit, PathId, Position
+from api.http.server.inputs import KNOWN_THEN, PAST, AsOf, Awaited, InHouse, Limit, PathId, Position
 from api.runtime.exports import Export
 from domain.kernel.personal import Phone
 from domain.members import UnknownMember
 from projections import members, points
 from projections.asof import member as past
-from projections.asof.statement import had_joined, sources
+from projections.asof.statement import require_joined, sources
 from projections.engine.answer import Answer, Moment
 from projections.engine.connection import Conn
 from projections.members import Member
@@ -59,7 +59,7 @@ async def lookup_members(asked: LookupRequest, house: InHouse, wait_for: Awaited
 @router.get(
     "/members/{member_id}",
     response_model=Member,
-    responses=refuses("unknown_member", "unknown_position", "dated_in_future"),
+    responses=refuses("unknown_member", "unknown_member_then", *KNOWN_THEN),
 )
 async def member(member_id: PathId, house: InHouse, wait_for: Awaited, asked: AsOf) -> Member:
     """A member's card with points, lots and bindings."""
@@ -79,7 +79,7 @@ async def member(member_id: PathId, house: InHouse, wait_for: Awaited, asked: As
     response_model=Statement,
     responses={
         **DOWNLOAD,
-        **refuses("unknown_member", "too_large_a_sheet", *PAST),
+        **refuses("unknown_member", "unknown_member_then", "too_large_a_sheet", *PAST),
     },
 )
 async def member_statement(
@@ -94,7 +94,7 @@ async def member_statement(
     """A member's points, newest first, each line with the balance after it. Or all as a file."""
 
     def page(conn: Conn, moment: Moment | None) -> Statement:
-        _require_member(conn, member_id, moment)
+        require_joined(conn, member_id, moment)
         return points.statement(conn, member_id, limit, before, sources(moment))
 
     if wanted is None:
@@ -102,15 +102,10 @@ async def member_statement(
     by = wanted.by
 
     def whole(conn: Conn, moment: Moment | None) -> Export:
-        _require_member(conn, member_id, moment)
+        require_joined(conn, member_id, moment)
         return answers.statement_export(conn, house.meta, member_id, moment, by)
 
     return await download(house, wanted, whole, wait_for, asked, house.ask_live)
-
-
-def _require_member(conn: Conn, member_id: str, moment: Moment | None) -> None:
-    if not had_joined(conn, member_id, moment):
-        raise UnknownMember(member_id)
 
 
 @router.get(

@@ -14,10 +14,12 @@ from domain.kernel.command import Command
 from domain.kernel.refusal import Refusal
 from ledger import importing, reading
 from ledger.log import batcher
+from projections.asof import statement
+from projections.engine import moments
 
 MEDIA_TYPE = "application/problem+json"
 
-WITH_REFUSALS = (importing, batcher, reading)
+WITH_REFUSALS = (importing, batcher, reading, moments, statement)
 """Modules outside the domain whose refusals register themselves when they are imported."""
 
 STATUS: dict[str, int] = {

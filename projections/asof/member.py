@@ -6,6 +6,7 @@ millisecond. A test holds it against the answers that the SQL folds give as of t
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import chain
@@ -16,8 +17,10 @@ from domain.catalogue import CATALOGUE
 from domain.kernel.correction import CORRECTED, TakesBack
 from domain.kernel.postings import PointsAccount, balances, owned
 from domain.kernel.values import local_date
+from domain.members import UnknownMember
 from ledger import reading
 from ledger.log import persons, snapshots
+from projections.asof.statement import require_joined
 from projections.bindings import Binding
 from projections.engine import moments
 from projections.engine.answer import Moment
@@ -154,9 +157,13 @@ WRONG = {event.topic for event in CORRECTED.values()}
 
 
 def member_then(conn: Conn, member_id: str, asked: Asked, now: datetime) -> Member | None:
-    """A member as of the moment that is meant; null if he had not joined."""
+    """A member as of the moment that is meant; null if there is none. Raises NotKnownThen."""
     moment = moments.moment(conn, asked, now)
-    return member(conn, member_id, moment, moment.at or now)
+    found = member(conn, member_id, moment, moment.at or now)
+    if found is None:
+        with suppress(UnknownMember):
+            require_joined(conn, member_id, moment)
+    return found
 
 
 def member(conn: Conn, member_id: str, moment: Moment, at: datetime) -> Member | None:

@@ -5,6 +5,12 @@ to be folded for it, and it is as quick for any moment as for now. A test holds 
 answers that are folded as of the same moment.
 """
 
+from dataclasses import dataclass
+from datetime import datetime
+
+from domain.kernel.refusal import Refusal
+from domain.kernel.values import MemberId
+from domain.members import UnknownMember
 from ledger import reading
 from ledger.log.snapshots import event_of
 from projections.engine.answer import Moment
@@ -33,13 +39,28 @@ def sources(moment: Moment | None) -> str:
     return f"WITH {', '.join(parts)}"
 
 
-def had_joined(conn: Conn, member_id: str, moment: Moment | None) -> bool:
-    """Whether there was such a member, by the log, with which the answers may have to catch up."""
+@dataclass
+class NotKnownThen(Refusal):
+    """Of this member nothing was known by then: ask as of a later time, or by `effective_at` alone.
+
+    The ledger learnt of him at `first_known_at`, that he joined at `joined_at`."""
+
+    code = "unknown_member_then"
+    member_id: MemberId
+    first_known_at: datetime
+    joined_at: datetime
+
+
+def require_joined(conn: Conn, member_id: str, moment: Moment | None) -> None:
+    """Refuses a member whom the log does not know, or not as of the moment. The answers may have to
+    catch up with it."""
     found = reading.history(conn, f"member:{member_id}", after=0, limit=1)
-    if not found or moment is None:
-        return bool(found)
-    (joined,) = found
-    if joined.position > dict(moment.positions)[joined.bucket]:
-        return False
-    until = moment.effective_at
-    return until is None or event_of(joined.topic, joined.state).occurred_at <= until
+    if not found:
+        raise UnknownMember(member_id)
+    if moment is None:
+        return
+    (first,) = found
+    joined_at = event_of(first.topic, first.state).occurred_at
+    late = first.position > dict(moment.positions)[first.bucket]
+    if late or (moment.effective_at is not None and joined_at > moment.effective_at):
+        raise NotKnownThen(member_id, first.recorded_at, joined_at)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from domain.kernel.refusal import Refusal
 from ledger import reading
 from ledger.log.working import DatedInFuture
 from projections.engine.answer import Moment
@@ -16,6 +17,18 @@ from projections.engine.connection import Conn
 
 Known = datetime | Mapping[int, int]
 """By an instant, or by position: bucket -> position."""
+
+
+@dataclass
+class NothingKnown(Refusal):
+    """Nothing was known by then: ask as of a later time, or by `effective_at` alone.
+
+    The ledger first learnt of anything at `first_known_at`; what had happened by then is known now.
+    """
+
+    code = "unknown_by_then"
+    known_at: datetime
+    first_known_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +48,7 @@ def moment(conn: Conn, asked: Asked, now: datetime) -> Moment:
     """The moment that is meant.
 
     Of lanes that `known` leaves out, what was recorded by the latest of the positions it names.
-    Raises DatedInFuture and reading.UnknownPosition.
+    Raises DatedInFuture, NothingKnown and reading.UnknownPosition.
     """
     known, effective_at = asked.known, asked.effective_at
     for at in (known, effective_at):
@@ -43,6 +56,9 @@ def moment(conn: Conn, asked: Asked, now: datetime) -> Moment:
             raise DatedInFuture(at, now)
     if isinstance(known, datetime):
         held = tuple(reading.positions_at(conn, known).items())
+        nothing = not any(position for _, position in held)
+        if nothing and (first := reading.first_recorded_at(conn)) is not None:
+            raise NothingKnown(known, first)
         return Moment(known_at=known, effective_at=effective_at, positions=held)
     lanes = reading.lanes(conn, known or {})
     ends = {bucket: end for bucket, end, _ in lanes}

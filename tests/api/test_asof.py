@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import datetime
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,50 @@ def one_lane(installed: Callable[[int], str]) -> str:
     return dsn
 
 
+# ------------------------------------------------------------------ before anything was known
+def test_before_anything_was_known_the_answer_says_so(told: str) -> None:
+    """Not that there is no such member: with the first moment that can be asked about."""
+
+    async def ask() -> None:
+        async with asking(told) as client:
+            for path in ("/members/m1", "/members/m1/statement", "/figures", "/doubts"):
+                answer = await client.get(path, params={"known_at": "1999-12-31"})
+                assert (answer.status_code, answer.json()["code"]) == (404, "unknown_by_then"), path
+                first = answer.json()["first_known_at"]
+                later = await client.get(path, params={"known_at": first})
+                assert later.json().get("code") in (None, "unknown_member_then", "building"), path
+            happened = await client.get("/members/m1", params={"effective_at": "2008-12-31"})
+            assert happened.status_code == 200
+            early = await client.get("/members/m1", params={"effective_at": "1999-12-31"})
+            assert (early.status_code, early.json()["code"]) == (404, "unknown_member_then")
+            joined = {"effective_at": early.json()["joined_at"]}
+            assert (await client.get("/members/m1", params=joined)).status_code == 200
+            nobody = await client.get("/members/nobody", params={"effective_at": "1999-12-31"})
+            assert nobody.json()["code"] == "unknown_member"
+
+    asyncio.run(ask())
+
+
+def test_an_empty_ledger_knows_nothing_at_any_time(ledger_dsn: str) -> None:
+    runner.project(ledger_dsn)
+
+    async def ask() -> None:
+        async with asking(ledger_dsn) as client:
+            answer = await client.get("/members/m1", params={"known_at": "1999-12-31"})
+            assert answer.json()["code"] == "unknown_member"
+
+    asyncio.run(ask())
+
+
+@pytest.mark.parametrize("words", [(), ("--statement",)])
+def test_the_command_line_says_it_in_a_sentence(demo_dir: Path, words: tuple[str, ...]) -> None:
+    asked = ("member", "m000003", *words, "--known-at", "1985-01-01")
+    ended = clubledger(*asked, data_dir=demo_dir)
+    assert ended.code == 3
+    assert "Nothing was known by then: ask as of a later time" in ended.err
+    assert "first_known_at" in ended.err
+
+
 # ---------------------------------------------------------------------------------- the doors
 def test_every_dated_answer_says_its_moment(told: str) -> None:
     async def ask() -> None:
@@ -108,7 +153,9 @@ def test_a_member_is_shown_as_he_was(one_lane: str) -> None:
             joining = next(e for e in events if e["topic"] == "member.joined")
             before = {"known_at": f"0:{joining['position'] - 1}"}
             answer = await client.get("/members/m1", params=before)
-            assert (answer.status_code, answer.json()["code"]) == (404, "unknown_member")
+            assert (answer.status_code, answer.json()["code"]) == (404, "unknown_member_then")
+            joined_at = datetime.fromisoformat(answer.json()["joined_at"])
+            assert joined_at == datetime.fromisoformat(now["joined_at"])
 
     asyncio.run(ask())
 

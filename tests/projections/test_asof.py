@@ -23,7 +23,7 @@ from projections.engine.building import Builder
 from projections.engine.connection import Conn
 from projections.engine.days import end_of
 from projections.engine.event_tables import Window
-from projections.engine.moments import Asked, moment
+from projections.engine.moments import Asked, NothingKnown, moment
 from projections.engine.reference import Stored
 from projections.engine.runner import PoisonedEvent
 from projections.engine.schemas import LIVE, log_ends
@@ -288,8 +288,10 @@ def test_before_the_first_event_there_is_nothing(ledger_dsn: str) -> None:
     assert balance(ledger_dsn, None) == 0
     with connect(ledger_dsn) as conn:
         lay(conn, furnished(len(log_ends(conn))).log)
-    for known in (datetime(2000, 1, 1, tzinfo=UTC), {0: 0}):
-        assert balance(ledger_dsn, known) == 0
+    assert balance(ledger_dsn, {0: 0}) == 0
+    with pytest.raises(NothingKnown) as refused:
+        balance(ledger_dsn, datetime(2000, 1, 1, tzinfo=UTC))
+    assert balance(ledger_dsn, refused.value.first_known_at) is not None
     assert balance(ledger_dsn, None) == 500
 
 

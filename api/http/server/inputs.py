@@ -33,7 +33,8 @@ T = TypeVar("T")
 DEFAULT_ACTOR = "clerk:desk"
 KEY_HEADER, ACTOR_HEADER = "Idempotency-Key", "Clubledger-Actor"
 PREFER_HEADER = "Prefer"
-PAST = ("unknown_position", "dated_in_future", "not_caught_up", "building")
+KNOWN_THEN = ("unknown_position", "dated_in_future", "unknown_by_then")
+PAST = (*KNOWN_THEN, "not_caught_up", "building")
 """Why what is asked as of a moment may be refused."""
 
 
