@@ -16,8 +16,8 @@ from api.runtime.exports import Export
 from api.runtime.report_files import ReportFile
 from domain.kernel.values import PROGRAMME, local_date
 from projections import points
-from projections.asof import pairs, statement
-from projections.engine import measure, moments, runner
+from projections.asof import statement
+from projections.engine import contributions, measure, moments, runner
 from projections.engine.answer import Answer, Dated, Moment
 from projections.engine.moments import Asked
 from projections.engine.schemas import held
@@ -89,7 +89,7 @@ def all_figures(
 ) -> Figures:
     """Every figure of the report; what differs in a scaled demo says so, and is no fault."""
     demo = demo_of(meta)
-    found = figures.figures(conn) if moment is None else pairs.all_figures(conn, moment)
+    found = figures.figures(conn, None if moment is None else figures.report_day(moment))
     shown = [_figure(figure, demo) for figure in found]
     return Figures(moment=moment, demo=demo, clock=local(Clock.of(meta).now()), figures=shown)
 
@@ -161,7 +161,7 @@ def explanation(
     moment: Moment | None = None,
 ) -> figures.Explanation:
     """A figure, its formula, its inputs and a page of the events behind it."""
-    on = None if moment is None else pairs.report_day(moment)
+    on = None if moment is None else figures.report_day(moment)
     found = figures.explain(conn, figure_id, on, limit=limit, after=after)
     figure = _figure(found.figure, demo_of(meta))
     return found.model_copy(update={"figure": figure, "moment": moment})
@@ -189,7 +189,7 @@ def evidence_export(
 ) -> Export:
     """All events behind a figure as a file."""
     found = explanation(conn, meta, figure_id, limit=1, moment=moment)
-    on = None if moment is None else pairs.report_day(moment)
+    on = None if moment is None else figures.report_day(moment)
     of = found.model_dump(mode="json", include={"figure", "inputs"})
     events = figures.events(conn, figure_id, on)
     return exported(conn, meta, f"figure-{figure_id}", EventRef, events, moment, by, **of)
@@ -207,7 +207,7 @@ def contributions_export(
     """All rows that make a measure up as a file, below what it comes to."""
     found = measure.measured(conn, measure_id, params, on)
     of = found.model_dump(mode="json", exclude={"groups", "moment"})
-    kind = measure.row_model(measure.MEASURES[measure_id])
+    kind = contributions.row_model(measure.MEASURES[measure_id])
     rows = _rows(conn, measure_id, params, on, kind)
     return exported(conn, meta, measure_id, kind, rows, moment, by, **of)
 
@@ -217,7 +217,7 @@ def _rows(
     conn: Connection[Any], measure_id: str, params: Mapping[str, Any], on: date, kind: type[Answer]
 ) -> Iterator[Iterator[Answer]]:
     names = list(kind.model_fields)
-    with measure.all_contributions(conn, measure_id, params, on) as rows:
+    with contributions.all_contributions(conn, measure_id, params, on) as rows:
         yield (kind.model_construct(**dict(zip(names, row, strict=True))) for row in rows)
 
 

@@ -350,6 +350,7 @@ LOTS = Rows(
     dims=("tier", "unit_id", "source"),
     decided=("rule", "earned_at", "available_from", "expires_at"),
     sums=("outstanding", "spendable", "lapsing"),
+    once={"fen_per_1000": "SELECT %(fen_per_1000)s::bigint"},
     events=(
         Events(
             "",
@@ -359,7 +360,7 @@ LOTS = Rows(
             f" FROM {rows()} p)",
         ),
     ),
-    may={"days": 90},
+    may={"days": 90, "fen_per_1000": 0},
 )
 """Lots with what was left of them at the end of `on`: what moved later is taken off again."""
 
@@ -385,6 +386,10 @@ measure("points.spendable", "Of them, those that may be spent", "可用积分", 
         "spendable")  # fmt: skip
 measure("points.lapsing", "Points about to lapse", "即将到期积分", "points", LOTS, "lapsing",
         note="within so many days after `on`")  # fmt: skip
+measure("points.liability", "Worth of the points outstanding", "积分负债", "yuan", LOTS,
+        "outstanding * fen_per_1000 / 1000 / 100", digits=2,
+        at_least=(("fen_per_1000", 1, "nobody says what a point is worth"),),
+        note="at so many fen for 1,000 points")  # fmt: skip
 measure("points.credited", "Points credited", "发放积分", "points", MOVEMENTS, "credited")
 measure("points.debited", "Points debited, net of what was reversed", "扣减积分", "points",
         MOVEMENTS, "debited")  # fmt: skip

@@ -1,53 +1,123 @@
-"""`changes`: what became of the figures from one moment to another, and by which events."""
+"""`changes`: what became of the measures from one moment to another, and by which events."""
 
-from api.cli.figures import apart, shown
-from api.cli.terminal import output
-from api.cli.terminal.looking import looking, moment_line
+from collections.abc import Sequence
+from contextlib import ExitStack
+from datetime import date
+
+from api.cli import measures
+from api.cli.terminal import layouts, output
+from api.cli.terminal.layouts import Column
+from api.cli.terminal.looking import looking, moment_line, refusable
 from api.runtime.settings import Settings
-from api.runtime.wiring import opened
+from api.runtime.wiring import Database, opened
 from projections.asof import changes
-from projections.asof.changes import Changes, State
+from projections.asof.changes import Changes
 from projections.engine.answer import Moment
+from projections.engine.measure import DAY, MeasureChange, Measured, day_of, measured
 from projections.engine.moments import Asked
 
 
-def run(settings: Settings, before: Asked, after: Asked, as_json: bool) -> int:
-    """Tell what changed; 1 if it is not what the events between add up to."""
+def run(
+    settings: Settings,
+    before: Asked,
+    after: Asked,
+    measure_id: str | None,
+    said: Sequence[str],
+    limit: int,
+    as_json: bool,
+) -> int:
+    """Tell what changed; of one measure, which of its rows."""
     with opened(settings) as database:
-        seen: list[tuple[Moment, State]] = []
+        if measure_id is not None:
+            return _rows(database, (before, after), measure_id, said, limit, as_json)
+        seen: list[tuple[Moment, list[Measured]]] = []
         for asked in (before, after):
             with looking(database, asked) as (connection, moment):
                 assert moment is not None  # it was asked for
-                seen.append((moment, changes.state(connection, moment)))
+                on = measures.day(database, moment)
+                seen.append((moment, changes.state(connection, on)))
         with looking(database, None) as (connection, _):
-            found = changes.changes(connection, *seen)
+            found = changes.changed(connection, *seen)
     if as_json:
         output.tell(found)
     else:
         tell_changes(found)
-    return 0 if found.foots else 1
+    return 0
 
 
 def tell_changes(found: Changes) -> None:
     """Tell a reader."""
     output.say(f"From {moment_line(found.before)}\n  to {moment_line(found.after)}.\n")
-    numbers = ("from", "to", "difference")
-    figures = output.plain_table("figure", *numbers, right=numbers)
-    for figure in found.figures:
-        before, after = (shown(figure.unit, value) for value in (figure.before, figure.after))
-        figures.add_row(figure.figure_id, before, after, apart(figure.unit, figure.difference))
-    sums = output.plain_table("sum", *numbers, "by", right=numbers)
-    for each in found.sums:
-        by = ", ".join(f"{c.amount:+,} by {c.events:,} {c.topic}" for c in each.causes)
-        by = by if each.foots else f"DOES NOT ADD UP: {by}"
-        values = (each.before, each.after, each.difference)
-        sums.add_row(each.name, *map(output.number, values), by)
+    if found.measures:
+        numbers = ("from", "to", "difference")
+        columns = [Column("measure"), *(Column(each, right=True) for each in numbers)]
+        rows = [(_name(each), *told(each)) for each in found.measures]
+        for line in layouts.lines([*columns, Column("unit")], rows):
+            output.stdout().print(line, soft_wrap=True)
+        output.say("")
     events = output.plain_table("events between", "added", "dropped", right=("added", "dropped"))
     for between in found.events:
         events.add_row(between.topic, output.number(between.added), output.number(between.dropped))
-    for table in (figures, sums, events):
-        if table.row_count:
-            output.stdout().print(table)
-            output.say("")
-    if not found.events:
+    if found.events:
+        output.stdout().print(events)
+    else:
         output.say("Both moments hold the same events.")
+
+
+def _name(each: MeasureChange) -> str:
+    said = (*each.params.values(), *(f"{name} {value}" for name, value in each.key.items()))
+    return " ".join((each.measure_id, *said))
+
+
+def told(each: MeasureChange) -> tuple[str, str, str, str]:
+    """Before, after, their difference and the unit, for a reader."""
+    if each.unit != DAY:
+        values = (each.before, each.after, each.difference)
+        before, after, apart = (output.number(value) or "none" for value in values)
+        return before, after, apart, each.unit
+    days = [value and day_of(value).isoformat() for value in (each.before, each.after)]
+    apart = "none" if each.difference is None else output.counted(int(each.difference), "day")
+    return days[0] or "none", days[1] or "none", apart, ""
+
+
+def _rows(
+    database: Database,
+    moments: tuple[Asked, Asked],
+    measure_id: str,
+    said: Sequence[str],
+    limit: int,
+    as_json: bool,
+) -> int:
+    params = measures.params_of(measure_id, said)
+    with ExitStack() as open_, refusable():
+        both = []
+        for asked in moments:
+            connection, moment = open_.enter_context(looking(database, asked))
+            on: date = measures.day(database, moment)
+            found = measured(connection, measure_id, params, on)
+            both.append((found, changes.rows_of(connection, measure_id, params, on)))
+        (was, before), (now, after) = both
+        rows = list(changes.rows_changed(measure_id, before, after))
+    shown = rows[:limit]
+    if as_json:
+        told_ = {"before": was, "after": now, "changed": len(rows), "rows": shown}
+        output.tell({name: _plain(value) for name, value in told_.items()})
+        return 0
+    for each, at in ((was, "before"), (now, "after")):
+        output.say(f"{at:<8}{measures.valued(each, each.value)}")
+    output.say(f"\n{output.counted(len(rows), 'row')} of it changed.")
+    for row in shown:
+        adds = ", ".join(f"{name} {value:+,}" for name, value in row.adds.items() if value)
+        events = ", ".join(
+            [*(f"+ {each}" for each in row.added), *(f"- {each}" for each in row.dropped)]
+        )
+        output.say(f"  {' '.join(map(str, row.of.values()))}: {adds} ({events or 'no event'})")
+    if len(rows) > limit:
+        output.say(f"... and {len(rows) - limit:,} more: --limit shows more.")
+    return 0
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, list):
+        return [each.model_dump(mode="json") for each in value]
+    return value.model_dump(mode="json") if isinstance(value, Measured) else value

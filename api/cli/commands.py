@@ -21,6 +21,8 @@ from api.cli.terminal.options import (
 )
 from api.runtime.failures import WrongUse
 
+OPEN = {"allow_extra_args": True, "ignore_unknown_options": True}
+"""Of a command that takes the parameters of a measure as options."""
 SEED = 2008
 SAMPLE = 1_000
 MOST = 2**62
@@ -150,8 +152,9 @@ def check_report(file: ReportFile, data_dir: DataDir = None, as_json: Json = Fal
     return check(settings_of(data_dir), file, as_json)
 
 
-@app.command()
+@app.command(context_settings=OPEN)
 def changes(
+    context: typer.Context,
     known_before: Annotated[
         str, typer.Option("--from", metavar="MOMENT", help="The earlier moment, as --known-at.")
     ],
@@ -167,18 +170,26 @@ def changes(
         str | None,
         typer.Option("--to-effective", metavar="TIME", help="Of the later, as --effective-at."),
     ] = None,
+    measure: Annotated[
+        str | None,
+        typer.Option(metavar="MEASURE", help="Which rows of this one changed, and by what."),
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, max=MOST, help="How many rows are shown.")] = 50,
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> int:
-    """What changed from one moment to another: figures, sums, and the events that make them.
+    """What changed from one moment to another: measures, each on its day, and the events between.
 
-    Ends with 1 if a sum does not change by what its events add up to.
+    With --measure, the rows that make it change; its parameters are options, as `measure` has them.
     """
     from api.cli.changes import run
 
     earlier = asked_of(known_before, before, ("from", "from-effective"))
     later = asked_of(known_after, after, ("to", "to-effective"))
-    return run(settings_of(data_dir), earlier, later, as_json)
+    if measure is None and context.args:
+        raise WrongUse("Only with --measure there are other options.")
+    settings = settings_of(data_dir)
+    return run(settings, earlier, later, measure, context.args, limit, as_json)
 
 
 @app.command()
@@ -483,7 +494,7 @@ def measures(as_json: Json = False) -> int:
     return catalogue(as_json)
 
 
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+@app.command(context_settings=OPEN)
 def measure(
     context: typer.Context,
     measure_id: Annotated[

@@ -18,13 +18,13 @@ from domain.kernel.values import local_date
 from projections.engine import measure
 from projections.engine.answer import Moment, dated
 from projections.engine.catalogue import NOUNS
+from projections.engine.contributions import Contributions, contributions
 from projections.engine.measure import (
     DAY,
     MEASURES,
-    Contributions,
     Group,
     Measured,
-    contributions,
+    day_of,
     described,
     measured,
 )
@@ -67,8 +67,6 @@ def run(
     as_json: bool,
 ) -> int:
     """What a measure comes to, by columns of its rows; or those rows, on a page or in a file."""
-    if measure_id not in MEASURES:
-        raise WrongUse("There is no such measure: `clubledger measures` lists them.")
     params = params_of(measure_id, said)
     columns = [_named(each, MEASURES[measure_id].rows.dims) for each in by]
     with (
@@ -76,7 +74,7 @@ def run(
         looking(database, asked) as (connection, moment),
         refusable(),
     ):
-        on = _day(database, moment)
+        on = day(database, moment)
         if target is not None:
             export = answers.contributions_export(
                 connection, database.meta, measure_id, params, on, moment, operator()
@@ -94,12 +92,15 @@ def run(
     return 0
 
 
-def _day(database: Database, moment: Moment | None) -> date:
+def day(database: Database, moment: Moment | None) -> date:
+    """The day on which a measure is asked unless another is said."""
     return local_date((moment and moment.at) or database.clock.now())
 
 
 def params_of(measure_id: str, said: Sequence[str]) -> dict[str, str]:
     """`--cohort X`, `--cohort=X` and `cohort_id=X`, by their names in the catalogue."""
+    if measure_id not in MEASURES:
+        raise WrongUse("There is no such measure: `clubledger measures` lists them.")
     found: dict[str, str] = {}
     takes = MEASURES[measure_id].takes
     waiting = list(said)
@@ -136,7 +137,7 @@ def show(found: Measured) -> None:
     output.say(layouts.folded(f"{found.title} ({found.zh}), {days}", console.width))
     for name, value in found.params.items():
         output.say(f"  {name} {value}")
-    output.say(f"\n{_value(found, found.value)}{_interval(found)}")
+    output.say(f"\n{valued(found, found.value)}{_interval(found)}")
     if found.why:
         output.say(layouts.folded(f"Not computable: {found.why}.", console.width))
     output.say("\n" + layouts.folded(f"= {found.formula}", console.width, hanging="    "))
@@ -168,14 +169,15 @@ def _groups(found: Measured, width: int) -> list[Any]:
     return lines
 
 
-def _value(found: Measured, value: Decimal | None) -> str:
+def valued(found: Measured, value: Decimal | None) -> str:
+    """A value with its unit, for a reader."""
     unit = "" if found.unit == DAY else f" {found.unit}"
     return "none" if value is None else f"{_number(found, value)}{unit}"
 
 
 def _number(found: Measured, value: Decimal | None) -> str:
     if found.unit == DAY and value is not None:
-        return date.fromisoformat(str(value)).isoformat()
+        return day_of(value).isoformat()
     return output.number(value)
 
 

@@ -2,7 +2,7 @@
 
 from pydantic import ValidationError
 
-from api.cli.figures import shown
+from api.cli.changes import told
 from api.cli.terminal import layouts, output
 from api.cli.terminal.layouts import Column, Heading
 from api.cli.terminal.sources import source
@@ -62,22 +62,16 @@ def _told(found: WhatIf, skip: int) -> None:
     """Whatever differs; what does not is left out."""
     console = output.stdout()
     columns = [Column("")] + [Column(n, right=True) for n in ("recorded", "supposed", "difference")]
+    columns.append(Column(""))
     rows: list[layouts.Row] = []
     above = ""
-    for each in found.sums:
-        if each.difference:
-            if each.subject != above:
-                rows.append(Heading(each.subject.replace("_", " ")))
-                above = each.subject
-            name = f" {each.key or 'all'}: {each.measure}"
-            values = (f"{each.recorded:,}", f"{each.supposed:,}", f"{each.difference:+,}")
-            rows.append((name, *values))
-    for figure in found.figures:
-        if above != "figures":
-            rows.append(Heading("figures"))
-            above = "figures"
-        both = (shown(figure.unit, value) for value in (figure.recorded, figure.supposed))
-        rows.append((f" {figure.figure_id}", *(value or "not computable" for value in both), ""))
+    for each in found.measures:
+        heading = " ".join((each.measure_id, *each.params.values()))
+        if heading != above:
+            rows.append(Heading(heading))
+            above = heading
+        part = ", ".join(f"{name} {value or 'none'}" for name, value in each.key.items())
+        rows.append((f" {part or 'all'}", *told(each)))
     if rows:
         for line in layouts.lines(columns, rows):
             console.print(line, soft_wrap=True)

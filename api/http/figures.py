@@ -30,11 +30,14 @@ from api.http.server.inputs import (
 from api.runtime.demonstration import demo_of
 from api.runtime.exports import Export
 from api.runtime.problems import DoorProblem
+from domain.kernel.values import local_date
 from projections.asof import changes as changing
 from projections.asof.changes import Changes
 from projections.engine import runner
 from projections.engine.answer import Moment
 from projections.engine.connection import Conn
+from projections.engine.measure import Measured
+from projections.engine.moments import Asked
 from projections.figures.report import Explanation, reported
 
 router = APIRouter(tags=["figures"])
@@ -145,13 +148,19 @@ async def changes(
         Query(alias="to_effective", description=EFFECTIVE, json_schema_extra=EFFECTIVE_FORM),
     ] = None,
 ) -> Changes:
-    """What changed from one moment to another: figures, sums, and the events that make them."""
+    """What changed from one moment to another: measures, each on its moment's day, and the events
+    between."""
     earlier = read_moment(known_before, before, ("from", "from_effective"))
     later = read_moment(known_after, after, ("to", "to_effective"))
-    seen = [await house.ask(_seen, None, asked) for asked in (earlier, later)]
-    return await house.reads(lambda conn: changing.changes(conn, *seen))
+    one, other = [await _seen(house, asked) for asked in (earlier, later)]
+    return await house.reads(lambda conn: changing.changed(conn, one, other))
 
 
-def _seen(conn: Conn, moment: Moment | None) -> tuple[Moment, changing.State]:
-    assert moment is not None  # it was asked for
-    return moment, changing.state(conn, moment)
+async def _seen(house: House, asked: Asked) -> tuple[Moment, list[Measured]]:
+    on = local_date(house.at(asked))
+
+    def state(conn: Conn, moment: Moment | None) -> tuple[Moment, list[Measured]]:
+        assert moment is not None  # it was asked for
+        return moment, changing.state(conn, on)
+
+    return await house.ask(state, None, asked)

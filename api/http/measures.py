@@ -13,11 +13,11 @@ from api.http.server.documented import refuses
 from api.http.server.downloads import DOWNLOAD, Wanted, download
 from api.http.server.inputs import PAST, AsOf, Awaited, House, InHouse, Limit
 from domain.kernel.values import ONE_LINE, local_date
-from projections.engine import measure
+from projections.engine import contributions, measure
 from projections.engine.answer import Answer
+from projections.engine.contributions import Contributions
 from projections.engine.measure import (
     MEASURES,
-    Contributions,
     Described,
     Measured,
     UnknownMeasure,
@@ -109,7 +109,7 @@ async def ask_contributions(
         raise UnknownMeasure
     if wanted is None:
         return await house.ask(
-            lambda conn, _: measure.contributions(conn, measure_id, said, on, limit, after),
+            lambda conn, _: contributions.contributions(conn, measure_id, said, on, limit, after),
             wait_for,
             asked,
         )

@@ -10,15 +10,10 @@ views lead to the old tables and are dropped with them; they are made anew when 
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from datetime import date
-from functools import cache
 from operator import itemgetter
 
 import psycopg
-from pydantic import TypeAdapter
-from pydantic_core import to_json
 
-from domain.kernel.values import local_date
 from ledger import digests
 from ledger.database import connect
 from ledger.locks import Lock
@@ -37,7 +32,6 @@ from projections.engine.schemas import (
     session_lock,
     versions,
 )
-from projections.figures import report as figures
 
 KEPT = 8
 """Pairs that are kept, each about as large as the live answers. The one that was not asked for
@@ -49,12 +43,9 @@ _REGISTRY = """
     CREATE TABLE IF NOT EXISTS asof.kept (
         name text PRIMARY KEY,
         views text NOT NULL,
-        figures json NOT NULL,
         used bigint NOT NULL DEFAULT nextval('asof.uses')
     )
 """
-_FIGURES = TypeAdapter(list[figures.Figure])
-"""Kept with every digit: doors tell numbers."""
 
 
 class NotKept(Exception):
@@ -63,33 +54,8 @@ class NotKept(Exception):
 
 def pair_of(moment: Moment) -> Schemas:
     """The schemas in which the answers as of a moment are kept."""
-    said = repr((_code(), sorted(versions().items()), moment.condition, report_day(moment)))
-    key = digests.of_text(said)
+    key = digests.of_text(repr((sorted(versions().items()), moment.condition)))
     return Schemas(f"asof_{key}", f"asof_{key}_typed")
-
-
-@cache
-def _code() -> str:
-    """A digest of what makes figures out of answers: other code, other pairs."""
-    return digests.of_modules(
-        figures.__name__,
-        rooms=("projections", "domain"),
-        data=("projections/figures/figures.toml",),
-    )
-
-
-def report_day(moment: Moment) -> date:
-    """The day at which figures are asked: the report's, or that of an earlier moment."""
-    printed_on, _ = figures.reported()
-    return printed_on if moment.at is None else min(printed_on, local_date(moment.at))
-
-
-def all_figures(conn: Conn, moment: Moment) -> list[figures.Figure]:
-    """Every figure as of the moment of this snapshot: computed when the pair was built."""
-    (found,) = conn.execute(
-        "SELECT figures::text FROM asof.kept WHERE name = %s", (pair_of(moment).answers,)
-    ).fetchone() or ("[]",)
-    return _FIGURES.validate_json(found)
 
 
 @contextmanager
@@ -157,12 +123,8 @@ def build(dsn: str, moment: Moment, report: Report | None = None) -> None:
             if moment.effective_at is not None:
                 _unchecked(conn, pair)
             Builder(dsn, pair, report).fold(conn, moment.lanes)
-            with conn.transaction():
-                look_at(conn, pair)
-                found = figures.figures(conn, report_day(moment))
             conn.execute(
-                "INSERT INTO asof.kept (name, views, figures) VALUES (%s, %s, %s)",
-                (pair.answers, tables, to_json(_FIGURES.dump_python(found)).decode()),
+                "INSERT INTO asof.kept (name, views) VALUES (%s, %s)", (pair.answers, tables)
             )
         else:
             with conn.transaction():

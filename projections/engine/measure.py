@@ -9,17 +9,16 @@ A noun's projection says beside its tables which rows it has and which measures 
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
 from functools import cached_property
+from types import MappingProxyType
 from typing import Annotated, Any, TypeAlias
 
-import psycopg
 from psycopg.rows import dict_row
-from pydantic import BeforeValidator, Field, TypeAdapter, create_model
+from pydantic import BeforeValidator, Field, TypeAdapter
 
 from domain.kernel.formula import Formula, Undefined
 from domain.kernel.refusal import Refusal
@@ -256,30 +255,85 @@ class Measured(Dated):
         return {each.name: each.value for each in self.inputs}
 
 
-class EventAt(Answer):
-    """An event and where the log holds it."""
-
-    topic: str
-    at: str = Field(description="`<bucket>:<position>`", examples=["0:1234567"])
-
-    def __str__(self) -> str:
-        return f"{self.topic} {self.at}"
-
-
-class Contribution(Answer):
-    """A row that makes up a measure."""
-
-    of: dict[str, Any] = Field(description="what it is and the days and values that decided")
-    adds: dict[str, int] = Field(description="what it adds to each input")
-    events: list[EventAt] = Field(description="what it comes from")
+def described(of: Measure) -> Described:
+    """A measure for a reader."""
+    return Described(
+        measure_id=of.id,
+        title=of.title,
+        zh=of.zh,
+        unit=of.unit,
+        digits=of.digits,
+        formula=of.formula.text,
+        needs=list(of.needs),
+        takes=list(of.takes),
+        by=list(of.rows.dims),
+        note=of.note,
+    )
 
 
-class Contributions(Dated):
-    """A measure and a page of the rows that make it up."""
+class MeasureChange(Answer):
+    """A measure that comes out otherwise; null where it is not computable."""
 
-    measured: Measured
-    contributions: list[Contribution]
-    next: str | None = Field(description="send it as `after` for the next page; null at the end")
+    measure_id: str
+    title: str
+    unit: str
+    params: dict[str, str]
+    key: dict[str, str | None] = Field(description="of a part of its rows; empty: of all of them")
+    before: Number | None
+    after: Number | None
+    difference: Number | None = Field(description="between days, in days")
+
+
+def changes(was: Iterable[Measured], now: Iterable[Measured]) -> list[MeasureChange]:
+    """What of an overview comes out otherwise in the other, in their order."""
+    before, after = _lines(was), _lines(now)
+    found = []
+    for place in {**before, **after}:
+        one, other = before.get(place), after.get(place)
+        if one is None or other is None or one[1] != other[1]:
+            of, key = (one or other or (None,))[0], dict(place[2])
+            assert of is not None
+            values = [None if each is None else each[1] for each in (one, other)]
+            found.append(
+                MeasureChange(
+                    measure_id=of.measure_id,
+                    title=of.title,
+                    unit=of.unit,
+                    params=of.params,
+                    key=key,
+                    before=values[0],
+                    after=values[1],
+                    difference=difference(of.unit, *values),
+                )
+            )
+    return found
+
+
+_Line: TypeAlias = tuple[str, frozenset[tuple[str, str]], tuple[tuple[str, str | None], ...]]
+
+
+def _lines(of: Iterable[Measured]) -> dict[_Line, tuple[Measured, Decimal | None]]:
+    found: dict[_Line, tuple[Measured, Decimal | None]] = {}
+    for each in of:
+        said = frozenset(each.params.items())
+        found[each.measure_id, said, ()] = each, each.value
+        for group in each.groups:
+            found[each.measure_id, said, tuple(group.key.items())] = each, group.value
+    return found
+
+
+def difference(unit: str, before: Decimal | None, after: Decimal | None) -> Decimal | None:
+    """How much more the second is than the first, if there are both; between days, in days."""
+    if before is None or after is None:
+        return None
+    if unit == DAY:
+        return Decimal((day_of(after) - day_of(before)).days)
+    return after - before
+
+
+def day_of(value: Decimal) -> date:
+    """The day that such a number writes."""
+    return date.fromisoformat(str(value))
 
 
 # ------------------------------------------------------------------------------------ asking
@@ -387,17 +441,23 @@ def measured(
     return next(_answers(conn, [asked.measure], asked, [tuple(dict.fromkeys(by))]))
 
 
-def overview(conn: Conn, on: date, groups: bool = False) -> Iterator[Measured]:
+def overview(
+    conn: Conn, on: date, groups: bool = False, said: Params = MappingProxyType({})
+) -> Iterator[Measured]:
     """Every measure on a day, of each id that it needs and the ledger knows; a query a kind of
-    rows. `groups`: by each column of the rows, too."""
+    rows. `groups`: by each column of the rows, too; `said`: where it may be said."""
     for rows in dict.fromkeys(each.rows for each in catalogue()):
         of = [each for each in catalogue() if each.rows is rows]
         by = [(name,) for name in rows.dims] if groups else [()]
-        for said in _known(conn, rows.needs):
-            yield from _answers(conn, of, question(of[0].id, said, on), by)
+        may = {*rows.may, *(("first",) if rows.days else ())}
+        more = {name: value for name, value in said.items() if name in may}
+        first = next((each for each in of if each.days), of[0])
+        for each in known(conn, rows.needs):
+            yield from _answers(conn, of, question(first.id, {**each, **more}, on), by)
 
 
-def _known(conn: Conn, needs: Sequence[Need]) -> list[dict[str, str]]:
+def known(conn: Conn, needs: Sequence[Need]) -> list[dict[str, str]]:
+    """Every way in which the ledger knows what is needed."""
     found: list[dict[str, str]] = [{}]
     for need in needs:
         text = f"SELECT {need.name} FROM {need.table} WHERE {need.in_overview} ORDER BY 1"
@@ -469,125 +529,3 @@ def _shown(value: Fraction | None, digits: int) -> Decimal | None:
 
 def _inputs(sums: Mapping[str, int]) -> list[Input]:
     return [Input(name=name, value=value) for name, value in sums.items()]
-
-
-# ----------------------------------------------------------------------------- contributions
-def contributions(
-    conn: Conn, measure_id: str, params: Params, on: date, limit: int = 50, after: str | None = None
-) -> Contributions:
-    """A measure and a page of the rows that make it up, in the order of their keys.
-
-    `after` is the `next` of the page before. Raises what `measured` raises.
-    """
-    found = measured(conn, measure_id, params, on)
-    asked = question(measure_id, params, on)
-    given = {**asked.given, **_after(asked.measure.rows, after), "limit": limit + 1}
-    try:
-        rows = conn.execute(_listed(asked, after), given).fetchall()
-    except psycopg.DataError:  # `after` is of another measure
-        raise WrongParameters([], [], ["after"], []) from None
-    page = [_contribution(asked.measure, row) for row in rows[:limit]]
-    last = page[-1] if len(rows) > limit else None
-    return Contributions(
-        measured=found,
-        contributions=page,
-        next=None if last is None else _place(asked.measure.rows, last),
-    )
-
-
-@contextmanager
-def all_contributions(
-    conn: Conn, measure_id: str, params: Params, on: date
-) -> Iterator[Iterator[tuple[Any, ...]]]:
-    """All of them as bare rows: `heads` says of what. Fetched as they are asked for, and only
-    within a transaction."""
-    asked = question(measure_id, params, on)
-    require_known(conn, asked)
-    conn.execute("SET LOCAL cursor_tuple_fraction = 1")  # all of them are fetched
-    with conn.cursor(name="contributions") as cursor:
-        cursor.itersize = 5_000
-        yield iter(cursor.execute(_listed(asked, None), {**asked.given, "limit": None}))
-
-
-def heads(of: Measure) -> list[str]:
-    """The columns of such a row. Where a column decides and is summed, it is there once as each."""
-    return [*of.rows.columns, *(f"adds_{name}" for name in of.added), "events"]
-
-
-def row_model(of: Measure) -> type[Answer]:
-    """Such a row as an answer, for files."""
-    fields: dict[str, Any] = dict.fromkeys(heads(of), (Any, ...))
-    return create_model("Row", __base__=Answer, **fields)
-
-
-def _listed(asked: Question, after: str | None) -> str:
-    """Rows that add something, with their events as texts `topic bucket:position`."""
-    rows, sums = asked.measure.rows, asked.measure.added
-    columns = ", ".join(f"r.{name}" for name in (*rows.columns, *sums))
-    adds = " OR ".join(f"r.{name} <> 0" for name in sums)
-    key = ", ".join(f"r.{name}" for name in rows.key)
-    begin = f" AND ({key}) > ({', '.join(f'%(after_{n})s' for n in rows.key)})" if after else ""
-    joins, places = [], []
-    for number, events in enumerate(rows.events):
-        by = ", ".join(("bucket", *events.by))
-        joins.append(
-            f" LEFT JOIN (SELECT {by}, string_agg(topic || ' ' || bucket || ':' || position, ', '"
-            f" ORDER BY position) AS places FROM {events.source} e"
-            f" WHERE ({events.where}) AND ({by}) IN (SELECT {by} FROM r) GROUP BY {by})"
-            f" e{number} USING ({by})"
-        )
-        places.append(f"e{number}.places")
-    if "topic" in rows.columns:
-        places.append("r.topic || ' ' || r.bucket || ':' || r.position")
-    return (
-        f"WITH r AS MATERIALIZED (SELECT * FROM {asked.source} AND ({adds}){begin}"
-        f" ORDER BY {key} LIMIT %(limit)s)"
-        f" SELECT {columns}, concat_ws(', ', {', '.join(places)}) AS events"
-        f" FROM r{''.join(joins)} ORDER BY {key}"
-    )
-
-
-def _contribution(of: Measure, row: Sequence[Any]) -> Contribution:
-    columns = of.rows.columns
-    shown = dict(zip(columns, row, strict=False))
-    adds = dict(zip(of.added, map(int, row[len(columns) : -1]), strict=True))
-    return Contribution(of=shown, adds=adds, events=list(map(_event, _split(row[-1]))))
-
-
-def _split(places: str) -> list[str]:
-    return places.split(", ") if places else []
-
-
-def _event(place: str) -> EventAt:
-    topic, _, at = place.partition(" ")
-    return EventAt(topic=topic, at=at)
-
-
-def _place(rows: Rows, last: Contribution) -> str:
-    return "~".join(str(last.of[name]) for name in rows.key)
-
-
-def _after(rows: Rows, after: str | None) -> dict[str, str]:
-    if after is None:
-        return {}
-    parts = after.split("~")
-    if len(parts) != len(rows.key):
-        raise WrongParameters([], [], ["after"], [])
-    return {f"after_{name}": part for name, part in zip(rows.key, parts, strict=True)}
-
-
-# -------------------------------------------------------------------------------- catalogue
-def described(of: Measure) -> Described:
-    """A measure for a reader."""
-    return Described(
-        measure_id=of.id,
-        title=of.title,
-        zh=of.zh,
-        unit=of.unit,
-        digits=of.digits,
-        formula=of.formula.text,
-        needs=list(of.needs),
-        takes=list(of.takes),
-        by=list(of.rows.dims),
-        note=of.note,
-    )

@@ -16,7 +16,8 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from projections.engine.answer import Answer, Dated, Number, number_or_same
+from domain.kernel.values import local_date
+from projections.engine.answer import Answer, Dated, Moment, Number, number_or_same
 from projections.engine.connection import Conn
 from projections.engine.ratio import rounded
 from projections.figures import evidence
@@ -154,6 +155,12 @@ def counted(figure_id: str) -> str:
     """Which events were counted for a figure, where that is not plain."""
     evidence_of = reported()[1][figure_id].evidence
     return evidence.EVIDENCE[evidence_of].why_more if evidence_of is not None else ""
+
+
+def report_day(moment: Moment) -> date:
+    """The day at which figures are asked: the report's, or that of an earlier moment."""
+    printed_on, _ = reported()
+    return printed_on if moment.at is None else min(printed_on, local_date(moment.at))
 
 
 def failures(found: Sequence[Figure]) -> list[Figure]:

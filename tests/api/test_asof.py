@@ -195,14 +195,14 @@ def test_what_the_forms_mean() -> None:
     assert moments.asked("0:17,3:4", None).known == {0: 17, 3: 4}
 
 
-def test_changes_foot(told: str) -> None:
+def test_changes_are_told_measure_by_measure(told: str) -> None:
     async def ask() -> None:
         async with asking(told) as client:
             answer = await client.get("/changes", params={"from": "0:0"})
             assert answer.status_code == 200, answer.text
             found = answer.json()
-            assert found["foots"]
-            assert {"points.balance", "clubs.lounge.visits"} <= {e["name"] for e in found["sums"]}
+            changed = {each["measure_id"] for each in found["measures"]}
+            assert {"points.outstanding", "visits.count"} <= changed
             answer = await client.get("/changes", params={"from": "nonsense"})
             assert answer.json()["errors"][0]["field"] == "query.from"
 

@@ -131,10 +131,10 @@ def test_over_http_it_is_the_same(http: httpx.Client) -> None:
     told = answer.json()
     (total,) = (
         each
-        for each in told["sums"]
-        if (each["subject"], each["key"], each["measure"]) == ("visits_by_club", None, "points")
+        for each in told["measures"]
+        if (each["measure_id"], each["key"]) == ("visits.points", {})
     )
-    assert total["difference"] == total["supposed"] - total["recorded"] < 0
+    assert total["difference"] == total["after"] - total["before"] < 0
     assert len(told["affected"]) == 3
     rest = http.post("/what-if?limit=3&skip=3", json=HALF).json()["affected"]
     assert rest[0]["member_id"] not in {each["member_id"] for each in told["affected"]}

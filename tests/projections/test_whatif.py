@@ -141,24 +141,32 @@ def small(installed: Callable[[int], str]) -> str:
     return dsn
 
 
-def differences(dsn: str, said: Scenario) -> dict[tuple[str, str | None, str], int]:
+def differences(dsn: str, said: Scenario) -> dict[tuple[str | None, ...], Any]:
+    """By measure and part."""
     found = what_if(dsn, said, AT)
-    return {(d.subject, d.key, d.measure): d.difference for d in found.sums if d.difference}
+    return {(d.measure_id, *d.key.values()): d.difference for d in found.measures}
 
 
 def test_the_difference_is_told_in_sums_by_tier_and_club_and_in_all(small: str) -> None:
     said = scenario(HALF_LOUNGE, fen_per_1000_points=1_500)
-    assert differences(small, said) == {
-        ("points", "gold", "debited"): -45,
-        ("points", None, "debited"): -45,
-        ("points", "gold", "outstanding"): 45,
-        ("points", None, "outstanding"): 45,
-        ("liability", "gold", "fen"): 67,  # 235 points are worth 352 fen, 190 were 285
-        ("liability", None, "fen"): 67,  # 435 are worth 652 fen, 390 were 585
-        ("visits_by_club", "lounge", "points"): -45,
-        ("visits_by_club", None, "points"): -45,
-        ("visits_by_tier", "gold", "points"): -45,
-        ("visits_by_tier", None, "points"): -45,
+    found = differences(small, said)
+    assert {each: change for each, change in found.items() if "gold" in each} == {
+        ("points.debited", "gold"): -45,
+        ("points.use_rate", "gold"): found["points.use_rate", "gold"],
+        ("points.outstanding", "gold"): 45,
+        ("points.spendable", "gold"): 45,
+        ("points.liability", "gold"): Decimal("0.68"),  # 235 points are worth 3.525, 190 were 2.85
+        ("visits.points", "gold"): -45,
+    }
+    assert found["visits.points", "lounge"] == found["visits.points",] == -45
+    assert found["points.outstanding",] == -found["points.debited",] == 45
+    assert {measure_id for measure_id, *_ in found} == {
+        "points.debited",
+        "points.use_rate",
+        "points.outstanding",
+        "points.spendable",
+        "points.liability",
+        "visits.points",
     }
 
 
@@ -189,18 +197,21 @@ def test_terms_and_tiers_are_told_where_they_differ(small: str) -> None:
         "gift_bp": 2_000,
         "months_bound": 24,
     }
-    assert differences(small, scenario(terms)) == {
-        ("campaigns", "plain", "gift_fen"): 100,
-        ("campaigns", None, "gift_fen"): 100,
-        ("bindings", "prepay", "bound"): 1,  # on 5 January 2009 the six months are over
-        ("bindings", None, "bound"): 1,
+    found = differences(small, scenario(terms))
+    assert {measure_id for measure_id, *_ in found} == {
+        "campaigns.gifts",
+        "campaigns.cost",
+        "campaigns.cost_per_participant",
+        "bindings.active",  # on 5 January 2009 the six months are over
     }
+    assert found["campaigns.gifts", "plain"] == found["campaigns.gifts",] == 1  # yuan
+    assert found["bindings.active", "prepay"] == found["bindings.active",] == 1
     silver = {"change": "tier_rule", "thresholds_fen": {"silver": 0}, "window": "rolling"}
-    found = what_if(small, scenario(silver), AT)
-    assert {(m.member_id, m.tier, m.supposed_tier) for m in found.affected} == {
+    fallen = what_if(small, scenario(silver), AT)
+    assert {(m.member_id, m.tier, m.supposed_tier) for m in fallen.affected} == {
         (f"m{n}", "gold", None) for n in (1, 2, 3)
     }
-    assert ("members", "gold", "on_the_network") in differences(small, scenario(silver))
+    assert ("members.vips", "gold") in differences(small, scenario(silver))
 
 
 def test_the_last_place_is_lost_with_its_enrolment(installed: Callable[[int], str]) -> None:
@@ -249,10 +260,10 @@ def test_a_budget_is_spent_by_what_still_counts(installed: Callable[[int], str])
 
 def test_lapsed_points_are_expired_whether_or_not_it_is_written_down(small: str) -> None:
     told = differences(small, scenario({"change": "expiry_policy", "expires": "month_end"}))
-    assert told["points", None, "expired"] == -told["points", None, "outstanding"] == 390
+    assert told["points.outstanding",] == -390
 
 
-def test_a_figure_that_would_come_out_otherwise_is_named(installed: Callable[[int], str]) -> None:
+def test_a_measure_that_would_come_out_otherwise_is_named(installed: Callable[[int], str]) -> None:
     dsn, world = installed(1), furnished()
     world.does("points.credit", member_id="m2", points=900, source="bill", rule="v1")
     come: dict[str, Any] = {
@@ -267,10 +278,11 @@ def test_a_figure_that_would_come_out_otherwise_is_named(installed: Callable[[in
         lay(conn, world.log)
         lay_asked(conn, world)
     dear = scenario({"change": "service_price", "club_id": "lounge", "points": 1_001})
-    found = {figure.figure_id: figure for figure in what_if(dsn, dear, AT).figures}
-    monthly = found["clubs.lounge_monthly"]
-    assert (monthly.recorded, monthly.supposed) == (Decimal(1), Decimal(0))
-    assert "members.vips" not in found
+    found = {(each.measure_id, *each.key): each for each in what_if(dsn, dear, AT).measures}
+    monthly = found["visits.monthly",]
+    assert monthly.params == {"club_id": "lounge"}
+    assert (monthly.before, monthly.after) == (Decimal(1), Decimal(0))
+    assert ("members.vips",) not in found
 
 
 @pytest.mark.parametrize(
@@ -293,8 +305,7 @@ def test_an_empty_ledger_and_a_scenario_without_changes_differ_in_nothing(
 ) -> None:
     for dsn, said in ((installed(4), scenario()), (small, scenario())):
         found = what_if(dsn, said, AT)
-        assert not [each for each in found.sums if each.difference]
-        assert (found.replayed_members, found.affected, found.figures) == (0, [], [])
+        assert (found.replayed_members, found.affected, found.measures) == (0, [], [])
 
 
 def test_lines_of_files_are_decided_again_as_they_were_asked(
@@ -322,7 +333,7 @@ def test_lines_of_files_are_decided_again_as_they_were_asked(
     price = {"change": "service_price", "club_id": "health"}
     assert differences(dsn, scenario({**price, "factor": "1"})) == {}
     halved = differences(dsn, scenario({**price, "factor": "1/2"}))
-    assert halved["points", "gold", "debited"] == -10
+    assert halved["points.debited", "gold"] == -10
 
 
 # --------------------------------------------------------------------------- what it leaves alone

@@ -1,0 +1,150 @@
+"""Contributions: the rows that make a measure up, each with what it adds and its events."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date
+from typing import Any
+
+from pydantic import Field, create_model
+
+from projections.engine.answer import Answer, Dated
+from projections.engine.connection import Conn
+from projections.engine.measure import (
+    Measure,
+    Measured,
+    Params,
+    Question,
+    Rows,
+    WrongParameters,
+    measured,
+    question,
+    require_known,
+)
+
+
+class EventAt(Answer):
+    """An event and where the log holds it."""
+
+    topic: str
+    at: str = Field(description="`<bucket>:<position>`", examples=["0:1234567"])
+
+    def __str__(self) -> str:
+        return f"{self.topic} {self.at}"
+
+
+class Contribution(Answer):
+    """A row that makes up a measure."""
+
+    of: dict[str, Any] = Field(description="what it is and the days and values that decided")
+    adds: dict[str, int] = Field(description="what it adds to each input")
+    events: list[EventAt] = Field(description="what it comes from")
+
+
+class Contributions(Dated):
+    """A measure and a page of the rows that make it up."""
+
+    measured: Measured
+    contributions: list[Contribution]
+    next: str | None = Field(description="send it as `after` for the next page; null at the end")
+
+
+def contributions(
+    conn: Conn, measure_id: str, params: Params, on: date, limit: int = 50, after: str | None = None
+) -> Contributions:
+    """A measure and a page of the rows that make it up, in the order of their keys.
+
+    `after` is the `next` of the page before. Raises what `measured` raises.
+    """
+    found = measured(conn, measure_id, params, on)
+    asked = question(measure_id, params, on)
+    given = {**asked.given, **_after(asked.measure.rows, after), "limit": limit + 1}
+    rows = conn.execute(_listed(asked, after), given).fetchall()
+    page = [_contribution(asked.measure, row) for row in rows[:limit]]
+    last = page[-1] if len(rows) > limit else None
+    return Contributions(
+        measured=found,
+        contributions=page,
+        next=None if last is None else _place(asked.measure.rows, last),
+    )
+
+
+@contextmanager
+def all_contributions(
+    conn: Conn, measure_id: str, params: Params, on: date
+) -> Iterator[Iterator[tuple[Any, ...]]]:
+    """All of them as bare rows: `heads` says of what. Fetched as they are asked for, and only
+    within a transaction."""
+    asked = question(measure_id, params, on)
+    require_known(conn, asked)
+    conn.execute("SET LOCAL cursor_tuple_fraction = 1")  # all of them are fetched
+    with conn.cursor(name="contributions") as cursor:
+        cursor.itersize = 5_000
+        yield iter(cursor.execute(_listed(asked, None), {**asked.given, "limit": None}))
+
+
+def heads(of: Measure) -> list[str]:
+    """The columns of such a row. Where a column decides and is summed, it is there once as each."""
+    return [*of.rows.columns, *(f"adds_{name}" for name in of.added), "events"]
+
+
+def row_model(of: Measure) -> type[Answer]:
+    """Such a row as an answer, for files."""
+    fields: dict[str, Any] = dict.fromkeys(heads(of), (Any, ...))
+    return create_model("Row", __base__=Answer, **fields)
+
+
+def _listed(asked: Question, after: str | None) -> str:
+    """Rows that add something, with their events as texts `topic bucket:position`."""
+    rows, sums = asked.measure.rows, asked.measure.added
+    columns = ", ".join(f"r.{name}" for name in (*rows.columns, *sums))
+    adds = " OR ".join(f"r.{name} <> 0" for name in sums)
+    key = ", ".join(f'r.{name}::text COLLATE "C"' for name in rows.key)  # as Python has it
+    begin = f" AND ({key}) > ({', '.join(f'%(after_{n})s' for n in rows.key)})" if after else ""
+    joins, places = [], []
+    for number, events in enumerate(rows.events):
+        by = ", ".join(("bucket", *events.by))
+        joins.append(
+            f" LEFT JOIN (SELECT {by}, string_agg(topic || ' ' || bucket || ':' || position, ', '"
+            f" ORDER BY position) AS places FROM {events.source} e"
+            f" WHERE ({events.where}) AND ({by}) IN (SELECT {by} FROM r) GROUP BY {by})"
+            f" e{number} USING ({by})"
+        )
+        places.append(f"e{number}.places")
+    if "topic" in rows.columns:
+        places.append("r.topic || ' ' || r.bucket || ':' || r.position")
+    return (
+        f"WITH r AS MATERIALIZED (SELECT * FROM {asked.source} AND ({adds}){begin}"
+        f" ORDER BY {key} LIMIT %(limit)s)"
+        f" SELECT {columns}, concat_ws(', ', {', '.join(places)}) AS events"
+        f" FROM r{''.join(joins)} ORDER BY {key}"
+    )
+
+
+def _contribution(of: Measure, row: Sequence[Any]) -> Contribution:
+    columns = of.rows.columns
+    shown = dict(zip(columns, row, strict=False))
+    adds = dict(zip(of.added, map(int, row[len(columns) : -1]), strict=True))
+    return Contribution(of=shown, adds=adds, events=events_of(row[-1]))
+
+
+def events_of(places: str) -> list[EventAt]:
+    """The events that are told in the last column of a row."""
+    return list(map(_event, places.split(", "))) if places else []
+
+
+def _event(place: str) -> EventAt:
+    topic, _, at = place.partition(" ")
+    return EventAt(topic=topic, at=at)
+
+
+def _place(rows: Rows, last: Contribution) -> str:
+    return "~".join(str(last.of[name]) for name in rows.key)
+
+
+def _after(rows: Rows, after: str | None) -> dict[str, str]:
+    if after is None:
+        return {}
+    parts = after.split("~")
+    if len(parts) != len(rows.key):
+        raise WrongParameters([], [], ["after"], [])
+    return {f"after_{name}": part for name, part in zip(rows.key, parts, strict=True)}
