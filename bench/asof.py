@@ -20,6 +20,7 @@ from projections.asof import pairs
 from projections.engine import runner
 from projections.engine.answer import Moment
 from projections.engine.days import end_of
+from projections.engine.measure import overview
 from projections.engine.moments import Asked, moment
 
 SCALE, QUICK_SCALE = "0.05", "0.002"
@@ -34,7 +35,7 @@ FEW_MEMBERS = 5_000
 
 @part("asof", arena="reads")
 def figures(ground: Ground, stack: ExitStack) -> list[Subject]:
-    """All figures of the demo year as of a month end: the first time, and again."""
+    """All measures of the demo year as of a month end: the first time, and again."""
     dsn = ground.created(stack)
     install(dsn)
     scale = QUICK_SCALE if ground.options.members <= FEW_MEMBERS else SCALE
@@ -48,7 +49,7 @@ def figures(ground: Ground, stack: ExitStack) -> list[Subject]:
     def asked(then: Moment) -> Outcome:
         start = time.perf_counter()
         with pairs.answers(dsn, then) as connection:
-            pairs.all_figures(connection, then)
+            list(overview(connection, MONTH_END))
         return Outcome(1, time.perf_counter() - start)
 
     def first(_: int) -> Outcome:
@@ -58,7 +59,7 @@ def figures(ground: Ground, stack: ExitStack) -> list[Subject]:
     def again(_: int) -> Outcome:
         return asked(month_end)
 
-    title = f"all figures of the demo year at {scale} as of a month end"
+    title = f"all measures of the demo year at {scale} as of a month end"
     watch = {"postgres": [ground.postgres]}
     return [
         Subject("asof.first", f"{title}, the first time", first, "answers", watch=watch),

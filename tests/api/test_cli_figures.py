@@ -10,8 +10,9 @@ from rich.cells import cell_len
 from api.answers import Figures
 from api.cli.changes import tell_changes
 from api.cli.figures import fitting, tell_figures
-from projections.asof.changes import Changes, FigureChange
+from projections.asof.changes import Changes
 from projections.engine.answer import Moment
+from projections.engine.measure import MeasureChange
 from projections.figures.report import DAY, Figure
 from tests.api.running import SCALE, clubledger, on_terminal
 
@@ -152,15 +153,16 @@ def test_changes_show_days_as_days_and_how_many_lie_between(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     moment = Moment(known_at=AT, effective_at=None, positions=((0, 1),))
-    moved = FigureChange(
-        figure_id="a.day",
+    moved = MeasureChange(
+        measure_id="a.day",
+        title="A day",
         unit=DAY,
+        params={},
+        key={},
         before=Decimal(20080101),
         after=Decimal(20080103),
         difference=Decimal(2),
     )
-    tell_changes(
-        Changes(before=moment, after=moment, figures=[moved], sums=[], events=[], foots=True)
-    )
+    tell_changes(Changes(before=moment, after=moment, measures=[moved], events=[]))
     (row,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("a.day"))
     assert row.split() == ["a.day", "2008-01-01", "2008-01-03", "2", "days"]

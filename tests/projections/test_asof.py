@@ -1,7 +1,6 @@
 """Answers as of a moment: those of a fresh fold, kept, dropped, and built again if need be."""
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -28,11 +27,9 @@ from projections.engine.reference import Stored
 from projections.engine.runner import PoisonedEvent
 from projections.engine.schemas import LIVE, log_ends
 from projections.engine.windows import advance
-from projections.figures import report
 from projections.members import Member
 from tests.projections.histories import MEMBERS, STEPS, World, furnished, history, lay, lay_rows
 from tests.projections.tables import emptied, in_python, in_sql, looking
-from tests.projections.test_runner import replayed
 from tests.projections.workings import CARELESS
 
 LEAP_DAY = end_of(date(2008, 2, 29)) - timedelta(microseconds=1)
@@ -336,98 +333,3 @@ def test_what_was_asked_before_is_kept(one_lane: str, monkeypatch: pytest.Monkey
     assert balance(one_lane, {0: 3}) == 100
     assert balance(one_lane, datetime(2008, 2, 29, tzinfo=UTC)) == 100  # the same by its time
     assert folds.times == 1
-
-
-def test_figures_are_kept_with_their_moment(one_lane: str) -> None:
-    with connect(one_lane) as conn:
-        lay(conn, furnished().log)
-        then = moment(conn, Asked(None), NOW)
-        with asof.answers(one_lane, then) as past_conn:
-            found = asof.all_figures(past_conn, then)
-            assert found == report.figures(past_conn, asof.report_day(then))
-            assert len(found) > 30
-
-
-def test_who_was_not_asked_for_longest_goes_first(
-    one_lane: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(asof, "KEPT", 2)
-    with connect(one_lane) as conn:
-        story(conn)
-        then = [moment(conn, Asked({0: n}), NOW) for n in range(4)]
-        for number in (0, 1, 0, 2):
-            with asof.answers(one_lane, then[number]):
-                pass
-        kept = {pair_of(then[0]), pair_of(then[2])}
-        assert pairs(conn) == {name for each in kept for name in (each.answers, each.typed)}
-        with asof.answers(one_lane, then[0]) as reader:  # It is read: the other one has to go.
-            reader.execute("SELECT 1")
-            with asof.answers(one_lane, then[2]):
-                pass
-            with asof.answers(one_lane, then[3]):
-                assert pair_of(then[0]).answers in pairs(conn)
-            assert points.conservation(reader).balance == 0
-
-
-def test_a_builder_that_dies_leaves_nothing_that_is_believed(
-    one_lane: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with connect(one_lane) as conn:
-        story(conn)
-        fold = Builder.fold
-
-        def dies(builder: Builder, *given: Any) -> None:
-            fold(builder, *given)
-            raise KeyboardInterrupt
-
-        monkeypatch.setattr(Builder, "fold", dies)
-        with pytest.raises(KeyboardInterrupt):
-            balance(one_lane, {0: 3})
-        assert pairs(conn)
-        then = moment(conn, Asked({0: 3}), NOW)
-        with pytest.raises(asof.NotKept), asof.snapshot(conn, then):
-            pass
-        monkeypatch.setattr(Builder, "fold", fold)
-        assert balance(one_lane, {0: 3}) == 100
-        assert balance(one_lane, {0: 4}) == 0
-        assert len(pairs(conn)) == 4
-
-
-def test_after_a_rebuild_the_views_are_made_anew(
-    one_lane: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with connect(one_lane) as conn:
-        story(conn)
-        then = moment(conn, Asked({0: 4}), NOW)
-        with asof.answers(one_lane, then) as before:
-            wanted = points.statement(before, "m9")
-        folds = Counting(monkeypatch)
-        runner.rebuild(one_lane)
-        with pytest.raises(asof.NotKept), asof.snapshot(conn, then):
-            pass
-        with asof.answers(one_lane, then) as after:
-            assert points.statement(after, "m9") == wanted
-            assert [entry.points for entry in wanted.entries] == [-100, 100]
-        assert folds.times == 1, "the rebuild's own"
-
-
-def test_many_ask_at_once_while_answers_are_rebuilt_and_dropped(
-    one_lane: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(asof, "KEPT", 2)
-    with connect(one_lane) as conn:
-        story(conn)
-    wanted = {2: 0, 3: 100, 4: 0, 5: 100, 6: 40}
-
-    def ask(number: int) -> bool:
-        if number % 6 == 5:
-            runner.rebuild(one_lane)
-            return True
-        known = 2 + number % 5
-        return balance(one_lane, {0: known}) == wanted[known]
-
-    with ThreadPoolExecutor(4) as pool:
-        assert all(pool.map(ask, range(24)))
-    with connect(one_lane) as conn:
-        assert len(pairs(conn)) <= 2 * 2
-        assert not replayed(one_lane).different
