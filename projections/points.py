@@ -333,23 +333,27 @@ LOTS = Rows(
         l.available_from, l.expires_at, CASE WHEN lives THEN l.points ELSE 0 END AS outstanding,
         CASE WHEN lives AND l.available_from < %(end)s THEN l.points ELSE 0 END AS spendable,
         CASE WHEN lives AND l.expires_at < %(end)s::timestamptz + %(days)s * interval '1 day'
-            THEN l.points ELSE 0 END AS lapsing
+            THEN l.points ELSE 0 END AS lapsing,
+        CASE WHEN l.expires_at > %(start)s AND NOT lives THEN l.points + l.gone ELSE 0 END
+            AS expired
     FROM (
         SELECT l.*, {BALANCE} - coalesce(a.change, 0) AS points,
+            {SUMS["expired"]} - coalesce(a.gone, 0) AS gone,
             l.expires_at IS NULL OR l.expires_at >= %(end)s AS lives
         FROM lot l
         LEFT JOIN (
-            SELECT bucket, member_id, lot, sum({CHANGE})::bigint AS change
-            FROM {rows()} p WHERE occurred_at >= %(end)s GROUP BY 1, 2, 3
+            SELECT bucket, member_id, lot, sum({CHANGE})::bigint AS change,
+                sum({MOVED["expired"]})::bigint AS gone
+            FROM {rows()} posting WHERE occurred_at >= %(end)s GROUP BY 1, 2, 3
         ) a ON a.member_id = l.member_id AND a.lot = l.lot AND a.bucket = l.bucket
     ) l
     JOIN member m ON m.member_id = l.member_id AND m.bucket = l.bucket
-    WHERE l.points <> 0
+    WHERE l.points <> 0 OR l.gone <> 0
     """,
     key=("member_id", "lot"),
     dims=("tier", "unit_id", "source"),
     decided=("rule", "earned_at", "available_from", "expires_at"),
-    sums=("outstanding", "spendable", "lapsing"),
+    sums=("outstanding", "spendable", "lapsing", "expired"),
     once={"fen_per_1000": "SELECT %(fen_per_1000)s::bigint"},
     events=(
         Events(
@@ -361,13 +365,15 @@ LOTS = Rows(
         ),
     ),
     may={"days": 90, "fen_per_1000": 0},
+    days=("expired",),
 )
 """Lots with what was left of them at the end of `on`: what moved later is taken off again."""
 
+_FLOWS = ("credited", "debited", "reversed")
 MOVEMENTS = Rows(
     f"""
     SELECT e.bucket, e.member_id, e.position, e.topic, e.occurred_at, m.tier, m.unit_id,
-        {", ".join(f"{sql} AS {name}" for name, sql in SUMS.items() if name != "balance")}
+        {", ".join(f"{sql} AS {name}" for name, sql in SUMS.items() if name in _FLOWS)}
     FROM {moved()} e
     JOIN member m ON m.member_id = e.member_id AND m.bucket = e.bucket
     WHERE e.occurred_at >= %(start)s AND e.occurred_at < %(end)s
@@ -375,7 +381,7 @@ MOVEMENTS = Rows(
     key=("member_id", "position"),
     dims=("tier", "unit_id", "topic"),
     decided=("occurred_at",),
-    sums=("credited", "debited", "expired", "reversed"),
+    sums=_FLOWS,
     days=True,
 )
 """Events that moved points. A debit that was reversed is taken off on the day of that."""
@@ -393,7 +399,8 @@ measure("points.liability", "Worth of the points outstanding", "积分负债", "
 measure("points.credited", "Points credited", "发放积分", "points", MOVEMENTS, "credited")
 measure("points.debited", "Points debited, net of what was reversed", "扣减积分", "points",
         MOVEMENTS, "debited")  # fmt: skip
-measure("points.expired", "Points written off", "到期积分", "points", MOVEMENTS, "expired")
+measure("points.expired", "Points that lapsed", "到期积分", "points", LOTS, "expired",
+        note="of the lots that expired on these days, written off or not")  # fmt: skip
 measure("points.reversed", "Credits reversed", "冲销积分", "points", MOVEMENTS, "reversed")
 measure("points.use_rate", "Points debited of those credited", "积分兑换率", "%", MOVEMENTS,
         "100 * debited / credited", digits=2)  # fmt: skip

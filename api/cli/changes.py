@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import date
 
+from pydantic_core import to_jsonable_python
+
 from api.cli import measures
 from api.cli.terminal import layouts, output
 from api.cli.terminal.layouts import Column
@@ -51,7 +53,7 @@ def tell_changes(found: Changes) -> None:
     if found.measures:
         numbers = ("from", "to", "difference")
         columns = [Column("measure"), *(Column(each, right=True) for each in numbers)]
-        rows = [(_name(each), *told(each)) for each in found.measures]
+        rows = [(named(each), *told(each)) for each in found.measures]
         for line in layouts.lines([*columns, Column("unit")], rows):
             output.stdout().print(line, soft_wrap=True)
         output.say("")
@@ -64,9 +66,9 @@ def tell_changes(found: Changes) -> None:
         output.say("Both moments hold the same events.")
 
 
-def _name(each: MeasureChange) -> str:
-    said = (*each.params.values(), *(f"{name} {value}" for name, value in each.key.items()))
-    return " ".join((each.measure_id, *said))
+def named(each: MeasureChange) -> str:
+    """A measure by its id and those that it needs."""
+    return " ".join((each.measure_id, *(each.params[n] for n in each.params if n.endswith("_id"))))
 
 
 def told(each: MeasureChange) -> tuple[str, str, str, str]:
@@ -119,5 +121,5 @@ def _rows(
 
 def _plain(value: object) -> object:
     if isinstance(value, list):
-        return [each.model_dump(mode="json") for each in value]
+        return to_jsonable_python(value)
     return value.model_dump(mode="json") if isinstance(value, Measured) else value

@@ -2,7 +2,7 @@
 
 from pydantic import ValidationError
 
-from api.cli.changes import told
+from api.cli.changes import named, told
 from api.cli.terminal import layouts, output
 from api.cli.terminal.layouts import Column, Heading
 from api.cli.terminal.sources import source
@@ -13,6 +13,7 @@ from api.runtime.wiring import opened
 from domain.kernel.refusal import Refusal
 from domain.simulation.scenario import Scenario
 from ledger import strict_json
+from projections.engine.measure import MEASURES
 from projections.whatif.differences import WhatIf, what_if
 
 MAX_SCENARIO_BYTES = 1 << 20
@@ -66,7 +67,9 @@ def _told(found: WhatIf, skip: int) -> None:
     rows: list[layouts.Row] = []
     above = ""
     for each in found.measures:
-        heading = " ".join((each.measure_id, *each.params.values()))
+        if each.key and tuple(each.key) != MEASURES[each.measure_id].rows.dims[:1]:
+            continue  # JSON tells of the other parts
+        heading = named(each)
         if heading != above:
             rows.append(Heading(heading))
             above = heading

@@ -5,10 +5,9 @@ its contributions at the one and the other, and the events that only one of them
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import date
 from typing import Any, TypeAlias
-
-from pydantic import Field
 
 from projections.engine import contributions
 from projections.engine.answer import Answer, Moment
@@ -35,13 +34,15 @@ class Changes(Answer):
     events: list[Between]
 
 
-class RowChange(Answer):
-    """A row of a measure that adds something else at the later moment."""
+@dataclass(frozen=True, slots=True)
+class RowChange:
+    """A row of a measure that adds something else at the later moment: by its key, how much more
+    by input, and the events on which it rests at the later alone and at the earlier alone."""
 
-    of: dict[str, Any] = Field(description="what tells it from the others")
-    adds: dict[str, int] = Field(description="how much more at the later moment, by input")
-    added: list[EventAt] = Field(description="events on which it rests at the later moment alone")
-    dropped: list[EventAt] = Field(description="and at the earlier moment alone")
+    of: dict[str, str]
+    adds: dict[str, int]
+    added: list[EventAt]
+    dropped: list[EventAt]
 
 
 def state(conn: Conn, on: date) -> list[Measured]:

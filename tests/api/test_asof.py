@@ -202,7 +202,7 @@ def test_changes_are_told_measure_by_measure(told: str) -> None:
             assert answer.status_code == 200, answer.text
             found = answer.json()
             changed = {each["measure_id"] for each in found["measures"]}
-            assert {"points.outstanding", "visits.count"} <= changed
+            assert {"points.outstanding", "bindings.base"} <= changed
             answer = await client.get("/changes", params={"from": "nonsense"})
             assert answer.json()["errors"][0]["field"] == "query.from"
 

@@ -140,7 +140,7 @@ def test_a_fact_dated_in_digits_is_refused(fact: dict[str, Any], field: str) -> 
         for written in (digits, json.loads(digits)):
             with pytest.raises(ValueError, match=field) as refused:
                 parse_fact(json.dumps({**whole, field: written}))
-            code, reason = why(refused.value)
+            code, reason, *_ = why(refused.value)
             assert (code, "is written" in reason) == ("not_valid", True)
             assert not re.search(rf"\b{re.escape(digits)}\b", reason) or digits == "0"
 
