@@ -59,13 +59,18 @@ class Imported:
         return self.files[0].key
 
     @property
+    def counted(self) -> list[Taken]:
+        """The files that it was about: those that were new, unless all were taken before."""
+        return [each for each in self.files if not each.replayed] or self.files
+
+    @property
     def facts(self) -> int:
-        return sum(each.facts for each in self.files)
+        return sum(each.facts for each in self.counted)
 
     @property
     def events(self) -> int:
-        return sum(each.events for each in self.files)
+        return sum(each.events for each in self.counted)
 
     @property
     def rejected(self) -> int:
-        return sum(each.rejected for each in self.files)
+        return sum(each.rejected for each in self.counted)

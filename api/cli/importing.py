@@ -47,7 +47,7 @@ def run(settings: Settings, asked: Asked) -> int:
             raise WrongUse("--as-told is of one file of facts: several are told in time's order.")
         merger = _merged(stack, files, mapping)
         facts = merger.source()
-        return _imported(database, asked, begun, facts, merger.places, merger.rows, mapping)
+        return _imported(database, asked, begun, facts, merger.places, merger.facts, mapping)
 
 
 def read_all(stack: ExitStack, names: Sequence[str]) -> list[File]:
@@ -60,6 +60,10 @@ def read_all(stack: ExitStack, names: Sequence[str]) -> list[File]:
     for name in names:
         with source(name) as opened_file:
             files.append(stack.enter_context(readers.read(name, opened_file)))
+    alike = {file.digest: file.name for file in files}
+    for file in files:
+        if alike[file.digest] != file.name:
+            raise WrongUse(f"{file.name} and {alike[file.digest]} are the same file.")
     bases = [Path(file.name).name for file in files]
     if len(set(bases)) < len(bases):
         raise WrongUse("Two files have one name: the rejects could not be told apart.")

@@ -302,14 +302,17 @@ class Table:
     width: int
     only: int | None
 
-    def facts(self, row: Sequence[str]) -> Iterator[tuple[int, int, bytes | Unread]]:
-        """(number of the kind, instant, line of facts) of a row."""
+    def facts(
+        self, row: Sequence[str], wanted: Sequence[str] | None = None
+    ) -> Iterator[tuple[int, int, bytes | Unread]]:
+        """(number of the kind, instant, line of facts) of a row; of all kinds, or those wanted."""
         if len(row) < self.width:
             row = [*row, *[""] * (self.width - len(row))]
         elif len(row) > self.width and any(cell.strip() for cell in row[self.width :]):
             yield 0, 0, Unread("too_many_cells", f"it has more cells than the {self.width} columns")
             return
-        wanted = row[self.only].split() if self.only is not None else ()
+        if self.only is not None:
+            wanted = row[self.only].split()
         for number, maker in enumerate(self.makers):
             if wanted and maker.name not in wanted:
                 continue

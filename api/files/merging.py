@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from api.files.making import NoColumn, Table, compiled, micros_of
+from api.files.making import ONLY, NoColumn, Table, compiled, micros_of
 from api.files.mapping import Mapping, TableSaid
 from api.files.readers import MOST_COLUMNS, File, Unreadable, lines_of, sheet_rows
 from api.files.turns import turn_of
@@ -52,7 +52,7 @@ class Merger:
 
     def __init__(self, mapping: Mapping, stack: ExitStack) -> None:
         self.places: list[Place] = []
-        self.rows = 0
+        self.facts = 0
         self.skipped: list[str] = []  # tables that the mapping says nothing of
         self._mapping = mapping
         self._stack = stack
@@ -68,7 +68,9 @@ class Merger:
         name, sheet_of_rejects = file.called
         reader: _Rows | None = None
         current: str | None = ""
+        empty = True
         for sheet, (number, row) in sheet_rows(file):
+            empty = False
             if sheet != current:
                 current, sheet_said = sheet, sheet_of_rejects if sheet is None else sheet
                 said = self._mapping.of(name, sheet_said)
@@ -78,8 +80,9 @@ class Merger:
                 else:
                     reader = _Rows(self, file, sheet_said, said)
             if reader is not None:
-                self.rows += 1
                 reader.take(number, row)
+        if empty:
+            raise Unreadable(file.name, "it holds no rows")
 
     def _place(self, place: Place) -> int:
         if len(self.places) == MOST_PLACES:
@@ -95,7 +98,6 @@ class Merger:
                 continue
             if len(text) > MAX_LINE_BYTES:
                 text = text[: MAX_LINE_BYTES + 1]  # it is too long in any case
-            self.rows += 1
             micros, turn = _order_of(text)
             self.put(micros, turn, place, number, text)
 
@@ -103,6 +105,7 @@ class Merger:
         """A fact, or why there is none."""
         told = _UNREAD + msgspec.json.encode(text) if isinstance(text, Unread) else _FACT + text
         record = b"%016x%02x%04x%010x%b\n" % (micros + _FIRST, turn, place, line, told)
+        self.facts += 1
         self._run.append(record)
         self._run_bytes += len(record)
         if self._run_bytes >= RUN_BYTES:
@@ -153,13 +156,16 @@ class _Rows:
         if self._table is None:
             if number < self._said.header:
                 return
-            self._begin(row if self._said.header else [""] * len(row), number)
+            self._begin(row if self._said.header else _letters(row), number)
             if self._said.header:
                 return
         if not any(row) or not "".join(row).strip():
             return
         assert self._table is not None
-        for kind, micros, text in self._table.facts(row):
+        only: list[str] | None = None
+        if not self._said.header and row[-1].startswith(ONLY):  # of rejects without a header
+            only = row.pop().removeprefix(ONLY).split()
+        for kind, micros, text in self._table.facts(row, only):
             self._merger.put(micros, self._turns[kind], self._first + kind, number, text)
 
     def _begin(self, header: list[str], number: int) -> None:
@@ -176,6 +182,11 @@ class _Rows:
             where = self._merger._place(made)
             if place == 0:
                 self._first = where
+
+
+def _letters(row: list[str]) -> list[str]:
+    """The header of a table without one: nothing above each cell."""
+    return [""] * (len(row) - row[-1].startswith(ONLY)) if row else []
 
 
 class _Head(msgspec.Struct):

@@ -104,7 +104,9 @@ class TableRejects(Told):
                 yield row if only is not None else [*row, ONLY]
             elif number in rejected:
                 facts = " ".join(rejected[number])
-                if only is None:
+                if not said.header:
+                    yield [*row, f"{ONLY} {facts}"]
+                elif only is None:
                     yield [*row, facts]
                 else:
                     yield [*row[:only], facts, *row[only + 1 :]]

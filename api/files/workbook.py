@@ -4,8 +4,8 @@ It runs apart, with little memory and time: a workbook of a few kilobytes may as
 and the library that reads it ends its process then. Nothing of ours is imported here.
 
 First comes `{"sheets": [names]}`, before the rows of each sheet `{"sheet": name}`, then a list of
-texts for each row from the first. Cells are written as a person would: numbers with the 15 digits
-that a spreadsheet has, days and instants as ISO 8601, what a formula came to. One in error says so.
+texts for each row from the first. Cells are written as a person would: numbers with at most 15
+digits and 9 decimals, days and instants as ISO 8601, what a formula came to. One in error says so.
 """
 
 import datetime
@@ -79,7 +79,8 @@ def written(
 def text(cell: Any) -> str:
     """What a cell shows."""
     if type(cell) is float:
-        return str(int(cell)) if cell.is_integer() and abs(cell) < 1e15 else f"{cell:.15g}"
+        near = round(cell, 9)  # 10.03 - 10 is no 0.0299999999999994 to anybody
+        return str(int(near)) if near.is_integer() and abs(near) < 1e15 else f"{near:.15g}"
     if type(cell) is bool:
         return "true" if cell else "false"
     if isinstance(cell, datetime.datetime):

@@ -184,6 +184,54 @@ def test_a_file_is_taken_once_beside_others_that_are_new(files: Path, own_ledger
     )
 
 
+def test_what_was_rejected_of_a_file_then_does_not_count_beside_others(
+    files: Path, own_ledger: Path
+) -> None:
+    first = imported(files, own_ledger, "--keep-good", "rejects", "--json")
+    assert (first.code, first.json["rejected"]) == (3, 3)
+    (files / "visits.csv").write_bytes(as_csv([VISITS[0], ["c1", "2008-07-01 10:00"]]))
+    more = imported(files, own_ledger, "--keep-good", "rejects2", "--json")
+    assert (more.code, more.json["facts"], more.json["rejected"]) == (0, 1, 0)
+    assert not (files / "rejects2").exists()
+    again = imported(files, own_ledger, "--json")
+    assert (again.code, again.json["replayed"], again.json["rejected"]) == (3, True, 1)
+
+
+def test_rejects_of_a_table_without_a_header_go_in_again(files: Path, own_ledger: Path) -> None:
+    mapping = """
+        [missing]
+        actor = "system:crm"
+        [[table]]
+        files = "plain.csv"
+        header = 0
+        [[table.fact]]
+        kind = "member.join"
+        fields = { member_id = "A", unit_id = { value = "east" }, at = "B" }
+        [[table.fact]]
+        kind = "tier.change"
+        fields = { member_id = "A", tier = "C", reason = { value = "x" }, at = "B" }
+    """
+    (files / "plain.toml").write_text(mapping)
+    rows = [["p1", "2008-01-01", "gold"], ["p2", "2008-01-01", "lead"], ["p3", "never", "gold"]]
+    (files / "plain.csv").write_bytes(as_csv(rows))
+    words = ("--mapping", "plain.toml", "--keep-good", "rejects", "--json")
+    done = clubledger("import", "house.jsonl", "plain.csv", *words, data_dir=own_ledger, cwd=files)
+    assert (done.json["facts"], done.json["rejected"]) == (6, 3)
+    rejects = files / "rejects" / "plain.csv"
+    text = rejects.read_text("utf-8-sig")
+    assert "p2,2008-01-01,lead,clubledger:facts tier.change" in text
+    rejects.write_text(text.replace("lead", "gold").replace("never", "2008-01-02"), "utf-8")
+    again = clubledger("import", rejects, *words[:2], "--json", data_dir=own_ledger, cwd=files)
+    assert (again.code, again.json["facts"]) == (0, 3)
+
+
+def test_files_that_are_alike_are_refused(files: Path, own_ledger: Path) -> None:
+    (files / "visits.2.csv").write_bytes((files / "visits.csv").read_bytes())
+    words = ("import", "visits.csv", "visits.2.csv", "--mapping", "m.toml")
+    ended = clubledger(*words, data_dir=own_ledger, cwd=files)
+    assert (ended.code, "are the same file" in ended.err) == (2, True)
+
+
 def test_what_is_judged_by_a_later_state_is_said_by_line(files: Path, own_ledger: Path) -> None:
     (files / "visits.csv").write_bytes(as_csv([VISITS[0], ["c1", "2008-06-01 10:00"]]))
     (files / "customers.xlsx").write_bytes(as_xlsx(CUSTOMERS[:3]))

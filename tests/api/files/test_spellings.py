@@ -1,5 +1,6 @@
 """Facts that are written in any of the spellings come out as the same commands."""
 
+import json
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -201,6 +202,29 @@ def test_real_days_and_numbers_of_a_workbook_are_what_they_show() -> None:
         "member:m1": "2024-02-29 09:30",
         "member:m3": "2025-01-02 08:05",
     }
+
+
+def test_what_a_spreadsheet_reckoned_is_the_money_that_it_shows() -> None:
+    reckoned = [10.03 - 10, 0.1 + 0.2, -9.69, 1e9 / 3 // 1, 1163.5]
+    rows: list[list[Any]] = [["member", "month", "amount", "margin"]]
+    rows += [["m1", f"2025-{n + 1:02}", 1, value] for n, value in enumerate(reckoned)]
+    mapping = """
+        [missing]
+        actor = "system:x"
+        [[table]]
+        files = "*"
+        [[table.fact]]
+        kind = "bill.record"
+        fields.member_id = "member"
+        fields.month = "month"
+        fields.amount_fen = "amount"
+        fields.margin_fen = "margin"
+        fields.at = { column = "month", day_of_month = 28 }
+    """
+    taken = Taken(mapping, t__xlsx=as_xlsx(rows))
+    assert taken.unread == []
+    told = [json.loads(asked)["margin_fen"] for asked in taken.asked]
+    assert told == [3, 30, -969, 33333333300, 116350]
 
 
 @pytest.mark.parametrize(
