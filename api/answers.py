@@ -206,7 +206,8 @@ def contributions_export(
 ) -> Export:
     """All rows that make a measure up as a file, below what it comes to."""
     found = measure.measured(conn, measure_id, params, on)
-    of = found.model_dump(mode="json", exclude={"groups", "moment"})
+    of = found.model_dump(mode="json", exclude={"groups", "moment", "inputs"})
+    of["inputs"] = found.sums()
     kind = contributions.row_model(measure.MEASURES[measure_id])
     rows = _rows(conn, measure_id, params, on, kind)
     return exported(conn, meta, measure_id, kind, rows, moment, by, **of)
