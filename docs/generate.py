@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from datetime import date
 from inspect import getdoc
+from itertools import groupby
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -28,6 +29,8 @@ from domain.kernel.command import Command
 from domain.kernel.event import Event
 from domain.kernel.postings import PointsAccount
 from domain.reports import FormulaText
+from projections.engine import measure
+from projections.engine.catalogue import NOUNS as PROJECTED
 from projections.figures.report import Reported, reported
 
 DOCS = Path(__file__).parent
@@ -58,6 +61,15 @@ _NAMED: dict[str, Any] = {
 }
 _WORDS = {json.dumps(TypeAdapter(t).json_schema(), sort_keys=True): w for w, t in _NAMED.items()}
 """So that a field says `id` and not its pattern."""
+
+MEASURES_LEGEND = """
+Named formulas over sums of rows. The rows that make one up are its *contributions*: each with what
+it adds, the days and values that decided, and its events (`clubledger measure ID --rows 10`,
+`--export FILE`; `GET /measures/ID/contributions`). What has to be said is bold. `on` is the day at
+whose end it is asked, else today; `first` the first of the days of which it is, else 1 January of
+that year. Whatever it is grouped by filters, too: several values by commas, `none` for nothing
+there, `*` for anything.
+"""
 
 LEGEND = """
 | word | what it may hold |
@@ -283,6 +295,34 @@ def figures_page() -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def measures_page() -> str:
+    """Every measure of the catalogue, by what its id begins with."""
+    assert PROJECTED, "they make the catalogue"
+    parts = []
+    for room, of in groupby(measure.catalogue(), key=lambda each: each.id.partition(".")[0]):
+        parts.append(f"## {room.title()}\n")
+        for rows, same in groupby(of, key=lambda each: each.rows):
+            listed = list(same)
+            names = dict.fromkeys(name for each in listed for name in each.takes)
+            takes = ", ".join(f"**{n}**" if n in listed[0].needs else n for n in names)
+            by = ", ".join(rows.dims) or "nothing"
+            parts.append(f"{rows.what} Takes {takes}; is grouped by {by}.\n")
+            cells = [
+                (f"`{each.id}`", f"{each.title} {each.zh}", each.unit, f"`{each.formula.text}`",
+                 each.note)
+                for each in listed
+            ]  # fmt: skip
+            parts.append(table(("measure", "", "unit", "formula", ""), *cells) + "\n")
+    return "\n".join(
+        (
+            "# Measures\n",
+            MADE,
+            MEASURES_LEGEND,
+            *parts,
+        )
+    )
+
+
 def _printed(entry: Reported) -> str:
     if entry.reported is None:
         return ""
@@ -349,6 +389,7 @@ def pages() -> dict[Path, str]:
         DOCS / "reference" / "events.md": events_page(),
         DOCS / "reference" / "refusals.md": refusals_page(),
         DOCS / "reference" / "figures.md": figures_page(),
+        DOCS / "reference" / "measures.md": measures_page(),
         demo_year: between(told, "examples", examples()),
     }
 

@@ -178,9 +178,9 @@ BASE = Rows(
         Events("member.left", where="occurred_at < %(end)s"),
     ),
     needs=(Need("cohort_id", UnknownCohort, in_overview="purpose = 'binding'"),),
+    what="The customers of a cohort: each counts once, however many policies bind him on the "
+    "day, and not if he is off the network by the end of it.",
 )
-"""The customers of a cohort: each counts once, however many policies bind him on the day, and not
-if he is off the network by the end of it."""
 
 BINDINGS = Rows(
     """
@@ -203,6 +203,7 @@ BINDINGS = Rows(
         Events("member.left", where="occurred_at < %(end)s"),
     ),
     days=("started", "ended_early"),
+    what="Bindings, each as often as a policy binds somebody, with the tier that he has now.",
 )
 
 measure("bindings.base", "Customers to be bound", "需捆绑客户数", "customers", BASE, "base")

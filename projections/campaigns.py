@@ -293,8 +293,8 @@ ENROLMENTS = Rows(
     decided=("occurred_at", "terms_version"),
     sums=("participants", "prepaid_fen", "gift_fen", "walk_ins"),
     events=(_ENROLLED,),
+    what="Enrolments by the end of `on`.",
 )
-"""Enrolments by the end of `on`."""
 
 COSTS = Rows(
     f"""
@@ -310,8 +310,8 @@ COSTS = Rows(
     decided=("occurred_at",),
     sums=("participants", "gift_fen", "other_costs_fen"),
     events=(_ENROLLED, Events("campaign.launched", by=("campaign_id",))),
+    what="The gifts of enrolments, and what each campaign cost beside them.",
 )
-"""The gifts of enrolments, and what each campaign cost beside them."""
 
 OFFERS = Rows(
     f"""
@@ -330,8 +330,8 @@ OFFERS = Rows(
     decided=("arm", "occurred_at", "enrolled_at"),
     sums=("offered", "control", "enrolled"),
     events=(_DRAWN, _ENROLLED),
+    what="Who was drawn by the end of `on`, and who of those offered enrolled.",
 )
-"""Who was drawn by the end of `on`, and who of those offered enrolled."""
 
 measure("campaigns.participants", "Participants", "参与客户数", "customers", ENROLMENTS,
         "participants")  # fmt: skip
@@ -341,12 +341,12 @@ measure("campaigns.mean_prepaid", "Mean prepaid sum", "户均预存", "yuan", EN
         "prepaid_fen / 100 / participants", digits=2)  # fmt: skip
 measure("campaigns.gifts", "Gift credit", "赠送话费", "yuan", ENROLMENTS, "gift_fen / 100",
         digits=2)  # fmt: skip
+measure("campaigns.walk_ins", "Participants without an offer", "未受邀参与客户数", "customers",
+        ENROLMENTS, "walk_ins")  # fmt: skip
 measure("campaigns.cost", "Cost", "活动成本", "yuan", COSTS,
         "(gift_fen + other_costs_fen) / 100", digits=2)  # fmt: skip
 measure("campaigns.cost_per_participant", "Cost per participant", "户均成本", "yuan", COSTS,
         "(gift_fen + other_costs_fen) / 100 / participants", digits=2)  # fmt: skip
-measure("campaigns.walk_ins", "Participants without an offer", "未受邀参与客户数", "customers",
-        ENROLMENTS, "walk_ins")  # fmt: skip
 measure("campaigns.offered", "Customers offered", "受邀客户数", "customers", OFFERS, "offered")
 measure("campaigns.control", "Customers in the control group", "对照组客户数", "customers", OFFERS,
         "control")  # fmt: skip
@@ -421,11 +421,11 @@ RETURNS = Rows(
         " WHERE campaign_id = %(campaign_id)s",
         "whole_months": f"SELECT (first_month <= last_month)::int FROM ({_WHOLE_MONTHS}) months",
     },
+    what="Who was drawn, by intention to treat: he counts in the arm that he was drawn into, "
+    "whether he took part or not, with the margins of the whole months from the opening "
+    "to `on`. A customer without a bill counts with zero. And who took part without an "
+    "offer, since fixed costs are shared by heads.",
 )
-"""Who was drawn, by intention to treat: he counts in the arm that he was drawn into, whether he
-took part or not, with the margins of the whole months from the opening to `on`. A customer without
-a bill counts with zero. And who took part without an offer, since fixed costs are shared by heads.
-"""
 _COST = "(gift_fen + other_costs_fen * offered / (offered + walk_ins))"
 _MARGIN = "(margin_offered_fen / offered - margin_control_fen / control) * offered"
 _Z_95 = Decimal("1.959963984540054")

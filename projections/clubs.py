@@ -291,6 +291,7 @@ OPENINGS = Rows(
     sums=("day",),
     events=(Events("club.opened", by=("club_id",)),),
     needs=(Need("club_id", UnknownClub),),
+    what="A club, with the day on which it opens, if it had said so by the end of `on`.",
 )
 EMERGENCIES = Rows(
     f"""
@@ -304,6 +305,7 @@ EMERGENCIES = Rows(
     sums=("people", "admissions"),
     events=(Events("visit.emergency_admitted", by=("club_id", "position")),),
     days=True,
+    what="Admissions of people who are not members, while a club is in emergency mode.",
 )
 ACTIVITIES = Rows(
     """
@@ -317,6 +319,7 @@ ACTIVITIES = Rows(
     sums=("activities", "cost_fen", "fee_fen", "commission_fen"),
     events=(Events("activity.held", by=("club_id", "activity_id")),),
     days=True,
+    what="Activities that clubs held.",
 )
 ATTENDANCES = Rows(
     f"""
@@ -329,6 +332,7 @@ ATTENDANCES = Rows(
     sums=("attendances",),
     events=(Events("activity.attended", by=("member_id", "club_id", "activity_id")),),
     days=True,
+    what="Who took part in an activity, with the tier of that day.",
 )
 
 measure("clubs.opened_on", "Opened on", "开业日期", DAY, OPENINGS, "day",

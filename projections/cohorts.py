@@ -233,10 +233,11 @@ KEPT = Rows(
     needs=(Need("cohort_id", UnknownCohort, in_overview="purpose = 'retention'"),),
     may={"low_fen": LOW_SPEND_FEN, "low_months": LOW_MONTHS_LOST},
     days=("low", "revenue_fen", "revenue_before_fen"),
+    what="The customers of a cohort, with the tier and unit of its day: who left the network "
+    "by the end of `on`, and who of the others spent less than `low_fen` in `low_months` "
+    "of the months or more. Revenue is that of the same months, and of the same a year "
+    "before.",
 )
-"""The customers of a cohort, with the tier and unit of its day: who left the network by the end of
-`on`, and who of the others spent less than `low_fen` in `low_months` of the months or more.
-Revenue is that of the same months, and of the same a year before."""
 
 measure("retention.base", "Customers of the cohort", "拍照客户数", "customers", KEPT, "base")
 measure("retention.left", "Of them, who left the network", "其中离网", "customers", KEPT, "left")

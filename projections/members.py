@@ -375,8 +375,9 @@ HOLDERS = Rows(
         Events("member.left", where="occurred_at < %(end)s"),
     ),
     days=("before",),
+    what="Who holds a tier at the end of `on`, those who left among them, or held it before "
+    "`first`.",
 )
-"""Who holds a tier at the end of `on`, those who left among them, or held it before `first`."""
 
 CUSTOMERS = Rows(
     """
@@ -396,8 +397,8 @@ CUSTOMERS = Rows(
         Events("member.left", where="occurred_at < %(end)s"),
     ),
     days=("joined", "left"),
+    what="Whoever joined by the end of `on`. The tier is the latest that is known.",
 )
-"""Whoever joined by the end of `on`. The tier is the latest that is known."""
 
 measure("members.vips", "Customers who hold a tier", "VIP客户数", "customers", HOLDERS, "vips",
         note="those who left the network among them")  # fmt: skip

@@ -366,8 +366,8 @@ LOTS = Rows(
     ),
     may={"days": 90, "fen_per_1000": 0},
     days=("expired",),
+    what="Lots with what was left of them at the end of `on`: what moved later is taken off again.",
 )
-"""Lots with what was left of them at the end of `on`: what moved later is taken off again."""
 
 _FLOWS = ("credited", "debited", "reversed")
 MOVEMENTS = Rows(
@@ -383,8 +383,8 @@ MOVEMENTS = Rows(
     decided=("occurred_at",),
     sums=_FLOWS,
     days=True,
+    what="Events that moved points. A debit that was reversed is taken off on the day of that.",
 )
-"""Events that moved points. A debit that was reversed is taken off on the day of that."""
 
 measure("points.outstanding", "Points outstanding", "积分余额", "points", LOTS, "outstanding",
         note="what has lapsed by then is none of them, written off or not")  # fmt: skip

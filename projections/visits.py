@@ -311,8 +311,8 @@ VISITS = Rows(
     sums=("visits", "companions", "points", "free_visits"),
     events=(Events("visit.recorded", by=("member_id", "visit")),),
     days=True,
+    what="Visits that were not undone, with the tier and unit of their moment.",
 )
-"""Visits that were not undone, with the tier and unit of their moment."""
 
 OF_A_CLUB = replace(
     VISITS,
@@ -330,8 +330,8 @@ OF_A_CLUB = replace(
             WHERE since <= %(on)s
         """
     },
+    what="The same of one club, and the calendar months in which it was open on some of the days.",
 )
-"""The same of one club, and the calendar months in which it was open on some of the days."""
 
 VISITORS = Rows(
     f"""
@@ -351,8 +351,8 @@ VISITORS = Rows(
     events=(Events("visit.recorded", where="occurred_at >= %(start)s AND occurred_at < %(end)s"),),
     may={"club_id": None, "service_id": None},
     days=True,
+    what="Members who came, each once, with the tier and unit that they have now.",
 )
-"""Members who came, each once, with the tier and unit that they have now."""
 
 ELIGIBLE = Rows(
     f"""
@@ -384,8 +384,8 @@ ELIGIBLE = Rows(
     ),
     needs=(_CLUB,),
     days=True,
+    what="Whom a club admits at the end of `on`, and who of them came.",
 )
-"""Whom a club admits at the end of `on`, and who of them came."""
 
 ENTITLED = Rows(
     f"""
@@ -417,9 +417,9 @@ ENTITLED = Rows(
         ),
     ),
     days=True,
+    what="The free visits of a year by tier and service, of who is on the network at the end "
+    "of `on`, and those taken since `first`.",
 )
-"""The free visits of a year by tier and service, of who is on the network at the end of `on`, and
-those taken since `first`."""
 
 measure("visits.count", "Visits", "到访次数", "visits", VISITS, "visits")
 measure("visits.companions", "Companions", "随行人数", "people", VISITS, "companions")

@@ -94,15 +94,17 @@ class Need:
 class Rows:
     """Rows that add up.
 
-    `text` is their query: a bucket, the columns of `key` that tell them apart (none is null), those
-    of `dims` by which they are grouped and filtered, those of `decided` that are shown, and of
-    `sums`. It may name `%(on)s`, `%(end)s` (the instant at which that day is over), `%(first)s`,
-    `%(start)s`, `%(first_month)s`, `%(last_month)s`, what is needed and what may be said.
+    `what` they are, for a reader. `text` is their query: a bucket, the columns of `key` that tell
+    them apart (none is null), those of `dims` by which they are grouped and filtered, those of
+    `decided` that are shown, and of `sums`. It may name `%(on)s`, `%(end)s` (the instant at which
+    that day is over), `%(first)s`, `%(start)s`, `%(first_month)s`, `%(last_month)s`, what is
+    needed and what may be said.
     """
 
     text: str
     key: tuple[str, ...]
     sums: tuple[str, ...]
+    what: str
     dims: tuple[str, ...] = ()
     decided: tuple[str, ...] = ()
     events: tuple[Events, ...] = ()
@@ -207,6 +209,7 @@ class Described(Answer):
     needs: list[str] = Field(description="parameters that must be said")
     takes: list[str] = Field(description="all parameters; those in `by` also group")
     by: list[str]
+    rows: str = Field(description="what its contributions are")
     note: str
 
 
@@ -267,6 +270,7 @@ def described(of: Measure) -> Described:
         needs=list(of.needs),
         takes=list(of.takes),
         by=list(of.rows.dims),
+        rows=of.rows.what,
         note=of.note,
     )
 
