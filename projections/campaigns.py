@@ -411,8 +411,9 @@ RETURNS = Rows(
         Events("campaign.enrolled", where="campaign_id = %(campaign_id)s"),
         Events(
             "bill.issued",
-            where=f"margin_fen IS NOT NULL AND (SELECT month BETWEEN first_month AND last_month"
-            f" FROM ({_WHOLE_MONTHS}) months)",
+            where="margin_fen IS NOT NULL"
+            f" AND month >= (SELECT first_month FROM ({_WHOLE_MONTHS}) months)"
+            f" AND month <= (SELECT last_month FROM ({_WHOLE_MONTHS}) months)",
         ),
     ),
     needs=(Need("campaign_id", UnknownCampaign),),
