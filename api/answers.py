@@ -17,10 +17,11 @@ from api.runtime.report_files import ReportFile
 from domain.kernel.values import PROGRAMME, local_date
 from projections import points
 from projections.asof import statement
-from projections.engine import contributions, measure, moments, runner
+from projections.engine import contributions, measure, moments, runner, views
 from projections.engine.answer import Answer, Dated, Moment
 from projections.engine.moments import Asked
 from projections.engine.schemas import held
+from projections.engine.views import View
 from projections.figures import claims, reported, targets
 from projections.figures import report as figures
 from projections.figures.evidence import EventRef
@@ -233,6 +234,20 @@ def statement_export(
     lines = points.whole_statement(conn, member_id, statement.sources(moment))
     name, of = f"statement-{member_id}", {"member_id": member_id}
     return exported(conn, meta, name, points.Entry, lines, moment, by, filters=of)
+
+
+def list_export(
+    conn: Connection[Any],
+    meta: Mapping[str, str],
+    of: View,
+    said: Mapping[str, str | None],
+    moment: Moment | None,
+    by: str,
+) -> Export:
+    """All rows of a list that fulfil its filters as a file."""
+    filters = {name: value for name, value in said.items() if value is not None}
+    rows = views.whole(conn, of, said)
+    return exported(conn, meta, of.name, of.row, rows, moment, by, about=of.about, filters=filters)
 
 
 def exported(

@@ -14,6 +14,7 @@ from projections.engine.measure import Events, Need, Rows, measure
 from projections.engine.projection import Projection
 from projections.engine.ratio import Ratio
 from projections.engine.reference import ReferenceFold, Stored, folded
+from projections.engine.views import view
 
 
 class Bindings(Projection):
@@ -214,6 +215,38 @@ measure("bindings.active", "Bindings in force", "有效捆绑数", "bindings", B
 measure("bindings.started", "Bindings begun", "新增捆绑数", "bindings", BINDINGS, "started")
 measure("bindings.ended_early", "Bindings ended early", "提前解除捆绑数", "bindings", BINDINGS,
         "ended_early")  # fmt: skip
+
+
+view(
+    "bindings",
+    "Every binding to a policy, on the days from starts_on to before until.",
+    """
+    SELECT b.member_id, b.binding, b.policy, b.campaign_id, b.unit_id, b.starts_on, b.ends_on,
+        least(b.until, (m.left_at AT TIME ZONE '{zone}')::date) AS until,
+        CASE WHEN (m.left_at AT TIME ZONE '{zone}')::date < b.until THEN 'left' ELSE b.cause END
+            AS cause
+    FROM binding b
+    JOIN member m ON m.member_id = b.member_id AND m.bucket = b.bucket
+    """,
+    """
+    member_id text
+    binding bigint: its number among his
+    policy text: to what
+    campaign_id text?: which brought it
+    unit_id text
+    starts_on date: its first day
+    ends_on date: the day that was agreed to be behind its last
+    until date: the day behind its last, however it ended
+    cause text?: why it ended early: breach, cancelled, or left the network
+    """,
+    key=("member_id", "binding"),
+    same=("member_id", "policy", "campaign_id", "unit_id", "cause"),
+    day="starts_on",
+    within={
+        "cohort_id": "v.member_id IN (SELECT member_id FROM cohort_member"
+        " WHERE cohort_id = ANY (%(cohort_id)s))",
+    },
+)
 
 
 # ----------------------------------------------------------------------- the same in plain Python

@@ -20,6 +20,7 @@ from projections.engine.measure import Events, Need, Rows, measure
 from projections.engine.projection import Projection
 from projections.engine.ratio import Mean, Rate, rounded
 from projections.engine.reference import ReferenceFold, Stored, folded
+from projections.engine.views import view
 
 
 class Campaigns(Projection):
@@ -470,6 +471,44 @@ measure("campaigns.cost_per_retained", "Cost per customer retained", "每保有�
                                     "no more were retained than without the campaign")),
         )  # fmt: skip
 measure("campaigns.take_up", "Take-up", "参与率", "%", OFFERS, "100 * enrolled / offered", digits=2)
+
+
+view(
+    "campaigns",
+    "Every campaign, and who took part.",
+    f"""
+    SELECT c.campaign_id, c.title, c.kind, c.opens_on, c.closes_on, c.closed_at, c.tiers,
+        c.untiered, c.cap, c.budget_fen, c.control_bp, c.other_costs_fen, c.launched_at,
+        e.enrolments, e.prepaid_fen, e.gift_fen
+    FROM campaign c
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS enrolments, coalesce(sum(prepaid_fen), 0)::bigint AS prepaid_fen,
+            coalesce(sum(gift_fen), 0)::bigint AS gift_fen
+        FROM {counted("campaign.enrolled")} e WHERE e.campaign_id = c.campaign_id
+    ) e
+    """,
+    """
+    campaign_id text
+    title text
+    kind text: which kind of offer
+    opens_on date: its first day
+    closes_on date: its last day
+    closed_at timestamptz?: when it was closed before that
+    tiers text[]: for whom
+    untiered boolean: whether also for those without a tier
+    cap bigint?: how many may take part
+    budget_fen bigint?: what it may give
+    control_bp bigint: the share of the control group, in basis points
+    other_costs_fen bigint: what it costs beside gifts
+    launched_at timestamptz: when it was launched
+    enrolments bigint: how many took part
+    prepaid_fen bigint: what they prepaid
+    gift_fen bigint: what they were given
+    """,
+    key=("campaign_id",),
+    same=("campaign_id", "kind"),
+    day="opens_on",
+)
 
 
 # ----------------------------------------------------------------------- the same in plain Python

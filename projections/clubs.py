@@ -21,6 +21,7 @@ from projections.engine.event_tables import counted
 from projections.engine.measure import DAY, Events, Need, Rows, measure
 from projections.engine.projection import Projection
 from projections.engine.reference import ReferenceFold, Stored, folded
+from projections.engine.views import view
 
 
 class Clubs(Projection):
@@ -345,6 +346,54 @@ measure("clubs.activity_cost", "Cost of activities", "俱乐部活动成本", "y
         "cost_fen / 100", digits=2)  # fmt: skip
 measure("clubs.attendances", "Attendances at activities", "参加活动人次", "attendances",
         ATTENDANCES, "attendances")  # fmt: skip
+
+
+view(
+    "clubs",
+    "Every club.",
+    """
+    SELECT club_id, title, opens_on, opens_minute, closes_minute, tiers, important, capacity,
+        in_emergency
+    FROM club
+    """,
+    """
+    club_id text
+    title text
+    opens_on date: its first day
+    opens_minute bigint: when it opens, in minutes of the day
+    closes_minute bigint: when it closes
+    tiers text[]: for whom
+    important boolean: whether for those who are marked so, too
+    capacity bigint?: how many it holds
+    in_emergency boolean: whether it lets in everybody
+    """,
+    key=("club_id",),
+    same=("club_id", "in_emergency"),
+    day="opens_on",
+)
+view(
+    "services",
+    "Every version of the price of a club's service.",
+    """
+    SELECT club_id, service_id, price_version, title, points, tier_points, companion_points,
+        free_visits, since
+    FROM service
+    """,
+    """
+    club_id text
+    service_id text
+    price_version bigint: which version
+    title text
+    points bigint: what a visit costs
+    tier_points jsonb: by tier, where it is something else
+    companion_points bigint: for each who comes along
+    free_visits jsonb: how many a year are free, by tier
+    since timestamptz: from when it holds
+    """,
+    key=("club_id", "service_id", "price_version"),
+    same=("club_id", "service_id"),
+    day="since",
+)
 
 
 # ----------------------------------------------------------------------- the same in plain Python

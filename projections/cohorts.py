@@ -15,6 +15,7 @@ from projections.engine.measure import Events, Need, Rows, measure
 from projections.engine.projection import Projection
 from projections.engine.ratio import Ratio
 from projections.engine.reference import ReferenceFold, Stored, folded
+from projections.engine.views import view
 
 LOW_SPEND_FEN = 5_000
 """Monthly spend below 50 yuan is low."""
@@ -249,6 +250,65 @@ measure("retention.rate", "Retention rate", "中高端客户保有率", "%", KEP
 measure("retention.revenue_rate", "Revenue retention", "收入保持率", "%", KEPT,
         "100 * revenue_fen / revenue_before_fen", digits=2,
         note="of those who left, the months after count as zero")  # fmt: skip
+
+
+view(
+    "cohorts",
+    "Every cohort: customers of a day.",
+    """
+    SELECT cohort_id, title, purpose, criterion, taken_on, opened_at, frozen_at, size,
+        (SELECT count(*) FROM cohort_member m WHERE m.cohort_id = c.cohort_id) AS members
+    FROM cohort c
+    """,
+    """
+    cohort_id text
+    title text
+    purpose text: what it is for
+    criterion text: who is in it
+    taken_on date: of which day
+    opened_at timestamptz: when it was begun
+    frozen_at timestamptz?: since when nobody comes in
+    size bigint?: how many it was frozen with
+    members bigint: how many it holds
+    """,
+    key=("cohort_id",),
+    same=("cohort_id", "purpose"),
+    day="taken_on",
+)
+view(
+    "cohort_members",
+    "Who is in a cohort, as he was on its day.",
+    "SELECT cohort_id, member_id, tier, unit_id FROM cohort_member",
+    """
+    cohort_id text
+    member_id text
+    tier text?: his tier on that day
+    unit_id text: his unit on that day
+    """,
+    key=("cohort_id", "member_id"),
+    same=("cohort_id", "member_id", "tier", "unit_id"),
+)
+view(
+    "bills",
+    "Every customer's bill of a month that counts.",
+    f"""
+    SELECT bucket, position, member_id, month, amount_fen, margin_fen, occurred_at
+    FROM {counted("bill.issued")} e
+    """,
+    """
+    bucket smallint
+    position bigint
+    member_id text
+    month text: as 2008-01
+    amount_fen bigint: what he spent
+    margin_fen bigint?: what of it is margin, where it is known
+    occurred_at timestamptz
+    """,
+    key=("bucket", "position"),
+    same=("member_id", "month"),
+    least=("amount_fen",),
+    day="occurred_at",
+)
 
 
 # ----------------------------------------------------------------------- the same in plain Python

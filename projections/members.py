@@ -17,10 +17,12 @@ from projections.bindings import Binding
 from projections.engine.answer import Answer, Dated
 from projections.engine.connection import Conn
 from projections.engine.days import end_of, month_ends
+from projections.engine.event_tables import counted
 from projections.engine.measure import Events, Rows, measure
 from projections.engine.projection import Projection
 from projections.engine.ratio import Ratio
 from projections.engine.reference import ReferenceFold, Row, Stored, folded
+from projections.engine.views import view
 from projections.points import Account, Lot
 
 MAX_SHARED = 20
@@ -412,6 +414,78 @@ measure("members.on_network", "Customers on the network", "在网客户数", "cu
         "on_network")  # fmt: skip
 measure("members.joined", "Customers who joined", "新增客户数", "customers", CUSTOMERS, "joined")
 measure("members.left", "Customers who left", "离网客户数", "customers", CUSTOMERS, "left")
+
+
+view(
+    "members",
+    "Every customer as he is now, with his points and visits; who left, too.",
+    """
+    SELECT m.member_id, m.unit_id, u.title AS unit_title, m.tier, m.tier_since, m.important,
+        m.joined_at, m.left_at, m.left_at IS NULL AS on_network,
+        coalesce(a.spendable, 0) AS balance, coalesce(-a.outside, 0) AS credited,
+        coalesce(a.spent, 0) AS debited, coalesce(a.expired, 0) AS expired,
+        coalesce(a.reversed, 0) AS reversed, v.visits, v.last_visit_at
+    FROM member m
+    LEFT JOIN unit u ON u.unit_id = m.unit_id
+    LEFT JOIN account a ON a.member_id = m.member_id AND a.bucket = m.bucket
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS visits, max(occurred_at) AS last_visit_at
+        FROM visit WHERE visit.member_id = m.member_id AND undone_at IS NULL
+    ) v
+    """,
+    """
+    member_id text
+    unit_id text: his unit
+    unit_title text?: what it is called
+    tier text?: his tier; null: none
+    tier_since timestamptz?: since when
+    important boolean: whether he is marked so
+    joined_at timestamptz: when he joined
+    left_at timestamptz?: when he left the network; null: he is on it
+    on_network boolean: whether he is on it
+    balance bigint: points that he has, available or not yet, written off or not yet
+    credited bigint: points that he ever got
+    debited bigint: points that he paid, but for what was given back
+    expired bigint: points that were written off
+    reversed bigint: credits that were taken back
+    visits bigint: how often he came, but for what was undone
+    last_visit_at timestamptz?: when he last came
+    """,
+    key=("member_id",),
+    same=("unit_id", "tier", "important", "on_network"),
+    least=("balance", "visits"),
+    day="joined_at",
+    within={
+        "cohort_id": "v.member_id IN (SELECT member_id FROM cohort_member"
+        " WHERE cohort_id = ANY (%(cohort_id)s))",
+        "campaign_id": "v.member_id IN (SELECT member_id FROM"
+        f" {counted('campaign.enrolled')} e WHERE campaign_id = ANY (%(campaign_id)s))",
+        "club_id": "v.member_id IN (SELECT member_id FROM visit"
+        " WHERE club_id = ANY (%(club_id)s) AND undone_at IS NULL)",
+    },
+)
+view(
+    "tiers",
+    "Every span of time in which a customer held a tier, or none.",
+    """
+    SELECT member_id, tier, unit_id, since, until, until IS NULL AS holds, reason, bucket, position
+    FROM tier_span
+    """,
+    """
+    member_id text
+    tier text?: the tier; null: none
+    unit_id text
+    since timestamptz: from then on
+    until timestamptz?: to before then; null: still
+    holds boolean: whether it still does
+    reason text: why it was given
+    bucket smallint
+    position bigint
+    """,
+    key=("member_id", "bucket", "position"),
+    same=("member_id", "tier", "unit_id", "holds"),
+    day="since",
+)
 
 
 # ----------------------------------------------------------------------- the same in plain Python

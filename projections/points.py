@@ -22,12 +22,14 @@ from projections.engine.postings import (
     TOGETHER,
     change,
     change_of,
+    each_posting,
     entries,
     moved,
     rows,
 )
 from projections.engine.projection import Projection
 from projections.engine.reference import ReferenceFold, Stored, folded
+from projections.engine.views import view
 
 _ADDED = ", ".join(f"{name} = {{0}}.{name} + {{1}}.{name}" for name in ACCOUNTS)
 _COLUMNS = ", ".join(f"{name} bigint NOT NULL" for name in ACCOUNTS)
@@ -404,6 +406,56 @@ measure("points.expired", "Points that lapsed", "到期积分", "points", LOTS, 
 measure("points.reversed", "Credits reversed", "冲销积分", "points", MOVEMENTS, "reversed")
 measure("points.use_rate", "Points debited of those credited", "积分兑换率", "%", MOVEMENTS,
         "100 * debited / credited", digits=2)  # fmt: skip
+
+
+view(
+    "lots",
+    "What became of each credit of points.",
+    f"""
+    SELECT member_id, lot, {SUMS["credited"]} AS credited, {BALANCE} AS remaining, spent, expired,
+        reversed, earned_at, available_from, expires_at, source, rule
+    FROM lot
+    """,
+    """
+    member_id text
+    lot bigint: its number among his
+    credited bigint: points that it was opened with
+    remaining bigint: what is left of them
+    spent bigint: what he paid
+    expired bigint: what was written off
+    reversed bigint: what was taken back
+    earned_at timestamptz: when they were credited
+    available_from timestamptz: from when they can be spent
+    expires_at timestamptz?: until before when; null: for good
+    source text: where they come from
+    rule text: by which rule
+    """,
+    key=("member_id", "lot"),
+    same=("member_id", "source", "rule"),
+    least=("remaining",),
+    day="earned_at",
+)
+view(
+    "postings",
+    "Every movement of points from one account to another, lot by lot; all of them add up to zero.",
+    each_posting(),
+    """
+    bucket smallint
+    position bigint
+    number bigint: which one of its event
+    member_id text
+    occurred_at timestamptz
+    topic text: the event
+    lot bigint: whose points
+    source text: out of which account: outside, spendable, spent, expired, reversed
+    target text: into which
+    points bigint: how many
+    actor text
+    """,
+    key=("bucket", "position", "number"),
+    same=("member_id", "topic", "source", "target"),
+    day="occurred_at",
+)
 
 
 # ----------------------------------------------------------------------- the same in plain Python

@@ -9,6 +9,7 @@ from projections.engine.answer import Answer
 from projections.engine.connection import Conn
 from projections.engine.projection import Projection
 from projections.engine.reference import ReferenceFold, Stored, folded
+from projections.engine.views import view
 
 
 class Units(Projection):
@@ -54,6 +55,21 @@ def units(conn: Conn) -> list[Unit]:
     """All units, by their id."""
     cursor = conn.cursor(row_factory=class_row(Unit))
     return cursor.execute("SELECT unit_id, title, opened_at FROM unit ORDER BY unit_id").fetchall()
+
+
+view(
+    "units",
+    "Every unit.",
+    "SELECT unit_id, title, opened_at FROM unit",
+    """
+    unit_id text: its id
+    title text
+    opened_at timestamptz: when it was opened
+    """,
+    key=("unit_id",),
+    same=("unit_id",),
+    day="opened_at",
+)
 
 
 # ----------------------------------------------------------------------- the same in plain Python

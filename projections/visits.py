@@ -18,6 +18,7 @@ from projections.engine.measure import Events, Need, Rows, measure
 from projections.engine.projection import Projection
 from projections.engine.ratio import Mean
 from projections.engine.reference import ReferenceFold, Row, Stored, folded
+from projections.engine.views import view
 
 
 class Visits(Projection):
@@ -436,6 +437,42 @@ measure("visits.reach", "Of them, who came", "到访会员占比", "%", ELIGIBLE
         digits=2)  # fmt: skip
 measure("visits.entitlement", "Free visits taken of those granted", "免费次数使用率", "%", ENTITLED,
         "100 * used / granted", digits=2)  # fmt: skip
+
+
+view(
+    "visits",
+    "Every visit of a member to a club; one that was undone, too.",
+    """
+    SELECT occurred_at, bucket, position, member_id, visit, club_id, service_id, tier, important,
+        unit_id, companions, payment, points, price_version, desk, actor, undone_at,
+        undone_at IS NOT NULL AS undone
+    FROM visit
+    """,
+    """
+    occurred_at timestamptz
+    bucket smallint
+    position bigint
+    member_id text
+    visit bigint: its number among his
+    club_id text
+    service_id text
+    tier text?
+    important boolean: whether he was marked so
+    unit_id text
+    companions bigint: how many came with him
+    payment text: points, free_visit or free
+    points bigint: what it cost
+    price_version bigint: the version of the price
+    desk text
+    actor text
+    undone_at timestamptz?: when it was taken back
+    undone boolean: whether it was
+    """,
+    key=("occurred_at", "bucket", "position"),
+    same=("member_id", "club_id", "service_id", "tier", "unit_id", "payment", "desk", "undone"),
+    least=("points",),
+    day="occurred_at",
+)
 
 
 # ----------------------------------------------------------------------- the same in plain Python

@@ -534,6 +534,37 @@ def measure(
     )
 
 
+@app.command("list", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def list_rows(
+    context: typer.Context,
+    name: Annotated[
+        str | None, typer.Argument(metavar="LIST", help="Such as members; else all are named.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many are shown.")] = 50,
+    after: Annotated[
+        str | None, typer.Option(metavar="PLACE", help="Behind the page that said so.")
+    ] = None,
+    export: ExportFile = None,
+    force: Force = False,
+    known_at: KnownAt = None,
+    effective_at: EffectiveAt = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> int:
+    """What there is, row by row: members with their points, visits, bindings, cohorts, ...
+
+    Its filters are options: --unit X, --tier gold,silver, --first DAY, --balance-at-least 100, ...
+    Without a name, `clubledger list` tells all lists and their filters.
+
+        clubledger list members --tier gold --on-network true --export gold.xlsx
+    """
+    from api.cli.lists import run
+
+    asked, target = maybe_asked_of(known_at, effective_at), target_of(export, force)
+    settings = settings_of(data_dir)
+    return run(settings, name, context.args, limit, after, asked, target, as_json)
+
+
 @app.command()
 def space(data_dir: DataDir = None, as_json: Json = False) -> int:
     """Where each byte of the ledger lies, and how many that is a fact."""

@@ -1,6 +1,6 @@
 """`measures` and `measure`: the catalogue, what one comes to, and the rows that make it up."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -98,18 +98,22 @@ def day(database: Database, moment: Moment | None) -> date:
 
 
 def params_of(measure_id: str, said: Sequence[str]) -> dict[str, str]:
+    """What a measure is asked with."""
+    return words_of(measure_id, MEASURES[measure_id].takes, said)
+
+
+def words_of(of: str, takes: Collection[str], said: Sequence[str]) -> dict[str, str]:
     """`--cohort X`, `--cohort=X` and `cohort_id=X`, by their names in the catalogue."""
     if measure_id not in MEASURES:
         raise WrongUse("There is no such measure: `clubledger measures` lists them.")
     found: dict[str, str] = {}
-    takes = MEASURES[measure_id].takes
     waiting = list(said)
     while waiting:
         word = waiting.pop(0)
         name, equals, value = word.removeprefix("--").partition("=")
         if not equals:
             if not word.startswith("--") or not waiting or waiting[0].startswith("--"):
-                raise WrongUse(f"{measure_id} takes {_options(takes)}.")
+                raise WrongUse(f"{of} takes {_options(takes)}.")
             value = waiting.pop(0)
         name = _named(name.replace("-", "_"), takes)
         if name in found:
@@ -118,14 +122,14 @@ def params_of(measure_id: str, said: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _named(said: str, known: Sequence[str]) -> str:
+def _named(said: str, known: Collection[str]) -> str:
     for name in (said, said + SAID_SHORTLY):
         if name in known:
             return name
     raise WrongUse(f"There is no such name; there are {_options(known)}.")
 
 
-def _options(names: Sequence[str]) -> str:
+def _options(names: Collection[str]) -> str:
     said = [f"--{name.removesuffix(SAID_SHORTLY).replace('_', '-')}" for name in names]
     return ", ".join(said) or "none"
 

@@ -16,6 +16,7 @@ from api.http import (
     clubs,
     doors,
     figures,
+    lists,
     log,
     measures,
     members,
@@ -72,6 +73,7 @@ TAGS = [
     {"name": "measures", "description": "Named formulas, and the rows that make them up."},
     {"name": "figures", "description": "The report's figures, derived from the events."},
     {"name": "reports", "description": "What documents claim, values from outside, targets."},
+    {"name": "lists", "description": "What there is, row by row: filtered, paged, as files."},
     {"name": "log", "description": "The events themselves."},
     {"name": "service", "description": "Health, state, and what problems mean."},
 ]
@@ -109,6 +111,7 @@ def create_app(dsn: str, settings: Settings | None = None, *, follow: bool = Tru
         figures,
         reports,
         whatif,
+        lists,
         log,
     )
     for noun in (*nouns, service):
