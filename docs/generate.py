@@ -29,7 +29,7 @@ from domain.kernel.command import Command
 from domain.kernel.event import Event
 from domain.kernel.postings import PointsAccount
 from domain.reports import FormulaText
-from projections.engine import measure
+from projections.engine import measure, views
 from projections.engine.catalogue import NOUNS as PROJECTED
 from projections.figures.report import Reported, reported
 
@@ -69,6 +69,17 @@ it adds, the days and values that decided, and its events (`clubledger measure I
 whose end it is asked, else today; `first` the first of the days of which it is, else 1 January of
 that year. Whatever it is grouped by filters, too: several values by commas, `none` for nothing
 there, `*` for anything.
+"""
+
+VIEWS_SAID = """
+Lists of what there is, each with its columns. A view is
+- a list at both doors, `clubledger list NAME` and `GET /lists/NAME`, by pages and as a file, under
+  its filters, as of any moment;
+- a view of the schema `analysis`, which [tools of your own](../how-to/analyse.md) read.
+
+These names and types stay: a column may be added behind the others; none is renamed, taken away or
+given another meaning. Filters by a column take several values by commas, `none` for those that have
+nothing there, `*` for those that have anything; `first` and `last` are days.
 """
 
 LEGEND = """
@@ -323,6 +334,31 @@ def measures_page() -> str:
     )
 
 
+def views_page() -> str:
+    """Every view with its columns, and by what its list is filtered."""
+    assert PROJECTED, "they make the catalogue"
+    parts = [
+        "# Views\n",
+        MADE,
+        VIEWS_SAID,
+    ]
+    for of in views.catalogue():
+        columns = (
+            (f"`{each.name}`", each.type + " or null" * each.nullable, each.about)
+            for each in of.columns
+        )
+        parts.append(
+            f"## {of.name}\n{of.about} In the order of {_named(of.key)}.\n\n"
+            f"{table(('column', 'type', 'what it is'), *columns)}\n\n"
+            f"Filters: {_named(of.filters)}.\n"
+        )
+    return "\n".join(parts)
+
+
+def _named(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
 def _printed(entry: Reported) -> str:
     if entry.reported is None:
         return ""
@@ -390,6 +426,7 @@ def pages() -> dict[Path, str]:
         DOCS / "reference" / "refusals.md": refusals_page(),
         DOCS / "reference" / "figures.md": figures_page(),
         DOCS / "reference" / "measures.md": measures_page(),
+        DOCS / "reference" / "views.md": views_page(),
         demo_year: between(told, "examples", examples()),
     }
 

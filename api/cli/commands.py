@@ -566,6 +566,35 @@ def list_rows(
 
 
 @app.command()
+def sql(
+    query: Annotated[
+        str | None, typer.Option("-c", "--query", metavar="QUERY", help="Print its rows as CSV.")
+    ] = None,
+    address: Annotated[
+        bool,
+        typer.Option(
+            "--connect", help="Print with what other programs connect, with a new password."
+        ),
+    ] = False,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> int:
+    """Read the views by SQL: in a session of psql, by one query, or with tools of your own.
+
+    They are read as a role that sees nothing else: no personal data and no log.
+
+        clubledger sql -c "SELECT unit_id, count(*) FROM members GROUP BY unit_id"
+    """
+    from api.cli.sql import run
+
+    if query is not None and address:
+        raise WrongUse("--connect goes without a query.")
+    if as_json and query is None and not address:
+        raise WrongUse("--json goes with a query or --connect.")
+    return run(settings_of(data_dir), query, address, as_json)
+
+
+@app.command()
 def space(data_dir: DataDir = None, as_json: Json = False) -> int:
     """Where each byte of the ledger lies, and how many that is a fact."""
     from api.cli.space import run

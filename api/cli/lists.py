@@ -35,7 +35,7 @@ def run(
         return _catalogue(as_json)
     of = VIEWS.get(name)
     if of is None:
-        raise WrongUse(f"There is no such list; there are {', '.join(VIEWS)}.")
+        raise WrongUse(f"There is no such list; there are {', '.join(sorted(VIEWS))}.")
     filters = words_of(of.name, of.filters.keys(), said)
     with (
         opened(settings) as database,
@@ -61,7 +61,7 @@ def run(
 
 def _catalogue(as_json: bool) -> int:
     listed = [
-        {"name": of.name, "about": of.about, "filters": [*of.filters]} for of in VIEWS.values()
+        {"name": of.name, "about": of.about, "filters": [*of.filters]} for of in views.catalogue()
     ]
     if as_json:
         output.tell({"lists": listed})

@@ -99,13 +99,13 @@ def day(database: Database, moment: Moment | None) -> date:
 
 def params_of(measure_id: str, said: Sequence[str]) -> dict[str, str]:
     """What a measure is asked with."""
+    if measure_id not in MEASURES:
+        raise WrongUse("There is no such measure: `clubledger measures` lists them.")
     return words_of(measure_id, MEASURES[measure_id].takes, said)
 
 
 def words_of(of: str, takes: Collection[str], said: Sequence[str]) -> dict[str, str]:
     """`--cohort X`, `--cohort=X` and `cohort_id=X`, by their names in the catalogue."""
-    if measure_id not in MEASURES:
-        raise WrongUse("There is no such measure: `clubledger measures` lists them.")
     found: dict[str, str] = {}
     waiting = list(said)
     while waiting:

@@ -18,7 +18,7 @@ from projections.engine.answer import Answer, Dated, Moment
 from projections.engine.catalogue import NOUNS
 from projections.engine.connection import Conn
 from projections.engine.moments import Asked
-from projections.engine.views import VIEWS, View
+from projections.engine.views import View
 
 assert NOUNS, "they make the catalogue"
 
@@ -45,7 +45,9 @@ class Lists(Answer):
 @router.get("/lists", response_model=Lists)
 async def all_lists() -> Lists:
     """Every list: what it holds, and by what it can be filtered."""
-    found = (Listed(name=of.name, about=of.about, filters=[*of.filters]) for of in VIEWS.values())
+    found = (
+        Listed(name=of.name, about=of.about, filters=[*of.filters]) for of in views.catalogue()
+    )
     return Lists(lists=list(found))
 
 
@@ -115,5 +117,5 @@ def _open(of: View) -> None:
     )
 
 
-for _view in VIEWS.values():
+for _view in views.catalogue():
     _open(_view)

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -11,6 +12,7 @@ from psycopg.rows import class_row
 
 from ledger.database import CHANNEL, connect
 from ledger.locks import Lock
+from projections.engine import public
 from projections.engine.building import Builder, Progress, Report
 from projections.engine.catalogue import PROJECTIONS
 from projections.engine.connection import Conn
@@ -205,10 +207,18 @@ def prepare(conn: Conn) -> None:
                 create(conn, LIVE, bare=False)
     if try_session_lock(conn, Lock.BUILDER):
         try:
-            drop(conn, SCRATCH, OLD)
+            _forget_old(conn)
             conn.execute(STANDSTILL.format(schema=LIVE.answers))  # Older answers have none.
         finally:
             conn.execute("SELECT pg_advisory_unlock(%s)", (Lock.BUILDER,))
+
+
+def _forget_old(conn: Conn) -> None:
+    """Drop what was swapped out, unless somebody still reads it: then the next one does."""
+    with suppress(psycopg.errors.LockNotAvailable), conn.transaction():
+        conn.execute(f"SET LOCAL lock_timeout = '{KEPT_TIMEOUT_MS}ms'")
+        public.drop(conn, public.OLD)
+        drop(conn, SCRATCH, OLD)
 
 
 def reached(conn: Conn, target: dict[int, int]) -> bool:
@@ -228,6 +238,12 @@ def _begin(dsn: str, conn: Conn, progress: Report | None) -> Folded:
     but one may have been mended, or its answers gone back to, with nothing left to fold."""
     folded = _catch_up(dsn, conn, progress)
     conn.execute("DELETE FROM answers.standstill")
+    if public.outdated(conn):
+        with session_lock(conn, Lock.BUILDER):
+            public.build(conn, LIVE)
+            with conn.transaction():
+                public.swap(conn)
+            _forget_old(conn)
     return folded
 
 
@@ -281,6 +297,7 @@ def _made_anew(dsn: str, conn: Conn, target: dict[int, int], progress: Report | 
 def _rebuild(dsn: str, conn: Conn, progress: Report | None, wanted: Callable[[], Extent]) -> Folded:
     """Under the builder's lock, what is then wanted. Kept answers decide how far the others go."""
     with session_lock(conn, Lock.BUILDER):
+        public.drop(conn, public.OLD)
         drop(conn, OLD)
         forget_gone(conn)
         extent = wanted()
@@ -294,8 +311,9 @@ def _rebuild(dsn: str, conn: Conn, progress: Report | None, wanted: Callable[[],
         while len(windows := missing(positions(conn, SHADOW), goal())) > 1:
             advance(conn, SHADOW, windows[0], extent)
             events += windows[0].size
+        public.build(conn, SHADOW, LIVE)
         events += _swap(conn, extent, goal)
-        drop(conn, OLD)
+        _forget_old(conn)
     return Folded(events, rebuilt=True)
 
 
@@ -320,6 +338,7 @@ def _swap(conn: Conn, extent: Extent, goal: Callable[[], dict[int, int]]) -> int
                 for old, new in ((LIVE, OLD), (SHADOW, LIVE)):
                     conn.execute(f"ALTER SCHEMA {old.answers} RENAME TO {new.answers}")
                     conn.execute(f"ALTER SCHEMA {old.typed} RENAME TO {new.typed}")
+                public.swap(conn)
                 return events
         except psycopg.errors.LockNotAvailable:
             if attempt == SWAP_TRIES:

@@ -209,6 +209,11 @@ def view(name: str, about: str, text: str, columns: str, **more: Any) -> View:
     return View(name, about, text, tuple(found), **more)
 
 
+def catalogue() -> list[View]:
+    """Every view, by its name: in whichever order the nouns were met."""
+    return [VIEWS[name] for name in sorted(VIEWS)]
+
+
 # ------------------------------------------------------------------------------------- asking
 class Page(NamedTuple):
     """Some rows, and behind what the next ones are; null at the end."""

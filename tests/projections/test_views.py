@@ -23,7 +23,7 @@ from tests.projections.workings import busy
 
 assert NOUNS
 OF_SQL = {"text[]": "_text", "bigint": "int8", "smallint": "int2", "boolean": "bool"}
-EVERY = pytest.mark.parametrize("of", VIEWS.values(), ids=VIEWS.keys())
+EVERY = pytest.mark.parametrize("of", views.catalogue(), ids=sorted(VIEWS))
 
 
 def full(buckets: int) -> World:

@@ -1,0 +1,132 @@
+"""`sql`: the views for tools of one's own: a session, a query, or an address to connect to."""
+
+import csv
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from secrets import token_urlsafe
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from pydantic_core import to_jsonable_python
+
+from api.cli.terminal import output
+from api.runtime.exports import cell, harmless
+from api.runtime.failures import Rejected
+from api.runtime.settings import Settings
+from api.runtime.wiring import Database, first_line, opened
+from domain.kernel.values import PROGRAMME
+from ledger.database import connect
+from ledger.embedded import EmbeddedError, binaries
+from projections.engine import runner
+from projections.engine.public import ROLE, SCHEMA, known
+
+PRIVATE = 0o600
+
+
+def run(settings: Settings, query: str | None, address: bool, as_json: bool) -> int:
+    """Run one query, tell an address, or open a session of psql."""
+    with opened(settings) as database:
+        runner.project(database.dsn)
+        _require_role(database)
+        if address:
+            return _address(database, as_json)
+        if query is not None:
+            return _asked(database, query, as_json)
+        return _session(database)
+
+
+def _require_role(database: Database) -> None:
+    with connect(database.dsn) as connection:
+        if known(connection):
+            return
+    raise Rejected(
+        f"The server has no role {ROLE}, and lets us make none. Its owner does:"
+        f" CREATE ROLE {ROLE}; GRANT {ROLE} TO the user of the ledger."
+    )
+
+
+def _conninfo(database: Database, **more: Any) -> str:
+    """The same database, read as an analyst has it: the views, and nothing can be written."""
+    said = {
+        "role": ROLE,
+        "default_transaction_read_only": "on",
+        "search_path": SCHEMA,
+        "TimeZone": PROGRAMME.zone.key,
+    }
+    options = " ".join(f"-c {name}={value}" for name, value in said.items())
+    return make_conninfo(database.dsn, options=options, **more)
+
+
+def _asked(database: Database, query: str, as_json: bool) -> int:
+    """The rows of one query as CSV or JSON."""
+    try:
+        with psycopg.connect(_conninfo(database), autocommit=True) as connection:
+            # A prepared statement is one alone: nothing is done beside it.
+            cursor = connection.execute(query.encode(), prepare=True)
+            names = [column.name for column in cursor.description or []]
+            rows = cursor.fetchall() if names else []
+    except psycopg.Error as error:
+        raise Rejected(f"PostgreSQL refuses it: {first_line(error)}") from None
+    if as_json:
+        listed = [dict(zip(names, row, strict=True)) for row in rows]
+        output.tell({"rows": to_jsonable_python(listed)})
+        return 0
+    lines = csv.writer(sys.stdout, lineterminator="\n")
+    if names:
+        lines.writerow(names)
+    lines.writerows([harmless(cell(value)) for value in row] for row in rows)
+    return 0
+
+
+def _address(database: Database, as_json: bool) -> int:
+    """Give the role a new password, and tell with what other programs connect."""
+    password = token_urlsafe(24)
+    try:
+        with connect(database.dsn) as connection:
+            text = sql.SQL("ALTER ROLE {} LOGIN PASSWORD {}")
+            connection.execute(text.format(sql.Identifier(ROLE), sql.Literal(password)))
+    except psycopg.errors.InsufficientPrivilege:
+        raise Rejected(
+            f"The server does not let us give {ROLE} a password: its owner does, by"
+            f" ALTER ROLE {ROLE} LOGIN PASSWORD '...'."
+        ) from None
+    known = conninfo_to_dict(database.dsn)
+    kept = {name: known[name] for name in ("host", "port", "dbname", "sslmode") if name in known}
+    told = make_conninfo("", **kept, user=ROLE, password=password)
+    if as_json:
+        output.tell({"connect": told})
+    else:
+        output.say(told)
+    return 0
+
+
+def _session(database: Database) -> int:
+    """psql, whose password goes by a file that nobody else may read."""
+    program = _psql()
+    if program is None:
+        raise Rejected("There is no psql here: --connect tells with what other programs connect.")
+    known = conninfo_to_dict(database.dsn)
+    password = known.get("password")
+    with TemporaryDirectory(prefix="clubledger-") as aside:
+        conninfo = _conninfo(database)
+        if password is not None:
+            file = Path(aside) / "password"
+            file.touch(PRIVATE)
+            escaped = str(password).replace("\\", "\\\\").replace(":", "\\:")
+            file.write_text(f"*:*:*:*:{escaped}\n", "utf-8")
+            known.pop("password")
+            options = conninfo_to_dict(conninfo)["options"]
+            conninfo = make_conninfo("", **{**known, "options": options, "passfile": str(file)})
+        return subprocess.run([program, conninfo], check=False).returncode
+
+
+def _psql() -> str | None:
+    try:
+        return str(binaries.binary("psql"))
+    except EmbeddedError:
+        return shutil.which("psql")

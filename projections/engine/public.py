@@ -1,0 +1,99 @@
+"""The public face: the views as a schema of their own, for whoever brings tools of his own.
+
+A role without a password sees that schema and nothing else: no personal data, no log, no tables,
+which may be others tomorrow. The views are made anew with each swap of the answers and where
+their texts have changed, by renaming a whole schema: who reads the old one goes on reading it, and
+nobody waits.
+"""
+
+import psycopg
+from psycopg import sql
+
+from ledger import digests
+from projections.engine.connection import Conn
+from projections.engine.schemas import Schemas, path_of
+from projections.engine.views import catalogue
+
+SCHEMA, NEW, OLD = "analysis", "analysis_new", "analysis_old"
+ROLE = "clubledger_analyst"
+PATIENCE = {"statement_timeout": "10min", "idle_in_transaction_session_timeout": "1min"}
+"""How long one of its questions may take, and stand still: a rebuild waits for it in the end."""
+
+
+def digest() -> str:
+    """Of all their texts."""
+    return digests.of_text(*(f"{of.name} {of.sql} {of.columns}" for of in catalogue()))
+
+
+def outdated(conn: Conn) -> bool:
+    """Whether the views are missing, others than these, or not the role's to read."""
+    found = conn.execute(
+        "SELECT obj_description(to_regnamespace(%s), 'pg_namespace')", (SCHEMA,)
+    ).fetchone()
+    return found != (_state(known(conn)),)
+
+
+def _state(role: bool) -> str:
+    """Which views they are, and whether the role may read them."""
+    return f"{digest()} {ROLE if role else ''}".rstrip()
+
+
+def known(conn: Conn) -> bool:
+    """Whether there is the role that may read them."""
+    found = conn.execute("SELECT FROM pg_roles WHERE rolname = %s", (ROLE,)).fetchone()
+    return found is not None
+
+
+def build(conn: Conn, *pairs: Schemas) -> None:
+    """Make views onto these answers, beside those that are there."""
+    with conn.transaction():
+        role = _role(conn)
+        drop(conn, NEW, OLD)
+        conn.execute(f"CREATE SCHEMA {NEW}")
+        conn.execute(path_of(*(name for pair in pairs for name in (pair.answers, pair.typed))))
+        for of in catalogue():
+            names = ", ".join(each.name for each in of.columns)
+            conn.execute(f"CREATE VIEW {NEW}.{of.name} ({names}) AS {of.sql}")
+            _comment(conn, f"VIEW {NEW}.{of.name}", of.about)
+            for each in of.columns:
+                _comment(conn, f"COLUMN {NEW}.{of.name}.{each.name}", each.about)
+        _comment(conn, f"SCHEMA {NEW}", _state(role))
+        if role:
+            conn.execute(f"GRANT USAGE ON SCHEMA {NEW} TO {ROLE}")
+            conn.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA {NEW} TO {ROLE}")
+
+
+def swap(conn: Conn) -> None:
+    """Put them in the place of the others, within a transaction."""
+    if conn.execute("SELECT to_regnamespace(%s) IS NOT NULL", (SCHEMA,)).fetchone() == (True,):
+        conn.execute(f"ALTER SCHEMA {SCHEMA} RENAME TO {OLD}")
+    conn.execute(f"ALTER SCHEMA {NEW} RENAME TO {SCHEMA}")
+
+
+def drop(conn: Conn, *schemas: str) -> None:
+    """Drop them, once nobody reads them."""
+    conn.execute(f"DROP SCHEMA IF EXISTS {', '.join(schemas)} CASCADE")
+
+
+def _comment(conn: Conn, on: str, text: str) -> None:
+    conn.execute(sql.SQL(f"COMMENT ON {on} IS {{}}").format(text))
+
+
+def _role(conn: Conn) -> bool:
+    """Whether there is the role that may read them. On a server of somebody else's who lets us make
+    none, its owner makes it."""
+    if known(conn):
+        return True
+    try:
+        with conn.transaction():
+            conn.execute(f"CREATE ROLE {ROLE} NOLOGIN NOINHERIT")
+            conn.execute(f"GRANT {ROLE} TO CURRENT_USER")  # who may then look as one, too
+            conn.execute(f"ALTER ROLE {ROLE} SET default_transaction_read_only = on")
+            conn.execute(f"ALTER ROLE {ROLE} SET search_path = {SCHEMA}")
+            for name, value in PATIENCE.items():
+                conn.execute(f"ALTER ROLE {ROLE} SET {name} = '{value}'")
+    except psycopg.errors.InsufficientPrivilege:
+        return False
+    except (psycopg.errors.DuplicateObject, psycopg.errors.UniqueViolation):
+        return True  # another ledger of this server made it just now
+    return True

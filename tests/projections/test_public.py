@@ -1,0 +1,140 @@
+"""The public face: a role that reads the views and nothing else, through folds and rebuilds."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg.rows import dict_row
+
+from ledger.database import connect
+from projections.engine import public, runner, views
+from projections.engine.connection import Conn
+from projections.engine.projection import PROJECTIONS
+from projections.engine.public import ROLE, SCHEMA
+from projections.engine.views import VIEWS
+from tests.projections.histories import lay
+from tests.projections.tables import looking
+from tests.projections.test_views import full
+
+
+@contextmanager
+def analyst(dsn: str) -> Iterator[Conn]:
+    """A connection as somebody has who may read the views."""
+    with psycopg.connect(dsn, autocommit=True) as conn:
+        conn.execute(f"SET SESSION AUTHORIZATION {ROLE}")
+        conn.execute(f"SET search_path = {SCHEMA}")
+        yield conn
+
+
+def told(dsn: str) -> dict[str, list[Any]]:
+    """What the views show him."""
+    with analyst(dsn) as conn:
+        found = {}
+        for of in views.catalogue():
+            key = ", ".join(of.key)
+            cursor = conn.cursor(row_factory=dict_row)
+            found[of.name] = cursor.execute(f"SELECT * FROM {of.name} ORDER BY {key}").fetchall()
+        return found
+
+
+def listed(dsn: str) -> dict[str, list[Any]]:
+    """What the lists show."""
+    with looking(connect(dsn)) as conn:
+        found = {}
+        for of in views.catalogue():
+            with conn.transaction(), views.whole(conn, of, {}) as rows:
+                found[of.name] = [row.model_dump() for row in rows]
+        return found
+
+
+@pytest.fixture
+def answered(installed: Callable[[int], str]) -> str:
+    """A ledger with some of everything, whose answers hold a part of it."""
+    dsn = installed(4)
+    world = full(4)
+    with connect(dsn) as conn:
+        lay(conn, world.log)
+    runner.project(dsn)
+    return dsn
+
+
+def test_the_views_show_what_the_lists_show_through_rebuilds(
+    answered: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = told(answered)
+    assert wanted == listed(answered)
+    assert all(wanted.values())
+    runner.rebuild(answered)
+    assert told(answered) == wanted
+    monkeypatch.setattr(PROJECTIONS["points"], "version", "another")
+    assert runner.project(answered).rebuilt, "one projection is folded anew, the others are kept"
+    assert told(answered) == wanted
+    with connect(answered) as conn:
+        assert not public.outdated(conn)
+        left = conn.execute("SELECT nspname FROM pg_namespace WHERE nspname LIKE 'an%'").fetchall()
+        assert sorted(left) == [(SCHEMA,), ("answers",)]
+
+
+def test_the_views_are_made_anew_where_their_texts_change(
+    answered: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of = VIEWS["units"]
+    monkeypatch.setitem(of.__dict__, "text", f"{of.text} WHERE unit_id = 'east'")
+    assert not runner.project(answered).rebuilt
+    assert [row["unit_id"] for row in told(answered)["units"]] == ["east"]
+
+
+def test_who_reads_them_keeps_nobody_waiting(answered: str) -> None:
+    with analyst(answered) as conn, conn.transaction():
+        before = conn.execute("SELECT count(*) FROM members").fetchall()
+        runner.rebuild(answered)
+        with connect(answered) as other:
+            runner.prepare(other)
+        assert told(answered) == listed(answered)
+        assert conn.execute("SELECT count(*) FROM members").fetchall() == before
+    runner.rebuild(answered)
+    with connect(answered) as conn:
+        found = conn.execute(
+            "SELECT count(*) FROM pg_namespace WHERE nspname IN ('analysis_old', 'answers_old')"
+        ).fetchone()
+        assert found == (0,)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT * FROM ledger.persons",
+        "SELECT * FROM ledger.stored_events",
+        "SELECT * FROM ledger.ledger_meta",
+        "SELECT * FROM answers.member",
+        "SELECT * FROM typed.member_joined",
+        "CREATE TABLE analysis.mine (n integer)",
+        "DELETE FROM analysis.units",
+        "CREATE SCHEMA mine",
+        "SELECT pg_read_file('/etc/hostname')",
+        "COPY analysis.units TO '/tmp/units'",
+    ],
+)
+def test_the_role_sees_nothing_else(answered: str, query: str) -> None:
+    with analyst(answered) as conn, pytest.raises(psycopg.errors.InsufficientPrivilege):
+        conn.execute(query)
+
+
+def test_no_view_tells_who_somebody_is() -> None:
+    for of in VIEWS.values():
+        assert not {each.name for each in of.columns} & {"name", "phone", "key"}
+
+
+def test_each_column_says_what_it_is_in_the_database_too(answered: str) -> None:
+    with analyst(answered) as conn:
+        for of in views.catalogue():
+            found = conn.execute(
+                "SELECT attname, format_type(atttypid, NULL),"
+                " col_description(attrelid, attnum) FROM pg_attribute"
+                " WHERE attrelid = to_regclass(%s) AND attnum > 0 ORDER BY attnum",
+                (of.name,),
+            ).fetchall()
+            long = {"timestamptz": "timestamp with time zone"}
+            assert found == [(e.name, long.get(e.type, e.type), e.about) for e in of.columns]
