@@ -28,6 +28,7 @@ from domain.kernel import correction, personal, values
 from domain.kernel.command import Command
 from domain.kernel.event import Event
 from domain.kernel.postings import PointsAccount
+from domain.kernel.refusal import DeskRule
 from domain.reports import FormulaText
 from projections.engine import measure, views
 from projections.engine.catalogue import NOUNS as PROJECTED
@@ -48,6 +49,7 @@ _NAMED: dict[str, Any] = {
     "month": values.Month,
     "instant": values.Instant,
     "account": PointsAccount,
+    "codes of refusals": values.Codes,
     "topic of an event": correction.Topic,
     "name among the facts of that topic": correction.Named,
     "day": values.Day,
@@ -180,7 +182,8 @@ def facts_page() -> str:
         "What somebody can ask for, and so what a line of an [import file](../how-to/import.md)"
         f" can say: {len(COMMANDS)} commands. Each line names its `command`, says `at` which"
         " instant it happened and which `actor` did it, and may bring an idempotency `key` of its"
-        " own. An unknown field, a number in quotes or a missing field is refused. Below each stand"
+        " own, and `despite`: [what it broke](../how-to/a-history-that-broke-a-rule.md). An unknown"
+        " field, a number in quotes or a missing field is refused. Below each stand"
         " what its receipt holds beside its place in the log, the [refusals](refusals.md) that its"
         " rule may give, in the order in which it asks, and an example.",
         LEGEND.strip(),
@@ -204,7 +207,7 @@ def _fact(kind: type[Command]) -> str:
             what,
             "stays as it is" if field in stay else f"`{default}`" if default else "required",
         )
-        for field, what, default in fields(kind, "command", "key", "actor", "at")
+        for field, what, default in fields(kind, "command", "key", "actor", "at", "despite")
     ]
     said_of_it = [f"### `{name}`", f"{doc_of(kind)} {streams}"]
     told = ", ".join(f"`{field}`" for field in kind.answers.__annotations__)
@@ -250,7 +253,9 @@ def refusals_page() -> str:
         f"Why a command was not carried out: {len(REFUSALS)} reasons. A refusal writes nothing and"
         " is not kept, so the same key may be used again. `code` is stable; the fields beside it"
         " are the numbers that decided. HTTP gives each a status, listed with the doors' own"
-        " problems in [the HTTP API](../http.md#problems).",
+        " problems in [the HTTP API](../http.md#problems). The last column: whether it protects a"
+        " live desk, so that [a history may have broken"
+        " it](../how-to/a-history-that-broke-a-rule.md).",
     ]
     for room in (*NOUNS, kernel, ledger):
         mine = {code: kind for code, kind in REFUSALS.items() if _belongs(kind, room)}
@@ -262,10 +267,14 @@ def refusals_page() -> str:
                     f"`{code}`",
                     doc_of(kind),
                     ", ".join(f"`{name}`" for name in kind.members()),
+                    "yes" if issubclass(kind, DeskRule) else "",
                 )
                 for code, kind in sorted(mine.items())
             ]
-            parts += [f"## {name}", table(("code", "what it says", "numbers"), *rows)]
+            parts += [
+                f"## {name}",
+                table(("code", "what it says", "numbers", "a history may"), *rows),
+            ]
     return "\n\n".join(parts) + "\n"
 
 

@@ -9,7 +9,7 @@ from pydantic import Field
 from domain.clubs import IN_EMERGENCY, Club, require_emergency
 from domain.kernel.bounds import AtMost
 from domain.kernel.command import Command, Receipt, saying
-from domain.kernel.event import Event
+from domain.kernel.event import Event, Excusable
 from domain.kernel.parts import part_of
 from domain.kernel.values import ClubId, Desk, Ordinal
 
@@ -28,7 +28,7 @@ class Admissions(Struct, array_like=True, gc=False):
 
 
 # ------------------------------------------------------------------------------------- events
-class EmergencyAdmitted(Event, name="visit.emergency_admitted", stream="admissions"):
+class EmergencyAdmitted(Excusable, name="visit.emergency_admitted", stream="admissions"):
     """People who are not members were let in during an emergency, without a name or points."""
 
     admission: Ordinal
@@ -64,7 +64,7 @@ class AdmitInEmergency(Command):
     desk: Desk
 
     def decide(self, at: datetime, admissions: Admissions, club: Club) -> list[Event]:
-        require_emergency(club, self.club_id, at)
+        require_emergency(self, club, self.club_id, at)
         event = self.event(
             EmergencyAdmitted,
             at,

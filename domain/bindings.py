@@ -9,10 +9,10 @@ from msgspec.structs import replace
 
 from domain.kernel.bounds import AtMost, TooMany, require_room
 from domain.kernel.command import Receipt, saying
-from domain.kernel.event import Event
+from domain.kernel.event import Event, Excusable
 from domain.kernel.parts import part_of
 from domain.kernel.periods import NotComeYet, TooLongAgo, require_come
-from domain.kernel.refusal import Refusal
+from domain.kernel.refusal import DeskRule, Refusal
 from domain.kernel.timeline import LATE
 from domain.kernel.values import CampaignId, Day, Ordinal, Text, UnitId, add_months, local_date
 from domain.members import (
@@ -22,6 +22,7 @@ from domain.members import (
     Membership,
     require_joined,
     require_on_network,
+    unit_at,
 )
 
 Policy = Literal["prepay", "family_plan", "handset"]
@@ -59,7 +60,7 @@ class Bindings(Struct, array_like=True, gc=False):
 
 
 # ------------------------------------------------------------------------------------- events
-class BindingStarted(Event, name="binding.started", stream="member"):
+class BindingStarted(Excusable, name="binding.started", stream="member"):
     """A member is bound on the days [starts_on, ends_on)."""
 
     binding: Ordinal
@@ -119,7 +120,7 @@ def ended(bindings: list[Binding], number: int, ended_on: date | None) -> list[B
 
 # ----------------------------------------------------------------------------------- refusals
 @dataclass
-class AlreadyBound(Refusal):
+class AlreadyBound(DeskRule):
     """The member is bound by a policy that this one contradicts."""
 
     code = "already_bound"
@@ -145,7 +146,7 @@ class BoundBeforeJoining(Refusal):
 
 
 @dataclass
-class BindingTooFarAhead(Refusal):
+class BindingTooFarAhead(DeskRule):
     """The binding would start too long after it is agreed."""
 
     code = "binding_too_far_ahead"
@@ -154,7 +155,7 @@ class BindingTooFarAhead(Refusal):
 
 
 @dataclass
-class BindingTooLong(Refusal):
+class BindingTooLong(DeskRule):
     """The binding would last longer than any terms bind."""
 
     code = "binding_too_long"
@@ -205,13 +206,26 @@ def require_known_since(bindings: Bindings, policy: str, starts_on: date) -> Non
         raise TooLongAgo(str(starts_on), str(forgotten_until))
 
 
-def policies_within(bindings: Bindings, starts_on: date, ends_on: date) -> list[str]:
+def bound_until(bound: Binding, membership: Membership) -> date:
+    """The first day on which a binding binds no more: leaving ended those that had begun, and those
+    that would have begun while he was away, for good."""
+    until = bound.until
+    for left_at, back_at in membership.absences:
+        if local_date(back_at) > bound.starts_on:
+            return min(until, local_date(left_at))
+    return until
+
+
+def policies_within(
+    bindings: Bindings, membership: Membership, starts_on: date, ends_on: date
+) -> list[str]:
     """The policies that bind the member on any of the days [starts_on, ends_on)."""
-    return [
-        bound.policy
-        for bound in bindings.bindings
-        if bound.starts_on < min(ends_on, bound.until) and starts_on < bound.until
-    ]
+    found = []
+    for bound in bindings.bindings:
+        until = bound_until(bound, membership)
+        if bound.starts_on < min(ends_on, until) and starts_on < until:
+            found.append(bound.policy)
+    return found
 
 
 # ----------------------------------------------------------------------------------- commands
@@ -245,8 +259,8 @@ class StartBinding(MemberCommand):
         if self.ends_on <= self.starts_on:
             raise BindingReversed(self.starts_on, self.ends_on)
         self._agreed(at, require_joined(membership, self.member_id, at))
-        if self.policy in policies_within(bindings, self.starts_on, self.ends_on):
-            raise AlreadyBound(self.policy)
+        if self.policy in policies_within(bindings, membership, self.starts_on, self.ends_on):
+            self.unless_despite(AlreadyBound(self.policy))
         require_known_since(bindings, self.policy, self.starts_on)
         require_room(bindings, "bindings", len(still_remembered(bindings.bindings, at)))
         event = self.event(
@@ -257,7 +271,7 @@ class StartBinding(MemberCommand):
             campaign_id=None,
             starts_on=self.starts_on,
             ends_on=self.ends_on,
-            unit_id=membership.unit_id,
+            unit_id=unit_at(membership, at),
         )
         return [event]
 
@@ -267,9 +281,9 @@ class StartBinding(MemberCommand):
             raise BoundBeforeJoining(self.starts_on, local_date(joined_at))
         latest = add_months(local_date(at), AHEAD_MONTHS)
         if self.starts_on > latest:
-            raise BindingTooFarAhead(self.starts_on, latest)
+            self.unless_despite(BindingTooFarAhead(self.starts_on, latest))
         if self.ends_on > add_months(self.starts_on, MAX_MONTHS):
-            raise BindingTooLong(self.starts_on, self.ends_on, MAX_MONTHS)
+            self.unless_despite(BindingTooLong(self.starts_on, self.ends_on, MAX_MONTHS))
 
     def receipt(self, events: list[Event], **parts: Any) -> BindingReceipt:
         return {"binding": parts["bindings"].made}
@@ -293,7 +307,7 @@ class EndBinding(MemberCommand):
         bound = next((each for each in bindings.bindings if each.id == self.binding), None)
         if bound is None or bound.ended_on is not None:
             raise UnknownBinding(self.binding, bindings.made)
-        ends_on = bound.ends_on
+        ends_on = bound_until(bound, membership)
         if membership.left_at is not None:  # leaving has ended it
             ends_on = min(ends_on, local_date(membership.left_at))
         if self.cause == "breach":  # found, not agreed: its last day has come

@@ -13,7 +13,7 @@ from domain.kernel.bounds import AtMost, TooMany, require_room
 from domain.kernel.command import Command, saying
 from domain.kernel.event import Event
 from domain.kernel.parts import MAX_CHANGES, part_of
-from domain.kernel.refusal import Refusal
+from domain.kernel.refusal import DeskRule, Refusal
 from domain.kernel.timeline import NothingChanges, Timeline
 from domain.kernel.values import (
     TIERS,
@@ -30,6 +30,9 @@ from domain.kernel.values import (
 )
 
 Kind = Literal["prepay", "family_plan", "handset", "care"]
+
+Arms = Literal["drawn", "given"]
+"""Who is offered and who is kept out: drawn with a seed and a share, or given, one by one."""
 
 Months = Annotated[int, Field(ge=0, le=MAX_MONTHS)]
 
@@ -69,6 +72,7 @@ class Campaign(Struct, array_like=True, gc=False):
     budget_fen: int | None = None
     control_bp: int = 0
     control_seed: str = ""
+    arms_given: bool = False
     terms: Annotated[Timeline[Terms], AtMost(MAX_CHANGES)] = field(default_factory=list)
     terms_versions: int = 0
     closed_at: datetime | None = None
@@ -79,7 +83,7 @@ class CampaignLaunched(Event, name="campaign.launched", stream="campaign"):
     """A campaign was announced: its window (both days included), segment, limits and terms.
 
     With a control share, who is in the control group is drawn by `drawn_into_control`, which
-    anyone can repeat from the seed.
+    anyone can repeat from the seed; where arms are given, each offer says which.
     """
 
     title: Text
@@ -98,9 +102,11 @@ class CampaignLaunched(Event, name="campaign.launched", stream="campaign"):
     gift_bp: BasisPoints
     months_bound: Months
     min_monthly_fen: Fen
+    arms: Arms | None = None  # drawn, if it says nothing
 
     def apply(self, campaign: Campaign) -> None:
         campaign.title, campaign.kind = self.title, self.kind
+        campaign.arms_given = self.arms == "given"
         campaign.opens_on, campaign.closes_on = self.opens_on, self.closes_on
         campaign.tiers, campaign.untiered = list(self.tiers), self.untiered
         campaign.excludes = list(self.excludes)
@@ -178,7 +184,7 @@ class WindowReversed(Refusal):
 
 
 @dataclass
-class CampaignNotOpen(Refusal):
+class CampaignNotOpen(DeskRule):
     """The campaign's window has not begun."""
 
     code = "campaign_not_open"
@@ -187,7 +193,7 @@ class CampaignNotOpen(Refusal):
 
 
 @dataclass
-class CampaignOver(Refusal):
+class CampaignOver(DeskRule):
     """The campaign has ended."""
 
     code = "campaign_over"
@@ -196,12 +202,20 @@ class CampaignOver(Refusal):
 
 
 @dataclass
-class NotInSegment(Refusal):
+class NotInSegment(DeskRule):
     """The campaign is not for this tier."""
 
     code = "not_in_segment"
     tier: str | None
     tiers: list[str]
+
+
+@dataclass
+class ArmsGivenAndDrawn(Refusal):
+    """Arms that are given are not drawn: there is no share to draw."""
+
+    code = "arms_given_and_drawn"
+    control_bp: int
 
 
 # -------------------------------------------------------------------------------------- rules
@@ -217,34 +231,34 @@ def require_launched(campaign: Campaign, campaign_id: str) -> tuple[date, date]:
     return opens_on, closes_on
 
 
-def require_running(campaign: Campaign, campaign_id: str, at: datetime) -> Terms:
+def require_running(command: Command, campaign: Campaign, campaign_id: str, at: datetime) -> Terms:
     """The terms in force; refuses a campaign that is not open to enrolments at `at`.
 
     The first terms hold from its first day on, however late it was announced.
     """
     opens_on, _ = require_launched(campaign, campaign_id)
     if local_date(at) < opens_on:
-        raise CampaignNotOpen(local_date(at), opens_on)
-    require_not_over(campaign, campaign_id, at)
+        command.unless_despite(CampaignNotOpen(local_date(at), opens_on))
+    require_not_over(command, campaign, campaign_id, at)
     return timeline.at(campaign.terms, at) or campaign.terms[0][1]
 
 
-def require_not_over(campaign: Campaign, campaign_id: str, at: datetime) -> date:
+def require_not_over(command: Command, campaign: Campaign, campaign_id: str, at: datetime) -> date:
     """The last day of the window; refuses a campaign that has ended or was closed by `at`."""
     _, closes_on = require_launched(campaign, campaign_id)
     today = local_date(at)
     if today > closes_on:
-        raise CampaignOver(today, closes_on)
+        command.unless_despite(CampaignOver(today, closes_on))
     if campaign.closed_at is not None and at >= campaign.closed_at:
-        raise CampaignOver(today, local_date(campaign.closed_at))
+        command.unless_despite(CampaignOver(today, local_date(campaign.closed_at)))
     return closes_on
 
 
-def require_in_segment(campaign: Campaign, tier: Tier | None) -> None:
+def require_in_segment(command: Command, campaign: Campaign, tier: Tier | None) -> None:
     """Refuses a tier that the campaign is not for."""
     if campaign.untiered if tier is None else tier in campaign.tiers:
         return
-    raise NotInSegment(tier, list(campaign.tiers))
+    command.unless_despite(NotInSegment(tier, list(campaign.tiers)))
 
 
 # ----------------------------------------------------------------------------------- commands
@@ -259,7 +273,7 @@ class LaunchCampaign(CampaignCommand):
     """Announce a campaign. Its window is from day to day, both included."""
 
     command: Literal["campaign.launch"] = "campaign.launch"
-    refuses = (CampaignExists, WindowReversed)
+    refuses = (CampaignExists, WindowReversed, ArmsGivenAndDrawn)
     example = saying(
         campaign_id="spring",
         title="Prepay and get credit",
@@ -284,6 +298,9 @@ class LaunchCampaign(CampaignCommand):
     budget_fen: Fen | None = None
     control_bp: BasisPoints = 0
     control_seed: Id = "none"
+    arms: Arms = Field(
+        "drawn", description="by seed and share; or each offer gives the arm, as a list has it"
+    )
     costs: Annotated[tuple[CostItem, ...], Field(max_length=50)] = ()
     prepaid_min_fen: Fen = 0
     gift_bp: BasisPoints = 0
@@ -295,8 +312,13 @@ class LaunchCampaign(CampaignCommand):
             raise CampaignExists(self.campaign_id)
         if self.closes_on < self.opens_on:
             raise WindowReversed(self.opens_on, self.closes_on)
-        terms = self.model_dump(exclude={"command", "campaign_id", "key", "actor", "at", "costs"})
-        return [self.event(CampaignLaunched, at, costs=self.costs, **terms)]
+        given = self.arms == "given"
+        if given and self.control_bp:
+            raise ArmsGivenAndDrawn(self.control_bp)
+        beside = {"command", "campaign_id", "costs", "arms"}
+        terms = self.model_dump(exclude={*Command.model_fields, *beside})
+        arms = self.arms if given else None
+        return [self.event(CampaignLaunched, at, costs=self.costs, arms=arms, **terms)]
 
 
 class ChangeTerms(CampaignCommand):

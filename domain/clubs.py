@@ -10,9 +10,9 @@ from pydantic import Field
 from domain.kernel import timeline
 from domain.kernel.bounds import AtMost, TooMany, require_room
 from domain.kernel.command import Command, saying
-from domain.kernel.event import Event
+from domain.kernel.event import Event, Excusable
 from domain.kernel.parts import MAX_CHANGES, part_of
-from domain.kernel.refusal import Refusal
+from domain.kernel.refusal import DeskRule, Refusal
 from domain.kernel.timeline import Timeline
 from domain.kernel.values import (
     TIERS,
@@ -28,6 +28,7 @@ from domain.kernel.values import (
     Text,
     Tier,
     local_date,
+    local_minute,
 )
 
 PointsByTier = Annotated[dict[Tier, PointsOrNone], Field(max_length=4)]
@@ -125,7 +126,7 @@ class ServicePriced(Event, name="service.priced", stream="club"):
         service.prices = timeline.put(service.prices, self.occurred_at, self.price)
 
 
-class EmergencyDeclared(Event, name="emergency.declared", stream="club"):
+class EmergencyDeclared(Excusable, name="emergency.declared", stream="club"):
     """A club was opened to people who are not members, around the clock."""
 
     reason: Text
@@ -134,14 +135,14 @@ class EmergencyDeclared(Event, name="emergency.declared", stream="club"):
         club.emergency = timeline.put(club.emergency, self.occurred_at, True)
 
 
-class EmergencyEnded(Event, name="emergency.ended", stream="club"):
+class EmergencyEnded(Excusable, name="emergency.ended", stream="club"):
     """A club went back to its members and hours."""
 
     def apply(self, club: Club) -> None:
         club.emergency = timeline.put(club.emergency, self.occurred_at, False)
 
 
-class ActivityHeld(Event, name="activity.held", stream="club"):
+class ActivityHeld(Excusable, name="activity.held", stream="club"):
     """A club held an activity. Money in fen: cost, fee a participant, commission to the partner."""
 
     activity_id: ActivityId
@@ -191,7 +192,7 @@ class EmergencyAlready(Refusal):
 
 
 @dataclass
-class NoEmergency(Refusal):
+class NoEmergency(DeskRule):
     """The club is not in emergency mode."""
 
     code = "no_emergency"
@@ -199,13 +200,23 @@ class NoEmergency(Refusal):
 
 
 @dataclass
-class NotOpenYet(Refusal):
+class NotOpenYet(DeskRule):
     """The club has not opened yet."""
 
     code = "not_open_yet"
     club_id: str
     day: date
     opens_on: date
+
+
+@dataclass
+class ClubClosed(DeskRule):
+    """The club is closed at this hour. Minutes are after local midnight."""
+
+    code = "club_closed"
+    minute: int
+    opens_minute: int
+    closes_minute: int
 
 
 @dataclass
@@ -227,17 +238,26 @@ def require_opened(club: Club, club_id: str) -> date:
     return club.opens_on
 
 
-def require_opened_by(club: Club, club_id: str, at: datetime) -> None:
+def require_opened_by(command: Command, club: Club, club_id: str, at: datetime) -> None:
     """Refuses a club that had not opened by this day."""
-    if local_date(at) < require_opened(club, club_id):
-        raise NotOpenYet(club_id, local_date(at), require_opened(club, club_id))
+    opens_on = require_opened(club, club_id)
+    if local_date(at) < opens_on:
+        command.unless_despite(NotOpenYet(club_id, local_date(at), opens_on))
 
 
-def require_emergency(club: Club, club_id: str, at: datetime) -> None:
+def require_within_hours(command: Command, club: Club, at: datetime) -> None:
+    """Refuses an hour at which the club is closed; in an emergency it never is."""
+    minute = local_minute(at)
+    if club.opens_minute <= minute < club.closes_minute or timeline.at(club.emergency, at):
+        return
+    command.unless_despite(ClubClosed(minute, club.opens_minute, club.closes_minute))
+
+
+def require_emergency(command: Command, club: Club, club_id: str, at: datetime) -> None:
     """Refuses a club that was not in emergency mode at this instant."""
-    require_opened_by(club, club_id, at)
+    require_opened_by(command, club, club_id, at)
     if not timeline.at(club.emergency, at):
-        raise NoEmergency(club_id)
+        command.unless_despite(NoEmergency(club_id))
 
 
 # ----------------------------------------------------------------------------------- commands
@@ -329,7 +349,7 @@ class DeclareEmergency(ClubCommand):
     reason: Text
 
     def decide(self, at: datetime, club: Club) -> list[Event]:
-        require_opened_by(club, self.club_id, at)
+        require_opened_by(self, club, self.club_id, at)
         if timeline.at(club.emergency, at):
             since = max(since for since, declared in club.emergency if declared and since <= at)
             raise EmergencyAlready(since)
@@ -345,7 +365,7 @@ class EndEmergency(ClubCommand):
     example = saying(club_id="health")
 
     def decide(self, at: datetime, club: Club) -> list[Event]:
-        require_emergency(club, self.club_id, at)
+        require_emergency(self, club, self.club_id, at)
         require_room(club, "emergency", len(timeline.forget(club.emergency, at)))
         return [self.event(EmergencyEnded, at)]
 
@@ -363,7 +383,7 @@ class HoldActivity(ClubCommand):
     commission_fen: Fen = 0
 
     def decide(self, at: datetime, club: Club) -> list[Event]:
-        require_opened_by(club, self.club_id, at)
+        require_opened_by(self, club, self.club_id, at)
         if self.activity_id in club.activities:
             raise ActivityExists(self.activity_id)
         require_room(club, "activities")

@@ -20,6 +20,7 @@ from domain.members import (
     require_joined,
     require_on_network,
     tier_at,
+    unit_at,
 )
 
 Purpose = Literal["retention", "binding"]
@@ -180,7 +181,11 @@ class IncludeInCohort(Command):
         require_room(inclusions, "cohorts")
         tier = tier_at(membership, then)
         event = self.event(
-            CohortIncluded, at, cohort_id=self.cohort_id, tier=tier, unit_id=membership.unit_id
+            CohortIncluded,
+            at,
+            cohort_id=self.cohort_id,
+            tier=tier,
+            unit_id=unit_at(membership, then),
         )
         return [event]
 

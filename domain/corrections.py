@@ -9,7 +9,7 @@ told as any other fact.
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import Field
 
@@ -34,8 +34,8 @@ from domain.cohorts import BEING_TAKEN, Cohort, CohortIncluded, Inclusions, requ
 from domain.enrolments import CampaignEnrolled, CampaignOffered, Participation, PlaceFreed, Places
 from domain.kernel.command import Command, Receipt, saying
 from domain.kernel.correction import CORRECTED, TakesBack
-from domain.kernel.event import ONLY, Event
-from domain.kernel.refusal import Refusal
+from domain.kernel.event import ONLY, Event, Excusable
+from domain.kernel.refusal import DeskRule, Refusal
 from domain.kernel.values import ActivityId, CampaignId, ClubId, CohortId, Month, Ordinal, Text
 from domain.members import (
     JOINED,
@@ -43,7 +43,9 @@ from domain.members import (
     Bills,
     MemberCommand,
     MemberLeft,
+    MemberReturned,
     Membership,
+    period_name,
     require_joined,
 )
 from domain.visits import ActivityAttended, Attendance
@@ -52,7 +54,7 @@ E = TypeVar("E", bound=Event)
 
 
 # ------------------------------------------------------------------------------------- events
-class FactCorrected(TakesBack, name="fact.corrected", stream="member"):
+class FactCorrected(TakesBack, Excusable, name="fact.corrected", stream="member"):
     """A fact about a member was wrong: the latest of this topic and name in the stream. It counts
     no more, for whatever time it was told; what was known before shows it still."""
 
@@ -95,7 +97,7 @@ class PartOfEnrolment(Refusal):
 
 
 @dataclass
-class EnrolledMeanwhile(Refusal):
+class EnrolledMeanwhile(DeskRule):
     """A campaign that excludes this policy has enrolled the member since: correct that first."""
 
     code = "enrolled_meanwhile"
@@ -121,12 +123,13 @@ class Correction(Command):
         """The name of the fact, as the fact itself has it."""
         return "/".join(str(getattr(self, field)) for field in self.fact.named_by or ()) or ONLY
 
-    def taken_back(self, at: datetime, part: Any) -> list[Event]:
+    def taken_back(self, at: datetime, part: Any, which: str | None = None) -> list[Event]:
         """What says that the fact of this name was wrong; refuses it where none stands in the part
         that it changed."""
-        if not self.fact.stands(part, self.which):
+        which = which or self.which
+        if not self.fact.stands(part, which):
             raise UnknownFact(self.fact.topic)
-        return [self.wrong(at, self.fact, self.which)]
+        return [self.wrong(at, self.fact, which)]
 
     def wrong(self, at: datetime, fact: type[Event], which: str) -> Event:
         """The event."""
@@ -167,21 +170,42 @@ class MemberCorrection(Correction, MemberCommand):
 
     refuses: ClassVar[tuple[type[Refusal], ...]] = (*JOINED, UnknownFact)
 
-    def corrected(self, at: datetime, membership: Membership, part: Any) -> list[Event]:
+    def corrected(
+        self, at: datetime, membership: Membership, part: Any, which: str | None = None
+    ) -> list[Event]:
         """What says so of somebody who had joined by then."""
         require_joined(membership, self.member_id, at)
-        return self.taken_back(at, part)
+        return self.taken_back(at, part, which)
+
+
+Period = Annotated[
+    Ordinal | None, Field(description="the n-th time that he was on the network; else the last")
+]
 
 
 class CorrectLeaving(MemberCorrection):
-    """Take back that a member left the network: he was on it all the time."""
+    """Take back that a member left the network, the last time: he was on it all the time since.
+    If he has come back meanwhile, that is taken back first."""
 
     command: Literal["member.correct_leaving"] = "member.correct_leaving"
     fact = MemberLeft
     example = saying(member_id="m1", reason="wrong number")
+    period: Period = None
 
     def decide(self, at: datetime, membership: Membership) -> list[Event]:
-        return self.corrected(at, membership, membership)
+        return self.corrected(at, membership, membership, period_name(membership, self.period))
+
+
+class CorrectReturn(MemberCorrection):
+    """Take back that a member came back to the network, the last time: he has been away since."""
+
+    command: Literal["member.correct_return"] = "member.correct_return"
+    fact = MemberReturned
+    example = saying(member_id="m1", reason="somebody else")
+    period: Period = None
+
+    def decide(self, at: datetime, membership: Membership) -> list[Event]:
+        return self.corrected(at, membership, membership, period_name(membership, self.period))
 
 
 class CorrectBill(MemberCorrection):
@@ -284,15 +308,15 @@ class CorrectBindingEnd(MemberCorrection):
         corrected = self.corrected(at, membership, bindings)
         bound = binding_of(bindings, self.binding)
         assert bound.ended_on is not None
-        if bound.policy in policies_within(bindings, bound.ended_on, bound.ends_on):
-            raise AlreadyBound(bound.policy)
+        if bound.policy in policies_within(bindings, membership, bound.ended_on, bound.ends_on):
+            self.unless_despite(AlreadyBound(bound.policy))
         for campaign_id, enrolment in participation.enrolled.items():
             if bound.policy in enrolment.excludes and enrolment.enrolled_on is not None:
                 until = enrolment.enrolled_on + timedelta(days=1)
                 if enrolment.binding is not None:
                     until = max(until, binding_of(bindings, enrolment.binding).ends_on)
                 if bound.ended_on < until and enrolment.enrolled_on < bound.ends_on:
-                    raise EnrolledMeanwhile(campaign_id, bound.policy)
+                    self.unless_despite(EnrolledMeanwhile(campaign_id, bound.policy))
         return corrected
 
 

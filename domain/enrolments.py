@@ -23,16 +23,17 @@ from domain.campaigns import (
     Campaign,
     Months,
     NotInSegment,
+    Terms,
     require_in_segment,
     require_not_over,
     require_running,
 )
 from domain.kernel.bounds import AtMost, TooMany, require_room
 from domain.kernel.command import Command, Receipt, saying
-from domain.kernel.event import Event
+from domain.kernel.event import Event, Excusable
 from domain.kernel.parts import part_of
 from domain.kernel.periods import TooLongAgo, forget, remembered, require_remembered
-from domain.kernel.refusal import Refusal
+from domain.kernel.refusal import DeskRule, Refusal
 from domain.kernel.values import (
     CampaignId,
     Count,
@@ -45,7 +46,7 @@ from domain.kernel.values import (
     add_months,
     local_date,
 )
-from domain.members import ON_THE_NETWORK, Membership, require_on_network, tier_at
+from domain.members import ON_THE_NETWORK, Membership, require_on_network, tier_at, unit_at
 
 POLICY_OF: dict[str, Policy] = {
     "prepay": "prepay",
@@ -53,6 +54,7 @@ POLICY_OF: dict[str, Policy] = {
     "handset": "handset",
 }
 """The policy under which an enrolment binds; care is a gift without binding."""
+Arm = Literal["offered", "control"]
 Written = Annotated[str, WithJsonSchema({"type": "string", "format": "date"})]
 """A day as a receipt has it."""
 
@@ -84,13 +86,19 @@ class Enrolment(Struct, array_like=True, gc=False):
     enrolled_on: date | None = None
 
 
+class Offer(Struct, array_like=True, gc=False):
+    """The arm of a campaign that a member is in."""
+
+    closes_on: date  # the last day of the campaign's window
+    control_since: datetime | None = None  # if he was given into the control group
+
+
 @part_of("member")
 class Participation(Struct, array_like=True, gc=False):
     """The campaigns that a member was offered, and those that he takes part in."""
 
     enrolled: Annotated[dict[str, Enrolment], AtMost(200)] = field(default_factory=dict)
-    # campaign -> last day of its window
-    offered: Annotated[dict[str, date], AtMost(200)] = field(default_factory=dict)
+    offered: Annotated[dict[str, Offer], AtMost(200)] = field(default_factory=dict)
     forgotten: date | None = None
 
 
@@ -120,22 +128,25 @@ class PlaceFreed(Event, name="campaign.place_freed", stream="places"):
         places.gift_fen -= self.gift_fen
 
 
-class CampaignOffered(Event, name="campaign.offered", stream="member"):
-    """A member was drawn: to be offered the campaign, or into its control group."""
+class CampaignOffered(Excusable, name="campaign.offered", stream="member"):
+    """A member was drawn, or given, to be offered the campaign or into its control group."""
 
     campaign_id: CampaignId
-    arm: Literal["offered", "control"]
+    arm: Arm
     closes_on: Day
     tier: Tier | None = None
+    given: bool | None = None  # the list gave the arm: no draw did
     named_by = ("campaign_id",)
     kept_in = "offered"
 
     def apply(self, participation: Participation) -> None:
         forget(participation, "offered", closed_on, self.occurred_at)
-        participation.offered[self.campaign_id] = self.closes_on
+        control = self.given and self.arm == "control"
+        offer = Offer(self.closes_on, self.occurred_at if control else None)
+        participation.offered[self.campaign_id] = offer
 
 
-class CampaignEnrolled(Event, name="campaign.enrolled", stream="member"):
+class CampaignEnrolled(Excusable, name="campaign.enrolled", stream="member"):
     """A member took part: the terms are copied in. Prepaid money is a liability, never income."""
 
     campaign_id: CampaignId
@@ -171,9 +182,9 @@ def ended_on(enrolment: Enrolment) -> date:
     return enrolment.ends_on
 
 
-def closed_on(closes_on: date) -> date:
+def closed_on(offer: Offer) -> date:
     """The last day on which an offer may be told."""
-    return closes_on
+    return offer.closes_on
 
 
 # ----------------------------------------------------------------------------------- refusals
@@ -187,15 +198,15 @@ class AlreadyEnrolled(Refusal):
 
 @dataclass
 class AlreadyOffered(Refusal):
-    """The member is already drawn."""
+    """The member is already in an arm."""
 
     code = "already_offered"
     campaign_id: str
 
 
 @dataclass
-class InControlGroup(Refusal):
-    """The member was drawn into the control group."""
+class InControlGroup(DeskRule):
+    """The member was drawn or given into the control group."""
 
     code = "in_control_group"
     campaign_id: str
@@ -210,7 +221,23 @@ class NoDraw(Refusal):
 
 
 @dataclass
-class CapReached(Refusal):
+class ArmNotGiven(Refusal):
+    """The campaign's arms are given: the offer has to say which."""
+
+    code = "arm_not_given"
+    campaign_id: str
+
+
+@dataclass
+class ArmIsDrawn(Refusal):
+    """The campaign's arms are drawn: no offer gives another."""
+
+    code = "arm_is_drawn"
+    campaign_id: str
+
+
+@dataclass
+class CapReached(DeskRule):
     """All places of the campaign are taken."""
 
     code = "cap_reached"
@@ -219,7 +246,7 @@ class CapReached(Refusal):
 
 
 @dataclass
-class BudgetUsedUp(Refusal):
+class BudgetUsedUp(DeskRule):
     """The gift does not fit into what is left of the budget."""
 
     code = "budget_used_up"
@@ -229,7 +256,7 @@ class BudgetUsedUp(Refusal):
 
 
 @dataclass
-class PrepaidTooSmall(Refusal):
+class PrepaidTooSmall(DeskRule):
     """The prepaid sum is below what the terms ask for."""
 
     code = "prepaid_too_small"
@@ -238,7 +265,7 @@ class PrepaidTooSmall(Refusal):
 
 
 @dataclass
-class TermsAreNewer(Refusal):
+class TermsAreNewer(DeskRule):
     """The terms are not those that the member was shown."""
 
     code = "terms_are_newer"
@@ -256,11 +283,18 @@ def drawn_into_control(seed: str, member_id: str, control_bp: int) -> bool:
     return int(digest[:8], 16) % 10_000 < control_bp
 
 
+def given_into_control(participation: Participation, campaign_id: str, at: datetime) -> bool:
+    """Whether a list had put the member into the control group by this instant."""
+    offer = participation.offered.get(campaign_id)
+    since = None if offer is None else offer.control_since
+    return since is not None and since <= at
+
+
 # ----------------------------------------------------------------------------------- receipts
 class OfferReceipt(Receipt):
-    """What a member was drawn for."""
+    """The arm that a member is in."""
 
-    arm: Literal["offered", "control"]
+    arm: Arm
 
 
 class EnrolmentReceipt(Receipt):
@@ -275,7 +309,8 @@ class EnrolmentReceipt(Receipt):
 
 # ----------------------------------------------------------------------------------- commands
 class OfferCampaign(Command):
-    """Draw a member: to be offered the campaign, or into its control group."""
+    """Draw a member, to be offered the campaign or into its control group; or put him where the
+    list has him, if the campaign's arms are given."""
 
     command: Literal["campaign.offer"] = "campaign.offer"
     writes: ClassVar[dict[str, str]] = {"member": "member_id"}
@@ -283,6 +318,8 @@ class OfferCampaign(Command):
     refuses = (
         *ON_THE_NETWORK,
         *NOT_OVER,
+        ArmNotGiven,
+        ArmIsDrawn,
         NoDraw,
         NotInSegment,
         AlreadyOffered,
@@ -292,6 +329,7 @@ class OfferCampaign(Command):
     example = saying(member_id="m1", campaign_id="spring")
     member_id: MemberId
     campaign_id: CampaignId
+    arm: Arm | None = Field(None, description="if the campaign's arms are given; else it is drawn")
 
     def decide(
         self,
@@ -301,27 +339,38 @@ class OfferCampaign(Command):
         campaign: Campaign,
     ) -> list[Event]:
         require_on_network(membership, self.member_id, at)
-        closes_on = require_not_over(campaign, self.campaign_id, at)
-        if not campaign.control_bp:
-            raise NoDraw(self.campaign_id)
+        closes_on = require_not_over(self, campaign, self.campaign_id, at)
+        arm = self._arm(campaign)
         tier = tier_at(membership, at)
-        require_in_segment(campaign, tier)
+        require_in_segment(self, campaign, tier)
         if self.campaign_id in participation.offered:
             raise AlreadyOffered(self.campaign_id)
         require_remembered(participation, closes_on)
         require_room(
             participation, "offered", len(remembered(participation.offered, closed_on, at))
         )
-        control = drawn_into_control(campaign.control_seed, self.member_id, campaign.control_bp)
         event = self.event(
             CampaignOffered,
             at,
             campaign_id=self.campaign_id,
-            arm="control" if control else "offered",
+            arm=arm,
             closes_on=closes_on,
             tier=tier,
+            given=campaign.arms_given or None,
         )
         return [event]
+
+    def _arm(self, campaign: Campaign) -> Arm:
+        if campaign.arms_given:
+            if self.arm is None:
+                raise ArmNotGiven(self.campaign_id)
+            return self.arm
+        if self.arm is not None:
+            raise ArmIsDrawn(self.campaign_id)
+        if not campaign.control_bp:
+            raise NoDraw(self.campaign_id)
+        control = drawn_into_control(campaign.control_seed, self.member_id, campaign.control_bp)
+        return "control" if control else "offered"
 
     def receipt(self, events: list[Event], **parts: Any) -> OfferReceipt:
         offered = events[-1]
@@ -369,18 +418,18 @@ class Enrol(Command):
         campaign: Campaign,
     ) -> list[Event]:
         require_on_network(membership, self.member_id, at)
-        terms = require_running(campaign, self.campaign_id, at)
-        if self.shown_terms_version is not None and self.shown_terms_version != terms.version:
-            raise TermsAreNewer(self.shown_terms_version, terms.version)
+        terms = self._terms(campaign, require_running(self, campaign, self.campaign_id, at))
         tier = tier_at(membership, at)
-        require_in_segment(campaign, tier)
+        require_in_segment(self, campaign, tier)
         policy = POLICY_OF.get(campaign.kind) if terms.months_bound else None
         starts_on = local_date(at)
         ends_on = add_months(starts_on, terms.months_bound)
-        self._admissible(participation, campaign)
-        self._contradicts_nothing(bindings, campaign, starts_on, ends_on if policy else starts_on)
+        self._admissible(participation, campaign, at)
+        until = max(starts_on + timedelta(days=1), ends_on if policy else starts_on)
+        bound = policies_within(bindings, membership, starts_on, until)
+        self._contradicts_nothing(bindings, campaign, bound, starts_on)
         if self.prepaid_fen < terms.prepaid_min_fen:
-            raise PrepaidTooSmall(self.prepaid_fen, terms.prepaid_min_fen)
+            self.unless_despite(PrepaidTooSmall(self.prepaid_fen, terms.prepaid_min_fen))
         gift_fen = self.prepaid_fen * terms.gift_bp // 10_000  # rounded down to a fen
         self._within_limits(campaign, places, gift_fen)
         require_room(
@@ -405,7 +454,7 @@ class Enrol(Command):
                 closes_on=campaign.closes_on,
                 binding=number,
                 tier=tier,
-                unit_id=membership.unit_id,
+                unit_id=unit_at(membership, at),
                 excludes=tuple(campaign.excludes) or None,
             ),
         ]
@@ -418,37 +467,48 @@ class Enrol(Command):
                 campaign_id=self.campaign_id,
                 starts_on=starts_on,
                 ends_on=ends_on,
-                unit_id=membership.unit_id,
+                unit_id=unit_at(membership, at),
             )
             events.append(binding)
         return events
 
-    def _admissible(self, participation: Participation, campaign: Campaign) -> None:
+    def _terms(self, campaign: Campaign, in_force: Terms) -> Terms:
+        """The terms of the enrolment: those in force, or of a history those that were shown."""
+        shown = self.shown_terms_version
+        if shown is None or shown == in_force.version:
+            return in_force
+        self.unless_despite(TermsAreNewer(shown, in_force.version))
+        known = (terms for _, terms in campaign.terms if terms.version == shown)
+        return next(known, in_force)
+
+    def _admissible(self, participation: Participation, campaign: Campaign, at: datetime) -> None:
         if self.campaign_id in participation.enrolled:
             raise AlreadyEnrolled(self.campaign_id)
         if campaign.closes_on is not None:
             require_remembered(participation, campaign.closes_on)
-        if campaign.control_bp and drawn_into_control(
-            campaign.control_seed, self.member_id, campaign.control_bp
-        ):
-            raise InControlGroup(self.campaign_id)
+        if campaign.arms_given:
+            kept_out = given_into_control(participation, self.campaign_id, at)
+        else:
+            seed, share = campaign.control_seed, campaign.control_bp
+            kept_out = bool(share) and drawn_into_control(seed, self.member_id, share)
+        if kept_out:
+            self.unless_despite(InControlGroup(self.campaign_id))
 
     def _contradicts_nothing(
-        self, bindings: Bindings, campaign: Campaign, starts_on: date, ends_on: date
+        self, bindings: Bindings, campaign: Campaign, bound: list[str], starts_on: date
     ) -> None:
-        """Today no excluded policy binds him, nor later while this enrolment would."""
-        tomorrow = starts_on + timedelta(days=1)
-        bound = policies_within(bindings, starts_on, max(tomorrow, ends_on))
+        """Of the policies that bind him today, or later while this enrolment would, none is
+        excluded."""
         for policy in campaign.excludes:
             if policy in bound:
-                raise AlreadyBound(policy)
+                self.unless_despite(AlreadyBound(policy))
             require_known_since(bindings, policy, starts_on)
 
     def _within_limits(self, campaign: Campaign, places: Places, gift_fen: int) -> None:
         if campaign.cap is not None and places.held >= campaign.cap:
-            raise CapReached(campaign.cap, places.held)
+            self.unless_despite(CapReached(campaign.cap, places.held))
         if (budget := campaign.budget_fen) is not None and places.gift_fen + gift_fen > budget:
-            raise BudgetUsedUp(budget, places.gift_fen, gift_fen)
+            self.unless_despite(BudgetUsedUp(budget, places.gift_fen, gift_fen))
 
     def receipt(self, events: list[Event], **parts: Any) -> EnrolmentReceipt:
         enrolled = next(event for event in events if isinstance(event, CampaignEnrolled))

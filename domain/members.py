@@ -9,16 +9,17 @@ from msgspec import Struct, field
 from domain.kernel import timeline
 from domain.kernel.bounds import AtMost, TooMany, require_room
 from domain.kernel.command import Command, saying
-from domain.kernel.event import Event
+from domain.kernel.event import ONLY, Event
 from domain.kernel.parts import MAX_CHANGES, part_of
 from domain.kernel.periods import NotComeYet, TooLongAgo, require_come
 from domain.kernel.personal import Name, Phone
 from domain.kernel.refusal import Refusal
 from domain.kernel.timeline import NothingChanges, Timeline
 from domain.kernel.values import (
-    Fen,
+    Instant,
     MemberId,
     Month,
+    Ordinal,
     SignedFen,
     Text,
     Tier,
@@ -34,6 +35,9 @@ BILLS_REMEMBERED = 96
 """The months that the snapshot remembers, as bits of one number: more, so that the months before a
 bill that was wrong are known when it is taken back."""
 
+MAX_ABSENCES = 50
+"""How often somebody may leave and come back."""
+
 Detail = Literal["name", "phone"]
 """What is kept of a member outside the log, by the name of its field."""
 
@@ -44,10 +48,16 @@ class Membership(Struct, array_like=True, gc=False):
     """Whether a customer is on the network, in which unit and tier, and whether he is important."""
 
     joined_at: datetime | None = None
-    left_at: datetime | None = None
-    unit_id: str = ""  # for good: nothing changes it
+    left_at: datetime | None = None  # null while he is on it, or back
+    unit_id: str = ""  # in which he joined
     tiers: Annotated[Timeline[Tier | None], AtMost(MAX_CHANGES)] = field(default_factory=list)
     important: Annotated[Timeline[bool], AtMost(MAX_CHANGES)] = field(default_factory=list)
+    # units into which he moved since
+    moves: Annotated[Timeline[str], AtMost(MAX_CHANGES)] = field(default_factory=list)
+    # (left, back), earliest first: all of them, since leaving ended what bound him then
+    absences: Annotated[list[tuple[datetime, datetime]], AtMost(MAX_ABSENCES)] = field(
+        default_factory=list
+    )
 
 
 @part_of("member")
@@ -104,24 +114,70 @@ class TierChanged(Event, name="tier.changed", stream="member"):
         membership.tiers = timeline.put(membership.tiers, self.occurred_at, self.tier)
 
 
+class MemberMoved(Event, name="member.moved", stream="member"):
+    """A customer went from one unit to another.
+
+    `from_unit_id` is what was known when it was told: a move told later may have come between.
+    """
+
+    from_unit_id: UnitId
+    unit_id: UnitId
+    reason: Text
+
+    def apply(self, membership: Membership) -> None:
+        membership.moves = timeline.put(membership.moves, self.occurred_at, self.unit_id)
+
+
 class MemberLeft(Event, name="member.left", stream="member"):
     """A customer left the network: from that day on no binding binds him."""
 
     unit_id: UnitId
     tier: Tier | None = None
     reason: Text
-    named_by = ()
-    kept_in = "left_at"
+    period: Ordinal | None = None  # the n-th time that he was on it; the first, if it says nothing
+    named_by = ("period",)
 
     def apply(self, membership: Membership) -> None:
         membership.left_at = self.occurred_at
+
+    @classmethod
+    def stands(cls, part: Membership, which: str) -> bool:
+        return part.left_at is not None and which == period_name(part)
+
+    @classmethod
+    def take_back(cls, part: Membership, which: str) -> None:
+        part.left_at = None
+
+
+class MemberReturned(Event, name="member.returned", stream="member"):
+    """A customer who had left came back onto the network, with his number, tier and points. What
+    had bound him binds him no more."""
+
+    unit_id: UnitId
+    left_at: Instant
+    reason: Text
+    period: Ordinal  # the n-th time that he is on it
+    named_by = ("period",)
+
+    def apply(self, membership: Membership) -> None:
+        membership.absences = [*membership.absences, (self.left_at, self.occurred_at)]
+        membership.left_at = None
+
+    @classmethod
+    def stands(cls, part: Membership, which: str) -> bool:
+        return part.left_at is None and bool(part.absences) and which == str(period_of(part))
+
+    @classmethod
+    def take_back(cls, part: Membership, which: str) -> None:
+        *earlier, (left_at, _) = part.absences
+        part.absences, part.left_at = earlier, left_at
 
 
 class BillIssued(Event, name="bill.issued", stream="member"):
     """A customer's bill of one month: what he spent, and the margin on it where it is known."""
 
     month: Month
-    amount_fen: Fen
+    amount_fen: SignedFen  # below zero: a credit note
     margin_fen: SignedFen | None = None
     named_by = ("month",)
 
@@ -154,6 +210,17 @@ class BillIssued(Event, name="bill.issued", stream="member"):
         back = lowest_bit(mask)  # to the latest month that is left
         part.latest -= back
         part.mask = mask >> back
+
+
+def period_of(membership: Membership) -> int:
+    """The n-th time that the member is, or was last, on the network."""
+    return len(membership.absences) + 1
+
+
+def period_name(membership: Membership, period: int | None = None) -> str:
+    """What names a time on it, the last unless another is meant: the first has no number."""
+    number = period or period_of(membership)
+    return ONLY if number == 1 else str(number)
 
 
 def lowest_bit(mask: int) -> int:
@@ -204,6 +271,23 @@ class LeftTheNetwork(Refusal):
 
 
 @dataclass
+class OnTheNetwork(Refusal):
+    """The member is on the network: he has not left it."""
+
+    code = "on_the_network"
+    member_id: str
+
+
+@dataclass
+class BackBeforeLeaving(Refusal):
+    """The member would come back before he left."""
+
+    code = "back_before_leaving"
+    at: datetime
+    left_at: datetime
+
+
+@dataclass
 class UnknownUnit(Refusal):
     """There is no such unit."""
 
@@ -247,6 +331,17 @@ def require_on_network(membership: Membership, member_id: str, at: datetime) -> 
     require_joined(membership, member_id, at)
     if membership.left_at is not None and at >= membership.left_at:
         raise LeftTheNetwork(member_id, membership.left_at)
+    if membership.absences:  # as of hardly anybody
+        for left_at, back_at in membership.absences:
+            if left_at <= at < back_at:
+                raise LeftTheNetwork(member_id, left_at)
+
+
+def unit_at(membership: Membership, at: datetime) -> str:
+    """The unit that the member belonged to at this instant."""
+    if not membership.moves:  # as nearly everybody
+        return membership.unit_id
+    return timeline.at(membership.moves, at) or membership.unit_id
 
 
 def tier_at(membership: Membership, at: datetime) -> Tier | None:
@@ -288,6 +383,29 @@ class JoinNetwork(MemberCommand):
         if not unit.titles:
             raise UnknownUnit(self.unit_id)
         return [self.event(MemberJoined, at, unit_id=self.unit_id)]
+
+
+class MoveToUnit(MemberCommand):
+    """Move a customer into another unit, from then on or to the next move. What is told of a time
+    before stays with the unit of that time."""
+
+    command: Literal["member.move"] = "member.move"
+    reads: ClassVar[dict[str, str]] = {"unit": "unit_id"}
+    refuses = (*ON_THE_NETWORK, UnknownUnit, NothingChanges, TooMany)
+    example = saying(member_id="m1", unit_id="south", reason="moved house")
+    unit_id: UnitId
+    reason: Text
+
+    def decide(self, at: datetime, membership: Membership, unit: Unit) -> list[Event]:
+        require_on_network(membership, self.member_id, at)
+        if not unit.titles:
+            raise UnknownUnit(self.unit_id)
+        if timeline.repeats(membership.moves, at, self.unit_id, membership.unit_id):
+            raise NothingChanges(self.unit_id)
+        require_room(membership, "moves", len(timeline.forget(membership.moves, at)))
+        before = unit_at(membership, at)
+        said = {"from_unit_id": before, "unit_id": self.unit_id, "reason": self.reason}
+        return [self.event(MemberMoved, at, **said)]
 
 
 class ChangeDetails(MemberCommand):
@@ -350,7 +468,7 @@ class ChangeTier(MemberCommand):
             at,
             from_tier=from_tier,
             tier=self.tier,
-            unit_id=membership.unit_id,
+            unit_id=unit_at(membership, at),
             reason=self.reason,
         )
         return [event]
@@ -360,7 +478,7 @@ class LeaveNetwork(MemberCommand):
     """Record that a customer left the network."""
 
     command: Literal["member.leave"] = "member.leave"
-    refuses = ON_THE_NETWORK
+    refuses = (*ON_THE_NETWORK, TooMany)
     example = saying(member_id="m1", reason="moved away")
     reason: Text
 
@@ -368,20 +486,64 @@ class LeaveNetwork(MemberCommand):
         require_joined(membership, self.member_id, at)
         if membership.left_at is not None:  # on whatever day: nobody leaves twice
             raise LeftTheNetwork(self.member_id, membership.left_at)
-        tier = tier_at(membership, at)
-        return [
-            self.event(MemberLeft, at, unit_id=membership.unit_id, tier=tier, reason=self.reason)
-        ]
+        if membership.absences and at < membership.absences[-1][1]:  # nor before he came back
+            raise LeftTheNetwork(self.member_id, membership.absences[-1][0])
+        require_room(membership, "absences")  # for when he comes back
+        event = self.event(
+            MemberLeft,
+            at,
+            unit_id=unit_at(membership, at),
+            tier=tier_at(membership, at),
+            reason=self.reason,
+            period=period_of(membership) if membership.absences else None,
+        )
+        return [event]
+
+
+class ReturnToNetwork(MemberCommand):
+    """Take a customer on again who had left: a new period of membership begins, in the unit that is
+    said. His tier, name and number are what they were, his points too, as far as they have not
+    lapsed; what had bound him ended when he left."""
+
+    command: Literal["member.return"] = "member.return"
+    reads: ClassVar[dict[str, str]] = {"unit": "unit_id"}
+    refuses = (*JOINED, OnTheNetwork, BackBeforeLeaving, UnknownUnit, TooMany)
+    example = saying(member_id="m1", unit_id="south", reason="won back")
+    unit_id: UnitId
+    reason: Text
+
+    def decide(self, at: datetime, membership: Membership, unit: Unit) -> list[Event]:
+        require_joined(membership, self.member_id, at)
+        if membership.left_at is None:
+            raise OnTheNetwork(self.member_id)
+        if at < membership.left_at:
+            raise BackBeforeLeaving(at, membership.left_at)
+        if not unit.titles:
+            raise UnknownUnit(self.unit_id)
+        returned = self.event(
+            MemberReturned,
+            at,
+            unit_id=self.unit_id,
+            left_at=membership.left_at,
+            reason=self.reason,
+            period=period_of(membership) + 1,
+        )
+        before = unit_at(membership, at)
+        if before == self.unit_id:
+            return [returned]
+        require_room(membership, "moves", len(timeline.forget(membership.moves, at)))
+        said = {"from_unit_id": before, "unit_id": self.unit_id, "reason": self.reason}
+        return [returned, self.event(MemberMoved, at, **said)]
 
 
 class RecordBill(MemberCommand):
-    """Record a customer's bill of one month."""
+    """Record a customer's bill of one month; it may be a credit note, and then is below zero."""
 
     command: Literal["bill.record"] = "bill.record"
     refuses = (*JOINED, NotComeYet, BillTooLate, TooLongAgo, AlreadyBilled)
     example = saying(member_id="m1", month="2008-07", amount_fen=16_300, margin_fen=4_100)
     month: Month
-    amount_fen: Fen
+    amount_fen: SignedFen
     margin_fen: SignedFen | None = None
 
     def decide(self, at: datetime, membership: Membership, bills: Bills) -> list[Event]:

@@ -9,11 +9,20 @@ from typing import Annotated, Any, ClassVar, Literal
 from msgspec import Raw, Struct, field
 from pydantic import Field
 
-from domain.clubs import OPENED_BY, Club, Price, UnknownClub, require_opened, require_opened_by
+from domain.clubs import (
+    OPENED_BY,
+    Club,
+    ClubClosed,
+    Price,
+    UnknownClub,
+    require_opened,
+    require_opened_by,
+    require_within_hours,
+)
 from domain.kernel import timeline
 from domain.kernel.bounds import AtMost, TooMany, require_room
-from domain.kernel.command import Receipt, saying
-from domain.kernel.event import Event
+from domain.kernel.command import Command, Receipt, saying
+from domain.kernel.event import Event, Excusable
 from domain.kernel.free_visits import (
     first_year_remembered,
     free_visit_key,
@@ -23,7 +32,7 @@ from domain.kernel.free_visits import (
 from domain.kernel.latest import Latest
 from domain.kernel.parts import REMEMBERED, part_of
 from domain.kernel.periods import TooLongAgo, forget, remembered, require_remembered
-from domain.kernel.refusal import Refusal
+from domain.kernel.refusal import DeskRule, Refusal
 from domain.kernel.timeline import LATE
 from domain.kernel.values import (
     ActivityId,
@@ -37,7 +46,6 @@ from domain.kernel.values import (
     Tier,
     UnitId,
     local_date,
-    local_minute,
 )
 from domain.members import (
     JOINED,
@@ -49,6 +57,7 @@ from domain.members import (
     require_joined,
     require_on_network,
     tier_at,
+    unit_at,
 )
 from domain.points.lots import NotEnoughPoints, Points, spendable_points
 from domain.points.movements import PointsReceipt, give_back, lapsed, pay, reversible
@@ -117,7 +126,7 @@ class Attendance(Struct, array_like=True, gc=False):
 
 
 # ------------------------------------------------------------------------------------- events
-class VisitRecorded(Event, name="visit.recorded", stream="member"):
+class VisitRecorded(Excusable, name="visit.recorded", stream="member"):
     """A member came to a club. What decided it is copied in: tier, price, version."""
 
     visit: Ordinal
@@ -152,7 +161,7 @@ class VisitRecorded(Event, name="visit.recorded", stream="member"):
         visits.latest, _ = VISITS.put(visits.latest, visit)
 
 
-class VisitUndone(Event, name="visit.undone", stream="member"):
+class VisitUndone(Excusable, name="visit.undone", stream="member"):
     """A visit was taken back; if points paid for it, they were returned beside this."""
 
     visit: Ordinal
@@ -222,17 +231,7 @@ def came_not(visited: dict[str, Visited], club: str, at: datetime) -> None:
 
 # ----------------------------------------------------------------------------------- refusals
 @dataclass
-class ClubClosed(Refusal):
-    """The club is closed at this hour. Minutes are after local midnight."""
-
-    code = "club_closed"
-    minute: int
-    opens_minute: int
-    closes_minute: int
-
-
-@dataclass
-class NotEligible(Refusal):
+class NotEligible(DeskRule):
     """The club does not admit this tier."""
 
     code = "not_eligible"
@@ -243,7 +242,7 @@ class NotEligible(Refusal):
 
 
 @dataclass
-class VisitRepeated(Refusal):
+class VisitRepeated(DeskRule):
     """The member came to this club a moment ago: say that it is another visit.
 
     `last_visit` is its number, while it can be undone."""
@@ -264,7 +263,7 @@ class UnknownService(Refusal):
 
 
 @dataclass
-class PriceChanged(Refusal):
+class PriceChanged(DeskRule):
     """The price is not the one that the member was shown."""
 
     code = "price_changed"
@@ -274,7 +273,7 @@ class PriceChanged(Refusal):
 
 
 @dataclass
-class NoFreeVisit(Refusal):
+class NoFreeVisit(DeskRule):
     """The member has no free visit left this year."""
 
     code = "no_free_visit"
@@ -293,7 +292,7 @@ class UnknownVisit(Refusal):
 
 
 @dataclass
-class UndoNeedsSupervisor(Refusal):
+class UndoNeedsSupervisor(DeskRule):
     """Only the same desk may undo a visit, and only for a quarter of an hour."""
 
     code = "undo_needs_supervisor"
@@ -325,11 +324,13 @@ def price_of(price: Price, tier: Tier | None, companions: int) -> tuple[int, int
     return own, price.companion_points * companions
 
 
-def require_admitted(club: Club, club_id: str, tier: Tier | None, important: bool) -> None:
+def require_admitted(
+    command: Command, club: Club, club_id: str, tier: Tier | None, important: bool
+) -> None:
     """Refuses a member whom the club does not serve."""
     if tier in club.tiers or (important and club.important):
         return
-    raise NotEligible(club_id, tier, important, list(club.tiers))
+    command.unless_despite(NotEligible(club_id, tier, important, list(club.tiers)))
 
 
 def price_at(club: Club, club_id: str, service_id: str, at: datetime) -> Price:
@@ -339,14 +340,6 @@ def price_at(club: Club, club_id: str, service_id: str, at: datetime) -> Price:
     if price is None:
         raise UnknownService(club_id, service_id)
     return price
-
-
-def require_within_hours(club: Club, at: datetime) -> None:
-    """Refuses an hour at which the club is closed; in an emergency it never is."""
-    minute = local_minute(at)
-    if club.opens_minute <= minute < club.closes_minute or timeline.at(club.emergency, at):
-        return
-    raise ClubClosed(minute, club.opens_minute, club.closes_minute)
 
 
 # ----------------------------------------------------------------------------------- receipts
@@ -402,10 +395,10 @@ class RecordVisit(MemberCommand):
         self, at: datetime, membership: Membership, points: Points, visits: Visits, club: Club
     ) -> list[Event]:
         require_on_network(membership, self.member_id, at)
-        require_opened_by(club, self.club_id, at)
-        require_within_hours(club, at)
+        require_opened_by(self, club, self.club_id, at)
+        require_within_hours(self, club, at)
         tier, important = tier_at(membership, at), is_important(membership, at)
-        require_admitted(club, self.club_id, tier, important)
+        require_admitted(self, club, self.club_id, tier, important)
         self._not_twice(visits, at)
         price = price_at(club, self.club_id, self.service_id, at)
         own, others = price_of(price, tier, self.companions)
@@ -415,7 +408,8 @@ class RecordVisit(MemberCommand):
         payment: Payment = "free_visit" if free else "points"
         price_points = others if payment == "free_visit" else own + others
         if self.shown_points is not None and self.shown_points != price_points:
-            raise PriceChanged(self.shown_points, price_points, price.version)
+            self.unless_despite(PriceChanged(self.shown_points, price_points, price.version))
+            price_points = self.shown_points  # he paid what he was shown
         if payment == "points" and not price_points:
             payment = "free"
         if self.club_id not in visits.visited:
@@ -436,7 +430,7 @@ class RecordVisit(MemberCommand):
             companions=self.companions,
             tier=tier,
             important=important,
-            unit_id=membership.unit_id,
+            unit_id=unit_at(membership, at),
             payment=payment,
             points=price_points,
             price_version=price.version,
@@ -454,7 +448,8 @@ class RecordVisit(MemberCommand):
         second, near = seconds_of(at), REPEAT_MINUTES * 60
         before = bisect_right(known.seconds, second + near) - 1
         if before >= 0 and known.seconds[before] >= second - near:
-            raise self._repeats(visits, known.seconds[before])
+            self.unless_despite(self._repeats(visits, known.seconds[before]))
+            return
         if known.forgotten is not None and second - near <= known.forgotten:
             forgotten = EPOCH + timedelta(seconds=known.forgotten)
             raise TooLongAgo(str(local_date(at)), str(local_date(forgotten)))
@@ -470,7 +465,8 @@ class RecordVisit(MemberCommand):
         """How many free visits of the year are left then."""
         price = price_at(parts["club"], self.club_id, self.service_id, at)
         granted = price.granted(tier_at(parts["membership"], at))
-        return {"free_visits_left": granted - self._used(parts["visits"], granted, at)}
+        used = self._used(parts["visits"], granted, at)  # a history may have used more
+        return {"free_visits_left": max(granted - used, 0)}
 
     def _used(self, visits: Visits, granted: int, at: datetime) -> int:
         """How many of the free visits granted a year were used."""
@@ -485,9 +481,10 @@ class RecordVisit(MemberCommand):
             free_visit_key(self.club_id, self.service_id, at),
             self._used(visits, granted, at),
         )
-        if self.payment == "free_visit" and used >= granted:
-            raise NoFreeVisit(granted, used)
-        if self.payment == "points" or used >= granted:
+        if self.payment == "free_visit":
+            if used >= granted:
+                self.unless_despite(NoFreeVisit(granted, used))
+        elif self.payment == "points" or used >= granted:
             return False
         if not used:
             require_room(visits, "free_visits", len(one_more_free(visits.free_visits, key)) - 1)
@@ -531,7 +528,7 @@ class UndoVisit(MemberCommand):
             raise UnknownVisit(self.visit, visits.made, UNDO_DAYS)
         late = at - visit.at > timedelta(minutes=UNDO_MINUTES)
         if self.role != "supervisor" and (late or self.desk != visit.desk):
-            raise UndoNeedsSupervisor(visit.at, UNDO_MINUTES)
+            self.unless_despite(UndoNeedsSupervisor(visit.at, UNDO_MINUTES))
         undone = self.event(
             VisitUndone,
             at,

@@ -45,8 +45,9 @@ class Piece:
         self.lines: dict[int, bytes] = {}
 
     def take(self, line: int, text: bytes, command: Command) -> None:
-        """Keep a line as it came, unless it may say who somebody is."""
-        self.lines[line] = command.asked() if command.identifying else text.strip()
+        """Keep a line as it came, unless it may say who somebody is, or its file says more."""
+        as_asked = command.identifying or command.despite
+        self.lines[line] = command.asked() if as_asked else text.strip()
 
     def packed(self) -> tuple[int, int, bytes]:
         """(the first number, how many there are up to the last, the lines)."""

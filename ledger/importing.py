@@ -19,7 +19,7 @@ import psycopg
 from psycopg import Connection
 
 from domain.kernel.command import FILE_KEYS, NO_KEY, Command
-from domain.kernel.refusal import Refusal
+from domain.kernel.refusal import Refusal, require_excusable
 from ledger import clocks
 from ledger.commands import Piece
 from ledger.database import bucket_of, connect, keep_time, meta
@@ -92,9 +92,11 @@ class Importer:
         key: str,
         progress: Callable[[int], None] | None = None,
         rejects: Rejects | None = None,
+        despite: tuple[str, ...] = (),
     ) -> Imported:
         """Load one file of facts as it stands."""
-        return self.load_files(lines_of(key, lines), progress=progress, rejects=rejects)
+        source = lines_of(key, lines)
+        return self.load_files(source, progress=progress, rejects=rejects, despite=despite)
 
     def load_files(
         self,
@@ -105,15 +107,18 @@ class Importer:
         keep: bool = True,
         in_order: bool = False,
         tell_late: bool = False,
+        despite: tuple[str, ...] = (),
     ) -> Imported:
         """Load files, all of them or (if `rejects` keep lines) what is good; each once for its key.
 
         They are run through again if a live command was faster, and if a rule broke, this time with
         a copy of the states before each line, so that the others are decided as if that line were
         not there. Without `keep` all is decided and nothing written. `in_order` raises OutOfOrder
-        where time goes back; `tell_late` tells what is judged by a later state.
+        where time goes back; `tell_late` tells what is judged by a later state. `despite`: rules
+        that protect a live desk and that any of the facts may have broken.
         """
-        options = _Options(keep, in_order, tell_late)
+        require_excusable(despite)
+        options = _Options(keep, in_order, tell_late, despite)
         careful = exclusive = False
         while True:
             attempt = _Attempt(self, source, progress, rejects, careful, options)
@@ -176,6 +181,7 @@ class _Options(NamedTuple):
     keep: bool = True
     in_order: bool = False
     tell_late: bool = False
+    despite: tuple[str, ...] = ()
 
 
 class _Broken(Exception):
@@ -435,6 +441,14 @@ class _Attempt:
         else:
             # The command is this line's alone, so it may still be given its key in place.
             command.__dict__["key"] = f"{file.key}:{line}"
+        if command.despite:
+            require_excusable(command.despite)
+        if self.options.despite:
+            # And so it is kept, though its key stands for the line as it was sent.
+            allowed = dict.fromkeys((*command.despite, *self.options.despite))
+            command.__dict__["despite"] = tuple(allowed)
+            command.model_fields_set.add("despite")
+            asked = asked and command.asked()
         at = command.at
         assert at is not None
         entries, body = self.working.decide(command, names, at, self.now, told=own_key)

@@ -16,6 +16,14 @@ from projections.engine.ratio import Ratio
 from projections.engine.reference import ReferenceFold, Stored, folded
 from projections.engine.views import view
 
+_BROKEN_OFF_BY = """
+    FROM absence a WHERE a.member_id = b.member_id AND a.bucket = b.bucket
+        AND (a.returned_at IS NULL OR a.returned_at::date > b.starts_on)
+"""
+ENDED_BY_LEAVING = f"EXISTS (SELECT {_BROKEN_OFF_BY} AND a.left_at < %(end)s)"
+"""Whether leaving had ended the binding `b` by an instant, or kept it from beginning: nor does it
+bind the member when he comes back."""
+
 
 class Bindings(Projection):
     """A row a binding as it was told: on [starts_on, until), to its end or to where it was ended.
@@ -106,15 +114,14 @@ def bindings(conn: Conn, member_id: str) -> list[Binding]:
     cause `left`."""
     cursor = conn.cursor(row_factory=class_row(Binding))
     return cursor.execute(
-        """
+        f"""
         SELECT binding, policy, campaign_id, starts_on, ends_on,
             CASE WHEN left_on < until THEN left_on ELSE ended_on END AS ended_on,
             CASE WHEN left_on < until THEN 'left' ELSE cause END AS cause
         FROM binding b
-        JOIN (
-            SELECT member_id, bucket, left_at::date AS left_on
-            FROM member
-        ) m USING (member_id, bucket)
+        CROSS JOIN LATERAL (
+            SELECT min(a.left_at)::date AS left_on {_BROKEN_OFF_BY}
+        ) a
         WHERE member_id = %s ORDER BY binding
         """,
         (member_id,),
@@ -128,16 +135,15 @@ def binding_rate(conn: Conn, cohort_id: str, on: date) -> BindingRate | None:
     if known is None:
         return None
     found = conn.execute(
-        """
+        f"""
         SELECT c.unit_id, u.title, c.base, c.bound
         FROM (
             SELECT c.unit_id, count(*) AS base, count(b.member_id) AS bound
             FROM cohort_member c
             LEFT JOIN (
                 SELECT DISTINCT bucket, member_id
-                FROM binding JOIN member USING (member_id, bucket)
-                WHERE starts_on <= %(on)s AND until > %(on)s
-                    AND (left_at IS NULL OR left_at >= %(end)s)
+                FROM binding b
+                WHERE starts_on <= %(on)s AND until > %(on)s AND NOT {ENDED_BY_LEAVING}
             ) b ON b.member_id = c.member_id AND b.bucket = c.bucket
             WHERE c.cohort_id = %(cohort_id)s
             GROUP BY 1
@@ -157,14 +163,15 @@ def binding_rate(conn: Conn, cohort_id: str, on: date) -> BindingRate | None:
 
 # ----------------------------------------------------------------------------------- measures
 BASE = Rows(
-    """
+    f"""
     SELECT c.bucket, c.member_id, c.tier, c.unit_id, m.left_at, b.policies, 1 AS base,
-        (b.policies IS NOT NULL AND (m.left_at IS NULL OR m.left_at >= %(end)s))::int AS bound
+        (b.policies IS NOT NULL)::int AS bound
     FROM cohort_member c
     JOIN member m ON m.member_id = c.member_id AND m.bucket = c.bucket
     LEFT JOIN (
         SELECT bucket, member_id, string_agg(policy, ', ' ORDER BY binding) AS policies
-        FROM binding WHERE starts_on <= %(on)s AND until > %(on)s GROUP BY 1, 2
+        FROM binding b WHERE starts_on <= %(on)s AND until > %(on)s AND NOT {ENDED_BY_LEAVING}
+        GROUP BY 1, 2
     ) b ON b.member_id = c.member_id AND b.bucket = c.bucket
     WHERE c.cohort_id = %(cohort_id)s
     """,
@@ -177,6 +184,7 @@ BASE = Rows(
         Events("binding.started", where="starts_on <= %(on)s AND ends_on > %(on)s"),
         Events("binding.ended", where="ended_on <= %(on)s"),
         Events("member.left", where="occurred_at < %(end)s"),
+        Events("member.returned", where="occurred_at < %(end)s"),
     ),
     needs=(Need("cohort_id", UnknownCohort, in_overview="purpose = 'binding'"),),
     what="The customers of a cohort: each counts once, however many policies bind him on the "
@@ -184,11 +192,11 @@ BASE = Rows(
 )
 
 BINDINGS = Rows(
-    """
+    f"""
     SELECT b.bucket, b.member_id, b.binding, b.policy, b.campaign_id, b.unit_id, m.tier,
         b.starts_on, b.ends_on, b.ended_on, b.cause, m.left_at,
         (b.starts_on <= %(on)s AND b.until > %(on)s
-            AND (m.left_at IS NULL OR m.left_at >= %(end)s))::int AS active,
+            AND NOT {ENDED_BY_LEAVING})::int AS active,
         (b.starts_on BETWEEN %(first)s AND %(on)s)::int AS started,
         coalesce(b.ended_on BETWEEN %(first)s AND %(on)s, false)::int AS ended_early
     FROM binding b

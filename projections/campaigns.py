@@ -9,7 +9,14 @@ from typing import Any
 from psycopg.rows import class_row, dict_row
 from pydantic import Field
 
-from domain.campaigns import CampaignClosed, CampaignLaunched, Kind, TermsChanged, UnknownCampaign
+from domain.campaigns import (
+    Arms,
+    CampaignClosed,
+    CampaignLaunched,
+    Kind,
+    TermsChanged,
+    UnknownCampaign,
+)
 from domain.enrolments import CampaignEnrolled, PlaceFreed, PlaceTaken
 from domain.kernel.formula import Formula
 from projections.engine.answer import Answer
@@ -21,6 +28,7 @@ from projections.engine.projection import Projection
 from projections.engine.ratio import Mean, Rate, rounded
 from projections.engine.reference import ReferenceFold, Stored, folded
 from projections.engine.views import view
+from projections.members import AWAY
 
 
 class Campaigns(Projection):
@@ -40,6 +48,7 @@ class Campaigns(Projection):
             cap bigint,
             budget_fen bigint,
             control_bp bigint NOT NULL,
+            arms text NOT NULL,
             other_costs_fen bigint NOT NULL,
             launched_at timestamptz NOT NULL,
             closed_at timestamptz,
@@ -76,9 +85,10 @@ class Campaigns(Projection):
     fold = (
         """
         INSERT INTO campaign (bucket, campaign_id, title, kind, opens_on, closes_on, tiers,
-            untiered, cap, budget_fen, control_bp, other_costs_fen, launched_at)
+            untiered, cap, budget_fen, control_bp, arms, other_costs_fen, launched_at)
         SELECT bucket, campaign_id, title, kind, opens_on, closes_on,
             ARRAY(SELECT json_array_elements_text(tiers)), untiered, cap, budget_fen, control_bp,
+            coalesce(arms, 'drawn'),
             (SELECT coalesce(sum(cost_fen), 0) FROM json_to_recordset(costs) c(cost_fen bigint)),
             occurred_at
         FROM {campaign_launched} e
@@ -153,6 +163,7 @@ class Campaign(Answer):
     cap: int | None
     budget_fen: int | None
     control_bp: int
+    arms: Arms
     terms_version: int
     prepaid_min_fen: int
     gift_bp: int
@@ -194,7 +205,7 @@ class CampaignUse(Answer):
 _CAMPAIGNS = f"""
     SELECT c.campaign_id, c.title, c.kind, c.opens_on, c.closes_on,
         CASE WHEN c.closed_at < %(end)s THEN c.closed_at END AS closed_at, c.cap, c.budget_fen,
-        c.control_bp, t.terms_version, t.prepaid_min_fen, t.gift_bp, t.months_bound,
+        c.control_bp, c.arms, t.terms_version, t.prepaid_min_fen, t.gift_bp, t.months_bound,
         t.min_monthly_fen, coalesce(u.participants, 0) AS participants,
         coalesce(u.prepaid_fen, 0) AS prepaid_fen, coalesce(u.gift_fen, 0) AS gift_fen,
         coalesce(u.walk_in_participants, 0) AS walk_in_participants,
@@ -358,7 +369,7 @@ _WHOLE_MONTHS = """
 """
 RETURNS = Rows(
     f"""
-    SELECT o.bucket, o.member_id, o.arm, o.tier, m.unit_id, m.left_at, b.margin_fen, e.gift_fen
+    SELECT o.bucket, o.member_id, o.arm, o.tier, m.unit_id, away.left_at, b.margin_fen, e.gift_fen
             AS gift, arms.offered, arms.control,
         arms.offered * coalesce(b.margin_fen, 0) AS margin_offered_fen,
         arms.control * coalesce(b.margin_fen, 0) AS margin_control_fen,
@@ -370,9 +381,10 @@ RETURNS = Rows(
         arms.offered * coalesce(e.gift_fen, 0) AS gift_fen, 0 AS walk_ins
     FROM {_OFFERS}
     JOIN member m ON m.member_id = o.member_id AND m.bucket = o.bucket
+    {AWAY.format("o", "%(end)s")}
     CROSS JOIN LATERAL (
         SELECT (o.arm = 'offered')::int AS offered, (o.arm = 'control')::int AS control,
-            (m.left_at IS NULL OR m.left_at >= %(end)s)::int AS kept
+            (away.left_at IS NULL)::int AS kept
     ) arms
     LEFT JOIN (
         SELECT bucket, member_id, sum(margin_fen)::bigint AS margin_fen, count(margin_fen) AS bills
@@ -518,6 +530,7 @@ def _campaign_launched(fold: ReferenceFold, at: Stored, event: CampaignLaunched)
              kind=event.kind, opens_on=event.opens_on, closes_on=event.closes_on,
              tiers=list(event.tiers), untiered=event.untiered, cap=event.cap,
              budget_fen=event.budget_fen, control_bp=event.control_bp,
+             arms=event.arms or "drawn",
              other_costs_fen=sum(cost.cost_fen for cost in event.costs),
              launched_at=event.occurred_at, closed_at=None, places=0)  # fmt: skip
     _terms(fold, at, event, 1)

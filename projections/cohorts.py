@@ -16,6 +16,7 @@ from projections.engine.projection import Projection
 from projections.engine.ratio import Ratio
 from projections.engine.reference import ReferenceFold, Stored, folded
 from projections.engine.views import view
+from projections.members import AWAY
 
 LOW_SPEND_FEN = 5_000
 """Monthly spend below 50 yuan is low."""
@@ -170,12 +171,12 @@ def retention(conn: Conn, cohort_id: str, on: date) -> Retention | None:
     if known is None:
         return None
     found = conn.execute(
-        """
-        SELECT count(*), count(*) FILTER (WHERE m.left_at < %(end)s),
-            count(*) FILTER (WHERE (m.left_at IS NULL OR m.left_at >= %(end)s)
+        f"""
+        SELECT count(*), count(away.member_id),
+            count(*) FILTER (WHERE away.member_id IS NULL
                 AND bit_count((b.low_months & %(months)s)::bit(12)) >= %(lost)s)
         FROM cohort_member c
-        JOIN member m ON m.member_id = c.member_id AND m.bucket = c.bucket
+        {AWAY.format("c", "%(end)s")}
         LEFT JOIN bill_year b
         ON b.member_id = c.member_id AND b.bucket = c.bucket AND b.year = %(year)s
         WHERE c.cohort_id = %(cohort_id)s
@@ -196,7 +197,7 @@ def retention(conn: Conn, cohort_id: str, on: date) -> Retention | None:
 # ----------------------------------------------------------------------------------- measures
 KEPT = Rows(
     f"""
-    SELECT c.bucket, c.member_id, c.tier, c.unit_id, m.left_at, coalesce(b.low_months, 0)
+    SELECT c.bucket, c.member_id, c.tier, c.unit_id, away.left_at, coalesce(b.low_months, 0)
             AS low_months, coalesce(b.spent_fen, 0) AS spent_fen,
         coalesce(b.spent_before_fen, 0) AS spent_before_fen,
         1 AS base, left_by.then::int AS left,
@@ -204,8 +205,8 @@ KEPT = Rows(
         coalesce(b.spent_fen, 0) AS revenue_fen,
         coalesce(b.spent_before_fen, 0) AS revenue_before_fen
     FROM cohort_member c
-    JOIN member m ON m.member_id = c.member_id AND m.bucket = c.bucket
-    CROSS JOIN LATERAL (SELECT coalesce(m.left_at < %(end)s, false)) left_by("then")
+    {AWAY.format("c", "%(end)s")}
+    CROSS JOIN LATERAL (SELECT away.left_at IS NOT NULL) left_by("then")
     LEFT JOIN (
         SELECT bucket, member_id,
             count(*) FILTER (WHERE amount_fen < %(low_fen)s::bigint AND month >= %(first_month)s)

@@ -9,10 +9,18 @@ from psycopg.rows import class_row, dict_row
 from pydantic import Field
 
 from domain.kernel.personal import Sealed
-from domain.kernel.values import Tier, local_date
-from domain.members import BillIssued, MemberJoined, MemberLeft, MemberMarkedImportant, TierChanged
+from domain.kernel.values import Tier
+from domain.members import (
+    BillIssued,
+    MemberJoined,
+    MemberLeft,
+    MemberMarkedImportant,
+    MemberMoved,
+    MemberReturned,
+    TierChanged,
+)
 from ledger.log import persons
-from projections import bindings, points
+from projections import bindings, points, spans
 from projections.bindings import Binding
 from projections.engine.answer import Answer, Dated
 from projections.engine.connection import Conn
@@ -21,29 +29,31 @@ from projections.engine.event_tables import counted
 from projections.engine.measure import Events, Rows, measure
 from projections.engine.projection import Projection
 from projections.engine.ratio import Ratio
-from projections.engine.reference import ReferenceFold, Row, Stored, folded
+from projections.engine.reference import ReferenceFold, Stored, folded
 from projections.engine.views import view
 from projections.points import Account, Lot
 
 MAX_SHARED = 20
 """How many members are shown for one phone number."""
 
-_TURNS = """
-    INSERT INTO tier_day (bucket, day, unit_id, tier, delta)
-    SELECT s.bucket, c.at::date, s.unit_id, s.tier, sum(c.delta)
-    FROM tier_span s
-    CROSS JOIN LATERAL (VALUES (s.since, {from_span}), (s.until, -({from_span}))) c(at, delta)
-    WHERE s.tier IS NOT NULL AND c.at IS NOT NULL
-        AND (s.member_id, s.bucket) IN (SELECT member_id, bucket FROM {events} e)
-    GROUP BY 1, 2, 3, 4
-    ON CONFLICT (day, unit_id, tier, bucket) DO UPDATE SET delta = tier_day.delta + excluded.delta
+AWAY = """
+    LEFT JOIN absence away ON away.member_id = {0}.member_id AND away.bucket = {0}.bucket
+        AND away.left_at < {1} AND (away.returned_at IS NULL OR away.returned_at >= {1})
 """
-"""What the spans of the members whose tiers a window changes add to the days, put in or taken out:
-a change told late moves the end of another."""
+"""Beside a row of a member, his absence at an instant, if he was off the network; at most one."""
+
+
+ON_NETWORK = """
+    NOT EXISTS (
+        SELECT FROM absence a_ WHERE a_.member_id = {0}.member_id AND a_.bucket = {0}.bucket
+            AND a_.left_at < {1} AND (a_.returned_at IS NULL OR a_.returned_at >= {1})
+    )
+"""
+"""Whether he was on it."""
 
 
 class Members(Projection):
-    """A row a customer as he is now, a row a span of a tier, and what changed by day and unit.
+    """A row a customer as he is now, and a row an absence from the network.
 
     Now is the latest by when it happened, not the last that was told; so with spans."""
 
@@ -53,6 +63,7 @@ class Members(Projection):
             bucket smallint NOT NULL,
             member_id text NOT NULL,
             unit_id text NOT NULL,
+            unit_since timestamptz NOT NULL,
             joined_at timestamptz NOT NULL,
             tier text,
             tier_since timestamptz,
@@ -63,34 +74,29 @@ class Members(Projection):
         ) WITH (fillfactor = 80)
         """,
         """
-        CREATE TABLE tier_span (
+        CREATE TABLE absence (
             bucket smallint NOT NULL,
             member_id text NOT NULL,
-            position bigint NOT NULL,
-            tier text,
-            unit_id text NOT NULL,
-            since timestamptz NOT NULL,
-            until timestamptz,
-            reason text NOT NULL,
-            PRIMARY KEY (member_id, position, bucket)
-        ) WITH (fillfactor = 90)
-        """,
-        """
-        CREATE TABLE tier_day (
-            bucket smallint NOT NULL,
-            day date NOT NULL,
-            unit_id text NOT NULL,
-            tier text NOT NULL,
-            delta bigint NOT NULL,
-            PRIMARY KEY (day, unit_id, tier, bucket)
+            period bigint NOT NULL,
+            left_at timestamptz NOT NULL,
+            returned_at timestamptz,
+            PRIMARY KEY (member_id, period, bucket)
         )
         """,
     )
     indexes = ("CREATE INDEX ON member (left_at) WHERE left_at IS NOT NULL",)
     fold = (
         """
-        INSERT INTO member (bucket, member_id, unit_id, joined_at)
-        SELECT bucket, member_id, unit_id, occurred_at FROM {member_joined}
+        INSERT INTO member (bucket, member_id, unit_id, unit_since, joined_at)
+        SELECT bucket, member_id, unit_id, occurred_at, occurred_at FROM {member_joined}
+        """,
+        """
+        UPDATE member m SET unit_id = u.unit_id, unit_since = u.occurred_at
+        FROM (
+            SELECT DISTINCT ON (member_id) bucket, member_id, unit_id, occurred_at
+            FROM {member_moved} e ORDER BY member_id, occurred_at DESC, position DESC
+        ) u
+        WHERE m.member_id = u.member_id AND m.bucket = u.bucket AND m.unit_since <= u.occurred_at
         """,
         """
         UPDATE member m SET tier = t.tier, tier_since = t.occurred_at
@@ -111,34 +117,34 @@ class Members(Projection):
             AND (m.important_since IS NULL OR m.important_since <= i.occurred_at)
         """,
         """
-        UPDATE member m SET left_at = l.left_at
-        FROM (
-            SELECT bucket, member_id, max(occurred_at) FILTER (WHERE sign > 0) AS left_at
-            FROM {member_left} e GROUP BY 1, 2
-        ) l
-        WHERE m.member_id = l.member_id AND m.bucket = l.bucket
-        """,
-        _TURNS.format(from_span=-1, events="{tier_changed}"),
-        """
-        INSERT INTO tier_span (bucket, member_id, position, tier, unit_id, since, until, reason)
-        SELECT bucket, member_id, position, tier, unit_id, occurred_at,
-            lead(occurred_at) OVER (PARTITION BY member_id ORDER BY occurred_at, position), reason
-        FROM {tier_changed} e
+        DELETE FROM absence a USING {member_left} e
+        WHERE e.sign < 0 AND a.member_id = e.member_id AND a.bucket = e.bucket
+            AND a.period = coalesce(e.period, 1)
         """,
         """
-        UPDATE tier_span s SET until = t.until
-        FROM (
-            SELECT bucket, member_id, position,
-                lead(since) OVER (PARTITION BY member_id ORDER BY since, position) AS until
-            FROM tier_span
-            WHERE (member_id, bucket) IN (SELECT member_id, bucket FROM {tier_changed} e)
-        ) t
-        WHERE s.member_id = t.member_id AND s.position = t.position AND s.bucket = t.bucket
-            AND s.until IS DISTINCT FROM t.until
+        INSERT INTO absence (bucket, member_id, period, left_at)
+        SELECT bucket, member_id, coalesce(period, 1), occurred_at FROM {member_left} e
+        WHERE sign > 0
         """,
-        _TURNS.format(from_span=1, events="{tier_changed}"),
-        # A row that is zero only because of what was told in between would tell of the windows.
-        "DELETE FROM tier_day WHERE delta = 0 AND EXISTS (SELECT FROM {tier_changed} e)",
+        """
+        UPDATE absence a SET returned_at = r.returned_at
+        FROM (
+            SELECT bucket, member_id, period,
+                max(occurred_at) FILTER (WHERE sign > 0) AS returned_at
+            FROM {member_returned} e GROUP BY 1, 2, 3
+        ) r
+        WHERE a.member_id = r.member_id AND a.bucket = r.bucket AND a.period = r.period - 1
+        """,
+        """
+        UPDATE member m SET left_at = a.left_at
+        FROM (
+            SELECT bucket, member_id FROM {member_left} e
+            UNION SELECT bucket, member_id FROM {member_returned} e
+        ) e
+        LEFT JOIN absence a
+        ON a.member_id = e.member_id AND a.bucket = e.bucket AND a.returned_at IS NULL
+        WHERE m.member_id = e.member_id AND m.bucket = e.bucket
+        """,
     )
 
 
@@ -343,10 +349,9 @@ def growth(conn: Conn, on: date, against: date) -> Growth:
 def on_net(conn: Conn, on: date) -> OnNet:
     """VIPs still on the network / VIPs, at a date. Who left keeps the tier he held."""
     (vips, left) = conn.execute(
-        """
-        SELECT count(*), count(*) FILTER (WHERE m.left_at < %(end)s)
-        FROM tier_span s
-        JOIN member m ON m.member_id = s.member_id AND m.bucket = s.bucket
+        f"""
+        SELECT count(*), count(away.member_id)
+        FROM tier_span s {AWAY.format("s", "%(end)s")}
         WHERE s.tier IS NOT NULL AND s.since < %(end)s AND (s.until IS NULL OR s.until >= %(end)s)
         """,
         {"end": end_of(on)},
@@ -357,11 +362,15 @@ def on_net(conn: Conn, on: date) -> OnNet:
 # ----------------------------------------------------------------------------------- measures
 HOLDERS = Rows(
     """
-    SELECT s.bucket, s.member_id, s.position, s.tier, s.unit_id, s.since, s.until, m.left_at,
+    SELECT s.bucket, s.member_id, s.position, s.tier, u.unit_id, s.since, s.until, away.left_at,
         held.now::int AS vips, held.before::int AS before,
-        (held.now AND coalesce(m.left_at < %(end)s, false))::int AS left
+        (held.now AND away.left_at IS NOT NULL)::int AS left
     FROM tier_span s
-    JOIN member m ON m.member_id = s.member_id AND m.bucket = s.bucket
+    JOIN unit_span u ON u.member_id = s.member_id AND u.bucket = s.bucket
+        AND u.since < %(end)s AND (u.until IS NULL OR u.until >= %(end)s)
+    """
+    + AWAY.format("s", "%(end)s")
+    + """
     CROSS JOIN LATERAL (
         SELECT s.since < %(end)s AND (s.until IS NULL OR s.until >= %(end)s) AS now,
             s.since < %(start)s AND (s.until IS NULL OR s.until >= %(start)s) AS before
@@ -374,20 +383,26 @@ HOLDERS = Rows(
     sums=("vips", "before", "left"),
     events=(
         Events("tier.changed", by=("member_id", "position")),
+        Events("member.moved", where="occurred_at < %(end)s"),
         Events("member.left", where="occurred_at < %(end)s"),
+        Events("member.returned", where="occurred_at < %(end)s"),
     ),
     days=("before",),
     what="Who holds a tier at the end of `on`, those who left among them, or held it before "
-    "`first`.",
+    "`first`; in the unit of then.",
 )
 
 CUSTOMERS = Rows(
     """
-    SELECT m.bucket, m.member_id, m.tier, m.unit_id, m.important, m.joined_at, m.left_at,
-        (m.left_at IS NULL OR m.left_at >= %(end)s)::int AS on_network,
+    SELECT m.bucket, m.member_id, m.tier, m.unit_id, m.important, m.joined_at, away.left_at,
+        (away.left_at IS NULL)::int AS on_network,
         (m.joined_at >= %(start)s)::int AS joined,
-        coalesce(m.left_at >= %(start)s AND m.left_at < %(end)s, false)::int AS left
+        EXISTS (SELECT FROM absence a WHERE a.member_id = m.member_id AND a.bucket = m.bucket
+            AND a.left_at >= %(start)s AND a.left_at < %(end)s)::int AS left
     FROM member m
+    """
+    + AWAY.format("m", "%(end)s")
+    + """
     WHERE m.joined_at < %(end)s
     """,
     key=("member_id",),
@@ -397,6 +412,7 @@ CUSTOMERS = Rows(
     events=(
         Events("member.joined", where="occurred_at < %(end)s"),
         Events("member.left", where="occurred_at < %(end)s"),
+        Events("member.returned", where="occurred_at < %(end)s"),
     ),
     days=("joined", "left"),
     what="Whoever joined by the end of `on`. The tier is the latest that is known.",
@@ -495,8 +511,9 @@ LOW_YUAN = 50
 @folded(MemberJoined)
 def _member_joined(fold: ReferenceFold, at: Stored, event: MemberJoined) -> None:
     fold.add("member", (at.id,), bucket=at.bucket, member_id=at.id, unit_id=event.unit_id,
-             joined_at=event.occurred_at, tier=None, tier_since=None, important=False,
-             important_since=None, left_at=None)  # fmt: skip
+             unit_since=event.occurred_at, joined_at=event.occurred_at, tier=None, tier_since=None,
+             important=False, important_since=None, left_at=None)  # fmt: skip
+    spans.in_unit(fold, at, event)
 
 
 @folded(MemberMarkedImportant)
@@ -507,35 +524,32 @@ def _member_marked_important(fold: ReferenceFold, at: Stored, event: MemberMarke
 
 @folded(MemberLeft)
 def _member_left(fold: ReferenceFold, at: Stored, event: MemberLeft, sign: int = 1) -> None:
+    period = event.period or 1
     fold.row("member", at.id)["left_at"] = event.occurred_at if sign > 0 else None
+    if sign < 0:
+        del fold.tables["absence"][at.id, period]
+        return
+    fold.add("absence", (at.id, period), bucket=at.bucket, member_id=at.id, period=period,
+             left_at=event.occurred_at, returned_at=None)  # fmt: skip
+
+
+@folded(MemberReturned)
+def _member_returned(fold: ReferenceFold, at: Stored, event: MemberReturned, sign: int = 1) -> None:
+    absence = fold.row("absence", at.id, event.period - 1)
+    absence["returned_at"] = event.occurred_at if sign > 0 else None
+    fold.row("member", at.id)["left_at"] = None if sign > 0 else absence["left_at"]
+
+
+@folded(MemberMoved)
+def _member_moved(fold: ReferenceFold, at: Stored, event: MemberMoved) -> None:
+    fold.latest(fold.row("member", at.id), "unit_since", event, unit_id=event.unit_id)
+    spans.in_unit(fold, at, event)
 
 
 @folded(TierChanged)
 def _tier_changed(fold: ReferenceFold, at: Stored, event: TierChanged) -> None:
     fold.latest(fold.row("member", at.id), "tier_since", event, tier=event.tier)
-    spans = fold.of_members.setdefault(("tiers", at.id), [])
-    _turns(fold, spans, -1)
-    spans.append(fold.add(
-        "tier_span", (at.id, at.position), bucket=at.bucket, member_id=at.id,
-        position=at.position, tier=event.tier, unit_id=event.unit_id, since=event.occurred_at,
-        until=None, reason=event.reason))  # fmt: skip
-    spans.sort(key=lambda span: (span["since"], span["position"]))
-    for span, following in zip(spans, [*spans[1:], None], strict=True):
-        span["until"] = following and following["since"]
-    _turns(fold, spans, 1)
-
-
-def _turns(fold: ReferenceFold, spans: list[Row], sign: int) -> None:
-    """Put what spans of tiers add to the days in, or take it out; no row is left at zero."""
-    days = fold.tables.setdefault("tier_day", {})
-    for span in spans:
-        for instant, delta in ((span["since"], sign), (span["until"], -sign)):
-            if span["tier"] is not None and instant is not None:
-                key = {"bucket": span["bucket"], "day": local_date(instant),
-                       "unit_id": span["unit_id"], "tier": span["tier"]}  # fmt: skip
-                fold.sum("tier_day", key, delta=delta)
-                if not days[tuple(key.values())]["delta"]:
-                    del days[tuple(key.values())]
+    spans.in_tier(fold, at, event)
 
 
 @folded(BillIssued)

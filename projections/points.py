@@ -3,12 +3,14 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from typing import Any
 
 from psycopg.rows import class_row
 from pydantic import Field
 
+from domain.catalogue import CATALOGUE
 from domain.kernel.postings import ACCOUNTS, OWNED, MovesPoints, balances
-from domain.points.movements import PointsCredited
+from domain.points.movements import LotOpened, PointsCarriedOver
 from projections.engine.answer import Answer, Dated
 from projections.engine.connection import Conn, streaming
 from projections.engine.measure import Events, Rows, measure
@@ -35,6 +37,20 @@ _ADDED = ", ".join(f"{name} = {{0}}.{name} + {{1}}.{name}" for name in ACCOUNTS)
 _COLUMNS = ", ".join(f"{name} bigint NOT NULL" for name in ACCOUNTS)
 _HELD = " ".join(f"CHECK ({name} >= 0)," for name in OWNED)
 _NAMES = ", ".join(ACCOUNTS)
+
+
+OPENS = [topic for topic, event in CATALOGUE.items() if issubclass(event, LotOpened)]
+"""The events that open lots."""
+
+
+def _opened(events: str, rule: str) -> str:
+    return f"""
+        INSERT INTO lot (bucket, member_id, lot, {_NAMES}, earned_at, available_from, expires_at,
+            source, rule)
+        SELECT bucket, member_id, posting.lot, {", ".join(MOVED.values())}, occurred_at,
+            coalesce(available_from, occurred_at), expires_at, e.source, {rule}
+        FROM {{{events}}} e, {EACH}
+    """
 
 
 class Points(Projection):
@@ -69,18 +85,13 @@ class Points(Projection):
         """,
     )
     fold = (
-        f"""
-        INSERT INTO lot (bucket, member_id, lot, {_NAMES}, earned_at, available_from, expires_at,
-            source, rule)
-        SELECT bucket, member_id, posting.lot, {", ".join(MOVED.values())}, occurred_at,
-            coalesce(available_from, occurred_at), expires_at, e.source, rule
-        FROM {{points_credited}} e, {EACH}
-        """,
+        _opened("points_credited", "rule"),
+        _opened("points_carried_over", f"'{PointsCarriedOver.rule}'"),
         f"""
         UPDATE lot SET {_ADDED.format("lot", "m")}
         FROM (
             SELECT bucket, member_id, lot, {NETS} FROM {{postings}} posting
-            WHERE topic <> 'points.credited' GROUP BY 1, 2, 3
+            WHERE topic NOT IN ({", ".join(f"'{topic}'" for topic in OPENS)}) GROUP BY 1, 2, 3
         ) m
         WHERE lot.member_id = m.member_id AND lot.lot = m.lot AND lot.bucket = m.bucket
         """,
@@ -468,8 +479,8 @@ def _moved(fold: ReferenceFold, at: Stored, event: MovesPoints, sign: int = 1) -
         fold.sum("account", {"bucket": at.bucket, "member_id": at.id}, **changes)
 
 
-@folded(PointsCredited)
-def _points_credited(fold: ReferenceFold, at: Stored, event: PointsCredited) -> None:
+@folded(LotOpened)
+def _lot_opened(fold: ReferenceFold, at: Stored, event: Any) -> None:
     fold.add("lot", (at.id, event.lot), bucket=at.bucket, member_id=at.id, lot=event.lot,
              **dict.fromkeys(ACCOUNTS, 0), earned_at=event.occurred_at,
              available_from=event.available_from or event.occurred_at,

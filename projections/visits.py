@@ -19,6 +19,7 @@ from projections.engine.projection import Projection
 from projections.engine.ratio import Mean
 from projections.engine.reference import ReferenceFold, Row, Stored, folded
 from projections.engine.views import view
+from projections.members import ON_NETWORK
 
 
 class Visits(Projection):
@@ -369,7 +370,7 @@ ELIGIBLE = Rows(
         SELECT bucket, member_id, count(*) AS visits FROM visit
         WHERE {_OF_DAYS} AND club_id = %(club_id)s GROUP BY 1, 2
     ) v ON v.member_id = m.member_id AND v.bucket = m.bucket
-    WHERE m.joined_at < %(end)s AND (m.left_at IS NULL OR m.left_at >= %(end)s)
+    WHERE m.joined_at < %(end)s AND {ON_NETWORK.format("m", "%(end)s")}
     """,
     key=("member_id",),
     dims=("tier", "unit_id"),
@@ -399,7 +400,7 @@ ENTITLED = Rows(
     JOIN tier_span s ON p.free_visits ? s.tier AND s.since < %(end)s
         AND (s.until IS NULL OR s.until >= %(end)s)
     JOIN member m ON m.member_id = s.member_id AND m.bucket = s.bucket
-        AND (m.left_at IS NULL OR m.left_at >= %(end)s)
+        AND {ON_NETWORK.format("m", "%(end)s")}
     LEFT JOIN (
         SELECT bucket, member_id, club_id, service_id, count(*) AS used FROM visit
         WHERE {_OF_DAYS} AND payment = 'free_visit' GROUP BY 1, 2, 3, 4

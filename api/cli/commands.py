@@ -212,6 +212,34 @@ def doubts(
 
 
 @app.command()
+def exceptions(
+    member: Annotated[str | None, typer.Option(metavar="ID", help="Of this member alone.")] = None,
+    code: Annotated[str | None, typer.Option(metavar="RULE", help="Of this rule.")] = None,
+    topic: Annotated[str | None, typer.Option(help="Of events such as visit.recorded.")] = None,
+    first: Annotated[str | None, typer.Option("--from", metavar="DAY", help="Since then.")] = None,
+    last: Annotated[
+        str | None, typer.Option("--to", metavar="DAY", help="Until this day, itself included.")
+    ] = None,
+    limit: Annotated[
+        int, typer.Option(min=1, max=10_000, help="How many are shown at most.")
+    ] = 100,
+    known_at: KnownAt = None,
+    effective_at: EffectiveAt = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> int:
+    """Facts of a history that broke a rule which protects a live desk, each with the rules.
+
+    An import said so (--despite), or its line did. Measures can leave them out.
+    """
+    from api.cli.exceptions import run
+
+    of = {"member_id": member, "code": code, "topic": topic}
+    asked = maybe_asked_of(known_at, effective_at)
+    return run(settings_of(data_dir), limit, of, (first, last), asked, as_json)
+
+
+@app.command()
 def serve(
     host: Annotated[
         str | None, typer.Option(help="Address to listen on; else CLUBLEDGER_HOST, else 127.0.0.1.")
@@ -350,6 +378,14 @@ def import_files(
             " and why beside it.",
         ),
     ] = None,
+    despite: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="RULE",
+            help="A rule that protects a live desk, such as in_control_group: what happened despite"
+            " it is taken, and says so. Once for each rule.",
+        ),
+    ] = None,
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> int:
@@ -365,12 +401,13 @@ def import_files(
     if guess or template is not None:
         if guess and template is not None:
             raise WrongUse("--guess looks at files, and --template writes one.")
-        if check or as_told or keep_good is not None or mapping is not None:
+        if check or as_told or despite or keep_good is not None or mapping is not None:
             raise WrongUse("--guess and --template import nothing: leave the other options out.")
         if template is not None:
             return importing.template(template, named)
         return importing.guess(named, as_json)
-    asked = Asked(named, mapping, keep_good, check, as_told, as_json)
+    excused = tuple(despite or ())
+    asked = Asked(named, mapping, keep_good, check, as_told, as_json, excused)
     return importing.run(settings_of(data_dir), asked)
 
 

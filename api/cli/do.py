@@ -181,7 +181,7 @@ def run(
 
 
 async def _carried_out(database: Database, command: Command, dry_run: bool) -> Receipt | Trial:
-    async with Ledger(database.dsn, now=database.clock.now) as ledger:
+    async with Ledger(database.dsn, now=database.clock.now, tells_history=True) as ledger:
         try:
             if not dry_run:
                 return await ledger.execute(command)

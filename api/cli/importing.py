@@ -22,6 +22,7 @@ from api.files.rejecting import TableRejects, Told
 from api.runtime.failures import CannotWrite, WrongUse
 from api.runtime.settings import Settings
 from api.runtime.wiring import Database, opened
+from domain.kernel.refusal import NeverExcused, desk_rules, require_excusable
 from ledger.facts import OutOfOrder
 from ledger.importing import Importer
 from ledger.lines import Source, lines_of
@@ -31,6 +32,7 @@ from ledger.rejects import Rejects
 def run(settings: Settings, asked: Asked) -> int:
     """Take files in, all of them or what is good of them."""
     begun = time.monotonic()
+    _require_excusable(asked.despite)
     with ExitStack() as stack:
         stack.enter_context(refusable())
         files, mapping = read_all(stack, asked.files), _mapping(asked.mapping)
@@ -128,6 +130,7 @@ def _imported(
                     keep=not asked.check,
                     in_order=mapping is None and not asked.as_told,
                     tell_late=True,
+                    despite=asked.despite,
                 )
             except OSError as error:
                 raise CannotWrite(f"The rejects cannot be written: {error.strerror}.") from error
@@ -145,6 +148,14 @@ def _held(stack: ExitStack, asked: Asked, facts: Source, mapping: Mapping | None
 
 def _digest(keys: Sequence[str]) -> str:
     return sha256("\0".join(keys).encode()).hexdigest()
+
+
+def _require_excusable(despite: tuple[str, ...]) -> None:
+    try:
+        require_excusable(despite)
+    except NeverExcused as refusal:
+        known = ", ".join(desk_rules())
+        raise WrongUse(f"--despite: {refusal.title} It may be {known}.") from None
 
 
 @contextmanager

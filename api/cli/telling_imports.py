@@ -32,6 +32,7 @@ class Asked:
     check: bool = False
     as_told: bool = False
     as_json: bool = False
+    despite: tuple[str, ...] = ()
 
 
 @dataclass

@@ -24,6 +24,7 @@ from fastapi import APIRouter, Path
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field, RootModel, create_model
 from pydantic.fields import FieldInfo
+from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticUndefined
 
 from api.doors import DOORS, Door
@@ -38,6 +39,10 @@ CORRECT = (
     "Take a wrong fact back: it counts no more, and what is right can be told. An answer as of"
     " before still shows it."
 )
+
+
+HIDDEN = cast(Any, SkipJsonSchema)()
+"""No schema tells of it: whoever says it all the same is told by the ledger why not."""
 
 
 # -------------------------------------------------------------------------------------- bodies
@@ -70,7 +75,7 @@ def body_of(door: Door) -> type[Body]:
         fields["fact"] = (Literal[kind.fact.topic], ...)
         told["fact"] = kind.fact.topic
     fields |= {
-        name: _field(known, name in door.wanted)
+        name: _field(known, name in door.wanted, name == "despite")
         for name, known in kind.model_fields.items()
         if name not in (*door.ids, "command", "key", "actor")
     }
@@ -87,8 +92,8 @@ def body_of(door: Door) -> type[Body]:
     return body
 
 
-def _field(known: FieldInfo, wanted: bool) -> tuple[Any, FieldInfo]:
-    """A field of a command as requests have it."""
+def _field(known: FieldInfo, wanted: bool, hidden: bool) -> tuple[Any, FieldInfo]:
+    """A field of a command as requests have it. What is hidden is refused by the ledger."""
     annotation: Any = (
         Annotated[known.annotation, *known.metadata] if known.metadata else known.annotation
     )
@@ -97,6 +102,8 @@ def _field(known: FieldInfo, wanted: bool) -> tuple[Any, FieldInfo]:
     if wanted:  # then it is not null either
         annotation = next(each for each in get_args(annotation) if each is not type(None))
         field.default = PydanticUndefined
+    if hidden:
+        annotation = Annotated[annotation, HIDDEN]
     return Annotated[annotation, WHOLE] if _holds_numbers(annotation) else annotation, field
 
 

@@ -1,4 +1,4 @@
-"""The log from a position, for whoever wants to follow it; and what of it is in doubt."""
+"""The log from a position, for whoever wants to follow it; what is in doubt, what an exception."""
 
 from functools import partial
 from typing import Annotated
@@ -9,6 +9,9 @@ from api import log
 from api.http.server.documented import refuses
 from api.http.server.inputs import PAST, After, AsOf, Awaited, InHouse, Limit, Position, place_of
 from api.runtime.problems import DoorProblem
+from domain.kernel.correction import Topic
+from domain.kernel.values import Code, Day, MemberId
+from projections import exceptions as excepting
 from projections.audit import doubts as doubting
 
 router = APIRouter(tags=["log"])
@@ -37,3 +40,22 @@ async def doubts(
     what becomes of them."""
     behind = place_of(after)
     return await house.ask(lambda conn, _: doubting.page(conn, limit, behind), wait_for, asked)
+
+
+@router.get("/exceptions", response_model=excepting.ExceptionPage, responses=refuses(*PAST))
+async def exceptions(
+    house: InHouse,
+    wait_for: Awaited,
+    asked: AsOf,
+    member_id: Annotated[MemberId | None, Query(description="of this member")] = None,
+    code: Annotated[Code | None, Query(description="that broke this rule")] = None,
+    topic: Annotated[Topic | None, Query(description="events of this topic")] = None,
+    first: Annotated[Day | None, Query(description="from this day on")] = None,
+    last: Annotated[Day | None, Query(description="until this day, itself included")] = None,
+    limit: Limit = 100,
+    after: After = None,
+) -> excepting.ExceptionPage:
+    """Facts of a history that broke a rule which protects a live desk, each with the rules."""
+    behind = place_of(after)
+    of = excepting.Wanted(member_id, code, topic, first, last)
+    return await house.ask(lambda conn, _: excepting.page(conn, of, limit, behind), wait_for, asked)

@@ -26,6 +26,9 @@ STATUS: dict[str, int] = {
     # The actor may not, another one may.
     "undo_needs_supervisor": 403,
     # The request itself has to change.
+    "arm_is_drawn": 422,
+    "arm_not_given": 422,
+    "arms_given_and_drawn": 422,
     "bad_formula": 422,
     "binding_reversed": 422,
     "binding_too_far_ahead": 422,
@@ -37,7 +40,9 @@ STATUS: dict[str, int] = {
     "key_reused": 422,
     "line_too_long": 422,
     "line_without_end": 422,
+    "never_excused": 422,
     "not_within_binding": 422,
+    "only_histories": 422,
     "period_reversed": 422,
     "prepaid_too_small": 422,
     "undated_fact": 422,

@@ -9,9 +9,12 @@ id. Of several streams of a kind each further one has a *role*: role -> (kind, f
 of a role as `role_part`. It returns events or raises a refusal. It reads no clock and changes no
 state: events do, one after the other, as the ledger folds them, each in a part that `decide` took.
 An event's kind says where it goes; one that goes to a role is wrapped: `To("receiver", event)`.
+
+A rule that protects a live desk (`DeskRule`) is asked by `unless_despite` instead of `raise`: what
+is told of the past may name it in `despite`, and is decided as if that rule were not asked.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from inspect import signature
 from typing import Annotated, Any, ClassVar, NamedTuple, TypeAlias, TypeVar, cast, get_args
@@ -19,11 +22,11 @@ from typing import Annotated, Any, ClassVar, NamedTuple, TypeAlias, TypeVar, cas
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from typing_extensions import TypedDict
 
-from domain.kernel.event import ANY_PART, Event
+from domain.kernel.event import ANY_PART, Event, Excusable
 from domain.kernel.parts import State, parts_of
 from domain.kernel.personal import Sealed, is_sealed
-from domain.kernel.refusal import Refusal
-from domain.kernel.values import Actor, Instant, Key
+from domain.kernel.refusal import DeskRule, Refusal
+from domain.kernel.values import Actor, Codes, Instant, Key
 
 COMMANDS: dict[str, type["Command"]] = {}
 """Every command by its name, as it stands in an import file."""
@@ -86,12 +89,23 @@ class To(NamedTuple):
     event: Event
 
 
+D = TypeVar("D", bound=Event | To)
 Decided = Sequence[Event | To]
 """What `decide` returns."""
 
 Change: TypeAlias = tuple[int, Event, str]
 """What comes of a command: an event, after the number of its stream and before the part that it
 changes, if any."""
+
+
+def excused(decided: Iterable[D], despite: tuple[str, ...]) -> list[D]:
+    """The same, and the first of them that can says despite which rules it happened."""
+    found = list(decided)
+    for place, each in enumerate(found):
+        if isinstance(each, Excusable):
+            found[place] = each.model_copy(update={"despite": despite})
+            return found
+    raise TypeError(f"none of {[type(each).__name__ for each in found]} says what it broke")
 
 
 def saying(**fields: Any) -> Mapping[str, Any]:
@@ -137,6 +151,11 @@ class Command(BaseModel):
     key: AskedKey = NO_KEY
     actor: Actor
     at: Instant | None = Field(None, description="when it happened; now, if it is left out")
+    despite: Codes = Field(
+        (),
+        description="codes of rules that protect a live desk, which it may have broken; only what"
+        " tells a history may say so",
+    )
 
     @classmethod
     def __pydantic_init_subclass__(cls, **_: Any) -> None:
@@ -195,11 +214,33 @@ class Command(BaseModel):
         """What `decide` takes, out of the states of its streams."""
         return {parameter: states[number][part] for parameter, number, part in self.takes}
 
+    def decided(self, at: datetime, **parts: Any) -> Decided:
+        """What `decide` returns: of a history, as if those of its exceptions that are needed were
+        rules that nobody asks."""
+        if not self.despite:
+            return self.decide(at, **parts)
+        needed: tuple[str, ...] = ()
+        while True:
+            try:
+                decided = self.model_copy(update={"despite": needed}).decide(at, **parts)
+            except DeskRule as broken:
+                if broken.code in needed or broken.code not in self.despite:
+                    raise
+                needed = (*needed, broken.code)
+            else:
+                return excused(decided, needed) if needed else decided
+
+    def unless_despite(self, broken: DeskRule) -> None:
+        """Refuses what breaks this rule, unless it is decided despite it."""
+        if broken.code not in self.despite:
+            raise broken
+
     def changes(self, at: datetime, parts: dict[str, Any]) -> list[Change]:
         """What comes of it, decided on these parts; or a refusal."""
         places = self._known
         found = []
-        for each in self.decide(at, **parts):
+        decide = self.decided if self.despite else self.decide
+        for each in decide(at, **parts):
             place = places.get(type(each))
             found.append(
                 self._placed(each) if place is None else (place[0], cast(Event, each), place[1])

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, ConfigDict
 
 from domain.kernel.parts import PARTS, State
-from domain.kernel.values import Actor, Instant, Key
+from domain.kernel.values import Actor, Codes, Instant, Key
 
 CATALOGUE: dict[str, type["Event"]] = {}
 """Every event by its topic."""
@@ -37,7 +37,7 @@ class Event(BaseModel):
     named_by: ClassVar[tuple[str, ...] | None] = None
     """The fields that name this fact in its stream, by which a correction takes it back; no field
     where a stream has one such fact at most, null for what no correction names. At most one fact
-    of a topic and name is in force."""
+    of a topic and name is in force. A field that is null is named ONLY."""
     kept_in: ClassVar[str] = ""
     """Where the part that it changes holds the fact by this name for as long as it stands, if it
     does: keys of a table, a list, or what is null without the only one."""
@@ -76,7 +76,8 @@ class Event(BaseModel):
     @property
     def named(self) -> str:
         """The name of this fact among those of its topic in its stream."""
-        return "/".join(str(getattr(self, field)) for field in self.named_by or ()) or ONLY
+        values = [getattr(self, field) for field in self.named_by or ()]
+        return "/".join([ONLY if value is None else str(value) for value in values]) or ONLY
 
     @classmethod
     def stands(cls, part: Any, which: str) -> bool:
@@ -121,3 +122,10 @@ class Event(BaseModel):
         else:
             self.apply()
         return part
+
+
+class Excusable(Event):
+    """What may have happened although a rule that protects a live desk stands against it. Of the
+    events of a command the first that is one says so."""
+
+    despite: Codes | None = None  # the codes of the rules that it broke, in the order of asking

@@ -1,5 +1,6 @@
 """A refusal: the reason why a command was not carried out, with the numbers that decided it."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
@@ -18,6 +19,8 @@ class Refusal(Exception):
     title: ClassVar[str]
 
     def __init_subclass__(cls) -> None:
+        if "code" not in vars(cls):
+            return  # a base of several refusals
         cls.title = (cls.__doc__ or cls.__name__).strip().splitlines()[0]
         if cls.code in REFUSALS:
             raise TypeError(f"two refusals are called {cls.code}")
@@ -38,3 +41,33 @@ class Refusal(Exception):
     def __str__(self) -> str:
         said = ", ".join(f"{name}={value}" for name, value in self.numbers().items())
         return f"{self.code}: {self.title} ({said})" if said else f"{self.code}: {self.title}"
+
+
+class DeskRule(Refusal):
+    """Refused to protect a live desk: a control group, a limit, a price that was shown. What is
+    recorded of the past may have happened all the same, and a history may say so (`despite`).
+
+    A refusal that is none is what no history may break: two facts of one name, points below
+    nothing, leaving before joining, what is not known.
+    """
+
+
+@dataclass
+class NeverExcused(Refusal):
+    """No history may break this rule; or there is none of this name."""
+
+    code = "never_excused"
+    rule: str | None
+
+
+def require_excusable(codes: Iterable[str]) -> None:
+    """Refuses what names a rule that does not protect a live desk."""
+    for code in codes:
+        kind = REFUSALS.get(code)
+        if kind is None or not issubclass(kind, DeskRule):
+            raise NeverExcused(None if kind is None else code)
+
+
+def desk_rules() -> list[str]:
+    """The codes of the rules that protect a live desk."""
+    return sorted(code for code, kind in REFUSALS.items() if issubclass(kind, DeskRule))

@@ -143,6 +143,9 @@ Actor = Annotated[str, StringConstraints(pattern=r"^[a-z]{1,16}:[A-Za-z0-9._@-]{
 """Who did it, as `role:id`: `clerk:li`, `supervisor:wang`, `system:billing`, `partner:k7`."""
 
 Desk = Id
+Code = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z_]{0,63}$")]
+"""The code of a refusal."""
+Codes = Annotated[tuple[Code, ...], Field(max_length=32)]
 ONE_LINE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]+$"
 """No control characters and no line or paragraph separators, ASCII or not."""
 Text = Annotated[str, StringConstraints(pattern=ONE_LINE, min_length=1, max_length=200)]

@@ -7,9 +7,10 @@ reversed, where a reversed debit counts as never debited.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, TypeVar
 
 from msgspec.structs import replace
+from pydantic import Field
 
 from domain.kernel.bounds import TooMany, bounds_of, require_room
 from domain.kernel.command import Command, Receipt, saying
@@ -41,18 +42,18 @@ from domain.points.lots import (
 )
 from domain.points.reversals import ask_back, let_go, reversal_of, settle
 
+L = TypeVar("L", bound="LotOpened")
 ReversalPolicy = Literal["forgive", "other_lots"]
 
 
 # ------------------------------------------------------------------------------------- events
-class PointsCredited(MovesPoints, Event, name="points.credited", stream="member"):
-    """A member got points: a lot was opened. Its expiry is fixed for good."""
+class LotOpened(MovesPoints, Event):
+    """A lot was opened for a member. Its expiry is fixed for good."""
 
     postings: Postings
     available_from: Instant | None = None  # if that is later than when it was earned
     expires_at: Instant | None = None
     source: Text
-    rule: Text
 
     @property
     def lot(self) -> int:
@@ -76,6 +77,19 @@ class PointsCredited(MovesPoints, Event, name="points.credited", stream="member"
         )
         put_in_its_place(points.lots, lot)
         move(points, self.postings, self.occurred_at)
+
+
+class PointsCredited(LotOpened, name="points.credited", stream="member"):
+    """A member got points by a rule: a lot was opened. Its expiry is fixed for good."""
+
+    rule: Text
+
+
+class PointsCarriedOver(LotOpened, name="points.carried_over", stream="member"):
+    """A member brought points along from the system that kept them before, which `source` names: a
+    lot was opened. Without an expiry that was known they do not lapse."""
+
+    rule: ClassVar[str] = "opening balance"
 
 
 class PointsDebited(MovesPoints, Event, name="points.debited", stream="member"):
@@ -432,26 +446,56 @@ class CreditPoints(PointsCommand):
 
     def decide(self, at: datetime, membership: Membership, points: Points) -> list[Event]:
         require_on_network(membership, self.member_id, at)
-        expiries, points = lapsed(self, points, at)
-        available_from = self.available_from or at
-        if self.expires_at is not None and self.expires_at <= max(available_from, at):
-            raise ExpiresBeforeAvailable(available_from, self.expires_at)
-        spare = _spare(points, at)
-        require_room(points, "lots", len(points.lots) - (spare is not None))
-        lot = points.lots_opened + 1
-        credit = self.event(
-            PointsCredited,
-            at,
-            postings=(Posting(lot, "outside", "spendable", self.points),),
-            available_from=None if available_from == at else available_from,
-            expires_at=self.expires_at,
-            source=self.source,
-            rule=self.rule,
-        )
-        return [*expiries, credit]
+        return open_lot(self, PointsCredited, at, points, rule=self.rule)
 
     def receipt(self, events: list[Event], **parts: Any) -> CreditReceipt:
         return {"lot": parts["points"].lots_opened, **super().receipt(events, **parts)}
+
+
+class CarryPointsOver(PointsCommand):
+    """Give a member the points that he brings along from another system, at migration: an opening
+    balance. Of several expiries each is told for itself; without one the points do not lapse."""
+
+    command: Literal["points.carry_over"] = "points.carry_over"
+    refuses = (*ON_THE_NETWORK, ExpiresBeforeAvailable, TooMany)
+    example = saying(member_id="m1", points=1_200, source="boss-2007")
+    points: PositivePoints
+    source: Text = Field(description="the system that kept them before")
+    available_from: Instant | None = None
+    expires_at: Instant | None = Field(None, description="as that system had it, if it is known")
+
+    def decide(self, at: datetime, membership: Membership, points: Points) -> list[Event]:
+        require_on_network(membership, self.member_id, at)
+        return open_lot(self, PointsCarriedOver, at, points)
+
+    def receipt(self, events: list[Event], **parts: Any) -> CreditReceipt:
+        return {"lot": parts["points"].lots_opened, **super().receipt(events, **parts)}
+
+
+def open_lot(
+    command: CreditPoints | CarryPointsOver,
+    kind: type[L],
+    at: datetime,
+    points: Points,
+    **said: Any,
+) -> list[Event]:
+    """What lapsed before, and the lot that is opened now; or a refusal."""
+    expiries, points = lapsed(command, points, at)
+    available_from = command.available_from or at
+    if command.expires_at is not None and command.expires_at <= max(available_from, at):
+        raise ExpiresBeforeAvailable(available_from, command.expires_at)
+    spare = _spare(points, at)
+    require_room(points, "lots", len(points.lots) - (spare is not None))
+    opened = command.event(
+        kind,
+        at,
+        postings=(Posting(points.lots_opened + 1, "outside", "spendable", command.points),),
+        available_from=None if available_from == at else available_from,
+        expires_at=command.expires_at,
+        source=command.source,
+        **said,
+    )
+    return [*expiries, opened]
 
 
 class DebitPoints(PointsCommand):

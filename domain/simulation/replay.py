@@ -9,14 +9,12 @@ from array import array
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from itertools import groupby
 from typing import Generic, TypeVar
 
 from msgspec.structs import replace
 
 from domain.bindings import Bindings, BindingStarted
-from domain.clubs import Club
 from domain.corrections import CorrectBill
 from domain.enrolments import (
     CampaignEnrolled,
@@ -26,8 +24,8 @@ from domain.enrolments import (
     Places,
     PlaceTaken,
 )
-from domain.kernel.command import Command
-from domain.kernel.event import Event
+from domain.kernel.command import Command, excused
+from domain.kernel.event import Event, Excusable
 from domain.kernel.parts import State, fresh
 from domain.kernel.refusal import Refusal
 from domain.kernel.timeline import NothingChanges
@@ -37,7 +35,13 @@ from domain.points.lots import Points
 from domain.points.movements import CreditPoints, ExpiryReversed, PointsExpired, ReverseCredit
 from domain.simulation.reference import ReferenceData
 from domain.simulation.scenario import Scenario
-from domain.visits import ActivityAttended, AttendActivity, RecordVisit, VisitRecorded
+from domain.visits import (
+    ActivityAttended,
+    AttendActivity,
+    PriceChanged,
+    RecordVisit,
+    VisitRecorded,
+)
 
 E = TypeVar("E", bound=Event)
 P = TypeVar("P")
@@ -143,6 +147,9 @@ class _Replayed:
         rule = self.scenario.tier_rule
         if isinstance(command, ChangeTier) and rule is not None and rule.holds(at):
             return []
+        despite = _despite(events)
+        if command.despite:  # What was allowed and not needed did not happen.
+            command = command.model_copy(update={"despite": despite})
         self._number(events)
         instead: dict[str, State] = {self.stream: self.changed}
         match command:
@@ -151,8 +158,12 @@ class _Replayed:
             case ReverseCredit():
                 command = self._same_share(command)
             case RecordVisit():
-                command = command.model_copy(update={"shown_points": None})
-                club = self._club(command, events, at)
+                visit = _the(VisitRecorded, events)
+                recorded = self.known.price(visit)
+                price = self.scenario.price(recorded, command.club_id, command.service_id, at)
+                if price != recorded or PriceChanged.code not in despite:
+                    command = command.model_copy(update={"shown_points": None})
+                club = self.known.club(visit, price)
                 instead[f"club:{command.club_id}"] = {"club": club}
             case Enrol():
                 command = command.model_copy(update={"shown_terms_version": None})
@@ -176,7 +187,8 @@ class _Replayed:
                 changed = self.scenario.terms(campaign, command.campaign_id, at)
                 instead[stream] = {"campaign": changed}
         decided = self.known.decide(command, at, instead)
-        return [event for stream, event in decided if stream == self.stream]
+        mine = [event for stream, event in decided if stream == self.stream]
+        return excused(mine, despite) if despite else mine
 
     def _number(self, events: list[Event]) -> None:
         """Go on counting where the record does."""
@@ -189,13 +201,6 @@ class _Replayed:
         for event in events:
             if isinstance(event, VisitRecorded) and event.debit is None:
                 points.debits_made = NEW_NUMBERS - event.visit - 1
-
-    def _club(self, command: RecordVisit, events: list[Event], at: datetime) -> Club:
-        """The club at the price by which the visit was recorded, as the scenario has it."""
-        visit = _the(VisitRecorded, events)
-        price = self.known.price(visit)
-        changed = self.scenario.price(price, command.club_id, command.service_id, at)
-        return self.known.club(visit, changed)
 
     def _same_share(self, command: ReverseCredit) -> ReverseCredit:
         """Of a credit that gave more or less, the same share is taken back, rounded down."""
@@ -235,6 +240,11 @@ class _Replayed:
             return []
 
 
+def _despite(events: Iterable[Event]) -> tuple[str, ...]:
+    """The rules despite which a command's events happened; not all of them are asked again."""
+    return next((e.despite for e in events if isinstance(e, Excusable) and e.despite), ())
+
+
 def _the(kind: type[E], events: Iterable[Event]) -> E:
     """The event of this kind that a command made."""
     return next(event for event in events if isinstance(event, kind))
@@ -268,10 +278,16 @@ def spending(
             member_id=member_id,
             campaign_id=campaign_id,
             prepaid_fen=enrolled.prepaid_fen,
+            despite=enrolled.despite or (),
         )
         try:
-            taken, *_ = command.decide(
-                at, membership, Participation(), Bindings(), places, campaign
+            taken, *_ = command.decided(
+                at,
+                membership=membership,
+                participation=Participation(),
+                bindings=Bindings(),
+                places=places,
+                campaign=campaign,
             )
         except Refusal:
             continue

@@ -45,7 +45,7 @@ from ledger.log.working import (
     Stored,
     WorkingSet,
     last_in,
-    require_own_key,
+    require_askable,
 )
 from ledger.trouble import Trouble
 
@@ -203,9 +203,14 @@ _TRUE = b"\x01"
 class Ledger:
     """The door for commands. `now` is the installation's clock; see `execute`."""
 
-    def __init__(self, dsn: str, *, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self, dsn: str, *, now: Callable[[], datetime], tells_history: bool = False
+    ) -> None:
+        """`tells_history`: whoever asks here may import, and so say what happened `despite` a rule
+        that protects a live desk."""
         self._dsn = dsn
         self._now = now
+        self._tells_history = tells_history
         self._queue: deque[_Waiting] = deque()
         self._awake = asyncio.Event()
         self._enough = 1
@@ -241,10 +246,11 @@ class Ledger:
         """Decide a command and make it durable, exactly once for its key.
 
         Raises the rule's refusal; `key_missing` and `key_reserved`; `key_reused` if the key stands
-        for another command; `busy` if too many wait; `unanswered` if the database is away. Whoever
-        is cancelled while waiting does not know whether it happened: ask again with the same key.
+        for another command; `only_histories` and `never_excused` where it says `despite`; `busy` if
+        too many wait; `unanswered` if the database is away. Whoever is cancelled while waiting does
+        not know whether it happened: ask again with the same key.
         """
-        require_own_key(command)
+        require_askable(command, self._tells_history)
         if len(self._queue) >= MAX_QUEUE:
             raise Busy(queue="commands", waiting=len(self._queue), retry_after_s=1)
         waiting = self._waiting(command)
@@ -285,7 +291,7 @@ class Ledger:
         waiting: dict[int, _Waiting] = {}
         for place, command in enumerate(commands):
             try:
-                require_own_key(command)
+                require_askable(command, self._tells_history)
                 waiting[place] = self._waiting(command)
             except Refusal as refusal:
                 found[place] = refusal

@@ -12,7 +12,7 @@ from domain.catalogue import PARTS
 from domain.kernel.command import NO_KEY, RESERVED_KEYS, Command
 from domain.kernel.event import Event
 from domain.kernel.parts import State
-from domain.kernel.refusal import Refusal
+from domain.kernel.refusal import Refusal, require_excusable
 from domain.kernel.world import carry_out
 from ledger.database import bucket_of, lanes_of
 from ledger.log import snapshots
@@ -38,6 +38,13 @@ class KeyReserved(Refusal):
 
     code = "key_reserved"
     begins: str
+
+
+@dataclass
+class OnlyHistories(Refusal):
+    """Only what tells a history may break a rule (`despite`): an import, or `do`."""
+
+    code = "only_histories"
 
 
 @dataclass
@@ -238,6 +245,15 @@ def require_own_key(command: Command) -> None:
     for begins in RESERVED_KEYS:
         if command.key.startswith(begins):
             raise KeyReserved(begins)
+
+
+def require_askable(command: Command, tells_history: bool) -> None:
+    """Refuses what nobody may ask, and what only who tells a history may."""
+    require_own_key(command)
+    if command.despite:
+        if not tells_history:
+            raise OnlyHistories
+        require_excusable(command.despite)
 
 
 EVENTS = (

@@ -18,6 +18,7 @@ from domain.kernel.correction import CORRECTED, TakesBack
 from domain.kernel.postings import PointsAccount, balances, owned
 from domain.kernel.values import local_date
 from domain.members import UnknownMember
+from domain.points.movements import LotOpened, PointsCarriedOver
 from ledger import reading
 from ledger.log import persons, snapshots
 from projections.asof.statement import require_joined
@@ -39,6 +40,7 @@ class _Moved:
     """A lot's credit, and where its points went."""
 
     credit: Any
+    rule: str
     accounts: Counter[PointsAccount] = field(default_factory=Counter)
 
     @property
@@ -59,7 +61,7 @@ class _Moved:
             available_from=self.available_from,
             expires_at=self.credit.expires_at,
             source=self.credit.source,
-            rule=self.credit.rule,
+            rule=self.rule,
         )
 
 
@@ -76,7 +78,9 @@ class _Life:
     joined: Any = None
     tier: Any = None
     important: bool = False
-    left_at: datetime | None = None
+    moved: Any = None
+    left: dict[int, datetime] = field(default_factory=dict)  # by period
+    back: dict[int, datetime] = field(default_factory=dict)  # by the period that had ended
     accounts: Counter[PointsAccount] = field(default_factory=Counter)
     lots: dict[int, _Moved] = field(default_factory=dict)
     visits: dict[int, Any] = field(default_factory=dict)
@@ -93,11 +97,31 @@ class _Life:
     def on_important(self, events: Events) -> None:
         self.important = _latest(events).important
 
+    def on_unit(self, events: Events) -> None:
+        self.moved = _latest(events)
+
     def on_left(self, events: Events) -> None:
-        self.left_at = events[-1].occurred_at
+        self.left = {event.period or 1: event.occurred_at for event in events}
+
+    def on_returned(self, events: Events) -> None:
+        self.back = {event.period - 1: event.occurred_at for event in events}
+
+    @property
+    def unit_id(self) -> str:
+        found: str = (self.moved or self.joined).unit_id
+        return found
+
+    @property
+    def left_at(self) -> datetime | None:
+        """Null while he is on the network, or back."""
+        return next((at for period, at in self.left.items() if period not in self.back), None)
 
     def on_credited(self, events: Events) -> None:
-        self.lots = {_number(event): _Moved(event) for event in events}
+        self.lots |= {_number(event): _Moved(event, event.rule) for event in events}
+        self.on_moved(events)
+
+    def on_carried_over(self, events: Events) -> None:
+        self.lots |= {_number(e): _Moved(e, PointsCarriedOver.rule) for e in events}
         self.on_moved(events)
 
     def on_moved(self, events: Events) -> None:
@@ -126,17 +150,20 @@ def _latest(events: Events) -> Any:
 
 
 _AT = ("occurred_at",)
-_CREDIT = ("postings", "available_from", "expires_at", "source", "rule", *_AT)
+_LOT = ("postings", "available_from", "expires_at", "source", *_AT)
 _TAKES: dict[str, tuple[Callable[[_Life, Events], None], tuple[str, ...]]] = {
     "member.joined": (_Life.on_joined, ("unit_id", *_AT)),
     "tier.changed": (_Life.on_tier, ("tier", *_AT)),
     "member.marked_important": (_Life.on_important, ("important", *_AT)),
-    "member.left": (_Life.on_left, _AT),
-    "points.credited": (_Life.on_credited, _CREDIT),
+    "member.moved": (_Life.on_unit, ("unit_id", *_AT)),
+    "member.left": (_Life.on_left, ("period", *_AT)),
+    "member.returned": (_Life.on_returned, ("period", *_AT)),
+    "points.credited": (_Life.on_credited, ("rule", *_LOT)),
+    "points.carried_over": (_Life.on_carried_over, _LOT),
     **{
         topic: (_Life.on_moved, ("postings",))
         for topic, event in CATALOGUE.items()
-        if "postings" in event.model_fields and topic != "points.credited"
+        if "postings" in event.model_fields and not issubclass(event, LotOpened)
     },
     "visit.recorded": (_Life.on_visits, ("visit", *_AT)),
     "visit.undone": (_Life.on_undone, ("visit",)),
@@ -174,7 +201,7 @@ def member(conn: Conn, member_id: str, moment: Moment, at: datetime) -> Member |
             take(life, events)
     if life.joined is None:
         return None
-    unit = _by_topic(conn, f"unit:{life.joined.unit_id}", moment)
+    unit = _by_topic(conn, f"unit:{life.unit_id}", moment)
     opened = _held(unit, "unit.opened", ("title", *_AT), moment)
     person = persons.person_then(conn, member_id, dict(moment.positions), moment.effective_at)
     account, came = _account(life, at), _visits(life)
@@ -185,7 +212,7 @@ def member(conn: Conn, member_id: str, moment: Moment, at: datetime) -> Member |
         name=person.name,
         phone=person.phone,
         number_of=number_of(conn, member_id),
-        unit_id=life.joined.unit_id,
+        unit_id=life.unit_id,
         unit_title=_latest(opened).title if opened else None,
         tier=life.tier and life.tier.tier,
         tier_since=life.tier and life.tier.occurred_at,
@@ -268,10 +295,12 @@ def _account(life: _Life, at: datetime) -> Account:
 def _binding(life: _Life, number: int) -> Binding:
     bound, ending = life.bindings[number], life.endings.get(number)
     ended_on, cause = (ending.ended_on, ending.cause) if ending else (None, None)
-    if life.left_at is not None:
-        left_on = local_date(life.left_at)
-        if left_on < (ended_on or bound.ends_on):
-            ended_on, cause = left_on, "left"
+    for period, left_at in sorted(life.left.items()):
+        back_at = life.back.get(period)
+        if back_at is None or local_date(back_at) > bound.starts_on:
+            if local_date(left_at) < (ended_on or bound.ends_on):
+                ended_on, cause = local_date(left_at), "left"
+            break
     return Binding(
         binding=number,
         policy=bound.policy,

@@ -17,6 +17,7 @@ from pydantic import Field
 from projections.engine.answer import Answer, Dated
 from projections.engine.connection import Conn
 from projections.engine.event_tables import counted
+from projections.exceptions import excepted
 
 _WITHIN = "{0}.since <= {1} AND ({0}.until IS NULL OR {1} < {0}.until)"
 _UTC = """'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'"""
@@ -86,9 +87,11 @@ _ON_THE_NETWORK = " UNION ALL ".join(
     (
         _VISITS.format(""),
         _facts("points.credited"),
+        _facts("points.carried_over"),
         f"{_facts('points.debited')} WHERE visit IS NULL",
         _facts("member.marked_important"),
         _facts("tier.changed"),
+        _facts("member.moved"),
         _facts("campaign.offered"),
         _facts("campaign.enrolled"),
         _facts("binding.started"),
@@ -144,12 +147,20 @@ _DIFFERENCES = {
             AND {_WITHIN.format("t", "e.occurred_at")}
         WHERE t.terms_version IS DISTINCT FROM e.terms_version
     """,
+    "arm": f"""
+        SELECT e.bucket, e.position, 'member:' || e.member_id, 'campaign.enrolled', e.occurred_at,
+            NULL, o.arm
+        FROM {counted("campaign.enrolled")} e
+        JOIN {counted("campaign.offered")} o ON o.member_id = e.member_id AND o.bucket = e.bucket
+            AND o.campaign_id = e.campaign_id AND o.occurred_at <= e.occurred_at
+        WHERE o.given AND o.arm = 'control'
+    """,
     "left": f"""
         SELECT f.bucket, f.position, 'member:' || f.member_id, f.topic, f.occurred_at, NULL,
-            to_char(m.left_at AT TIME ZONE 'UTC', {_UTC})
-        FROM member m
-        JOIN ({_ON_THE_NETWORK}) f ON f.member_id = m.member_id AND f.bucket = m.bucket
-        WHERE m.left_at <= f.at
+            to_char(a.left_at AT TIME ZONE 'UTC', {_UTC})
+        FROM absence a
+        JOIN ({_ON_THE_NETWORK}) f ON f.member_id = a.member_id AND f.bucket = a.bucket
+        WHERE a.left_at <= f.at AND (a.returned_at IS NULL OR f.at < a.returned_at)
     """,
     "closed": f"""
         SELECT f.bucket, f.position, 'member:' || f.member_id, f.topic, f.occurred_at, NULL,
@@ -191,14 +202,25 @@ _DIFFERENCES = {
 """By what the facts were judged: those for which that is another now."""
 ABOUT = tuple(_DIFFERENCES)
 
+_EXCUSED = {
+    "terms": ("terms_are_newer",),
+    "arm": ("in_control_group",),
+    "closed": ("campaign_over",),
+    "emergency": ("club_closed", "no_emergency"),
+}
+"""What is no doubt where a history says that it broke these very rules."""
+
+
+def _doubted(about: str) -> str:
+    excused = _EXCUSED.get(about)
+    known = f" WHERE NOT {excepted('d', *excused)}" if excused else ""
+    return f"SELECT d.*, '{about}' FROM ({_DIFFERENCES[about]}) d{known}"
+
+
 _DOUBTS = f"""
     WITH {_TIMELINES}, doubts (bucket, position, stream, topic, occurred_at, judged_by, holds,
         about) AS (
-        {
-    " UNION ALL ".join(
-        f"SELECT d.*, '{about}' FROM ({each}) d" for about, each in _DIFFERENCES.items()
-    )
-}
+        {" UNION ALL ".join(map(_doubted, ABOUT))}
     )
     SELECT bucket, position, stream, topic, occurred_at,
         json_agg(json_build_object('about', about, 'judged_by', judged_by, 'holds', holds)
@@ -212,8 +234,8 @@ class Judged(Answer):
     """A value by which a fact was judged, and the one that by now is known for its time."""
 
     about: str = Field(
-        description="tier, tier_before, important, price, terms, emergency; left: the member had"
-        " left the network; closed: so was the campaign; held: so was the activity, then",
+        description="tier, tier_before, important, price, terms, arm, emergency; left: the member"
+        " had left the network; closed: so was the campaign; held: so was the activity, then",
         examples=["tier"],
     )
     judged_by: str | None = Field(description="null: none, or nothing was known of it")

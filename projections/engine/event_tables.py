@@ -218,12 +218,12 @@ class TypedTable:
         """Whether a later correction, of those that are known, names the row `fact`: no fact of
         its name is told before the one in force is corrected."""
         fields = [f'{fact}."{field}"::text' for field in self.named_by or ()]
-        named = " || '/' || ".join(fields) or f"'{ONLY}'"
+        named = " || '/' || ".join([f"coalesce({field}, '{ONLY}')" for field in fields])
         return (
             f"EXISTS (SELECT FROM {self.corrections.name} {WRONG}"
             f" WHERE {WRONG}.{self.id_column} = {fact}.{self.id_column}"
             f" AND {WRONG}.bucket = {fact}.bucket"
-            f" AND {WRONG}.fact = '{self.topic}' AND {WRONG}.which = {named}"
+            f" AND {WRONG}.fact = '{self.topic}' AND {WRONG}.which = {named or repr(ONLY)}"
             f" AND {WRONG}.position > {fact}.position AND {known})"
         )
 

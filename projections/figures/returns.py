@@ -19,6 +19,7 @@ from projections.engine.connection import Conn
 from projections.engine.days import end_of, whole_months
 from projections.engine.event_tables import counted
 from projections.engine.ratio import rounded
+from projections.members import AWAY
 
 Z_95 = Decimal("1.959963984540054")
 """The 97.5% quantile of the standard normal distribution."""
@@ -129,10 +130,10 @@ def _arms(conn: Conn, campaign_id: str, months: tuple[date, date], until: date) 
     found = conn.execute(
         f"""
         SELECT o.arm, count(*), coalesce(sum(b.margin), 0)::bigint,
-            count(*) FILTER (WHERE m.left_at IS NULL OR m.left_at >= %(end)s),
+            count(*) FILTER (WHERE away.member_id IS NULL),
             coalesce(sum(b.margin::numeric * b.margin), 0), coalesce(sum(b.bills), 0)::bigint
         FROM {counted("campaign.offered")} o
-        JOIN member m ON m.member_id = o.member_id AND m.bucket = o.bucket
+        {AWAY.format("o", "%(end)s")}
         LEFT JOIN (
             SELECT bucket, member_id, sum(margin_fen) AS margin, count(margin_fen) AS bills
             FROM {counted("bill.issued")} b WHERE month BETWEEN %(first)s AND %(last)s GROUP BY 1, 2

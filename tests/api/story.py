@@ -1,4 +1,5 @@
-"""The examples of all commands, in an order in which each is taken: a history of one member."""
+"""The examples of all commands, in an order in which each is taken: a history of one member, who
+moves into the unit `south`, which is opened beside it."""
 
 from domain.catalogue import COMMANDS
 
@@ -43,7 +44,10 @@ STORY = [
     "cohort.include",
     "cohort.correct_inclusion",
     "cohort.freeze",
+    "member.move",
     "member.leave",
+    "member.return",
+    "member.correct_return",
     "member.correct_leaving",
 ]
 STORY += [name for name in COMMANDS if name not in STORY]

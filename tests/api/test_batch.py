@@ -10,6 +10,7 @@ from domain.catalogue import COMMANDS
 from tests.api.story import STORY
 
 SAID = [{"command": name, "key": f"s-{name}", **COMMANDS[name].example} for name in STORY]
+SAID.insert(0, {"command": "unit.open", "key": "s-south", "unit_id": "south", "title": "South"})
 
 
 def outcomes(http: httpx.Client, *said: dict[str, Any], actor: str = "clerk:li") -> list[Any]:

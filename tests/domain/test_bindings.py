@@ -18,7 +18,7 @@ from domain.bindings import (
     policies_within,
 )
 from domain.kernel.periods import TooLongAgo
-from domain.members import LeaveNetwork, LeftTheNetwork, UnknownMember
+from domain.members import LeaveNetwork, LeftTheNetwork, Membership, ReturnToNetwork, UnknownMember
 from tests.domain.scenario import do, fact, given, local
 from tests.domain.words import MEMBER, NOON, WEST
 
@@ -43,7 +43,7 @@ def test_a_binding_runs_from_a_day_to_the_day_it_no_longer_binds() -> None:
     days = {date(2008, 7, 31): False, AUGUST: True, date(2008, 9, 30): True, OCTOBER: False}
     for day, bound in days.items():
         after = date.fromordinal(day.toordinal() + 1)
-        assert bool(policies_within(scenario.member.bindings, day, after)) is bound
+        assert bool(policies_within(scenario.member.bindings, Membership(), day, after)) is bound
 
 
 def test_a_binding_starts_before_it_ends() -> None:
@@ -156,3 +156,25 @@ def test_leaving_ends_what_binds_and_what_ended_it_before_may_be_told_after() ->
     for late in (day, date(2008, 9, 30)):
         bound.when(end(late)).then_refused(NotWithinBinding(late, AUGUST, day))
     bound.when(end(date(2008, 8, 31), cause="cancelled")).then(fact(BindingEnded))
+
+
+def test_leaving_ends_what_binds_for_good() -> None:
+    away = (
+        do(LeaveNetwork, "2008-08-20 12:00"),
+        do(ReturnToNetwork, "2008-09-10 12:00"),
+    )
+    back = given(MEMBER, bind(), away)
+    # It had bound until October; he may bind himself again from the day on which he came back.
+    again = bind(date(2008, 9, 10), OCTOBER, at="2008-09-10 13:00")
+    back.when(end(date(2008, 9, 20), "2008-09-11 12:00")).then_refused(
+        NotWithinBinding(date(2008, 9, 20), AUGUST, date(2008, 8, 20))
+    )
+    back.when(again).then(fact(BindingStarted, binding=2))
+    # What was agreed before he left, for a time after he came back, binds then.
+    later = bind(date(2008, 11, 1), date(2008, 12, 1))
+    given(MEMBER, later, away).when(
+        bind(date(2008, 11, 5), date(2009, 1, 1), at="2008-09-10 13:00")
+    ).then_refused(AlreadyBound("prepay"))
+    # What would have begun while he was away never does.
+    never = bind(date(2008, 9, 1), date(2008, 12, 1))
+    given(MEMBER, never, away).when(again).then(fact(BindingStarted, binding=2))

@@ -30,13 +30,22 @@ from domain.clubs import (
     Service,
 )
 from domain.cohorts import IncludeInCohort, OpenCohort
-from domain.enrolments import Enrolment, OfferCampaign, Participation
+from domain.enrolments import Enrolment, Offer, OfferCampaign, Participation
 from domain.kernel.bounds import AtMost, TooMany, bounds_of
 from domain.kernel.command import Command
 from domain.kernel.event import Event
 from domain.kernel.parts import MAX_PART_BYTES, REMEMBERED
 from domain.kernel.values import TIERS
-from domain.members import BILLS_REMEMBERED, Bills, ChangeTier, MarkImportant, Membership
+from domain.members import (
+    BILLS_REMEMBERED,
+    Bills,
+    ChangeTier,
+    LeaveNetwork,
+    MarkImportant,
+    Membership,
+    MoveToUnit,
+    ReturnToNetwork,
+)
 from domain.points.lots import MAX_LOTS, Debit, Lot, Points, Reversal
 from domain.points.movements import (
     CreditPoints,
@@ -51,6 +60,7 @@ from tests.domain import usual
 from tests.domain.scenario import World, do, given, local
 from tests.domain.words import (
     CLUB,
+    EAST,
     HEALTH,
     MEMBER,
     NOON,
@@ -171,6 +181,10 @@ HELD_BY_REFUSAL: dict[str, tuple[Callable[[int], Any], Callable[[int], Command]]
     ),
     "Participation.enrolled": (drawn, lambda n: enrol(campaign_id=f"c{n}")),
     "Bindings.bindings": (lambda n: (), bound),
+    "Membership.absences": (
+        lambda n: do(ReturnToNetwork, minute(2 * n)) if n else (),
+        lambda n: do(LeaveNetwork, minute(2 * n + 1)),
+    ),
     "Points.reversals": (
         lambda n: do(CreditPoints, "2008-07-01 12:00", points=2),
         lambda n: do(ReverseCredit, NOON, lot=n + 1, points=1),
@@ -193,6 +207,10 @@ def mark(n: int) -> Command:
     return do(MarkImportant, minute(n), important=n % 2 == 0)
 
 
+def move(n: int) -> Command:
+    return do(MoveToUnit, minute(n), unit_id="west" if n % 2 else "east")
+
+
 def switch(n: int) -> Command:
     return do(EndEmergency, minute(n)) if n % 2 else do(DeclareEmergency, minute(n))
 
@@ -206,6 +224,7 @@ def terms(n: int) -> Command:
 TIMELINES: dict[str, tuple[int, Callable[[int], Command]]] = {
     "Membership.tiers": (1, tier),
     "Membership.important": (0, mark),
+    "Membership.moves": (0, move),
     "Club.emergency": (0, switch),
     "Campaign.terms": (1, terms),
     "Unit.titles": (1, lambda n: do(OpenUnit, minute(n), title=f"unit {n}")),
@@ -271,7 +290,7 @@ def test_a_timeline_holds_so_many_values_and_forgets_what_no_late_fact_asks_for(
     """The prices of all services of a club count together."""
     held, command = TIMELINES[name]
     field = bound_to_five(name, monkeypatch)
-    scenario = given(MEMBER, CLUB, campaign(), [command(n) for n in range(5 - held)])
+    scenario = given(MEMBER, EAST, CLUB, campaign(), [command(n) for n in range(5 - held)])
     scenario.when(command(5 - held)).then_refused(TooMany(field, 5, 5))
     scenario.when(command(YEARS_LATER + 5 - held))
     assert scenario.and_given(command(YEARS_LATER + 6 - held)).outcome
@@ -340,7 +359,7 @@ def the_longest_participation() -> Participation:
     enrolment = Enrolment(DAY, BILLION, BILLION**2, BILLION, ["family_plan"] * 4, DAY)
     return Participation(
         dict.fromkeys((f"{n:064}" for n in range(most["enrolled"])), enrolment),
-        dict.fromkeys((f"{n:064}" for n in range(most["offered"])), DAY),
+        dict.fromkeys((f"{n:064}" for n in range(most["offered"])), Offer(DAY, MOMENT)),
         DAY,
     )
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from domain.bindings import AlreadyBound, BindingStarted, EndBinding, StartBinding
 from domain.campaigns import (
+    ArmsGivenAndDrawn,
     CampaignClosed,
     CampaignExists,
     CampaignLaunched,
@@ -19,10 +20,12 @@ from domain.campaigns import (
     WindowReversed,
 )
 from domain.clubs import HoldActivity
-from domain.corrections import CorrectEnrolment, FactCorrected
+from domain.corrections import CorrectEnrolment, CorrectOffer, FactCorrected
 from domain.enrolments import (
     AlreadyEnrolled,
     AlreadyOffered,
+    ArmIsDrawn,
+    ArmNotGiven,
     BudgetUsedUp,
     CampaignEnrolled,
     CampaignOffered,
@@ -164,6 +167,43 @@ def test_nobody_is_drawn_when_it_is_over_or_has_no_control_group() -> None:
     )
     given(WEST, few).when(offer()).then_refused(UnknownMember("m1"))
     given(WEST, JOINED, few).when(offer()).then_refused(NotInSegment(None, ["diamond", "gold"]))
+
+
+GIVEN = campaign(arms="given")
+
+
+def test_an_arm_is_given_where_arms_are_given_and_no_draw_overrules_it() -> None:
+    for arm in ("offered", "control"):
+        given(MEMBER, GIVEN).when(offer(arm=arm)).then(
+            fact(CampaignOffered, arm=arm, given=True)
+        ).then_told(arm=arm)
+    given(MEMBER, GIVEN).when(offer()).then_refused(ArmNotGiven("spring"))
+    few = campaign(control_bp=1)
+    given(MEMBER, few).when(offer(arm="offered")).then_refused(ArmIsDrawn("spring"))
+    both = campaign(control_bp=1, arms="given")
+    given().when(both).then_refused(ArmsGivenAndDrawn(1))
+
+
+def test_who_was_given_into_the_control_group_may_not_enrol_from_then_on() -> None:
+    control = offer(arm="control")
+    kept_out = given(MEMBER, GIVEN, control)
+    kept_out.when(enrol("2008-07-16 12:00")).then_refused(InControlGroup("spring"))
+    # Told late, of a day on which he was in no arm yet: by what was in force then.
+    taken = (fact(PlaceTaken), fact(CampaignEnrolled), fact(BindingStarted))
+    given(MEMBER, GIVEN, control).when(enrol("2008-07-14 12:00")).then(*taken)
+    given(MEMBER, GIVEN, offer(arm="offered")).when(enrol("2008-07-16 12:00")).then(*taken)
+    given(MEMBER, GIVEN).when(enrol()).then(*taken)  # a walk-in
+
+
+def test_an_arm_that_was_given_wrongly_is_taken_back_and_given_again() -> None:
+    back = do(CorrectOffer, "2008-07-15 13:00")
+    again = offer("2008-07-15 14:00", arm="offered")
+    mended = given(MEMBER, GIVEN, offer(arm="control")).when(again)
+    mended.then_refused(AlreadyOffered("spring"))
+    mended.when(back).when(again).then(fact(CampaignOffered, arm="offered"))
+    mended.when(enrol("2008-07-16 12:00")).then(
+        fact(PlaceTaken), fact(CampaignEnrolled), fact(BindingStarted)
+    )
 
 
 def test_an_offer_does_not_change_who_may_enrol() -> None:

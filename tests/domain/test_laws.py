@@ -36,7 +36,7 @@ from domain.points.movements import (
     DebitReversed,
     ExpirePoints,
     ExpiryReversed,
-    PointsCredited,
+    LotOpened,
     PointsDebited,
     PointsExpired,
     ReverseCredit,
@@ -60,7 +60,7 @@ FOREVER = datetime.max.replace(tzinfo=UTC)
 class Account:
     """What the events say, one by one, without the rules."""
 
-    credits: dict[int, PointsCredited] = field(default_factory=dict)
+    credits: dict[int, LotOpened] = field(default_factory=dict)
     balance: Counter[int] = field(default_factory=Counter)  # of each lot
     written_off: Counter[int] = field(default_factory=Counter)  # of each lot
     asked_back: Counter[int] = field(default_factory=Counter)  # of each credit
@@ -70,7 +70,7 @@ class Account:
 
     def enter(self, event: Event) -> None:
         match event:
-            case PointsCredited():
+            case LotOpened():
                 self.credits[event.lot] = event
                 self.balance[event.lot] += event.points
             case PointsDebited():

@@ -4,12 +4,14 @@ from datetime import datetime
 
 import pytest
 
+from domain.corrections import CorrectLeaving, CorrectReturn, FactCorrected, UnknownFact
 from domain.kernel.command import Command
 from domain.kernel.personal import Sealed
 from domain.kernel.timeline import NothingChanges
 from domain.members import (
     AlreadyBilled,
     AlreadyJoined,
+    BackBeforeLeaving,
     BeforeJoining,
     BillIssued,
     BillTooLate,
@@ -23,16 +25,23 @@ from domain.members import (
     MemberJoined,
     MemberLeft,
     MemberMarkedImportant,
+    MemberMoved,
+    MemberReturned,
+    MoveToUnit,
+    OnTheNetwork,
     RecordBill,
+    ReturnToNetwork,
     TierChanged,
     UnknownMember,
     UnknownUnit,
     is_important,
     tier_at,
+    unit_at,
 )
+from domain.points.movements import PointsCredited, PointsDebited
 from domain.units import OpenUnit, UnitOpened
 from tests.domain.scenario import do, fact, given, local
-from tests.domain.words import GOLD, JOINED, MEMBER, NOON, WEST
+from tests.domain.words import EAST, GOLD, JOINED, MEMBER, NOON, WEST, credit, debit
 
 JOINED_AT = local("2005-03-01 10:00")
 LEFT = do(LeaveNetwork, NOON)
@@ -164,6 +173,12 @@ def test_what_comes_to_light_later_of_a_customer_who_left_is_still_recorded() ->
     given(MEMBER, LEFT).when(bill("2008-07", "2008-08-01 09:00")).then(fact(BillIssued))
 
 
+def test_a_bill_may_be_a_credit_note() -> None:
+    note = bill("2008-06", amount_fen=-2_000)
+    given(MEMBER).when(note).then(fact(BillIssued, month="2008-06", amount_fen=-2_000))
+    given(MEMBER, note).when(bill("2008-06")).then_refused(AlreadyBilled("2008-06"))
+
+
 def test_each_month_is_billed_once() -> None:
     given(MEMBER).when(bill("2008-06")).then(fact(BillIssued, month="2008-06", amount_fen=8_800))
     given(MEMBER, bill("2008-06")).when(bill("2008-06")).then_refused(AlreadyBilled("2008-06"))
@@ -188,3 +203,99 @@ def test_a_bill_may_come_35_months_late() -> None:
     later = "2017-07-01 09:00"
     known = given(MEMBER, bill("2005-07"), bill("2017-06", later))
     known.when(bill("2017-05", later)).then(fact(BillIssued))
+
+
+# ------------------------------------------------------------------------------ moving, coming back
+def move(unit_id: str, at: str = NOON) -> MoveToUnit:
+    return do(MoveToUnit, at, unit_id=unit_id)
+
+
+def back(at: str, unit_id: str = "west") -> ReturnToNetwork:
+    return do(ReturnToNetwork, at, unit_id=unit_id)
+
+
+def test_a_member_moves_to_another_unit_and_facts_know_the_unit_of_their_time() -> None:
+    moved = given(MEMBER, EAST).when(move("east"))
+    moved.then(fact(MemberMoved, from_unit_id="west", unit_id="east"))
+    silver = do(ChangeTier, "2008-07-15 11:59", tier="silver")
+    moved.when(silver).then(fact(TierChanged, unit_id="west"))
+    moved.when(do(ChangeTier, "2008-07-15 12:00", tier="gold")).then(
+        fact(TierChanged, unit_id="east")
+    )
+    moved.when(do(LeaveNetwork, "2008-08-01 12:00")).then(fact(MemberLeft, unit_id="east"))
+
+
+def test_a_move_told_late_takes_its_place_among_the_others() -> None:
+    north = do(OpenUnit, "2000-01-01 09:00", unit_id="north")
+    known = given(MEMBER, EAST, north, move("east"))
+    known.when(move("north", "2008-07-01 12:00")).then(
+        fact(MemberMoved, from_unit_id="west", unit_id="north")
+    )
+    membership = known.member.membership
+    units = {"2008-06-30": "west", "2008-07-02": "north", "2008-07-16": "east"}
+    assert {day: unit_at(membership, local(f"{day} 12:00")) for day in units} == units
+
+
+def test_a_member_moves_where_there_is_a_unit_and_he_is_not_already() -> None:
+    given(MEMBER).when(move("east")).then_refused(UnknownUnit("east"))
+    given(MEMBER).when(move("west")).then_refused(NothingChanges("west"))
+    left = LeftTheNetwork("m1", local("2008-07-01 12:00"))
+    given(MEMBER, EAST, do(LeaveNetwork, "2008-07-01 12:00")).when(move("east")).then_refused(left)
+
+
+GONE = do(LeaveNetwork, "2008-07-01 12:00")
+
+
+def test_a_member_comes_back_as_who_he_was() -> None:
+    home = given(MEMBER, credit(50), GONE).when(back("2008-07-10 12:00"))
+    home.then(fact(MemberReturned, period=2, unit_id="west", left_at=local("2008-07-01 12:00")))
+    home.when(debit(50)).then(fact(PointsDebited, points=50))  # his points
+    home.when(do(ChangeTier, NOON, tier="gold")).then_refused(NothingChanges("gold"))  # his tier
+
+
+def test_he_comes_back_into_another_unit() -> None:
+    given(MEMBER, EAST, GONE).when(back("2008-07-10 12:00", "east")).then(
+        fact(MemberReturned, unit_id="east"),
+        fact(MemberMoved, from_unit_id="west", unit_id="east"),
+    )
+    given(MEMBER, GONE).when(back("2008-07-10 12:00", "east")).then_refused(UnknownUnit("east"))
+
+
+def test_nothing_happens_while_he_is_away() -> None:
+    home = given(MEMBER, GONE, back("2008-07-10 12:00"))
+    away = LeftTheNetwork("m1", local("2008-07-01 12:00"))
+    for day in ("2008-07-01 12:00", "2008-07-10 11:59"):
+        home.when(credit(1, day)).then_refused(away)
+    for day in ("2008-07-01 11:59", "2008-07-10 12:00"):
+        home.when(credit(1, day)).then(fact(PointsCredited))
+
+
+def test_nobody_comes_back_who_is_there_or_before_he_left() -> None:
+    given(WEST).when(back(NOON)).then_refused(UnknownMember("m1"))
+    given(MEMBER).when(back(NOON)).then_refused(OnTheNetwork("m1"))
+    early = BackBeforeLeaving(local("2008-07-01 11:59"), local("2008-07-01 12:00"))
+    given(MEMBER, GONE).when(back("2008-07-01 11:59")).then_refused(early)
+
+
+def test_he_leaves_again_but_not_before_he_came_back() -> None:
+    home = given(MEMBER, GONE, back("2008-07-10 12:00"))
+    away = LeftTheNetwork("m1", local("2008-07-01 12:00"))
+    home.when(do(LeaveNetwork, "2008-07-10 11:59")).then_refused(away)
+    home.when(do(LeaveNetwork, "2008-06-01 12:00")).then_refused(away)
+    home.when(do(LeaveNetwork, NOON)).then(fact(MemberLeft, period=2))
+    home.when(back("2008-08-01 12:00")).then(fact(MemberReturned, period=3))
+
+
+def test_the_last_leaving_or_coming_back_is_taken_back_first() -> None:
+    home = given(MEMBER, GONE, back("2008-07-10 12:00"), do(LeaveNetwork, NOON))
+    later = "2008-07-20 12:00"
+    unleave, unreturn = do(CorrectLeaving, later), do(CorrectReturn, later)
+    home.when(do(CorrectLeaving, later, period=1)).then_refused(UnknownFact("member.left"))
+    home.when(unreturn).then_refused(UnknownFact("member.returned"))
+    home.when(unleave).then(fact(FactCorrected, fact="member.left", which="2"))
+    home.when(unleave).then_refused(UnknownFact("member.left"))
+    home.when(unreturn).then(fact(FactCorrected, fact="member.returned", which="2"))
+    home.when(credit(1, NOON)).then_refused(LeftTheNetwork("m1", local("2008-07-01 12:00")))
+    home.when(unleave).then(fact(FactCorrected, fact="member.left", which="-"))
+    home.when(credit(1, "2008-07-05 12:00")).then(fact(PointsCredited))
+    home.when(unreturn).then_refused(UnknownFact("member.returned"))

@@ -10,12 +10,14 @@ from domain.kernel.postings import PointsAccount, Posting, Postings
 from domain.members import BeforeJoining, LeaveNetwork, LeftTheNetwork, UnknownMember
 from domain.points.lots import DEBITS, NotEnoughPoints, allocate
 from domain.points.movements import (
+    CarryPointsOver,
     CreditPoints,
     CreditReversed,
     DebitReversed,
     ExpirePoints,
     ExpiresBeforeAvailable,
     MoreThanCredited,
+    PointsCarriedOver,
     PointsCredited,
     PointsDebited,
     PointsExpired,
@@ -374,3 +376,27 @@ def test_a_visit_may_cost_more_than_any_one_credit() -> None:
         reason="lounge/room",
     )
     assert cost.points == 51_000_000_000
+
+
+def carried_over(points: int, at: str = NOON, expires: str | None = None) -> CarryPointsOver:
+    expires_at = None if expires is None else local(expires)
+    return do(CarryPointsOver, at, points=points, expires_at=expires_at, source="boss-2007")
+
+
+def test_points_are_brought_along_from_another_system() -> None:
+    given(MEMBER, credit(10)).when(carried_over(300)).then(
+        fact(PointsCarriedOver, lot=2, points=300, source="boss-2007", expires_at=None)
+    ).then_told(lot=2, spendable_points=310)
+
+
+def test_they_lapse_as_that_system_had_it_if_that_is_known() -> None:
+    known = carried_over(300, expires="2008-12-31 23:00")
+    brought = given(MEMBER, carried_over(5), known)
+    brought.when(debit(300, "2008-12-01 12:00")).then(
+        fact(PointsDebited, postings=moved("spendable", "spent", lot2=300))
+    )
+    over = given(MEMBER, known).when(debit(1, "2009-01-01 12:00"))
+    over.then_refused(NotEnoughPoints(1, 0))
+    given(MEMBER).when(carried_over(1, expires="2008-07-01 00:00")).then_refused(
+        ExpiresBeforeAvailable(local(NOON), local("2008-07-01 00:00"))
+    )

@@ -33,6 +33,7 @@ from domain.corrections import (
     CorrectInclusion,
     CorrectLeaving,
     CorrectOffer,
+    CorrectReturn,
 )
 from domain.enrolments import Enrol, OfferCampaign
 from domain.kernel.bounds import TooMany, bounds_of
@@ -45,10 +46,12 @@ from domain.members import (
     ChangeTier,
     JoinNetwork,
     LeaveNetwork,
+    MoveToUnit,
     RecordBill,
+    ReturnToNetwork,
 )
 from domain.outside import CorrectOutside, RecordOutside
-from domain.points.movements import DebitPoints, ReverseCredit, ReverseDebit
+from domain.points.movements import CarryPointsOver, DebitPoints, ReverseCredit, ReverseDebit
 from domain.reports import ClaimValue, CorrectClaim, CorrectReport, EnterReport
 from domain.targets import CorrectTarget, SetTarget
 from domain.units import OpenUnit
@@ -57,6 +60,7 @@ from tests.domain import usual
 from tests.domain.scenario import World, do, given, local
 from tests.domain.words import (
     CLUB,
+    EAST,
     JANUARY,
     JUNE,
     MEMBER,
@@ -85,7 +89,10 @@ class Following(ast.NodeVisitor):
 
     def visit_Raise(self, node: ast.Raise) -> None:
         self.generic_visit(node)
-        raised = self.meant(node.exc.func) if isinstance(node.exc, ast.Call) else None
+        self.raised(node.exc)
+
+    def raised(self, refusal: ast.expr | None) -> None:
+        raised = self.meant(refusal.func) if isinstance(refusal, ast.Call) else None
         if isfunction(raised):
             raised = raised.__annotations__["return"]
         if isinstance(raised, type) and issubclass(raised, Refusal):
@@ -93,6 +100,10 @@ class Following(ast.NodeVisitor):
 
     def visit_Call(self, node: ast.Call) -> None:
         self.generic_visit(node)  # what is handed over is made before the call
+        if isinstance(node.func, ast.Attribute) and node.func.attr == "unless_despite":
+            (broken,) = node.args
+            self.raised(broken)
+            return
         called = self.meant(node.func)
         if isfunction(called) and called.__module__.partition(".")[0] in ("domain", "tests"):
             self.found += Following(called, self.kind).found
@@ -187,6 +198,14 @@ TAKEN: dict[type[Command], tuple[Any, Command]] = {
     RecordVisit: ((), visit()),
     UndoVisit: (visit(BEFORE), do(UndoVisit, NOON, visit=1, actor="supervisor:wang")),
     AttendActivity: (HELD, do(AttendActivity, NOON)),
+    ReturnToNetwork: (
+        (EAST, do(LeaveNetwork, BEFORE)), do(ReturnToNetwork, NOON, unit_id="east"),
+    ),
+    MoveToUnit: (EAST, do(MoveToUnit, NOON, unit_id="east")),
+    CorrectReturn: (
+        (do(LeaveNetwork, BEFORE), do(ReturnToNetwork, "2008-07-14 13:00")),
+        do(CorrectReturn, NOON),
+    ),
     CorrectLeaving: (do(LeaveNetwork, BEFORE), do(CorrectLeaving, NOON)),
     CorrectBill: (do(RecordBill, BEFORE, **BILL, amount_fen=1), do(CorrectBill, NOON, **BILL)),
     CorrectEnrolment: (enrol(BEFORE), do(CorrectEnrolment, NOON)),
@@ -283,6 +302,12 @@ OTHERS: list[tuple[Any, Command]] = [
     ((), enrol(shown_terms_version=2)),
     ((), other(closes_on=date(2008, 1, 1))),
     (other(), do(OfferCampaign, NOON, campaign_id="other")),
+    (other(arms="given"), do(OfferCampaign, NOON, campaign_id="other")),
+    (other(), do(OfferCampaign, NOON, campaign_id="other", arm="offered")),
+    ((), other(arms="given", control_bp=1)),
+    (do(LeaveNetwork, BEFORE), do(ReturnToNetwork, NOON, unit_id="none")),
+    ((), do(CarryPointsOver, NOON, points=1, expires_at=local("2008-07-01 00:00"))),
+    (do(LeaveNetwork, BEFORE), do(ReturnToNetwork, "2008-07-01 12:00")),
     ((), do(OpenClub, NOON, club_id="car", opens_on=date(2008, 7, 1), tiers=(), opens_minute=1440)),
     (do(LeaveNetwork, "2008-06-29 12:00"), do(IncludeInCohort, NOON)),
     ((), do(ChangeDetails, NOON)),

@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import given as drawn
 from hypothesis import strategies as st
 
-from domain.clubs import DeclareEmergency, NotOpenYet, UnknownClub
+from domain.clubs import ClubClosed, DeclareEmergency, NotOpenYet, UnknownClub
 from domain.kernel.parts import REMEMBERED
 from domain.kernel.periods import TooLongAgo
 from domain.kernel.postings import Posting
@@ -25,7 +25,6 @@ from domain.visits import (
     EPOCH,
     MAX_VISITS,
     VISITS,
-    ClubClosed,
     NoFreeVisit,
     NotEligible,
     PriceChanged,

@@ -56,7 +56,10 @@ def test_whatever_happens_twice_happens_twice_again(unchanged: Scenario) -> None
     world.does("bill.correct", **him, month="2007-01")
     world.does("cohort.correct_inclusion", **him, cohort_id="kept")
     world.does("member.change_details", **him, phone="13800000001")
+    world.does("member.move", **him, unit_id="west")
     world.does("member.leave", **him)
+    world.does("member.return", **him, unit_id="east")
+    world.does("member.correct_return", **him)
     world.does("member.correct_leaving", **him)
     asked = {command.called for command in world.asked.values()}
     assert asked >= {name for name, kind in COMMANDS.items() if "member" in kind.writes}

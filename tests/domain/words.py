@@ -21,6 +21,7 @@ NOON = "2008-07-15 12:00"
 WEST = do(OpenUnit, "2000-01-01 09:00", title="城西分局")
 JOINED = do(JoinNetwork, "2005-03-01 10:00")
 GOLD = do(ChangeTier, "2007-01-01 00:00", tier="gold")
+EAST = do(OpenUnit, "2000-01-01 09:00", unit_id="east", title="城东分局")
 MEMBER = (WEST, JOINED, GOLD)
 
 HEALTH = do(

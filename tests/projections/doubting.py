@@ -85,6 +85,7 @@ class Doubting:
             found["held"] = text(event.held_at), text(min(held_at, default=None))
         if event.topic == "campaign.enrolled":
             found["terms"] = str(event.terms_version), str(self.terms(event.campaign_id, at))
+            found["arm"] = None, self.given_into(event.campaign_id, member, at)
         if event.topic in ("campaign.enrolled", "campaign.offered"):
             closings = [
                 s.event.occurred_at for s in self.of("campaign.closed", stream=event.campaign_id)
@@ -94,8 +95,20 @@ class Doubting:
             event.topic == "visit.recorded"
         ):
             left = [s.event.occurred_at for s in self.of("member.left", stream=member)]
-            found["left"] = None, text(min([when for when in left if when <= at], default=None))
-        return {about: each for about, each in found.items() if each[0] != each[1]}
+            back = {s.event.left_at: s.event.occurred_at
+                    for s in self.of("member.returned", stream=member)}  # fmt: skip
+            away = [when for when in left if when <= at and not (when in back and back[when] <= at)]
+            found["left"] = None, text(min(away, default=None))
+        excused = {ABOUT[code] for code in getattr(event, "despite", None) or () if code in ABOUT}
+        return {a: each for a, each in found.items() if each[0] != each[1] and a not in excused}
+
+    def given_into(self, campaign: str, member: str, at: datetime) -> str | None:
+        given = [
+            s.event.arm
+            for s in self.of("campaign.offered", stream=member)
+            if s.event.campaign_id == campaign and s.event.given and s.event.occurred_at <= at
+        ]
+        return "control" if "control" in given else None
 
     def of_visit(self, stored: Any, at: datetime) -> dict[str, tuple[Any, Any]]:
         event, member = stored.event, stored.id
@@ -157,10 +170,18 @@ class Doubting:
 
 
 ON_THE_NETWORK = {
-    "points.credited", "points.debited", "member.marked_important", "tier.changed",
+    "points.credited", "points.carried_over", "points.debited", "member.marked_important",
+    "tier.changed", "member.moved",
     "campaign.offered", "campaign.enrolled", "binding.started", "binding.ended",
     "activity.attended", "cohort.included",
 }  # fmt: skip
+
+
+ABOUT = {
+    "terms_are_newer": "terms", "in_control_group": "arm", "campaign_over": "closed",
+    "club_closed": "emergency", "no_emergency": "emergency",
+}  # fmt: skip
+"""By a rule that a history says it broke, what is no doubt then."""
 
 
 def text(instant: datetime | None) -> str | None:

@@ -17,7 +17,7 @@ from domain.catalogue import COMMANDS
 from domain.kernel import world
 from domain.kernel.command import Command
 from domain.kernel.event import Event
-from domain.kernel.refusal import Refusal
+from domain.kernel.refusal import Refusal, desk_rules
 from ledger.database import bucket_of
 from projections.engine.reference import Stored
 from tests.domain import usual
@@ -121,7 +121,7 @@ def furnished(buckets: int = 1) -> World:
             companion_points=5,
             free_visits={"diamond": 2},
         )
-    for campaign, control in (("plain", 0), ("drawn", 5000)):
+    for campaign, control in (("plain", 0), ("drawn", 5000), ("listed", 0)):
         world.does(
             "campaign.launch",
             campaign_id=campaign,
@@ -133,6 +133,7 @@ def furnished(buckets: int = 1) -> World:
             untiered=True,
             control_bp=control,
             control_seed="seed",
+            arms="given" if campaign == "listed" else "drawn",
             costs=({"item": "Posters", "cost_fen": 700}, {"item": "Calls", "cost_fen": 50}),
             gift_bp=1000,
             months_bound=6,
@@ -165,7 +166,8 @@ MEMBERS = [f"m{number}" for number in range(1, 6)]
 CLUB = st.sampled_from(["lounge", "health"])
 UNIT = st.sampled_from(["west", "east", "north"])
 TIER = st.sampled_from(["gold", "diamond", "silver", "member", None])
-CAMPAIGN = st.sampled_from(["plain", "drawn"])
+CAMPAIGN = st.sampled_from(["plain", "drawn", "listed"])
+ARM = st.sampled_from(["offered", "control"])
 SMALL = st.integers(1, 40)
 COUNT = st.integers(1, 3)
 DAY = st.dates(date(2008, 1, 1), date(2008, 12, 31))
@@ -191,6 +193,22 @@ def visit_scene(draw: st.DrawFn, m: str) -> Scene:
 
 
 @st.composite
+def unit_scene(draw: st.DrawFn, m: str) -> Scene:
+    """A member moves, leaves, comes back, perhaps into another unit; or that was wrong."""
+    him = {"member_id": m}
+    steps: Scene = [
+        ("member.move", {**him, "unit_id": draw(UNIT)}),
+        ("member.leave", him),
+        ("member.return", {**him, "unit_id": draw(UNIT)}),
+        ("member.move", {**him, "unit_id": draw(UNIT)}),
+        ("tier.change", {**him, "tier": draw(TIER)}),
+        ("member.correct_return", him),
+        ("member.correct_leaving", him),
+    ]
+    return draw(st.lists(st.sampled_from(steps), min_size=2, max_size=6))
+
+
+@st.composite
 def points_scene(draw: st.DrawFn, m: str) -> Scene:
     """Points come, go, return and lapse."""
     lapses = draw(st.sampled_from([3, 10, None, 40]))
@@ -199,6 +217,7 @@ def points_scene(draw: st.DrawFn, m: str) -> Scene:
     policy = draw(st.sampled_from(["other_lots", "forgive"]))
     steps: Scene = [
         ("points.credit", credit),
+        ("points.carry_over", {"points": draw(SMALL), "source": "boss", "lapses_after": lapses}),
         ("points.debit", {"points": draw(SMALL)}),
         ("points.reverse_debit", {"debit": draw(COUNT)}),
         ("points.reverse_credit", {**back, "policy": policy}),
@@ -211,7 +230,7 @@ def points_scene(draw: st.DrawFn, m: str) -> Scene:
 @st.composite
 def bill_scene(draw: st.DrawFn, m: str) -> Scene:
     month = draw(st.sampled_from(["2007-12", *(f"2008-{n:02}" for n in range(1, 13))]))
-    amount = draw(st.sampled_from([4999, 5000, 0, 12_345]))
+    amount = draw(st.sampled_from([4999, 5000, 0, -700, 12_345]))
     margin = draw(st.none() | st.integers(-500, 500))
     words = {"member_id": m, "month": month, "amount_fen": amount, "margin_fen": margin}
     return [("bill.record", words)]
@@ -224,12 +243,43 @@ def campaign_scene(draw: st.DrawFn, m: str) -> Scene:
     months = draw(st.integers(0, 6))
     terms = {"prepaid_min_fen": 5, "gift_bp": 500, "months_bound": months, "min_monthly_fen": 1}
     enrol = {"member_id": m, **c, "prepaid_fen": draw(st.integers(0, 100_000))}
-    offer: Scene = [("campaign.offer", {"member_id": m, **c})]
+    offer: Scene = [("campaign.offer", {"member_id": m, **given_arm(c, draw(ARM))})]
     scene: Scene = [*draw(st.sampled_from([offer, offer, []])), ("campaign.enrol", enrol)]
     last = draw(st.sampled_from(["", "", "campaign.change_terms", "campaign.close"]))
     if last:
         scene.append((last, {**c, **(terms if last.endswith("terms") else {})}))
     return scene
+
+
+def given_arm(campaign: dict[str, Any], arm: str) -> dict[str, Any]:
+    """What an offer says: the arm, where arms are given."""
+    return {**campaign, **({"arm": arm} if campaign["campaign_id"] == "listed" else {})}
+
+
+@st.composite
+def excused_scene(draw: st.DrawFn, m: str) -> Scene:
+    """What happened although a rule that protects a desk stands against it; or was corrected."""
+    campaign, club = {"campaign_id": draw(CAMPAIGN)}, {"club_id": draw(CLUB)}
+    visit = {**club, "service_id": "room", "shown_points": draw(SMALL)}
+    days = {"starts_on": date(2008, 1, 1), "ends_on": draw(DAY), "policy": "handset"}
+    steps: Scene = [
+        ("campaign.offer", given_arm(campaign, "control")),
+        ("campaign.enrol", {**campaign, "prepaid_fen": draw(st.integers(0, 9_999))}),
+        ("campaign.enrol", {**campaign, "shown_terms_version": 1}),
+        ("visit.record", visit),
+        ("visit.record", {**visit, "payment": "free_visit"}),
+        ("visit.undo", {"visit": draw(COUNT)}),
+        ("binding.start", days),
+        ("campaign.correct_enrolment", campaign),
+    ]
+    kept = draw(st.lists(st.sampled_from(steps), min_size=2, max_size=5))
+    admit = {**club, "category": "child", "people": 1}
+    told: Scene = [(name, {"member_id": m, **words}) for name, words in kept]
+    told += draw(st.sampled_from([[], [("visit.admit_in_emergency", admit)]]))
+    return [(name, {**words, "despite": DESPITE}) for name, words in told]
+
+
+DESPITE = tuple(desk_rules())
 
 
 @st.composite
@@ -316,12 +366,13 @@ def told_wrongly(draw: st.DrawFn, m: str) -> list[tuple[Step, Step]]:
     told: list[tuple[Step, Step]] = [
         (("bill.record", {**month, "amount_fen": 7}), ("bill.correct", month)),
         (("campaign.enrol", {**enrol, "prepaid_fen": 900}), ("campaign.correct_enrolment", enrol)),
-        (("campaign.offer", enrol), ("campaign.correct_offer", enrol)),
+        (("campaign.offer", given_arm(enrol, draw(ARM))), ("campaign.correct_offer", enrol)),
         (("binding.start", days), ("binding.correct", bound)),
         (("binding.end", ended), ("binding.correct_end", bound)),
         (("activity.attend", tour), ("activity.correct_attendance", tour)),
         (("cohort.include", cohort), ("cohort.correct_inclusion", cohort)),
         (("member.leave", {}), ("member.correct_leaving", {})),
+        (("member.return", {"unit_id": draw(UNIT)}), ("member.correct_return", {})),
     ]
     him = {"member_id": m}
     admitted = {"club_id": tour["club_id"], "admission": draw(COUNT)}
@@ -385,9 +436,11 @@ SCENES = [
     tier_scene,
     tier_scene,
     visit_scene,
+    unit_scene,
     points_scene,
     bill_scene,
     campaign_scene,
+    excused_scene,
     binding_scene,
     club_scene,
     correction_scene,
@@ -452,6 +505,11 @@ EPILOGUE: Scene = [
     ("points.expire", {"member_id": "m2"}),
     ("points.expire", {"member_id": "m7"}),
     ("member.leave", {"member_id": "m2"}),
+    ("member.return", {"member_id": "m2", "unit_id": "east"}),
+    ("campaign.launch", {"campaign_id": "list", "title": "List", "kind": "care", "arms": "given",
+                         "opens_on": date(2008, 1, 1), "closes_on": date(2099, 1, 1),
+                         "tiers": ("diamond",)}),
+    ("campaign.enrol", {"member_id": "m7", "campaign_id": "list"}),
     ("campaign.launch", {"campaign_id": "last", "title": "Last", "kind": "prepay",
                          "opens_on": date(2008, 1, 1), "closes_on": date(2099, 1, 1),
                          "tiers": ("diamond",), "months_bound": 1}),
@@ -465,11 +523,17 @@ TERMS = {"prepaid_min_fen": 1, "gift_bp": 1, "months_bound": 1, "min_monthly_fen
 TOLD_LATE: list[tuple[int, str, dict[str, Any]]] = [
     (12, "service.price", {"club_id": "lounge", "service_id": "room", "title": "R", "points": 1}),
     (12, "member.mark_important", {"member_id": "m7", "important": True}),
+    (8, "tier.change", {"member_id": "m7", "tier": "silver"}),
     (12, "tier.change", {"member_id": "m7", "tier": "gold"}),
     (36, "campaign.change_terms", {"campaign_id": "last", **TERMS}),
     (30, "campaign.close", {"campaign_id": "last"}),
     (24 * (len(EPILOGUE) - 9), "points.debit", {"member_id": "m7", "points": 5}),
     (24 * (len(EPILOGUE) - 6) + 12, "emergency.end", {"club_id": "lounge"}),
+    (
+        24 * (len(EPILOGUE) - 4),
+        "campaign.offer",
+        {"member_id": "m7", "campaign_id": "list", "arm": "control"},
+    ),
     (6, "member.leave", {"member_id": "m7"}),
 ]
 """What then comes so many hours late, and brings some of that into doubt."""

@@ -1,7 +1,7 @@
 """What is corrected at once is as if it had never been told; both times show both."""
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from domain.catalogue import COMMANDS
 from domain.corrections import Correction
 from domain.kernel.correction import TakesBack
+from domain.members import unit_at
 from projections.engine.reference import ReferenceFold
 from tests.projections.histories import (
     MEMBERS,
@@ -46,6 +47,11 @@ def prepared(worlds: Sequence[World], fact: Step, back: Step) -> tuple[Step, Ste
             world.does("emergency.declare", club_id=words["club_id"])
         if name == "activity.attend":
             world.does("activity.hold", **which_activity(words), title="Tour")
+        if name == "member.return":
+            world.does("member.leave", **him)
+            membership = world.states[f"member:{him['member_id']}"]["membership"]
+            world.now += timedelta(minutes=1)
+            fact = name, {**words, "unit_id": unit_at(membership, world.now)}
         if name == "binding.end":
             days = {"starts_on": date(2010, 1, 1), "ends_on": date(2010, 9, 1)}
             world.does("binding.start", **him, policy="family_plan", **days)

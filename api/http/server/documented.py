@@ -22,6 +22,7 @@ WRITES = (
     "key_reserved",
     "key_reused",
     "dated_in_future",
+    "only_histories",
     "busy",
     "unanswered",
     "clock_ahead",
