@@ -20,6 +20,7 @@ from projections.engine.days import end_of
 from projections.engine.event_tables import typed_tables
 from projections.engine.projection import Projection
 from projections.engine.reference import ReferenceFold, Stored, folded
+from projections.engine.views import view
 
 
 def _folds() -> Iterator[str]:
@@ -143,6 +144,31 @@ def page(
     more = found[limit - 1] if len(found) > limit else None
     next_ = None if more is None else (more.bucket, more.position)
     return ExceptionPage(exceptions=found[:limit], next=next_)
+
+
+view(
+    "exceptions",
+    "What broke a rule that protects a live desk: a row a fact and rule.",
+    """
+    SELECT occurred_at, bucket, position, nth, code, topic, stream,
+        substring(stream FROM '^member:(.*)') AS member_id, actor
+    FROM exception
+    """,
+    """
+    occurred_at timestamptz
+    bucket smallint
+    position bigint
+    nth bigint: which of the rules that it broke, in the order of asking
+    code text: of the rule, as a refusal has it
+    topic text: what kind of event it is
+    stream text: whom or what it is about
+    member_id text?: whose; null: it is about no member
+    actor text
+    """,
+    key=("occurred_at", "bucket", "position", "nth"),
+    same=("code", "topic", "member_id"),
+    day="occurred_at",
+)
 
 
 # ----------------------------------------------------------------------- the same in plain Python
