@@ -38,6 +38,11 @@ def full(buckets: int) -> World:
         world.does("campaign.enrol", campaign_id="plain", **him, prepaid_fen=100 * number)
         world.does("binding.start", **him, policy="handset", starts_on=date(2008, 1, 1 + number),
                    ends_on=date(2009, 1, 1))  # fmt: skip
+    ahead: dict[str, Any] = {"starts_on": date(2012, 1, 1), "ends_on": date(2013, 1, 1)}
+    world.does("binding.start", member_id="m1", policy="prepay", **ahead,
+               despite=("binding_too_far_ahead",))  # fmt: skip
+    world.does("visit.record", member_id="m3", club_id="lounge", service_id="room",
+               despite=("not_eligible",))  # fmt: skip
     world.does("bill.correct", member_id="m2", month="2007-12")
     world.does("cohort.freeze", cohort_id="base", size=3)
     world.does("member.leave", member_id="m5")
