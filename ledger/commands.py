@@ -53,7 +53,9 @@ class Piece:
         """(the first number, how many there are up to the last, the lines)."""
         lines = self.lines
         first, size = min(lines), max(lines) - min(lines) + 1
-        if size <= 2 * len(lines):
+        if size == len(lines):
+            told = [lines[number] for number in range(first, first + size)]
+        elif size <= 2 * len(lines):
             told = [lines.get(number, b"") for number in range(first, first + size)]
         else:  # of a file that was not in the order of time, each with its number
             told = [b"%d\t%b" % each for each in sorted(lines.items())]

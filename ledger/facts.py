@@ -4,7 +4,7 @@ time."""
 from collections.abc import Container
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 from pydantic import ValidationError
 
@@ -35,15 +35,9 @@ class OutOfOrder(Exception):
     """A line is of an earlier time than the one before it. Nothing of its file was written."""
 
 
-class Fact(NamedTuple):
-    """A line that can be decided, and the streams of its command."""
-
-    file: int
-    line: int
-    text: bytes
-    command: Command
-    names: list[str]
-
+Fact: TypeAlias = tuple[int, int, bytes, Command, list[str]]
+"""A line that can be decided: its file, its number, its bytes, its command and the streams of that.
+"""
 
 Place: TypeAlias = Fact | tuple[int, int, bytes, None, str | None]
 """A fact, or a line that is none, and the member that it names, if that is known."""
@@ -78,7 +72,7 @@ class Reading:
                 continue
             if self._in_order:
                 self._require_order(command)
-            facts.append(Fact(file, line, text, command, command.streams()))
+            facts.append((file, line, text, command, command.streams()))
         return facts, bad
 
     def _require_order(self, command: Command) -> None:

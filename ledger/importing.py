@@ -307,26 +307,28 @@ class _Attempt:
     def _stage_facts(self, connection: Connection[Any], reader: Connection[Any]) -> None:
         for chunk in self.source.chunks():
             facts, bad = self.reading.facts(chunk, self.left_out)
-            self._load_snapshots(reader, [(fact.command, fact.names) for fact in facts])
+            self._load_snapshots(reader, [(command, names) for *_, command, names in facts])
             answered = self._answered_keys(reader, facts)
             pieces: dict[int, Piece] = {}
             for fact in facts:
+                number, line, text, command, _ = fact
                 try:
                     if self.careful or self.unreadable:
                         self._take_with_care(fact, answered)
                     else:
                         self._take(fact, answered)
                 except Refusal as refusal:
-                    bad.append((fact, why(refusal, fact.command)))
+                    bad.append((fact, why(refusal, command)))
                 except _Broken as broken:
                     bad.append((fact, broken.args[0]))
                 except Exception as failure:
-                    where = f"line {fact.line} of {self.done.files[fact.file].key}"
-                    raise LineFailed(where) from failure
+                    raise LineFailed(f"line {line} of {self.done.files[number].key}") from failure
                 else:
-                    if fact.command.key.startswith(FILE_KEYS):
-                        piece = pieces.setdefault(fact.file, Piece())
-                        piece.take(fact.line, fact.text, fact.command)
+                    if command.key.startswith(FILE_KEYS):
+                        piece = pieces.get(number)
+                        if piece is None:
+                            piece = pieces[number] = Piece()
+                        piece.take(line, text, command)
                     if len(self.events) >= BATCH_EVENTS:
                         self._stage_events(connection)
             for place, reason in sorted(bad, key=lambda each: each[0][:2]):
@@ -411,7 +413,7 @@ class _Attempt:
 
     def _answered_keys(self, reader: Connection[Any], facts: list[Fact]) -> dict[str, bytes]:
         """Digests by key of those facts that were answered before, here or live."""
-        keyed = [(f.command.key, f.names) for f in facts if f.command.key != NO_KEY]
+        keyed = [(command.key, names) for *_, command, names in facts if command.key != NO_KEY]
         if not keyed:
             return {}
         lanes = [bucket_of(names[0], self.owner._buckets) for _, names in keyed]
@@ -481,7 +483,7 @@ class _Attempt:
 
     def _take_with_care(self, fact: Fact, answered: dict[str, bytes]) -> None:
         """The same, and if a rule breaks on it nothing of this line is left."""
-        command, names = fact.command, fact.names
+        *_, command, names = fact
         for name in names:
             if name in self.unreadable:
                 raise _Broken(self.unreadable[name])

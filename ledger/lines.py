@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import count, repeat
 from tempfile import TemporaryFile
 from typing import BinaryIO, NamedTuple, TypeAlias
 
@@ -90,7 +91,7 @@ class Source:
 
 def lines_of(key: str, lines: Callable[[], Iterable[bytes]]) -> Source:
     """A file of facts as it stands."""
-    return Source([key], lambda: chunks((0, *each) for each in enumerate(lines(), start=1)))
+    return Source([key], lambda: chunks(zip(repeat(0), count(1), lines(), strict=False)))
 
 
 def chunks(lines: Iterable[Line]) -> Iterator[list[Line]]:
