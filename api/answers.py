@@ -18,25 +18,34 @@ from domain.kernel.values import PROGRAMME, local_date
 from projections import points
 from projections.asof import statement
 from projections.engine import contributions, measure, moments, runner, views
-from projections.engine.answer import Answer, Dated, Moment
+from projections.engine.answer import Answer, Dated, Moment, Number, dated
 from projections.engine.moments import Asked
 from projections.engine.schemas import held
 from projections.engine.views import View
 from projections.figures import claims, reported, targets
-from projections.figures import report as figures
-from projections.figures.evidence import EventRef
 from projections.reports import Target
 
-SCALED = "scaled"
-"""The verdict on a figure of a scaled demo that does not come out as reported for that."""
+
+class MeasureFigure(Answer):
+    """A measure of the catalogue, for an id of each kind that it needs."""
+
+    measure_id: str
+    title: str
+    zh: str
+    params: dict[str, str]
+    first: date | None = Field(description="of the days from here to `on`; null: at its end")
+    on: date
+    value: Number | None
+    unit: str
+    why: str | None = Field(description="why it is not computable")
 
 
 class Figures(Dated):
-    """All figures of the report."""
+    """What the ledger gives on a day: every measure."""
 
     demo: Demo | None
     clock: datetime
-    figures: list[figures.Figure]
+    figures: list[MeasureFigure]
 
 
 class ReportAnswer(reported.ReportFigures):
@@ -88,19 +97,15 @@ class Status(Answer):
 def all_figures(
     conn: Connection[Any], meta: Mapping[str, str], moment: Moment | None = None
 ) -> Figures:
-    """Every figure of the report; what differs in a scaled demo says so, and is no fault."""
-    demo = demo_of(meta)
-    found = figures.figures(conn, None if moment is None else figures.report_day(moment))
-    shown = [_figure(figure, demo) for figure in found]
-    return Figures(moment=moment, demo=demo, clock=local(Clock.of(meta).now()), figures=shown)
+    """Every measure, today or on the day of a moment."""
+    now = Clock.of(meta).now()
+    on = local_date((moment and moment.at) or now)
+    shown = [_shown(each) for each in measure.overview(conn, on)]
+    return Figures(moment=moment, demo=demo_of(meta), clock=local(now), figures=shown)
 
 
-def _figure(figure: figures.Figure, demo: Demo | None) -> figures.Figure:
-    if demo is None:
-        return figure
-    scaled = demo.scale != "1" and figure.verdict == figures.DIFFERS
-    verdict = SCALED if scaled else figure.verdict
-    return figure.model_copy(update={"verdict": verdict, "assumed": assumed(figure.figure_id)})
+def _shown(found: measure.Measured) -> MeasureFigure:
+    return MeasureFigure(**{name: getattr(found, name) for name in MeasureFigure.model_fields})
 
 
 def report(
@@ -125,6 +130,14 @@ def checked(conn: Connection[Any], meta: Mapping[str, str], file: ReportFile) ->
         targets=targets.progress(conn, of, file.of(Target)),
     )
     return _report(meta, found, None)
+
+
+def explained(
+    conn: Connection[Any], found: ReportAnswer, claim_id: str, limit: int, after: str | None = None
+) -> reported.Explanation | None:
+    """A claim of a report and what it rests on; null if there is no such claim."""
+    told = reported.explain(conn, found, claim_id, limit, after)
+    return None if told is None else dated(told, found.moment)
 
 
 def report_export(
@@ -153,21 +166,6 @@ def _claim(figure: claims.ClaimFigure, demo: Demo | None) -> claims.ClaimFigure:
     return figure.model_copy(update={"verdict": verdict, "assumed": assumed(figure.claim_id)})
 
 
-def explanation(
-    conn: Connection[Any],
-    meta: Mapping[str, str],
-    figure_id: str,
-    limit: int,
-    after: tuple[int, int] | None = None,
-    moment: Moment | None = None,
-) -> figures.Explanation:
-    """A figure, its formula, its inputs and a page of the events behind it."""
-    on = None if moment is None else figures.report_day(moment)
-    found = figures.explain(conn, figure_id, on, limit=limit, after=after)
-    figure = _figure(found.figure, demo_of(meta))
-    return found.model_copy(update={"figure": figure, "moment": moment})
-
-
 def figures_export(
     conn: Connection[Any],
     meta: Mapping[str, str],
@@ -177,23 +175,8 @@ def figures_export(
 ) -> Export:
     """All figures as a file: as they were found at these positions, unless as of a moment."""
     rows, demo = nullcontext(iter(found.figures)), found.model_dump(mode="json")["demo"]
-    made = exported(conn, meta, "figures", figures.Figure, rows, found.moment, by, positions)
+    made = exported(conn, meta, "figures", MeasureFigure, rows, found.moment, by, positions)
     return replace(made, about={**made.about, "demo": demo})
-
-
-def evidence_export(
-    conn: Connection[Any],
-    meta: Mapping[str, str],
-    figure_id: str,
-    moment: Moment | None,
-    by: str,
-) -> Export:
-    """All events behind a figure as a file."""
-    found = explanation(conn, meta, figure_id, limit=1, moment=moment)
-    on = None if moment is None else figures.report_day(moment)
-    of = found.model_dump(mode="json", include={"figure", "inputs"})
-    events = figures.events(conn, figure_id, on)
-    return exported(conn, meta, f"figure-{figure_id}", EventRef, events, moment, by, **of)
 
 
 def contributions_export(

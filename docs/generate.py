@@ -7,7 +7,6 @@ import json
 import re
 import sys
 from collections.abc import Iterable, Iterator
-from datetime import date
 from inspect import getdoc
 from itertools import groupby
 from pathlib import Path
@@ -21,6 +20,7 @@ import ledger.importing
 import ledger.log.batcher
 import ledger.reading  # these three know every refusal of the ledger
 from api.doors import DOORS
+from api.runtime import report_files
 from api.runtime.demonstration import assumed
 from domain import kernel
 from domain.catalogue import CATALOGUE, COMMANDS, NOUNS, REFUSALS
@@ -32,7 +32,7 @@ from domain.kernel.refusal import DeskRule
 from domain.reports import FormulaText
 from projections.engine import measure, views
 from projections.engine.catalogue import NOUNS as PROJECTED
-from projections.figures.report import Reported, reported
+from projections.reports import Claim
 
 DOCS = Path(__file__).parent
 OPENAPI = DOCS.parent / "tests" / "api" / "openapi.json"
@@ -283,34 +283,32 @@ def _belongs(kind: type, room: ModuleType) -> bool:
 
 
 def figures_page() -> str:
-    """Every figure: what the report prints and how it is computed."""
-    printed_on, entries = reported()
+    """Every claim of the demo's report, and how it is derived."""
+    file = report_files.read(demo.REPORT, demo.CLOCK_STARTS_AT, "system:docs")
+    said, claims = file.header, file.of(Claim)
     parts = [
-        "# Figures",
+        "# Figures of the demo's report",
         MADE,
-        f"What `clubledger figures` derives, at {printed_on:%-d %B %Y}, beside what the report"
-        " prints."
-        " A derived value is rounded half up to the digits that the report prints and then"
-        " compared. *Exact* must agree. *Nearly* is at most as reported and at least 95 % of it."
-        " *Contradiction*: the report's own inputs give another value, which must come out."
-        " *Claim*: reported only, not to be derived from events. In the last column stand the"
-        " [assumptions of the demo](../explanation/demo-year.md#what-is-assumed) that it rests"
-        " on.",
+        f"What `clubledger figures --report {file.report_id}` holds against the ledger: the claims"
+        f" of {said.title}, in `demo/report.toml`. [Enter a report](../how-to/report.md) says what"
+        " the columns mean. In the last one stand the [assumptions of the"
+        " demo](../explanation/demo-year.md#what-is-assumed) that a figure rests on.",
     ]
-    for section in dict.fromkeys(entry.section for entry in entries.values()):
+    for section in dict.fromkeys(each.section for each in claims):
         rows = [
             (
-                f"`{entry.id}`",
-                f"{entry.title} {entry.zh}".strip(),
-                _printed(entry),
-                entry.rule if entry.reported is not None else "",
-                ". ".join(said for said in (entry.formula, entry.note) if said),
-                ", ".join(f"`{name}`" for name in assumed(entry.id)),
+                f"`{each.claim_id}`",
+                f"{each.title} {each.zh or ''}".strip(),
+                "" if each.value is None else f"{each.value} {each.unit}",
+                each.meant if each.value is not None else "",
+                _derived(each),
+                each.note or "",
+                ", ".join(f"`{name}`" for name in assumed(each.claim_id)),
             )
-            for entry in entries.values()
-            if entry.section == section
+            for each in claims
+            if each.section == section
         ]
-        head = ("figure", "", "reported", "rule", "formula", "assumed")
+        head = ("claim", "", "printed", "meant", "measure, formula", "note", "assumed")
         parts += [f"## {section}", table(head, *rows)]
     return "\n\n".join(parts) + "\n"
 
@@ -368,12 +366,11 @@ def _named(names: Iterable[str]) -> str:
     return ", ".join(f"`{name}`" for name in names)
 
 
-def _printed(entry: Reported) -> str:
-    if entry.reported is None:
-        return ""
-    if entry.unit == "yyyymmdd":
-        return date.fromisoformat(str(entry.reported)).isoformat()
-    return f"{entry.reported:,} {entry.unit}"
+def _derived(claim: Claim) -> str:
+    """How a claim is derived, and the document's own arithmetic."""
+    of = ", ".join(f"{name} {said}" for name, said in claim.parameters.items())
+    asked = f"`{claim.measure}`{f' of {of}' if of else ''}" if claim.measure else ""
+    return ", ".join(filter(None, [asked, f"`{claim.formula}`" if claim.formula else ""]))
 
 
 def assumptions() -> str:

@@ -1,6 +1,6 @@
-"""Makes docs/figures.svg from what `clubledger figures` prints on a terminal.
+"""Makes docs/figures.svg from what `clubledger figures --report vip-2008` prints on a terminal.
 
-`FORCE_COLOR=1 clubledger figures | python -m docs.picture`
+`FORCE_COLOR=1 clubledger figures --report vip-2008 | python -m docs.picture`
 
 Every cell is placed by itself, so that the columns stand whatever font a reader has, and nothing is
 loaded from elsewhere.

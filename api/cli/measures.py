@@ -82,7 +82,8 @@ def run(
             return target.write(export, as_json)
         if rows is not None:
             page = contributions(connection, measure_id, params, on, rows)
-            return _tell_rows(dated(page, moment), as_json)
+            (output.tell if as_json else tell_rows)(dated(page, moment))
+            return 0
         found = dated(measured(connection, measure_id, params, on, columns), moment)
     if as_json:
         output.tell(found)
@@ -191,10 +192,8 @@ def _interval(found: Measured) -> str:
     return f"  (95%: from {output.number(found.low)} to {output.number(found.high)})"
 
 
-def _tell_rows(found: Contributions, as_json: bool) -> int:
-    if as_json:
-        output.tell(found)
-        return 0
+def tell_rows(found: Contributions) -> None:
+    """A measure and a page of the rows that make it up, for a reader."""
     say_moment(found.moment)
     show(found.measured)
     rows = [
@@ -213,7 +212,6 @@ def _tell_rows(found: Contributions, as_json: bool) -> int:
             output.stdout().print(line, soft_wrap=True)
     if found.next is not None:
         output.say("\nThere are more: --rows N shows N, --export FILE writes all of them.")
-    return 0
 
 
 def _cell(value: Any) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from rich.text import Text
 
 from api import answers
+from api.cli.measures import tell_rows
 from api.cli.terminal import layouts, output
 from api.cli.terminal.files import Target, operator
 from api.cli.terminal.layouts import Column, Heading
@@ -24,17 +25,20 @@ from ledger.importing import Importer
 from projections.engine import runner
 from projections.engine.answer import Moment
 from projections.engine.connection import Conn
-from projections.engine.moments import Asked
+from projections.engine.contributions import Contributions
 from projections.figures.claims import (
     AGREES,
     CONTRADICTS,
     DIFFERS,
     NOT_COMPUTABLE,
     NOT_PRINTED,
+    SCALED,
     STATED,
     ClaimFigure,
+    day_of,
     is_day,
 )
+from projections.figures.reported import Explanation
 from projections.figures.targets import TargetProgress, WayProgress
 
 STYLES = {AGREES: "green", DIFFERS: "bold red", CONTRADICTS: "yellow"}
@@ -45,7 +49,7 @@ MARKS = {
     STATED: "-",
     NOT_COMPUTABLE: "?",
     NOT_PRINTED: ".",
-    answers.SCALED: "~",
+    SCALED: "~",
 }
 """Verdicts where there is no room for the word; a line below the table says what they mean."""
 IN_PART = "The demo is loaded in part: `clubledger demo` goes on."
@@ -114,19 +118,69 @@ def check(settings: Settings, name: str, as_json: bool) -> int:
     return 1 if shown.findings else 0
 
 
-def compare(
-    settings: Settings, report_id: str, asked: Asked | None, target: Target | None, as_json: bool
+def explain(
+    database: Database,
+    connection: Conn,
+    shown: answers.ReportAnswer,
+    claim_id: str,
+    limit: int,
+    target: Target | None,
+    as_json: bool,
 ) -> int:
-    """Hold the ledger against a report that was entered, now or as of a moment."""
-    with (
-        opened(settings) as database,
-        looking(database, asked) as (connection, moment),
-    ):
-        shown = report_of(database, connection, report_id, moment)
-        if target is not None:
-            export = answers.report_export(connection, database.meta, shown, operator())
-            return target.write(export, as_json)
-    return tell(shown, as_json)
+    """What a claim of a report rests on; or all rows that make it up, in a file."""
+    found = answers.explained(connection, shown, claim_id, limit)
+    if found is None:
+        raise NotFound(
+            f"{shown.report_id} makes no such claim: `--report {shown.report_id}` lists them."
+        )
+    figure = found.figure
+    if target is not None:
+        if found.measured is None or figure.measure is None:
+            raise NotFound("No rows make it up: it is stated, or made of other claims.")
+        words = {**found.measured.params, "first": found.measured.first or figure.first}
+        if found.measured.first is None:
+            words.pop("first")
+        export = answers.contributions_export(
+            connection, database.meta, figure.measure, words, figure.last, found.moment, operator()
+        )
+        return target.write(export, as_json)
+    if as_json:
+        output.tell(found)
+        return 0
+    _told_why(found)
+    return 0
+
+
+def _told_why(found: Explanation) -> None:
+    figure, width = found.figure, output.stdout().width
+    say_moment(found.moment)
+    output.say(f"{figure.claim_id}  {figure.title}  {figure.zh or ''}".rstrip())
+    lines = {
+        "printed": printed(figure),
+        "its own": derived(figure, figure.by_its_own),
+        "derived": derived(figure, figure.derived),
+        "difference": apart(figure),
+        "unit": figure.unit,
+        "verdict": figure.verdict,
+        "measure": figure.measure or "",
+        "formula": figure.formula or "",
+        "why": figure.why or "",
+        "assumed": ", ".join(figure.assumed),
+        "note": figure.note or "",
+    }
+    for name, value in lines.items():
+        if value:
+            output.say(layouts.folded(value, width, f"  {name:<12}", " " * 14))
+    for each in found.rests_on:
+        output.say(
+            f"  {each.claim_id}: printed {printed(each)}, derived {derived(each, each.derived)}"
+        )
+    if found.measured is not None:
+        output.say("")
+        rows = Contributions(
+            measured=found.measured, contributions=found.contributions, next=found.next
+        )
+        tell_rows(rows)
 
 
 def report_of(
@@ -249,8 +303,13 @@ def printed(figure: ClaimFigure) -> str:
 def derived(figure: ClaimFigure, value: Any) -> str:
     """Another value for the same."""
     if value is not None and figure.value is not None and is_day(figure.value):
-        return f"{int(value) // 10_000}-{int(value) // 100 % 100:02}-{int(value) % 100:02}"
+        return day(value)
     return output.number(value)
+
+
+def day(value: Decimal) -> str:
+    """A day that is written as a number, as ISO 8601 has it."""
+    return day_of(value).isoformat()
 
 
 def apart(figure: ClaimFigure) -> str:

@@ -1,10 +1,10 @@
-"""The figures of the report, each with what the events give."""
+"""Every measure of the ledger, and what changed of them."""
 
 from collections.abc import Mapping
 from functools import partial
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Query
 from fastapi.responses import Response
 from psycopg import Connection
 
@@ -17,19 +17,15 @@ from api.http.server.inputs import (
     KNOWN,
     KNOWN_FORM,
     PAST,
-    After,
     AsOf,
     Awaited,
     House,
     InHouse,
     KnownFigures,
-    Limit,
-    place_of,
     read_moment,
 )
+from api.runtime.clock import Clock
 from api.runtime.demonstration import demo_of
-from api.runtime.exports import Export
-from api.runtime.problems import DoorProblem
 from domain.kernel.values import local_date
 from projections.asof import changes as changing
 from projections.asof.changes import Changes
@@ -38,7 +34,6 @@ from projections.engine.answer import Moment
 from projections.engine.connection import Conn
 from projections.engine.measure import Measured
 from projections.engine.moments import Asked
-from projections.figures.report import Explanation, reported
 
 router = APIRouter(tags=["figures"])
 
@@ -49,7 +44,9 @@ def _figures(
     """What is known, if the answers and the installation are still where they were."""
     positions = {lane.bucket: lane.position for lane in runner.status(conn)}
     found = known.found
-    if found is None or known.positions != positions or found.demo != demo_of(meta):
+    today = local_date(Clock.of(meta).now())
+    same = found is not None and known.positions == positions and found.demo == demo_of(meta)
+    if found is None or not same or any(each.on != today for each in found.figures):
         found = answers.all_figures(conn, meta)
     return positions, found
 
@@ -62,7 +59,7 @@ def _figures(
 async def all_figures(
     house: InHouse, wait_for: Awaited, asked: AsOf, wanted: Wanted
 ) -> answers.Figures | Response:
-    """Every figure: reported, derived, difference, verdict, assumptions, number of events."""
+    """Every measure, for each id of a kind that it needs: today, or on the day of a moment."""
     positions: dict[int, int] = {}
     if asked is not None:
         shown = await house.ask(
@@ -89,38 +86,6 @@ async def _live_figures(
         positions, found = await house.reads(question)
     house.figures.positions, house.figures.found = positions, found
     return found.model_copy(update={"clock": answers.local(house.clock.now())}), positions
-
-
-@router.get(
-    "/figures/{figure_id}/explain",
-    response_model=Explanation,
-    responses={**DOWNLOAD, **refuses("unknown_figure", "too_large_a_sheet", *PAST)},
-)
-async def explain_figure(
-    figure_id: Annotated[str, Path(pattern=r"^[a-z0-9_.-]{1,100}$", examples=["binding.rate"])],
-    house: InHouse,
-    wait_for: Awaited,
-    asked: AsOf,
-    wanted: Wanted,
-    limit: Limit = 50,
-    after: After = None,
-) -> Explanation | Response:
-    """A figure's formula, its inputs, and the events behind it, page by page. Or all as a file."""
-    if figure_id not in reported()[1]:
-        raise DoorProblem("unknown_figure")
-    behind = place_of(after)
-
-    def page(conn: Conn, moment: Moment | None) -> Explanation:
-        return answers.explanation(conn, house.meta, figure_id, limit, behind, moment)
-
-    if wanted is None:
-        return await house.ask(page, wait_for, asked)
-    by = wanted.by
-
-    def whole(conn: Conn, moment: Moment | None) -> Export:
-        return answers.evidence_export(conn, house.meta, figure_id, moment, by)
-
-    return await download(house, wanted, whole, wait_for, asked)
 
 
 @router.get("/changes", response_model=Changes, responses=refuses(*PAST))

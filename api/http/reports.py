@@ -2,21 +2,28 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Query
 from fastapi.responses import Response
 
 from api import answers
 from api.answers import ReportAnswer
 from api.http.server.documented import refuses
 from api.http.server.downloads import DOWNLOAD, Wanted, download
-from api.http.server.inputs import PAST, AsOf, Awaited, InHouse
+from api.http.server.inputs import PAST, AsOf, Awaited, House, InHouse, Limit
 from api.runtime.exports import Export
-from domain.kernel.values import Id
+from api.runtime.problems import DoorProblem
+from domain.kernel.values import ONE_LINE, DottedId, Id
 from domain.reports import UnknownReport
 from projections.engine.answer import Moment
 from projections.engine.connection import Conn
+from projections.figures.reported import Explanation
 
 router = APIRouter(tags=["reports"])
+ReportId = Annotated[Id, Path(examples=["vip-2008"])]
+ClaimId = Annotated[DottedId, Path(examples=["binding.rate"])]
+Later = Annotated[
+    str | None, Query(pattern=ONE_LINE, max_length=500, description="`next` of the page before")
+]
 
 
 @router.get(
@@ -25,7 +32,7 @@ router = APIRouter(tags=["reports"])
     responses={**DOWNLOAD, **refuses("unknown_report", "too_large_a_sheet", *PAST)},
 )
 async def report_figures(
-    report_id: Annotated[Id, Path(examples=["vip-2008"])],
+    report_id: ReportId,
     house: InHouse,
     wait_for: Awaited,
     asked: AsOf,
@@ -34,10 +41,7 @@ async def report_figures(
     """What a report claims: printed, derived, by its own arithmetic; and its targets."""
 
     def page(conn: Conn, moment: Moment | None) -> ReportAnswer:
-        found = answers.report(conn, house.meta, report_id, moment)
-        if found is None:
-            raise UnknownReport(report_id)
-        return found
+        return _report(house, conn, report_id, moment)
 
     if wanted is None:
         return await house.ask(page, wait_for, asked)
@@ -47,3 +51,37 @@ async def report_figures(
         return answers.report_export(conn, house.meta, page(conn, moment), by)
 
     return await download(house, wanted, whole, wait_for, asked)
+
+
+def _report(house: House, conn: Conn, report_id: str, moment: Moment | None) -> ReportAnswer:
+    found = answers.report(conn, house.meta, report_id, moment)
+    if found is None:
+        raise UnknownReport(report_id)
+    return found
+
+
+@router.get(
+    "/reports/{report_id}/figures/{claim_id}",
+    response_model=Explanation,
+    responses=refuses("unknown_report", "unknown_claim", "wrong_parameters", *PAST),
+)
+async def explain_claim(
+    report_id: ReportId,
+    claim_id: ClaimId,
+    house: InHouse,
+    wait_for: Awaited,
+    asked: AsOf,
+    limit: Limit = 50,
+    after: Later = None,
+) -> Explanation:
+    """What a claim rests on: its measure with the rows that make it up, page by page, or the claims
+    that its formula names."""
+
+    def page(conn: Conn, moment: Moment | None) -> Explanation:
+        shown = _report(house, conn, report_id, moment)
+        found = answers.explained(conn, shown, claim_id, limit, after)
+        if found is None:
+            raise DoorProblem("unknown_claim")
+        return found
+
+    return await house.ask(page, wait_for, asked)

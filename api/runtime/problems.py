@@ -72,7 +72,7 @@ DOOR: dict[str, Kind] = {
     "header_repeated": Kind(400, "A header that says who or under which key is there twice."),
     "malformed": Kind(400, "The request cannot be read."),
     "not_found": Kind(404, "There is nothing at this address."),
-    "unknown_figure": Kind(404, "There is no such figure."),
+    "unknown_claim": Kind(404, "The report makes no such claim."),
     "unknown_problem": Kind(404, "There is no such problem."),
     "method_not_allowed": Kind(405, "This address does not take this method."),
     "too_slow": Kind(408, "The request did not come in whole in its time."),

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from fractions import Fraction
+from typing import Any
 
 from domain.kernel.refusal import Refusal
 from projections.engine.connection import Conn
@@ -25,13 +26,17 @@ def ask(conn: Conn, measure: str, parameters: Mapping[str, str], first: date, la
     known = MEASURES.get(measure)
     if known is None:
         return Given(None, "the ledger has no such measure")
-    words = {**({"first": first} if known.days else {}), **parameters}
     try:
-        found = measured(conn, measure, words, last)
+        found = measured(conn, measure, words_for(measure, parameters, first), last)
     except Refusal as refusal:
         told = [f"{name} {', '.join(said)}" for name, said in refusal.numbers().items() if said]
         return Given(None, ": ".join([refusal.title.rstrip("."), *told[:1]]))
     return Given(found.exact, found.why, _whole(known, found))
+
+
+def words_for(measure: str, parameters: Mapping[str, str], first: date) -> dict[str, Any]:
+    """With what a measure is asked: the first day, too, where it is of days."""
+    return {**({"first": first} if MEASURES[measure].days else {}), **parameters}
 
 
 def _whole(known: Measure, found: Measured) -> int | None:

@@ -100,6 +100,12 @@ class Document:
                 return found
         return None
 
+    def named_by(self, claim: Claim) -> list[str]:
+        """What the formula of a claim names, each by its full name."""
+        names = Formula(claim.formula).names if claim.formula else ()
+        meant = (self.meant(name, claim.claim_id) for name in names)
+        return [name for name in meant if name is not None]
+
 
 def figures(conn: Conn, of: Document) -> list[ClaimFigure]:
     """Every claim of a report, checked."""

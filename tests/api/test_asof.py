@@ -119,7 +119,7 @@ def test_every_dated_answer_says_its_moment(told: str) -> None:
                 "/members/m1",
                 "/members/m1/statement",
                 "/figures",
-                "/figures/members.vip_total/explain",
+                "/reports/half/figures",
                 "/clubs/lounge/use?from=2008-01-01&to=2008-12-31",
                 "/campaigns/plain",
                 "/doubts",
@@ -319,13 +319,12 @@ def test_the_command_line_asks_as_of_a_moment(demo_dir: Path) -> None:
     assert shown.out.startswith("As of what was known by 2008-10-31 23:59:59 (0:")
     found = clubledger("figures", "--effective-at", "2008-10-31", "--json", data_dir=demo_dir).json
     assert found["moment"]["effective_at"] == "2008-10-31T23:59:59.999999+08:00"
-    assert {each["verdict"] for each in found["figures"]} <= {
-        "not reported", "not derivable", "not computable",
-    }  # fmt: skip
-    shown = clubledger(
-        "figures", "--explain", "binding.rate", "--known-at", "2008-10-31", data_dir=demo_dir
-    )
-    assert "As of what was known by 2008-10-31" in shown.out
+    assert {each["on"] for each in found["figures"]} == {"2008-10-31"}
+    asked = ("figures", "--report", "vip-2008", "--known-at")
+    early = clubledger(*asked, "2008-10-31", data_dir=demo_dir)
+    assert (early.code, "There is no such report" in early.err) == (3, True)
+    shown = clubledger(*asked, "2009-01-05", "--explain", "binding.rate", data_dir=demo_dir)
+    assert "As of what was known by 2009-01-05" in shown.out
     card = clubledger("member", "m000001", "--known-at", "2008-06-30", data_dir=demo_dir)
     assert "As of what was known by 2008-06-30" in card.out
     lines = clubledger(

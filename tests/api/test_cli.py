@@ -137,7 +137,7 @@ def test_every_command_explains_itself(command: str) -> None:
 
 
 def test_json_errors_are_one_object(demo_dir: Path) -> None:
-    ended = clubledger("figures", "--explain", "nothing", "--json", data_dir=demo_dir)
+    ended = clubledger("figures", "--report", "nothing", "--json", data_dir=demo_dir)
     assert json.loads(ended.err)["exit_code"] == ended.code == 3
 
 
@@ -157,7 +157,7 @@ def test_an_answer_that_finds_no_room_says_so(
     assert ended.returncode == 4
 
 
-@pytest.mark.parametrize("words", [["figures", "--explain", "none"], ["nothing"]])
+@pytest.mark.parametrize("words", [["figures", "--report", "none"], ["nothing"]])
 def test_a_complaint_that_finds_no_room_leaves_the_exit_code(
     demo_dir: Path, words: list[str]
 ) -> None:

@@ -111,7 +111,7 @@ def forget(conn: Any) -> None:
 
 @pytest.mark.parametrize(
     ("where", "after"),
-    [("projections.engine.building:Builder._take", 8), ("projections.figures.report:figures", 1)],
+    [("projections.engine.building:Builder._take", 8), ("projections.engine.measure:overview", 1)],
     ids=["folding", "computing figures"],
 )
 def test_figures_as_of_a_moment_are_right_after_a_build_was_killed(
@@ -163,7 +163,7 @@ def test_what_if_is_right_after_one_was_killed(
     ("where", "command"),
     [
         ("projections.whatif.overlay:_show", "what-if"),
-        ("projections.figures.report:figures", "figures"),
+        ("projections.engine.measure:overview", "figures"),
     ],
 )
 def test_who_is_killed_over_a_long_query_holds_nobody_up(

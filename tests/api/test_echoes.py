@@ -223,7 +223,7 @@ COMMAND_LINES = [
     ["figures", "--X=X"],
     ["figures", "--json=X"],
     ["figures", "--limit", "X"],
-    ["figures", "--explain", "X"],
+    ["figures", "--report", "vip-2008", "--explain", "X"],
     ["figures", "--known-at", "X"],
     ["figures", "--effective-at", "X"],
     ["figures", "--export", "file.X"],

@@ -255,11 +255,12 @@ def exported(kind: str, where: Path, *words: str, data_dir: Path) -> bytes:
     return target.read_bytes()
 
 
+BOUND = ("measure", "bindings.rate", "cohort_id=binding-2008q4")
+RATE = "/measures/bindings.rate/contributions?cohort_id=binding-2008q4"
 LISTS = {
     "statement": (("member", EVIL, "--statement"), "entries"),
     "figures": (("figures",), "figures"),
-    "events": (("figures", "--explain", "clubs.lounge_monthly"), "events"),
-    "no events": (("figures", "--explain", "binding.target_basic"), "events"),
+    "report": (("figures", "--report", "vip-2008"), "figures"),
 }
 
 
@@ -268,7 +269,7 @@ LISTS = {
 def test_a_file_holds_what_the_page_shows(
     evil_dir: Path, tmp_path: Path, words: tuple[str, ...], name: str
 ) -> None:
-    page = () if name == "figures" else ("--limit", "1000")
+    page = () if words[0] == "figures" else ("--limit", "1000")
     shown = clubledger(*words, *page, "--json", data_dir=evil_dir).json
     assert shown.get("next") is None, "more than a page"
     _, rows = read_jsonl(exported("jsonl", tmp_path, *words, data_dir=evil_dir))
@@ -299,11 +300,9 @@ def test_a_file_holds_what_the_page_shows(
 
 
 def test_a_file_says_what_it_is_of(evil_dir: Path, tmp_path: Path) -> None:
-    words = ("figures", "--explain", "binding.rate")
-    about, rows = read_jsonl(exported("jsonl", tmp_path, *words, data_dir=evil_dir))
-    assert about["export"] == "figure-binding.rate"
-    assert about["figure"]["figure_id"] == "binding.rate"
-    assert about["figure"]["events"] == len(rows)
+    about, rows = read_jsonl(exported("jsonl", tmp_path, *BOUND, data_dir=evil_dir))
+    assert about["export"] == about["measure_id"] == "bindings.rate"
+    assert about["inputs"]["base"] == sum(row["adds_base"] for row in rows)
     assert about["positions"].startswith("0:")
     assert about["made_at"].startswith("2009-01-")
     assert about["made_by"].startswith("cli:")
@@ -311,16 +310,11 @@ def test_a_file_says_what_it_is_of(evil_dir: Path, tmp_path: Path) -> None:
     assert about["known_at"].endswith("+08:00")
     assert len(about["ledger"]) == 36
     (tmp_path / "file.jsonl").unlink()
-    found = read_xlsx(exported("xlsx", tmp_path, *words, data_dir=evil_dir))
+    found = read_xlsx(exported("xlsx", tmp_path, *BOUND, data_dir=evil_dir))
     assert ["positions", about["positions"]] in found["about"]
 
 
-def test_each_line_tells_the_rule_behind_it(evil_dir: Path, tmp_path: Path) -> None:
-    words = ("figures", "--explain", "binding.rate")
-    _, rows = read_jsonl(exported("jsonl", tmp_path, *words, data_dir=evil_dir))
-    rules = {row["rule"] for row in rows if row["topic"] == "binding.started"}
-    assert "terms golden_autumn 1" in rules
-    assert "policy handset" in rules
+def test_each_line_tells_the_rule_behind_it(evil_dir: Path) -> None:
     shown = clubledger("member", EVIL, "--statement", "--json", data_dir=evil_dir).json["entries"]
     assert shown[0]["lots"] == [{"lot": 1, "points": 10}, {"lot": 2, "points": 11},
                                 {"lot": 3, "points": 9}]  # fmt: skip
@@ -335,7 +329,7 @@ def test_a_file_that_is_there_is_kept(demo_dir: Path, tmp_path: Path) -> None:
     assert (ended.code, target.read_text()) == (2, "mine")
     assert "--force replaces it" in ended.err
     assert clubledger("figures", "--export", target, "--force", data_dir=demo_dir).code == 0
-    assert read_csv(target.read_bytes())[0][0] == "figure_id"
+    assert read_csv(target.read_bytes())[0][0] == "measure_id"
 
 
 @pytest.mark.parametrize(
@@ -345,7 +339,7 @@ def test_a_file_that_is_there_is_kept(demo_dir: Path, tmp_path: Path) -> None:
         (("figures", "--export", "none/x.csv"), 4, "cannot be written: No such file"),
         (("figures", "--force"), 2, "--force goes with --export"),
         (("member", "m000001", "--export", "x.csv"), 2, "--export goes with --statement"),
-        (("figures", "--explain", "nothing", "--export", "x.csv"), 3, "There is no such figure"),
+        (("figures", "--report", "nothing", "--export", "x.csv"), 3, "There is no such report"),
         (("member", "nobody", "--statement", "--export", "x.csv"), 3, "There is no member"),
     ],
 )
@@ -371,7 +365,7 @@ def short_of_room(*words: str | Path, data_dir: Path) -> Ended:
 @pytest.mark.parametrize("kind", FORMATS)
 def test_a_full_disk_leaves_no_half_file(demo_dir: Path, tmp_path: Path, kind: str) -> None:
     target = tmp_path / f"events.{kind}"
-    words = ("figures", "--explain", "members.vip_total", "--export", target)
+    words = ("measure", "members.vips", "--export", target)
     ended = short_of_room(*words, data_dir=demo_dir)
     assert ended.code == 4, ended.err
     assert "cannot be written: File too large" in ended.err
@@ -427,37 +421,39 @@ def test_the_same_file_over_http(
         said = [read_comments(content) for content in (asked.content, here)]
         assert [each.pop("made_by") for each in said] == ["clerk:desk", said_by(here)]
         assert [each.keys() for each in said] == [said[0].keys()] * 2
-    for path in ("/figures", "/figures/binding.rate/explain"):
-        assert http.get(path, params={"format": name}).status_code == 200
+    for path in ("/figures", "/reports/vip-2008/figures", RATE):
+        asked_for = f"{path}{'&' if '?' in path else '?'}format={name}"
+        assert http.get(asked_for).status_code == 200
 
 
 def test_pages_follow_each_other_to_what_the_file_holds(http: httpx.Client) -> None:
-    path, paged, after = "/figures/clubs.lounge_monthly/explain", [], None
+    path = "/measures/visits.count/contributions?club_id=lounge&first=2008-01-01&on=2008-12-31"
+    paged, after = list[Any](), None
     while True:
-        page = http.get(path, params={"limit": 7, **({"after": after} if after else {})}).json()
-        paged += page["events"]
+        page = http.get(f"{path}&limit=7{f'&after={after}' if after else ''}").json()
+        paged += page["contributions"]
         if page["next"] is None:
             break
-        after = ":".join(map(str, page["next"]))
-    assert read_jsonl(http.get(path, params={"format": "jsonl"}).content)[1] == paged
+        after = page["next"]
+    whole = read_jsonl(http.get(f"{path}&format=jsonl").content)[1]
+    assert [row["member_id"] for row in whole] == [each["of"]["member_id"] for each in paged]
 
 
 def test_what_was_known_then_is_a_file_too(
     http: httpx.Client, demo_dir: Path, tmp_path: Path
 ) -> None:
-    words = ("figures", "--explain", "binding.rate", "--known-at", "2008-06-30")
+    words = (*BOUND, "--known-at", "2008-11-30")
     about, rows = read_jsonl(exported("jsonl", tmp_path, *words, data_dir=demo_dir))
-    assert about["figure"]["events"] == len(rows)
-    assert about["known_at"] == "2008-06-30T23:59:59.999999+08:00"
-    assert about["export"] == "figure-binding.rate-known-2008-06-30T235959"
-    asked = {"format": "jsonl", "known_at": "2008-06-30"}
-    told, same = read_jsonl(http.get("/figures/binding.rate/explain", params=asked).content)
+    assert about["known_at"] == "2008-11-30T23:59:59.999999+08:00"
+    assert about["export"] == "bindings.rate-known-2008-11-30T235959"
+    asked = {"format": "jsonl", "known_at": "2008-11-30"}
+    told, same = read_jsonl(http.get(f"{RATE}&known_at=2008-11-30&format=jsonl").content)
     assert same == rows
     assert [told[name] for name in TIMES] == [about[name] for name in TIMES]
     told, figures = read_jsonl(http.get("/figures", params=asked).content)
     assert told["positions"] == about["positions"]
-    (rate,) = (each for each in figures if each["figure_id"] == "binding.rate")
-    assert rate == about["figure"]
+    (rate,) = (each for each in figures if each["measure_id"] == "bindings.rate")
+    assert rate == {name: about[name] for name in rate}
 
 
 def test_a_statement_as_of_a_moment_cannot_be_taken_for_that_of_today(
@@ -490,7 +486,7 @@ def test_a_statement_as_of_a_moment_cannot_be_taken_for_that_of_today(
 
 
 def test_what_is_not_there_is_a_problem_and_no_file(http: httpx.Client) -> None:
-    for path, status in (("/members/nobody/statement", 404), ("/figures/nothing/explain", 404)):
+    for path, status in (("/members/nobody/statement", 404), ("/reports/nothing/figures", 404)):
         assert http.get(path, params={"format": "csv"}).status_code == status
     assert http.get("/figures", params={"format": "pdf"}).status_code == 422
 

@@ -319,22 +319,27 @@ def test_a_history_pages_and_holds_no_name_and_no_phone(http: httpx.Client) -> N
 
 
 def test_figures_and_their_explanations(http: httpx.Client) -> None:
-    told = http.get("/figures").json()
-    assert told["demo"]["complete"]
-    assert len(told["figures"]) > 20
+    measures = http.get("/figures").json()
+    assert measures["demo"]["complete"]
+    assert {"bindings.rate", "visits.count"} <= {f["measure_id"] for f in measures["figures"]}
+    told = http.get("/reports/vip-2008/figures").json()
+    assert len(told["figures"]) > 50
     verdicts = {figure["verdict"] for figure in told["figures"]}
-    assert "DIFFERS" not in verdicts
-    assert {"scaled", "agrees", "not derivable"} <= verdicts
-    rate = next(each for each in told["figures"] if each["figure_id"] == "binding.rate")
-    explained = http.get("/figures/binding.rate/explain", params={"limit": 3}).json()
+    assert "differs" not in verdicts
+    assert {"scaled", "agrees", "stated only", "contradicts itself"} <= verdicts
+    rate = next(each for each in told["figures"] if each["claim_id"] == "binding.rate")
+    path = "/reports/vip-2008/figures/binding.rate"
+    explained = http.get(path, params={"limit": 3}).json()
     assert explained["figure"] == rate
-    assert explained["inputs"]
-    assert len(explained["events"]) == 3
-    after = ":".join(map(str, explained["next"]))
-    more = http.get("/figures/binding.rate/explain", params={"limit": 3, "after": after}).json()
-    assert more["events"][0] not in explained["events"]
-    unknown = http.get("/figures/members.none/explain")
-    assert (unknown.status_code, unknown.json()["code"]) == (404, "unknown_figure")
+    assert explained["measured"]["inputs"]
+    assert [each["claim_id"] for each in explained["rests_on"]] == ["binding.bound", "binding.base"]
+    assert len(explained["contributions"]) == 3
+    more = http.get(path, params={"limit": 3, "after": explained["next"]}).json()
+    assert more["contributions"][0] not in explained["contributions"]
+    stated = http.get("/reports/vip-2008/figures/binding.target_basic").json()
+    assert (stated["measured"], stated["contributions"], stated["next"]) == (None, [], None)
+    unknown = http.get("/reports/vip-2008/figures/members.none")
+    assert (unknown.status_code, unknown.json()["code"]) == (404, "unknown_claim")
 
 
 def test_club_use_by_month(http: httpx.Client) -> None:

@@ -38,14 +38,14 @@ OFFENCES = {
     "The engine knows no noun": [
         ("projections/engine", "import projections.members"),
         ("projections/engine", "from domain.points import movements"),
-        ("projections/engine", "from projections.figures import report"),
+        ("projections/engine", "from projections.figures import claims"),
     ],
     "Answers are not asked about by themselves": [
         ("projections", "import projections.asof.pairs"),
         ("projections", "from projections.audit.audit import compare"),
         ("projections/figures", "import projections.whatif.overlay"),
     ],
-    "Nouns know no figures": [("projections", "from projections.figures import report")],
+    "Nouns know no figures": [("projections", "from projections.figures import claims")],
     "What doors stand on knows no door": [
         ("api/runtime", "from api.http.app import create_app"),
         ("api/runtime", "import api.cli.serving.serve"),

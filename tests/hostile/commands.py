@@ -31,7 +31,7 @@ ASKED: tuple[tuple[str, ...], ...] = (
     ("member", member_of(0, 0), "--statement", "--limit", "5"),
     ("member", "nobody-at-all"),
     ("figures",),
-    ("figures", "--explain", "no.such.figure"),
+    ("figures", "--report", "vip-2008", "--explain", "no.such.claim"),
     ("events", "--limit", "200"),
     ("events", "--stream", f"club:{CLUB}"),
     ("events", "--stream", f"campaign:{CAMPAIGN}"),

@@ -175,8 +175,8 @@ def test_each_part_has_a_version_of_its_own() -> None:
 def test_what_makes_figures_is_followed_wherever_it_stands() -> None:
     """As the graph of imports has it: nothing that moves leaves the digest of answers as of."""
     rooms = ("projections", "domain")
-    report = "projections.figures.report"
+    report = "projections.figures.claims"
     graph = grimp.build_graph(*rooms, cache_dir=None)
     upstream = graph.find_upstream_modules(report)
-    assert {"projections.members", "projections.engine.days", "domain.kernel.values"} <= upstream
+    assert {"projections.reports", "projections.engine.days", "domain.kernel.values"} <= upstream
     assert upstream <= digests._closure((report,), rooms)

@@ -152,7 +152,9 @@ def nouns_without_id(named: Iterator[Named]) -> list[str]:
     return [
         f"{where}: {name}"
         for where, name, _ in named
-        if name in NOUNS and not (name == "unit" and ANOTHER_UNIT.search(where))
+        if name in NOUNS
+        and not (name == "unit" and ANOTHER_UNIT.search(where))
+        and not (name == "target" and "ostings" in where)  # the account that points move to
     ]
 
 

@@ -19,10 +19,12 @@ from projections import bindings, campaigns, clubs, cohorts, members, visits
 from projections.asof import member as past
 from projections.engine import runner
 from projections.engine.connection import Conn
+from projections.engine.contributions import contributions
+from projections.engine.measure import measured
 from projections.engine.moments import Asked, moment
 from projections.engine.ratio import Mean, Rate
 from projections.engine.reference import Stored
-from projections.figures import report, returns
+from projections.figures import returns
 from projections.visits import DIMENSIONS
 from tests.projections.doubting import counted
 from tests.projections.histories import DAY, STEPS, World, furnished, history, lay
@@ -132,7 +134,6 @@ def everything_at(conn: Conn, until: date) -> dict[str, Any]:
         "on_net": members.on_net(conn, until),
         "use": visits.use(conn, year, until, DIMENSIONS),
         "emergencies": clubs.emergencies(conn, year, until),
-        "figures": [(f.figure_id, f.derived, f.events) for f in report.figures(conn, until)],
     }
     for name in ("plain", "drawn"):
         found[f"{name} use"] = campaigns.campaign_use(conn, name, until)
@@ -276,10 +277,9 @@ def test_visits_of_vips_to_the_lounge_are_of_customers_with_a_tier(
         world.does("visit.undo", member_id=member, visit=2, actor="supervisor:w",
                    at=on("2008-07-06"))  # fmt: skip
     conn = answers(world)
-    found = report.explain(conn, "clubs.lounge_monthly", date(2008, 7, 31))
-    assert {given.name: given.value for given in found.inputs} == {"visits": 2, "months open": 7}
-    assert {event.stream for event in found.events} == {"member:m1", "member:m2"}
-    assert found.figure.events == len(found.events) == 6
+    asked = {"club_id": "lounge", "tier": "*"}
+    found = measured(conn, "visits.monthly", asked, date(2008, 7, 31))
+    assert found.sums() == {"visits": 2, "months": 7}
 
 
 def test_people_let_in_later_in_the_month_are_not_counted(answers: Callable[[World], Conn]) -> None:
@@ -290,8 +290,9 @@ def test_people_let_in_later_in_the_month_are_not_counted(answers: Callable[[Wor
                    at=on(day))  # fmt: skip
     conn = answers(world)
     for number, people in ((25, 0), (26, 2), (27, 2), (28, 4)):
-        found = report.explain(conn, "clubs.lounge_emergency", date(2008, 1, number))
-        assert found.figure.derived == people
+        asked = {"club_id": "lounge"}
+        found = measured(conn, "clubs.emergency_people", asked, date(2008, 1, number))
+        assert found.value == people
 
 
 def spring(walk_ins: int, fixed_fen: int = 0) -> World:
@@ -385,6 +386,6 @@ def test_leaving_ends_what_binds(answers: Callable[[World], Conn]) -> None:
     then = past.member(conn, "m1", moment(conn, Asked(None), world.now), world.now)
     assert then is not None
     assert then.bindings == of_m1
-    found = report.explain(conn, "binding.bound", date(2008, 6, 30))
-    assert found.figure.derived == 1
-    assert "member.left" in {event.topic for event in found.events}
+    asked = {"cohort_id": "base"}
+    found = contributions(conn, "bindings.bound", asked, date(2008, 6, 30), 9)
+    assert found.measured.value == 1

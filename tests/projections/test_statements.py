@@ -10,7 +10,6 @@ from ledger.database import connect
 from projections import points
 from projections.engine import runner
 from projections.engine.event_tables import typed_tables
-from projections.figures import evidence
 from tests.projections.histories import World, furnished, lay
 from tests.projections.tables import looking
 
@@ -62,30 +61,6 @@ def test_each_line_says_its_rule_and_its_lots(installed: Callable[[int], str]) -
             for member_id, whole in (("m1", lines), ("nobody", [])):
                 with points.whole_statement(conn, member_id) as found:
                     assert list(found) == whole
-
-
-def test_an_event_behind_a_figure_says_its_rule(installed: Callable[[int], str]) -> None:
-    world = furnished(4)
-    world.does("cohort.include", cohort_id="base", member_id="m1")
-    world.does("campaign.change_terms", campaign_id="plain", prepaid_min_fen=1, gift_bp=1,
-               months_bound=6, min_monthly_fen=0)  # fmt: skip
-    world.does("campaign.enrol", campaign_id="plain", member_id="m1", prepaid_fen=500)
-    world.does("binding.start", member_id="m1", policy="handset", starts_on=date(2008, 1, 1),
-               ends_on=date(2009, 1, 1))  # fmt: skip
-    given = {**evidence.bounds(date(2008, 12, 31)), "cohort_id": "base", "campaigns": ["plain"]}
-    with answers(installed, world, 4) as conn, conn.transaction():
-        with evidence.whole(conn, "binding", given) as events:
-            listed = list(events)
-        found = [(each.topic, each.rule) for each in listed]
-        assert sorted(found) == [
-            ("binding.started", "policy handset"),
-            ("binding.started", "terms plain 2"),
-            ("cohort.included", None),
-        ]
-        assert evidence.page(conn, "binding", given, limit=9) == listed
-        with evidence.whole(conn, "enrolments", given) as events:
-            enrolled = list(events)
-        assert [each.rule for each in enrolled] == ["terms plain 2"]
 
 
 def filled(conn: Any) -> None:
