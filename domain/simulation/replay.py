@@ -41,6 +41,7 @@ from domain.visits import (
     PriceChanged,
     RecordVisit,
     VisitRecorded,
+    price_of,
 )
 
 E = TypeVar("E", bound=Event)
@@ -161,7 +162,8 @@ class _Replayed:
                 visit = _the(VisitRecorded, events)
                 recorded = self.known.price(visit)
                 price = self.scenario.price(recorded, command.club_id, command.service_id, at)
-                if price != recorded or PriceChanged.code not in despite:
+                costs = [price_of(each, visit.tier, visit.companions) for each in (recorded, price)]
+                if costs[0] != costs[1] or PriceChanged.code not in despite:
                     command = command.model_copy(update={"shown_points": None})
                 club = self.known.club(visit, price)
                 instead[f"club:{command.club_id}"] = {"club": club}

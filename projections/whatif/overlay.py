@@ -339,7 +339,8 @@ def _fields(event: Event) -> Iterator[Any]:
     """An event's own fields as its typed table has them."""
     for column in typed_tables()[event.topic].own:
         value = getattr(event, column.name)
-        yield to_json(value).decode() if column.type == "json" else value
+        written = column.type == "json" and value is not None  # what is absent in the log is null
+        yield to_json(value).decode() if written else value
 
 
 # ------------------------------------------------------------------------- into what would be
