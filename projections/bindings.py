@@ -212,7 +212,8 @@ BINDINGS = Rows(
         Events("member.left", where="occurred_at < %(end)s"),
     ),
     days=("started", "ended_early"),
-    what="Bindings, each as often as a policy binds somebody, with the tier that he has now.",
+    what="Bindings, each as often as a policy binds somebody, with the tier that he has now. "
+    "The cause is that of its early end, on whichever day.",
 )
 
 measure("bindings.base", "Customers to be bound", "需捆绑客户数", "customers", BASE, "base")
@@ -222,7 +223,8 @@ measure("bindings.rate", "Binding rate", "捆绑到位率", "%", BASE, "100 * bo
 measure("bindings.active", "Bindings in force", "有效捆绑数", "bindings", BINDINGS, "active")
 measure("bindings.started", "Bindings begun", "新增捆绑数", "bindings", BINDINGS, "started")
 measure("bindings.ended_early", "Bindings ended early", "提前解除捆绑数", "bindings", BINDINGS,
-        "ended_early")  # fmt: skip
+        "ended_early",
+        note="by breach or cancelled; leaving the network is neither")  # fmt: skip
 
 
 view(

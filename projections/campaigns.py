@@ -432,8 +432,10 @@ RETURNS = Rows(
     needs=(Need("campaign_id", UnknownCampaign),),
     once={
         "other_costs_fen": "SELECT other_costs_fen FROM campaign"
-        " WHERE campaign_id = %(campaign_id)s",
-        "whole_months": f"SELECT (first_month <= last_month)::int FROM ({_WHOLE_MONTHS}) months",
+        " WHERE campaign_id = %(campaign_id)s AND launched_at < %(end)s",
+        "whole_months": "SELECT greatest(0, (left(last_month, 4)::int - left(first_month, 4)::int)"
+        " * 12 + right(last_month, 2)::int - right(first_month, 2)::int + 1)"
+        f" FROM ({_WHOLE_MONTHS}) months",
     },
     what="Who was drawn, by intention to treat: he counts in the arm that he was drawn into, "
     "whether he took part or not, with the margins of the whole months from the opening "

@@ -347,7 +347,7 @@ LOTS = Rows(
         CASE WHEN lives AND l.available_from < %(end)s THEN l.points ELSE 0 END AS spendable,
         CASE WHEN lives AND l.expires_at < %(end)s::timestamptz + %(days)s * interval '1 day'
             THEN l.points ELSE 0 END AS lapsing,
-        CASE WHEN l.expires_at > %(start)s AND NOT lives THEN l.points + l.gone ELSE 0 END
+        CASE WHEN l.expires_at >= %(start)s AND NOT lives THEN l.points + l.gone ELSE 0 END
             AS expired
     FROM (
         SELECT l.*, {BALANCE} - coalesce(a.change, 0) AS points,
@@ -379,7 +379,8 @@ LOTS = Rows(
     ),
     may={"days": 90, "fen_per_1000": 0},
     days=("expired",),
-    what="Lots with what was left of them at the end of `on`: what moved later is taken off again.",
+    what="Lots with what was left of them at the end of `on`: what moved later is taken off again. "
+    "Tier and unit are those that the member has now.",
 )
 
 _FLOWS = ("credited", "debited", "reversed")
@@ -396,7 +397,8 @@ MOVEMENTS = Rows(
     decided=("occurred_at",),
     sums=_FLOWS,
     days=True,
-    what="Events that moved points. A debit that was reversed is taken off on the day of that.",
+    what="Events that moved points, with the tier and unit that the member has now. A debit that "
+    "was reversed is taken off on the day of that.",
 )
 
 measure("points.outstanding", "Points outstanding", "积分余额", "points", LOTS, "outstanding",

@@ -14,6 +14,7 @@ from domain.visits import ActivityAttended, VisitRecorded, VisitUndone
 from projections.engine.answer import Answer, Dated
 from projections.engine.connection import Conn
 from projections.engine.days import end_of, month_of, months_between, whole_months
+from projections.engine.event_tables import counted
 from projections.engine.measure import Events, Need, Rows, measure
 from projections.engine.projection import Projection
 from projections.engine.ratio import Mean
@@ -358,14 +359,19 @@ VISITORS = Rows(
 
 ELIGIBLE = Rows(
     f"""
-    SELECT m.bucket, m.member_id, s.position, s.tier, m.unit_id, m.important, v.visits,
+    SELECT m.bucket, m.member_id, s.position, s.tier, m.unit_id, i.important, v.visits,
         1 AS eligible,
         (v.visits IS NOT NULL)::int AS came
     FROM member m
     LEFT JOIN tier_span s ON s.member_id = m.member_id AND s.bucket = m.bucket
         AND s.since < %(end)s AND (s.until IS NULL OR s.until >= %(end)s)
+    LEFT JOIN (
+        SELECT DISTINCT ON (bucket, member_id) bucket, member_id, important
+        FROM {counted("member.marked_important")} e WHERE occurred_at < %(end)s
+        ORDER BY bucket, member_id, occurred_at DESC, position DESC
+    ) i ON i.member_id = m.member_id AND i.bucket = m.bucket
     JOIN club c ON c.club_id = %(club_id)s
-        AND (s.tier = ANY (c.tiers) OR (m.important AND c.important))
+        AND (s.tier = ANY (c.tiers) OR (i.important AND c.important))
     LEFT JOIN (
         SELECT bucket, member_id, count(*) AS visits FROM visit
         WHERE {_OF_DAYS} AND club_id = %(club_id)s GROUP BY 1, 2

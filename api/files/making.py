@@ -16,7 +16,7 @@ from pydantic import TypeAdapter
 from api.files import spelling
 from api.files.mapping import FactSaid, FieldSaid, Mapping, TableSaid
 from api.files.spelling import Spelling, Unspelt
-from api.files.turns import missing_time
+from api.files.turns import BEGINNING_HOUR, ENDING_HOUR, ENDS, missing_time
 from domain.catalogue import COMMANDS
 from domain.kernel.command import Command
 from domain.kernel.values import Id
@@ -79,7 +79,7 @@ def _converter(kind: str, name: str, said: FieldSaid, how: Spelling) -> Convert:
         shape = "text" if not whole else "money" if outer.endswith("_fen") else "whole"
     words = {spelling.plain(word): _encode(value) for word, value in said.words.items()}
     nothing = {spelling.plain(word) for word in said.nothing}
-    read = _reader(shape, schema, how)
+    read = _reader(shape, schema, how, ENDING_HOUR if outer in ENDS else BEGINNING_HOUR)
     if not words and not nothing and not said.absolute:
         return lambda cell: _encode(read(cell))
 
@@ -97,7 +97,7 @@ def _converter(kind: str, name: str, said: FieldSaid, how: Spelling) -> Convert:
     return convert
 
 
-def _reader(shape: str, schema: dict[str, Any], how: Spelling) -> Callable[[str], Any]:
+def _reader(shape: str, schema: dict[str, Any], how: Spelling, hour: time) -> Callable[[str], Any]:
     if shape == "choice":
         choices = schema["enum"]
 
@@ -110,6 +110,9 @@ def _reader(shape: str, schema: dict[str, Any], how: Spelling) -> Callable[[str]
     if shape == "day":
         days = spelling.reader_of_days(how)
         return lambda cell: days(cell)[0].isoformat()
+    if shape == "instant":
+        instants = _instants(how, hour)
+        return lambda cell: instants(cell).isoformat()
     if shape == "list":
         return lambda cell: [each for each in re.split(r"[\s,;|/、，；]+", cell.strip()) if each]
     if shape == "table":
@@ -245,23 +248,30 @@ def _written_at(instant: datetime) -> bytes:
     return b',"at":"%b"\n%d' % (instant.isoformat().encode(), micros_of(instant))
 
 
-def _reader_of_instants(kind: str, how: Spelling) -> Convert:
+def _instants(how: Spelling, hour: time) -> Callable[[str], datetime]:
+    """Reads an instant: with its offset, or of the programme's zone; of a day alone that hour,
+    unless the mapping says another. The time of day may stand in a line of its own."""
     if how.day_of_month is None:
         days = spelling.reader_of_days(how)
     else:
         days = spelling.reader_of_days_of_months(how, how.day_of_month)
-    missing = how.time or missing_time(kind)
+    missing = how.time or hour
 
-    def convert(cell: str) -> bytes:
+    def read(cell: str) -> datetime:
         day, _, beside = cell.partition("\n")
         if not beside and (told := spelling.with_offset(day)) is not None:
-            return _written_at(told)
+            return told
         on, at = days(day)
         if beside.strip():
             at = spelling.read_time(beside)
-        return _written_at(spelling.instant(on, missing if at is None else at))
+        return spelling.instant(on, missing if at is None else at)
 
-    return convert
+    return read
+
+
+def _reader_of_instants(kind: str, how: Spelling) -> Convert:
+    read = _instants(how, missing_time(kind))
+    return lambda cell: _written_at(read(cell))
 
 
 # --------------------------------------------------------------------------------- with its columns

@@ -25,6 +25,9 @@ TURNS: tuple[tuple[str, ...], ...] = (
 """First what others hang on, last what ends."""
 TURN = {kind: number for number, kinds in enumerate(TURNS) for kind in kinds}
 OTHERS = TURNS.index(())
+BEGINNING_HOUR, ENDING_HOUR = time(0, 0), time(23, 59, 59)
+ENDS = ("expires_at",)
+"""Fields of an instant that is the last; other ones begin something."""
 JOINING = TURN["member.join"]
 ENDING = TURN["cohort.include"]
 
@@ -38,5 +41,5 @@ def missing_time(kind: str) -> time:
     """The hour of a fact that says its day alone, unless the mapping says another."""
     turn = turn_of(kind)
     if turn <= JOINING + 1:
-        return time(0, 0)
-    return time(12, 0) if turn < ENDING else time(23, 59, 59)
+        return BEGINNING_HOUR
+    return time(12, 0) if turn < ENDING else ENDING_HOUR
