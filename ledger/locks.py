@@ -17,3 +17,5 @@ class Lock(IntEnum):
     """Whoever supposes something alone."""
     LOADING = 0x636C0004
     """Whoever loads the demo: a second load waits, and finds it loaded."""
+    SERVING = 0x636C0005
+    """Shared by all who serve a demo; alone whoever sets its clock before he serves it."""

@@ -20,7 +20,7 @@ from domain.members import (
     TierChanged,
 )
 from ledger.log import persons
-from projections import bindings, points, spans
+from projections import bindings, points, spans, visits
 from projections.bindings import Binding
 from projections.engine.answer import Answer, Dated
 from projections.engine.connection import Conn
@@ -32,6 +32,7 @@ from projections.engine.ratio import Ratio
 from projections.engine.reference import ReferenceFold, Stored, folded
 from projections.engine.views import view
 from projections.points import Account, Lot
+from projections.visits import FreeVisits
 
 MAX_SHARED = 20
 """How many members are shown for one phone number."""
@@ -170,6 +171,7 @@ class Member(Dated):
     points: Account
     lots: list[Lot] = Field(description="those with points left")
     bindings: list[Binding]
+    free_visits: list[FreeVisits] = Field(description="of this year, by club and service")
 
 
 class TierSpan(Answer):
@@ -268,6 +270,7 @@ def member(conn: Conn, member_id: str, at: datetime) -> Member | None:
         points=account,
         lots=points.lots(conn, member_id),
         bindings=bindings.bindings(conn, member_id),
+        free_visits=visits.free_visits(conn, member_id, found["tier"], at),
     )
 
 

@@ -8,6 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from api.cli.report_commands import report
+from api.cli.terminal.examples import give_examples
 from api.cli.terminal.options import (
     DataDir,
     EffectiveAt,
@@ -32,9 +33,9 @@ MOST = 2**62
 app = typer.Typer(
     name="clubledger",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
@@ -625,3 +626,6 @@ def clock(
     from api.cli import upkeep
 
     return upkeep.clock(settings_of(data_dir), stand_still, as_json)
+
+
+give_examples(app)

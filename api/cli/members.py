@@ -123,6 +123,11 @@ def _card(found: Member) -> None:
             )
         output.say("")
         output.stdout().print(table)
+    for free in found.free_visits:
+        output.say(
+            f"free      {free.left} of {free.granted} visits of {free.year} to"
+            f" {free.club_id}/{free.service_id} left, {free.used} used"
+        )
     for bound in found.bindings:
         until = bound.ended_on or bound.ends_on
         output.say(

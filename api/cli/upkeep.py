@@ -94,7 +94,12 @@ def status(settings: Settings, as_json: bool) -> int:
         "demo": "none"
         if found.demo is None
         else f"scale {found.demo.scale}, seed {found.demo.seed}"
-        + ("" if found.demo.complete else ", loaded in part: `clubledger demo` goes on"),
+        + ("" if found.demo.complete else ", loaded in part: `clubledger demo` goes on")
+        + (
+            f"; its day began at {output.local(found.demo.day_began)} when it was last served"
+            if found.demo.day_began
+            else ""
+        ),
         "events": f"{found.events:,}, of which the answers lack {found.behind:,}"
         + (f", the oldest for {found.behind_s:,.1f} s" if found.behind else ""),
         "buckets": f"{found.buckets}",

@@ -5,13 +5,19 @@ stopped. A ledger holds one demo or none: other events, scales or seeds are refu
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from psycopg import Connection
+from pydantic import Field
 
 from api.runtime import report_files
-from api.runtime.clock import OFFSET, offset_to
+from api.runtime.clock import OFFSET, Clock, offset_to
 from api.runtime.failures import Rejected, WrongUse
+from domain.kernel.values import PROGRAMME, local_date, start_of
 from ledger import clocks, reading
 from ledger.database import connect, meta, set_meta
 from ledger.importing import Importer
@@ -19,7 +25,10 @@ from ledger.locks import Lock
 from projections.engine.answer import Answer
 
 SCALE, SEED, COMPLETE = "demo_scale", "demo_seed", "demo_complete"
+BEGAN = "demo_day_began"
 """The names under which the demo is remembered in the installation's facts."""
+OPENS, NOON, HOUR = 9, 12, timedelta(hours=1)
+"""The hours between which a demo is shown its clubs open for long enough."""
 
 
 class Demo(Answer):
@@ -28,6 +37,10 @@ class Demo(Answer):
     scale: str
     seed: int
     complete: bool
+    day_began: datetime | None = Field(
+        None,
+        description="what its clock was set to when `serve` last began a day of it; null: never",
+    )
 
 
 @dataclass
@@ -44,7 +57,47 @@ def demo_of(known: Mapping[str, str]) -> Demo | None:
     """The demo in an installation, from the facts kept with it."""
     if SCALE not in known:
         return None
-    return Demo(scale=known[SCALE], seed=int(known[SEED]), complete=COMPLETE in known)
+    began = datetime.fromisoformat(known[BEGAN]) if BEGAN in known else None
+    return Demo(
+        scale=known[SCALE], seed=int(known[SEED]), complete=COMPLETE in known, day_began=began
+    )
+
+
+@contextmanager
+def served(dsn: str) -> Iterator[datetime | None]:
+    """While a ledger is served. A demo that nobody else serves begins a day: its clock shows 9:00
+    of the first day that its log leaves free, unless it shows a morning there already. Yields what
+    it was set to, if it was: else the examples of the pages would find the clubs closed at night.
+    """
+    with closing(connect(dsn)) as session:
+        known = demo_of(meta(session))
+        if known is None or not known.complete:
+            yield None
+            return
+        begun = None
+        if session.execute("SELECT pg_try_advisory_lock(%s)", (Lock.SERVING,)).fetchone() == (
+            True,
+        ):
+            begun = _begin_day(session)
+            session.execute("SELECT pg_advisory_unlock(%s)", (Lock.SERVING,))
+        session.execute("SELECT pg_advisory_lock_shared(%s)", (Lock.SERVING,))
+        yield begun  # The session holds the lock until it ends, however it ends.
+
+
+def _begin_day(session: Connection[Any]) -> datetime | None:
+    """Set the clock, if it does not show a morning of the day of what was recorded last."""
+    import demo
+
+    now = Clock.of(meta(session)).now().astimezone(PROGRAMME.zone)
+    last = max(clocks.read(session).recorded_at or demo.CLOCK_STARTS_AT, demo.CLOCK_STARTS_AT)
+    day = local_date(last)
+    if now.date() == day and OPENS <= now.hour < NOON and now >= last:
+        return None
+    start = start_of(day) + OPENS * HOUR
+    if start < last:
+        start = start_of(day + timedelta(days=1)) + OPENS * HOUR
+    set_meta(session, **{OFFSET: str(offset_to(start)), BEGAN: start.isoformat()})
+    return start
 
 
 def assumed(figure_id: str) -> list[str]:

@@ -5,7 +5,7 @@ import logging
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psycopg
@@ -37,6 +37,11 @@ class Database:
     def clock(self) -> Clock:
         """The installation's clock."""
         return Clock.of(self.meta)
+
+    def anew(self) -> "Database":
+        """The same with what is known of it by now."""
+        with connect(self.dsn) as connection:
+            return replace(self, meta=meta(connection))
 
 
 @contextmanager

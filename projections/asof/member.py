@@ -29,6 +29,7 @@ from projections.engine.connection import Conn
 from projections.engine.moments import Asked
 from projections.members import Member, number_of
 from projections.points import Account, Lot
+from projections.visits import FreeVisits
 
 Events: TypeAlias = Sequence[Any]
 
@@ -165,7 +166,7 @@ _TAKES: dict[str, tuple[Callable[[_Life, Events], None], tuple[str, ...]]] = {
         for topic, event in CATALOGUE.items()
         if "postings" in event.model_fields and not issubclass(event, LotOpened)
     },
-    "visit.recorded": (_Life.on_visits, ("visit", *_AT)),
+    "visit.recorded": (_Life.on_visits, ("visit", "club_id", "service_id", "payment", *_AT)),
     "visit.undone": (_Life.on_undone, ("visit",)),
     "binding.started": (
         _Life.on_bound,
@@ -225,11 +226,51 @@ def member(conn: Conn, member_id: str, moment: Moment, at: datetime) -> Member |
         points=account,
         lots=sorted(left, key=_in_order_of_spending),
         bindings=[_binding(life, number) for number in sorted(life.bindings)],
+        free_visits=_free_visits(came, _prices(conn, moment, at), life.tier and life.tier.tier, at),
     )
 
 
 def _visits(life: _Life) -> Events:
     return [visit for number, visit in life.visits.items() if number not in life.undone]
+
+
+def _prices(conn: Conn, moment: Moment, at: datetime) -> dict[tuple[str, str], Any]:
+    """By club and service the price in force at an instant, of those that the moment holds."""
+    wanted = ("service_id", "price_version", "free_visits", *_AT)
+    clubs = conn.execute(
+        "SELECT DISTINCT originator_id FROM ledger.stored_events WHERE originator_id LIKE 'club:%'"
+    ).fetchall()
+    found: dict[tuple[str, str], Any] = {}
+    for (club,) in clubs:
+        told = _held(_by_topic(conn, club, moment), "service.priced", wanted, moment)
+        for price in sorted(told, key=attrgetter("occurred_at", "price_version")):
+            if price.occurred_at <= at:
+                found[club.removeprefix("club:"), price.service_id] = price
+    return found
+
+
+def _free_visits(
+    came: Events, prices: Mapping[tuple[str, str], Any], tier: Any, at: datetime
+) -> list[FreeVisits]:
+    year = local_date(at).year
+    used = Counter(
+        (visit.club_id, visit.service_id)
+        for visit in came
+        if visit.payment == "free_visit" and local_date(visit.occurred_at).year == year
+    )
+    granted = {service: price.free_visits.get(tier, 0) for service, price in prices.items()}
+    return [
+        FreeVisits(
+            club_id=club_id,
+            service_id=service_id,
+            year=year,
+            granted=most,
+            used=gone,
+            left=max(most - gone, 0),
+        )
+        for club_id, service_id in sorted(granted.keys() | used.keys())
+        if (most := granted.get((club_id, service_id), 0)) + (gone := used[club_id, service_id])
+    ]
 
 
 def _by_topic(conn: Conn, stream: str, moment: Moment) -> dict[str, list[bytes]]:

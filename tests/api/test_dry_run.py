@@ -17,6 +17,7 @@ from domain.catalogue import COMMANDS
 from ledger.database import connect
 from ledger.embedded import running
 from ledger.log.batcher import Ledger
+from tests.api.running import clubledger
 from tests.api.story import STORY
 from tests.patience import PATIENCE_S
 
@@ -172,18 +173,18 @@ def test_a_key_that_stands_for_something_else_is_told_so(told: httpx.Client) -> 
     assert other.headers["preference-applied"] == "dry-run"
 
 
-def test_free_visits_left_are_told(told: httpx.Client) -> None:
+def test_free_visits_left_are_told(told: httpx.Client, own_ledger: Path) -> None:
     price = {"title": "Tea", "points": 10, "free_visits": {"gold": 2}}
     gold = {"tier": "gold", "reason": "r"}
     for path, body in (("/clubs/health/services/tea/prices", price), ("/members/m1/tier", gold)):
         told.post(path, json=body, headers={"Idempotency-Key": path})
     visit = {**VISIT, "service_id": "tea", "shown_points": 0, "confirm_repeat": True}
-    left = []
+    left, receipts = [], []
     for n in range(2):
         headers = {"Idempotency-Key": f"v{n}"}
         tried = told.post("/members/m1/visits", json=visit, headers={**headers, **DRY}).json()
         left.append((tried["receipt"]["payment"], tried["outlook"]["free_visits_left"]))
-        assert told.post("/members/m1/visits", json=visit, headers=headers).status_code == 201
+        receipts.append(told.post("/members/m1/visits", json=visit, headers=headers).json())
     assert left == [("free_visit", 1), ("free_visit", 0)]
     paid = told.post(
         "/members/m1/visits",
@@ -191,6 +192,17 @@ def test_free_visits_left_are_told(told: httpx.Client) -> None:
         headers={"Idempotency-Key": "v3", **DRY},
     ).json()
     assert (paid["receipt"]["points"], paid["outlook"]) == (10, {"free_visits_left": 0})
+    places = [f"{each['bucket']}:{each['position']}" for each in receipts]
+    now = told.get("/members/m1", params={"wait_for": places[-1]}).json()
+    for moment, used in ((None, 2), (places[1], 2), (places[0], 1)):
+        then = told.get("/members/m1", params={"known_at": moment}).json() if moment else now
+        assert "free_visits" in then, (moment, then)
+        (tea,) = then["free_visits"]
+        assert (tea["service_id"], tea["granted"], tea["used"], tea["left"]) == (
+            "tea", 2, used, 2 - used,
+        )  # fmt: skip
+    shown = clubledger("member", "m1", "--known-at", places[0], data_dir=own_ledger)
+    assert f"free      1 of 2 visits of {tea['year']} to health/tea left, 1 used" in shown.out
 
 
 def test_nobody_who_tries_waits_for_a_lane(told: httpx.Client, own_ledger: Path) -> None:

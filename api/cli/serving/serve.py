@@ -24,7 +24,7 @@ from api.http.server.front import Entrance
 from api.http.server.limits import Limits
 from api.http.server.starting import no_trace_of_it
 from api.runtime.connections import check_room
-from api.runtime.demonstration import demo_of
+from api.runtime.demonstration import demo_of, served
 from api.runtime.failures import CannotListen, CannotOpen, Failure, Stopped
 from api.runtime.settings import Settings
 from api.runtime.wiring import Database, opened, settle_in
@@ -39,9 +39,18 @@ def run(settings: Settings, as_json: bool) -> int:
     unread.wait_for_no_reader(as_json)
     with _bound(settings.host, settings.port) as listener:
         try:
-            with opened(settings, create=True) as database:
+            with (
+                opened(settings, create=True) as database,
+                served(database.dsn) as begun,
+            ):
                 check_room(database.dsn, settings)
-                announce = partial(_announce, listener, settings.host, database, as_json)
+                if begun is not None:
+                    output.note(
+                        f"The demo's clock was set to {output.local(begun)}: a day of it begins"
+                        " when it is served, so that its clubs are open."
+                    )
+                as_it_is = database.anew()
+                announce = partial(_announce, listener, settings.host, as_it_is, as_json)
                 threading.Thread(target=announce, name="announcer", daemon=True).start()
                 with kept_alive(settings, database.dsn):
                     return _run(listener, settings, database.dsn, as_json)

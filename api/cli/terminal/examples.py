@@ -1,0 +1,35 @@
+"""What stands at the end of each command's help: how it is typed. A test parses them all."""
+
+import typer
+
+EXAMPLES = {
+    "demo": "clubledger demo --scale 0.002 --data-dir tiny",
+    "figures": "clubledger figures --explain binding.rate",
+    "changes": "clubledger changes --from 2008-11-30 --to 2008-12-31",
+    "doubts": "clubledger doubts --limit 20",
+    "serve": "clubledger serve --port 8080 --workers 2",
+    "project": "clubledger project",
+    "rebuild": "clubledger rebuild --anew",
+    "compare": "clubledger compare --second-opinion",
+    "what-if": "clubledger what-if scenario.toml --top 10",
+    "import": "clubledger import members.jsonl bills.jsonl",
+    "member": "clubledger member m000003 --statement",
+    "events": "clubledger events --stream member:m000003 --limit 10",
+    "command": "clubledger command desk-7",
+    "ask": "clubledger ask club club_id=health",
+    "measures": "clubledger measures",
+    "measure": "clubledger measure members.vip_total --on 2008-12-31",
+    "space": "clubledger space --json",
+    "status": "clubledger status",
+    "clock": "clubledger clock",
+    "sql": "clubledger sql",
+    "exceptions": "clubledger exceptions",
+}
+
+
+def give_examples(app: typer.Typer) -> None:
+    """Put them where help is made."""
+    for each in app.registered_commands:
+        name = each.name or getattr(each.callback, "__name__", "")
+        if name in EXAMPLES:
+            each.epilog = f"\b\nExample:\n  {EXAMPLES[name]}"

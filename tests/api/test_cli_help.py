@@ -1,0 +1,79 @@
+"""Help: by -h as well, with an example that is understood; and what a shell completes."""
+
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from api.cli.commands import app
+from api.cli.terminal.examples import EXAMPLES
+from tests.api.running import clubledger, environment
+from tests.patience import PATIENCE_S
+
+LINE: Any = typer.main.get_command(app)
+COMMANDS = sorted(set(LINE.commands) - {"do"})
+
+
+def test_every_command_has_an_example_that_is_understood() -> None:
+    groups = {name for name in COMMANDS if hasattr(LINE.commands[name], "commands")}
+    assert set(COMMANDS) - groups <= set(EXAMPLES)
+    for name, example in EXAMPLES.items():
+        if name in COMMANDS:
+            program, called, *words = shlex.split(example)
+            assert (program, called) == ("clubledger", name)
+            LINE.commands[name].make_context(name, words)
+
+
+@pytest.mark.parametrize("columns", ["80", "200"])
+def test_help_is_there_under_both_names(columns: str) -> None:
+    for name in (*EXAMPLES, "do visit.record"):
+        if name.split()[0] in LINE.commands:
+            short, long = (
+                clubledger(*name.split(), option, COLUMNS=columns) for option in ("-h", "--help")
+            )
+            assert (short.code, short.out) == (0, long.out), name
+            assert "Example:\n    clubledger " in short.out, name
+            assert max(map(len, short.out.splitlines())) <= int(columns), name
+    assert clubledger("-h").out == clubledger("--help").out
+    assert clubledger("--version").out.startswith("clubledger 0.")
+
+
+PROGRAM = Path(sys.executable).with_name("clubledger")
+
+
+def ran(*words: str, **said: str) -> str:
+    """What the installed program prints: its own name is what a shell completes."""
+    done = subprocess.run(
+        [PROGRAM, *words],
+        env=environment(**said),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    return done.stdout
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_completes_commands_and_options(shell: str) -> None:
+    """By what the script asks that is sourced."""
+    assert f"_CLUBLEDGER_COMPLETE=complete_{shell}" in ran(_CLUBLEDGER_COMPLETE=f"source_{shell}")
+
+    def completed(*words: str) -> str:
+        line = " ".join(["clubledger", *words])
+        return ran(
+            _CLUBLEDGER_COMPLETE=f"complete_{shell}",
+            COMP_WORDS=line,
+            COMP_CWORD=str(len(words)),
+            _TYPER_COMPLETE_ARGS=line,
+            _TYPER_COMPLETE_FISH_ACTION="get-args",
+        )
+
+    assert "figures" in completed("fig")
+    assert "--explain" in completed("figures", "--ex")
+    assert "visit.record" in completed("do", "visit.r")
+    assert "--shown-points" in completed("do", "visit.record", "--sho")
