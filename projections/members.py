@@ -20,7 +20,7 @@ from domain.members import (
     TierChanged,
 )
 from ledger.log import persons
-from projections import bindings, points, spans, visits
+from projections import bindings, free_visits, points, spans
 from projections.bindings import Binding
 from projections.engine.answer import Answer, Dated
 from projections.engine.connection import Conn
@@ -31,8 +31,8 @@ from projections.engine.projection import Projection
 from projections.engine.ratio import Ratio
 from projections.engine.reference import ReferenceFold, Stored, folded
 from projections.engine.views import view
+from projections.free_visits import FreeVisits
 from projections.points import Account, Lot
-from projections.visits import FreeVisits
 
 MAX_SHARED = 20
 """How many members are shown for one phone number."""
@@ -270,7 +270,7 @@ def member(conn: Conn, member_id: str, at: datetime) -> Member | None:
         points=account,
         lots=points.lots(conn, member_id),
         bindings=bindings.bindings(conn, member_id),
-        free_visits=visits.free_visits(conn, member_id, found["tier"], at),
+        free_visits=free_visits.free_visits(conn, member_id, found["tier"], at),
     )
 
 

@@ -27,9 +27,9 @@ from projections.engine import moments
 from projections.engine.answer import Moment
 from projections.engine.connection import Conn
 from projections.engine.moments import Asked
+from projections.free_visits import FreeVisits
 from projections.members import Member, number_of
 from projections.points import Account, Lot
-from projections.visits import FreeVisits
 
 Events: TypeAlias = Sequence[Any]
 

@@ -17,6 +17,7 @@ EXAMPLES = {
     "events": "clubledger events --stream member:m000003 --limit 10",
     "command": "clubledger command desk-7",
     "ask": "clubledger ask club club_id=health",
+    "list": "clubledger list members --limit 20",
     "measures": "clubledger measures",
     "measure": "clubledger measure members.vip_total --on 2008-12-31",
     "space": "clubledger space --json",
