@@ -232,11 +232,15 @@ view(
     "Every binding to a policy, on the days from starts_on to before until.",
     """
     SELECT b.member_id, b.binding, b.policy, b.campaign_id, b.unit_id, b.starts_on, b.ends_on,
-        least(b.until, (m.left_at AT TIME ZONE '{zone}')::date) AS until,
-        CASE WHEN (m.left_at AT TIME ZONE '{zone}')::date < b.until THEN 'left' ELSE b.cause END
-            AS cause
+        least(b.until, a.left_on) AS until,
+        CASE WHEN a.left_on < b.until THEN 'left' ELSE b.cause END AS cause
     FROM binding b
-    JOIN member m ON m.member_id = b.member_id AND m.bucket = b.bucket
+    CROSS JOIN LATERAL (
+        SELECT (min(a.left_at) AT TIME ZONE '{zone}')::date AS left_on
+        FROM absence a WHERE a.member_id = b.member_id AND a.bucket = b.bucket
+            AND (a.returned_at IS NULL
+                OR (a.returned_at AT TIME ZONE '{zone}')::date > b.starts_on)
+    ) a
     """,
     """
     member_id text

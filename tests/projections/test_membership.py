@@ -7,8 +7,10 @@ from typing import Any
 from projections import bindings, cohorts, exceptions, members
 from projections.asof import member as as_of
 from projections.audit import doubts
+from projections.engine import views
 from projections.engine.measure import measured
 from projections.engine.moments import Asked
+from projections.engine.views import VIEWS
 from projections.exceptions import Wanted
 from tests.projections.histories import World, furnished
 from tests.projections.test_queries import answers, on
@@ -86,6 +88,10 @@ def test_what_had_bound_him_does_not_when_he_is_back(installed: Installed) -> No
         first, second = bindings.bindings(conn, "m1")
         assert (first.ended_on, first.cause) == (AWAY[0], "left")
         assert (second.ended_on, second.cause) == (None, None)
+        listed = views.page(conn, VIEWS["bindings"], {"member_id": "m1"}, 5, None).rows
+        assert [(row.until, row.cause) for row in listed] == [
+            (AWAY[0], "left"), (date(2009, 8, 1), None),
+        ]  # fmt: skip
         assert doubts.doubts(conn) == []
 
 
