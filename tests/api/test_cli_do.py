@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from api.cli.do import command_of
+from api.runtime.failures import WrongUse
 from domain.catalogue import COMMANDS
 from tests.api.running import Ended, clubledger
 from tests.api.story import STORY
@@ -93,3 +95,23 @@ def test_no_ledger_is_made_for_it(data_dir: Path) -> None:
     ended = clubledger("do", *CREDIT, data_dir=data_dir)
     assert ended.code == 4
     assert not [*data_dir.iterdir()]
+
+
+def test_whole_numbers_are_what_json_means_by_them() -> None:
+    """As over HTTP: 5.0 is 5."""
+    words = ["member_id=m1", "points=5.0", "source=s", "rule=r"]
+    beside = {"key": "k", "actor": "clerk:li"}
+    asked: Any = command_of(COMMANDS["points.credit"], beside, words)
+    assert asked.points == 5
+    with pytest.raises(WrongUse):
+        command_of(COMMANDS["points.credit"], beside, [*words[:1], "points=5.5", *words[2:]])
+
+
+def test_fields_are_options_too(demo_dir: Path) -> None:
+    words = ("--points", "5", "--source", "s", "--rule", "r", "--dry-run", "--json")
+    tried = clubledger("do", "points.credit", "--member-id", "m000003", *words, data_dir=demo_dir)
+    assert tried.code == 0, tried.err
+    assert [each["topic"] for each in tried.json["events"]] == ["points.credited"]
+    shown = clubledger("do", "points.credit", "-h")
+    assert "--points N" in shown.out
+    assert "Example:" in shown.out

@@ -280,3 +280,11 @@ def test_what_is_no_http_does_no_harm(server: Server, http: httpx.Client) -> Non
         with socket.create_connection(place, timeout=PATIENCE_S) as line:
             line.sendall(noise)
     assert http.get("/health").status_code == 200
+
+
+@pytest.mark.parametrize("wrong", ["known-at", "KNOWN_AT", "knwon_at"])
+def test_what_a_mistyped_parameter_may_mean_is_told(http: httpx.Client, wrong: str) -> None:
+    (error,) = http.get("/figures", params={wrong: "2008-12-31"}).json()["errors"]
+    assert error["detail"] == ("This address takes no such parameter: perhaps `known_at` is meant.")
+    (other,) = http.get("/figures", params={"13800001111": "1"}).json()["errors"]
+    assert other["detail"] == "This address takes no such parameter."

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from difflib import get_close_matches
 from email.message import Message
 from typing import Annotated, Any, TypeAlias, TypeVar, get_origin
 
@@ -128,7 +129,9 @@ async def known_query(request: Request) -> None:
     told = []
     for name in counts:
         if name not in known:
-            detail = "This address takes no such parameter."
+            near = get_close_matches(name.lower().replace("-", "_"), known, 1)
+            meant = f": perhaps `{near[0]}` is meant" if near else ""
+            detail = f"This address takes no such parameter{meant}."
             where = f"query.[{places[name]}]"
             told.append({"field": where, "code": "unknown_parameter", "detail": detail})
         elif counts[name] > 1 and name not in several:
