@@ -100,7 +100,7 @@ LEGEND = """
 | formula | a document's own arithmetic, `growth / (vip_total - growth) * 100` |
 | name | what somebody is called, 1 to 100 characters of one line; it is kept apart from the log |
 | phone | a number [however it is spelt](choices.md#customers), kept apart from the log |
-| tier | `diamond`, `gold`, `silver` or `member` |
+| tier | one of the ledger's: `diamond`, `gold`, `silver`, `member`, or [others](choices.md) |
 | whole | a whole number; `_fen` is money (1 yuan = 100 fen), `_bp` a share (10,000 = all of it) |
 """
 
@@ -129,6 +129,8 @@ def said(fragment: dict[str, Any], known: dict[str, Any]) -> str:
         case {"type": "array", "items": items}:
             most = f", at most {bare['maxItems']}" if "maxItems" in bare else ""
             return f"list of {said(items, known)}{most}"
+        case {"type": "object", "patternProperties": {values.TIER_PATTERN: items}}:
+            return f"{{tier: {said(items, known)}}}"
         case {"type": "object", "additionalProperties": items}:
             return f"{{tier: {said(items, known)}}}"
         case {"type": "integer", "minimum": least, "maximum": most}:

@@ -16,13 +16,14 @@ from domain.kernel.parts import MAX_CHANGES, part_of
 from domain.kernel.refusal import DeskRule, Refusal
 from domain.kernel.timeline import NothingChanges, Timeline
 from domain.kernel.values import (
-    TIERS,
+    MAX_TIERS,
     BasisPoints,
     CampaignId,
     Count,
     Day,
     Fen,
     Id,
+    KnownTier,
     Ordinal,
     Text,
     Tier,
@@ -65,7 +66,7 @@ class Campaign(Struct, array_like=True, gc=False):
     kind: str = ""
     opens_on: date | None = None
     closes_on: date | None = None  # the last day of the window
-    tiers: Annotated[list[str], AtMost(len(TIERS))] = field(default_factory=list)
+    tiers: Annotated[list[str], AtMost(MAX_TIERS)] = field(default_factory=list)
     untiered: bool = False
     excludes: Annotated[list[str], AtMost(4)] = field(default_factory=list)
     cap: int | None = None
@@ -291,7 +292,7 @@ class LaunchCampaign(CampaignCommand):
     kind: Kind
     opens_on: Day
     closes_on: Day
-    tiers: Annotated[tuple[Tier, ...], Field(max_length=4)]
+    tiers: Annotated[tuple[KnownTier, ...], Field(max_length=MAX_TIERS)]
     untiered: bool = False
     excludes: Annotated[tuple[Policy, ...], Field(max_length=4)] = ()
     cap: Count | None = None

@@ -15,12 +15,13 @@ from domain.kernel.parts import MAX_CHANGES, part_of
 from domain.kernel.refusal import DeskRule, Refusal
 from domain.kernel.timeline import Timeline
 from domain.kernel.values import (
-    TIERS,
+    MAX_TIERS,
     ActivityId,
     ClubId,
     Count,
     Day,
     Fen,
+    KnownTier,
     Minute,
     Ordinal,
     PointsOrNone,
@@ -31,11 +32,11 @@ from domain.kernel.values import (
     local_minute,
 )
 
-PointsByTier = Annotated[dict[Tier, PointsOrNone], Field(max_length=4)]
-VisitsByTier = Annotated[dict[Tier, Count], Field(max_length=4)]
+PointsByTier = Annotated[dict[Tier, PointsOrNone], Field(max_length=MAX_TIERS)]
+VisitsByTier = Annotated[dict[Tier, Count], Field(max_length=MAX_TIERS)]
 
 
-MAX_PRICES = 2_000
+MAX_PRICES = 800
 """Prices of all services of a club that a visit told late may still have to be judged by."""
 
 
@@ -45,9 +46,9 @@ class Price(Struct, array_like=True, gc=False):
 
     version: int
     points: int
-    tier_points: Annotated[dict[Tier, int], AtMost(len(TIERS))]
+    tier_points: Annotated[dict[Tier, int], AtMost(MAX_TIERS)]
     companion_points: int
-    free_visits: Annotated[dict[Tier, int], AtMost(len(TIERS))]  # a calendar year, by tier
+    free_visits: Annotated[dict[Tier, int], AtMost(MAX_TIERS)]  # a calendar year, by tier
 
     def granted(self, tier: Tier | None) -> int:
         """The free visits a year that a tier has."""
@@ -72,7 +73,7 @@ class Club(Struct, array_like=True, gc=False):
     opens_on: date | None = None
     opens_minute: int = 0
     closes_minute: int = 1440
-    tiers: Annotated[list[str], AtMost(len(TIERS))] = field(default_factory=list)
+    tiers: Annotated[list[str], AtMost(MAX_TIERS)] = field(default_factory=list)
     important: bool = False
     services: Annotated[dict[str, Service], AtMost(300)] = field(default_factory=dict)
     emergency: Annotated[Timeline[bool], AtMost(MAX_CHANGES)] = field(default_factory=list)
@@ -278,7 +279,7 @@ class OpenClub(ClubCommand):
     )
     title: Text
     opens_on: Day
-    tiers: Annotated[tuple[Tier, ...], Field(max_length=4)]
+    tiers: Annotated[tuple[KnownTier, ...], Field(max_length=MAX_TIERS)]
     important: bool = False
     opens_minute: Minute = 0
     closes_minute: Minute = 1440
@@ -312,9 +313,13 @@ class PriceService(ClubCommand):
     service_id: ServiceId
     title: Text
     points: PointsOrNone
-    tier_points: PointsByTier = Field(default_factory=dict)
+    tier_points: Annotated[dict[KnownTier, PointsOrNone], Field(max_length=MAX_TIERS)] = Field(
+        default_factory=dict
+    )
     companion_points: PointsOrNone = 0
-    free_visits: VisitsByTier = Field(default_factory=dict)
+    free_visits: Annotated[dict[KnownTier, Count], Field(max_length=MAX_TIERS)] = Field(
+        default_factory=dict
+    )
 
     def decide(self, at: datetime, club: Club) -> list[Event]:
         require_opened(club, self.club_id)

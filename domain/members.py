@@ -17,6 +17,7 @@ from domain.kernel.refusal import Refusal
 from domain.kernel.timeline import NothingChanges, Timeline
 from domain.kernel.values import (
     Instant,
+    KnownTier,
     MemberId,
     Month,
     Ordinal,
@@ -454,7 +455,7 @@ class ChangeTier(MemberCommand):
     command: Literal["tier.change"] = "tier.change"
     refuses = (*ON_THE_NETWORK, NothingChanges, TooMany)
     example = saying(member_id="m1", tier="gold", reason="spent enough in 2008")
-    tier: Tier | None
+    tier: KnownTier | None
     reason: Text
 
     def decide(self, at: datetime, membership: Membership) -> list[Event]:

@@ -1,5 +1,6 @@
 """Connections, and the installation of the ledger's schema by plain SQL migrations."""
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -15,7 +16,7 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.errors import InvalidParameterValue
 
 from domain.catalogue import REFERENCE
-from domain.kernel.values import PROGRAMME
+from domain.kernel.values import MAX_TIERS, PROGRAMME, TIER_PATTERN
 from ledger.locks import Lock
 
 C = TypeVar("C", bound=Connection[Any])
@@ -32,10 +33,12 @@ LOG_FORMAT = "2"
 """Of what the log stores. What changes it, with no migration and no `upcast`, gives it another."""
 NOT_READ = "its log was written by another version, whose form is not read any more"
 ANEW = "load the demo or import the files anew, into an empty data directory or database"
-ZONE = PROGRAMME.zone.key
+ZONE, TIERS = PROGRAMME.zone.key, ",".join(PROGRAMME.tiers)
 """Of a ledger for which none was chosen."""
 SURE = range(1980, 2038)
 """The years for which the clocks of a zone are compared."""
+NOBODY = "none"
+"""What is said where somebody holds no tier."""
 ALIKE = "bring the time zone data of both up to date"
 _SESSION = {
     "search_path": f"{SCHEMA},public",
@@ -161,14 +164,15 @@ def keep_time(known: Mapping[str, str]) -> None:
     """The days of this process are those of the ledger of which these facts are known: of its
     connections from now on, and of its rules."""
     PROGRAMME.keep_time_of(known["zone"])
+    PROGRAMME.tiers = tuple(known["tiers"].split(","))
 
 
-def install(dsn: str, buckets: int = 1, zone: str | None = None) -> None:
+def install(dsn: str, buckets: int = 1, zone: str | None = None, tiers: str | None = None) -> None:
     """Bring the schema up to date, under a lock, all of it or nothing. Safe to call again. The
     process keeps the ledger's time from now on.
 
-    The number of buckets and the zone of the programme are fixed by the first call; a later call
-    may leave them out or repeat them.
+    The number of buckets, the zone of the programme and its tiers are fixed by the first call; a
+    later call may leave them out or repeat them, and add tiers.
     """
     if not 1 <= buckets <= MAX_BUCKETS:
         raise InstallError(f"a ledger has 1 to {MAX_BUCKETS} buckets, not {buckets}")
@@ -189,6 +193,7 @@ def install(dsn: str, buckets: int = 1, zone: str | None = None) -> None:
         _check_format(connection)
         _fix_buckets(connection, buckets)
         _fix_zone(connection, zone)
+        _fix_tiers(connection, tiers)
         known = meta(connection)
     keep_time(known)
 
@@ -241,6 +246,23 @@ def _fix_zone(connection: Connection[Any], zone: str | None) -> None:
         set_meta(connection, zone=zone)
     elif zone not in (None, known):
         raise InstallError(f"this ledger keeps the time of {known}, not of {zone}")
+
+
+def _fix_tiers(connection: Connection[Any], tiers: str | None) -> None:
+    """Highest first. What is known stays known: later calls may only put others between."""
+    known = meta(connection).get("tiers")
+    said = (tiers or known or TIERS).split(",")
+    taken = len(set(said)) == len(said) <= MAX_TIERS and NOBODY not in said
+    if not taken or not all(re.fullmatch(TIER_PATTERN, tier) for tier in said):
+        raise InstallError(
+            f"tiers are at most {MAX_TIERS} codes by commas, each once, highest first, such as"
+            f" diamond,gold; {NOBODY} is no tier"
+        )
+    stand = [] if known is None else known.split(",")
+    if [tier for tier in said if tier in stand] != stand:
+        raise InstallError(f"this ledger has the tiers {known}: others may only stand between them")
+    if ",".join(said) != known:
+        set_meta(connection, tiers=",".join(said))
 
 
 def _require_like_clocks(connection: Connection[Any], zone: str) -> None:

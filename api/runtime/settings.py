@@ -59,6 +59,11 @@ class Settings(BaseSettings):
         description="whose days, months and hours are the programme's (Asia/Shanghai unless"
         " said), fixed likewise",
     )
+    tiers: Annotated[str, AfterValidator(_plain), BeforeValidator(_named)] | None = Field(
+        None,
+        description="the codes of the programme's tiers by commas, highest first (diamond, gold,"
+        " silver, member unless said), fixed likewise; others may be added between them",
+    )
     host: Annotated[str, AfterValidator(_plain), BeforeValidator(_named)] = Field(
         "127.0.0.1", description="the address that `serve` listens on"
     )

@@ -84,7 +84,7 @@ def embedded(
 
 def _installed(settings: Settings, dsn: str, place: str, writes: bool) -> Database:
     try:
-        install(dsn, settings.buckets, settings.zone)
+        install(dsn, settings.buckets, settings.zone, settings.tiers)
         with connect(dsn) as connection:
             database = Database(dsn, place, meta(connection))
             if writes:

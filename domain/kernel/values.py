@@ -8,10 +8,11 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import lru_cache
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
 from pydantic import (
+    AfterValidator,
     AwareDatetime,
     BeforeValidator,
     Field,
@@ -25,9 +26,11 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 @dataclass
 class Programme:
     """What holds for a whole ledger: days, months, quarters and hours are those of its zone;
-    instants are stored in UTC. A process keeps the time of the ledger that it opened."""
+    instants are stored in UTC. Its tiers stand highest first. A process keeps the time and the
+    tiers of the ledger that it opened."""
 
     zone: ZoneInfo
+    tiers: tuple[str, ...]
 
     def keep_time_of(self, zone: str) -> None:
         """Another zone, named as in the IANA time zone database."""
@@ -37,8 +40,9 @@ class Programme:
             local_minute.cache_clear()
 
 
-PROGRAMME = Programme(ZoneInfo("Asia/Shanghai"))
-"""Of this process. A ledger's zone is fixed when it is made: `ledger.database.install`."""
+PROGRAMME = Programme(ZoneInfo("Asia/Shanghai"), ("diamond", "gold", "silver", "member"))
+"""Of this process. What a ledger has is fixed when it is made: `ledger.database.install`."""
+MAX_TIERS = 8
 
 FIRST_YEAR, YEARS_END = 1980, 2500
 """Outside of these years an instant or a day is a mistake."""
@@ -202,9 +206,20 @@ WHOLE = BeforeValidator(as_json_means)
 """For what of a request holds whole numbers or lists: 1.0 is 1 there, as JSON Schema has it, and a
 list is a tuple."""
 
-Tier = Literal["diamond", "gold", "silver", "member"]
-TIERS: tuple[Tier, ...] = get_args(Tier)
-"""Highest first."""
+TIER_PATTERN = r"^[a-z][a-z0-9_-]{0,15}$"
+Tier = Annotated[str, StringConstraints(pattern=TIER_PATTERN)]
+"""A tier by its code, as events say it: it was one of the ledger's when they were written."""
+
+
+def _known(tier: str) -> str:
+    if tier not in PROGRAMME.tiers:
+        said = "there is no such tier; there are {tiers}"
+        raise PydanticCustomError("tier", said, {"tiers": ", ".join(PROGRAMME.tiers)})
+    return tier
+
+
+KnownTier = Annotated[Tier, AfterValidator(_known)]
+"""A tier that the ledger has, as commands say it."""
 
 
 @lru_cache(maxsize=1024)

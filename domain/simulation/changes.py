@@ -22,13 +22,14 @@ from domain.campaigns import Campaign, Months
 from domain.clubs import Price
 from domain.kernel.timeline import NothingChanges
 from domain.kernel.values import (
-    TIERS,
+    PROGRAMME,
     WHOLE,
     BasisPoints,
     CampaignId,
     ClubId,
     Day,
     Fen,
+    KnownTier,
     PointsOrNone,
     ServiceId,
     Text,
@@ -215,7 +216,7 @@ class ServicePrice(Change):
     change: Literal["service_price"]
     club_id: ClubId
     service_id: ServiceId | None = None
-    tier: Tier | None = None
+    tier: KnownTier | None = None
     points: Annotated[PointsOrNone, WHOLE] | None = None
     companion_points: Annotated[PointsOrNone, WHOLE] | None = None
     factor: Factor | None = None
@@ -282,7 +283,7 @@ class CampaignTerms(Change):
     gift_bp: Annotated[BasisPoints, WHOLE] | None = None
     months_bound: Annotated[Months, WHOLE] | None = None
     min_monthly_fen: Annotated[Fen, WHOLE] | None = None
-    min_tier: Tier | None = None
+    min_tier: KnownTier | None = None
 
     @model_validator(mode="after")
     def _something(self) -> Self:
@@ -306,7 +307,7 @@ class CampaignTerms(Change):
         terms = [(since, replace(terms, **said)) for since, terms in campaign.terms]
         changed = replace(campaign, terms=terms)
         if self.min_tier is not None:
-            below = TIERS[TIERS.index(self.min_tier) + 1 :]
+            below = PROGRAMME.tiers[PROGRAMME.tiers.index(self.min_tier) + 1 :]
             tiers = [tier for tier in campaign.tiers if tier not in below]
             changed = replace(changed, tiers=tiers, untiered=False)
         return changed
@@ -332,7 +333,7 @@ class TierRule(Change):
     )
 
     change: Literal["tier_rule"]
-    thresholds_fen: Annotated[dict[Tier, Annotated[Fen, WHOLE]], Field(min_length=1)]
+    thresholds_fen: Annotated[dict[KnownTier, Annotated[Fen, WHOLE]], Field(min_length=1)]
     window: Literal["calendar_year", "rolling"]
     months: Annotated[int, Field(ge=1, le=BILL_WINDOW_MONTHS), WHOLE] = 12
 
@@ -340,7 +341,9 @@ class TierRule(Change):
     def _in_order(self) -> Self:
         if self.window == "calendar_year" and self.months != 12:
             raise ValueError("a calendar year has 12 months")
-        asked = [self.thresholds_fen[tier] for tier in TIERS if tier in self.thresholds_fen]
+        asked = [
+            self.thresholds_fen[tier] for tier in PROGRAMME.tiers if tier in self.thresholds_fen
+        ]
         if asked != sorted(asked, reverse=True):
             raise ValueError("a higher tier must not ask for less than a lower one")
         return self
@@ -354,7 +357,7 @@ class TierRule(Change):
         length = last % 12 + 1 if self.window == "calendar_year" else self.months
         spent_fen = sum(fen for month, fen in bills.items() if month > last - length)
         whole = length == 12 if self.window == "calendar_year" else min(bills) <= last - length + 1
-        for tier in TIERS:
+        for tier in PROGRAMME.tiers:
             if tier in self.thresholds_fen and spent_fen >= self.thresholds_fen[tier]:
                 return tier, whole
         return None, whole

@@ -29,7 +29,7 @@ from domain.kernel.event import Event, Excusable
 from domain.kernel.parts import State, fresh
 from domain.kernel.refusal import Refusal
 from domain.kernel.timeline import NothingChanges
-from domain.kernel.values import TIERS, Tier, month_number
+from domain.kernel.values import PROGRAMME, Tier, month_number
 from domain.members import BILL_WINDOW_MONTHS, ChangeTier, Membership, RecordBill, tier_at
 from domain.points.lots import Points
 from domain.points.movements import CreditPoints, ExpiryReversed, PointsExpired, ReverseCredit
@@ -226,7 +226,7 @@ class _Replayed:
         if not rule.holds(at) or (tiers and at < tiers[-1][0]):
             return []  # an older bill says nothing of what came after it
         tier, whole = rule.earned(self.bills)
-        rank = [*TIERS, None].index
+        rank = [*PROGRAMME.tiers, None].index
         if rank(tier) > rank(tier_at(self._membership, at)) and not whole:
             return []
         command = ChangeTier(

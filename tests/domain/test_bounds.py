@@ -35,7 +35,7 @@ from domain.kernel.bounds import AtMost, TooMany, bounds_of
 from domain.kernel.command import Command
 from domain.kernel.event import Event
 from domain.kernel.parts import MAX_PART_BYTES, REMEMBERED
-from domain.kernel.values import TIERS
+from domain.kernel.values import MAX_TIERS
 from domain.members import (
     BILLS_REMEMBERED,
     Bills,
@@ -371,8 +371,9 @@ def the_longest_attendance() -> Attendance:
 
 def the_longest_club() -> Club:
     most = bounds_of(Club)
-    by_tier = dict.fromkeys(TIERS, BILLION)
-    club = Club(LONG_TEXT, DAY, 1440, 1440, list(TIERS), True)
+    tiers = [f"{n:t>16}" for n in range(MAX_TIERS)]
+    by_tier = dict.fromkeys(tiers, BILLION)
+    club = Club(LONG_TEXT, DAY, 1440, 1440, tiers, True)
     club.emergency = [(MOMENT, False)] * most["emergency"]
     dear = (MOMENT, Price(BILLION, BILLION, by_tier, BILLION, by_tier))
     share = MAX_PRICES // most["services"] + 1

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from domain.enrolments import Enrol
 from domain.kernel.personal import Name, Phone
 from domain.kernel.values import (
-    TIERS,
+    PROGRAMME,
     Actor,
     BasisPoints,
     Count,
@@ -20,6 +20,7 @@ from domain.kernel.values import (
     Id,
     Instant,
     Key,
+    KnownTier,
     Minute,
     Month,
     Ordinal,
@@ -85,7 +86,8 @@ def let_in(kind: Any, value: Any) -> bool:
         (Count, 0),
         (Ordinal, 1),
         (Minute, 1440),
-        *((Tier, tier) for tier in TIERS),
+        *((kind, tier) for kind in (Tier, KnownTier) for tier in PROGRAMME.tiers),
+        (Tier, "platinum"),
     ],
 )
 def test_good_values_come_in(kind: Any, value: Any) -> None:
@@ -133,8 +135,9 @@ def test_control_characters_stay_out_wherever_they_stand(kind: Any, control: str
         (Month, "2008-2"),
         (Month, "1899-12"),
         (Month, "20٠٨-07"),
-        (Tier, "platinum"),
+        (KnownTier, "platinum"),
         (Tier, "Gold"),
+        (Tier, "*"),
     ],
 )
 def test_bad_text_stays_out(kind: Any, value: str) -> None:

@@ -12,7 +12,7 @@ from zlib import crc32
 import schemathesis
 from schemathesis import Case, GenerationMode, HookContext
 
-from domain.kernel.values import TIERS
+from domain.kernel.values import PROGRAMME
 from tests.api import facts
 
 MEMBERS = [f"t{n}" for n in range(1, facts.MEMBERS + 1)]
@@ -73,7 +73,7 @@ def with_one_tier_rule(changes: list[dict[str, Any]]) -> list[dict[str, Any]]:
     rules = [change for change in changes if change.get("change") == "tier_rule"]
     for rule in rules:
         asked = sorted(rule["thresholds_fen"].values(), reverse=True)
-        tiers = sorted(rule["thresholds_fen"], key=TIERS.index)
+        tiers = sorted(rule["thresholds_fen"], key=PROGRAMME.tiers.index)
         rule["thresholds_fen"] = dict(zip(tiers, asked, strict=True))
     return [change for change in changes if change not in rules[1:]]
 

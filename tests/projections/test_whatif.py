@@ -16,7 +16,7 @@ from psycopg.rows import dict_row
 from domain.campaigns import UnknownCampaign
 from domain.clubs import UnknownClub
 from domain.kernel.refusal import Refusal
-from domain.kernel.values import TIERS
+from domain.kernel.values import PROGRAMME
 from domain.simulation.scenario import Scenario
 from domain.visits import UnknownService
 from ledger.database import connect
@@ -235,7 +235,7 @@ def test_a_budget_is_spent_by_what_still_counts(installed: Callable[[int], str])
     dsn, world = installed(4), furnished(4)
     world.does(
         "campaign.launch", campaign_id="thrifty", title="x", kind="prepay",
-        tiers=list(TIERS), untiered=True,
+        tiers=list(PROGRAMME.tiers), untiered=True,
         opens_on=date(2008, 1, 1), closes_on=date(2099, 12, 31), prepaid_min_fen=100,
         gift_bp=1_000, budget_fen=300,
     )  # fmt: skip
