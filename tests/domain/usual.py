@@ -14,6 +14,7 @@ from pydantic_core import to_json
 
 from domain.kernel.bounds import bounds_of
 from domain.kernel.command import Command
+from domain.kernel.values import PROGRAMME, TIER_PATTERN
 from domain.kernel.event import Event
 from tests.domain.scenario import USUAL
 
@@ -55,6 +56,8 @@ def value(name: str, schema: dict[str, Any], known: dict[str, Any]) -> Any:
 
 def text(name: str, schema: dict[str, Any]) -> str:
     pattern = re.compile(schema.get("pattern", ""))
+    if schema.get("pattern") == TIER_PATTERN:
+        return PROGRAMME.tiers[1]
     named = [usual for usual in (USUAL.get(name),) if isinstance(usual, str)]
     return next(each for each in (*named, *TEXTS) if pattern.search(each))
 
