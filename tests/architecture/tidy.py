@@ -15,7 +15,7 @@ ROOMS = ("domain", "ledger", "projections", "demo", "api")
 GENERATED = re.compile(
     r"^requirements/|\.(json|po|svg|csv)$|^docs/reference/(facts|events|refusals|figures)\.md$"
 )
-ZONE = re.compile(r"AT TIME ZONE '(?!UTC')|ZoneInfo\(\"(?!Asia/Shanghai\"\)\)$)")
+ZONE = re.compile(r"AT TIME ZONE '(?!UTC'|{zone}')|(?<!PROGRAMME = Programme\()ZoneInfo\(\"")
 LIMIT_LINES = 600
 # Said in two breaths, so that this file stays tidy itself.
 PROMISE, ADDRESS, ROOT = "TO" + "DO", "https:/" + "/", "/" + "root/"
