@@ -14,8 +14,8 @@ from pydantic_core import to_json
 
 from domain.kernel.bounds import bounds_of
 from domain.kernel.command import Command
-from domain.kernel.values import PROGRAMME, TIER_PATTERN
 from domain.kernel.event import Event
+from domain.kernel.values import PROGRAMME, TIER_PATTERN
 from tests.domain.scenario import USUAL
 
 STORED = Path(__file__).with_name("stored_events.txt")
@@ -57,7 +57,7 @@ def value(name: str, schema: dict[str, Any], known: dict[str, Any]) -> Any:
 def text(name: str, schema: dict[str, Any]) -> str:
     pattern = re.compile(schema.get("pattern", ""))
     if schema.get("pattern") == TIER_PATTERN:
-        return PROGRAMME.tiers[1]
+        return PROGRAMME.tiers[0]
     named = [usual for usual in (USUAL.get(name),) if isinstance(usual, str)]
     return next(each for each in (*named, *TEXTS) if pattern.search(each))
 
