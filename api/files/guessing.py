@@ -100,10 +100,10 @@ KINDS = (
         needs=("member", "important"),
     ),
     Kind(
-        "points.credit",
+        "points.carry_over",
         {"member_id": "member", "points": "balance"},
         _DATED,
-        constants={"source": "opening balance", "rule": "opening"},
+        constants={"source": "the system before"},
         when="balance",
         needs=("member", "balance"),
     ),

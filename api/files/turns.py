@@ -9,10 +9,10 @@ from datetime import time
 TURNS: tuple[tuple[str, ...], ...] = (
     ("unit.open", "club.open", "service.price", "campaign.launch", "cohort.open"),
     ("emergency.declare", "campaign.change_terms", "activity.hold"),
-    ("member.join",),
-    ("member.change_details", "member.mark_important", "tier.change"),
+    ("member.join", "member.return"),
+    ("member.move", "member.change_details", "member.mark_important", "tier.change"),
     ("bill.record",),
-    ("points.credit",),
+    ("points.carry_over", "points.credit"),
     ("campaign.offer",),
     ("campaign.enrol", "binding.start"),
     ("visit.record", "visit.admit_in_emergency", "points.debit", "activity.attend"),

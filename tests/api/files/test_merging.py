@@ -117,6 +117,29 @@ def test_a_kind_of_fact_of_a_table_has_a_key_of_its_own_by_the_file() -> None:
     assert not {p.key for p in one.places} & {p.key for p in changed.places}
 
 
+def test_what_happened_despite_a_rule_is_said_of_a_table_or_in_a_column() -> None:
+    rows = [["member", "day", "broke"], ["m1", "2025-01-01", "club_closed; not_eligible"]]
+    rows.append(["m2", "2025-01-02", ""])
+    mapping = """
+        [missing]
+        actor = "system:x"
+        [[table]]
+        files = "*"
+        despite = ["visit_repeated"]
+        [[table.fact]]
+        kind = "activity.attend"
+        [table.fact.fields]
+        member_id = "member"
+        club_id = { value = "tea" }
+        activity_id = { value = "a1" }
+        at = "day"
+    """
+    of_table = Taken(mapping, a__csv=as_csv(rows)).commands
+    assert [command.despite for command in of_table] == [("visit_repeated",)] * 2
+    of_column = Taken(f"{mapping}\n        despite = 'broke'", a__csv=as_csv(rows)).commands
+    assert [command.despite for command in of_column] == [("club_closed", "not_eligible"), ()]
+
+
 def test_every_turn_is_of_a_command_and_what_ends_comes_last() -> None:
     assert TURN.keys() <= COMMANDS.keys()
     order = [
