@@ -1,6 +1,7 @@
 """`import` of tables with a mapping: many files at once, checked, rejected, mended, sent again."""
 
 import json
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -195,6 +196,20 @@ def test_what_was_rejected_of_a_file_then_does_not_count_beside_others(
     assert not (files / "rejects2").exists()
     again = imported(files, own_ledger, "--json")
     assert (again.code, again.json["replayed"], again.json["rejected"]) == (3, True, 1)
+
+
+def test_rejects_of_an_import_that_was_killed_once_it_was_in_are_not_lost(
+    files: Path, own_ledger: Path
+) -> None:
+    done = imported(files, own_ledger, "--keep-good", "rejects", "--json")
+    keys = "\0".join(each["key"].removeprefix("file:") for each in done.json["files"])
+    part = f".rejects.{sha256(keys.encode()).hexdigest()[:8]}"
+    (files / "rejects").rename(files / part)  # as if it had been killed before this
+    (files / "rejects.reasons").rename(files / f"{part}.reasons")
+    again = imported(files, own_ledger, "--keep-good", "rejects")
+    assert (again.code, "are now in rejects" in again.err) == (3, True)
+    assert (files / "rejects" / "visits.csv").exists()
+    assert not list(files.glob(".rejects*"))
 
 
 def test_rejects_of_a_table_without_a_header_go_in_again(files: Path, own_ledger: Path) -> None:
