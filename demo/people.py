@@ -17,14 +17,14 @@ STRIDE = 7_654_321
 
 
 def people(scale: Scale, count: int) -> tuple[list[str], list[str]]:
-    """(names, phone numbers) of so many customers; numbers are unique, names need not be."""
+    """(names, phone numbers) of so many customers; numbers are unique, names need not be. Those of
+    the first are the same at every scale and seed, so that a look-up has something to find."""
     draw = scale.random("people")
     prefix: str = assumed("people-are-invented")["phone_prefix"]
-    start = draw.randrange(PHONE_SPAN)
     surnames, given = draw.choices(SURNAMES, k=count), draw.choices(GIVEN, k=count)
     second = draw.choices(["", *GIVEN], [len(GIVEN) // 4, *[1] * len(GIVEN)], k=count)
     names = [
         first + middle + last for first, last, middle in zip(surnames, given, second, strict=True)
     ]
-    phones = [f"{prefix}{(start + STRIDE * n) % PHONE_SPAN:07d}" for n in range(count)]
+    phones = [f"{prefix}{(1 + STRIDE * n) % PHONE_SPAN:07d}" for n in range(count)]
     return names, phones

@@ -430,3 +430,20 @@ def test_workers_share_the_ledger_and_leave_together(demo_dir: Path, gold: str) 
     assert ended.code == 0, ended.err
     with pytest.raises(httpx.TransportError):
         httpx.get(f"{several.address}/health", timeout=PATIENCE_S)
+
+
+@pytest.mark.parametrize(
+    "spelt",
+    [
+        "10000000001", "+8610000000001", "008610000000001", "+86 1000-000-0001",
+        "86 100 0000 0001", " 1000 000 0001 ",
+        "\uff0b\uff18\uff16 \uff11\uff10\uff10\uff10 000 0001",
+    ],
+)  # fmt: skip
+def test_a_number_of_the_demo_is_found_however_it_is_spelt(
+    http: httpx.Client, demo_dir: Path, spelt: str
+) -> None:
+    (found,) = http.post("/members/lookup", json={"phone": spelt}).json()["members"]
+    assert found["member_id"] == "m000001"
+    shown = clubledger("member", spelt, data_dir=demo_dir)
+    assert (shown.code, "m000001" in shown.out) == (0, True)
