@@ -327,12 +327,13 @@ COSTS = Rows(
 
 OFFERS = Rows(
     f"""
-    SELECT o.bucket, o.member_id, o.campaign_id, o.arm, o.tier, m.unit_id, o.occurred_at,
+    SELECT o.bucket, o.member_id, o.campaign_id, o.arm, o.tier, u.unit_id, o.occurred_at,
         e.occurred_at AS enrolled_at, (o.arm = 'offered')::int AS offered,
         (o.arm = 'control')::int AS control,
         (o.arm = 'offered' AND e.member_id IS NOT NULL)::int AS enrolled
     FROM {_OFFERS}
-    JOIN member m ON m.member_id = o.member_id AND m.bucket = o.bucket
+    JOIN unit_span u ON u.member_id = o.member_id AND u.bucket = o.bucket
+        AND u.since <= o.occurred_at AND (u.until IS NULL OR u.until > o.occurred_at)
     LEFT JOIN {_ENROLMENTS} ON e.member_id = o.member_id AND e.bucket = o.bucket
         AND e.campaign_id = o.campaign_id AND e.occurred_at < %(end)s
     WHERE o.occurred_at < %(end)s
@@ -342,7 +343,8 @@ OFFERS = Rows(
     decided=("arm", "occurred_at", "enrolled_at"),
     sums=("offered", "control", "enrolled"),
     events=(_DRAWN, _ENROLLED),
-    what="Who was drawn by the end of `on`, and who of those offered enrolled.",
+    what="Who was drawn by the end of `on`, with the tier and unit of then, and who of those "
+    "offered enrolled.",
 )
 
 measure("campaigns.participants", "Participants", "参与客户数", "customers", ENROLMENTS,
@@ -378,7 +380,8 @@ RETURNS = Rows(
         arms.offered * coalesce(b.bills, 0) AS bills_offered,
         arms.control * coalesce(b.bills, 0) AS bills_control,
         arms.offered * arms.kept AS kept_offered, arms.control * arms.kept AS kept_control,
-        arms.offered * coalesce(e.gift_fen, 0) AS gift_fen, 0 AS walk_ins
+        arms.offered * coalesce(e.gift_fen, 0) AS gift_fen,
+        arms.control * (e.member_id IS NOT NULL)::int AS walk_ins
     FROM {_OFFERS}
     JOIN member m ON m.member_id = o.member_id AND m.bucket = o.bucket
     {AWAY.format("o", "%(end)s")}
@@ -440,7 +443,7 @@ RETURNS = Rows(
     what="Who was drawn, by intention to treat: he counts in the arm that he was drawn into, "
     "whether he took part or not, with the margins of the whole months from the opening "
     "to `on`. A customer without a bill counts with zero. And who took part without an "
-    "offer, since fixed costs are shared by heads.",
+    "offer, those of the control group among them, since fixed costs are shared by heads.",
 )
 _COST = "(gift_fen + other_costs_fen * offered / (offered + walk_ins))"
 _MARGIN = "(margin_offered_fen / offered - margin_control_fen / control) * offered"

@@ -365,22 +365,25 @@ def on_net(conn: Conn, on: date) -> OnNet:
 # ----------------------------------------------------------------------------------- measures
 HOLDERS = Rows(
     """
-    SELECT s.bucket, s.member_id, s.position, s.tier, u.unit_id, s.since, s.until, away.left_at,
+    SELECT s.bucket, s.member_id, s.position, u.position AS unit_position, s.tier, u.unit_id,
+        s.since, s.until, away.left_at,
         held.now::int AS vips, held.before::int AS before,
         (held.now AND away.left_at IS NOT NULL)::int AS left
     FROM tier_span s
     JOIN unit_span u ON u.member_id = s.member_id AND u.bucket = s.bucket
-        AND u.since < %(end)s AND (u.until IS NULL OR u.until >= %(end)s)
     """
     + AWAY.format("s", "%(end)s")
     + """
     CROSS JOIN LATERAL (
-        SELECT s.since < %(end)s AND (s.until IS NULL OR s.until >= %(end)s) AS now,
-            s.since < %(start)s AND (s.until IS NULL OR s.until >= %(start)s) AS before
+        SELECT greatest(s.since, u.since) AS since, least(s.until, u.until) AS until
+    ) both_
+    CROSS JOIN LATERAL (
+        SELECT both_.since < %(end)s AND coalesce(both_.until >= %(end)s, true) AS now,
+            both_.since < %(start)s AND coalesce(both_.until >= %(start)s, true) AS before
     ) held
     WHERE s.tier IS NOT NULL AND (held.now OR held.before)
     """,
-    key=("member_id", "position"),
+    key=("member_id", "position", "unit_position"),
     dims=("tier", "unit_id"),
     decided=("since", "until", "left_at"),
     sums=("vips", "before", "left"),
@@ -392,17 +395,19 @@ HOLDERS = Rows(
     ),
     days=("before",),
     what="Who holds a tier at the end of `on`, those who left among them, or held it before "
-    "`first`; in the unit of then.",
+    "`first`; each in the unit of that day.",
 )
 
 CUSTOMERS = Rows(
     """
-    SELECT m.bucket, m.member_id, m.tier, m.unit_id, m.important, m.joined_at, away.left_at,
+    SELECT m.bucket, m.member_id, m.tier, u.unit_id, m.important, m.joined_at, away.left_at,
         (away.left_at IS NULL)::int AS on_network,
         (m.joined_at >= %(start)s)::int AS joined,
         EXISTS (SELECT FROM absence a WHERE a.member_id = m.member_id AND a.bucket = m.bucket
             AND a.left_at >= %(start)s AND a.left_at < %(end)s)::int AS left
     FROM member m
+    JOIN unit_span u ON u.member_id = m.member_id AND u.bucket = m.bucket
+        AND u.since < %(end)s AND (u.until IS NULL OR u.until >= %(end)s)
     """
     + AWAY.format("m", "%(end)s")
     + """
@@ -418,7 +423,8 @@ CUSTOMERS = Rows(
         Events("member.returned", where="occurred_at < %(end)s"),
     ),
     days=("joined", "left"),
-    what="Whoever joined by the end of `on`. The tier is the latest that is known.",
+    what="Whoever joined by the end of `on`, in the unit of that day. The tier is the latest that "
+    "is known. Who left on some of the days counts as one who left, came he back since or not.",
 )
 
 measure("members.vips", "Customers who hold a tier", "VIP客户数", "customers", HOLDERS, "vips",

@@ -359,10 +359,12 @@ VISITORS = Rows(
 
 ELIGIBLE = Rows(
     f"""
-    SELECT m.bucket, m.member_id, s.position, s.tier, m.unit_id, i.important, v.visits,
+    SELECT m.bucket, m.member_id, s.position, s.tier, u.unit_id, i.important, v.visits,
         1 AS eligible,
         (v.visits IS NOT NULL)::int AS came
     FROM member m
+    JOIN unit_span u ON u.member_id = m.member_id AND u.bucket = m.bucket
+        AND u.since < %(end)s AND (u.until IS NULL OR u.until >= %(end)s)
     LEFT JOIN tier_span s ON s.member_id = m.member_id AND s.bucket = m.bucket
         AND s.since < %(end)s AND (s.until IS NULL OR s.until >= %(end)s)
     LEFT JOIN (
@@ -397,7 +399,7 @@ ELIGIBLE = Rows(
 
 ENTITLED = Rows(
     f"""
-    SELECT m.bucket, m.member_id, s.position, p.club_id, p.service_id, s.tier, m.unit_id,
+    SELECT m.bucket, m.member_id, s.position, p.club_id, p.service_id, s.tier, u.unit_id,
         (p.free_visits ->> s.tier)::bigint AS granted, coalesce(v.used, 0) AS used
     FROM (
         SELECT DISTINCT ON (club_id, service_id) club_id, service_id, free_visits FROM service
@@ -405,6 +407,8 @@ ENTITLED = Rows(
     ) p
     JOIN tier_span s ON p.free_visits ? s.tier AND s.since < %(end)s
         AND (s.until IS NULL OR s.until >= %(end)s)
+    JOIN unit_span u ON u.member_id = s.member_id AND u.bucket = s.bucket
+        AND u.since < %(end)s AND (u.until IS NULL OR u.until >= %(end)s)
     JOIN member m ON m.member_id = s.member_id AND m.bucket = s.bucket
         AND {ON_NETWORK.format("m", "%(end)s")}
     LEFT JOIN (

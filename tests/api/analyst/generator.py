@@ -18,7 +18,6 @@ from tests.api.analyst.house import (
     DAYS,
     ENGLISH,
     FIRST,
-    HISTORY,
     LAST,
     MONTHS,
     POLICIES,
@@ -92,7 +91,7 @@ class Branch(Told):
         def opens() -> bool:
             member.credit(
                 at(FIRST, 12), opening, "old system", expires_at=until,
-                topic="points.carried_over" if HISTORY else "points.credited",
+                topic="points.carried_over",
             )  # fmt: skip
             return True
 
@@ -111,22 +110,21 @@ class Branch(Told):
     def _two_years(self) -> None:
         draw = self.draw
         controls = [each for each in self.ids[30:] if drawn("pocket", each)]
-        leavers = {**dict.fromkeys(draw.sample(self.ids, 36)), **dict.fromkeys(controls[::4])}
+        leavers = {**dict.fromkeys(draw.sample(self.ids, 36)), **dict.fromkeys(controls[::2])}
         for member_id in self.ids:
             number = int(member_id[1:])
             self._bills(member_id, number)
             self._points(member_id)
             self._levels(member_id)
         for place, member_id in enumerate(leavers):
-            self._leaves(member_id, returns=HISTORY and place % 3 == 0)
+            self._leaves(member_id, returns=place % 3 == 0)
         self._visits()
         self._campaigns()
         self._bindings()
         self._cohorts()
         self._activities()
-        if HISTORY:
-            for member_id in draw.sample(self.ids, 30):
-                self._moves(member_id)
+        for member_id in draw.sample(self.ids, 30):
+            self._moves(member_id)
         self._plant()
 
     def _levels(self, member_id: str) -> None:
@@ -204,7 +202,7 @@ class Branch(Told):
             year, of_year = int(month[:4]), int(month[5:])
             last = date(year, of_year, monthrange(year, of_year)[1])
             fen = draw.randint(usual // 2, usual * 2)
-            if HISTORY and draw.random() < 0.01:
+            if draw.random() < 0.01:
                 fen = -draw.randint(1, 20_000)
             margin = None if number % 8 == 3 else fen * draw.randint(-5, 45) // 100
             self._bill(member_id, month, last, fen, margin)
@@ -419,7 +417,7 @@ class Branch(Told):
     def _campaigns(self) -> None:
         for name, campaign in CAMPAIGNS.items():
             for member_id in self.draw.sample(self.ids[30:], 110):
-                if campaign.arms == "drawn" or (campaign.arms == "given" and HISTORY):
+                if campaign.arms != "none":
                     self._offer(member_id, name, campaign)
                 if self.draw.random() < 0.5:
                     self._enrols(member_id, name, campaign)
@@ -464,8 +462,6 @@ class Branch(Told):
                 if sum(code == "in_control_group" for _, code in self.faults) >= 8:
                     return False
                 self.faults.append((row, "in_control_group"))
-                if not HISTORY:
-                    return False
             terms = in_force(campaign.terms, when)
             assert terms is not None
             gift = prepaid * terms["gift_bp"] // 10_000
@@ -492,7 +488,7 @@ class Branch(Told):
         """It was a mistake: it never was."""
 
         def withdraws(member: Member) -> bool:
-            if member.enrolments.pop(name, None) is None:
+            if self._in_control(member, name) or member.enrolments.pop(name, None) is None:
                 return False
             member.bindings = [each for each in member.bindings if each.campaign != name]
             return True

@@ -7,8 +7,6 @@ from typing import Any
 
 from tests.api.analyst.people import at
 
-HISTORY = False
-"""Whether the ledger takes what HISTORY brings: given arms, moves, returns, credit notes, ..."""
 FIRST, LAST = date(2024, 1, 1), date(2025, 12, 31)
 MONTHS = [f"{year}-{month:02}" for year in (2024, 2025) for month in range(1, 13)]
 UNITS = {"harbour": "港口", "hills": "山前", "lake": "湖滨"}
@@ -41,6 +39,8 @@ SHEETS = {
     "levels.csv": Sheet(("卡号", "新等级", "生效日期"), "\t", "gb18030"),
     "key_customers.csv": Sheet(("Customer", "Key", "Day")),
     "departures.csv": Sheet(("客户编号", "离网日期"), ",", "utf-8-sig"),
+    "moves.csv": Sheet(("客户编号", "迁往", "日期")),
+    "returns.csv": Sheet(("客户编号", "网点", "返网日期"), ";", "utf-8-sig"),
     "bills_2024.csv": Sheet(("客户编号", "账期", "账单金额", "毛利"), ",", "utf-8-sig"),
     "bills_2025.csv": Sheet(("Customer", "Month", "Issued", "Amount", "Margin"), ";", "gb18030"),
     "bill_corrections.csv": Sheet(
@@ -63,9 +63,6 @@ SHEETS = {
     "emergency.csv": Sheet(("Category", "People", "When")),
     "lounge_late.csv": Sheet(("卡号", "日期", "时间", "随行人数", "柜台"), ";", "gb18030"),
 }
-if HISTORY:
-    SHEETS["moves.csv"] = Sheet(("客户编号", "迁往", "日期"))
-    SHEETS["returns.csv"] = Sheet(("客户编号", "网点", "返网日期"))
 
 
 @dataclass(frozen=True)
@@ -208,7 +205,7 @@ def house() -> list[dict[str, Any]]:
     for name, campaign in CAMPAIGNS.items():
         (told, terms), *later = campaign.terms
         costs = [{"item": "posters and letters", "cost_fen": campaign.costs_fen}]
-        arms: dict[str, Any] = {"arms": "given"} if HISTORY and campaign.arms == "given" else {}
+        arms: dict[str, Any] = {"arms": "given"} if campaign.arms == "given" else {}
         if campaign.arms == "drawn":
             arms = {"control_bp": CONTROL_BP, "control_seed": name}
         tell(

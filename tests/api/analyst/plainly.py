@@ -131,13 +131,12 @@ def customers(q: Asked) -> Iterator[Row]:
     for m in q.members:
         joined = m.joined_at.date()
         if joined <= q.on:
-            left = any(q.within(gone.date()) for gone, _ in m.away)
             yield (
                 {"tier": m.tier(NOW), "unit_id": m.unit(end_of(q.on) - timedelta(microseconds=1))},
                 {
                     "on_network": int(m.on_network_after(q.on)),
                     "joined": int(q.within(joined)),
-                    "left": int(left and not m.on_network_after(q.on)),
+                    "left": int(any(q.within(gone.date()) for gone, _ in m.away)),
                 },
             )
 

@@ -82,6 +82,7 @@ class Told:
         for name, sheet in SHEETS.items():
             rows = [row for row in self.rows if row.file == name and (row.told or id(row) in wrong)]
             self.draw.shuffle(rows)
+            rows.sort(key=lambda row: id(row) in wrong)  # told twice: the second is wrong
             self.lines.update((id(row), line) for line, row in enumerate(rows, 2))
             text = io.StringIO()
             writer = csv.writer(text, delimiter=sheet.separator, lineterminator="\r\n")
