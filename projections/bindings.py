@@ -236,10 +236,10 @@ view(
         CASE WHEN a.left_on < b.until THEN 'left' ELSE b.cause END AS cause
     FROM binding b
     CROSS JOIN LATERAL (
-        SELECT (min(a.left_at) AT TIME ZONE '{zone}')::date AS left_on
+        SELECT {day of min(a.left_at)} AS left_on
         FROM absence a WHERE a.member_id = b.member_id AND a.bucket = b.bucket
             AND (a.returned_at IS NULL
-                OR (a.returned_at AT TIME ZONE '{zone}')::date > b.starts_on)
+                OR {day of a.returned_at} > b.starts_on)
     ) a
     """,
     """

@@ -460,13 +460,13 @@ view(
     occurred_at timestamptz
     topic text: the event
     lot bigint: whose points
-    source text: out of which account: outside, spendable, spent, expired, reversed
-    target text: into which
+    from_account text: out of which account: outside, spendable, spent, expired, reversed
+    to_account text: into which
     points bigint: how many
     actor text
     """,
     key=("bucket", "position", "number"),
-    same=("member_id", "topic", "source", "target"),
+    same=("member_id", "topic", "from_account", "to_account"),
     day="occurred_at",
 )
 

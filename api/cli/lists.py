@@ -61,14 +61,14 @@ def run(
 
 def _catalogue(as_json: bool) -> int:
     listed = [
-        {"name": of.name, "about": of.about, "filters": [*of.filters]} for of in views.catalogue()
+        {"view": of.name, "about": of.about, "filters": [*of.filters]} for of in views.catalogue()
     ]
     if as_json:
         output.tell({"lists": listed})
         return 0
     console = output.stdout()
     for each in listed:
-        output.say(layouts.folded(f"{each['name']}: {each['about']}", console.width, "", "  "))
+        output.say(layouts.folded(f"{each['view']}: {each['about']}", console.width, "", "  "))
         options = [f"--{name.removesuffix('_id').replace('_', '-')}" for name in each["filters"]]
         output.say(layouts.folded(" ".join(options), console.width, "    ", "    "))
     return 0

@@ -16,7 +16,7 @@ from pydantic_core import to_jsonable_python
 
 from api.cli.terminal import output
 from api.runtime.exports import cell, harmless
-from api.runtime.failures import Rejected
+from api.runtime.failures import Rejected, WrongUse
 from api.runtime.settings import Settings
 from api.runtime.wiring import Database, first_line, opened
 from domain.kernel.values import PROGRAMME
@@ -30,6 +30,10 @@ PRIVATE = 0o600
 
 def run(settings: Settings, query: str | None, address: bool, as_json: bool) -> int:
     """Run one query, tell an address, or open a session of psql."""
+    if query is not None and address:
+        raise WrongUse("--connect goes without a query.")
+    if as_json and query is None and not address:
+        raise WrongUse("--json goes with a query or --connect.")
     with opened(settings) as database:
         runner.project(database.dsn)
         _require_role(database)

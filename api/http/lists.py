@@ -31,7 +31,7 @@ After = Annotated[
 class Listed(Answer):
     """A list: what it holds, and by what it can be filtered."""
 
-    name: str
+    view: str
     about: str
     filters: list[str]
 
@@ -46,7 +46,7 @@ class Lists(Answer):
 async def all_lists() -> Lists:
     """Every list: what it holds, and by what it can be filtered."""
     found = (
-        Listed(name=of.name, about=of.about, filters=[*of.filters]) for of in views.catalogue()
+        Listed(view=of.name, about=of.about, filters=[*of.filters]) for of in views.catalogue()
     )
     return Lists(lists=list(found))
 

@@ -85,7 +85,7 @@ def each_posting() -> str:
     """A row a posting of the whole log with its number in its event, as a query."""
     parts = [
         f"SELECT e.bucket, e.position, n.number, e.member_id, e.occurred_at, '{topic}' AS topic,"
-        " (n.value->>0)::bigint AS lot, n.value->>1 AS source, n.value->>2 AS target,"
+        " (n.value->>0)::bigint AS lot, n.value->>1 AS from_account, n.value->>2 AS to_account,"
         " (n.value->>3)::bigint AS points, e.actor"
         f" FROM {table.name} e, json_array_elements(e.{NAME}) WITH ORDINALITY n(value, number)"
         for topic, table in movers().items()

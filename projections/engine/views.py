@@ -57,6 +57,7 @@ USUAL = {
 """What columns are, unless a view says otherwise."""
 
 _LINE = re.compile(r"(\w+) ([\w\[\]]+)(\?)?(?:: (.+))?")
+_DAY_OF = re.compile(r"{day of ([^}]+)}")
 FIRST, LAST = "first", "last"
 """The days of what a list holds, by its column of days."""
 AT_LEAST = "_at_least"
@@ -92,8 +93,8 @@ class View:
     name: str
     about: str
     text: str
-    """Its query, with the columns in their order. `{zone}` is the programme's, for sessions of
-    strangers, who have another."""
+    """Its query, with the columns in their order. `{day of x}` is the programme's day of an instant
+    in sessions of strangers, too, who have another zone."""
     columns: tuple[Column, ...]
     key: tuple[str, ...]
     """In which order it is listed: columns that tell all rows apart, none of them null."""
@@ -114,7 +115,7 @@ class View:
     @property
     def sql(self) -> str:
         """Its query."""
-        return self.text.replace("{zone}", PROGRAMME.zone.key)
+        return _DAY_OF.sub(rf"timezone('{PROGRAMME.zone.key}', \1)::date", self.text)
 
     @cached_property
     def row(self) -> type[Answer]:

@@ -148,7 +148,16 @@ def test_members_are_found_by_what_they_are_in(answers: Conn) -> None:
             assert {row.member_id for row in found} == wanted  # type: ignore[attr-defined]
 
 
-HOSTILE = ["", "x\0y", "x" * 1001, "'; DROP TABLE member; --", "%s", "%(limit)s", "{zone}", "～"]
+HOSTILE = [
+    "",
+    "x\0y",
+    "x" * 1001,
+    "'; DROP TABLE member; --",
+    "%s",
+    "%(limit)s",
+    "{day of x}",
+    "～",
+]
 
 
 @EVERY
