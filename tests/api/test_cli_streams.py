@@ -32,6 +32,8 @@ WORDS: dict[str, tuple[str, ...]] = {
     "member": ("{member}",),
     "compare": ("--sample", "1"),
     "ask": ("clubs",),
+    "measure": ("members.vips",),
+    "sql": ("-c", "SELECT 1 AS n"),
     "do": ("unit.open", "unit_id=u9", "title=城北", "--key", "u9"),
 }
 """What a command needs to be told; the others need nothing."""
