@@ -86,11 +86,12 @@ def ask(
 
 
 @asking.command()
-def measures(as_json: Json = False) -> int:
+def measures(data_dir: DataDir = None, as_json: Json = False) -> int:
     """Every measure: what it is called, its unit, and what it is asked with.
 
-    With --json, also the formulas.
+    With --json, also the formulas. They are the same whichever ledger it is.
     """
+    del data_dir
     from api.cli.measures import catalogue
 
     return catalogue(as_json)
