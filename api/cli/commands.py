@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from api.cli.asking import asking
-from api.cli.report_commands import report
+from api.cli.report_commands import figures, report
 from api.cli.terminal.examples import give_examples
 from api.cli.terminal.options import (
     DataDir,
@@ -76,41 +76,8 @@ def demo(
     return run(settings_of(data_dir), scale, seed, no_figures, as_json)
 
 
-@app.command()
-def figures(
-    report_id: Annotated[
-        str | None,
-        typer.Option("--report", metavar="ID", help="Beside what this report claims."),
-    ] = None,
-    explain: Annotated[
-        str | None,
-        typer.Option("--explain", metavar="CLAIM", help="What this claim of the report rests on."),
-    ] = None,
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many rows it shows.")] = 20,
-    export: ExportFile = None,
-    force: Force = False,
-    known_at: KnownAt = None,
-    effective_at: EffectiveAt = None,
-    data_dir: DataDir = None,
-    as_json: Json = False,
-) -> int:
-    """Every measure of the ledger; or beside it what a report claims, each with a verdict.
-
-    With --report it ends with 1 if a claim differs; what a document contradicts itself on is
-    flagged.
-    """
-    from api.cli.figures import run
-
-    asked = maybe_asked_of(known_at, effective_at)
-    target = target_of(export, force)
-    if explain is not None and report_id is None:
-        raise WrongUse("--explain goes with --report; `clubledger measure ID` explains a measure.")
-    return run(settings_of(data_dir), report_id, explain, limit, asked, target, as_json)
-
-
-app.add_typer(
-    report, name="report", help="A document's file: taken in, or held against the ledger."
-)
+app.command()(figures)
+app.add_typer(report, name="report")
 
 
 @app.command()

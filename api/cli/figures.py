@@ -11,6 +11,7 @@ from api.cli.terminal import layouts, output
 from api.cli.terminal.files import Target, operator
 from api.cli.terminal.layouts import Column
 from api.cli.terminal.looking import looking, say_moment
+from api.runtime.failures import WrongUse
 from api.runtime.settings import Settings
 from api.runtime.wiring import opened
 from projections.engine.measure import DAY
@@ -27,6 +28,8 @@ def run(
     as_json: bool,
 ) -> int:
     """Print them, as they are now or as of a moment; or write a file."""
+    if explain is not None and report_id is None:
+        raise WrongUse("--explain goes with --report; `clubledger measure ID` explains a measure.")
     with opened(settings) as database, looking(database, asked) as (connection, moment):
         if report_id is not None:
             shown = reports.report_of(database, connection, report_id, moment)

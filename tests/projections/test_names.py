@@ -123,6 +123,8 @@ def history() -> World:
     world.does("activity.correct", club_id="health", activity_id="c")
     world.does("member.change_details", member_id="m1", phone="13800000001")
     world.does("member.leave", member_id="m3")
+    world.now += timedelta(hours=1)
+    world.does("member.return", member_id="m3", unit_id="west")
     for name, words in (step for told in told_about("n") for step in told):
         world.does(name, **words)
     for name in COMMANDS.keys() - {command.called for command in world.asked.values()}:

@@ -4,7 +4,7 @@ import typer
 
 EXAMPLES = {
     "demo": "clubledger demo --scale 0.002 --data-dir tiny",
-    "figures": "clubledger figures --explain binding.rate",
+    "figures": "clubledger figures --report vip-2008 --explain binding.rate",
     "changes": "clubledger changes --from 2008-11-30 --to 2008-12-31",
     "doubts": "clubledger doubts --limit 20",
     "serve": "clubledger serve --port 8080 --workers 2",
@@ -19,7 +19,7 @@ EXAMPLES = {
     "ask": "clubledger ask club club_id=health",
     "list": "clubledger list members --limit 20",
     "measures": "clubledger measures",
-    "measure": "clubledger measure members.vip_total --on 2008-12-31",
+    "measure": "clubledger measure members.vips --on 2008-12-31",
     "space": "clubledger space --json",
     "status": "clubledger status",
     "clock": "clubledger clock",
