@@ -35,7 +35,7 @@ def test_every_command_is_carried_out_once(own_ledger: Path) -> None:
     opened(own_ledger)
     receipts = {}
     south = ("unit.open", "unit_id=south", "title=South")
-    assert clubledger("record", *south, data_dir=own_ledger).code == 0
+    assert clubledger("do", *south, data_dir=own_ledger).code == 0
     for name in STORY:
         done = recorded(own_ledger, name, "--key", name)
         assert done.code == 0, (name, done.err)
