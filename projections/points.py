@@ -386,10 +386,13 @@ LOTS = Rows(
 _FLOWS = ("credited", "debited", "reversed")
 MOVEMENTS = Rows(
     f"""
-    SELECT e.bucket, e.member_id, e.position, e.topic, e.occurred_at, m.tier, m.unit_id,
+    SELECT e.bucket, e.member_id, e.position, e.topic, e.occurred_at, s.tier, u.unit_id,
         {", ".join(f"{sql} AS {name}" for name, sql in SUMS.items() if name in _FLOWS)}
     FROM {moved()} e
-    JOIN member m ON m.member_id = e.member_id AND m.bucket = e.bucket
+    JOIN unit_span u ON u.member_id = e.member_id AND u.bucket = e.bucket
+        AND u.since <= e.occurred_at AND (u.until IS NULL OR u.until > e.occurred_at)
+    LEFT JOIN tier_span s ON s.member_id = e.member_id AND s.bucket = e.bucket
+        AND s.since <= e.occurred_at AND (s.until IS NULL OR s.until > e.occurred_at)
     WHERE e.occurred_at >= %(start)s AND e.occurred_at < %(end)s
     """,
     key=("member_id", "position"),
@@ -397,7 +400,7 @@ MOVEMENTS = Rows(
     decided=("occurred_at",),
     sums=_FLOWS,
     days=True,
-    what="Events that moved points, with the tier and unit that the member has now. A debit that "
+    what="Events that moved points, with the tier and unit of their moment. A debit that "
     "was reversed is taken off on the day of that.",
 )
 

@@ -106,13 +106,13 @@ def movements(q: Asked) -> Iterator[Row]:
         "points.credit_reversed": ("reversed", 1),
     }  # fmt: skip
 
-    def row(m: Member, of: Posting) -> Row:
+    def row(of: Posting) -> Row:
         name, sign = sums[of.topic]
-        key = {"tier": m.tier(NOW), "unit_id": m.unit(NOW), "topic": of.topic}
+        key = {"tier": of.tier, "unit_id": of.unit, "topic": of.topic}
         return key, {"credited": 0, "debited": 0, "reversed": 0, name: sign * of.points}
 
     for m in q.members:
-        yield from (row(m, each) for each in m.postings if q.within(each.when.date()))
+        yield from (row(each) for each in m.postings if q.within(each.when.date()))
 
 
 # ----------------------------------------------------------------------------------- members
@@ -406,6 +406,20 @@ def incremental(s: "Sums") -> Fraction | None:
 def returned(s: "Sums") -> Fraction | None:
     more, cost = incremental(s), cost_offered(s)
     return None if more is None or not s.gift_fen + s.other_costs_fen else (more - cost) / cost
+
+
+def interval(s: "Sums") -> tuple[float, float]:
+    """The return, 95% sure: Welch's, by the normal approximation."""
+    spread = 0.0
+    for heads, total, squares in (
+        (s.offered, s.margin_offered_fen, s.squares_offered),
+        (s.control, s.margin_control_fen, s.squares_control),
+    ):
+        spread += (squares - total * total / heads) / (heads - 1) / heads
+    value, cost = returned(s), cost_offered(s)
+    assert value is not None
+    away = 1.959963984540054 * spread**0.5 * s.offered / float(cost)
+    return float(value) - away, float(value) + away
 
 
 def per_retained(s: "Sums") -> Fraction | None:

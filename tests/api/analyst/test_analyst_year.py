@@ -17,7 +17,7 @@ from projections.engine.connection import Conn
 from projections.engine.measure import MEASURES, Measured, measured, overview
 from tests.api.analyst.generator import Branch
 from tests.api.analyst.house import SHEETS
-from tests.api.analyst.plainly import ALL, NEEDED, PLAINLY, QUESTIONS, Asked, Row, plainly
+from tests.api.analyst.plainly import ALL, NEEDED, PLAINLY, QUESTIONS, Asked, Row, interval, plainly
 from tests.api.running import Ended, clubledger, empty_directory
 
 HERE = Path(__file__).parent
@@ -181,6 +181,19 @@ def test_it_is_what_plain_python_makes_of_the_records(
     assert len(told) >= 2 * len(QUESTIONS)
     assert any(each.value for each in told)
     assert not [why for each in told for why in differences(year, known, each)]
+
+
+def test_a_return_is_so_sure(year: Year, answers: dict[str, list[Measured]], known: Known) -> None:
+    told = [each for each in answers["campaigns.return"] if each.value is not None]
+    assert len(told) > 2
+    for each in told:
+        first = each.on.replace(month=1, day=1)
+        asked = Asked(year.branch, each.on, first, each.params)
+        rows = list(PLAINLY[each.measure_id].of(asked))
+        _, sums = plainly(each.measure_id, asked, rows, None, each.digits)[ALL]
+        assert (float(each.low or 0), float(each.high or 0)) == pytest.approx(
+            interval(sums), abs=1e-4
+        )
 
 
 def test_the_command_line_tells_the_same(year: Year) -> None:
