@@ -1,6 +1,5 @@
 """Bindings: who is bound by which policy from when to when, and the binding rate at a date."""
 
-from dataclasses import dataclass
 from datetime import date
 
 from psycopg.rows import class_row
@@ -9,10 +8,8 @@ from domain.bindings import BindingEnded, BindingStarted
 from domain.cohorts import UnknownCohort
 from projections.engine.answer import Answer
 from projections.engine.connection import Conn
-from projections.engine.days import end_of
 from projections.engine.measure import Events, Need, Rows, measure
 from projections.engine.projection import Projection
-from projections.engine.ratio import Ratio
 from projections.engine.reference import ReferenceFold, Stored, folded
 from projections.engine.views import view
 
@@ -86,29 +83,6 @@ class Binding(Answer):
     cause: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class UnitBinding:
-    """The binding rate of one unit."""
-
-    unit_id: str
-    title: str | None
-    base: int
-    bound: int
-    rate: Ratio
-
-
-@dataclass(frozen=True, slots=True)
-class BindingRate:
-    """Customers of the base who were effectively bound on a day / base."""
-
-    cohort_id: str
-    on: date
-    base: int
-    bound: int
-    rate: Ratio
-    units: list[UnitBinding]
-
-
 def bindings(conn: Conn, member_id: str) -> list[Binding]:
     """A member's bindings, earliest first. Leaving the network ends what still binds, with the
     cause `left`."""
@@ -126,39 +100,6 @@ def bindings(conn: Conn, member_id: str) -> list[Binding]:
         """,
         (member_id,),
     ).fetchall()
-
-
-def binding_rate(conn: Conn, cohort_id: str, on: date) -> BindingRate | None:
-    """Each customer of the base counts once, however many policies bind him on the day; who is
-    off the network by the end of it is not bound."""
-    known = conn.execute("SELECT 1 FROM cohort WHERE cohort_id = %s", (cohort_id,)).fetchone()
-    if known is None:
-        return None
-    found = conn.execute(
-        f"""
-        SELECT c.unit_id, u.title, c.base, c.bound
-        FROM (
-            SELECT c.unit_id, count(*) AS base, count(b.member_id) AS bound
-            FROM cohort_member c
-            LEFT JOIN (
-                SELECT DISTINCT bucket, member_id
-                FROM binding b
-                WHERE starts_on <= %(on)s AND until > %(on)s AND NOT {ENDED_BY_LEAVING}
-            ) b ON b.member_id = c.member_id AND b.bucket = c.bucket
-            WHERE c.cohort_id = %(cohort_id)s
-            GROUP BY 1
-        ) c
-        LEFT JOIN unit u ON u.unit_id = c.unit_id
-        ORDER BY c.unit_id
-        """,
-        {"cohort_id": cohort_id, "on": on, "end": end_of(on)},
-    ).fetchall()
-    units = [
-        UnitBinding(unit, title, base, bound, Ratio(bound, base))
-        for unit, title, base, bound in found
-    ]
-    base, bound = sum(unit.base for unit in units), sum(unit.bound for unit in units)
-    return BindingRate(cohort_id, on, base, bound, Ratio(bound, base), units)
 
 
 # ----------------------------------------------------------------------------------- measures

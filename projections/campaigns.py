@@ -19,13 +19,13 @@ from domain.campaigns import (
 )
 from domain.enrolments import CampaignEnrolled, PlaceFreed, PlaceTaken
 from domain.kernel.formula import Formula
-from projections.engine.answer import Answer
+from projections.engine.answer import Answer, Dated
 from projections.engine.connection import Conn
 from projections.engine.days import end_of
 from projections.engine.event_tables import counted
-from projections.engine.measure import Events, Need, Rows, measure
+from projections.engine.measure import Events, Measured, Need, Rows, measure, measured
 from projections.engine.projection import Projection
-from projections.engine.ratio import Mean, Rate, rounded
+from projections.engine.ratio import Mean, Rate
 from projections.engine.reference import ReferenceFold, Stored, folded
 from projections.engine.views import view
 from projections.members import AWAY
@@ -182,14 +182,6 @@ class Campaign(Answer):
     cost_fen: int
     cost_per_participant_fen: Mean
     take_up: Rate = Field(description="of those offered, who enrolled")
-
-    @property
-    def offered_cost_fen(self) -> int:
-        """What those who were offered cost: their gifts, and of the other costs their share by
-        participants (those offered / those offered and walk-ins), rounded half up to a fen."""
-        reached = self.offered + self.walk_in_participants
-        share = Fraction(self.other_costs_fen * self.offered, reached) if reached else 0
-        return self.gift_fen - self.walk_in_gift_fen + int(rounded(share, 0))
 
 
 class CampaignUse(Answer):
@@ -526,6 +518,21 @@ view(
     same=("campaign_id", "kind"),
     day="opens_on",
 )
+
+
+class CampaignFigures(Campaign, Dated):
+    """A campaign with what it came to."""
+
+    campaign_return: Measured = Field(description="by intention to treat, with its 95% interval")
+
+
+def campaign_figures(conn: Conn, campaign_id: str, until: date) -> CampaignFigures | None:
+    """One campaign by the end of a day, and its return; null if it had not been launched."""
+    known = campaign(conn, campaign_id, until)
+    if known is None:
+        return None
+    back = measured(conn, "campaigns.return", {"campaign_id": campaign_id}, until)
+    return CampaignFigures(**dict(known), campaign_return=back)
 
 
 # ----------------------------------------------------------------------- the same in plain Python

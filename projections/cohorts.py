@@ -1,6 +1,5 @@
 """Cohorts: customers of a day, and how many of them were kept."""
 
-from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Literal
 
@@ -9,11 +8,9 @@ from psycopg.rows import class_row
 from domain.cohorts import CohortFrozen, CohortIncluded, CohortOpened, UnknownCohort
 from projections.engine.answer import Answer
 from projections.engine.connection import Conn
-from projections.engine.days import end_of
 from projections.engine.event_tables import counted
 from projections.engine.measure import Events, Need, Rows, measure
 from projections.engine.projection import Projection
-from projections.engine.ratio import Ratio
 from projections.engine.reference import ReferenceFold, Stored, folded
 from projections.engine.views import view
 from projections.members import AWAY
@@ -78,49 +75,6 @@ class Cohorts(Projection):
     )
 
 
-class Bills(Projection):
-    """A row a customer and year: what he spent, and in which months less than 50 yuan.
-
-    Bit 0 of the masks is January. A month is billed once until its bill is corrected, so masks are
-    sums of their bits.
-    """
-
-    tables = (
-        """
-        CREATE TABLE bill_year (
-            bucket smallint NOT NULL,
-            member_id text NOT NULL,
-            year smallint NOT NULL,
-            billed_months integer NOT NULL,
-            low_months integer NOT NULL,
-            amount_fen bigint NOT NULL,
-            margin_fen bigint NOT NULL,
-            PRIMARY KEY (member_id, year, bucket)
-        ) WITH (fillfactor = 80)
-        """,
-    )
-    fold = (
-        f"""
-        INSERT INTO bill_year (bucket, member_id, year, billed_months, low_months, amount_fen,
-            margin_fen)
-        SELECT bucket, member_id, left(month, 4)::smallint,
-            sum(sign * (1 << right(month, 2)::integer - 1)),
-            coalesce(sum(sign * (1 << right(month, 2)::integer - 1))
-                FILTER (WHERE amount_fen < {LOW_SPEND_FEN}), 0),
-            sum(sign * amount_fen), sum(sign * coalesce(margin_fen, 0))
-        FROM {{bill_issued}} e
-        GROUP BY 1, 2, 3
-        ON CONFLICT (member_id, year, bucket) DO UPDATE
-        SET billed_months = bill_year.billed_months + excluded.billed_months,
-            low_months = bill_year.low_months + excluded.low_months,
-            amount_fen = bill_year.amount_fen + excluded.amount_fen,
-            margin_fen = bill_year.margin_fen + excluded.margin_fen
-        """,
-        "DELETE FROM bill_year WHERE billed_months = 0"
-        " AND EXISTS (SELECT FROM {bill_issued} e WHERE sign < 0)",
-    )
-
-
 class Cohort(Answer):
     """A cohort: the size it was frozen with, and how many customers it holds."""
 
@@ -135,24 +89,6 @@ class Cohort(Answer):
     members: int
 
 
-@dataclass(frozen=True, slots=True)
-class Retention:
-    """Retention rate of a cohort: 1 - lost / base.
-
-    lost = left (off the network at the date) + low (on it, with spend below 50 yuan in three or
-    more months of the year up to the date's month).
-    """
-
-    cohort_id: str
-    taken_on: date
-    base: int
-    left: int
-    low: int
-    lost: int
-    rate: Ratio
-    size: int | None
-
-
 def cohorts(conn: Conn) -> list[Cohort]:
     """All cohorts, by their id."""
     cursor = conn.cursor(row_factory=class_row(Cohort))
@@ -163,35 +99,6 @@ def cohorts(conn: Conn) -> list[Cohort]:
         FROM cohort c ORDER BY cohort_id
         """
     ).fetchall()
-
-
-def retention(conn: Conn, cohort_id: str, on: date) -> Retention | None:
-    """Who of a cohort was kept at a date; null if there is no such cohort."""
-    known = conn.execute("SELECT size FROM cohort WHERE cohort_id = %s", (cohort_id,)).fetchone()
-    if known is None:
-        return None
-    found = conn.execute(
-        f"""
-        SELECT count(*), count(away.member_id),
-            count(*) FILTER (WHERE away.member_id IS NULL
-                AND bit_count((b.low_months & %(months)s)::bit(12)) >= %(lost)s)
-        FROM cohort_member c
-        {AWAY.format("c", "%(end)s")}
-        LEFT JOIN bill_year b
-        ON b.member_id = c.member_id AND b.bucket = c.bucket AND b.year = %(year)s
-        WHERE c.cohort_id = %(cohort_id)s
-        """,
-        {
-            "cohort_id": cohort_id,
-            "end": end_of(on),
-            "year": on.year,
-            "months": (1 << on.month) - 1,
-            "lost": LOW_MONTHS_LOST,
-        },
-    ).fetchone()
-    base, left, low = found or (0, 0, 0)
-    lost = left + low
-    return Retention(cohort_id, on, base, left, low, lost, Ratio(base - lost, base), known[0])
 
 
 # ----------------------------------------------------------------------------------- measures

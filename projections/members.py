@@ -11,7 +11,6 @@ from pydantic import Field
 from domain.kernel.personal import Sealed
 from domain.kernel.values import Tier
 from domain.members import (
-    BillIssued,
     MemberJoined,
     MemberLeft,
     MemberMarkedImportant,
@@ -514,9 +513,6 @@ view(
 
 
 # ----------------------------------------------------------------------- the same in plain Python
-LOW_YUAN = 50
-
-
 @folded(MemberJoined)
 def _member_joined(fold: ReferenceFold, at: Stored, event: MemberJoined) -> None:
     fold.add("member", (at.id,), bucket=at.bucket, member_id=at.id, unit_id=event.unit_id,
@@ -559,15 +555,3 @@ def _member_moved(fold: ReferenceFold, at: Stored, event: MemberMoved) -> None:
 def _tier_changed(fold: ReferenceFold, at: Stored, event: TierChanged) -> None:
     fold.latest(fold.row("member", at.id), "tier_since", event, tier=event.tier)
     spans.in_tier(fold, at, event)
-
-
-@folded(BillIssued)
-def _bill_issued(fold: ReferenceFold, at: Stored, event: BillIssued, sign: int = 1) -> None:
-    year, month = (int(part) for part in event.month.split("-"))
-    key = {"bucket": at.bucket, "member_id": at.id, "year": year}
-    low = event.amount_fen < LOW_YUAN * 100
-    bit = sign * 2 ** (month - 1)
-    fold.sum("bill_year", key, billed_months=bit, low_months=bit if low else 0,
-             amount_fen=sign * event.amount_fen,
-             margin_fen=sign * (event.margin_fen or 0))  # fmt: skip
-    fold.drop_zero("bill_year", "billed_months", key)

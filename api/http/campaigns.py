@@ -10,10 +10,8 @@ from api.http.server.inputs import PAST, AsOf, Awaited, InHouse, PathId
 from domain.campaigns import UnknownCampaign
 from domain.kernel.values import Day, local_date
 from projections import campaigns
-from projections.campaigns import Campaign
+from projections.campaigns import Campaign, CampaignFigures
 from projections.engine.answer import Answer
-from projections.figures import returns
-from projections.figures.returns import CampaignFigures
 
 router = APIRouter(tags=["campaigns"])
 
@@ -48,7 +46,7 @@ async def campaign_figures(
     """A campaign: participants, prepaid sum, mean, cost, and its return where there is one."""
     upto = until or local_date(house.at(asked))
     found = await house.ask(
-        lambda conn, _: returns.campaign_figures(conn, campaign_id, upto), wait_for, asked
+        lambda conn, _: campaigns.campaign_figures(conn, campaign_id, upto), wait_for, asked
     )
     if found is None:
         raise UnknownCampaign(campaign_id)

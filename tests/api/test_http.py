@@ -225,7 +225,7 @@ def test_places_are_given_up_to_the_cap_exactly(
     mean = figures["mean_prepaid_fen"]
     assert mean["mean"] == round(mean["part"] / mean["whole"], 2)
     assert figures["campaign_return"]["value"] is None
-    assert figures["campaign_return"]["reason"]
+    assert figures["campaign_return"]["why"]
     twice = enrol(http, asked[[a.status_code for a in answers].index(201)])
     assert twice.json()["code"] == "already_enrolled"
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from domain.kernel.event import Event
 from domain.kernel.values import add_months, local_date, start_of
 from ledger.database import connect
-from projections import bindings, campaigns, clubs, cohorts, members, visits
+from projections import bindings, campaigns, clubs, members, visits
 from projections.asof import member as past
 from projections.engine import runner
 from projections.engine.connection import Conn
@@ -24,10 +24,10 @@ from projections.engine.measure import measured
 from projections.engine.moments import Asked, moment
 from projections.engine.ratio import Mean, Rate
 from projections.engine.reference import Stored
-from projections.figures import returns
 from projections.visits import DIMENSIONS
 from tests.projections.doubting import counted
 from tests.projections.histories import DAY, STEPS, World, furnished, history, lay
+from tests.projections.measuring import sums
 from tests.projections.tables import emptied, looking
 from tests.projections.workings import CARELESS
 
@@ -125,8 +125,8 @@ def everything_at(conn: Conn, until: date) -> dict[str, Any]:
     year = until.replace(month=1, day=1)
     found: dict[str, Any] = {
         "campaigns": campaigns.campaigns(conn, until),
-        "binding": bindings.binding_rate(conn, "base", until),
-        "retention": cohorts.retention(conn, "kept", until),
+        "binding": measured(conn, "bindings.rate", {"cohort_id": "base"}, until, ["unit_id"]),
+        "retention": measured(conn, "retention.rate", {"cohort_id": "kept"}, until),
         "tiers": members.tiers(conn, until),
         "units": members.tiers_by_unit(conn, until),
         "months": members.tiers_by_month(conn, year, until),
@@ -137,7 +137,7 @@ def everything_at(conn: Conn, until: date) -> dict[str, Any]:
     }
     for name in ("plain", "drawn"):
         found[f"{name} use"] = campaigns.campaign_use(conn, name, until)
-        found[f"{name} return"] = returns.campaign_figures(conn, name, until)
+        found[f"{name} return"] = campaigns.campaign_figures(conn, name, until)
     for club in ("health", "lounge"):
         found[club] = visits.club_use(conn, club, year, until, today=until)
     return found
@@ -190,14 +190,11 @@ def test_part_and_whole_of_a_rate_are_the_same_people(installed: Callable[[int],
                 assert sum(row.participants for row in rows) == found.participants
                 assert sum(row.prepaid_fen for row in rows) == found.prepaid_fen
                 assert sum(row.gift_fen for row in rows) == found.gift_fen
-            rate = bindings.binding_rate(conn, "base", until)
-            assert rate is not None
             base, bound = bound_of(world, until)
-            assert (rate.base, rate.bound) == (len(base), len(bound))
-            assert sum(unit.bound for unit in rate.units) == rate.bound
-            kept = cohorts.retention(conn, "kept", until)
-            assert kept is not None
-            assert kept.base >= kept.lost == kept.left + kept.low
+            rate = sums(conn, "bindings.rate", until, cohort_id="base")
+            assert rate == {"base": len(base), "bound": len(bound)}
+            kept = sums(conn, "retention.rate", until, cohort_id="kept")
+            assert kept["base"] >= kept["left"] + kept["low"]
 
         hold()
 
@@ -341,7 +338,7 @@ def test_take_up_and_return_are_those_of_the_offered_whoever_walks_in(
 ) -> None:
     """Of the fixed costs, two of eight participants bear a quarter."""
     conn, until = answers(spring(6, fixed_fen)), date(2008, 5, 31)
-    found = returns.campaign_figures(conn, "spring", until)
+    found = campaigns.campaign_figures(conn, "spring", until)
     assert found is not None
     assert found.take_up == Rate.of(2, 2)
     assert (found.participants, found.prepaid_fen, found.gift_fen) == (8, 80_000, 8000)
@@ -349,8 +346,7 @@ def test_take_up_and_return_are_those_of_the_offered_whoever_walks_in(
     assert walk_in == (6, 60_000, 6000)
     assert found.cost_fen == 8000 + fixed_fen
     back = found.campaign_return
-    assert back.cost_fen == cost_fen
-    assert back.incremental_fen == 6000
+    assert (back.exact + 1) * cost_fen == 6000
     assert back.value == value
 
 
@@ -377,9 +373,8 @@ def test_leaving_ends_what_binds(answers: Callable[[World], Conn]) -> None:
     world.now = on("2008-12-31")
     conn = answers(world)
     for day, bound in ((14, 2), (15, 1), (16, 1)):
-        rate = bindings.binding_rate(conn, "base", date(2008, 6, day))
-        assert rate is not None
-        assert (rate.base, rate.bound) == (2, bound)
+        rate = sums(conn, "bindings.rate", date(2008, 6, day), cohort_id="base")
+        assert rate == {"base": 2, "bound": bound}
     handset, prepay = of_m1 = bindings.bindings(conn, "m1")
     assert (handset.ended_on, handset.cause) == (date(2008, 6, 15), "left")
     assert (prepay.ended_on, prepay.cause) == (None, None)

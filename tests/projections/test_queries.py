@@ -13,9 +13,10 @@ from ledger.database import connect
 from projections import bindings, campaigns, clubs, cohorts, members, points, units, visits
 from projections.engine import runner
 from projections.engine.days import month_ends, months_between
+from projections.engine.measure import measured
 from projections.engine.ratio import Mean, Rate, Ratio, rounded
-from projections.figures import returns
 from tests.projections.histories import World, furnished, lay
+from tests.projections.measuring import sums
 from tests.projections.tables import looking
 
 YEAR_END = date(2008, 12, 31)
@@ -302,7 +303,7 @@ def campaign_with(control_bp: int, *margins: int | None, cost_fen: int = 100) ->
 
 
 def brought(conn: Any, campaign: str, until: date) -> Any:
-    found = returns.campaign_figures(conn, campaign, until)
+    found = campaigns.campaign_figures(conn, campaign, until)
     assert found is not None
     return found.campaign_return
 
@@ -323,10 +324,9 @@ def test_the_return_is_what_the_offered_brought_above_control(
         again.fold(stored.stream, stored.event)
     with answers(installed, again, buckets) as conn:
         found = brought(conn, "c", date(2008, 3, 30))
-        assert (found.first_month, found.last_month) == (date(2008, 2, 1), date(2008, 2, 1))
-        assert (found.offered.customers, found.offered.margin_fen) == (len(offered), sum(offered))
-        assert found.control.mean_fen == Fraction(sum(control), len(control))
         n, k = len(offered), len(control)
+        heads = ("offered", "control", "margin_offered_fen", "margin_control_fen", "whole_months")
+        assert [found.sums()[name] for name in heads] == [n, k, sum(offered), sum(control), 1]
         difference = Fraction(sum(offered), n) - Fraction(sum(control), k)
         assert found.value == rounded((difference * n - 100) / 100, 4)
 
@@ -337,16 +337,20 @@ def test_the_return_is_what_the_offered_brought_above_control(
         half = 1.959963984540054 * (variance(offered) + variance(control)) ** 0.5 * n / 100
         assert float(found.high) == pytest.approx(float(found.value) + half, abs=1e-3)
         assert float(found.low) == pytest.approx(float(found.value) - half, abs=1e-3)
-        assert found.control.retained == k - 1
-        assert found.cost_per_retained_fen == rounded(Fraction(100 * k, n), 2)
+        price = measured(conn, "campaigns.cost_per_retained", C, date(2008, 3, 30))
+        assert price.sums()["kept_control"] == k - 1
+        assert price.value == rounded(Fraction(k, n), 2)  # 100 fen of cost
         for day in (date(2008, 2, 29), date(2008, 3, 29)):
-            kept = brought(conn, "c", day)
-            assert kept.value == found.value
-            assert kept.control.retained == k, "he left as the next day began"
+            assert brought(conn, "c", day).value == found.value
+            kept = measured(conn, "campaigns.cost_per_retained", C, day)
+            assert kept.sums()["kept_control"] == k, "he left as the next day began"
+
+
+C = {"campaign_id": "c"}
 
 
 @pytest.mark.parametrize(
-    ("world", "campaign", "until", "reason"),
+    ("world", "campaign", "until", "why"),
     [
         (furnished(), "plain", YEAR_END, "no control group"),
         (furnished(), "drawn", date(2008, 1, 30), "no whole month since the opening"),
@@ -356,18 +360,21 @@ def test_the_return_is_what_the_offered_brought_above_control(
     ],
 )
 def test_without_its_grounds_a_return_is_not_computable(
-    installed: Callable[[int], str], world: World, campaign: str, until: date, reason: str
+    installed: Callable[[int], str], world: World, campaign: str, until: date, why: str
 ) -> None:
     with answers(installed, world) as conn:
-        assert brought(conn, campaign, until) == returns.Return(value=None, reason=reason)
+        found = brought(conn, campaign, until)
+        assert (found.value, found.low, found.why) == (None, None, why)
 
 
 def test_no_difference_in_retention_has_no_price(installed: Callable[[int], str]) -> None:
     with answers(installed, campaign_with(5000, *range(8))) as conn:
-        found = brought(conn, "c", YEAR_END)
-        assert found.value is not None
-        assert found.cost_per_retained_fen is None
-        assert returns.campaign_figures(conn, "none", YEAR_END) is None
+        assert brought(conn, "c", YEAR_END).value is not None
+        price = measured(conn, "campaigns.cost_per_retained", C, YEAR_END)
+        assert (price.value, price.why) == (
+            None, "no more were retained than without the campaign",
+        )  # fmt: skip
+        assert campaigns.campaign_figures(conn, "none", YEAR_END) is None
 
 
 def test_a_customer_of_the_base_is_bound_once_and_only_on_his_days(
@@ -385,18 +392,14 @@ def test_a_customer_of_the_base_is_bound_once_and_only_on_his_days(
     with answers(installed, world, buckets) as conn:
 
         def bound(day: date) -> tuple[int, int]:
-            rate = bindings.binding_rate(conn, "base", day)
-            assert rate is not None
-            return rate.bound, rate.base
+            found = sums(conn, "bindings.rate", day, cohort_id="base")
+            return found["bound"], found["base"]
 
         days = (date(2008, 2, 29), march, date(2008, 4, 30), may, date(2008, 6, 30), july)
         assert [bound(day) for day in days] == [(n, 3) for n in (0, 2, 2, 1, 1, 0)]
-        rate = bindings.binding_rate(conn, "base", march)
-        assert rate is not None
-        assert [(u.unit_id, u.title, u.bound, u.base) for u in rate.units] == [
-            ("east", "East", 1, 2), ("west", "West", 1, 1),
-        ]  # fmt: skip
-        assert bindings.binding_rate(conn, "none", march) is None
+        for unit, parts in (("east", (1, 2)), ("west", (1, 1))):
+            of_unit = sums(conn, "bindings.rate", march, cohort_id="base", unit_id=unit)
+            assert (of_unit["bound"], of_unit["base"]) == parts
         (ended,) = bindings.bindings(conn, "m2")
         assert (ended.ended_on, ended.cause) == (may, "breach")
 
@@ -423,17 +426,12 @@ def test_lost_are_who_left_and_who_spent_little_in_three_months_of_the_year(
     with answers(installed, world, buckets) as conn:
 
         def kept(day: date) -> tuple[int, int, int]:
-            found = cohorts.retention(conn, "kept", day)
-            assert found is not None
-            return found.left, found.low, found.rate.part
+            found = sums(conn, "retention.rate", day, cohort_id="kept")
+            return found["left"], found["low"], found["base"] - found["left"] - found["low"]
 
         assert kept(date(2008, 3, 31)) == (0, 1, 3)
         assert kept(date(2008, 9, 30)) == (0, 2, 2)
         assert kept(YEAR_END) == (1, 1, 2)
-        found = cohorts.retention(conn, "kept", YEAR_END)
-        assert found is not None
-        assert (found.base, found.lost, found.size) == (4, 2, 5)
-        assert cohorts.retention(conn, "none", YEAR_END) is None
         # m3 left as 30 November began: he was there when the 29th ended.
         assert [kept(date(2008, 11, day))[0] for day in (29, 30)] == [0, 1]
         base, cohort = cohorts.cohorts(conn)
