@@ -57,7 +57,8 @@ _NAMED: dict[str, Any] = {
     "number": values.Printed,
     "parameters": values.Parameters,
     "formula": FormulaText,
-    "tier": values.Tier,
+    "tier": values.KnownTier,
+    "tier of its time": values.Tier,
     "name": personal.Name,
     "phone": personal.Phone,
 }
@@ -130,7 +131,7 @@ def said(fragment: dict[str, Any], known: dict[str, Any]) -> str:
             most = f", at most {bare['maxItems']}" if "maxItems" in bare else ""
             return f"list of {said(items, known)}{most}"
         case {"type": "object", "patternProperties": {values.TIER_PATTERN: items}}:
-            return f"{{tier: {said(items, known)}}}"
+            return f"{{tier of its time: {said(items, known)}}}"
         case {"type": "object", "additionalProperties": items}:
             return f"{{tier: {said(items, known)}}}"
         case {"type": "integer", "minimum": least, "maximum": most}:

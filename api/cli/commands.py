@@ -425,4 +425,5 @@ def clock(
     return upkeep.clock(settings_of(data_dir), stand_still, as_json)
 
 
-give_examples(app)
+for _typer in (app, asking):
+    give_examples(_typer)

@@ -17,6 +17,7 @@ from pydantic import (
     BeforeValidator,
     Field,
     GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
     StringConstraints,
     WithJsonSchema,
 )
@@ -218,7 +219,13 @@ def _known(tier: str) -> str:
     return tier
 
 
-KnownTier = Annotated[Tier, AfterValidator(_known)]
+class _OneOfThem:
+    @classmethod
+    def __get_pydantic_json_schema__(cls, _: CoreSchema, __: GetJsonSchemaHandler) -> Any:
+        return {"type": "string", "enum": list(PROGRAMME.tiers)}
+
+
+KnownTier = Annotated[Tier, AfterValidator(_known), _OneOfThem]
 """A tier that the ledger has, as commands say it."""
 
 

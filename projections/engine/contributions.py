@@ -26,10 +26,10 @@ class EventAt(Answer):
     """An event and where the log holds it."""
 
     topic: str
-    at: str = Field(description="`<bucket>:<position>`", examples=["0:1234567"])
+    place: str = Field(description="`<bucket>:<position>`", examples=["0:1234567"])
 
     def __str__(self) -> str:
-        return f"{self.topic} {self.at}"
+        return f"{self.topic} {self.place}"
 
 
 class Contribution(Answer):
@@ -134,7 +134,7 @@ def events_of(places: str) -> list[EventAt]:
 
 def _event(place: str) -> EventAt:
     topic, _, at = place.partition(" ")
-    return EventAt(topic=topic, at=at)
+    return EventAt(topic=topic, place=at)
 
 
 def _place(rows: Rows, last: Contribution) -> str:

@@ -118,7 +118,8 @@ def test_figures_as_json(demo_dir: Path) -> None:
     names = {"claim_id", "value", "derived", "by_its_own", "difference", "verdict", "assumed"}
     assert all(names <= figure.keys() for figure in told["figures"])
     assert len({figure["claim_id"] for figure in told["figures"]}) == len(told["figures"])
-    assert told["demo"] == {"scale": SCALE, "seed": 2008, "complete": True}
+    known = {"scale": SCALE, "seed": 2008, "complete": True}
+    assert known.items() <= told["demo"].items()
 
 
 def test_a_claim_is_explained(demo_dir: Path, tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ WORDS: dict[str, tuple[str, ...]] = {
     "compare": ("--sample", "1"),
     "ask": ("clubs",),
     "measure": ("members.vips",),
+    "report": ("check", "{report}"),
     "sql": ("-c", "SELECT 1 AS n"),
     "do": ("unit.open", "unit_id=u9", "title=城北", "--key", "u9"),
 }
@@ -60,6 +61,7 @@ def files(tmp_path_factory: pytest.TempPathFactory, demo_dir: Path) -> dict[str,
     member = next(e["stream"] for e in events if e["stream"].startswith("member:"))
     named = {name: str(place / name) for name in ("scenario", "facts")}
     key = events[0]["key"]
+    named["report"] = str(REPOSITORY / "demo" / "report.toml")
     return {**named, "member": member.removeprefix("member:"), "key": key}
 
 

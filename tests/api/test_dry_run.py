@@ -202,6 +202,7 @@ def test_free_visits_left_are_told(told: httpx.Client, own_ledger: Path) -> None
     assert (paid["receipt"]["points"], paid["outlook"]) == (10, {"free_visits_left": 0})
     places = [f"{each['bucket']}:{each['position']}" for each in receipts]
     now = told.get("/members/m1", params={"wait_for": places[-1]}).json()
+    tea: dict[str, Any] = {}
     for moment, used in ((None, 2), (places[1], 2), (places[0], 1)):
         then = told.get("/members/m1", params={"known_at": moment}).json() if moment else now
         assert "free_visits" in then, (moment, then)

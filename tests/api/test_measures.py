@@ -65,7 +65,7 @@ def test_pages_and_the_file_hold_the_rows_that_make_it_up(http: httpx.Client) ->
     table = list(csv.DictReader(line for line in text if not line.startswith("#")))
     assert [line["member_id"] for line in table] == [row["of"]["member_id"] for row in rows]
     for line, row in zip(table, rows, strict=True):
-        assert line["events"] == ", ".join(f"{e['topic']} {e['at']}" for e in row["events"])
+        assert line["events"] == ", ".join(f"{e['topic']} {e['place']}" for e in row["events"])
 
 
 def test_a_measure_as_of_a_moment_is_that_of_the_log_then(

@@ -73,7 +73,7 @@ def footed(conn: Conn, measure_id: str, said: dict[str, Any], on: date, events: 
     for row in page.contributions:
         assert any(row.adds.values()), measure_id
         assert row.events, f"{measure_id}: a row comes from nothing: {row.of}"
-        assert {(e.topic, e.at) for e in row.events} <= events
+        assert {(e.topic, e.place) for e in row.events} <= events
     keys = [tuple(row.of[name] for name in of.rows.key) for row in page.contributions]
     assert len(set(keys)) == len(keys), f"{measure_id}: its key tells rows not apart"
     assert keys == [tuple(row.of[n] for n in of.rows.key) for row in paged(conn, of, said, on)]
