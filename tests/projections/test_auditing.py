@@ -229,7 +229,7 @@ def test_a_checkpoint_that_skipped_an_event_is_found(sound: str) -> None:
 
 @pytest.mark.parametrize(
     "statement",
-    ["DROP TABLE answers.lot", "ALTER TABLE answers.lot ADD COLUMN more bigint"],
+    ["DROP TABLE answers.lot CASCADE", "ALTER TABLE answers.lot ADD COLUMN more bigint"],
 )
 def test_a_table_that_is_unlike_is_found(sound: str, statement: str) -> None:
     damaged(sound, statement)
