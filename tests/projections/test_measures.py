@@ -18,7 +18,7 @@ from tests.projections.tables import emptied, looking
 from tests.projections.workings import CARELESS
 
 EXAMPLES = settings(
-    max_examples=3,
+    max_examples=2,
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=CARELESS,
     deadline=None,
