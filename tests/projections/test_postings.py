@@ -24,7 +24,8 @@ from projections import points
 from projections.asof import member as past
 from projections.engine import moments
 from projections.audit.audit import compare
-from projections.asof.changes import MEASURES
+from domain.kernel.values import local_date
+from projections.engine.contributions import contributions
 from projections.engine.runner import project
 from tests.projections.histories import furnished, lay
 from tests.projections.tables import in_python, in_sql, looking
@@ -49,8 +50,9 @@ with looking(connect(sys.argv[1])) as conn:
     now = moments.moment(conn, moments.Asked(None), world.now)
     card = past.member(conn, "m1", now, world.now)
     assert (card.points, card.lots[0]) == (found, lot)
-    for measure in ("points.expired", "points.debited", "points.balance"):
-        assert "test.given_back" in {part.topic for part in MEASURES[measure].parts}
+    debited = contributions(conn, "points.debited", {}, local_date(world.now), 9)
+    assert debited.measured.value == 23, debited
+    assert "test.given_back" in {row.of["topic"] for row in debited.contributions}
 '''
 
 
