@@ -8,6 +8,7 @@ asked in the same words of the live answers, as of any moment, and of what would
 A noun's projection says beside its tables which rows it has and which measures are made of them.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -412,10 +413,9 @@ def _read(found: Measure, name: str, value: Any) -> Any:
         return _DAY.validate_python(value)
     known = found.rows.may.get(name)
     if isinstance(known, int):
-        number = int(str(value))
-        if not 0 <= number <= 10**12:
+        if not re.fullmatch("[0-9]{1,7}", str(value)):  # so many days lead to no year 300,000
             raise ValueError(name)
-        return number
+        return int(value)
     text = str(value)
     if not text or len(text) > 1000 or "\0" in text:
         raise ValueError(name)
