@@ -413,7 +413,7 @@ def _read(found: Measure, name: str, value: Any) -> Any:
         return _DAY.validate_python(value)
     known = found.rows.may.get(name)
     if isinstance(known, int):
-        if not re.fullmatch("[0-9]{1,7}", str(value)):  # so many days lead to no year 300,000
+        if not re.fullmatch("[0-9]{1,13}", str(value)):
             raise ValueError(name)
         return int(value)
     text = str(value)

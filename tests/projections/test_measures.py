@@ -148,9 +148,9 @@ def test_what_a_measure_does_not_take_or_lacks_is_told_with_all_that_it_takes(co
     assert told["unreadable"] == ["on"]
     assert "unit_id" in told["takes"]
     assert refused(conn, "visits.count", first="2009-01-01")["unreadable"] == ["first"]
-    for wrong in ("-1", "1.5", "ten", "1_0", "\u0661", "10000000", "1000000000000"):
+    for wrong in ("-1", "1.5", "ten", "1_0", "\u0661", "10000000000000"):
         assert refused(conn, "points.lapsing", days=wrong)["unreadable"] == ["days"]
-    most = measure.measured(conn, "points.lapsing", {"days": "9999999"}, LAST)
+    most = measure.measured(conn, "points.lapsing", {"days": "9999999999999"}, LAST)
     assert most.value is not None
     assert refused(conn, "points.lapsing", tier="x" * 1001)["unreadable"] == ["tier"]
 
