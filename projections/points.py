@@ -345,7 +345,8 @@ LOTS = Rows(
     SELECT l.bucket, l.member_id, l.lot, m.tier, m.unit_id, l.source, l.rule, l.earned_at,
         l.available_from, l.expires_at, CASE WHEN lives THEN l.points ELSE 0 END AS outstanding,
         CASE WHEN lives AND l.available_from < %(end)s THEN l.points ELSE 0 END AS spendable,
-        CASE WHEN lives AND l.expires_at < %(end)s::timestamptz + least(%(days)s, 1000000) * interval '1 day'
+        CASE WHEN lives
+                AND l.expires_at < %(end)s::timestamptz + least(%(days)s, 1000000) * interval '1 day'
             THEN l.points ELSE 0 END AS lapsing,
         CASE WHEN l.expires_at >= %(start)s AND NOT lives THEN l.points + l.gone ELSE 0 END
             AS expired
