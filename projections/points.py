@@ -346,7 +346,8 @@ LOTS = Rows(
         l.available_from, l.expires_at, CASE WHEN lives THEN l.points ELSE 0 END AS outstanding,
         CASE WHEN lives AND l.available_from < %(end)s THEN l.points ELSE 0 END AS spendable,
         CASE WHEN lives
-                AND l.expires_at < %(end)s::timestamptz + least(%(days)s, 1000000) * interval '1 day'
+                AND l.expires_at < %(end)s::timestamptz
+                    + least(%(days)s, 1000000) * interval '1 day'
             THEN l.points ELSE 0 END AS lapsing,
         CASE WHEN l.expires_at >= %(start)s AND NOT lives THEN l.points + l.gone ELSE 0 END
             AS expired
