@@ -108,7 +108,7 @@ KEPT = Rows(
             AS low_months, coalesce(b.spent_fen, 0) AS spent_fen,
         coalesce(b.spent_before_fen, 0) AS spent_before_fen,
         1 AS base, left_by.then::int AS left,
-        (NOT left_by.then AND coalesce(b.low_months, 0) >= %(low_months)s::int)::int AS low,
+        (NOT left_by.then AND coalesce(b.low_months, 0) >= %(low_months)s::bigint)::int AS low,
         coalesce(b.spent_fen, 0) AS revenue_fen,
         coalesce(b.spent_before_fen, 0) AS revenue_before_fen
     FROM cohort_member c
