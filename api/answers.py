@@ -306,6 +306,11 @@ def status(
     )
 
 
+def day_asked(moment: Moment | None, now: datetime) -> date:
+    """The day on which a measure is asked unless another is said: that of the moment, else now."""
+    return local_date((moment and moment.at) or now)
+
+
 def this_year(now: datetime) -> tuple[date, date]:
     """From the first day of the programme's year to today."""
     today = local_date(now)

@@ -14,7 +14,6 @@ from api.cli.terminal.looking import looking, refusable, say_moment
 from api.runtime.failures import WrongUse
 from api.runtime.settings import Settings
 from api.runtime.wiring import Database, opened
-from domain.kernel.values import local_date
 from projections.engine import measure
 from projections.engine.answer import Moment, dated
 from projections.engine.catalogue import NOUNS
@@ -95,7 +94,7 @@ def run(
 
 def day(database: Database, moment: Moment | None) -> date:
     """The day on which a measure is asked unless another is said."""
-    return local_date((moment and moment.at) or database.clock.now())
+    return answers.day_asked(moment, database.clock.now())
 
 
 def params_of(measure_id: str, said: Sequence[str]) -> dict[str, str]:

@@ -122,10 +122,10 @@ async def changes(
 
 
 async def _seen(house: House, asked: Asked) -> tuple[Moment, list[Measured]]:
-    on = local_date(house.at(asked))
+    now = house.clock.now()
 
     def state(conn: Conn, moment: Moment | None) -> tuple[Moment, list[Measured]]:
         assert moment is not None  # it was asked for
-        return moment, changing.state(conn, on)
+        return moment, changing.state(conn, answers.day_asked(moment, now))
 
     return await house.ask(state, None, asked)

@@ -12,9 +12,11 @@ from api import answers
 from api.http.server.documented import refuses
 from api.http.server.downloads import DOWNLOAD, Wanted, download
 from api.http.server.inputs import PAST, AsOf, Awaited, House, InHouse, Limit
-from domain.kernel.values import ONE_LINE, local_date
+from api.runtime.exports import Export
+from domain.kernel.values import ONE_LINE
 from projections.engine import contributions, measure
-from projections.engine.answer import Answer
+from projections.engine.answer import Answer, Moment
+from projections.engine.connection import Conn
 from projections.engine.contributions import Contributions
 from projections.engine.measure import (
     MEASURES,
@@ -51,8 +53,9 @@ async def list_measures() -> Catalogue:
     return Catalogue(measures=[described(each) for each in catalogue()])
 
 
-def _asked_with(**more: Any) -> Signature:
-    """What FastAPI goes by: every parameter that some measure takes."""
+def _asked_with(**more: tuple[Any, Any]) -> Signature:
+    """What FastAPI goes by: every parameter that some measure takes, and more with their usual."""
+    taken = {"measure_id": MeasureId, "house": InHouse, "wait_for": Awaited, "asked": AsOf}
     words = {
         name: Annotated[
             str | None,
@@ -64,11 +67,16 @@ def _asked_with(**more: Any) -> Signature:
         ]
         for name in _WORDS
     }
-    taken = {"measure_id": MeasureId, "house": InHouse, "wait_for": Awaited, "asked": AsOf, **more}
-    kind = Parameter.KEYWORD_ONLY
+    all_of_them = {
+        **{name: (of, Parameter.empty) for name, of in taken.items()},
+        **more,
+        **{name: (of, None) for name, of in words.items()},
+    }
     return Signature(
-        [Parameter(name, kind, annotation=of) for name, of in taken.items()]
-        + [Parameter(name, kind, annotation=of, default=None) for name, of in words.items()]
+        [
+            Parameter(name, Parameter.KEYWORD_ONLY, annotation=of, default=usual)
+            for name, (of, usual) in all_of_them.items()
+        ]
     )
 
 
@@ -86,10 +94,12 @@ async def ask_measure(
 ) -> Measured:
     """What a measure comes to: in all, and by columns of its rows. A filter takes several values by
     commas, `none` for nothing and `*` for anything there."""
-    on = local_date(house.at(asked))
-    return await house.ask(
-        lambda conn, _: measure.measured(conn, measure_id, _said(words), on, by), wait_for, asked
-    )
+    now, said = house.clock.now(), _said(words)
+
+    def ask(conn: Conn, moment: Moment | None) -> Measured:
+        return measure.measured(conn, measure_id, said, answers.day_asked(moment, now), by)
+
+    return await house.ask(ask, wait_for, asked)
 
 
 async def ask_contributions(
@@ -104,25 +114,22 @@ async def ask_contributions(
 ) -> Contributions | Response:
     """The rows that make a measure up, page by page: what each is, the days and values that
     decided, what it adds, and its events. Or all of them as a file."""
-    on, said = local_date(house.at(asked)), _said(words)
     if measure_id not in MEASURES:
         raise UnknownMeasure
+    now, said = house.clock.now(), _said(words)
+
+    def page(conn: Conn, moment: Moment | None) -> Contributions:
+        on = answers.day_asked(moment, now)
+        return contributions.contributions(conn, measure_id, said, on, limit, after)
+
+    def whole(conn: Conn, moment: Moment | None) -> Export:
+        on = answers.day_asked(moment, now)
+        of = (conn, house.meta, measure_id, said, on, moment, wanted.by)
+        return answers.contributions_export(*of)
+
     if wanted is None:
-        return await house.ask(
-            lambda conn, _: contributions.contributions(conn, measure_id, said, on, limit, after),
-            wait_for,
-            asked,
-        )
-    by = wanted.by
-    return await download(
-        house,
-        wanted,
-        lambda conn, at: answers.contributions_export(
-            conn, house.meta, measure_id, said, on, at, by
-        ),
-        wait_for,
-        asked,
-    )
+        return await house.ask(page, wait_for, asked)
+    return await download(house, wanted, whole, wait_for, asked)
 
 
 _Column = Annotated[str, StringConstraints(pattern=r"^[a-z_]{1,40}$")]
@@ -130,17 +137,10 @@ _By = Annotated[list[_Column], Query(description="what it is grouped by", max_le
 _After = Annotated[
     str | None, Query(pattern=ONE_LINE, max_length=500, description="`next` of the page before")
 ]
-ask_measure.__dict__["__signature__"] = _asked_with(by=_By)
-ask_contributions.__dict__["__signature__"] = _asked_with(wanted=Wanted, limit=Limit, after=_After)
-_DEFAULTS = {"by": [], "limit": 50, "after": None}
-for _route in (ask_measure, ask_contributions):
-    _signature = _route.__dict__["__signature__"]
-    _route.__dict__["__signature__"] = _signature.replace(
-        parameters=[
-            each.replace(default=_DEFAULTS.get(name, each.default))
-            for name, each in _signature.parameters.items()
-        ]
-    )
+ask_measure.__dict__["__signature__"] = _asked_with(by=(_By, []))
+ask_contributions.__dict__["__signature__"] = _asked_with(
+    wanted=(Wanted, Parameter.empty), limit=(Limit, 50), after=(_After, None)
+)
 router.add_api_route(
     "/measures/{measure_id}",
     ask_measure,

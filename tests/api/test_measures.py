@@ -78,6 +78,11 @@ def test_a_measure_as_of_a_moment_is_that_of_the_log_then(
     now = http.get("/measures/members.vips", params={"on": "2008-06-30"}).json()
     line = ("measure", "members.vips", "--known-at", "2008-06-30", "--json")
     assert clubledger(*line, data_dir=demo_dir).json["value"] == told["value"] == now["value"]
+    place = told["moment"]["positions"]  # the same moment by its positions, at both doors
+    by_place = http.get("/measures/members.vips", params={"known_at": place}).json()
+    line = ("measure", "members.vips", "--known-at", place, "--json")
+    assert clubledger(*line, data_dir=demo_dir).json == by_place
+    assert by_place["on"] == "2008-06-30"
 
 
 @pytest.mark.parametrize(
