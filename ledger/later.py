@@ -16,8 +16,8 @@ _COUNTED = [
     for topic, event in CATALOGUE.items()
     if event.changes in PARTS and PARTS[event.changes].counts
 ]
-_BEGINS = len(b'{"occurred_at":"') + 1
-_LENGTH = len("2008-12-31T18:00:00")
+_OCCURRED = '"occurred_at":"([0-9T:-]{19})'
+"""To the second, in whatever shape an event is stored; its free text comes after it."""
 
 
 class LaterFacts:
@@ -36,14 +36,14 @@ class LaterFacts:
         if not there:
             return
         rows = reader.execute(
-            "SELECT originator_id, topic, max(substring(state FROM %s FOR %s))"
+            "SELECT originator_id, topic, max(substring(convert_from(state, 'UTF8') FROM %s))"
             " FROM stored_events WHERE originator_id = ANY (%s) AND topic = ANY (%s)"
             " GROUP BY originator_id, topic",
-            (_BEGINS, _LENGTH, there, _COUNTED),
+            (_OCCURRED, there, _COUNTED),
         )
         for name, topic, written in rows:
             parts = self._latest.setdefault(name, {})
-            part, at = CATALOGUE[topic].changes, datetime.fromisoformat(f"{written.decode()}Z")
+            part, at = CATALOGUE[topic].changes, datetime.fromisoformat(f"{written}Z")
             parts[part] = max(at, parts.get(part, at))
 
     def than(
