@@ -95,7 +95,12 @@ def _open(of: View) -> None:
     words = {
         each.name: Annotated[
             str | None,
-            Query(pattern=ONE_LINE, max_length=views.CHARACTERS, description=each.about),
+            Query(
+                pattern=ONE_LINE,
+                max_length=views.CHARACTERS,
+                description=each.about,
+                json_schema_extra=dict(each.form),
+            ),
         ]
         for each in of.filters.values()
     }

@@ -19,12 +19,14 @@ from projections.engine.answer import Answer, Moment
 from projections.engine.connection import Conn
 from projections.engine.contributions import Contributions
 from projections.engine.measure import (
+    DAYS,
     MEASURES,
     Described,
     Measured,
     UnknownMeasure,
     catalogue,
     described,
+    form_of,
 )
 from projections.engine.moments import Asked
 
@@ -33,11 +35,7 @@ router = APIRouter(tags=["measures"])
 MeasureId = Annotated[str, Path(pattern=r"^[a-z0-9_.]{1,100}$", examples=["members.vips"])]
 _UNKNOWN = sorted({need.unknown.code for each in MEASURES.values() for need in each.rows.needs})
 _CODES = ("unknown_measure", "wrong_parameters", *_UNKNOWN, *PAST)
-_SAID = {
-    "on": "the day at whose end it is asked: else today, or that of the moment",
-    "first": "with `on`, the days of which it is; else the first day of that year",
-}
-_WORDS = list(dict.fromkeys([*_SAID, *(name for each in catalogue() for name in each.takes)]))
+_WORDS = list(dict.fromkeys([*DAYS, *(name for each in catalogue() for name in each.takes)]))
 """All that some measure takes."""
 
 
@@ -62,7 +60,8 @@ def _asked_with(**more: tuple[Any, Any]) -> Signature:
             Query(
                 pattern=ONE_LINE,
                 max_length=1000,
-                description=_SAID.get(name, "where the measure takes it"),
+                description=DAYS.get(name, "where the measure takes it"),
+                json_schema_extra=dict(form_of(name)),
             ),
         ]
         for name in _WORDS

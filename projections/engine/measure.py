@@ -40,6 +40,7 @@ NOBODY, ANYBODY = "none", "*"
 Params: TypeAlias = Mapping[str, Any]
 """What a measure is asked with: `on`, `first`, what it needs, limits, and filters by column."""
 _DAY: TypeAdapter[date] = TypeAdapter(Day)
+_A_DAY, _A_NUMBER = _DAY.json_schema(), {"pattern": "^[0-9]{1,13}$"}
 Interval: TypeAlias = Callable[[Mapping[str, int]], tuple[Fraction, Fraction]]
 
 
@@ -408,12 +409,27 @@ def question(measure_id: str, params: Params, on: date) -> Question:
     return Question(found, said, on, first or on.replace(month=1, day=1), filters)
 
 
+DAYS = {
+    "on": "the day at whose end it is asked: else today, or that of the moment",
+    "first": "with `on`, the days of which it is; else the first day of that year",
+}
+"""What every measure may be asked with, and what it is."""
+
+
+def form_of(name: str) -> Mapping[str, Any]:
+    """How a parameter is written at every measure that takes it, as a schema says it."""
+    if name in DAYS:
+        return _A_DAY
+    usual = [each.rows.may.get(name) for each in MEASURES.values() if name in each.takes]
+    return _A_NUMBER if all(isinstance(each, int) for each in usual) else {}
+
+
 def _read(found: Measure, name: str, value: Any) -> Any:
-    if name in ("first", "on"):
+    if name in DAYS:
         return _DAY.validate_python(value)
     known = found.rows.may.get(name)
     if isinstance(known, int):
-        if not re.fullmatch("[0-9]{1,13}", str(value)):
+        if not re.fullmatch(_A_NUMBER["pattern"], str(value)):
             raise ValueError(name)
         return int(value)
     text = str(value)

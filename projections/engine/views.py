@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import psycopg
@@ -62,8 +63,9 @@ FIRST, LAST = "first", "last"
 """The days of what a list holds, by its column of days."""
 AT_LEAST = "_at_least"
 _DAY: TypeAdapter[date] = TypeAdapter(Day)
-_NUMBER: TypeAdapter[int] = TypeAdapter(int)
-MOST = 10**15
+_BOOLEANS = {"true": True, "false": False}
+_A_DAY, _A_NUMBER = _DAY.json_schema(), {"pattern": "^-?[0-9]{1,15}$"}
+_A_BOOLEAN = {"enum": [*_BOOLEANS]}
 CHARACTERS = 1_000
 """So long may a filter be."""
 
@@ -84,6 +86,8 @@ class Filter(NamedTuple):
     about: str
     condition: str
     read: Callable[[str], Any]
+    form: Mapping[str, Any] = MappingProxyType({})
+    """How it is written, as a schema says it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,7 +151,7 @@ def _same(column: Column) -> Filter:
     about = f"only these: {column.about}; several by commas{nothing}"
     if column.type == "boolean":
         return Filter(column.name, f"`true` or `false`: {column.about}",
-                      f"v.{column.name} = %({column.name})s", _boolean)  # fmt: skip
+                      f"v.{column.name} = %({column.name})s", _boolean, _A_BOOLEAN)  # fmt: skip
     condition = f"v.{column.name} = ANY (%({column.name})s)"
     if column.nullable:
         condition = (
@@ -164,7 +168,8 @@ def _within(name: str, condition: str) -> Filter:
 
 def _least(name: str) -> Filter:
     condition = f"v.{name} >= %({name}{AT_LEAST})s"
-    return Filter(f"{name}{AT_LEAST}", f"{name.replace('_', ' ')} at least this", condition, _whole)
+    about = f"{name.replace('_', ' ')} at least this"
+    return Filter(f"{name}{AT_LEAST}", about, condition, _whole, _A_NUMBER)
 
 
 def _days(column: Column) -> list[Filter]:
@@ -175,9 +180,9 @@ def _days(column: Column) -> list[Filter]:
     until = "<=" if dated else "<"
     return [
         Filter(FIRST, f"from this day on: {column.about}",
-               f"v.{column.name} >= %({FIRST})s", first),
+               f"v.{column.name} >= %({FIRST})s", first, _A_DAY),
         Filter(LAST, f"up to this day: {column.about}",
-               f"v.{column.name} {until} %({LAST})s", last),
+               f"v.{column.name} {until} %({LAST})s", last, _A_DAY),
     ]  # fmt: skip
 
 
@@ -188,14 +193,13 @@ def _several(text: str) -> list[str]:
 
 
 def _boolean(text: str) -> bool:
-    return {"true": True, "false": False}[text]
+    return _BOOLEANS[text]
 
 
 def _whole(text: str) -> int:
-    number = _NUMBER.validate_python(text)
-    if not -MOST <= number <= MOST:
+    if not re.fullmatch(_A_NUMBER["pattern"], text):
         raise ValueError
-    return number
+    return int(text)
 
 
 def view(name: str, about: str, text: str, columns: str, **more: Any) -> View:

@@ -22,6 +22,8 @@ ENDING = ("/close", "/leave", "/emergency", "/end")
 """What would be the end of those that all others ask of, or hangs on what they are: of nobody."""
 SCENARIO_IDS = {"club_id": ["t-club"], "service_id": ["tea"], "campaign_id": ["t-campaign"]}
 PREPAID_FEN = 10_000
+EARLY = "1980-01-01"
+"""No day is before it."""
 POSITION = "0:1"
 MOMENTS = ("2009-01-06", "2020-01-01T00:00:00+08:00", POSITION)
 TIMES = MOMENTS[:2]
@@ -101,6 +103,10 @@ def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, Any]) -
                 case.query[name] = one_of(MOMENTS, case.query[name])
     elif {"from", "to"} & case.query.keys():
         case.query["from"], case.query["to"] = "2009-01-01", one_of(MOMENTS[:1], case.query)
+    if "first" in case.query:
+        case.query["first"] = EARLY
+    if case.path.startswith("/lists/"):
+        case.query.pop("after", None)  # which only a page before it can say
     if "Idempotency-Key" in headers:
         headers["Idempotency-Key"] = f"fuzz-{LANE[-5:]}-{next(_keys)}"
     if not isinstance(body, dict):
