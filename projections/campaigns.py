@@ -6,7 +6,7 @@ from decimal import Decimal, localcontext
 from fractions import Fraction
 from typing import Any
 
-from psycopg.rows import class_row, dict_row
+from psycopg.rows import dict_row
 from pydantic import Field
 
 from domain.campaigns import (
@@ -17,7 +17,7 @@ from domain.campaigns import (
     TermsChanged,
     UnknownCampaign,
 )
-from domain.enrolments import CampaignEnrolled, PlaceFreed, PlaceTaken
+from domain.enrolments import PlaceFreed, PlaceTaken
 from domain.kernel.formula import Formula
 from projections.engine.answer import Answer, Dated
 from projections.engine.connection import Conn
@@ -32,7 +32,7 @@ from projections.members import AWAY
 
 
 class Campaigns(Projection):
-    """A row a campaign and a version of its terms; its enrolments in sums."""
+    """A row a campaign and a version of its terms."""
 
     tables = (
         """
@@ -68,18 +68,6 @@ class Campaigns(Projection):
             since timestamptz NOT NULL,
             PRIMARY KEY (campaign_id, terms_version, bucket)
         )
-        """,
-        """
-        CREATE TABLE campaign_use (
-            bucket smallint NOT NULL,
-            campaign_id text NOT NULL,
-            tier text,
-            unit_id text NOT NULL,
-            participants bigint NOT NULL,
-            prepaid_fen bigint NOT NULL,
-            gift_fen bigint NOT NULL,
-            UNIQUE NULLS NOT DISTINCT (campaign_id, tier, unit_id, bucket)
-        ) WITH (fillfactor = 50)
         """,
     )
     fold = (
@@ -130,20 +118,6 @@ class Campaigns(Projection):
         ) p
         WHERE c.campaign_id = p.campaign_id AND c.bucket = p.bucket
         """,
-        """
-        INSERT INTO campaign_use (bucket, campaign_id, tier, unit_id, participants, prepaid_fen,
-            gift_fen)
-        SELECT bucket, campaign_id, tier, unit_id, sum(sign), sum(sign * prepaid_fen),
-            sum(sign * gift_fen)
-        FROM {campaign_enrolled} e
-        GROUP BY 1, 2, 3, 4
-        ON CONFLICT (campaign_id, tier, unit_id, bucket) DO UPDATE
-        SET participants = campaign_use.participants + excluded.participants,
-            prepaid_fen = campaign_use.prepaid_fen + excluded.prepaid_fen,
-            gift_fen = campaign_use.gift_fen + excluded.gift_fen
-        """,
-        "DELETE FROM campaign_use WHERE participants = 0"
-        " AND EXISTS (SELECT FROM {campaign_enrolled} e WHERE sign < 0)",
     )
 
 
@@ -182,16 +156,6 @@ class Campaign(Answer):
     cost_fen: int
     cost_per_participant_fen: Mean
     take_up: Rate = Field(description="of those offered, who enrolled")
-
-
-class CampaignUse(Answer):
-    """Enrolments of a campaign by tier (null: none) and unit."""
-
-    tier: str | None
-    unit_id: str
-    participants: int
-    prepaid_fen: int
-    gift_fen: int
 
 
 _CAMPAIGNS = f"""
@@ -261,20 +225,6 @@ def _campaign(row: Mapping[str, Any]) -> Campaign:
         cost_per_participant_fen=Mean.of(cost_fen, participants),
         take_up=Rate.of(participants - row["walk_in_participants"], row["offered"]),
     )
-
-
-def campaign_use(conn: Conn, campaign_id: str, until: date) -> list[CampaignUse]:
-    """Who took part by the end of a day, by tier and unit."""
-    cursor = conn.cursor(row_factory=class_row(CampaignUse))
-    return cursor.execute(
-        f"""
-        SELECT tier, unit_id, count(*) AS participants, sum(prepaid_fen)::bigint AS prepaid_fen,
-            sum(gift_fen)::bigint AS gift_fen
-        FROM {counted("campaign.enrolled")} e WHERE campaign_id = %s AND occurred_at < %s
-        GROUP BY 1, 2 ORDER BY 1, 2
-        """,
-        (campaign_id, end_of(until)),
-    ).fetchall()
 
 
 # ----------------------------------------------------------------------------------- measures
@@ -577,14 +527,3 @@ def _campaign_place_taken(fold: ReferenceFold, at: Stored, event: PlaceTaken) ->
 def _campaign_place_freed(fold: ReferenceFold, at: Stored, event: PlaceFreed) -> None:
     if ("place", at.id, str(event.place)) in fold.known:
         fold.row("campaign", at.id)["places"] -= 1
-
-
-@folded(CampaignEnrolled)
-def _campaign_enrolled(
-    fold: ReferenceFold, at: Stored, event: CampaignEnrolled, sign: int = 1
-) -> None:
-    key = {"bucket": at.bucket, "campaign_id": event.campaign_id, "tier": event.tier,
-           "unit_id": event.unit_id}  # fmt: skip
-    fold.sum("campaign_use", key, participants=sign, prepaid_fen=sign * event.prepaid_fen,
-             gift_fen=sign * event.gift_fen)  # fmt: skip
-    fold.drop_zero("campaign_use", "participants", key)

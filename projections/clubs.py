@@ -1,11 +1,9 @@
 """Clubs: what they offer, who came, what it cost in points, and what happened beside visits."""
 
 from datetime import date, datetime
-from typing import Literal
 
 from psycopg.rows import class_row
 
-from domain.admissions import EmergencyAdmitted
 from domain.clubs import (
     ActivityHeld,
     ClubOpened,
@@ -14,7 +12,7 @@ from domain.clubs import (
     ServicePriced,
     UnknownClub,
 )
-from domain.kernel.values import ClubId, local_date
+from domain.kernel.values import ClubId
 from projections.engine.answer import Answer
 from projections.engine.connection import Conn
 from projections.engine.event_tables import counted
@@ -25,7 +23,7 @@ from projections.engine.views import view
 
 
 class Clubs(Projection):
-    """A row a club, a row a version of a price, emergencies by day, activities."""
+    """A row a club, a row a version of a price, activities."""
 
     tables = (
         """
@@ -60,17 +58,6 @@ class Clubs(Projection):
         )
         """,
         """
-        CREATE TABLE emergency_use (
-            bucket smallint NOT NULL,
-            club_id text NOT NULL,
-            day date NOT NULL,
-            category text NOT NULL,
-            admissions bigint NOT NULL,
-            people bigint NOT NULL,
-            PRIMARY KEY (club_id, day, category, bucket)
-        )
-        """,
-        """
         CREATE TABLE activity (
             bucket smallint NOT NULL,
             club_id text NOT NULL,
@@ -81,16 +68,6 @@ class Clubs(Projection):
             fee_fen bigint NOT NULL,
             commission_fen bigint NOT NULL,
             PRIMARY KEY (club_id, activity_id, bucket)
-        )
-        """,
-        """
-        CREATE TABLE activity_use (
-            bucket smallint NOT NULL,
-            club_id text NOT NULL,
-            activity_id text NOT NULL,
-            tier text,
-            attendances bigint NOT NULL,
-            UNIQUE NULLS NOT DISTINCT (club_id, activity_id, tier, bucket)
         )
         """,
     )
@@ -125,18 +102,6 @@ class Clubs(Projection):
         FROM {service_priced} e
         """,
         """
-        INSERT INTO emergency_use (bucket, club_id, day, category, admissions, people)
-        SELECT bucket, club_id, occurred_at::date, category,
-            sum(sign), sum(sign * people)
-        FROM {visit_emergency_admitted} e
-        GROUP BY 1, 2, 3, 4
-        ON CONFLICT (club_id, day, category, bucket) DO UPDATE
-        SET admissions = emergency_use.admissions + excluded.admissions,
-            people = emergency_use.people + excluded.people
-        """,
-        "DELETE FROM emergency_use WHERE admissions = 0"
-        " AND EXISTS (SELECT FROM {visit_emergency_admitted} e WHERE sign < 0)",
-        """
         DELETE FROM activity a USING {activity_held} e
         WHERE e.sign < 0 AND a.club_id = e.club_id AND a.activity_id = e.activity_id
             AND a.bucket = e.bucket
@@ -147,15 +112,6 @@ class Clubs(Projection):
         SELECT bucket, club_id, activity_id, title, occurred_at, cost_fen, fee_fen, commission_fen
         FROM {activity_held} e WHERE sign > 0
         """,
-        """
-        INSERT INTO activity_use (bucket, club_id, activity_id, tier, attendances)
-        SELECT bucket, club_id, activity_id, tier, sum(sign) FROM {activity_attended} e
-        GROUP BY 1, 2, 3, 4
-        ON CONFLICT (club_id, activity_id, tier, bucket) DO UPDATE
-        SET attendances = activity_use.attendances + excluded.attendances
-        """,
-        "DELETE FROM activity_use WHERE attendances = 0"
-        " AND EXISTS (SELECT FROM {activity_attended} e WHERE sign < 0)",
     )
 
 
@@ -192,29 +148,6 @@ class ClubCard(Club):
     services: list[Price]
 
 
-class Emergency(Answer):
-    """People let in who are not members, by club, month and category."""
-
-    club_id: str
-    month: date
-    category: Literal["elderly", "child", "other"]
-    admissions: int
-    people: int
-
-
-class Activity(Answer):
-    """An activity of a club and how many took part."""
-
-    club_id: str
-    activity_id: str
-    title: str
-    held_at: datetime
-    cost_fen: int
-    fee_fen: int
-    commission_fen: int
-    attendances: int
-
-
 def clubs(conn: Conn) -> list[Club]:
     """Every club."""
     cursor = conn.cursor(row_factory=class_row(Club))
@@ -243,41 +176,6 @@ def prices(conn: Conn, club_id: str) -> list[Price]:
         FROM service WHERE club_id = %s ORDER BY service_id, since DESC, price_version DESC
         """,
         (club_id,),
-    ).fetchall()
-
-
-def emergencies(conn: Conn, first: date, last: date, club_id: str | None = None) -> list[Emergency]:
-    """Emergency admissions on the days first..last, which count apart from visits of members."""
-    cursor = conn.cursor(row_factory=class_row(Emergency))
-    return cursor.execute(
-        """
-        SELECT club_id, date_trunc('month', day::timestamp)::date AS month, category,
-            sum(admissions)::bigint AS admissions, sum(people)::bigint AS people
-        FROM emergency_use
-        WHERE day BETWEEN %(first)s AND %(last)s
-            AND (%(club_id)s::text IS NULL OR club_id = %(club_id)s)
-        GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
-        """,
-        {"first": first, "last": last, "club_id": club_id},
-    ).fetchall()
-
-
-def activities(conn: Conn, club_id: str | None = None) -> list[Activity]:
-    """Activities with their attendances, earliest first."""
-    cursor = conn.cursor(row_factory=class_row(Activity))
-    return cursor.execute(
-        """
-        SELECT club_id, activity_id, title, held_at, cost_fen, fee_fen, commission_fen,
-            coalesce(u.attendances, 0)::bigint AS attendances
-        FROM activity a
-        LEFT JOIN (
-            SELECT club_id, activity_id, sum(attendances) AS attendances FROM activity_use
-            GROUP BY 1, 2
-        ) u USING (club_id, activity_id)
-        WHERE %(club_id)s::text IS NULL OR club_id = %(club_id)s
-        ORDER BY held_at, club_id, activity_id
-        """,
-        {"club_id": club_id},
     ).fetchall()
 
 
@@ -423,16 +321,6 @@ def _service_priced(fold: ReferenceFold, at: Stored, event: ServicePriced) -> No
              title=event.title, points=event.points, tier_points=dict(event.tier_points),
              companion_points=event.companion_points, free_visits=dict(event.free_visits),
              since=event.occurred_at)  # fmt: skip
-
-
-@folded(EmergencyAdmitted)
-def _visit_emergency_admitted(
-    fold: ReferenceFold, at: Stored, event: EmergencyAdmitted, sign: int = 1
-) -> None:
-    key = {"bucket": at.bucket, "club_id": at.id, "day": local_date(event.occurred_at),
-           "category": event.category}  # fmt: skip
-    fold.sum("emergency_use", key, admissions=sign, people=sign * event.people)
-    fold.drop_zero("emergency_use", "admissions", key)
 
 
 @folded(ActivityHeld)

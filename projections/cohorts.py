@@ -1,13 +1,6 @@
 """Cohorts: customers of a day, and how many of them were kept."""
 
-from datetime import date, datetime
-from typing import Literal
-
-from psycopg.rows import class_row
-
 from domain.cohorts import CohortFrozen, CohortIncluded, CohortOpened, UnknownCohort
-from projections.engine.answer import Answer
-from projections.engine.connection import Conn
 from projections.engine.event_tables import counted
 from projections.engine.measure import Events, Need, Rows, measure
 from projections.engine.projection import Projection
@@ -73,32 +66,6 @@ class Cohorts(Projection):
         SELECT bucket, cohort_id, member_id, tier, unit_id FROM {cohort_included} e WHERE sign > 0
         """,
     )
-
-
-class Cohort(Answer):
-    """A cohort: the size it was frozen with, and how many customers it holds."""
-
-    cohort_id: str
-    title: str
-    purpose: Literal["retention", "binding"]
-    criterion: str
-    taken_on: date
-    opened_at: datetime
-    frozen_at: datetime | None
-    size: int | None
-    members: int
-
-
-def cohorts(conn: Conn) -> list[Cohort]:
-    """All cohorts, by their id."""
-    cursor = conn.cursor(row_factory=class_row(Cohort))
-    return cursor.execute(
-        """
-        SELECT cohort_id, title, purpose, criterion, taken_on, opened_at, frozen_at, size,
-            (SELECT count(*) FROM cohort_member m WHERE m.cohort_id = c.cohort_id) AS members
-        FROM cohort c ORDER BY cohort_id
-        """
-    ).fetchall()
 
 
 # ----------------------------------------------------------------------------------- measures

@@ -1,11 +1,10 @@
 """Members: their card, their tiers through time, and how many hold which tier at any date."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from typing import TypeAlias
 
-from psycopg.rows import class_row, dict_row
+from psycopg.rows import dict_row
 from pydantic import Field
 
 from domain.kernel.personal import Sealed
@@ -21,13 +20,11 @@ from domain.members import (
 from ledger.log import persons
 from projections import bindings, free_visits, points, spans
 from projections.bindings import Binding
-from projections.engine.answer import Answer, Dated
+from projections.engine.answer import Dated
 from projections.engine.connection import Conn
-from projections.engine.days import end_of, month_ends
 from projections.engine.event_tables import counted
 from projections.engine.measure import Events, Rows, measure
 from projections.engine.projection import Projection
-from projections.engine.ratio import Ratio
 from projections.engine.reference import ReferenceFold, Stored, folded
 from projections.engine.views import view
 from projections.free_visits import FreeVisits
@@ -173,70 +170,6 @@ class Member(Dated):
     free_visits: list[FreeVisits] = Field(description="of this year, by club and service")
 
 
-class TierSpan(Answer):
-    """A tier held in [since, until); until null: still. Tier null: none."""
-
-    tier: Tier | None
-    unit_id: str
-    since: datetime
-    until: datetime | None
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Tiers:
-    """How many customers hold each tier at the end of a day, those who left among them."""
-
-    on: date
-    diamond: int
-    gold: int
-    silver: int
-    member: int
-
-    @property
-    def vips(self) -> int:
-        return self.silver_and_above + self.member
-
-    @property
-    def silver_and_above(self) -> int:
-        return self.diamond + self.gold + self.silver
-
-
-@dataclass(frozen=True, slots=True)
-class UnitTiers:
-    """The same for one unit."""
-
-    unit_id: str
-    title: str | None
-    diamond: int
-    gold: int
-    silver: int
-    member: int
-    vips: int
-
-
-@dataclass(frozen=True, slots=True)
-class Growth:
-    """VIPs at a date against an earlier one."""
-
-    on: date
-    against: date
-    vips: int
-    before: int
-    added: int
-    rate: Ratio
-
-
-@dataclass(frozen=True, slots=True)
-class OnNet:
-    """VIPs at a date, how many of them had left the network, and the rate of the others."""
-
-    on: date
-    vips: int
-    left: int
-    rate: Ratio
-
-
 Card: TypeAlias = Callable[[Conn, str], Member | None]
 
 
@@ -285,80 +218,6 @@ def members_with_phone(conn: Conn, phone: Sealed, card: Card) -> list[Member]:
     ids = persons.members_with_phone(conn, phone, MAX_SHARED)
     cards = (card(conn, member_id) for member_id in ids)
     return [card for card in cards if card is not None]
-
-
-def tier_history(conn: Conn, member_id: str) -> list[TierSpan]:
-    """A customer's tiers, earliest first."""
-    cursor = conn.cursor(row_factory=class_row(TierSpan))
-    return cursor.execute(
-        "SELECT tier, unit_id, since, until, reason FROM tier_span"
-        " WHERE member_id = %s ORDER BY since, position",
-        (member_id,),
-    ).fetchall()
-
-
-_BY_TIER = """
-    coalesce(sum(delta) FILTER (WHERE tier = 'diamond'), 0)::bigint AS diamond,
-    coalesce(sum(delta) FILTER (WHERE tier = 'gold'), 0)::bigint AS gold,
-    coalesce(sum(delta) FILTER (WHERE tier = 'silver'), 0)::bigint AS silver,
-    coalesce(sum(delta) FILTER (WHERE tier = 'member'), 0)::bigint AS member
-"""
-
-
-def tiers(conn: Conn, on: date, unit_id: str | None = None) -> Tiers:
-    """How many hold each tier at a date, in all or in one unit."""
-    found = conn.execute(
-        f"SELECT {_BY_TIER} FROM tier_day"
-        " WHERE day <= %(on)s AND (%(unit_id)s::text IS NULL OR unit_id = %(unit_id)s)",
-        {"on": on, "unit_id": unit_id},
-    ).fetchone()
-    return Tiers(on, *(found or (0, 0, 0, 0)))
-
-
-def tiers_by_unit(conn: Conn, on: date) -> list[UnitTiers]:
-    """How many hold each tier at a date, a row a unit."""
-    cursor = conn.cursor(row_factory=class_row(UnitTiers))
-    return cursor.execute(
-        f"""
-        SELECT d.unit_id, u.title, diamond, gold, silver, member, diamond + gold + silver + member
-            AS vips
-        FROM (
-            SELECT unit_id, {_BY_TIER} FROM tier_day WHERE day <= %s GROUP BY unit_id
-        ) d
-        LEFT JOIN unit u ON u.unit_id = d.unit_id
-        ORDER BY d.unit_id
-        """,
-        (on,),
-    ).fetchall()
-
-
-def tiers_by_month(conn: Conn, first: date, last: date) -> list[Tiers]:
-    """How many hold each tier at the end of each month, and on the last day."""
-    found = conn.execute(
-        f"SELECT o.day, d.* FROM unnest(%s::date[]) o(day) CROSS JOIN LATERAL"
-        f" (SELECT {_BY_TIER} FROM tier_day t WHERE t.day <= o.day) d ORDER BY o.day",
-        (list(month_ends(first, last)),),
-    ).fetchall()
-    return [Tiers(*row) for row in found]
-
-
-def growth(conn: Conn, on: date, against: date) -> Growth:
-    """VIPs at a date against an earlier one."""
-    vips, before = tiers(conn, on).vips, tiers(conn, against).vips
-    return Growth(on, against, vips, before, vips - before, Ratio(vips - before, before))
-
-
-def on_net(conn: Conn, on: date) -> OnNet:
-    """VIPs still on the network / VIPs, at a date. Who left keeps the tier he held."""
-    (vips, left) = conn.execute(
-        f"""
-        SELECT count(*), count(away.member_id)
-        FROM tier_span s {AWAY.format("s", "%(end)s")}
-        WHERE s.tier IS NOT NULL AND s.since < %(end)s AND (s.until IS NULL OR s.until >= %(end)s)
-        """,
-        {"end": end_of(on)},
-    ).fetchone() or (0, 0)
-    return OnNet(on, vips, left, Ratio(vips - left, vips))
 
 
 # ----------------------------------------------------------------------------------- measures

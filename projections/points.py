@@ -166,34 +166,6 @@ class Statement(Dated):
     next: int | None = Field(description="send it as `before` for the next page; null at the end")
 
 
-class Conservation(Answer):
-    """The programme's points. What came in must be what went out and what is there."""
-
-    accounts: int
-    credited: int
-    debited: int
-    expired: int
-    reversed: int
-    balance: int
-    lots_remaining: int
-
-    difference: int
-    """Points that are nowhere (positive) or from nowhere (negative)."""
-
-    @property
-    def holds(self) -> bool:
-        return self.difference == 0 and self.balance == self.lots_remaining
-
-
-class Imbalance(Answer):
-    """A member whose account, lots and events disagree. There must be none."""
-
-    member_id: str
-    balance: int
-    lots_remaining: int
-    events_balance: int
-
-
 _LOTS = f"""
     SELECT coalesce(json_agg(json_build_object('lot', lot, 'points', points) ORDER BY first), '[]')
     FROM (
@@ -301,42 +273,6 @@ def whole_statement(conn: Conn, member_id: str, sources: str = "") -> Iterator[I
     with streaming(conn, class_row(Entry)) as cursor:
         whole = {"member": member_id, "before": None, "limit": None}
         yield iter(cursor.execute(sources + _STATEMENT, whole))
-
-
-def conservation(conn: Conn) -> Conservation:
-    """The points of the whole programme."""
-    cursor = conn.cursor(row_factory=class_row(Conservation))
-    found = cursor.execute(
-        f"""
-        SELECT count(*) AS accounts, {", ".join(_NAMED.values())},
-            (SELECT coalesce(sum({BALANCE}), 0)::bigint FROM lot) AS lots_remaining,
-            (SELECT -coalesce(sum({" + ".join(ACCOUNTS)}), 0)::bigint FROM lot) AS difference
-        FROM account
-        """
-    ).fetchone()
-    assert found is not None  # an aggregate without GROUP BY has a row
-    return found
-
-
-def unbalanced(conn: Conn, limit: int = 100) -> list[Imbalance]:
-    """Members whose account is not the sum of their lots, or not that of their events."""
-    cursor = conn.cursor(row_factory=class_row(Imbalance))
-    return cursor.execute(
-        f"""
-        SELECT member_id, coalesce(a.balance, 0) AS balance, coalesce(l.remaining, 0)
-            AS lots_remaining, coalesce(e.points, 0) AS events_balance
-        FROM (SELECT member_id, {BALANCE} AS balance FROM account) a
-        FULL JOIN (
-            SELECT member_id, sum({BALANCE})::bigint AS remaining FROM lot GROUP BY 1
-        ) l USING (member_id)
-        FULL JOIN (
-            SELECT member_id, sum({CHANGE})::bigint AS points FROM {rows()} m GROUP BY 1
-        ) e USING (member_id)
-        WHERE a.balance IS DISTINCT FROM l.remaining OR a.balance IS DISTINCT FROM e.points
-        ORDER BY member_id LIMIT %s
-        """,
-        (limit,),
-    ).fetchall()
 
 
 # ----------------------------------------------------------------------------------- measures

@@ -1,12 +1,6 @@
 """Units: the county branches and city district offices, by name."""
 
-from datetime import datetime
-
-from psycopg.rows import class_row
-
 from domain.units import UnitOpened
-from projections.engine.answer import Answer
-from projections.engine.connection import Conn
 from projections.engine.projection import Projection
 from projections.engine.reference import ReferenceFold, Stored, folded
 from projections.engine.views import view
@@ -41,20 +35,6 @@ class Units(Projection):
             opened_at = least(unit.opened_at, excluded.opened_at)
         """,
     )
-
-
-class Unit(Answer):
-    """A unit and since when it serves customers."""
-
-    unit_id: str
-    title: str
-    opened_at: datetime
-
-
-def units(conn: Conn) -> list[Unit]:
-    """All units, by their id."""
-    cursor = conn.cursor(row_factory=class_row(Unit))
-    return cursor.execute("SELECT unit_id, title, opened_at FROM unit ORDER BY unit_id").fetchall()
 
 
 view(

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from domain.clubs import UnknownClub
 from domain.kernel.values import add_months, local_date, start_of
-from domain.visits import ActivityAttended, VisitRecorded, VisitUndone
+from domain.visits import VisitRecorded, VisitUndone
 from projections.engine.answer import Answer, Dated
 from projections.engine.connection import Conn
 from projections.engine.days import end_of, month_of, months_between, whole_months
@@ -114,26 +114,6 @@ Dimension = Literal["club_id", "service_id", "month", "tier", "unit_id"]
 DIMENSIONS: tuple[Dimension, ...] = ("club_id", "service_id", "month", "tier", "unit_id")
 
 
-class VisitRow(Answer):
-    """A visit; undone_at is set if it was taken back."""
-
-    member_id: str
-    visit: int
-    occurred_at: datetime
-    club_id: str
-    service_id: str
-    tier: str | None
-    unit_id: str
-    companions: int
-    payment: Literal["points", "free_visit", "free"]
-    points: int
-    desk: str
-    actor: str
-    undone_at: datetime | None
-    bucket: int
-    position: int
-
-
 class Use(Answer):
     """How much a club was used; a dimension that was not asked for is null."""
 
@@ -162,41 +142,6 @@ class ClubUse(Dated):
     months_open: int = Field(description="months begun by today with a day on which it was open")
     monthly_visits: Mean = Field(description="visits a month over the months the club was open")
     rows: list[Use]
-
-
-def visits(
-    conn: Conn,
-    *,
-    club_id: str | None = None,
-    member_id: str | None = None,
-    limit: int = 50,
-    before: tuple[datetime, int, int] | None = None,
-) -> list[VisitRow]:
-    """Visits, newest first. `before` is (occurred_at, bucket, position) of the last of the page
-    before."""
-    occurred_at, bucket, position = before or (None, None, None)
-    wanted = ["club_id = %(club_id)s"] if club_id is not None else []
-    wanted += ["member_id = %(member)s"] if member_id is not None else []
-    if before:
-        wanted += ["(occurred_at, bucket, position) < (%(occurred_at)s, %(bucket)s, %(position)s)"]
-    cursor = conn.cursor(row_factory=class_row(VisitRow))
-    return cursor.execute(
-        f"""
-        SELECT member_id, visit, occurred_at, club_id, service_id, tier, unit_id, companions,
-            payment, points, desk,
-            actor, undone_at, bucket, position
-        FROM visit WHERE {" AND ".join(wanted) or "true"}
-        ORDER BY occurred_at DESC, bucket DESC, position DESC LIMIT %(limit)s
-        """,
-        {
-            "club_id": club_id,
-            "member": member_id,
-            "occurred_at": occurred_at,
-            "bucket": bucket,
-            "position": position,
-            "limit": limit,
-        },
-    ).fetchall()
 
 
 def use(
@@ -487,16 +432,6 @@ view(
 
 
 # ----------------------------------------------------------------------- the same in plain Python
-@folded(ActivityAttended)
-def _activity_attended(
-    fold: ReferenceFold, at: Stored, event: ActivityAttended, sign: int = 1
-) -> None:
-    key = {"bucket": at.bucket, "club_id": event.club_id, "activity_id": event.activity_id,
-           "tier": event.tier}  # fmt: skip
-    fold.sum("activity_use", key, attendances=sign)
-    fold.drop_zero("activity_use", "attendances", key)
-
-
 @folded(VisitRecorded)
 def _visit_recorded(fold: ReferenceFold, at: Stored, event: VisitRecorded) -> None:
     row = fold.add("visit", (at.id, event.visit), bucket=at.bucket, member_id=at.id,

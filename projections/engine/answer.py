@@ -31,10 +31,6 @@ def plain_number(value: Decimal) -> int | float:
     return int(value) if value == value.to_integral_value() else float(value)
 
 
-def number_or_same(value: Any) -> Any:
-    return plain_number(value) if isinstance(value, Decimal) else value
-
-
 Number = Annotated[
     Decimal,
     PlainSerializer(plain_number, return_type=int | float, when_used="json"),

@@ -1,6 +1,5 @@
 """Days and months of the programme, for queries that are asked at a date."""
 
-from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 
 from domain.kernel.values import add_months, start_of
@@ -14,15 +13,6 @@ def end_of(day: date) -> datetime:
 def month_of(day: date) -> date:
     """The first day of the month."""
     return day.replace(day=1)
-
-
-def month_ends(first: date, last: date) -> Iterator[date]:
-    """The last day of each month from that of `first`; the last one is `last` itself."""
-    following = add_months(month_of(first), 1)
-    while following <= last:
-        yield following - timedelta(days=1)
-        following = add_months(following, 1)
-    yield last
 
 
 def whole_months(first: date, last: date) -> tuple[date, date] | None:

@@ -116,11 +116,6 @@ class ReferenceFold:
         for name, amount in amounts.items():
             row[name] += amount
 
-    def drop_zero(self, table: str, counted: str, key: Row) -> None:
-        """A row of which nothing is left is none."""
-        if not self.tables[table][tuple(key.values())][counted]:
-            del self.tables[table][tuple(key.values())]
-
     def latest(self, row: Row, since: str, event: Event, **values: Any) -> None:
         """Take in what holds from then on, unless a later value is known."""
         if not row[since] or row[since] <= event.occurred_at:

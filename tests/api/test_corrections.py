@@ -9,8 +9,8 @@ from typing import Any
 from domain.catalogue import CATALOGUE, COMMANDS
 from domain.corrections import Correction
 from ledger.database import connect
-from projections import clubs
 from projections.engine import runner
+from projections.engine.measure import measured
 from tests.api import facts
 from tests.api.running import REPOSITORY, clubledger, serving, stopped
 from tests.api.test_asof import asking
@@ -195,8 +195,9 @@ def test_corrections_of_clubs_and_campaigns_over_http(ledger_dsn: str) -> None:
     doubts, small = asyncio.run(answers())
     assert small["closed_at"] is None
     with looking(connect(ledger_dsn)) as conn:
-        assert clubs.emergencies(conn, date.min, date.max) == []
-        assert clubs.activities(conn) == []
+        since = {"first": date(2008, 1, 1)}
+        for measure in ("clubs.emergency_people", "clubs.activities"):
+            assert measured(conn, measure, since, date(2009, 12, 31)).value == 0
     assert [(d["topic"], [each["about"] for each in d["differences"]]) for d in doubts] == [
         ("activity.attended", ["held"])
     ]

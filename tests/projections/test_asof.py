@@ -28,6 +28,7 @@ from projections.engine.runner import PoisonedEvent
 from projections.engine.schemas import LIVE, log_ends
 from projections.engine.windows import advance
 from projections.members import Member
+from tests.projections.conserving import together, unbalanced
 from tests.projections.histories import MEMBERS, STEPS, World, furnished, history, lay, lay_rows
 from tests.projections.tables import emptied, in_python, in_sql, looking
 from tests.projections.workings import CARELESS
@@ -196,7 +197,7 @@ def balance(dsn: str, known: Any, effective_at: datetime | None = None) -> int:
     with connect(dsn) as conn:
         then = moment(conn, Asked(known, effective_at), NOW)
     with asof.answers(dsn, then) as conn:
-        return points.conservation(conn).balance
+        return together(conn)
 
 
 def test_what_was_told_late_counts_as_known_now_and_not_as_known_then(one_lane: str) -> None:
@@ -215,9 +216,8 @@ def test_the_past_as_known_later_may_be_overdrawn(one_lane: str) -> None:
         second = datetime(2008, 3, 2, tzinfo=UTC)
         then = moment(conn, Asked(None, second), NOW)
         with asof.answers(one_lane, then) as past_conn:
-            assert points.conservation(past_conn).balance == -60
-            assert points.conservation(past_conn).holds
-            assert points.unbalanced(past_conn) == []
+            assert together(past_conn) == -60
+            assert unbalanced(past_conn) == []
             assert members.member(past_conn, "m9", second) == as_of(conn, "m9", then, second)
 
 
