@@ -25,6 +25,14 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 BUCKETS = (1, 4)
 
+LONGEST = """
+fuzz/test_fuzz projections/test_corrections api/test_cli_streams api/test_crashes api/test_lives
+api/test_dry_run bench/test_bench hostile/test_hostile_minutes projections/test_rebuilding
+api/test_leaving api/test_strangers architecture/test_how_to projections/test_auditing
+api/test_echoes api/test_asof api/test_audit projections/test_asof ledger/test_embedded_stops
+"""
+"""The files that take a minute or more begin first: else one of them runs alone at the end."""
+
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
@@ -76,11 +84,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """The slow ones run in CI, by `--all`, and when they are named.
+    """The longest files come first. The slow tests run in CI, by `--all`, and when they are named.
 
     So does the other half of the tests that run with one bucket and with four: without `--all`
     each runs with one of the two, always the same.
     """
+    first = {f"tests/{name}.py": n for n, name in enumerate(LONGEST.split())}
+    items.sort(key=lambda item: first.get(item.nodeid.partition("::")[0], len(first)))
     named = any("::" in word for word in config.args)
     if config.getoption("--all") or named:
         return

@@ -212,12 +212,19 @@ def test_a_fifo_is_read_as_a_file_is(tmp_path: Path, files: dict[str, str], demo
 
 
 # --------------------------------------------------------------------------------------- signals
-@pytest.mark.parametrize(("how", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 143)])
+ENDS = (("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 143))
+WAITING = sorted(LINE.commands.keys() - ENDLESS - {"measures"})  # which asks no database
+
+
 @pytest.mark.parametrize(
-    "name",
+    ("name", "how", "code"),
     [
-        name if name == "figures" else pytest.param(name, marks=pytest.mark.slow)
-        for name in sorted(LINE.commands.keys() - ENDLESS - {"measures"})  # which asks no database
+        *(("figures", *end) for end in ENDS),
+        *(
+            pytest.param(name, *ENDS[n % 3], marks=pytest.mark.slow)  # one way each: it is one way
+            for n, name in enumerate(WAITING)
+            if name != "figures"
+        ),
     ],
 )
 def test_a_signal_while_it_waits_for_the_database_ends_a_command_without_a_word(

@@ -73,8 +73,21 @@ def document(app: FastAPI) -> dict[str, Any]:
         schemas.update(problem.pop("$defs"))
         schemas["Problem"] = problem
         made["components"]["schemas"] = dict(sorted(schemas.items()))
+        _close(made)
         app.openapi_schema = made
     return app.openapi_schema
+
+
+def _close(part: Any) -> None:
+    """Where names have a pattern, no other names are taken: pydantic leaves that unsaid."""
+    if isinstance(part, dict):
+        if "patternProperties" in part:
+            part.setdefault("additionalProperties", False)
+        for each in part.values():
+            _close(each)
+    elif isinstance(part, list):
+        for each in part:
+            _close(each)
 
 
 def _complete(operation: dict[str, Any]) -> None:
