@@ -161,8 +161,9 @@ def run(
     """Carry it out and tell its receipt, with the key under which it can be asked for again."""
     if key is None:  # One that is empty is none, and refused: whoever brings it counts on it.
         key = f"cli-{uuid4().hex}"
-    command = command_of(kind, {"key": key, "actor": actor}, said)
+    words = words_of(kind, said)
     with opened(settings) as database, refusable():
+        command = command_of(kind, {"key": key, "actor": actor}, words)
         found = asyncio.run(_carried_out(database, command, dry_run))
         output.demo_clock(database.clock)
     told: dict[str, Any]
@@ -202,8 +203,8 @@ def _trial_lines(told: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     yield from told["outlook"].items()
 
 
-def command_of(kind: type[Command], beside: dict[str, Any], said: Sequence[str]) -> Command:
-    """The command that these words say."""
+def words_of(kind: type[Command], said: Sequence[str]) -> dict[str, Any]:
+    """What is said, by field; in what it is wrong no ledger need say."""
     taken = _fields(kind)
     words: dict[str, Any] = {}
     for each in said:
@@ -216,6 +217,11 @@ def command_of(kind: type[Command], beside: dict[str, Any], said: Sequence[str])
     ]
     if missing:
         raise WrongUse(f"Say {_said(kind, missing)}.")
+    return words
+
+
+def command_of(kind: type[Command], beside: dict[str, Any], words: dict[str, Any]) -> Command:
+    """The command that these words say, in the zone and with the tiers of the open ledger."""
     try:
         return commands.parse(json.dumps({"command": kind.called, **beside, **words}))
     except ValidationError as error:

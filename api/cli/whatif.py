@@ -21,8 +21,9 @@ MAX_SCENARIO_BYTES = 1 << 20
 
 def run(settings: Settings, file: str, top: int, skip: int, as_json: bool) -> int:
     """Replay under the scenario of a file, and print the difference."""
-    scenario = _read(file)
+    raw = _read(file)
     with opened(settings) as database, output.steps() as steps:
+        scenario = _scenario(raw)  # of the tiers of the ledger that is open now
         try:
             found = what_if(
                 database.dsn,
@@ -42,11 +43,15 @@ def run(settings: Settings, file: str, top: int, skip: int, as_json: bool) -> in
     return 0
 
 
-def _read(file: str) -> Scenario:
+def _read(file: str) -> bytes:
     with source(file) as scenario:
         raw = scenario.read(MAX_SCENARIO_BYTES + 1)
     if len(raw) > MAX_SCENARIO_BYTES:
         raise Rejected(f"A scenario is at most {MAX_SCENARIO_BYTES:,} bytes long.")
+    return raw
+
+
+def _scenario(raw: bytes) -> Scenario:
     try:
         sent = strict_json.loads(raw)
     except strict_json.NotStrict as error:

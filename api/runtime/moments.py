@@ -2,12 +2,11 @@
 
 import re
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date
 
 from pydantic import TypeAdapter, ValidationError
 
 from domain.kernel.values import DAY_PATTERN, INSTANT_PATTERN, Day, Instant
-from projections.engine.days import end_of
 from projections.engine.moments import Asked, Known
 
 _POSITION = "[0-9]{1,2}:[0-9]{1,18}"
@@ -51,14 +50,13 @@ def _known(name: str, text: str) -> Known:
     return positions
 
 
-def _instant(name: str, text: str, or_else: str = "") -> datetime:
-    """An instant; a day means its end in the programme's zone."""
+def _instant(name: str, text: str, or_else: str = "") -> date:
+    """An instant, or a day, which means its end."""
     # In an address a plus means a blank: whoever forgot to write it as %2B is understood.
     written = _BLANK_OFFSET.sub(r"\1+\2", text)
     try:
         if "T" in written:
             return _INSTANT.validate_python(written)
-        day = _DAY.validate_python(written)
+        return _DAY.validate_python(written)
     except ValidationError:
         raise Unreadable(name, f"it must be {FORMS}{or_else}") from None
-    return end_of(day) - timedelta(microseconds=1)

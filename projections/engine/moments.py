@@ -7,16 +7,17 @@ the effective one.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime, timedelta
 
 from domain.kernel.refusal import Refusal
 from ledger import reading
 from ledger.log.working import DatedInFuture
 from projections.engine.answer import Moment
 from projections.engine.connection import Conn
+from projections.engine.days import end_of
 
-Known = datetime | Mapping[int, int]
-"""By an instant, or by position: bucket -> position."""
+Known = date | Mapping[int, int]
+"""By an instant, by the end of a day, or by position: bucket -> position."""
 
 
 @dataclass
@@ -33,15 +34,27 @@ class NothingKnown(Refusal):
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What was known by `known` (null: by now) of what had happened by `effective_at`."""
+    """What was known by `known` (null: by now) of what had happened by `effective_at`.
+
+    A day stays one until it is asked with: which instant ends it, the ledger's zone says, and who
+    reads a command line knows that only when the ledger is open.
+    """
 
     known: Known | None
-    effective_at: datetime | None = None
+    effective_at: date | None = None
 
     @property
     def at(self) -> datetime | None:
         """The time for which answers are asked; null if only positions are named."""
-        return self.effective_at or (self.known if isinstance(self.known, datetime) else None)
+        known = self.known if isinstance(self.known, date) else None
+        return instant_of(self.effective_at or known)
+
+
+def instant_of(at: date | None) -> datetime | None:
+    """An instant as it is; the last one of a day in the programme's zone."""
+    if at is None or isinstance(at, datetime):
+        return at
+    return end_of(at) - timedelta(microseconds=1)
 
 
 def moment(conn: Conn, asked: Asked, now: datetime) -> Moment:
@@ -50,7 +63,8 @@ def moment(conn: Conn, asked: Asked, now: datetime) -> Moment:
     Of lanes that `known` leaves out, what was recorded by the latest of the positions it names.
     Raises DatedInFuture, NothingKnown and reading.UnknownPosition.
     """
-    known, effective_at = asked.known, asked.effective_at
+    known, effective_at = asked.known, instant_of(asked.effective_at)
+    known = instant_of(known) if isinstance(known, date) else known
     for at in (known, effective_at):
         if isinstance(at, datetime) and at > now:
             raise DatedInFuture(at, now)

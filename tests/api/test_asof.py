@@ -186,11 +186,11 @@ def test_a_moment_that_is_none_is_a_precise_problem(one_lane: str) -> None:
 
 
 def test_what_the_forms_mean() -> None:
-    day = moments.asked("2008-02-29", None).known
+    day = moments.asked("2008-02-29", None).at
     assert str(day) == "2008-02-29 15:59:59.999999+00:00"
     for text in ("2008-02-29T23:59:59.999999+08:00", "2008-02-29T23:59:59.999999 08:00"):
         assert moments.asked(text, None).known == day
-    assert moments.asked(None, "2008-02-29").effective_at == day
+    assert moments.asked(None, "2008-02-29").at == day
     assert moments.asked("0:17", None).known == {0: 17}
     assert moments.asked("0:17,3:4", None).known == {0: 17, 3: 4}
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from api.cli.do import command_of
+from api.cli.do import command_of, words_of
 from api.runtime.failures import WrongUse
 from domain.catalogue import COMMANDS
 from tests.api.running import Ended, clubledger
@@ -101,10 +101,11 @@ def test_whole_numbers_are_what_json_means_by_them() -> None:
     """As over HTTP: 5.0 is 5."""
     words = ["member_id=m1", "points=5.0", "source=s", "rule=r"]
     beside = {"key": "k", "actor": "clerk:li"}
-    asked: Any = command_of(COMMANDS["points.credit"], beside, words)
+    credit = COMMANDS["points.credit"]
+    asked: Any = command_of(credit, beside, words_of(credit, words))
     assert asked.points == 5
     with pytest.raises(WrongUse):
-        command_of(COMMANDS["points.credit"], beside, [*words[:1], "points=5.5", *words[2:]])
+        command_of(credit, beside, words_of(credit, [*words[:1], "points=5.5", *words[2:]]))
 
 
 def test_fields_are_options_too(demo_dir: Path) -> None:

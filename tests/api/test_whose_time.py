@@ -1,0 +1,47 @@
+"""A ledger's zone and tiers are said once, when it is made: whoever asks it later need not know
+them, and what he writes on a command line is read by them."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.api.running import clubledger
+
+MADE = {"CLUBLEDGER_ZONE": "America/New_York", "CLUBLEDGER_TIERS": "platinum,plus"}
+FACTS = [
+    {"command": "unit.open", "at": "2021-01-01T09:00:00-05:00", "unit_id": "u", "title": "Unit"},
+    {"command": "member.join", "at": "2021-03-01T09:00:00-05:00", "member_id": "m", "unit_id": "u"},
+    # 23:30 of 31 December in New York, half past noon of the day after in Shanghai
+    {"command": "tier.change", "at": "2021-12-31T23:30:00-05:00", "member_id": "m",
+     "tier": "plus", "reason": "spend"},
+]  # fmt: skip
+SCENARIO = {
+    "changes": [
+        {"change": "tier_rule", "window": "calendar_year", "thresholds_fen": {"platinum": 1000}}
+    ]
+}
+
+
+@pytest.fixture
+def url(database: str) -> dict[str, Any]:
+    """Of a ledger that was made in New York, with two tiers, and is asked by who says neither."""
+    where = {"CLUBLEDGER_DATABASE_URL": database}
+    lines = "".join(json.dumps({**each, "actor": "system:crm"}) + "\n" for each in FACTS)
+    assert clubledger("import", "-", stdin=lines.encode(), **where, **MADE).code == 0
+    return where
+
+
+def test_days_and_tiers_are_those_of_the_ledger(url: dict[str, Any]) -> None:
+    year = ("figures", "--effective-at", "2021-12-31", "--json")
+    told = clubledger(*year, **url).json
+    assert told["moment"]["effective_at"] == "2021-12-31T23:59:59.999999-05:00"
+    vips = ("measure", "members.vips", "--effective-at", "2021-12-31", "--json")
+    assert clubledger(*vips, **url).json["value"] == 1
+    changed = ("do", "tier.change", "--member-id", "m", "--tier", "platinum", "--reason", "spend")
+    assert clubledger(*changed, **url).code == 0
+    wrong = clubledger("do", "tier.change", "member_id=m", "tier=gold", "reason=spend", **url)
+    assert wrong.code == 2
+    assert "there are platinum, plus" in wrong.err
+    ended = clubledger("what-if", "-", stdin=json.dumps(SCENARIO).encode(), **url)
+    assert ended.code == 0, ended.err
