@@ -8,7 +8,7 @@ import pytest
 
 from tests.api.running import clubledger
 
-MADE = {"CLUBLEDGER_ZONE": "America/New_York", "CLUBLEDGER_TIERS": "platinum,plus"}
+MADE: dict[str, Any] = {"CLUBLEDGER_ZONE": "America/New_York", "CLUBLEDGER_TIERS": "platinum,plus"}
 FACTS = [
     {"command": "unit.open", "at": "2021-01-01T09:00:00-05:00", "unit_id": "u", "title": "Unit"},
     {"command": "member.join", "at": "2021-03-01T09:00:00-05:00", "member_id": "m", "unit_id": "u"},
@@ -26,7 +26,7 @@ SCENARIO = {
 @pytest.fixture
 def url(database: str) -> dict[str, Any]:
     """Of a ledger that was made in New York, with two tiers, and is asked by who says neither."""
-    where = {"CLUBLEDGER_DATABASE_URL": database}
+    where: dict[str, Any] = {"CLUBLEDGER_DATABASE_URL": database}
     lines = "".join(json.dumps({**each, "actor": "system:crm"}) + "\n" for each in FACTS)
     assert clubledger("import", "-", stdin=lines.encode(), **where, **MADE).code == 0
     return where
