@@ -78,7 +78,7 @@ def serving(
         time.sleep(0.05)
     asked = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     try:
-        asked.request("GET", "/health")
+        asked.request("GET", "/livez")
         asked.getresponse().read()
     finally:
         asked.close()

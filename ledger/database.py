@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import cache
 from hashlib import sha256
 from importlib.resources import files
 from secrets import token_hex
@@ -198,21 +199,33 @@ def install(dsn: str, buckets: int = 1, zone: str | None = None, tiers: str | No
     keep_time(known)
 
 
+@cache
+def _digests() -> dict[str, str]:
+    return {name: sha256(text.encode()).hexdigest() for name, text in migrations()}
+
+
+def _applied(connection: Connection[Any]) -> dict[str, str]:
+    return dict(connection.execute("SELECT name, sha256 FROM migrations").fetchall())
+
+
+def strangers(connection: Connection[Any]) -> list[str]:
+    """Migrations that this program and the database do not share: they are of two versions."""
+    return sorted({name for name, _ in _digests().items() ^ _applied(connection).items()})
+
+
 def _migrate(connection: Connection[Any]) -> None:
-    applied = dict(connection.execute("SELECT name, sha256 FROM migrations").fetchall())
-    known = migrations()
-    unknown = applied.keys() - {name for name, _ in known}
+    applied, digests = _applied(connection), _digests()
+    unknown = applied.keys() - digests.keys()
     if unknown:
         raise InstallError(
             f"the database has migrations that this version does not know"
             f" ({', '.join(sorted(unknown))}): use the newer version"
         )
-    for name, text in known:
-        digest = sha256(text.encode()).hexdigest()
+    for name, text in migrations():
         if name not in applied:
             connection.execute(text.encode())
-            connection.execute("INSERT INTO migrations VALUES (%s, %s)", (name, digest))
-        elif applied[name] != digest:
+            connection.execute("INSERT INTO migrations VALUES (%s, %s)", (name, digests[name]))
+        elif applied[name] != digests[name]:
             raise InstallError(f"{NOT_READ} (migration {name} is another one); {ANEW}")
 
 

@@ -32,33 +32,47 @@ class Once:
         return not told
 
 
+class Observer:
+    """Is told what the ledger does and what befalls it. This one keeps nothing of it."""
+
+    def wrote(self, commands: int) -> None:
+        """A batch of so many commands is in."""
+
+    def met(self, cause: str) -> None:
+        """Something stands in the way, for the first time or again."""
+
+    def gave_up(self, cause: str) -> None:
+        """The tries are used up."""
+
+    def well(self) -> None:
+        """Something was done."""
+
+
 class Trouble:
     """What befalls a part: `met` says that it is tried again, `gave_up` that it was not done."""
 
-    def __init__(self, part: str) -> None:
+    def __init__(self, part: str, observer: Observer) -> None:
         self.part = part
-        self.retries: Counter[str] = Counter()
-        self.failed: Counter[str] = Counter()
+        self._observer = observer
         self.failing = False
         """Whether the last that was to be done was given up."""
         self.since: Counter[str] = Counter()
         """What was met since it last went well."""
         self.last = ""
         """The last cause that was met."""
-        self._well_at: float | None = None
         self._known_at: float | None = None
 
     def met(self, failure: BaseException) -> None:
         """Something stands in the way, for the first time or again."""
         self.last = cause = cause_of(failure)
-        self.retries[cause] += 1
+        self._observer.met(cause)
         if not self.since[cause]:
             log.warning("%s: %s stands in the way. It is tried again.", self.part, cause)
         self.since[cause] += 1
 
     def gave_up(self) -> None:
         """The tries are used up."""
-        self.failed[self.last] += 1
+        self._observer.gave_up(self.last)
         if not self.failing:
             log.error("%s fail: %s.", self.part, self.last)
         self.failing = True
@@ -66,17 +80,13 @@ class Trouble:
 
     def well(self) -> None:
         """Something was done."""
-        self._well_at = self._known_at = monotonic()
+        self._known_at = monotonic()
+        self._observer.well()
         if self.since:
             told = ", ".join(f"{cause} ({times} times)" for cause, times in self.since.items())
             log.warning("%s go on, after %s.", self.part, told)
             self.since.clear()
             self.failing = False
-
-    @property
-    def well_s(self) -> float | None:
-        """How long ago something was done; None if nothing was."""
-        return None if self._well_at is None else monotonic() - self._well_at
 
     @property
     def known_s(self) -> float | None:

@@ -36,6 +36,7 @@ from api.http.server.probing import Probe
 from api.http.server.reads import Reads
 from api.http.server.starting import patiently
 from api.http.server.turns import Turns
+from api.runtime import metrics
 from api.runtime.clock import Clock
 from api.runtime.connections import FILES_AT_ONCE
 from api.runtime.settings import Settings
@@ -75,7 +76,7 @@ TAGS = [
     {"name": "reports", "description": "What documents claim, values from outside, targets."},
     {"name": "lists", "description": "What there is, row by row: filtered, paged, as files."},
     {"name": "log", "description": "The events themselves."},
-    {"name": "service", "description": "Health, state, and what problems mean."},
+    {"name": "service", "description": "Liveness, readiness, state, and what problems mean."},
 ]
 
 
@@ -162,8 +163,10 @@ async def _opened(dsn: str, settings: Settings) -> tuple[House, AsyncExitStack]:
         stack.callback(files.close)
         supposing = Calls("replays", 1, 0)
         sending = Turns("downloads", DOWNLOADS, 0)
-        ledger = await stack.enter_async_context(Ledger(dsn, now=clock.now))
-        past, probe = Builds(dsn, reads), Probe(reads, ledger.trouble)
+        ledger = await stack.enter_async_context(
+            Ledger(dsn, now=clock.now, observer=metrics.Counted())
+        )
+        past, probe = Builds(dsn, reads), Probe(dsn, settings, reads, ledger.trouble)
         house = House(
             dsn, settings, facts, clock, ledger, reads, files, past, probe, supposing, sending
         )

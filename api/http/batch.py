@@ -96,7 +96,7 @@ async def _executed(house: House, asked: Command | Exception) -> Receipt | Excep
     if isinstance(asked, Exception):
         return asked
     try:
-        return await house.ledger.execute(asked)
+        return await house.execute(asked)
     except Exception as failure:  # noqa: BLE001 - told as its outcome
         return failure
 

@@ -151,7 +151,7 @@ def _open(router: APIRouter, doors: tuple[Door, ...]) -> None:
         command = asked.command(key=key, actor=actor, **ids)
         if dry_run:
             return trial_of(*await house.ledger.attempt(command))
-        return receipt_of(await house.ledger.execute(command))
+        return receipt_of(await house.execute(command))
 
     annotations = {
         **{name: _in_path(kind, name) for name in first.ids},

@@ -6,6 +6,7 @@ one place that says what is wrong, and one document that describes both.
 """
 
 from collections.abc import Mapping
+from time import perf_counter
 
 import orjson
 from fastapi import FastAPI
@@ -17,7 +18,7 @@ from api.http.doors import Body, body_of
 from api.http.server.handlers import as_response, carried, last_resort
 from api.http.server.inputs import ACTOR_HEADER, DEFAULT_ACTOR, KEY_HEADER, PREFER_HEADER, House
 from api.http.server.receipts import REPLAYED_HEADER
-from api.runtime import problems
+from api.runtime import metrics, problems
 from api.runtime.receipts import told_of
 from domain.kernel.command import NO_KEY, Command
 from domain.kernel.refusal import Refusal
@@ -31,9 +32,11 @@ _REPLAYED = (REPLAYED_HEADER.lower().encode(), b"true")
 
 
 HOT = {
-    tuple(door.path.split("/")[1::2]): (door.ids[0], body_of(door)) for door in DOORS if door.hot
+    tuple(door.path.split("/")[1::2]): (door.path, door.ids[0], body_of(door))
+    for door in DOORS
+    if door.hot
 }
-"""By what stands before and after the id of a path: its field, and the model of the body."""
+"""By what stands before and after the id of a path: the route, the id's field, the body's model."""
 
 
 class Express:
@@ -53,14 +56,18 @@ class Express:
         if hot is None or headers is None or self._too_long(headers):
             await self.app(scope, receive, send)
             return
+        began = perf_counter()
+        route, field, body = hot
         house: House = self.app.state.house
         first = await receive()
-        command = None if first.get("more_body") else _command(*hot, parts[2], headers, first)
+        command = (
+            None if first.get("more_body") else _command(field, body, parts[2], headers, first)
+        )
         if command is None:
             await self.app(scope, _again(first, receive), send)
             return
         try:
-            receipt = await house.ledger.execute(command)
+            receipt = await house.execute(command)
         except Refusal as refusal:
             answer = as_response(problems.of_refusal(refusal))
         except Exception as defect:  # noqa: BLE001 - the last resort
@@ -74,9 +81,11 @@ class Express:
             ]
             if receipt.replayed:
                 answered.append(_REPLAYED)
+            metrics.answered("POST", route, 201, began)
             await send({"type": "http.response.start", "status": 201, "headers": answered})
             await send({"type": "http.response.body", "body": said})
             return
+        metrics.answered("POST", route, answer.status_code, began)
         answer.raw_headers += carried(house.clock)
         await answer(scope, receive, send)
 

@@ -1,21 +1,20 @@
 """The service itself: what it is, whether it is well, and what its problems mean."""
 
-import os
-from dataclasses import asdict
+from contextlib import suppress
 from functools import partial
 from importlib.metadata import version
 from typing import Annotated, Any
 
 import psycopg
+from anyio import to_thread
 from fastapi import APIRouter, Path, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
 from api import answers
 from api.http.server.documented import refuses
 from api.http.server.inputs import InHouse
-from api.runtime import metrics, problems
-from ledger import reading
+from api.runtime import metrics, problems, readiness
 from projections.engine import runner
 
 VERSION = version("clubledger")
@@ -32,12 +31,16 @@ class Welcome(BaseModel):
     problems: str = "/problems"
 
 
-class Health(BaseModel):
-    """It answers, and so does its database."""
+class Alive(BaseModel):
+    """It answers."""
 
-    status: str = "ok"
-    clock: str = Field(examples=["2009-01-05T09:00:00+08:00"])
-    demo_clock: bool
+    status: str = "alive"
+
+
+class Ready(BaseModel):
+    """Nothing keeps requests from being sent here."""
+
+    status: str = "ready"
 
 
 class ProblemKind(BaseModel):
@@ -80,48 +83,37 @@ async def described(request: Request) -> Response:
     return Response(state.described, media_type="application/json")
 
 
-@router.get("/health", response_model=Health, responses=refuses("unavailable"))
-async def health(house: InHouse) -> Health:
-    """Whether the service and its database answer."""
-    await house.reads.briefly(reading.total)
-    return Health(clock=house.clock.stamp(), demo_clock=house.clock.is_demo)
-
-
-class Ready(BaseModel):
-    """The service answers, and its answers are not standing still."""
-
-    status: str = "ready"
+@router.get("/livez", response_model=Alive)
+async def livez() -> Alive:
+    """Whether this process answers. The database is not asked: that it is away is no reason to
+    start us anew."""
+    return Alive()
 
 
 @router.get(
-    "/ready",
+    "/readyz",
     response_model=Ready,
-    responses=refuses("answers_stand_still", "writes_fail", "unavailable"),
+    responses=refuses("not_ready"),
+    description="Whether requests may be sent here. If not, `reasons` says why, each with a `code`:"
+    f" {', '.join(f'`{code}`' for code in readiness.REASONS)}; a sentence, and its numbers.",
 )
-async def ready(house: InHouse) -> Ready:
-    """Whether requests may be sent here: writes go through, and the answers do not stand still."""
-    await house.probe()
-    for still in await house.reads.briefly(runner.standstills):
-        said = (
-            f"The event at position {still.position} of bucket {still.bucket} ({still.topic})"
-            " cannot be taken."
-        )
-        raise problems.DoorProblem("answers_stand_still", said, asdict(still))
+async def readyz(house: InHouse) -> Ready:
+    if reasons := await house.probe():
+        said = " ".join(reason.detail for reason in reasons)
+        told = [reason.told() for reason in reasons]
+        raise problems.DoorProblem("not_ready", said, {"reasons": told})
     return Ready()
 
 
 @router.get("/metrics", response_class=PlainTextResponse)
 async def prometheus(house: InHouse) -> Response:
-    """How far the answers are and how this worker's writes go, as Prometheus reads it."""
-    said = metrics.of_worker(house.ledger.trouble, os.getpid())
-    try:
-        lanes = await house.reads.briefly(runner.status)
+    """What all workers have done, and how far the answers are, as Prometheus reads it."""
+    said = await to_thread.run_sync(metrics.own)
+    lanes, standstills = None, list[runner.Standstill]()
+    with suppress(psycopg.OperationalError, psycopg.InterfaceError):
         standstills = await house.reads.briefly(runner.standstills)
-    except (psycopg.OperationalError, psycopg.InterfaceError):
-        said += metrics.of_database(answers=False)  # What a worker knows of itself is told still.
-    else:
-        said += metrics.of_database(answers=True)
-        said += metrics.text(lanes, standstills, house.clock.now())
+        lanes = await house.reads.briefly(runner.status)
+    said += metrics.of_database(lanes, standstills, house.clock.now())
     return Response(said, media_type=metrics.MEDIA_TYPE)
 
 

@@ -1,19 +1,168 @@
-"""The state of the answers as Prometheus text, asked of the database: every worker says the same.
+"""Metrics, as Prometheus reads them. No label holds an id, an address or anything that was sent.
 
-How its writes go a worker knows of itself alone, and says so beside its number.
+What a worker counts adds up over all workers, whichever of them is asked: with more than one they
+count in files of a directory that they share (`shared_by_workers`), which the library sums up. How
+far log and answers are is asked of the database.
 """
 
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
+from functools import cache
+from importlib.metadata import version
+from platform import python_version
+from time import perf_counter
+from typing import Any
 
-from ledger.trouble import Trouble
+from prometheus_client import (
+    CONTENT_TYPE_PLAIN_0_0_4,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+    multiprocess,
+)
+
+from api.runtime.settings import shares_metrics, sharing_metrics
+from ledger.trouble import Observer
 from projections.engine.runner import LaneStatus, Standstill
 
-MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+MEDIA_TYPE = CONTENT_TYPE_PLAIN_0_0_4
+METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
+UNMATCHED = "unmatched"
+"""The route of a request for which there is none."""
+
+disable_created_metrics()
+OWN = CollectorRegistry()
+
+requests = Histogram(
+    "clubledger_http_request_duration_seconds",
+    "Requests that were answered, by how long that took.",
+    ("method", "route", "status"),
+    buckets=(0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
+    registry=OWN,
+)
+turned_away = Counter(
+    "clubledger_http_turned_away",
+    "Requests and connections that were turned away before they had a route.",
+    ("code",),
+    registry=OWN,
+)
+connections = Gauge(
+    "clubledger_http_connections",
+    "Connections that are open.",
+    multiprocess_mode="livesum",
+    registry=OWN,
+)
+commands = Counter(
+    "clubledger_commands",
+    "Commands, by what came of them: `written`, `replayed`, the code of a refusal, `failed`.",
+    ("command", "outcome"),
+    registry=OWN,
+)
+batches = Histogram(
+    "clubledger_batch_commands",
+    "Batches that were written, by the commands in them.",
+    buckets=(1, 2, 4, 8, 16, 32, 64, 128),
+    registry=OWN,
+)
+retries = Counter(
+    "clubledger_batch_retries",
+    "Tries that something stood in the way of.",
+    ("cause",),
+    registry=OWN,
+)
+failed = Counter(
+    "clubledger_batches_failed", "Batches that were given up.", ("cause",), registry=OWN
+)
+writes_failing = Gauge(
+    "clubledger_writes_failing",
+    "1 while writes of a worker fail.",
+    multiprocess_mode="livemax",
+    registry=OWN,
+)
+last_write = Gauge(
+    "clubledger_last_write_timestamp_seconds",
+    "When a write or a trial was last done; 0 before the first.",
+    multiprocess_mode="max",
+    registry=OWN,
+)
+
+_request = cache(requests.labels)
+command = cache(commands.labels)
+"""The counter of (command, outcome)."""
 
 
-def text(lanes: Sequence[LaneStatus], standstills: Sequence[Standstill], now: datetime) -> str:
-    """A gauge a figure, a line a lane."""
+def answered(method: str, route: str, status: int, began: float) -> None:
+    """A request is answered that came at this time of `perf_counter`."""
+    _request(method, route, status).observe(perf_counter() - began)
+
+
+def answered_in(scope: Mapping[str, Any], status: int, began: float) -> None:
+    """The same of what the application found out about it."""
+    method = scope["method"] if scope["method"] in METHODS else "other"
+    answered(method, getattr(scope.get("route"), "path", UNMATCHED), status, began)
+
+
+class Counted(Observer):
+    """What the ledger does, counted."""
+
+    def wrote(self, commands: int) -> None:
+        """A batch of so many commands is in."""
+        batches.observe(commands)
+
+    def met(self, cause: str) -> None:
+        """Something stands in the way."""
+        retries.labels(cause).inc()
+
+    def gave_up(self, cause: str) -> None:
+        """Something was not done."""
+        failed.labels(cause).inc()
+        writes_failing.set(1)
+
+    def well(self) -> None:
+        """Something was done."""
+        writes_failing.set(0)
+        last_write.set_to_current_time()
+
+
+@contextmanager
+def shared_by_workers() -> Iterator[None]:
+    """Within, processes that are started count in one place, which is gone at the end."""
+    with (
+        tempfile.TemporaryDirectory(prefix="clubledger-metrics-") as directory,
+        sharing_metrics(directory),
+    ):
+        yield
+
+
+def forget(worker: int) -> None:
+    """This process has ended: what it had open is closed; what it counted stays."""
+    if shares_metrics():
+        multiprocess.mark_process_dead(worker)
+
+
+def own() -> bytes:
+    """What workers know of themselves."""
+    registry = OWN
+    if shares_metrics():
+        registry = CollectorRegistry()
+        multiprocess.MultiProcessCollector(registry)
+    return generate_latest(registry) + _of_build()
+
+
+def of_database(
+    lanes: Sequence[LaneStatus] | None, standstills: Sequence[Standstill], now: datetime
+) -> bytes:
+    """How far log and answers are; None: the database does not answer."""
+    asked = CollectorRegistry()
+    up = Gauge("clubledger_database_up", "1 while the database answers.", registry=asked)
+    up.set(lanes is not None)
+    if lanes is None:
+        return generate_latest(asked)
     still = {each.bucket: each.position for each in standstills}
     gauges: dict[str, tuple[str, Sequence[float]]] = {
         "clubledger_log_position": ("Events in the log.", [lane.log_end for lane in lanes]),
@@ -34,44 +183,17 @@ def text(lanes: Sequence[LaneStatus], standstills: Sequence[Standstill], now: da
             [still.get(lane.bucket, 0) for lane in lanes],
         ),
     }
-    lines = []
     for name, (said, values) in gauges.items():
-        lines += [f"# HELP {name} {said}", f"# TYPE {name} gauge"]
-        lines += [
-            f'{name}{{bucket="{lane.bucket}"}} {value}'
-            for lane, value in zip(lanes, values, strict=True)
-        ]
-    return "\n".join(lines) + "\n"
+        gauge = Gauge(name, said, ("bucket",), registry=asked)
+        for lane, value in zip(lanes, values, strict=True):
+            gauge.labels(lane.bucket).set(value)
+    return generate_latest(asked)
 
 
-def of_database(*, answers: bool) -> str:
-    """Whether the database answers; while it does not, nothing is known of the answers."""
-    name = "clubledger_database_up"
-    return f"# HELP {name} 1 while the database answers.\n# TYPE {name} gauge\n{name} {answers:d}\n"
-
-
-def of_worker(trouble: Trouble, worker: int) -> str:
-    """How the writes of a worker go; the age is -1 before the first."""
-    age = -1.0 if trouble.well_s is None else trouble.well_s
-    lines = [
-        "# HELP clubledger_writes_failing 1 while writes fail.",
-        "# TYPE clubledger_writes_failing gauge",
-        f'clubledger_writes_failing{{worker="{worker}"}} {int(trouble.failing)}',
-        "# HELP clubledger_last_write_age_seconds Age of the last write or trial that was done.",
-        "# TYPE clubledger_last_write_age_seconds gauge",
-        f'clubledger_last_write_age_seconds{{worker="{worker}"}} {age}',
-    ]
-    counters = {
-        "clubledger_batch_retries_total": (
-            "Tries that something stood in the way of.",
-            trouble.retries,
-        ),
-        "clubledger_batches_failed_total": ("Batches that were given up.", trouble.failed),
-    }
-    for name, (said, counted) in counters.items():
-        lines += [f"# HELP {name} {said}", f"# TYPE {name} counter"]
-        lines += [
-            f'{name}{{worker="{worker}",cause="{cause}"}} {times}'
-            for cause, times in sorted(counted.items())
-        ]
-    return "\n".join(lines) + "\n"
+def _of_build() -> bytes:
+    built = CollectorRegistry()
+    said = {"version": version("clubledger"), "python": python_version()}
+    Gauge("clubledger_build_info", "What answers: 1.", tuple(said), registry=built).labels(
+        **said
+    ).set(1)
+    return generate_latest(built)

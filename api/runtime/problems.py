@@ -90,8 +90,7 @@ DOOR: dict[str, Kind] = {
     "building": Kind(503, "The answers as of that moment are being built: ask again in a while."),
     "what_if_running": Kind(503, "Another scenario is being replayed: one at a time."),
     "what_if_too_long": Kind(504, "The replay takes longer than a request may: use the command."),
-    "writes_fail": Kind(503, "Writes fail: the last one, or a trial, did not go through."),
-    "answers_stand_still": Kind(503, "The answers stand still before an event they cannot take."),
+    "not_ready": Kind(503, "Requests should not be sent here just now, for the `reasons` given."),
     "not_caught_up": Kind(504, "The answers have not caught up with that position yet."),
 }
 """The door's own problems."""

@@ -1,6 +1,8 @@
 """Settings: what the environment says, unless the command line says otherwise."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -32,6 +34,9 @@ def _usable(path: Path) -> Path:
     except RuntimeError:
         raise ValueError(f"there is no home directory for {path.parts[0]}") from None
 
+
+_SHARED = "PROMETHEUS_MULTIPROC_DIR"
+"""What prometheus-client looks for when it is imported."""
 
 HostPort = Annotated[int, Field(ge=0, le=65535)]
 
@@ -80,6 +85,13 @@ class Settings(BaseSettings):
     max_body_bytes: Annotated[int, Field(ge=1)] = Field(
         65_536, description="the longest request body that `serve` reads"
     )
+    ready_lag_events: Annotated[int, Field(ge=0)] = Field(
+        100_000, description="the most events that the answers may lack while `/readyz` is green"
+    )
+    ready_free_mb: Annotated[int, Field(ge=0)] = Field(
+        512,
+        description="how much of the data directory's disk must be free while `/readyz` is green",
+    )
     traceback: bool = Field(
         False, description="show where an unexpected error came from, for developers"
     )
@@ -111,3 +123,18 @@ def quieten_libpq(*, embedded: bool) -> None:
     for name in [name for name in os.environ if name.startswith("PG")]:
         if embedded or name in SESSION:
             del os.environ[name]
+
+
+@contextmanager
+def sharing_metrics(directory: str) -> Iterator[None]:
+    """Within, processes that are started keep their metrics in files there."""
+    os.environ[_SHARED] = directory
+    try:
+        yield
+    finally:
+        del os.environ[_SHARED]
+
+
+def shares_metrics() -> bool:
+    """Whether this process was started so."""
+    return _SHARED in os.environ

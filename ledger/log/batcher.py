@@ -47,7 +47,7 @@ from ledger.log.working import (
     last_in,
     require_askable,
 )
-from ledger.trouble import Trouble
+from ledger.trouble import Observer, Trouble
 
 MAX_BATCH = 128
 MAX_QUEUE = 4096
@@ -204,7 +204,12 @@ class Ledger:
     """The door for commands. `now` is the installation's clock; see `execute`."""
 
     def __init__(
-        self, dsn: str, *, now: Callable[[], datetime], tells_history: bool = False
+        self,
+        dsn: str,
+        *,
+        now: Callable[[], datetime],
+        tells_history: bool = False,
+        observer: Observer | None = None,
     ) -> None:
         """`tells_history`: whoever asks here may import, and so say what happened `despite` a rule
         that protects a live desk."""
@@ -219,7 +224,8 @@ class Ledger:
         self._digest_key = b""
         self._task: asyncio.Task[None] | None = None
         self._trying, self._trials = asyncio.Lock(), 0
-        self.trouble = Trouble("Writes")
+        self._observer = observer or Observer()
+        self.trouble = Trouble("Writes", self._observer)
 
     async def __aenter__(self) -> Self:
         connection = (await self._wire("writer")).connection
@@ -391,10 +397,14 @@ class Ledger:
                 await self._disconnect("writer")
             await self._insist(batch.waiting)
             return False
+        self._landed(batch, bases)
+        return True
+
+    def _landed(self, batch: _Batch, bases: dict[int, int]) -> None:
         if bases:
             self.trouble.well()
+            self._observer.wrote(len(batch.decided))
         batch.answer(bases)
-        return True
 
     async def _insist(self, waiting: list[_Waiting]) -> None:
         """Try until it is answered, with the lanes in hand: nobody can be faster then."""
@@ -432,9 +442,7 @@ class Ledger:
                 self.trouble.met(error)
                 attempt += 1
             else:
-                if bases:
-                    self.trouble.well()
-                batch.answer(bases)
+                self._landed(batch, bases)
                 return
         if attempt == MAX_ATTEMPTS:
             self.trouble.gave_up()

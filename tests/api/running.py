@@ -20,6 +20,7 @@ from typing import Any
 import httpx
 
 from api.http import create_app
+from api.runtime.settings import Settings
 from tests.api.warm import Starter
 from tests.patience import PATIENCE_S
 from tests.postgres import in_memory
@@ -181,9 +182,11 @@ def empty_directory() -> Iterator[Path]:
 
 
 @asynccontextmanager
-async def asked(dsn: str, *, follow: bool = False) -> AsyncIterator[httpx.AsyncClient]:
+async def asked(
+    dsn: str, *, follow: bool = False, **settings: Any
+) -> AsyncIterator[httpx.AsyncClient]:
     """A client of an application in this process, whose answers stand still or follow."""
-    app = create_app(dsn, follow=follow)
+    app = create_app(dsn, Settings(**settings), follow=follow)
     async with (
         app.router.lifespan_context(app),
         httpx.AsyncClient(

@@ -243,7 +243,7 @@ def test_who_waits_for_a_build_keeps_nobody_waiting(
                 for path in ("/figures", "/campaigns/plain", "/figures", "/clubs/lounge/use") * 5
             ]
             assert await comes_true(lambda: slow.waiting == len(waiting))
-            for path in ("/health", "/clubs", "/figures", "/members/m1?known_at=0:30"):
+            for path in ("/livez", "/readyz", "/clubs", "/figures", "/members/m1?known_at=0:30"):
                 answer = await client.get(path)
                 assert answer.status_code == 200, answer.text
             assert not any(task.done() for task in waiting)

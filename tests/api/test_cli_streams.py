@@ -142,7 +142,7 @@ def test_a_server_that_cannot_say_where_serves_nevertheless(how: str, demo_dir: 
         assert select.select([process.stderr], [], [], PATIENCE_S)[0]
         note = json.loads(process.stderr.readline())["note"]
         address = next(word.rstrip(",") for word in note.split() if word.startswith("http"))
-        assert httpx.get(f"{address}/health", timeout=PATIENCE_S).status_code == 200
+        assert httpx.get(f"{address}/livez", timeout=PATIENCE_S).status_code == 200
         process.send_signal(signal.SIGTERM)
         assert (process.wait(PATIENCE_S), process.stderr.read()) == (0, b"")
 

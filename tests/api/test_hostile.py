@@ -163,7 +163,7 @@ def test_a_page_out_of_range_is_refused(http: httpx.Client, query: str) -> None:
         ("/figures?KNOWN_AT=2008-12-31", "query.[0]", "unknown_parameter"),
         ("/members/t1?13800001111=1", "query.[0]", "unknown_parameter"),
         ("/openapi.json?x=1", "query.[0]", "unknown_parameter"),
-        ("/health?deep=1", "query.[0]", "unknown_parameter"),
+        ("/livez?deep=1", "query.[0]", "unknown_parameter"),
     ],
 )
 def test_a_parameter_that_would_be_left_out_is_refused(
@@ -279,7 +279,7 @@ def test_what_is_no_http_does_no_harm(server: Server, http: httpx.Client) -> Non
     for noise in (b"\x16\x03\x01\x02\x00", b"GET / HTTP/9.9\r\n\r\n", b"GET /" + b"x" * 100_000):
         with socket.create_connection(place, timeout=PATIENCE_S) as line:
             line.sendall(noise)
-    assert http.get("/health").status_code == 200
+    assert http.get("/livez").status_code == 200
 
 
 @pytest.mark.parametrize("wrong", ["known-at", "KNOWN_AT", "knwon_at"])

@@ -10,11 +10,15 @@ from typing import Any
 
 import httpx
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 from pydantic import BaseModel
 
 from api.http.express import HOT
 from api.log import History, LogPage
+from api.runtime import problems
+from domain.kernel.command import COMMANDS
 from tests.api import facts
+from tests.api.contract import Contract
 from tests.api.running import Server, clubledger, serving, stopped
 from tests.patience import PATIENCE_S, eventually
 
@@ -363,12 +367,43 @@ def test_clubs_and_prices(http: httpx.Client) -> None:
     assert "t-campaign" in [c["campaign_id"] for c in http.get("/campaigns").json()["campaigns"]]
 
 
+def samples(said: str) -> dict[tuple[str, ...], float]:
+    """What /metrics says, by the name of each without ours, and the labels."""
+    return {
+        (sample.name.removeprefix("clubledger_"), *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(said)
+        for sample in family.samples
+    }
+
+
+def test_no_label_of_a_metric_holds_what_was_sent(http: httpx.Client, contract: Contract) -> None:
+    http.get("/members/13800001111")
+    assert visit(http, "13800001111").status_code == 404
+    http.request("SECRET", "/13800001111", headers={"Clubledger-Actor": "clerk:13800001111"})
+    known = {
+        "route": {*contract.document["paths"], "unmatched"},
+        "method": {"GET", "HEAD", "POST", "other"},
+        "status": {str(status) for status in range(200, 600)},
+        "command": {*COMMANDS},
+        "outcome": {"written", "replayed", "failed", *problems.codes()},
+        "code": {*problems.codes()},
+        "bucket": {"0"},
+    }
+    found = text_string_to_metric_families(http.get("/metrics").text)
+    labels = [each.labels for family in found for each in family.samples]
+    assert {"route", "method", "outcome"} <= {name for each in labels for name in each}
+    for each in labels:
+        for name, value in each.items():
+            if name not in ("le", "version", "python"):
+                assert value in known[name], name
+
+
 def test_every_door_tells_the_demo_clock(http: httpx.Client) -> None:
-    health = http.get("/health")
-    assert health.headers["clubledger-clock"].startswith("2009-01-05T")
-    assert health.headers["clubledger-clock"].endswith("+08:00")
-    assert health.json()["demo_clock"]
+    alive = http.get("/livez")
+    assert alive.headers["clubledger-clock"].startswith("2009-01-05T")
+    assert alive.headers["clubledger-clock"].endswith("+08:00")
     status = http.get("/status").json()
+    assert status["demo_clock"]
     assert status["clock"].startswith("2009-01-05T")
     assert status["demo"]["scale"] == "0.002"
     assert status["events"] == sum(lane["log_end"] for lane in status["lanes"])
@@ -425,11 +460,19 @@ def test_workers_share_the_ledger_and_leave_together(demo_dir: Path, gold: str) 
             answers = list(pool.map(lambda _: visit(client, gold, key), range(16)))
         assert {answer.status_code for answer in answers} == {201}
         assert sum("idempotent-replayed" in answer.headers for answer in answers) == 15
+        for _ in range(4):  # Whichever of them is asked, on a connection of its own.
+            counted = samples(httpx.get(f"{several.address}/metrics", timeout=PATIENCE_S).text)
+            assert counted["commands_total", "visit.record", "written"] == 1
+            assert counted["commands_total", "visit.record", "replayed"] == 15
+            route = ("POST", "/members/{member_id}/visits", "201")
+            assert counted["http_request_duration_seconds_count", *route] == 16
+            assert counted["batch_commands_sum",] >= 1
+            assert counted["http_connections",] >= 1
     finally:
         ended = stopped(several, signal.SIGTERM)
     assert ended.code == 0, ended.err
     with pytest.raises(httpx.TransportError):
-        httpx.get(f"{several.address}/health", timeout=PATIENCE_S)
+        httpx.get(f"{several.address}/livez", timeout=PATIENCE_S)
 
 
 @pytest.mark.parametrize(

@@ -157,7 +157,7 @@ def test_what_waits_of_a_batch_is_decided_though_the_asker_leaves(laid: str, rea
         with line_to(real, request):
             until(conn, 1)
         for _ in range(50):  # meanwhile it is seen that he is gone
-            assert httpx.get(f"{real.address}/health", timeout=PATIENCE_S).status_code == 200
+            assert httpx.get(f"{real.address}/status", timeout=PATIENCE_S).status_code == 200
 
     def written() -> bool:
         with connect(laid) as conn:

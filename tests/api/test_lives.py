@@ -68,7 +68,7 @@ def workers_of(server: Server) -> list[int]:
 
 def healthy(server: Server) -> bool:
     try:
-        return httpx.get(f"{server.address}/health", timeout=PATIENCE_S).status_code == 200
+        return httpx.get(f"{server.address}/status", timeout=PATIENCE_S).status_code == 200
     except httpx.HTTPError:
         return False
 

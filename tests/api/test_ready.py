@@ -1,14 +1,17 @@
 """Whether the answers follow, as every worker and a monitor see it."""
 
 import asyncio
+import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 
 import httpx
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from api.http.server import follower
-from api.runtime import metrics
+from api.runtime import metrics, readiness
 from ledger.database import connect
 from projections.engine.runner import LaneStatus, Standstill
 from tests.api.running import asked
@@ -19,8 +22,8 @@ GOOD = b'{"occurred_at": "2008-01-01T00:00:00Z", "actor": "a:b", "key": "k", "ti
 
 
 async def until_ready(client: httpx.AsyncClient, status: int) -> httpx.Response:
-    """The answer of /ready, once it has this status."""
-    while (answer := await client.get("/ready")).status_code != status:
+    """The answer of /readyz, once it has this status."""
+    while (answer := await client.get("/readyz")).status_code != status:
         await some_turns()
     return answer
 
@@ -33,11 +36,11 @@ def test_a_standstill_is_known_to_every_worker_and_ends_when_the_cause_is_mended
 
     async def watch() -> None:
         async with asked(dsn, follow=True) as one, asked(dsn) as another:
-            assert (await another.get("/ready")).json() == {"status": "ready"}
+            assert (await another.get("/readyz")).json() == {"status": "ready"}
             with connect(dsn) as conn:
                 lay_rows(conn, [(3, "unit:a", "unit.opened", b"{}", 1)])
                 for client in (one, another):
-                    told = (await until_ready(client, 503)).json()
+                    (told,) = (await until_ready(client, 503)).json()["reasons"]
                     assert told["code"] == "answers_stand_still"
                     where = {"bucket": 3, "position": 1, "topic": "unit.opened"}
                     assert told.items() >= where.items()
@@ -45,11 +48,11 @@ def test_a_standstill_is_known_to_every_worker_and_ends_when_the_cause_is_mended
                     assert status["standstills"] == [where]
                     assert status["behind"] == 1
                     assert status["behind_s"] == status["lanes"][3]["lag_s"] > 0
-                    assert (await client.get("/health")).status_code == 200
+                    assert (await client.get("/livez")).status_code == 200
                 said = await another.get("/metrics")
                 assert said.headers["content-type"] == metrics.MEDIA_TYPE
-                assert 'clubledger_answers_standstill_position{bucket="3"} 1\n' in said.text
-                assert 'clubledger_answers_lag_events{bucket="3"} 1\n' in said.text
+                assert 'clubledger_answers_standstill_position{bucket="3"} 1.0\n' in said.text
+                assert 'clubledger_answers_lag_events{bucket="3"} 1.0\n' in said.text
                 conn.execute("UPDATE ledger.stored_events SET state = %b", (GOOD,))
                 await until_ready(another, 200)
                 assert (await another.get("/status")).json()["standstills"] == []
@@ -57,32 +60,50 @@ def test_a_standstill_is_known_to_every_worker_and_ends_when_the_cause_is_mended
     asyncio.run(watch())
 
 
+def test_every_reason_is_told_at_once_in_order_with_its_numbers(
+    installed: Callable[[int], str], tmp_path: Path
+) -> None:
+    dsn = installed(1)
+
+    async def watch() -> None:
+        room = shutil.disk_usage(tmp_path).free // readiness.MB + 1_000_000
+        async with asked(dsn, data_dir=tmp_path, ready_lag_events=1, ready_free_mb=room) as client:
+            with connect(dsn) as conn:
+                rows = [(0, f"unit:{n}", "unit.opened", GOOD, n) for n in (1, 2)]
+                lay_rows(conn, rows)
+                (disk, behind) = (await client.get("/readyz")).json()["reasons"]
+                assert (disk["code"], disk["wanted_mb"]) == ("disk_nearly_full", room)
+                assert disk["free_mb"] < room
+                assert (behind["code"], behind["events"], behind["most"]) == (
+                    "answers_behind", 2, 1
+                )  # fmt: skip
+                conn.execute("INSERT INTO migrations VALUES ('0999_later.sql', '')")
+                told = (await client.get("/readyz")).json()["reasons"]
+                assert [each["code"] for each in told] == ["other_version", "disk_nearly_full"]
+                assert told[0]["migrations"] == ["0999_later.sql"]
+
+    asyncio.run(watch())
+
+
 def test_metrics_are_what_prometheus_reads() -> None:
     then, now = datetime(2009, 1, 1, tzinfo=UTC), datetime(2009, 1, 1, 0, 0, 2, tzinfo=UTC)
     lanes = [LaneStatus(0, 9, 9, None), LaneStatus(1, 7, 4, then)]
-    assert (
-        metrics.text(lanes, [Standstill(1, 5, "unit.opened")], now)
-        == """\
-# HELP clubledger_log_position Events in the log.
-# TYPE clubledger_log_position gauge
-clubledger_log_position{bucket="0"} 9
-clubledger_log_position{bucket="1"} 7
-# HELP clubledger_answers_position Events that the answers hold.
-# TYPE clubledger_answers_position gauge
-clubledger_answers_position{bucket="0"} 9
-clubledger_answers_position{bucket="1"} 4
-# HELP clubledger_answers_lag_events Events that the answers do not hold yet.
-# TYPE clubledger_answers_lag_events gauge
-clubledger_answers_lag_events{bucket="0"} 0
-clubledger_answers_lag_events{bucket="1"} 3
-# HELP clubledger_answers_lag_seconds Age of the oldest event that the answers do not hold yet.
-# TYPE clubledger_answers_lag_seconds gauge
-clubledger_answers_lag_seconds{bucket="0"} 0.0
-clubledger_answers_lag_seconds{bucket="1"} 2.0
-# HELP clubledger_answers_standstill_position Position of an event that the answers cannot take;\
- 0 if there is none.
-# TYPE clubledger_answers_standstill_position gauge
-clubledger_answers_standstill_position{bucket="0"} 0
-clubledger_answers_standstill_position{bucket="1"} 5
-"""
-    )
+    said = metrics.of_database(lanes, [Standstill(1, 5, "unit.opened")], now).decode()
+    found = {
+        (sample.name.removeprefix("clubledger_"), sample.labels.get("bucket")): sample.value
+        for family in text_string_to_metric_families(said)
+        for sample in family.samples
+    }
+    assert found == {
+        ("database_up", None): 1,
+        ("log_position", "0"): 9,
+        ("log_position", "1"): 7,
+        ("answers_position", "0"): 9,
+        ("answers_position", "1"): 4,
+        ("answers_lag_events", "0"): 0,
+        ("answers_lag_events", "1"): 3,
+        ("answers_lag_seconds", "0"): 0,
+        ("answers_lag_seconds", "1"): 2,
+        ("answers_standstill_position", "0"): 0,
+        ("answers_standstill_position", "1"): 5,
+    }

@@ -41,8 +41,8 @@ def test_a_killed_database_is_brought_up_again(data_dir: Path) -> None:
         with httpx.Client(base_url=server.address, timeout=PATIENCE_S) as client:
             for _ in range(2):
                 kill_postgres(data_dir)
-                assert eventually(lambda: client.get("/health").status_code == 503)
-                assert eventually(lambda: client.get("/health").status_code == 200)
+                assert eventually(lambda: client.get("/readyz").status_code == 503)
+                assert eventually(lambda: client.get("/readyz").status_code == 200)
                 assert client.get("/clubs").status_code == 200
                 refused = client.post(
                     "/members/nobody/visits",
@@ -68,7 +68,7 @@ def test_a_database_that_waits_for_our_sessions_to_end_is_not_waited_for(data_di
                 return found is not None and found.accepting and found.pid != first
 
             assert eventually(is_another)
-            assert eventually(lambda: client.get("/health").status_code == 200)
+            assert eventually(lambda: client.get("/readyz").status_code == 200)
     finally:
         ended = stopped(server)
     assert ended.code == 0, ended.err

@@ -64,7 +64,7 @@ def honest(besieged: Server) -> Iterator[Callable[[], None]]:
     with httpx.Client(base_url=besieged.address, timeout=PATIENCE_S) as desk:
 
         def ask() -> None:
-            assert desk.get("/health").status_code == 200
+            assert desk.get("/livez").status_code == 200
             assert httpx.get(f"{besieged.address}/clubs", timeout=PATIENCE_S).status_code == 200
 
         yield ask
@@ -93,7 +93,7 @@ FLOODS = {
     "trailer": (request("POST / HTTP/1.1", CHUNKED, body=b"0\r\nA: "), b"x" * 60),
     "extension": (request("POST / HTTP/1.1", CHUNKED, body=b"1;"), b"x" * 60),
     "body": (request("POST / HTTP/1.1", CHUNKED), b"10\r\n0123456789abcdef\r\n"),
-    "requests": (b"", request("GET /health HTTP/1.1")),
+    "requests": (b"", request("GET /livez HTTP/1.1")),
     "long answers": (b"", request("GET /openapi.json HTTP/1.1")),
     "noise": (b"", b"\x00\xff"),
     "line breaks": (b"", b"\r\n"),
@@ -186,7 +186,7 @@ def test_a_write_that_asks_for_another_protocol_is_a_write(server: Server) -> No
     )
     sent = request("POST /members/nobody/visits HTTP/1.1", *fields, body=body)
     with closing(connected(port_of(server))) as line:
-        line.sendall(sent * 2 + request("GET /health HTTP/1.1", "Connection: close"))
+        line.sendall(sent * 2 + request("GET /livez HTTP/1.1", "Connection: close"))
         found = answers(everything(line))
     assert [status for status, _, _ in found] == [404, 404, 200]
     assert [told["code"] for _, _, told in found[:2]] == ["unknown_member"] * 2
@@ -198,7 +198,7 @@ def test_head_is_answered_wherever_get_is(server: Server, contract: Contract) ->
     known |= {"report_id": "vip-2008", "claim_id": "binding.rate", "measure_id": "members.vips"}
     paths = [path for path, methods in contract.document["paths"].items() if "get" in methods]
     paths += ["/openapi.json", "/nowhere", "/members/{member_id}/statement?format=csv"]
-    paths += ["/figures?format=xlsx", "/problems/none", "/health?deep=1"]
+    paths += ["/figures?format=xlsx", "/problems/none", "/livez?deep=1"]
     with httpx.Client(base_url=server.address, timeout=PATIENCE_S) as client:
         for path in paths:
             asked = path.format_map({**known, "code": "busy"})

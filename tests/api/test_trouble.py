@@ -1,18 +1,21 @@
-"""What befalls the writes is seen: in the log once a cause, by /ready, in the metrics."""
+"""What befalls the writes is seen: in the log once a cause, by /readyz, in the metrics."""
 
 import asyncio
 import logging
 import os
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from api.http.server import probing
+from api.runtime import readiness
 from ledger.database import connect, install
 from ledger.embedded import EmbeddedServer
 from ledger.log.batcher import Unanswered
@@ -35,13 +38,19 @@ async def opened(client: httpx.AsyncClient, n: int) -> None:
     await house.ledger.execute(command("unit.open", unit_id=f"u{n}", title="U"))
 
 
+def reasons(told: httpx.Response) -> dict[str, Any]:
+    """What is told of an installation that is not ready, by its code."""
+    assert told.json()["code"] == "not_ready"
+    return {reason["code"]: reason for reason in told.json()["reasons"]}
+
+
 async def turns(client: httpx.AsyncClient, status: int) -> httpx.Response:
-    """The answer of /ready, once it has this status."""
+    """The answer of /readyz, once it has this status."""
     answers: list[httpx.Response] = []
 
     async def look() -> None:
         while not answers or answers[-1].status_code != status:
-            answers.append(await client.get("/ready"))
+            answers.append(await client.get("/readyz"))
 
     looking = asyncio.create_task(look())
     assert await comes_true(looking.done), answers[-1].text
@@ -61,15 +70,15 @@ def test_what_the_batcher_meets_is_told_once_and_shown_until_a_write_goes_throug
                 for n in range(3):
                     with pytest.raises(Unanswered):
                         await opened(client, n)
-                    told = await client.get("/ready")
-                    assert (told.status_code, told.json()["code"]) == (503, "writes_fail")
-                    assert code in told.json()["cause"]
+                    told = await client.get("/readyz")
+                    assert told.status_code == 503
+                    assert code in reasons(told)["writes_fail"]["cause"]
                 said = (await client.get("/metrics")).text
-                assert 'clubledger_writes_failing{worker="' in said
-                assert f' {code}"}} 3\n' in said
+                assert "clubledger_writes_failing 1.0\n" in said
+                assert f' {code}"}} 3.0\n' in said
                 conn.execute("DROP FUNCTION ledger.breaks CASCADE")
                 await opened(client, 4)
-                assert (await client.get("/ready")).status_code == 200
+                assert (await client.get("/readyz")).status_code == 200
 
     with caplog.at_level(logging.WARNING, "clubledger"):
         asyncio.run(watch())
@@ -100,11 +109,10 @@ def test_where_nobody_writes_a_trial_shows_whether_writes_would_go_through(
 
     async def watch() -> None:
         async with asked(dsn) as client:
-            assert (await client.get("/ready")).status_code == 200
+            assert (await client.get("/readyz")).status_code == 200
             room("SET")
             try:
-                told = await turns(client, 503)
-                assert told.json()["code"] == "writes_fail"
+                assert "writes_fail" in reasons(await turns(client, 503))
             finally:
                 room("RESET")
             await turns(client, 200)
@@ -112,12 +120,14 @@ def test_where_nobody_writes_a_trial_shows_whether_writes_would_go_through(
     asyncio.run(watch())
 
 
-def test_metrics_are_told_while_the_database_is_away(installed: Callable[[int], str]) -> None:
+def test_a_database_that_is_away_is_told_by_the_metrics_and_is_no_reason_to_be_started_anew(
+    installed: Callable[[int], str],
+) -> None:
     dsn = installed(1)
 
     async def watch() -> None:
         async with asked(dsn) as client:
-            assert "clubledger_database_up 1\n" in (await client.get("/metrics")).text
+            assert "clubledger_database_up 1.0\n" in (await client.get("/metrics")).text
             with connect(make_conninfo(dsn, dbname="postgres")) as conn:
                 name = conninfo_to_dict(dsn)["dbname"]
                 conn.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false".encode())
@@ -125,11 +135,13 @@ def test_metrics_are_told_while_the_database_is_away(installed: Callable[[int], 
                 conn.execute(f"{ending} WHERE datname = '{name}'".encode())
                 try:
                     told = await client.get("/metrics")
+                    assert (await client.get("/livez")).status_code == 200
+                    assert [*reasons(await client.get("/readyz"))] == ["database_away"]
                 finally:
                     conn.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true".encode())
             assert told.status_code == 200
-            assert "clubledger_database_up 0\n" in told.text
-            assert "clubledger_writes_failing{" in told.text
+            assert "clubledger_database_up 0.0\n" in told.text
+            assert "clubledger_writes_failing " in told.text
             assert "clubledger_log_position" not in told.text
 
     asyncio.run(watch())
@@ -159,19 +171,23 @@ def test_a_full_disk_is_not_ready_and_is_again_when_there_is_room(
 ) -> None:
     monkeypatch.setattr(probing, "FRESH_S", 0.0)
 
-    async def watch(dsn: str, ballast: Path) -> None:
+    async def watch(dsn: str, ballast: Path, pgdata: Path) -> None:
         async with asked(dsn) as client:
-            assert (await client.get("/ready")).status_code == 200
+            assert (await client.get("/readyz")).status_code == 200
             with ballast.open("wb", buffering=0) as out:
                 try:
                     while True:
                         out.write(bytes(4096))
                 except OSError:
                     pass
-            assert (await turns(client, 503)).json()["code"] == "writes_fail"
+            assert "writes_fail" in reasons(await turns(client, 503))
             os.unlink(ballast)
             await turns(client, 200)
+            # A stop waits for its sessions to end, and takes nobody else in.
+            with connect(dsn):
+                os.kill(int((pgdata / "postmaster.pid").read_text().split()[0]), signal.SIGTERM)
+                assert await comes_true(lambda: readiness.of_absence(dsn).code == "recovering")
 
     with small_disk(256) as disk, EmbeddedServer(disk / "data") as server:
         install(server.dsn, 1)
-        asyncio.run(watch(server.dsn, disk / "ballast"))
+        asyncio.run(watch(server.dsn, disk / "ballast", disk / "data" / "pgdata"))

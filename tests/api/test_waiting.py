@@ -45,7 +45,7 @@ def test_who_waits_keeps_nobody_waiting(behind: str, waiters: list[tuple[int, in
                 for path in ("/clubs", "/figures", "/campaigns", "/members/m1") * 5
             ]
             assert await comes_true(lambda: len(waiters) == len(waiting))
-            for path in ("/health", "/status", "/clubs", "/figures"):
+            for path in ("/livez", "/readyz", "/status", "/clubs", "/figures"):
                 answer = await client.get(path)
                 assert answer.status_code == 200, answer.text
                 assert not any(task.done() for task in waiting), path

@@ -226,7 +226,7 @@ def test_once_the_cause_is_mended_it_goes_on(installed: Callable[[int], str]) ->
 def test_a_standstill_that_is_over_is_forgotten_with_nothing_left_to_fold(
     installed: Callable[[int], str],
 ) -> None:
-    """As when one goes back to a version that had taken the event: else /ready is red for ever."""
+    """As when one goes back to a version that had taken the event: else /readyz is red for ever."""
     dsn = installed(1)
     with connect(dsn) as conn:
         lay(conn, busy(1).log)

@@ -23,6 +23,7 @@ from api.http import create_lanes
 from api.http.server.front import Entrance
 from api.http.server.limits import Limits
 from api.http.server.starting import no_trace_of_it
+from api.runtime import metrics
 from api.runtime.connections import check_room
 from api.runtime.demonstration import demo_of, served
 from api.runtime.failures import CannotListen, CannotOpen, Failure, Stopped
@@ -97,7 +98,8 @@ def configured(dsn: str, settings: Settings) -> uvicorn.Config:
 def _run(listener: socket.socket, settings: Settings, dsn: str, as_json: bool) -> int:
     configure = partial(configured, dsn, settings)
     if settings.workers > 1:
-        return Supervisor(settings.workers, configure, listener, as_json).run()
+        with metrics.shared_by_workers():
+            return Supervisor(settings.workers, configure, listener, as_json).run()
     try:
         one = _One(configure())
         one.run([listener])
@@ -185,7 +187,7 @@ def _say_where(address: str, database: Database, as_json: bool) -> None:
 def _answers(host: str, port: int) -> bool:
     asked = http.client.HTTPConnection(host, port, timeout=5)
     try:
-        asked.request("GET", "/health")
+        asked.request("GET", "/livez")
         return asked.getresponse().status == http.client.OK
     except (OSError, http.client.HTTPException):
         return False

@@ -23,6 +23,7 @@ from uvicorn.config import STARTUP_FAILURE
 
 from api.cli.serving import unread
 from api.cli.terminal import notes
+from api.runtime import metrics
 from api.runtime.failures import CannotOpen
 
 log = logging.getLogger("clubledger")
@@ -259,6 +260,8 @@ class Supervisor:
 def _close(place: _Place) -> None:
     if place.process is not None:
         place.process.join()
+        if place.process.pid is not None:
+            metrics.forget(place.process.pid)
         place.process.close()
     if place.life is not None:
         place.life.close()

@@ -459,7 +459,7 @@ class Front(HttpToolsProtocol):
     def _turn_away(self) -> None:
         """Say why, and listen for a while, or what is under way to us would undo what we said."""
         assert self._refusal is not None
-        self.gate.turned_away[self._refusal] += 1
+        self.gate.turn_away(self._refusal)
         self._say_why()
         if self._presence is not None:
             self.transport.close()

@@ -6,6 +6,7 @@ from collections import Counter, OrderedDict
 from typing import Protocol
 
 from api.http.server.limits import Limits
+from api.runtime import metrics
 
 log = logging.getLogger("clubledger")
 
@@ -59,6 +60,7 @@ class Gate:
         if len(self.inside) >= self.places and not self._make_a_place():
             return False
         self.inside.add(guest)
+        metrics.connections.inc()
         self._newcomers[guest] = None
         if not self._sweeping:
             self._sweeping = True
@@ -67,7 +69,9 @@ class Gate:
 
     def leave(self, guest: Guest) -> None:
         """It is gone."""
-        self.inside.discard(guest)
+        if guest in self.inside:
+            self.inside.remove(guest)
+            metrics.connections.dec()
         self.work_on(guest)
 
     def wait_for(self, guest: Guest) -> None:
@@ -103,8 +107,13 @@ class Gate:
 
     def _let_go(self, guest: Guest) -> None:
         self.work_on(guest)
-        self.turned_away["overloaded"] += 1
+        self.turn_away("overloaded")
         guest.make_way()
+
+    def turn_away(self, code: str) -> None:
+        """Somebody is turned away."""
+        self.turned_away[code] += 1
+        metrics.turned_away.labels(code).inc()
 
     def _sweep(self) -> None:
         now = self._loop.time()

@@ -3,6 +3,7 @@
 import logging
 import traceback
 from collections.abc import Mapping, Sequence
+from time import perf_counter
 from typing import Any
 
 import orjson
@@ -16,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.http.server.attending import attended
 from api.http.server.inputs import sends_json
-from api.runtime import problems
+from api.runtime import metrics, problems
 from api.runtime.clock import Clock
 from domain.kernel.refusal import Refusal
 from ledger.trouble import Once, cause_of
@@ -122,6 +123,7 @@ class Doorway:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        began = perf_counter()
         started = False
         read_bytes = 0
         is_head = scope["method"] == "HEAD"
@@ -140,6 +142,7 @@ class Doorway:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
+                metrics.answered_in(scope, message["status"], began)
                 message["headers"] = [*message["headers"], *carried(_clock_of(scope))]
             elif is_head and message["type"] == "http.response.body":
                 if message.get("more_body"):

@@ -18,14 +18,15 @@ from api.http.server.calls import Calls
 from api.http.server.probing import Probe
 from api.http.server.reads import MOST_WAITING, Reads
 from api.http.server.turns import Turns
-from api.runtime import moments
+from api.runtime import metrics, moments
 from api.runtime.clock import Clock
 from api.runtime.problems import DoorProblem, invalid
 from api.runtime.settings import Settings
-from domain.kernel.command import NO_KEY, AskedKey
+from domain.kernel.command import NO_KEY, AskedKey, Command
+from domain.kernel.refusal import Refusal
 from domain.kernel.values import Actor, Id
 from ledger import strict_json
-from ledger.log.batcher import Ledger
+from ledger.log.batcher import Ledger, Receipt
 from projections.engine.answer import Dated, Moment, dated
 from projections.engine.connection import Conn
 from projections.engine.moments import Asked
@@ -65,6 +66,19 @@ class House:
     supposing: Calls
     sending: Turns  # downloads that wait, are written or are being read
     figures: KnownFigures = field(default_factory=KnownFigures)
+
+    async def execute(self, command: Command) -> Receipt:
+        """Have it carried out, and count what came of it."""
+        try:
+            receipt = await self.ledger.execute(command)
+        except Refusal as refusal:
+            metrics.command(command.called, refusal.code).inc()
+            raise
+        except Exception:
+            metrics.command(command.called, "failed").inc()
+            raise
+        metrics.command(command.called, "replayed" if receipt.replayed else "written").inc()
+        return receipt
 
     async def ask(
         self,

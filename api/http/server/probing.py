@@ -1,13 +1,18 @@
-"""Probing: whether writes go through, by the last batch; by a trial where none came for a while."""
+"""Probing: whether requests may be sent here. Whether writes go through is told by the last batch;
+by a trial where none came for a while."""
 
 import asyncio
+from functools import partial
 from typing import Any
 
 import psycopg
+from anyio import to_thread
 from psycopg import Connection
 
 from api.http.server.reads import Reads
-from api.runtime.problems import DoorProblem
+from api.runtime import readiness
+from api.runtime.readiness import Reason
+from api.runtime.settings import Settings
 from ledger.trouble import Trouble
 
 FRESH_S = 5.0
@@ -15,27 +20,41 @@ FRESH_S = 5.0
 
 
 class Probe:
-    """All who ask meanwhile share one trial: strangers cannot make many."""
+    """All who ask meanwhile share one look: strangers cannot make many."""
 
-    def __init__(self, reads: Reads, trouble: Trouble) -> None:
+    def __init__(self, dsn: str, settings: Settings, reads: Reads, trouble: Trouble) -> None:
+        self._dsn, self._settings = dsn, settings
         self._reads, self._trouble = reads, trouble
         self._one = asyncio.Lock()
 
-    async def __call__(self) -> None:
-        """Raises `writes_fail`."""
-        trouble = self._trouble
+    async def __call__(self) -> list[Reason]:
+        """Why they may not; nothing if they may."""
+        most = self._settings.ready_lag_events
         async with self._one:
-            if trouble.known_s is None or trouble.known_s > FRESH_S:
-                try:
-                    await self._reads.briefly(trial)
-                except psycopg.Error as failure:
-                    trouble.met(failure)
-                    trouble.gave_up()
-                else:
-                    trouble.well()
-        if trouble.failing:
-            told = {"cause": trouble.last, "times": sum(trouble.since.values())}
-            raise DoorProblem("writes_fail", f"Writes fail: {trouble.last}.", told)
+            found = readiness.of_disk(self._settings)
+            try:
+                found += await self._reads.briefly(partial(readiness.of_database, most_behind=most))
+            except (psycopg.OperationalError, psycopg.InterfaceError):
+                found.append(await to_thread.run_sync(readiness.of_absence, self._dsn))
+            else:
+                found += await self._of_writes()
+        order = list(readiness.REASONS)
+        return sorted(found, key=lambda reason: order.index(reason.code))
+
+    async def _of_writes(self) -> list[Reason]:
+        trouble = self._trouble
+        if trouble.known_s is None or trouble.known_s > FRESH_S:
+            try:
+                await self._reads.briefly(trial)
+            except psycopg.Error as failure:
+                trouble.met(failure)
+                trouble.gave_up()
+            else:
+                trouble.well()
+        if not trouble.failing:
+            return []
+        told = {"cause": trouble.last, "times": sum(trouble.since.values())}
+        return [Reason("writes_fail", f"Writes fail: {trouble.last}.", told)]
 
 
 def trial(conn: Connection[Any]) -> None:

@@ -17,10 +17,10 @@ async def attack(target: Target) -> None:
 async def _one(target: Target, number: int) -> None:
     kinds = (
         (
-            b"GET /health HTTP/1.1\r\nHost: h\r\n",
+            b"GET /livez HTTP/1.1\r\nHost: h\r\n",
             b"".join(b"X-%d: y\r\n" % n for n in range(4_000)),
         ),
-        (b"GET /health HTTP/1.1\r\nHost: h\r\nX: ", b"x" * 65_536),
+        (b"GET /livez HTTP/1.1\r\nHost: h\r\nX: ", b"x" * 65_536),
         (POST + JSON + b"Content-Length: 10000000000\r\n\r\n", b" " * 65_536),
         (
             POST + JSON + b"Transfer-Encoding: chunked\r\n\r\n",
