@@ -71,6 +71,9 @@ PINNED = " ".join(
     )
 )
 """For connections that look up snapshots and keys: by index, from the first minute on."""
+NOTICE_DEATH = "-c client_connection_check_interval=1s"
+"""For connections with long statements: if their process dies, the server ends what it does for it,
+and frees its locks, within a second or two."""
 
 
 def _options() -> str:
@@ -90,7 +93,7 @@ def connect(dsn: str, *, pinned: bool = False, **options: Any) -> Connection[Any
 
 def connect_as(kind: type[C], dsn: str, *, pinned: bool = False, **options: Any) -> C:
     """The same as a kind of connection of one's own."""
-    said = f"{_options()} {PINNED}" if pinned else _options()
+    said = f"{_options()} {NOTICE_DEATH}" + (f" {PINNED}" if pinned else "")
     return kind.connect(dsn, **_said(dsn, said), **options)
 
 

@@ -60,6 +60,7 @@ def _conninfo(database: Database, **more: Any) -> str:
         "role": ROLE,
         "default_transaction_read_only": "on",
         "search_path": SCHEMA,
+        "client_connection_check_interval": "1s",
         "TimeZone": PROGRAMME.zone.key,
     }
     options = " ".join(f"-c {name}={value}" for name, value in said.items())

@@ -25,7 +25,6 @@ from projections.engine.schemas import (
     drop,
     everything,
     log_ends,
-    notice_death,
     positions,
     recorded,
     recording,
@@ -276,13 +275,11 @@ class Builder:
 
     @contextmanager
     def _connection(self) -> Iterator[Conn]:
-        """One with memory to sort and hash in; nobody waits for its commits, and the server stops
-        its work when we are gone."""
+        """One with memory to sort and hash in; nobody waits for its commits."""
         with connect(self.dsn) as conn:
             conn.execute("SET synchronous_commit = off")
             conn.execute("SET work_mem = '256MB'")
             conn.execute("SET maintenance_work_mem = '256MB'")
-            notice_death(conn)
             yield conn
 
 

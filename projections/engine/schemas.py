@@ -248,19 +248,12 @@ def look_at(conn: Conn, schemas: Schemas) -> None:
 @contextmanager
 def session_lock(conn: Conn, key: Lock) -> Iterator[None]:
     """Waits for an advisory lock of the session. The server frees it if this process dies."""
-    notice_death(conn)
     conn.execute("SELECT pg_advisory_lock(%s)", (key,))
     try:
         yield
     finally:
         if not conn.closed:
             conn.execute("SELECT pg_advisory_unlock(%s)", (key,))
-
-
-def notice_death(conn: Conn) -> None:
-    """If this process dies, the server ends what it does for it within a second or two, instead of
-    bringing a long statement to its end before it frees the locks."""
-    conn.execute("SET client_connection_check_interval = '1s'")
 
 
 def try_session_lock(conn: Conn, key: Lock) -> bool:

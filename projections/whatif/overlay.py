@@ -40,7 +40,6 @@ from projections.engine.event_tables import Window, typed_tables
 from projections.engine.runner import PoisonedEvent, project
 from projections.engine.schemas import (
     LIVE,
-    notice_death,
     outdated,
     positions,
     try_session_lock,
@@ -114,7 +113,6 @@ def recorded(
         conn.execute(f"SET statement_timeout = {int(timeout_s * 1000)}")
         conn.execute("SET temp_buffers = '64MB'")
         conn.execute("SET work_mem = '64MB'")
-        notice_death(conn)
         conn.execute("SELECT pg_advisory_lock_shared(%s)", (Lock.BUILDER,))
         with conn.transaction(force_rollback=True):
             conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
