@@ -54,7 +54,7 @@ def lived(now: datetime, facts: list[Fact]) -> Life:
         line = population.line({**fact, "key": f"h{PLACEHOLDER}-{number}"})
         events = [event for _, event in world.execute(parse(line)).events]
         commands.append([(e.topic, snapshots.bytes_of(e).decode()) for e in events])
-    return Life(commands, snapshots.encode(name, world.state(name)))
+    return Life(commands, snapshots.row(name, world.state(name))[1])
 
 
 def visits(now: datetime, number: int) -> list[Fact]:

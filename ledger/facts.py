@@ -91,7 +91,7 @@ def _fact(text: bytes) -> Command:
     except ValidationError:
         strict_json.check(text)  # what no door takes is told alike by all of them
         raise
-    strict_json.check(text, len(command.model_fields_set))
+    strict_json.check(text, len(command.__pydantic_fields_set__))
     if command.at is None:
         raise UndatedFact
     return command

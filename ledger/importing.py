@@ -10,8 +10,10 @@ file is decided once more with the lanes in hand.
 import gc
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
+from itertools import cycle
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -123,8 +125,8 @@ class Importer:
         while True:
             attempt = _Attempt(self, source, progress, rejects, careful, options)
             try:
-                with _uncollected(), connect(self._dsn, pinned=True) as connection:
-                    if attempt.stage(connection, exclusive):
+                with _uncollected(), self._connect() as connection, self._connect() as reader:
+                    if attempt.stage(connection, reader, exclusive):
                         attempt.settle(connection)
                     return attempt.done
             except LineFailed:
@@ -154,19 +156,30 @@ class Importer:
         """
         settling: Future[Imported] | None = None
         try:
-            with _uncollected(), ThreadPoolExecutor(1) as writer, ExitStack() as connections:
+            with (
+                _uncollected(),
+                self._connect() as reader,
+                self._connect() as one,
+                self._connect() as other,
+                ThreadPoolExecutor(1) as writer,
+            ):
+                connections = cycle((one, other))  # the one settles while the other stages
                 for key, lines in files:
                     attempt = _Attempt(self, lines_of(key, lines), progress)
-                    connection = connections.enter_context(connect(self._dsn, pinned=True))
-                    staged = attempt.stage(connection, exclusive=False)
+                    connection = next(connections)
+                    staged = attempt.stage(connection, reader, exclusive=False)
                     if settling is not None:
                         yield settling.result()
-                    settling = writer.submit(attempt.settle if staged else attempt.tell, connection)
+                    settle = partial(attempt.settle, connection) if staged else attempt.tell
+                    settling = writer.submit(settle)
                 if settling is not None:
                     yield settling.result()
         except BaseException:
             self._forget()
             raise
+
+    def _connect(self) -> Connection[Any]:
+        return connect(self._dsn, pinned=True)
 
     def _forget(self) -> None:
         self._working = WorkingSet(self._buckets)
@@ -225,7 +238,7 @@ class _Attempt:
         self.answers: list[Answer] = []
         self.tellings: list[persons.Telling] = []
 
-    def stage(self, connection: Connection[Any], exclusive: bool) -> bool:
+    def stage(self, connection: Connection[Any], reader: Connection[Any], exclusive: bool) -> bool:
         """Decide every line and stage what comes of it. False if nothing is to be written."""
         owner, done = self.owner, self.done
         connection.execute("BEGIN")
@@ -233,12 +246,13 @@ class _Attempt:
             lanes = list(range(owner._buckets))
             connection.execute("SELECT take_lanes(%b::int2[])", (lanes,))
         if self._answered(connection):
+            connection.execute("ROLLBACK")
             return False
         self.rejects.begin()
         connection.execute("SELECT stage_import()")
         self._floor(connection)
         # What is staged is sent, and not waited for.
-        with connect(owner._dsn, pinned=True) as reader, connection.pipeline():
+        with connection.pipeline():
             self._stage_facts(connection, reader)
         if not self.options.keep or (done.rejected and not self.rejects.keeps_good):
             owner._forget()
@@ -266,11 +280,10 @@ class _Attempt:
         connection.execute("COMMIT")
         if self.done.events > WORTH_ANALYZING:
             connection.execute("ANALYZE stored_events, snapshots, command_log, persons")
-        return self.tell(connection)
+        return self.done
 
-    def tell(self, connection: Connection[Any]) -> Imported:
-        """What was done; the connection is not needed any more."""
-        connection.close()
+    def tell(self) -> Imported:
+        """What was done."""
         return self.done
 
     def _answered(self, connection: Connection[Any]) -> bool:
@@ -307,7 +320,7 @@ class _Attempt:
     def _stage_facts(self, connection: Connection[Any], reader: Connection[Any]) -> None:
         for chunk in self.source.chunks():
             facts, bad = self.reading.facts(chunk, self.left_out)
-            self._load_snapshots(reader, [(command, names) for *_, command, names in facts])
+            self._load_snapshots(reader, [fact[3:] for fact in facts])
             answered = self._answered_keys(reader, facts)
             pieces: dict[int, Piece] = {}
             for fact in facts:
@@ -413,7 +426,7 @@ class _Attempt:
 
     def _answered_keys(self, reader: Connection[Any], facts: list[Fact]) -> dict[str, bytes]:
         """Digests by key of those facts that were answered before, here or live."""
-        keyed = [(command.key, names) for *_, command, names in facts if command.key != NO_KEY]
+        keyed = [(fact[3].key, fact[4]) for fact in facts if fact[3].key != NO_KEY]
         if not keyed:
             return {}
         lanes = [bucket_of(names[0], self.owner._buckets) for _, names in keyed]
@@ -459,7 +472,7 @@ class _Attempt:
             for name in names[len(command.writes) :]:
                 self.reads.add((name, home))
         events = list(map(event_of, entries))
-        if (told := persons.telling(command, entries)) is not None:
+        if command.identifying and (told := persons.telling(command, entries)) is not None:
             self.tellings.append(told)
         if own_key:
             home = bucket_of(names[0], self.owner._buckets)
@@ -476,7 +489,7 @@ class _Attempt:
             self.stamps += [self.stamp] * len(events)
         file.facts += 1
         file.events += len(entries)
-        if self.later and (latest := self.later.than(command, names, at)) is not None:
+        if self.options.tell_late and (latest := self.later.than(command, names, at)):
             self.done.late_facts += 1
             if len(self.done.late) < MAX_REJECTIONS:
                 self.done.late.append(Late(number, line, command.called, *latest))

@@ -26,9 +26,6 @@ class LaterFacts:
     def __init__(self) -> None:
         self._latest: dict[str, dict[str, datetime]] = {}
 
-    def __bool__(self) -> bool:
-        return bool(self._latest)
-
     def read(self, reader: Connection[Any], working: WorkingSet, names: Iterable[str]) -> None:
         """Look at the events of streams that were just loaded."""
         streams = [working.streams[name] for name in names if name in working.streams]

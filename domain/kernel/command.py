@@ -17,7 +17,7 @@ is told of the past may name it in `despite`, and is decided as if that rule wer
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from inspect import signature
-from typing import Annotated, Any, ClassVar, NamedTuple, TypeAlias, TypeVar, cast, get_args
+from typing import Annotated, Any, ClassVar, NamedTuple, TypeAlias, TypeVar, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from typing_extensions import TypedDict
@@ -238,13 +238,12 @@ class Command(BaseModel):
     def changes(self, at: datetime, parts: dict[str, Any]) -> list[Change]:
         """What comes of it, decided on these parts; or a refusal."""
         places = self._known
-        found = []
+        found: list[Change] = []
         decide = self.decided if self.despite else self.decide
+        each: Any
         for each in decide(at, **parts):
             place = places.get(type(each))
-            found.append(
-                self._placed(each) if place is None else (place[0], cast(Event, each), place[1])
-            )
+            found.append(self._placed(each) if place is None else (place[0], each, place[1]))
         return found
 
     def _placed(self, decided: Event | To) -> Change:

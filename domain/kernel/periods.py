@@ -58,6 +58,8 @@ def require_come(period: date | str, at: datetime) -> None:
     What is agreed (a window, a binding's days, an opening) may lie ahead; what is told as a fact of
     its own day or month may not.
     """
+    if isinstance(period, str) and month_number(period) < at.year * 12 + at.month - 1:
+        return  # no clock is a month behind another: most bills need no other look
     today = local_date(at)
     if isinstance(period, date):
         ahead = period > today

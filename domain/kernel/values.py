@@ -80,6 +80,7 @@ class _InstantForm:
         return core_schema.json_or_python_schema(core_schema.chain_schema([written, read]), other)
 
 
+@lru_cache(maxsize=1_000)  # of a file, many facts are of one day and hour
 def _read(written: str) -> datetime:
     try:
         return datetime.fromisoformat(written).astimezone(UTC)

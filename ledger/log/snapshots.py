@@ -9,6 +9,7 @@ of the row, so that a part that is new is folded where there are events for it.
 from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime
 from functools import cache
+from operator import itemgetter
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
@@ -123,9 +124,17 @@ def _part_decoder(part: str) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(PARTS[part].type)
 
 
-def encode(stream: str, state: State) -> bytes:
-    """The row of a state as JSON."""
-    return encode_part([state[part] for part in in_the_row(kind_of(stream))])
+@cache
+def _row_of(kind: str) -> tuple[str, Callable[[State], Any]]:
+    """What folds a row of this kind, and what takes its parts out of a state."""
+    row = in_the_row(kind)
+    return fold_version(kind), itemgetter(*row) if len(row) > 1 else lambda state: (state[row[0]],)
+
+
+def row(stream: str, state: State) -> tuple[str, bytes]:
+    """The row of a state: its version, and it as JSON."""
+    fold, parts = _row_of(stream[: stream.find(":")])
+    return fold, encode_part(parts(state))
 
 
 def decode(stream: str, state: bytes) -> State:

@@ -159,7 +159,7 @@ def test_parts_put_together_are_the_state_that_the_events_come_to(steps: Any) ->
         assert whole == world.states[stream]
         alone = [snapshots.refold(stream, told, [part]) for part in whole]
         assert whole == {name: part for folded in alone for name, part in folded.items()}
-        assert snapshots.decode(stream, snapshots.encode(stream, whole)).items() <= whole.items()
+        assert snapshots.decode(stream, snapshots.row(stream, whole)[1]).items() <= whole.items()
 
 
 def test_a_part_hangs_on_no_rule_of_another() -> None:

@@ -250,7 +250,7 @@ def test_a_snapshot_that_is_not_the_fold_of_its_events_is_found(sound: str) -> N
         next(iter(state["points"].lots.values())).points += 1
         conn.execute(
             "UPDATE ledger.snapshots SET state = %s WHERE originator_id = 'member:m1'",
-            (snapshots.encode("member:m1", state),),
+            (snapshots.row("member:m1", state)[1],),
         )
     found = compare(sound)
     assert told(found, "replay") == []
