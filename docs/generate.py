@@ -68,7 +68,8 @@ _WORDS = {json.dumps(TypeAdapter(t).json_schema(), sort_keys=True): w for w, t i
 MEASURES_LEGEND = """
 Named formulas over sums of rows. The rows that make one up are its *contributions*: each with what
 it adds, the days and values that decided, and its events (`clubledger measure ID --rows 10`,
-`--export FILE`; `GET /measures/ID/contributions`). What has to be said is bold. `on` is the day at
+`--export FILE`; `GET /measures/ID/contributions`; the function `contributions` in
+[SQL](../how-to/analyse.md)). What has to be said is bold. `on` is the day at
 whose end it is asked, else today; `first` the first of the days of which it is, else 1 January of
 that year. Whatever it is grouped by filters, too: several values by commas, `none` for nothing
 there, `*` for anything.

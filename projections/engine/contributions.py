@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import Field, create_model
 
+from domain.kernel.values import PROGRAMME
 from projections.engine.answer import Answer, Dated
 from projections.engine.connection import Conn
 from projections.engine.measure import (
@@ -118,6 +119,40 @@ def _listed(asked: Question, after: str | None) -> str:
         f" SELECT {columns}, concat_ws(', ', {', '.join(places)}) AS events"
         f" FROM r{''.join(joins)} ORDER BY {key}"
     )
+
+
+def text_for_sql(of: Measure) -> str:
+    """All of them as a query for PostgreSQL alone, of `of`, `adds` and `events` as a contribution
+    has them. `$1` is the day, `$2` the first of its days or null, `$3` an object of what else is
+    said."""
+    zone = PROGRAMME.zone.key
+    first = "coalesce($2, date_trunc('year', $1)::date)"
+    said = {
+        "on": "$1",
+        "end": f"timezone('{zone}', ($1 + 1)::timestamp)",
+        "first": first,
+        "start": f"timezone('{zone}', {first}::timestamp)",
+        "first_month": f"to_char({first}, 'YYYY-MM')",
+        "last_month": "to_char($1, 'YYYY-MM')",
+        "limit": "NULL",
+        **{name: f"($3->>'{name}')" for name in of.needs},
+        **{name: _given(name, usual) for name, usual in of.rows.may.items()},
+    }
+    asked = Question(of, {}, date.min, date.min, {})
+    listed = _listed(asked, None) % said
+    columns = [*(f"c{n}" for n in range(len(of.rows.columns))), *(f"a_{s}" for s in of.added)]
+    shown = ", ".join(f"'{name}', c{n}" for n, name in enumerate(of.rows.columns))
+    adds = ", ".join(f"'{name}', a_{name}" for name in of.added)
+    return (
+        f"SELECT jsonb_build_object({shown}), jsonb_build_object({adds}),"
+        f" string_to_array(q.events, ', ') FROM ({listed}) q({', '.join(columns)}, events)"
+    )
+
+
+def _given(name: str, usual: int | str | None) -> str:
+    if isinstance(usual, int):
+        return f"coalesce(($3->>'{name}')::integer, {usual})"
+    return f"($3->>'{name}')"
 
 
 def _contribution(of: Measure, row: Sequence[Any]) -> Contribution:

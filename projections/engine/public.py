@@ -6,12 +6,17 @@ their texts have changed, by renaming a whole schema: who reads the old one goes
 nobody waits.
 """
 
+from typing import Any
+
 import psycopg
 from psycopg import sql
 
+from domain.kernel.values import PROGRAMME
 from ledger import digests
+from projections.engine import measure
 from projections.engine.connection import Conn
-from projections.engine.schemas import Schemas, path_of
+from projections.engine.contributions import text_for_sql
+from projections.engine.schemas import HOME, LIVE, Schemas, path_of
 from projections.engine.views import catalogue
 
 SCHEMA, NEW, OLD = "analysis", "analysis_new", "analysis_old"
@@ -20,9 +25,48 @@ PATIENCE = {"statement_timeout": "10min", "idle_in_transaction_session_timeout":
 """How long one of its questions may take, and stand still: a rebuild waits for it in the end."""
 
 
+MEASURES = """
+CREATE TABLE {schema}.measures (
+    measure_id text PRIMARY KEY, title text, zh text, unit text, formula text,
+    needs text[], takes text[], query text
+)
+"""
+"""The measures, and what their contributions are asked with."""
+
+CONTRIBUTIONS = """
+CREATE FUNCTION {schema}.contributions(
+    measure text, on_day date, said jsonb DEFAULT '{{}}', first_day date DEFAULT NULL
+) RETURNS TABLE ("of" jsonb, adds jsonb, events text[])
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = {path}, pg_temp SET TimeZone = '{zone}' AS $$
+DECLARE
+    known record;
+    wrong text[];
+BEGIN
+    SELECT * INTO known FROM {public}.measures m WHERE m.measure_id = measure;
+    IF NOT FOUND OR on_day IS NULL OR jsonb_typeof(said) IS DISTINCT FROM 'object' THEN
+        RAISE invalid_parameter_value USING MESSAGE = 'there is no such measure, or no day, or no'
+            ' object of what is said', HINT = 'SELECT measure_id, needs, takes FROM measures';
+    END IF;
+    wrong := ARRAY(
+        SELECT jsonb_object_keys(said) UNION SELECT 'first_day' WHERE first_day IS NOT NULL
+        EXCEPT SELECT unnest(known.takes)
+    ) || ARRAY(SELECT unnest(known.needs) EXCEPT SELECT jsonb_object_keys(said));
+    IF wrong <> '{{}}' THEN
+        RAISE invalid_parameter_value USING MESSAGE = 'it is asked with what it does not take, or'
+            ' without what it needs: it needs ' || known.needs::text || ', takes '
+            || known.takes::text;
+    END IF;
+    RETURN QUERY EXECUTE known.query USING on_day, first_day, said;
+END $$
+"""
+"""Runs with the owner's rights, as a view does: whoever calls it sees none of the tables."""
+
+
 def digest() -> str:
     """Of all their texts."""
-    return digests.of_text(*(f"{of.name} {of.sql} {of.columns}" for of in catalogue()))
+    views = (f"{of.name} {of.sql} {of.columns}" for of in catalogue())
+    return digests.of_text(*views, CONTRIBUTIONS, *(str(_row(of)) for of in measure.catalogue()))
 
 
 def outdated(conn: Conn) -> bool:
@@ -57,10 +101,30 @@ def build(conn: Conn, *pairs: Schemas) -> None:
             _comment(conn, f"VIEW {NEW}.{of.name}", of.about)
             for each in of.columns:
                 _comment(conn, f"COLUMN {NEW}.{of.name}.{each.name}", each.about)
+        _contributions(conn)
         _comment(conn, f"SCHEMA {NEW}", _state(role))
         if role:
             conn.execute(f"GRANT USAGE ON SCHEMA {NEW} TO {ROLE}")
             conn.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA {NEW} TO {ROLE}")
+
+
+def _contributions(conn: Conn) -> None:
+    """What makes each measure up: by a function, since it hangs on a day and on what is said."""
+    conn.execute(MEASURES.format(schema=NEW))
+    with conn.cursor() as cursor:
+        cursor.executemany(
+            f"INSERT INTO {NEW}.measures VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
+            [_row(of) for of in measure.catalogue()],
+        )
+    path = f"{LIVE.answers}, {LIVE.typed}, {', '.join(HOME)}"
+    text = CONTRIBUTIONS.format(schema=NEW, public=SCHEMA, path=path, zone=PROGRAMME.zone.key)
+    conn.execute(text.encode())
+
+
+def _row(of: measure.Measure) -> tuple[Any, ...]:
+    takes = ["first_day"] * of.days + [*of.needs, *of.rows.may]
+    words = of.id, of.title, of.zh, of.unit, of.formula.text
+    return (*words, [*of.needs], takes, text_for_sql(of))
 
 
 def swap(conn: Conn) -> None:

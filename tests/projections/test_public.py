@@ -1,16 +1,20 @@
 """The public face: a role that reads the views and nothing else, through folds and rebuilds."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, date, datetime
 from typing import Any
 
 import psycopg
 import pytest
 from psycopg.rows import dict_row
+from psycopg.types.json import Jsonb
+from pydantic_core import to_jsonable_python
 
 from ledger.database import connect
-from projections.engine import public, runner, views
+from projections.engine import measure, public, runner, views
 from projections.engine.connection import Conn
+from projections.engine.contributions import contributions
 from projections.engine.projection import PROJECTIONS
 from projections.engine.public import ROLE, SCHEMA
 from projections.engine.views import VIEWS
@@ -120,6 +124,53 @@ def test_who_reads_them_keeps_nobody_waiting(answered: str) -> None:
 def test_the_role_sees_nothing_else(answered: str, query: str) -> None:
     with analyst(answered) as conn, pytest.raises(psycopg.errors.InsufficientPrivilege):
         conn.execute(query)
+
+
+def test_contributions_are_those_of_the_doors_for_every_measure(answered: str) -> None:
+    on, first, some = date(2009, 1, 31), date(2008, 3, 5), 0
+    with looking(connect(answered)) as conn, analyst(answered) as outside:
+        assert measure.MEASURES, "they are there"
+        for of in measure.catalogue():
+            span = {"first": first} if of.days else {}
+            for said in measure.known(conn, of.rows.needs):
+                page = contributions(conn, of.id, {**said, **span}, on, limit=1000)
+                given = (of.id, on, Jsonb(said), span.get("first"))
+                asked = "SELECT * FROM contributions(%s, %s, %s, %s)"
+                found = outside.execute(asked, given).fetchall()
+                wanted = [
+                    (to_jsonable_python(row.of), row.adds, [*map(str, row.events)])
+                    for row in page.contributions
+                ]
+                assert [*map(instants, found)] == [*map(instants, wanted)], of.id
+                some += len(found)
+    assert some > 100
+
+
+def instants(row: Sequence[Any]) -> list[Any]:
+    """The same with instants in one spelling."""
+    spelt = {
+        name: datetime.fromisoformat(each).astimezone(UTC) if "T" in str(each) else each
+        for name, each in row[0].items()
+    }
+    return [spelt, *row[1:]]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "'no.such', '2008-12-31'",
+        "'bindings.rate', '2008-12-31'",
+        "'members.vips', NULL",
+        "'members.vips', '2008-12-31', '[]'",
+        "'members.vips', '2008-12-31', '{\"tire\": \"gold\"}'",
+        "'members.vips', '2008-12-31', '{}', '2008-01-01'",
+    ],
+)
+def test_contributions_asked_wrongly_say_with_what_they_are_asked(
+    answered: str, given: str
+) -> None:
+    with analyst(answered) as conn, pytest.raises(psycopg.errors.InvalidParameterValue):
+        conn.execute(f"SELECT * FROM contributions({given})")
 
 
 def test_no_view_tells_who_somebody_is() -> None:
