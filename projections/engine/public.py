@@ -6,7 +6,8 @@ their texts have changed, by renaming a whole schema: who reads the old one goes
 nobody waits.
 """
 
-from typing import Any
+from functools import cache
+from typing import Any, NamedTuple
 
 import psycopg
 from psycopg import sql
@@ -66,7 +67,7 @@ END $$
 def digest() -> str:
     """Of all their texts."""
     views = (f"{of.name} {of.sql} {of.columns}" for of in catalogue())
-    return digests.of_text(*views, CONTRIBUTIONS, *(str(_row(of)) for of in measure.catalogue()))
+    return digests.of_text(*views, CONTRIBUTIONS, _measures(PROGRAMME.zone.key).digest)
 
 
 def outdated(conn: Conn) -> bool:
@@ -114,11 +115,23 @@ def _contributions(conn: Conn) -> None:
     with conn.cursor() as cursor:
         cursor.executemany(
             f"INSERT INTO {NEW}.measures VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
-            [_row(of) for of in measure.catalogue()],
+            _measures(PROGRAMME.zone.key).rows,
         )
     path = f"{LIVE.answers}, {LIVE.typed}, {', '.join(HOME)}"
     text = CONTRIBUTIONS.format(schema=NEW, public=SCHEMA, path=path, zone=PROGRAMME.zone.key)
     conn.execute(text.encode())
+
+
+class _Measures(NamedTuple):
+    rows: list[tuple[Any, ...]]
+    digest: str
+
+
+@cache
+def _measures(zone: str) -> _Measures:
+    """A row each, as texts have it in this zone."""
+    rows = [_row(of) for of in measure.catalogue()]
+    return _Measures(rows, digests.of_text(zone, *map(str, rows)))
 
 
 def _row(of: measure.Measure) -> tuple[Any, ...]:
