@@ -136,12 +136,15 @@ BINDINGS = Rows(
     f"""
     SELECT b.bucket, b.member_id, b.binding, b.policy, b.campaign_id, b.unit_id, m.tier,
         b.starts_on, b.ends_on, b.ended_on, b.cause, m.left_at,
-        (b.starts_on <= %(on)s AND b.until > %(on)s
-            AND NOT {ENDED_BY_LEAVING})::int AS active,
+        (b.starts_on <= %(on)s AND b.until > %(on)s AND gone.binding IS NULL)::int AS active,
         (b.starts_on BETWEEN %(first)s AND %(on)s)::int AS started,
         coalesce(b.ended_on BETWEEN %(first)s AND %(on)s, false)::int AS ended_early
     FROM binding b
     JOIN member m ON m.member_id = b.member_id AND m.bucket = b.bucket
+    LEFT JOIN (
+        SELECT bucket, member_id, binding FROM binding b WHERE {ENDED_BY_LEAVING}
+    ) gone ON gone.member_id = b.member_id AND gone.bucket = b.bucket
+        AND gone.binding = b.binding
     """,
     key=("member_id", "binding"),
     dims=("policy", "campaign_id", "unit_id", "tier", "cause"),

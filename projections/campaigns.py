@@ -311,6 +311,11 @@ _WHOLE_MONTHS = """
         to_char(date_trunc('month', %(on)s::date + 1) - interval '1 month', 'YYYY-MM') AS last_month
     FROM campaign WHERE campaign_id = %(campaign_id)s
 """
+_IN_WHOLE_MONTHS = (
+    f"month >= (SELECT first_month FROM ({_WHOLE_MONTHS}) months)"
+    f" AND month <= (SELECT last_month FROM ({_WHOLE_MONTHS}) months)"
+)
+"""Of a bill; both are found once, not for each bill."""
 RETURNS = Rows(
     f"""
     SELECT o.bucket, o.member_id, o.arm, o.tier, m.unit_id, away.left_at, b.margin_fen, e.gift_fen
@@ -333,8 +338,11 @@ RETURNS = Rows(
     ) arms
     LEFT JOIN (
         SELECT bucket, member_id, sum(margin_fen)::bigint AS margin_fen, count(margin_fen) AS bills
-        FROM {counted("bill.issued")} b CROSS JOIN ({_WHOLE_MONTHS}) months
-        WHERE month BETWEEN first_month AND last_month GROUP BY 1, 2
+        FROM {counted("bill.issued")} b
+        WHERE {_IN_WHOLE_MONTHS} AND (bucket, member_id) IN (
+            SELECT bucket, member_id FROM campaign_offered WHERE campaign_id = %(campaign_id)s
+        )
+        GROUP BY 1, 2
     ) b ON b.member_id = o.member_id AND b.bucket = o.bucket
     LEFT JOIN {_ENROLMENTS} ON e.member_id = o.member_id AND e.bucket = o.bucket
         AND e.campaign_id = o.campaign_id AND e.occurred_at < %(end)s
@@ -369,9 +377,7 @@ RETURNS = Rows(
         Events("campaign.enrolled", where="campaign_id = %(campaign_id)s"),
         Events(
             "bill.issued",
-            where="margin_fen IS NOT NULL"
-            f" AND month >= (SELECT first_month FROM ({_WHOLE_MONTHS}) months)"
-            f" AND month <= (SELECT last_month FROM ({_WHOLE_MONTHS}) months)",
+            where=f"margin_fen IS NOT NULL AND {_IN_WHOLE_MONTHS}",
         ),
     ),
     needs=(Need("campaign_id", UnknownCampaign),),

@@ -14,7 +14,8 @@ LOW_MONTHS_LOST = 3
 """A customer with so many months of low spend in the year counts as lost."""
 
 
-_YEAR_BEFORE = "to_char(to_date(%({}_month)s, 'YYYY-MM') - interval '1 year', 'YYYY-MM')"
+_YEAR_BEFORE = "(SELECT to_char(to_date(%({}_month)s, 'YYYY-MM') - interval '1 year', 'YYYY-MM'))"
+"""A month a year earlier, written once and not for each bill."""
 
 
 class Cohorts(Projection):

@@ -12,7 +12,7 @@ from api.cli.terminal.layouts import Column
 from api.cli.terminal.looking import looking, moment_line, refusable
 from api.runtime.settings import Settings
 from api.runtime.wiring import Database, opened
-from projections.asof import changes
+from projections.asof import changes, pairs
 from projections.asof.changes import Changes
 from projections.engine.answer import Moment
 from projections.engine.measure import DAY, MeasureChange, Measured, day_of, measured
@@ -92,9 +92,13 @@ def _rows(
 ) -> int:
     params = measures.params_of(measure_id, said)
     with ExitStack() as open_, refusable():
-        both = []
-        for asked in moments:
-            connection, moment = open_.enter_context(looking(database, asked))
+        both, made = [], []
+        for asked in moments:  # each is made first: nothing is built while the other is held
+            with looking(database, asked) as (_, moment):
+                made.append(moment)
+        for moment in made:
+            assert moment is not None  # it was asked for
+            connection = open_.enter_context(pairs.answers(database.dsn, moment))
             on: date = measures.day(database, moment)
             found = measured(connection, measure_id, params, on)
             both.append((found, changes.rows_of(connection, measure_id, params, on)))
