@@ -207,17 +207,18 @@ def _digests() -> dict[str, str]:
     return {name: sha256(text.encode()).hexdigest() for name, text in migrations()}
 
 
-def _applied(connection: Connection[Any]) -> dict[str, str]:
+def applied_to(connection: Connection[Any]) -> dict[str, str]:
+    """Migrations of a database, by name with a digest of each."""
     return dict(connection.execute("SELECT name, sha256 FROM migrations").fetchall())
 
 
 def strangers(connection: Connection[Any]) -> list[str]:
     """Migrations that this program and the database do not share: they are of two versions."""
-    return sorted({name for name, _ in _digests().items() ^ _applied(connection).items()})
+    return sorted({name for name, _ in _digests().items() ^ applied_to(connection).items()})
 
 
 def _migrate(connection: Connection[Any]) -> None:
-    applied, digests = _applied(connection), _digests()
+    applied, digests = applied_to(connection), _digests()
     unknown = applied.keys() - digests.keys()
     if unknown:
         raise InstallError(

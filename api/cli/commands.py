@@ -407,6 +407,74 @@ def status(data_dir: DataDir = None, as_json: Json = False) -> int:
 
 
 @app.command()
+def backup(
+    target: Annotated[Path, typer.Argument(metavar="DIR", help="A new directory.")],
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> int:
+    """Copy the whole ledger while it is used, and check the copy.
+
+    It is there whole, or not at all. The keys of personal data are not in it.
+    """
+    from api.cli.backups import backup as run
+
+    return run(settings_of(data_dir), target, as_json)
+
+
+@app.command()
+def archive(
+    directory: Annotated[
+        Path | None, typer.Argument(metavar="DIR", help="A directory on another disk.")
+    ] = None,
+    off: Annotated[bool, typer.Option("--off", help="Archive no more.")] = False,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> int:
+    """Keep the write-ahead log, too, from the server's next start on.
+
+    With a backup it gives the ledger as it was at any time since that.
+    """
+    from api.cli.backups import archive as run
+
+    if off != (directory is None):
+        raise WrongUse("Either DIR or --off.")
+    return run(settings_of(data_dir), directory, as_json)
+
+
+@app.command()
+def restore(
+    backup: Annotated[Path, typer.Argument(metavar="BACKUP", help="What `backup` made.")],
+    archive: Annotated[
+        Path | None, typer.Option("--archive", metavar="DIR", help="What `archive` kept.")
+    ] = None,
+    to: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="As of this instant, with its offset; else to the end."),
+    ] = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> int:
+    """Make a new ledger of a backup, in a data directory that holds none.
+
+    As it was copied; with --archive, as it was last archived, or at a time.
+    """
+    from api.cli.backups import restore as run
+
+    return run(settings_of(data_dir), backup, archive, to, as_json)
+
+
+@app.command()
+def doctor(data_dir: DataDir = None, as_json: Json = False) -> int:
+    """What is wrong with this installation, and how to mend it. Changes nothing.
+
+    Settings, directory, disk, port, limits, PostgreSQL, versions, answers, clocks.
+    """
+    from api.cli.doctor import run
+
+    return run(settings_of(data_dir), as_json)
+
+
+@app.command()
 def clock(
     stand_still: Annotated[
         bool,

@@ -9,7 +9,7 @@ EXIT_CODES: dict[int, str] = {
     1: "`figures` and `demo`: a figure differs from what the report says. `report check`: a claim"
     " differs, contradicts itself or mixes populations, or a target is odd. `compare`: a row"
     " differs from what the events give. `changes`: a sum did not change by what its events add up"
-    " to.",
+    " to. `doctor`: something is wrong.",
     2: "The command was used wrongly: an unknown option, a value out of range.",
     3: "Refused: a command, rejected lines (now or when the file was taken), an unknown member,"
     " figure or report, a mistake in a report's file, a scenario that cannot be, a demo that will"

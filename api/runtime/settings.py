@@ -113,6 +113,13 @@ def illegible() -> list[str]:
     return [name for name, value in found if name.startswith(ours) and not is_utf_8(value)]
 
 
+def unknown() -> list[str]:
+    """Names in the environment that begin as ours do and are no setting."""
+    ours = Settings.model_config["env_prefix"]
+    known = {f"{ours}{name}".upper() for name in Settings.model_fields}
+    return sorted(name for name in os.environ if name.startswith(ours) and name not in known)
+
+
 def quieten_libpq(*, embedded: bool) -> None:
     """Take out of the environment what libpq, here and in our children, is not to hear.
 

@@ -207,6 +207,15 @@ def open_home(data_dir: Path, *, create: bool) -> Home:
     return Home(path, account, owner_of(path))
 
 
+def looked_at(data_dir: Path) -> Home:
+    """The data directory, if it can be used as it is; EmbeddedError says why not."""
+    home = open_home(data_dir, create=False)
+    home.check_version()
+    if read_if_there(home.path / "password") is None:
+        home.dsn(home.path)  # which says so
+    return home
+
+
 def _check_way(account: Account, places: list[Path]) -> None:
     closed = account.first_closed(("-x", place) for place in reversed(places))
     if closed is None:

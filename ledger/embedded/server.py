@@ -18,6 +18,7 @@ from psycopg import pq, sql
 
 from ledger.embedded import binaries, postmaster, settings
 from ledger.embedded.account import owner_of, server_account
+from ledger.embedded.archive import archiving
 from ledger.embedded.errors import EmbeddedError
 from ledger.embedded.files import locked, open_lock, read_if_there, take
 from ledger.embedded.home import DATABASE, MAINTENANCE, USER, Home, open_home
@@ -252,6 +253,7 @@ class EmbeddedServer:
             binaries.version(),
             socket_dir,
             self.options,
+            archiving(home),
             lz4="--with-lz4" in configured,
             connections=max(self.connections, settings.connections_of(written)),
         )

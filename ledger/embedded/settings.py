@@ -81,7 +81,13 @@ def check_options(options: Mapping[str, str]) -> None:
 
 
 def rendered(
-    version: str, socket_dir: Path, options: Mapping[str, str], *, lz4: bool, connections: int
+    version: str,
+    socket_dir: Path,
+    options: Mapping[str, str],
+    archiving: Mapping[str, str],
+    *,
+    lz4: bool,
+    connections: int,
 ) -> str:
     """The text of postgresql.conf; a line of it keeps the caller's options for comparison."""
     settings = {
@@ -91,6 +97,7 @@ def rendered(
         "unix_socket_directories": f'"{socket_dir}"',
         "wal_compression": "lz4" if lz4 else "off",
         **_of_this_machine(),
+        **archiving,
         **options,
     }
     lines = [
