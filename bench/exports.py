@@ -1,23 +1,30 @@
 """A long list as a file, beside PostgreSQL's own COPY of the same rows."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import date, datetime
+from functools import partial
 from tempfile import TemporaryFile
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from psycopg.rows import class_row
 
+from api.runtime import demonstration
 from api.runtime.exports import FORMATS, Export
 from bench.ground import Ground
 from bench.parts import Outcome, Subject, part
-from ledger.database import connect
+from ledger.database import connect, install
+from projections.engine import runner
 from projections.engine.answer import Answer
 from projections.engine.connection import Conn, streaming
 
 ROWS, QUICK_ROWS = 155_000, 5_000
 """What a binding rate of a full branch is made of."""
+SCALES, QUICK_SCALES = ("0.02", "0.1"), ("0.002", "0.01")
+LOTS = "points.outstanding"
+"""The measure that is made up of the most rows."""
+GRACE_S = 300
 
 
 class Contribution(Answer):
@@ -82,6 +89,31 @@ def exports(ground: Ground, stack: ExitStack) -> list[Subject]:
         for name in FORMATS
     ]  # fmt: skip
     return [floor, *files]
+
+
+@part("contributions", arena="reads")
+def contributions(ground: Ground, stack: ExitStack) -> list[Subject]:
+    """What makes a measure up as CSV and xlsx, of a small demo and of one five times as large."""
+    subjects = []
+    scales = QUICK_SCALES if ground.options.quick else SCALES
+    for size, scale in zip(("few", "many"), scales, strict=True):
+        dsn = ground.created(stack)
+        install(dsn)
+        demonstration.load(dsn, scale, 2008, lambda *_: None, lambda _: None)
+        runner.project(dsn)
+        for name in ("csv", "xlsx"):
+            asked = {"dsn": dsn, "measure": LOTS, "params": {}, "on": "2008-12-31", "format": name}
+            title = f"what makes {LOTS} of the demo at {scale} up, as {name}"
+            run = partial(_contributed, ground, asked)
+            subjects.append(Subject(f"contributions.{name}.{size}", title, run, "rows"))
+    return subjects
+
+
+def _contributed(ground: Ground, asked: Mapping[str, Any], _: int) -> Outcome:
+    with ExitStack() as stack:
+        found = ground.python(stack, "bench.exporter", **asked).hear(GRACE_S)
+    more = {"cpu_s": found["cpu_s"], "peak_mb": found["peak_mb"]}
+    return Outcome(found["rows"], found["seconds"], more)
 
 
 @contextmanager

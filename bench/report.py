@@ -25,6 +25,7 @@ UNITS = {
     "lag_p99_ms": "ms",
     "disturbed": "times",
     "peak_mb": "MB",
+    "cpu_s": "s",
     "cpu_app_us": "us",
     "cpu_postgres_us": "us",
     "cpu_load_us": "us",
@@ -41,6 +42,7 @@ COLUMNS = {
     "cpu_postgres_us": "PostgreSQL CPU us",
     "cpu_load_us": "load CPU us",
     "peak_mb": "peak MB",
+    "cpu_s": "CPU s",
     "stolen_percent": "stolen %",
 }
 REFERENCES = {

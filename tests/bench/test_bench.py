@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from bench import catalogue, goals, lives, machine, population
+from bench import catalogue, goals, lives, machine, population, report
 from bench.__main__ import chosen_parts
 from bench.ground import TABLES
 from bench.options import REPOSITORY
@@ -65,6 +65,10 @@ def test_it_measures_and_writes_a_table(tmp_path: Path) -> None:
     assert judged["import"]["value"] > 0
     assert judged["history"]["met"] is None
     assert (tmp_path / "benchmarks.md").read_text("utf-8").startswith("# Benchmarks")
+
+
+def test_every_goal_is_of_something_that_the_report_can_write() -> None:
+    assert {goal.metric for goal in goals.listed()} <= report.UNITS.keys()
 
 
 @pytest.mark.slow
