@@ -6,14 +6,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeAlias
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from domain.kernel.command import Command
 from domain.kernel.refusal import Refusal
+from domain.kernel.values import MemberId
 from ledger import strict_json
 from ledger.commands import parse
 from ledger.lines import MAX_LINE_BYTES, Line, Unread
 from ledger.rejects import Why, why
+
+_MEMBER: TypeAdapter[str] = TypeAdapter(MemberId)
 
 
 @dataclass
@@ -68,7 +71,7 @@ class Reading:
             try:
                 command = _fact(text)
             except (ValueError, Refusal) as failure:  # no exception is kept: each holds its frames
-                bad.append(((file, line, text, None, None), why(failure)))
+                bad.append(((file, line, text, None, _member_of(text)), why(failure)))
                 continue
             if self._in_order:
                 self._require_order(command)
@@ -80,6 +83,16 @@ class Reading:
         if command.at < self._before:
             raise OutOfOrder
         self._before = command.at
+
+
+def _member_of(text: bytes) -> str | None:
+    """The member that a line names which is no fact, if it can be read so far."""
+    if len(text) > MAX_LINE_BYTES:
+        return None
+    try:
+        return _MEMBER.validate_python(strict_json.loads(text)["member_id"])
+    except (strict_json.NotStrict, ValidationError, KeyError, TypeError):
+        return None
 
 
 def _fact(text: bytes) -> Command:

@@ -64,7 +64,9 @@ class Rejects:
         if self._lines is not None:
             self._lines.write(text + b"\n")
         if self._reasons is not None:
-            self._reasons.write(json.dumps(self.told(rejection)).encode() + b"\n")
+            told = json.dumps(self.told(rejection), ensure_ascii=False)  # people read it
+            # Half a character, of a text that is no JSON for us, stands as JSON escapes it.
+            self._reasons.write(told.encode(errors="backslashreplace") + b"\n")
 
     def told(self, rejection: Rejection) -> dict[str, Any]:
         """What is told of one."""

@@ -12,6 +12,10 @@ from typing import Any, NoReturn
 BOM = b"\xef\xbb\xbf"
 """What some programs write before UTF-8. It is no part of the text, and is dropped at any door."""
 
+DEEPEST = 100
+"""Objects and lists in each other. Readers give up at depths of their own, each in other words."""
+_TOO_DEEP = ("nested_too_deeply", "it is nested too deeply")
+
 
 class NotStrict(ValueError):
     """The text cannot be taken. `code` is stable; the message repeats nothing of the text."""
@@ -39,7 +43,14 @@ def loads(raw: bytes) -> Any:
         place = f"line {error.lineno} column {error.colno}"
         raise NotStrict("json_invalid", f"it is no JSON: {error.msg} at {place}") from None
     except RecursionError:
-        raise NotStrict("nested_too_deeply", "it is nested too deeply") from None
+        raise NotStrict(*_TOO_DEEP) from None
+    level = [found]
+    for _ in range(DEEPEST):
+        level = [part for each in level for part in _parts(each)]
+        if not level:
+            break
+    else:
+        raise NotStrict(*_TOO_DEEP)
     if "\\u" in text:
         _whole_characters(found)
     return found
@@ -54,6 +65,12 @@ def check(raw: bytes, keys: int | None = None) -> None:
     """
     if keys is None or raw.translate(None, b" \t\r\n").count(b'":') != keys:
         loads(raw)
+
+
+def _parts(value: Any) -> list[Any]:
+    """What lies in it and holds more."""
+    held = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return [each for each in held if isinstance(each, dict | list)]
 
 
 def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:

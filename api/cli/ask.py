@@ -73,10 +73,8 @@ def show(answer: Answer) -> None:
         elif name != "moment":
             output.say(f"{name.replace('_', ' '):<20}{value_of(value)}")
     for rows in listed.values():
-        table = output.plain_table(*type(rows[0]).model_fields)
-        for row in rows:
-            table.add_row(*(value_of(value) for _, value in row))
-        output.stdout().print(table)
+        told = [[value_of(value) for _, value in row] for row in rows]
+        output.say_rows([*type(rows[0]).model_fields], told)
 
 
 def value_of(value: Any) -> str:

@@ -57,11 +57,13 @@ def tell_changes(found: Changes) -> None:
         for line in layouts.lines([*columns, Column("unit")], rows):
             output.stdout().print(line, soft_wrap=True)
         output.say("")
-    events = output.plain_table("events between", "added", "dropped", right=("added", "dropped"))
-    for between in found.events:
-        events.add_row(between.topic, output.number(between.added), output.number(between.dropped))
-    if found.events:
-        output.stdout().print(events)
+    between = [
+        (each.topic, output.number(each.added), output.number(each.dropped))
+        for each in found.events
+    ]
+    if between:
+        both = ("added", "dropped")
+        output.say_rows(("events between", *both), between, right=both)
     else:
         output.say("Both moments hold the same events.")
 

@@ -24,7 +24,7 @@ from api.runtime.settings import Settings
 from api.runtime.wiring import Database, opened
 from domain.catalogue import COMMANDS
 from domain.kernel.command import Command
-from domain.kernel.values import as_json_means
+from domain.kernel.values import PROGRAMME, as_json_means
 from ledger import commands, strict_json
 from ledger.log.batcher import Busy, Ledger, Receipt, Trial, Unanswered
 
@@ -126,6 +126,8 @@ def _kinds(schema: Mapping[str, Any]) -> set[Any]:
 
 def _metavar(schema: Mapping[str, Any], kinds: set[Any]) -> str:
     for each in schema.get("anyOf", [schema]):
+        if each.get("enum") == [*PROGRAMME.tiers]:
+            return "TIER"  # those of the ledger, which is not open yet
         if "enum" in each:
             return "|".join(each["enum"])
         if "format" in each:

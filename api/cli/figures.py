@@ -1,6 +1,6 @@
 """`figures`: every measure of the ledger; or what a report claims beside what the events give."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 
 from rich.text import Text
@@ -55,6 +55,8 @@ def _told(found: answers.Figures) -> None:
     say_moment(found.moment)
     if found.demo is not None and not found.demo.complete:
         output.say(f"{reports.IN_PART}\n")
+    for said in _days(found.figures):
+        output.say(layouts.folded(said, console.width))
     for line in fitting(found.figures, console.width):
         console.print(line, soft_wrap=True)
     why = [each for each in found.figures if each.why]
@@ -62,6 +64,17 @@ def _told(found: answers.Figures) -> None:
     more = f"{len(why)} of them not computable: " if why else ""
     told = "`clubledger measure ID` says how each is made, `--report ID` holds a report against it."
     output.say("\n" + layouts.folded(f"{said}. {more}{told}", console.width))
+
+
+def _days(figures: Sequence[answers.MeasureFigure]) -> Iterator[str]:
+    """Of which days they are: what a branch brings is often of years that are over."""
+    if figures:
+        first = next(
+            (f"; what is of days, of those since {each.first}" for each in figures if each.first),
+            "",
+        )
+        yield f"On {figures[0].on}{first}. Of another day and its year: --effective-at DAY."
+        yield ""
 
 
 def fitting(figures: Sequence[answers.MeasureFigure], width: int) -> list[Text]:

@@ -82,16 +82,8 @@ def _show(of: View, found: views.Page) -> None:
         [output.number(value) if name in numbers else value_of(value) for name, value in row]
         for row in found.rows
     ]
-    lines = layouts.lines(columns, rows)
-    if layouts.width(lines) <= console.width or not found.rows:
-        for line in lines:
-            console.print(line, soft_wrap=True)
-    else:  # a row below the other
-        for row in rows:
-            for column, value in zip(of.columns, row, strict=True):
-                if value:
-                    output.say(f"{column.name:<18}{value}")
-            output.say("")
+    for line in layouts.listed(columns, rows, console.width):
+        console.print(line, soft_wrap=True)
     if found.next is not None:
         output.say(
             f"\nThere are more: --after '{found.next}' shows the next, --export FILE writes all."

@@ -191,8 +191,8 @@ def _interval(found: Measured) -> str:
     return f"  (95%: from {output.number(found.low)} to {output.number(found.high)})"
 
 
-def tell_rows(found: Contributions) -> None:
-    """A measure and a page of the rows that make it up, for a reader."""
+def tell_rows(found: Contributions, option: str = "--rows") -> None:
+    """A measure and a page of the rows that make it up, for a reader. `option` shows more."""
     say_moment(found.moment)
     show(found.measured)
     rows = [
@@ -207,10 +207,12 @@ def tell_rows(found: Contributions) -> None:
         first = found.contributions[0]
         numbers = [Column(name, right=True) for name in first.adds]
         output.say("")
-        for line in layouts.lines([*map(Column, first.of), *numbers, Column("events")], rows):
-            output.stdout().print(line, soft_wrap=True)
+        console = output.stdout()
+        columns = [*map(Column, first.of), *numbers, Column("events")]
+        for line in layouts.listed(columns, rows, console.width):
+            console.print(line, soft_wrap=True)
     if found.next is not None:
-        output.say("\nThere are more: --rows N shows N, --export FILE writes all of them.")
+        output.say(f"\nThere are more: {option} N shows N, --export FILE writes all of them.")
 
 
 def _cell(value: Any) -> str:

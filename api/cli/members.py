@@ -109,11 +109,8 @@ def _card(found: Member) -> None:
     if found.number_of:
         output.say(_also(found))
     if found.lots:
-        table = output.plain_table(
-            "lot", "left", "of", "from", "until", "source", right=("lot", "left", "of")
-        )
-        for lot in found.lots:
-            table.add_row(
+        lots = [
+            (
                 str(lot.lot),
                 output.number(lot.remaining),
                 output.number(lot.credited),
@@ -121,8 +118,12 @@ def _card(found: Member) -> None:
                 output.local(lot.expires_at) or "for good",
                 lot.source,
             )
+            for lot in found.lots
+        ]
         output.say("")
-        output.stdout().print(table)
+        output.say_rows(
+            ("lot", "left", "of", "from", "until", "source"), lots, right=("lot", "left", "of")
+        )
     for free in found.free_visits:
         output.say(
             f"free      {free.left} of {free.granted} visits of {free.year} to"
@@ -138,19 +139,9 @@ def _card(found: Member) -> None:
 
 
 def _statement(lines: Statement) -> None:
-    table = output.plain_table(
-        "at",
-        "points",
-        "balance",
-        "what",
-        "text",
-        "rule",
-        "lots",
-        "actor",
-        right=("points", "balance"),
-    )
-    for line in lines.entries:
-        table.add_row(
+    names = ("at", "points", "balance", "what", "text", "rule", "lots", "actor")
+    rows = [
+        (
             output.local(line.occurred_at),
             f"{line.points:+,}",
             output.number(line.balance),
@@ -160,4 +151,6 @@ def _statement(lines: Statement) -> None:
             ", ".join(map(str, line.lots)),
             line.actor,
         )
-    output.stdout().print(table)
+        for line in lines.entries
+    ]
+    output.say_rows(names, rows, right=("points", "balance"))

@@ -180,7 +180,7 @@ def _told_why(found: Explanation) -> None:
         rows = Contributions(
             measured=found.measured, contributions=found.contributions, next=found.next
         )
-        tell_rows(rows)
+        tell_rows(rows, "--limit")
 
 
 def report_of(

@@ -33,20 +33,14 @@ def run(settings: Settings, as_json: bool) -> int:
             }
         )
         return 0
-    table = output.plain_table(
-        "kept for",
-        "MB",
-        "of it indexes",
-        "bytes a fact",
-        right=("MB", "of it indexes", "bytes a fact"),
-    )
-    for part in found.parts:
-        table.add_row(
-            part.name, *_megabytes(part.bytes, part.index_bytes), _each(part.bytes, facts)
-        )
     indexes = sum(part.index_bytes for part in found.parts)
-    table.add_row("all", *_megabytes(found.bytes, indexes), _each(found.bytes, facts))
-    output.stdout().print(table)
+    rows = [(each.name, each.bytes, each.index_bytes) for each in found.parts]
+    told = [
+        (name, *_megabytes(held, index), _each(held, facts))
+        for name, held, index in (*rows, ("all", found.bytes, indexes))
+    ]
+    numbers = ("MB", "of it indexes", "bytes a fact")
+    output.say_rows(("kept for", *numbers), told, right=numbers)
     output.say(f"{found.facts:,} facts, {found.events:,} events")
     if found.wal_bytes is not None:
         (wal,) = _megabytes(found.wal_bytes)

@@ -14,7 +14,7 @@ from domain.kernel.refusal import Refusal
 from domain.simulation.scenario import Scenario
 from ledger import strict_json
 from projections.engine.measure import MEASURES
-from projections.whatif.differences import WhatIf, what_if
+from projections.whatif.differences import Affected, WhatIf, what_if
 
 MAX_SCENARIO_BYTES = 1 << 20
 
@@ -91,30 +91,25 @@ def _told(found: WhatIf, skip: int) -> None:
         f" {output.counted(found.affected_members, 'member')} affected"
     )
     if found.affected:
-        table = output.plain_table(
-            "member", "tier", "points", "supposed", "gift fen", "supposed", "refusals",
-            right=("points", "supposed", "gift fen", "refusals"),
-        )  # fmt: skip
-        for member in found.affected:
-            tier, supposed = member.tier or "none", member.supposed_tier or "none"
-            table.add_row(
-                member.member_id,
-                tier if tier == supposed else f"{tier} -> {supposed}",
-                *(
-                    output.number(value)
-                    for value in (
-                        member.points,
-                        member.supposed_points,
-                        member.gift_fen,
-                        member.supposed_gift_fen,
-                        member.refusals,
-                    )
-                ),
-            )
-        console.print(table)
+        numbers = ("points", "supposed", "gift fen", "supposed", "refusals")
+        members = list(map(_affected, found.affected))
+        output.say_rows(("member", "tier", *numbers), members, right=numbers)
     left = found.affected_members - skip - len(found.affected)
     if left > 0:
         output.say(f"... and {left:,} more: --skip {skip + len(found.affected)}")
+
+
+def _affected(member: Affected) -> list[str]:
+    tier, supposed = member.tier or "none", member.supposed_tier or "none"
+    numbers = (
+        member.points,
+        member.supposed_points,
+        member.gift_fen,
+        member.supposed_gift_fen,
+        member.refusals,
+    )
+    tiers = tier if tier == supposed else f"{tier} -> {supposed}"
+    return [member.member_id, tiers, *map(output.number, numbers)]
 
 
 def _refusals(found: WhatIf) -> None:

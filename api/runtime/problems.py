@@ -178,7 +178,7 @@ def document(code: str, detail: str | None = None, **more: Any) -> dict[str, Any
 def of_refusal(refusal: Refusal) -> dict[str, Any]:
     """The problem that tells of a refusal, with its numbers."""
     numbers = refusal.numbers()
-    said = ", ".join(f"{name} {_said(value)}" for name, value in numbers.items())
+    said = ", ".join(f"{name} {_said(value)}" for name, value in numbers.items() if value != [])
     detail = f"{refusal.title.rstrip('.')}: {said}." if said else refusal.title
     return document(refusal.code, detail, **numbers)
 

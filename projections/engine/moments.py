@@ -72,7 +72,7 @@ def moment(conn: Conn, asked: Asked, now: datetime) -> Moment:
         held = tuple(reading.positions_at(conn, known).items())
         nothing = not any(position for _, position in held)
         if nothing and (first := reading.first_recorded_at(conn)) is not None:
-            raise NothingKnown(known, first)
+            raise NothingKnown(known.astimezone(first.tzinfo), first)
         return Moment(known_at=known, effective_at=effective_at, positions=held)
     lanes = reading.lanes(conn, known or {})
     ends = {bucket: end for bucket, end, _ in lanes}

@@ -27,6 +27,8 @@ from ledger.strict_json import NotStrict
         (b'{"a": "\x00"}', "json_invalid"),
         (b"", "json_invalid"),
         (b"[" * 60_000, "nested_too_deeply"),
+        (b'{"a": ' * 101 + b"1" + b"}" * 101, "nested_too_deeply"),  # by whatever reads it next
+        (b"[" * 500 + b"]" * 500, "nested_too_deeply"),
         (b'{"a": ' + b"9" * 5_000 + b"}", "number_too_long"),
         (b'{"a": "\\ud83d"}', "half_a_character"),
         (b'{"\\udfff": 1}', "half_a_character"),

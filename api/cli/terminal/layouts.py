@@ -43,6 +43,23 @@ def lines(columns: Sequence[Column], rows: Sequence[Row]) -> list[Text]:
     ]
 
 
+def listed(
+    columns: Sequence[Column], rows: Sequence[Sequence[str | Text]], room: int
+) -> list[Text]:
+    """A table if it fits, or one row below the other, without what is empty: no column of a list
+    is left out, and none is broken."""
+    table = lines(columns, rows)
+    if width(table) <= room or not rows:
+        return table
+    found: list[Text] = []
+    names = max(len(column.name) for column in columns) + len(GAP)
+    for row in rows:
+        told = zip(columns, map(_text, row), strict=True)
+        found += [Text(f"{c.name:<{names}}").append_text(cell) for c, cell in told if cell.plain]
+        found.append(Text())
+    return found
+
+
 def width(table: Sequence[Text]) -> int:
     """How many columns of a terminal it takes."""
     return max(line.cell_len for line in table)

@@ -3,7 +3,7 @@
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
 from typing import Any
@@ -18,9 +18,8 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
 
-from api.cli.terminal import notes
+from api.cli.terminal import layouts, notes
 from api.runtime.clock import Clock
 from api.runtime.failures import Failure
 from domain.kernel.values import PROGRAMME
@@ -102,12 +101,14 @@ def demo_clock(clock: Clock) -> None:
         note(f"demo clock: {clock.shown()}")
 
 
-def plain_table(*columns: str, right: tuple[str, ...] = ()) -> Table:
-    """An empty table; the columns named in `right` hold numbers."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
-    return table
+def say_rows(
+    names: Sequence[str], rows: Sequence[Sequence[str]], right: Collection[str] = ()
+) -> None:
+    """A table; the columns named in `right` hold numbers."""
+    console = stdout()
+    columns = [layouts.Column(name, right=name in right) for name in names]
+    for line in layouts.listed(columns, rows, console.width):
+        console.print(line, soft_wrap=True)
 
 
 def local(instant: datetime | None) -> str:
