@@ -25,6 +25,8 @@ HEADERS = 10
 MOST_WORDS = 60
 """So many different words of a column are told one by one."""
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_HOURS = re.compile(r"(?:上午|下午|晚上|晚|早上)?[0-9]{1,2}[:：时点][0-9:：分秒]{0,8}")
+"""The time of a day, without the day."""
 _MEANING = {name: meaning for meaning, names in words.NAMES.items() for name in names}
 
 
@@ -135,6 +137,13 @@ KINDS = (
     ),
     Kind(
         "visit.record",
+        {"member_id": "member", "club_id": "club", "desk": "desk", "companions": "companions"},
+        ("instant", "visited", "day"),
+        without=("service", "campaign", "month"),
+        needs=("member", "club", "companions"),
+    ),
+    Kind(
+        "visit.record",
         {"member_id": "member", "desk": "desk", "companions": "companions"},
         ("instant", "visited", "day"),
         without=("club", "campaign", "month"),
@@ -235,6 +244,10 @@ def _sheet(file: str, sheet: str | None, rows: list[list[str]]) -> Sheet:
             others.append(column)
         else:
             columns[meaning] = column
+    if "instant" in columns and not {"visited", "day"}.isdisjoint(columns):
+        said = columns["instant"].cells
+        if "time" not in columns and all(_HOURS.fullmatch(cell.strip()) for _, cell in said):
+            columns["time"] = columns.pop("instant")  # the time of the day beside it, by any name
     if named != "unit":
         generic = {"id", "title"} & columns.keys() if "member" in columns else ()
         others += [columns.pop(each) for each in sorted(generic)]
@@ -328,6 +341,8 @@ def _fact(sheet: Sheet, kind: Kind, ids: _Ids, sign: str = "") -> list[str]:
         required = command.model_fields[name].is_required()
         if name == "actor" and column and not all(map(_is_actor, column.texts)):
             lines += [f"# ? {_quoted(column.name)} is who did it, and not written as role:id."]
+        elif name == "key" and column is not None:
+            lines += _key(kind.kind, column)
         elif column is not None:
             lines += _field(kind.kind, name, meaning, column, ids, absolute=sign == "negative")
         elif name in kind.constants:
@@ -349,6 +364,16 @@ def _fact(sheet: Sheet, kind: Kind, ids: _Ids, sign: str = "") -> list[str]:
         why = [f"# ? {kind.kind} is left out until it is said: {', '.join(doubts)}."]
         return why + [f"# {line}" for line in lines]
     return lines
+
+
+def _key(kind: str, column: Column) -> list[str]:
+    """A number of a file's own is no key of a whole ledger: another file has it, too, or another
+    fact of the same row."""
+    if {"{", "}"} & set(column.name):
+        return []
+    text = _quoted(f"{kind}-{{{column.name}}}")
+    note = "? unique with the kind before it, unless another system counts alike"
+    return [*_notes(column, [note]), f"key = {{ text = {text} }}"]
 
 
 def _when(sheet: Sheet, kind: Kind, sign: str) -> str:

@@ -101,8 +101,8 @@ def test_points_that_go_both_ways_are_credits_and_debits() -> None:
     ]
     taken = Taken(guessed(points__csv=as_csv(rows)), points__csv=as_csv(rows))
     assert [(c.called, c.key) for c in taken.commands] == [
-        ("points.credit", "t-1"),
-        ("points.debit", "t-2"),
+        ("points.credit", "points.credit-t-1"),
+        ("points.debit", "points.debit-t-2"),
     ]
     assert b'"points":30' in taken.asked[1]
 
@@ -135,3 +135,17 @@ def test_what_is_proposed_are_commands_and_their_fields() -> None:
 
     for kind in KINDS:
         assert set(kind.fields) | set(kind.constants) <= COMMANDS[kind.kind].model_fields.keys()
+
+
+def test_a_day_and_the_time_beside_it_whatever_the_time_is_called() -> None:
+    """A club without its service is proposed, too, and what is missing is said."""
+    rows: Rows = [
+        ["卡号", "俱乐部", "到访日期", "到访时间", "随行人数"],
+        ["H1", "温泉", "2024-06-30", "14:30", "1"],
+        ["H2", "温泉", "2024-07-01", "", ""],
+    ]
+    mapping = guessed(visits__csv=as_csv(rows, ";"))
+    assert [each for each in doubts(mapping) if "visit.record" in each] == [
+        "? visit.record is left out until it is said: no column says service_id."
+    ]
+    assert 'at = { column = "到访日期", time_column = "到访时间" }' in mapping
