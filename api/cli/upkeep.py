@@ -91,6 +91,7 @@ def status(settings: Settings, as_json: bool) -> int:
         "PostgreSQL": found.server,
         "clock": f"{output.local(found.clock)} {found.zone}"
         + (" (demo clock)" if found.demo_clock else ""),
+        "tiers": ", ".join(PROGRAMME.tiers),
         "demo": "none"
         if found.demo is None
         else f"scale {found.demo.scale}, seed {found.demo.seed}"

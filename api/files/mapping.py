@@ -146,7 +146,8 @@ class Mapping(Spelt):
         ]
         if len(found) > 1:
             raise WrongUse(
-                f"Two tables of the mapping are for {file}{f' {sheet}' if sheet else ''}."
+                f"Two tables of the mapping are for {file}{f' {sheet}' if sheet else ''}:"
+                " let the `files` or `sheet` of one of them name fewer."
             )
         return found[0] if found else None
 

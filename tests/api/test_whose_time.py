@@ -45,3 +45,4 @@ def test_days_and_tiers_are_those_of_the_ledger(url: dict[str, Any]) -> None:
     assert "there are platinum, plus" in wrong.err
     ended = clubledger("what-if", "-", stdin=json.dumps(SCENARIO).encode(), **url)
     assert ended.code == 0, ended.err
+    assert "platinum, plus" in clubledger("status", **url).out
