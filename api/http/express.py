@@ -15,10 +15,11 @@ from starlette.types import Message, Receive, Scope, Send
 
 from api.doors import DOORS
 from api.http.doors import Body, body_of
+from api.http.server import tracing
 from api.http.server.handlers import as_response, carried, last_resort
 from api.http.server.inputs import ACTOR_HEADER, DEFAULT_ACTOR, KEY_HEADER, PREFER_HEADER, House
 from api.http.server.receipts import REPLAYED_HEADER
-from api.runtime import metrics, problems
+from api.runtime import problems
 from api.runtime.receipts import told_of
 from domain.kernel.command import NO_KEY, Command
 from domain.kernel.refusal import Refusal
@@ -27,7 +28,7 @@ from ledger import strict_json
 _JSON = b"application/json"
 _KEY, _ACTOR = KEY_HEADER.lower().encode(), ACTOR_HEADER.lower().encode()
 _PREFER = PREFER_HEADER.lower().encode()
-_WANTED = {_KEY, _ACTOR, _PREFER, b"content-type", b"content-length"}
+_WANTED = {_KEY, _ACTOR, _PREFER, b"content-type", b"content-length", tracing.HEADER, tracing.TRACE}
 _REPLAYED = (REPLAYED_HEADER.lower().encode(), b"true")
 
 
@@ -66,6 +67,9 @@ class Express:
         if command is None:
             await self.app(scope, _again(first, receive), send)
             return
+        request_id = scope[tracing.KEY] = tracing.id_of(
+            headers.get(tracing.HEADER), headers.get(tracing.TRACE)
+        )
         try:
             receipt = await house.execute(command)
         except Refusal as refusal:
@@ -77,16 +81,17 @@ class Express:
             answered = [
                 (b"content-length", b"%d" % len(said)),
                 (b"content-type", _JSON),
+                (tracing.HEADER, request_id),
                 *carried(house.clock),
             ]
             if receipt.replayed:
                 answered.append(_REPLAYED)
-            metrics.answered("POST", route, 201, began)
+            tracing.answered(request_id, "POST", route, 201, began)
             await send({"type": "http.response.start", "status": 201, "headers": answered})
             await send({"type": "http.response.body", "body": said})
             return
-        metrics.answered("POST", route, answer.status_code, began)
-        answer.raw_headers += carried(house.clock)
+        tracing.answered(request_id, "POST", route, answer.status_code, began)
+        answer.raw_headers += [(tracing.HEADER, request_id), *carried(house.clock)]
         await answer(scope, receive, send)
 
     def _too_long(self, headers: Mapping[bytes, bytes]) -> bool:

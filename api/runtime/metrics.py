@@ -6,14 +6,12 @@ far log and answers are is asked of the database.
 """
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import cache
 from importlib.metadata import version
 from platform import python_version
-from time import perf_counter
-from typing import Any
 
 from prometheus_client import (
     CONTENT_TYPE_PLAIN_0_0_4,
@@ -31,9 +29,6 @@ from ledger.trouble import Observer
 from projections.engine.runner import LaneStatus, Standstill
 
 MEDIA_TYPE = CONTENT_TYPE_PLAIN_0_0_4
-METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
-UNMATCHED = "unmatched"
-"""The route of a request for which there is none."""
 
 disable_created_metrics()
 OWN = CollectorRegistry()
@@ -91,20 +86,10 @@ last_write = Gauge(
     registry=OWN,
 )
 
-_request = cache(requests.labels)
+request = cache(requests.labels)
+"""The histogram of (method, route, status)."""
 command = cache(commands.labels)
 """The counter of (command, outcome)."""
-
-
-def answered(method: str, route: str, status: int, began: float) -> None:
-    """A request is answered that came at this time of `perf_counter`."""
-    _request(method, route, status).observe(perf_counter() - began)
-
-
-def answered_in(scope: Mapping[str, Any], status: int, began: float) -> None:
-    """The same of what the application found out about it."""
-    method = scope["method"] if scope["method"] in METHODS else "other"
-    answered(method, getattr(scope.get("route"), "path", UNMATCHED), status, began)
 
 
 class Counted(Observer):

@@ -92,6 +92,9 @@ class Settings(BaseSettings):
         512,
         description="how much of the data directory's disk must be free while `/readyz` is green",
     )
+    access_log: bool = Field(
+        False, description="`serve` tells each answer on stderr: a line, or an object with `--json`"
+    )
     traceback: bool = Field(
         False, description="show where an unexpected error came from, for developers"
     )

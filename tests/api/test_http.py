@@ -1,5 +1,6 @@
 """The HTTP API against a real server: writes that are safe to repeat, refusals, reads."""
 
+import json
 import re
 import signal
 from collections.abc import Iterator
@@ -7,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -429,7 +431,8 @@ def test_the_express_lane_answers_as_the_route_does(
 ) -> None:
     key = fresh_key()
     body = {"club_id": "t-club", "service_id": "tea", "desk": "d1", "shown_points": 10, **other}
-    path, headers = f"/members/{gold}/visits", {"Idempotency-Key": key}
+    path = f"/members/{gold}/visits"
+    headers = {"Idempotency-Key": key, "X-Request-Id": str(uuid4())}
     fast = http.post(path, json=body, headers=headers)
     slow = http.post(path, json=body, headers=headers | SLOW_LANE)
     assert (fast.status_code, fast.json()) == (slow.status_code, slow.json())
@@ -450,7 +453,7 @@ def test_every_express_lane_is_a_route_of_the_document(http: httpx.Client) -> No
 
 @pytest.mark.slow
 def test_workers_share_the_ledger_and_leave_together(demo_dir: Path, gold: str) -> None:
-    several = serving(demo_dir, "--workers", "2")
+    several = serving(demo_dir, "--workers", "2", environ={"CLUBLEDGER_ACCESS_LOG": "1"})
     try:
         key = fresh_key()
         with (
@@ -468,9 +471,27 @@ def test_workers_share_the_ledger_and_leave_together(demo_dir: Path, gold: str) 
             assert counted["http_request_duration_seconds_count", *route] == 16
             assert counted["batch_commands_sum",] >= 1
             assert counted["http_connections",] >= 1
+        ours, number = str(uuid4()), "110101199001011234"
+        trace = f"00-{ours.replace('-', '')}-00f067aa0ba902b7-01"
+        asked = f"{several.address}/members/{number}?known_at=0:1"
+        for sent, kept in (
+            ({"X-Request-Id": ours}, ours),
+            ({"X-Request-Id": number, "traceparent": trace}, ours.replace("-", "")),
+            ({"X-Request-Id": number}, None),
+        ):
+            given = httpx.get(asked, headers=sent, timeout=PATIENCE_S).headers["x-request-id"]
+            assert re.fullmatch("[0-9a-f-]{32,36}", given)
+            assert given == (kept or given)
     finally:
         ended = stopped(several, signal.SIGTERM)
     assert ended.code == 0, ended.err
+    told = [line for line in map(json.loads, ended.err.splitlines()) if "request_id" in line]
+    visits = {"method": "POST", "route": "/members/{member_id}/visits", "status": 201}
+    assert sum(visits.items() <= line.items() for line in told) == 16
+    assert len({line["request_id"] for line in told}) > 20
+    assert ours in {line["request_id"] for line in told}
+    assert number not in ended.err
+    assert "known_at" not in ended.err
     with pytest.raises(httpx.TransportError):
         httpx.get(f"{several.address}/livez", timeout=PATIENCE_S)
 

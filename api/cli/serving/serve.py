@@ -23,6 +23,7 @@ from api.http import create_lanes
 from api.http.server.front import Entrance
 from api.http.server.limits import Limits
 from api.http.server.starting import no_trace_of_it
+from api.http.server.tracing import access
 from api.runtime import metrics
 from api.runtime.connections import check_room
 from api.runtime.demonstration import demo_of, served
@@ -144,6 +145,7 @@ def application(dsn: str, settings: Settings) -> ASGIApp:
     logger = logging.getLogger("uvicorn.error")
     logger.addFilter(no_trace_of_it)
     logger.addFilter(_in_our_words)
+    access.setLevel(logging.INFO if settings.access_log else logging.WARNING)
     app = create_lanes(dsn, settings)
     settle_in()
     return app

@@ -3,6 +3,8 @@
 import json
 import logging
 import sys
+from datetime import UTC, datetime
+from typing import Any
 
 
 class _Notes(logging.Handler):
@@ -14,7 +16,9 @@ class _Notes(logging.Handler):
         """Write it."""
         text = self.format(record)
         if self.as_json:
-            text = _object(record.levelname.lower(), text)
+            at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+            told: dict[str, Any] = getattr(record, "told", {})
+            text = _object(record.levelname.lower(), text, **told, **({"at": at} if told else {}))
         else:
             text = f"clubledger: {text}"
         try:
@@ -24,8 +28,8 @@ class _Notes(logging.Handler):
             pass  # Nobody reads it any more.
 
 
-def _object(level: str, text: str) -> str:
-    return json.dumps({"level": level, "note": text}, ensure_ascii=False)
+def _object(level: str, text: str, **more: Any) -> str:
+    return json.dumps({"level": level, "note": text, **more}, ensure_ascii=False)
 
 
 def line(text: str) -> str:

@@ -15,9 +15,10 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.http.server import tracing
 from api.http.server.attending import attended
 from api.http.server.inputs import sends_json
-from api.runtime import metrics, problems
+from api.runtime import problems
 from api.runtime.clock import Clock
 from domain.kernel.refusal import Refusal
 from ledger.trouble import Once, cause_of
@@ -127,6 +128,9 @@ class Doorway:
         started = False
         read_bytes = 0
         is_head = scope["method"] == "HEAD"
+        sent = dict(scope["headers"])
+        request_id = tracing.id_of(sent.get(tracing.HEADER), sent.get(tracing.TRACE))
+        scope[tracing.KEY] = request_id
         if is_head:
             scope = {**scope, "method": "GET"}
 
@@ -142,8 +146,9 @@ class Doorway:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                metrics.answered_in(scope, message["status"], began)
-                message["headers"] = [*message["headers"], *carried(_clock_of(scope))]
+                tracing.answered(request_id, *tracing.known(scope), message["status"], began)
+                own = (tracing.HEADER, request_id)
+                message["headers"] = [*message["headers"], own, *carried(_clock_of(scope))]
             elif is_head and message["type"] == "http.response.body":
                 if message.get("more_body"):
                     return
@@ -167,14 +172,16 @@ def last_resort(scope: Scope, defect: BaseException, show_traceback: bool) -> Re
 
     The message may hold what somebody sent, so it stays out of both.
     """
+    asked = scope[tracing.KEY].decode("ascii")
     if show_traceback:
-        log.error("A defect", exc_info=defect)
+        log.error("A defect, request %s", asked, exc_info=defect)
     else:
         cause = defect.__cause__ or defect
         frames = traceback.extract_tb(cause.__traceback__)[-3:]
         way = " < ".join(f"{frame.filename}:{frame.lineno}" for frame in reversed(frames))
         route = getattr(scope.get("route"), "path", "?")
-        log.error("A defect: %s at %s, on %s %s", type(cause).__name__, way, scope["method"], route)
+        kind, method = type(cause).__name__, scope["method"]
+        log.error("A defect: %s at %s, on %s %s, request %s", kind, way, method, route, asked)
     return as_response(problems.document("internal"))
 
 
