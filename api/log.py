@@ -3,9 +3,9 @@
 A page has a thousand events, so it is written without models: they say what it looks like.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from psycopg import Connection
@@ -69,6 +69,15 @@ class Commands(Answer):
     commands: list[Command]
 
 
+class Followed(NamedTuple):
+    """An event, and how it is sent to who follows the log: an `Event` in JSON."""
+
+    bucket: int
+    position: int
+    topic: str
+    said: bytes
+
+
 _Event = msgspec.defstruct("_Event", list(Event.model_fields), gc=False)
 _LogPage = msgspec.defstruct("_LogPage", list(LogPage.model_fields))
 _History = msgspec.defstruct("_History", list(History.model_fields))
@@ -85,6 +94,22 @@ def log_page(conn: Connection[Any], bucket: int, after: int, limit: int) -> byte
     if found:  # They may have come after the end was read.
         end = max(end, last)
     return msgspec.json.encode(_LogPage(_events(found), bucket, end, last))
+
+
+def log_behind(conn: Connection[Any], places: Mapping[int, int], limit: int) -> list[Followed]:
+    """Up to `limit` events of each bucket behind its place. Raises KeyError for a bucket that there
+    is not, ValueError for a place behind its end."""
+    ends = reading.log_ends(conn)
+    found = []
+    for bucket, after in places.items():
+        if after > ends[bucket]:
+            raise ValueError(bucket)
+        if after < ends[bucket]:
+            found += reading.log(conn, bucket, after, limit)
+    return [
+        Followed(each.bucket, each.position, each.topic, msgspec.json.encode(_event(each)))
+        for each in found
+    ]
 
 
 def history(conn: Connection[Any], stream: str, after: int, limit: int) -> bytes | None:

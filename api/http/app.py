@@ -23,6 +23,7 @@ from api.http import (
     questions,
     reports,
     service,
+    stream,
     whatif,
 )
 from api.http.express import Express
@@ -49,6 +50,9 @@ LOOK_AGAIN_S = 2.0
 
 DOWNLOADS = 32
 """Downloads of a worker that wait, are written or are being read; more are refused."""
+
+STREAMS = 64
+"""Streams of the log that a worker sends at once; more are refused."""
 
 DESCRIPTION = """The ledger of a city's VIP clubs: points, visits, campaigns, figures.
 
@@ -114,6 +118,7 @@ def create_app(dsn: str, settings: Settings | None = None, *, follow: bool = Tru
         whatif,
         lists,
         log,
+        stream,
     )
     for noun in (*nouns, service):
         app.include_router(noun.router)
@@ -162,13 +167,14 @@ async def _opened(dsn: str, settings: Settings) -> tuple[House, AsyncExitStack]:
         stack.callback(reads.close)
         stack.callback(files.close)
         supposing = Calls("replays", 1, 0)
-        sending = Turns("downloads", DOWNLOADS, 0)
+        sending, following = Turns("downloads", DOWNLOADS, 0), Turns("streams", STREAMS, 0)
         ledger = await stack.enter_async_context(
             Ledger(dsn, now=clock.now, observer=metrics.Counted())
         )
         past, probe = Builds(dsn, reads), Probe(dsn, settings, reads, ledger.trouble)
         house = House(
-            dsn, settings, facts, clock, ledger, reads, files, past, probe, supposing, sending
+            *(dsn, settings, facts, clock, ledger, reads, files, past, probe),
+            *(supposing, sending, following),
         )
         await _learn(house)
         return house, stack.pop_all()

@@ -25,6 +25,8 @@ from tests.api.warm import Starter
 from tests.patience import PATIENCE_S
 from tests.postgres import in_memory
 
+ENDLESS = "/events/stream"
+"""The address whose answer has no end."""
 REPOSITORY = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-c", "from api.cli import main; main()")
 SCALE = "0.002"

@@ -10,7 +10,7 @@ import pytest
 
 from domain.catalogue import COMMANDS
 from tests.api import facts
-from tests.api.running import Server, clubledger, serving, stopped
+from tests.api.running import ENDLESS, Server, clubledger, serving, stopped
 from tests.patience import PATIENCE_S
 
 PHONE = "13899990001"
@@ -86,7 +86,7 @@ def test_no_address_parameter_or_header_comes_back(
             )
 
         for path, methods in document["paths"].items():
-            for method, operation in methods.items():
+            for method, operation in methods.items() if path != ENDLESS else ():
                 ask(method, address(path, mark))
                 ask(method, address(path), {mark: mark})
                 for parameter in operation.get("parameters", []):

@@ -130,15 +130,16 @@ class Sent(Response):
         start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
         self.file.seek(0)
         try:
-            await _taken(send, start)
+            await taken(send, start)
             while block := await to_thread.run_sync(self.file.read, BLOCK_BYTES):
-                await _taken(send, {"type": "http.response.body", "body": block, "more_body": True})
+                await taken(send, {"type": "http.response.body", "body": block, "more_body": True})
         except TimeoutError:
             log.warning("A download was given up: nobody read it for %d s.", PATIENCE_S)
             return
         await send({"type": "http.response.body", "body": b""})
 
 
-async def _taken(send: Send, message: Message) -> None:
+async def taken(send: Send, message: Message) -> None:
+    """Send it. Raises TimeoutError where it is not taken for a while."""
     async with asyncio.timeout(PATIENCE_S):
         await send(message)

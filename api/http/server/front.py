@@ -40,6 +40,9 @@ _HOP = frozenset((b"upgrade", b"http2-settings"))
 """What asks for another protocol, which we do not speak: RFC 9110 (7.8) lets us ignore it."""
 _BETWEEN, _HEAD, _BODY = range(3)
 
+STOPPING = "stopping"
+"""In the state of a request once the server stops: for an answer that has no end of its own."""
+
 
 class _Fault(Exception):
     """Stops the parser."""
@@ -147,6 +150,7 @@ class Front(HttpToolsProtocol):
         else:
             self._deaf = True
             self.cycle.keep_alive = False
+            self.active.scope["state"][STOPPING] = True
 
     def overdue(self, now: float) -> bool:
         """Whether time is up."""

@@ -27,6 +27,8 @@ log = logging.getLogger("clubledger")
 _NEW = Once()
 
 CODES = {404: "not_found", 405: "method_not_allowed", 413: "too_large", 415: "not_json"}
+HEADED = "clubledger.head"
+"""In the scope of a GET that was a HEAD, for an answer that has no end of its own."""
 CLOCK_HEADER = b"clubledger-clock"
 _CARRIED = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
 
@@ -132,7 +134,7 @@ class Doorway:
         request_id = tracing.id_of(sent.get(tracing.HEADER), sent.get(tracing.TRACE))
         scope[tracing.KEY] = request_id
         if is_head:
-            scope = {**scope, "method": "GET"}
+            scope = {**scope, "method": "GET", HEADED: True}
 
         async def measured() -> Message:
             nonlocal read_bytes

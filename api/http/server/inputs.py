@@ -65,6 +65,7 @@ class House:
     probe: Probe
     supposing: Calls
     sending: Turns  # downloads that wait, are written or are being read
+    following: Turns  # streams of the log
     figures: KnownFigures = field(default_factory=KnownFigures)
 
     async def execute(self, command: Command) -> Receipt:
