@@ -10,7 +10,7 @@ from api.cli.ask import value_of
 from api.cli.terminal import layouts, output
 from api.cli.terminal.files import Target, operator
 from api.cli.terminal.layouts import Column
-from api.cli.terminal.looking import looking, refusable, say_moment
+from api.cli.terminal.looking import looking, refusable, say_moment, say_unknown
 from api.runtime.failures import WrongUse
 from api.runtime.settings import Settings
 from api.runtime.wiring import Database, opened
@@ -74,6 +74,7 @@ def run(
         refusable(),
     ):
         on = day(database, moment)
+        say_unknown(connection, params)
         if target is not None:
             export = answers.contributions_export(
                 connection, database.meta, measure_id, params, on, moment, operator()

@@ -23,6 +23,15 @@ SCENARIO = {
 }
 
 
+NAMING = (
+    (("measure", "members.vips", "--tier", "plus,gold"), "tier"),
+    (("measure", "visits.count", "--club", "nowhere"), "club"),
+    (("list", "members", "--unit", "u,v"), "unit"),
+    (("list", "members", "--unit", "u", "--tier", "plus,none"), ""),
+)
+"""What is asked, and which kind of it the ledger does not know."""
+
+
 @pytest.fixture
 def url(database: str) -> dict[str, Any]:
     """Of a ledger that was made in New York, with two tiers, and is asked by who says neither."""
@@ -46,3 +55,7 @@ def test_days_and_tiers_are_those_of_the_ledger(url: dict[str, Any]) -> None:
     ended = clubledger("what-if", "-", stdin=json.dumps(SCENARIO).encode(), **url)
     assert ended.code == 0, ended.err
     assert "platinum, plus" in clubledger("status", **url).out
+    for words, kind in NAMING:  # a slip of the pen is answered with nothing, as an answer
+        ended = clubledger(*words, **url)
+        said = [line for line in ended.err.splitlines() if "knows no such" in line]
+        assert (ended.code, len(said), kind in "".join(said)) == (0, bool(kind), True), words
