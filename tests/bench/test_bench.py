@@ -26,7 +26,7 @@ from tests.postgres import place
 pytestmark = pytest.mark.slow
 
 PARTS = "floors,http,pgbench,import"
-TINY = ("--quick", "--members", "1000", "--seconds", "1", "--rounds", "1")
+TINY = ("--quick", "--members", "1000", "--seconds", "1", "--rounds", "1", "--minutes", "60")
 
 
 def command(*arguments: str | Path) -> list[str]:
@@ -38,6 +38,7 @@ def environment() -> dict[str, str]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(2 * PATIENCE_S)
 def test_it_measures_and_writes_a_table(tmp_path: Path) -> None:
     """Without wrk what goes over HTTP is left out, and the reason said."""
     done = subprocess.run(
