@@ -26,6 +26,7 @@ from api.runtime.connections import check_room
 from api.runtime.failures import CannotOpen
 from api.runtime.readiness import Reason
 from api.runtime.settings import Settings, quieten_libpq, unknown
+from api.runtime.wiring import address_of
 from ledger import clocks
 from ledger.database import LOG_FORMAT, applied_to, connect, meta, migrations, strangers
 from ledger.embedded import EmbeddedError, looked_at, running
@@ -35,13 +36,15 @@ LOCAL = ("127.0.0.1", "::1", "localhost")
 TLS = ("require", "verify-ca", "verify-full")
 DURABLE = ("fsync", "full_page_writes", "synchronous_commit")
 START = "Nothing has to be done for it: the first command that needs it starts it."
+BAD_ADDRESS = "CLUBLEDGER_DATABASE_URL is not an address of PostgreSQL."
 MAKES = "`clubledger demo`, `import` or `serve` makes one; --data-dir names another place."
 HELP = "docs/how-to/watch-the-answers.md"
 MENDS: dict[str, str] = {
     "answers_behind": "Wait, if an import has just ended; else see that `clubledger serve` or"
     " `clubledger project --follow` runs.",
     "answers_stand_still": f"Run the newest version that wrote to this log: {HELP}.",
-    "database_away": "Start PostgreSQL, and see that CLUBLEDGER_DATABASE_URL names it.",
+    "database_away": "See that PostgreSQL runs, and that CLUBLEDGER_DATABASE_URL names it and"
+    " somebody whom it knows.",
     "disk_nearly_full": "Make room on that disk, or enlarge it; `clubledger space` tells what lies"
     " where.",
     "recovering": "Wait until it has recovered; name the database that is written to, if this one"
@@ -106,7 +109,7 @@ def _address(url: str) -> Iterator[Finding]:
     except psycopg.ProgrammingError:
         yield Finding(
             "bad_setting",
-            "CLUBLEDGER_DATABASE_URL is not an address of PostgreSQL.",
+            BAD_ADDRESS,
             "Write it as postgresql://user@host/database.",
         )
         return
@@ -214,7 +217,11 @@ def _database(settings: Settings) -> Iterator[Finding]:
 def _reached(settings: Settings) -> str | Finding:
     """How to reach the database, or why it cannot be asked."""
     if settings.database_url is not None:
-        return settings.database_url.get_secret_value()
+        try:
+            return address_of(settings)
+        except (CannotOpen, psycopg.ProgrammingError) as failure:
+            said = str(failure) if isinstance(failure, CannotOpen) else BAD_ADDRESS
+            return Finding("bad_setting", said, "See CLUBLEDGER_DATABASE_URL and its file.")
     try:
         server = running(settings.data_dir)
     except (EmbeddedError, OSError) as error:

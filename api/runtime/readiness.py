@@ -68,8 +68,12 @@ def of_database(conn: Connection[Any], most_behind: int) -> list[Reason]:
 def of_absence(dsn: str) -> Reason:
     """Why a database gives no connection. May take a while."""
     ping = make_conninfo(dsn, connect_timeout=PATIENCE_S).encode()
-    if pq.PGconn.ping(ping) == pq.Ping.REJECT:
+    answer = pq.PGconn.ping(ping)
+    if answer == pq.Ping.REJECT:
         return Reason("recovering", "The database is there, and takes nobody in as yet.")
+    if answer == pq.Ping.OK:
+        said = "The database lets us not in: a password, a right, or too many connections."
+        return Reason("database_away", said)
     return Reason("database_away", REASONS["database_away"])
 
 

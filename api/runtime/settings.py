@@ -51,6 +51,9 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = Field(
         None, description="a PostgreSQL of your own, 15 or later, instead of the embedded one"
     )
+    database_password_file: Annotated[Path, AfterValidator(_usable)] | None = Field(
+        None, description="a file that holds the password of its user, beside the address"
+    )
     data_dir: Annotated[Path, AfterValidator(_usable), BeforeValidator(_named)] = Field(
         default_factory=default_data_dir,
         validate_default=True,

@@ -54,8 +54,8 @@ def opened(settings: Settings, *, create: bool = False) -> Iterator[Database]:
     """
     quieten_libpq(embedded=settings.database_url is None)
     if settings.database_url is not None:
-        url = settings.database_url.get_secret_value()
-        yield _installed(settings, url, _place(url), create)
+        place = _place(settings.database_url.get_secret_value())
+        yield _installed(settings, address_of(settings), place, create)
         return
     data_dir = settings.data_dir
     try:
@@ -96,6 +96,19 @@ def _installed(settings: Settings, dsn: str, place: str, writes: bool) -> Databa
         raise CannotOpen(f"The database does not answer: {first_line(error)}") from error
     except psycopg.ProgrammingError as error:
         raise CannotOpen(f"The database refuses us: {first_line(error)}") from error
+
+
+def address_of(settings: Settings) -> str:
+    """The address of a database of the user's own, with its password, if a file holds that."""
+    assert settings.database_url is not None
+    url, path = settings.database_url.get_secret_value(), settings.database_password_file
+    if path is None:
+        return url
+    try:
+        return psycopg.conninfo.make_conninfo(url, password=path.read_text("utf-8").rstrip("\r\n"))
+    except (OSError, UnicodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise CannotOpen(f"The password in {path} cannot be read: {why}.") from None
 
 
 def _place(url: str) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from api.cli import doctor
 from api.cli.doctor import Finding, examined
@@ -83,6 +83,21 @@ def test_addresses_of_databases() -> None:
     (told,) = doctor._settings(at("postgresql://db.invalid/x"))
     assert (told.code, told.wrong) == ("unsafe_setting", False)
     assert not [*doctor._settings(at("postgresql://db.invalid/x?sslmode=verify-full"))]
+
+
+def test_a_password_from_a_file(installed: Callable[[int], str], tmp_path: Path) -> None:
+    """As docker-compose.yml has it: the address holds none."""
+    known = conninfo_to_dict(installed(1))
+    password, path = str(known.pop("password")), tmp_path / "database_password"
+    dsn = make_conninfo("", **known)
+    assert "bad_setting" in found(at(dsn, database_password_file=path))
+    path.write_text(f"{password}x\n")
+    assert "lets us not in" in found(at(dsn, database_password_file=path))["database_away"].detail
+    path.write_text(f"{password}\n")
+    path.chmod(0o644)  # as a secret is mounted
+    said = {"CLUBLEDGER_DATABASE_URL": dsn, "CLUBLEDGER_DATABASE_PASSWORD_FILE": str(path)}
+    told = clubledger("status", "--json", **said)  # type: ignore[arg-type]
+    assert told.json["events"] == 0, told.err
 
 
 def test_an_embedded_server_that_is_not_there_and_files_that_others_may_read(

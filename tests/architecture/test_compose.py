@@ -11,9 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 import yaml
 from jsonschema import Draft202012Validator
 
+from api.cli.commands import app
+from api.runtime.settings import Settings
 from ledger.embedded import home, settings
 
 REPOSITORY = Path(__file__).parents[2]
@@ -60,13 +63,15 @@ def test_what_is_named_is_declared(compose: Compose) -> None:
     for service in services.values():
         assert set(service.get("depends_on", ())) <= set(services)
         assert {volume.split(":")[0] for volume in service["volumes"]} <= set(compose["volumes"])
+        assert set(service.get("secrets", ())) <= set(compose["secrets"])
+        assert {each["source"] for each in service.get("configs", ())} <= set(compose["configs"])
         for wanted in service.get("depends_on", ()):
             assert "healthcheck" in services[wanted]
 
 
 def test_the_desk_is_open_to_this_machine_only(compose: Compose) -> None:
     ports = [port for service in compose["services"].values() for port in service.get("ports", ())]
-    assert ports == ["127.0.0.1:8000:8000"]
+    assert ports == ["127.0.0.1:8443:443"]
 
 
 def test_what_is_acknowledged_is_on_the_disk(compose: Compose) -> None:
@@ -81,10 +86,27 @@ def test_its_write_ahead_log_is_kept_as_the_embedded_one_is(compose: Compose) ->
         assert f"{name}={settings.FIXED[name]}" in postgres["command"]
 
 
-def test_no_password_is_written_down(compose: Compose) -> None:
+def test_passwords_come_from_files_that_are_no_part_of_the_repository(compose: Compose) -> None:
     for service in compose["services"].values():
-        for name, value in service["environment"].items():
-            assert "PASSWORD" not in name or value.startswith("${POSTGRES_PASSWORD:?")
+        for name, value in service.get("environment", {}).items():
+            if "PASSWORD" in name:
+                assert name.endswith("_FILE")
+                assert value.removeprefix("/run/secrets/") in service["secrets"]
+    ignored = (REPOSITORY / ".gitignore").read_text("utf-8").splitlines()
+    for secret in compose["secrets"].values():
+        assert secret["file"].startswith("./secrets/")
+    assert "/secrets/" in ignored
+
+
+def test_settings_and_commands_are_those_that_there_are(compose: Compose) -> None:
+    known = {f"CLUBLEDGER_{name.upper()}" for name in Settings.model_fields}
+    line: Any = typer.main.get_command(app)
+    for name in ("clubledger", "project"):
+        service = compose["services"][name]
+        assert set(service["environment"]) <= known
+        program, command, *words = service["command"]
+        assert program == "clubledger"
+        line.commands[command].make_context(command, words)
 
 
 def test_the_image_holds_every_room_and_runs_as_nobody_special() -> None:
