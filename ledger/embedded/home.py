@@ -24,6 +24,7 @@ from ledger.embedded.waiting import Wait
 
 USER = DATABASE = "clubledger"
 MAINTENANCE = "postgres"  # The database that is there before ours.
+TEMPLATE = "template1"  # What ours is made from.
 SEGMENT_MB = 2
 """Size of a file of the write-ahead log. Whoever fills the last one makes the next, and all commits
 wait: 90 ms for one of PostgreSQL's usual 16 MB, for one of 2 MB some 12 by its size."""

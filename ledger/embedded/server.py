@@ -21,7 +21,7 @@ from ledger.embedded.account import owner_of, server_account
 from ledger.embedded.archive import archiving
 from ledger.embedded.errors import EmbeddedError
 from ledger.embedded.files import locked, open_lock, read_if_there, take
-from ledger.embedded.home import DATABASE, MAINTENANCE, USER, Home, open_home
+from ledger.embedded.home import DATABASE, MAINTENANCE, TEMPLATE, USER, Home, open_home
 from ledger.embedded.waiting import LOOK_AGAIN_S, Wait
 
 CONNECT_S = 30
@@ -295,11 +295,27 @@ def _ensure_database(home: Home, socket_dir: Path) -> None:
                 "SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]
             ).fetchone()
             if known is None:
+                _close_to_others(home.dsn(socket_dir, TEMPLATE))
+                for name in (TEMPLATE, MAINTENANCE):
+                    connection.execute(f"REVOKE ALL ON DATABASE {name} FROM PUBLIC")
                 connection.execute(
                     sql.SQL("ALTER ROLE {} SET log_min_messages = 'log'").format(
                         sql.Identifier(USER)
                     )
                 )
                 connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DATABASE)))
+                connection.execute(f"REVOKE TEMPORARY ON DATABASE {DATABASE} FROM PUBLIC")
     except psycopg.Error as error:
         raise EmbeddedError(f"The server in {home.path} runs, but refuses us: {error}") from error
+
+
+def _close_to_others(template: str) -> None:
+    """Take from everybody else what no reader needs, and what is not read-only where it seems so:
+    large objects and messages that fill the disk, advisory locks that others wait for."""
+    with psycopg.connect(template, autocommit=True, connect_timeout=CONNECT_S) as connection:
+        for (function,) in connection.execute(
+            "SELECT oid::regprocedure::text FROM pg_proc"
+            " WHERE pronamespace = 'pg_catalog'::regnamespace AND proname ~ %s",
+            ("^(lo_|lowrite|pg_(try_)?advisory_|pg_logical_emit_message)",),
+        ).fetchall():
+            connection.execute(f"REVOKE EXECUTE ON FUNCTION {function} FROM PUBLIC")

@@ -6,6 +6,7 @@ their texts have changed, by renaming a whole schema: who reads the old one goes
 nobody waits.
 """
 
+from contextlib import suppress
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -24,6 +25,8 @@ SCHEMA, NEW, OLD = "analysis", "analysis_new", "analysis_old"
 ROLE = "clubledger_analyst"
 PATIENCE = {"statement_timeout": "10min", "idle_in_transaction_session_timeout": "1min"}
 """How long one of its questions may take, and stand still: a rebuild waits for it in the end."""
+ROOM = "10GB"
+"""How much of the disk a question may take for what does not fit into memory."""
 
 
 MEASURES = """
@@ -165,12 +168,19 @@ def _role(conn: Conn) -> bool:
         with conn.transaction():
             conn.execute(f"CREATE ROLE {ROLE} NOLOGIN NOINHERIT")
             conn.execute(f"GRANT {ROLE} TO CURRENT_USER")  # who may then look as one, too
-            conn.execute(f"ALTER ROLE {ROLE} SET default_transaction_read_only = on")
-            conn.execute(f"ALTER ROLE {ROLE} SET search_path = {SCHEMA}")
-            for name, value in PATIENCE.items():
-                conn.execute(f"ALTER ROLE {ROLE} SET {name} = '{value}'")
+            bound(conn, ROLE)
     except psycopg.errors.InsufficientPrivilege:
         return False
     except (psycopg.errors.DuplicateObject, psycopg.errors.UniqueViolation):
         return True  # another ledger of this server made it just now
     return True
+
+
+def bound(conn: Conn, role: str) -> None:
+    """What its sessions begin with. The room on the disk is for the owner of a server to bound."""
+    conn.execute(f"ALTER ROLE {role} SET default_transaction_read_only = on")
+    conn.execute(f"ALTER ROLE {role} SET search_path = {SCHEMA}")
+    for name, value in PATIENCE.items():
+        conn.execute(f"ALTER ROLE {role} SET {name} = '{value}'")
+    with suppress(psycopg.errors.InsufficientPrivilege), conn.transaction():
+        conn.execute(f"ALTER ROLE {role} SET temp_file_limit = '{ROOM}'")

@@ -11,6 +11,8 @@ from tests.api.test_audit import examples, fits, run
 from tests.patience import PATIENCE_S
 
 PAGE = REPOSITORY / "docs" / "how-to" / "analyse.md"
+WRITES = "COMMIT; SET default_transaction_read_only = off; COMMIT;"
+"""How a block leaves the transaction that may not write."""
 
 
 def test_the_analysis_goes_as_documented(demo_dir: Path, tmp_path: Path) -> None:
@@ -35,6 +37,15 @@ def test_the_analysis_goes_as_documented(demo_dir: Path, tmp_path: Path) -> None
         ("SET default_transaction_read_only = off", 0),
         ("SELECT * FROM ledger.persons", 3),
         ("CREATE TABLE analysis.mine (n int)", 3),
+        ("SET ROLE NONE", 0),
+        ("DO $$ BEGIN SET ROLE NONE; COMMIT; PERFORM 1 FROM ledger.persons; END $$", 3),
+        ("DO $$ BEGIN SET ROLE clubledger; END $$", 3),
+        (f"DO $$ BEGIN {WRITES} CREATE TABLE public.mine (n int); END $$", 3),
+        (f"DO $$ BEGIN {WRITES} CREATE TEMPORARY TABLE mine (n int); END $$", 3),
+        (f"DO $$ BEGIN {WRITES} PERFORM lo_from_bytea(0, 'x'); END $$", 3),
+        ("SELECT pg_advisory_lock(1)", 3),
+        ("SELECT pg_try_advisory_lock_shared(1, 1)", 3),
+        ("SELECT pg_logical_emit_message(false, 'x', repeat('x', 1000))", 3),
         ("nonsense", 3),
         ("", 0),
     ],
@@ -43,6 +54,13 @@ def test_a_query_is_one_and_reads_the_views_alone(demo_dir: Path, query: str, co
     ended = clubledger("sql", "-c", query, data_dir=demo_dir)
     assert (ended.code, ended.out) == (code, ""), ended.err
     assert clubledger("sql", "-c", "SELECT 1 AS n", data_dir=demo_dir).out == "n\n1\n"
+
+
+def test_a_question_is_bounded_in_time_and_room(demo_dir: Path) -> None:
+    query = "SELECT current_setting('statement_timeout'), current_setting('temp_file_limit')"
+    assert clubledger("sql", "-c", query, data_dir=demo_dir).out.splitlines()[1] == "10min,10GB"
+    guests = "SELECT count(*) AS n FROM pg_roles WHERE rolname LIKE 'clubledger_analyst_%'"
+    assert clubledger("sql", "-c", guests, data_dir=demo_dir).out == "n\n1\n"  # who asks now
 
 
 def test_texts_are_no_formulas(demo_dir: Path) -> None:
