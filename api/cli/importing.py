@@ -15,7 +15,7 @@ from api.cli.terminal.looking import refusable
 from api.cli.terminal.rejects import Held, held
 from api.cli.terminal.sources import source
 from api.files import readers
-from api.files.mapping import Mapping, load
+from api.files.mapping import MOST_BYTES, Mapping, load
 from api.files.merging import Merger, Place
 from api.files.readers import File
 from api.files.rejecting import TableRejects, Told
@@ -76,10 +76,7 @@ def _mapping(name: str | None) -> Mapping:
     if name is None:
         return Mapping()
     with source(name) as file:
-        try:
-            return load(file.read().decode(), name)
-        except UnicodeDecodeError:
-            raise WrongUse(f"{name} is not UTF-8.") from None
+        return load(file.read(MOST_BYTES + 1), name)
 
 
 def _merged(stack: ExitStack, files: Sequence[File], mapping: Mapping) -> Merger:
@@ -194,7 +191,7 @@ def guess(names: Sequence[str], as_json: bool) -> int:
     """Propose a mapping for files."""
     from api.files import guessing
 
-    with ExitStack() as stack:
+    with ExitStack() as stack, refusable():
         proposed = guessing.mapping_for(read_all(stack, names))
     if as_json:
         output.tell({"mapping": proposed})

@@ -14,7 +14,7 @@ from typing import Any
 
 from api.files import spelling, words
 from api.files.making import columns_of, shape_of
-from api.files.readers import File, sheet_rows
+from api.files.readers import File, require_narrow, sheet_rows
 from api.files.spelling import DAYS, MONTHS, Spelling, Unspelt
 from domain.catalogue import COMMANDS
 
@@ -214,7 +214,8 @@ def meaning_of(name: str) -> str | None:
 
 def _sheets(file: File) -> Iterator[Sheet]:
     rows: dict[str | None, list[list[str]]] = {}
-    for sheet, (_, row) in sheet_rows(file, SAMPLE + HEADERS):
+    for sheet, (number, row) in sheet_rows(file, SAMPLE + HEADERS):
+        require_narrow(file.name, number, row)
         rows.setdefault(sheet, []).append(row)
     for sheet, found in rows.items():
         if any(any(cell.strip() for cell in row) for row in found):
@@ -231,7 +232,8 @@ def _sheet(file: str, sheet: str | None, rows: list[list[str]]) -> Sheet:
     columns: dict[str, Column] = {}
     others: list[Column] = []
     for name, place in columns_of(rows[header]).items():
-        meaning = meaning_of(name.partition("#")[0])
+        # A column without a name has its letter, which means nothing: AT, BY, KEY.
+        meaning = meaning_of(name.partition("#")[0]) if rows[header][place].strip() else None
         if named == "unit" and meaning in ("unit", "name"):
             meaning = "title" if meaning == "name" else "id"
         cells = [

@@ -16,6 +16,9 @@ from api.files import spelling
 from api.runtime.failures import WrongUse
 from domain.catalogue import COMMANDS
 
+MOST_BYTES = 1_048_576
+"""Nobody writes so long a mapping: what is longer is another file."""
+
 
 class _Said(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -152,10 +155,16 @@ class Mapping(Spelt):
         return found[0] if found else None
 
 
-def load(text: str, name: str = "the mapping") -> Mapping:
-    """A mapping from its text; what is wrong with it is told by its place."""
+def load(content: bytes, name: str = "the mapping") -> Mapping:
+    """A mapping from what a file holds; what is wrong with it is told by its place."""
+    if len(content) > MOST_BYTES:
+        raise WrongUse(f"{name} is longer than {MOST_BYTES:,} bytes.")
     try:
-        return Mapping.model_validate(tomllib.loads(text))
+        return Mapping.model_validate(tomllib.loads(content.decode().removeprefix("\ufeff")))
+    except UnicodeDecodeError:
+        raise WrongUse(f"{name} is not UTF-8.") from None
+    except RecursionError:
+        raise WrongUse(f"{name} is nested too deeply.") from None
     except tomllib.TOMLDecodeError as error:
         raise WrongUse(f"{name} is no TOML: {error}.") from None
     except ValidationError as error:
@@ -163,3 +172,5 @@ def load(text: str, name: str = "the mapping") -> Mapping:
         place = ".".join(str(n + 1) if isinstance(n, int) else n for n in first["loc"])
         why = first["msg"].removeprefix("Value error, ")
         raise WrongUse(f"{name}, {place or 'as a whole'}: {why}.") from None
+    except ValueError:  # what TOML's readers leave to Python: a number of 5,000 digits
+        raise WrongUse(f"{name} holds a number that cannot be.") from None

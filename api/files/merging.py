@@ -17,7 +17,7 @@ import msgspec
 
 from api.files.making import ONLY, NoColumn, Table, compiled, micros_of
 from api.files.mapping import Mapping, TableSaid
-from api.files.readers import MOST_COLUMNS, File, Unreadable, lines_of, sheet_rows
+from api.files.readers import File, Unreadable, lines_of, require_narrow, sheet_rows
 from api.files.turns import turn_of
 from ledger.lines import MAX_LINE_BYTES, Line, Source, Unread, chunks
 
@@ -150,9 +150,7 @@ class _Rows:
 
     def take(self, number: int, row: list[str]) -> None:
         """A row; that of the header comes before those of facts."""
-        if len(row) > MOST_COLUMNS:
-            why = f"it has {len(row):,} columns: {MOST_COLUMNS:,} at most"
-            raise Unreadable(self._file.name, why, number)
+        require_narrow(self._file.name, number, row)
         if self._table is None:
             if number < self._said.header:
                 return

@@ -11,7 +11,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
@@ -263,6 +263,13 @@ def sheet_rows(file: File, most_rows: int | None = None) -> Iterator[tuple[str |
             else:
                 number += 1
                 yield sheet, (number, each)
+
+
+def require_narrow(file: str, number: int, row: Sequence[str]) -> None:
+    """A table of so many columns is none."""
+    if len(row) > MOST_COLUMNS:
+        why = f"it has {len(row):,} columns: {MOST_COLUMNS:,} at most"
+        raise Unreadable(file, why, number)
 
 
 def lines_of(file: File) -> Iterator[tuple[int, bytes]]:

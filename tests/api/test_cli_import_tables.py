@@ -308,6 +308,10 @@ def test_a_file_of_facts_out_of_order_is_sorted(own_ledger: Path, tmp_path: Path
          "no mapping says what its columns are"),
         ("[[table]]\nfiles = '*'\n[[table.fact]]\nkind = 'unit.open'\nfields = { at = 'No' }",
          "unit.open needs"),
+        ("\ufeffdays = 'ymd'", "ymd is none of yyyy-mm-dd"),
+        (f"x = {'[' * 5_000}", "is nested too deeply"),
+        (f"x = {'9' * 5_000}", "a number that cannot be"),
+        ("#" * 1_048_577, "is longer than 1,048,576 bytes"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_with_a_mapping_is_told_by_its_place(
@@ -318,6 +322,23 @@ def test_what_is_wrong_with_a_mapping_is_told_by_its_place(
     words = ("import", "a.csv", "--mapping", "m.toml", "--json")
     ended = clubledger(*words, data_dir=own_ledger, cwd=tmp_path)
     assert ended.code in (2, 3)
+    assert why in ended.problem["detail"]
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"No,At\n" + b"9" * 17_000_000, "no end in sight"),
+        (",".join(f"c{n}" for n in range(1_001)).encode(), "it has 1,001 columns"),
+        (b"No,\0\n", "NUL"),
+    ],
+)
+def test_what_no_mapping_is_proposed_for_is_refused(
+    tmp_path: Path, content: bytes, why: str
+) -> None:
+    (tmp_path / "a.csv").write_bytes(content)
+    ended = clubledger("import", "--guess", "a.csv", "--json", cwd=tmp_path)
+    assert ended.code == 3
     assert why in ended.problem["detail"]
 
 

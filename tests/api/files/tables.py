@@ -49,7 +49,7 @@ class Taken:
 
     def __init__(self, mapping: str, **files: bytes) -> None:
         with ExitStack() as stack:
-            merger = Merger(load(mapping), stack)
+            merger = Merger(load(mapping.encode()), stack)
             for name, content in files.items():
                 source = io.BytesIO(content)
                 merger.take(stack.enter_context(readers.read(name.replace("__", "."), source)))

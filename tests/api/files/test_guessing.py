@@ -127,7 +127,14 @@ def test_money_is_told_by_its_name_and_how_it_is_written(amount: str, says: str)
     ids=["nothing", "blank lines", "one cell", "no names", "odd names", "an empty sheet"],
 )
 def test_a_proposal_for_anything_can_be_read(content: bytes) -> None:
-    load(guessed(odd__csv=content))
+    load(guessed(odd__csv=content).encode())
+
+
+def test_the_letter_of_a_column_without_a_name_means_nothing() -> None:
+    names = ["客户编号", "账期", "账单金额"] + [""] * 43
+    mapping = guessed(bills__csv=as_csv([names, ["m1", "2021-03", "12", *["x"] * 43]]))
+    assert "# AT" not in mapping
+    assert '"AT"' not in [line.rpartition(" = ")[2] for line in mapping.splitlines()]
 
 
 def test_what_is_proposed_are_commands_and_their_fields() -> None:

@@ -38,7 +38,7 @@ def refused(content: bytes) -> Unreadable:
 
 
 def taken(content: bytes, stack: ExitStack) -> None:
-    merger = Merger(load(MAPPING), stack)
+    merger = Merger(load(MAPPING.encode()), stack)
     merger.take(stack.enter_context(readers.read("file.csv", io.BytesIO(content))))
 
 
