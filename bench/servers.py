@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.supervisors.multiprocess import Multiprocess
 
 from api.http import create_lanes
-from api.http.server.inputs import PathId
+from api.http.server.inputs import MemberPath
 from api.runtime.settings import Settings
 from api.runtime.wiring import settle_in
 from bench.peers import stock
@@ -35,7 +35,7 @@ def floor(_: str) -> Any:
     app = FastAPI(docs_url=None, redoc_url=None)
 
     @app.post("/members/{member_id}/visits", response_model=VisitReceipt, status_code=201)
-    async def record_visit(member_id: PathId, visit: VisitRequest) -> VisitReceipt:
+    async def record_visit(member_id: MemberPath, visit: VisitRequest) -> VisitReceipt:
         return VisitReceipt(
             visit=1,
             payment="points",
@@ -47,7 +47,7 @@ def floor(_: str) -> Any:
         )
 
     @app.post("/bare/members/{member_id}/visits", status_code=201)
-    async def record_bare(member_id: PathId, visit: VisitRequest) -> Response:
+    async def record_bare(member_id: MemberPath, visit: VisitRequest) -> Response:
         return Response(READY, status_code=201, media_type="application/json")
 
     app.router.routes.insert(

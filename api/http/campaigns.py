@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from api.http.server.documented import refuses
-from api.http.server.inputs import PAST, AsOf, Awaited, InHouse, PathId
+from api.http.server.inputs import PAST, AsOf, Awaited, CampaignPath, InHouse
 from domain.campaigns import UnknownCampaign
 from domain.kernel.values import Day, local_date
 from projections import campaigns
@@ -35,7 +35,7 @@ async def list_campaigns(house: InHouse, wait_for: Awaited) -> Campaigns:
     responses=refuses("unknown_campaign", *PAST),
 )
 async def campaign_figures(
-    campaign_id: PathId,
+    campaign_id: CampaignPath,
     house: InHouse,
     wait_for: Awaited,
     asked: AsOf,

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query
 
 from api import answers
 from api.http.server.documented import refuses
-from api.http.server.inputs import PAST, AsOf, Awaited, InHouse, PathId
+from api.http.server.inputs import PAST, AsOf, Awaited, ClubPath, InHouse
 from api.runtime.problems import invalid
 from domain.clubs import UnknownClub
 from domain.kernel.values import Day
@@ -22,7 +22,7 @@ router = APIRouter(tags=["clubs"])
     responses=refuses("unknown_club", *PAST),
 )
 async def club_use(
-    club_id: PathId,
+    club_id: ClubPath,
     house: InHouse,
     wait_for: Awaited,
     asked: AsOf,

@@ -11,7 +11,16 @@ from pydantic import BaseModel, ConfigDict
 from api import answers, log
 from api.http.server.documented import refuses
 from api.http.server.downloads import DOWNLOAD, Wanted, download
-from api.http.server.inputs import KNOWN_THEN, PAST, AsOf, Awaited, InHouse, Limit, PathId, Position
+from api.http.server.inputs import (
+    KNOWN_THEN,
+    PAST,
+    AsOf,
+    Awaited,
+    InHouse,
+    Limit,
+    MemberPath,
+    Position,
+)
 from api.runtime.exports import Export
 from domain.kernel.personal import Phone
 from domain.members import UnknownMember
@@ -61,7 +70,7 @@ async def lookup_members(asked: LookupRequest, house: InHouse, wait_for: Awaited
     response_model=Member,
     responses=refuses("unknown_member", "unknown_member_then", *KNOWN_THEN),
 )
-async def member(member_id: PathId, house: InHouse, wait_for: Awaited, asked: AsOf) -> Member:
+async def member(member_id: MemberPath, house: InHouse, wait_for: Awaited, asked: AsOf) -> Member:
     """A member's card with points, lots and bindings."""
     now = house.clock.now()
     if asked is None:
@@ -83,7 +92,7 @@ async def member(member_id: PathId, house: InHouse, wait_for: Awaited, asked: As
     },
 )
 async def member_statement(
-    member_id: PathId,
+    member_id: MemberPath,
     house: InHouse,
     wait_for: Awaited,
     asked: AsOf,
@@ -114,7 +123,7 @@ async def member_statement(
     responses=refuses("unknown_member"),
 )
 async def member_events(
-    member_id: PathId, house: InHouse, limit: Limit = 100, after: Position = 0
+    member_id: MemberPath, house: InHouse, limit: Limit = 100, after: Position = 0
 ) -> Response:
     """What happened to a member, oldest first, straight from the log: always up to date."""
     question = partial(log.history, stream=f"member:{member_id}", after=after, limit=limit)

@@ -18,7 +18,7 @@ from eventsourcing.utils import get_topic
 from fastapi import FastAPI, Response
 from psycopg.conninfo import conninfo_to_dict
 
-from api.http.server.inputs import PathId
+from api.http.server.inputs import MemberPath
 from api.runtime.clock import Clock
 from bench import population
 from bench.requests import VisitRequest
@@ -145,7 +145,7 @@ def app(dsn: str) -> FastAPI:
     served = FastAPI(docs_url=None, redoc_url=None)
 
     @served.post("/members/{member_id}/visits", status_code=201)
-    def record_visit(member_id: PathId, visit: VisitRequest) -> Response:
+    def record_visit(member_id: MemberPath, visit: VisitRequest) -> Response:
         version = application.visit(member_id, visit)
         return Response(b'{"version":%d}' % version, 201, media_type="application/json")
 

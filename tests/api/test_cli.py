@@ -5,9 +5,12 @@ import re
 import subprocess
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
+from api.cli.commands import app
 from api.runtime.failures import EXIT_CODES
 from api.runtime.settings import Settings
 from ledger.database import connect
@@ -34,6 +37,12 @@ def test_the_documentation_has_the_exit_codes_and_settings() -> None:
     settings = re.findall(r"^\| `CLUBLEDGER_([A-Z_]+)` \|.*\| (.+) \|$", text, re.MULTILINE)
     known = {name.upper(): field.description for name, field in Settings.model_fields.items()}
     assert dict(settings) == known
+
+
+def test_the_documentation_has_every_command() -> None:
+    told = set(re.findall(r"^\| `([a-z-]+)", DOCS.read_text("utf-8"), re.MULTILINE))
+    line: Any = typer.main.get_command(app)
+    assert {*line.commands} - told == set()
 
 
 # -------------------------------------------------------------------------------- which ledger

@@ -3,9 +3,11 @@
 import json
 import re
 from importlib import import_module
+from pathlib import Path
 from pkgutil import walk_packages
 from typing import Any
 
+import httpx
 import pytest
 from jsonschema import Draft202012Validator
 
@@ -13,6 +15,7 @@ import api.http
 from api.runtime import problems
 from docs import generate
 
+DOCS = Path(__file__).parents[2] / "docs" / "http.md"
 WITHOUT_KEY = ("/members/lookup", "/what-if", "/commands")
 """What is asked by POST and writes nothing; and commands, which bring their keys in the body."""
 
@@ -44,6 +47,34 @@ def test_every_route_that_is_written_is_served(document: dict[str, Any]) -> None
         route.path for router in routers for route in router.routes if route.include_in_schema
     }
     assert written == document["paths"].keys()
+
+
+def test_every_question_stands_in_the_documentation(document: dict[str, Any]) -> None:
+    told = set(re.findall(r"(?<=[` ])/[a-z/{}_-]*[a-z}]", DOCS.read_text("utf-8")))
+    known = {re.sub(r"\{[a-z]+_id\}", "{id}", path) for path in told}
+    for path, methods in document["paths"].items():
+        asked = re.sub(r"\{[a-z]+_id\}", "{id}", path)
+        asked = re.sub(r"^/lists/.*", "/lists/{name}", asked)
+        assert "get" not in methods or asked in known or path in ("/", "/openapi.json"), path
+
+
+def test_the_examples_of_questions_are_answered_on_the_demo(
+    document: dict[str, Any], http: httpx.Client
+) -> None:
+    for method, path, operation in operations(document):
+        if method != "get" or "text/event-stream" in operation["responses"]["200"]["content"]:
+            continue  # it would have no end
+        taken = operation.get("parameters", ())
+        told = {each["name"]: each["schema"].get("examples", [None])[0] for each in taken}
+        named = {each["name"] for each in taken if each["in"] == "path"}
+        place = path.format(**{name: told[name] for name in named})
+        needed = {each["name"]: told[each["name"]] for each in taken if each["required"]}
+        needed = {name: said for name, said in needed.items() if name not in named}
+        for one in (None, "wait_for", "format", "effective_at"):
+            if one is None or told.get(one) is not None:
+                answer = http.get(place, params=needed | ({one: told[one]} if one else {}))
+                unknown = path.startswith("/reports/") and one == "effective_at"  # not yet entered
+                assert answer.status_code == (404 if unknown else 200), (place, one, answer.text)
 
 
 def test_every_operation_is_complete(document: dict[str, Any]) -> None:

@@ -227,7 +227,7 @@ WaitFor = Annotated[
         pattern=r"^([0-9]{1,2}:)?[0-9]{1,18}$",
         description="`<bucket>:<position>` of a receipt: answer once that is taken in"
         " (at most 2 s, else 504). The bucket may be left out if it is 0.",
-        examples=["0:1234567"],
+        examples=["0:1000"],
     ),
 ]
 
@@ -269,7 +269,7 @@ async def _asked(
         str | None,
         Query(
             description=KNOWN,
-            examples=["2008-12-31", "2008-12-31T18:00:00+08:00", "0:1234567"],
+            examples=["2008-12-31", "2008-12-31T18:00:00+08:00", "0:1000"],
             json_schema_extra=KNOWN_FORM,
         ),
     ] = None,
@@ -298,7 +298,9 @@ WriteActor: TypeAlias = Annotated[
         examples=["clerk:li", "supervisor:wang"],
     ),
 ]
-PathId: TypeAlias = Annotated[Id, Path(examples=["health"])]
+MemberPath: TypeAlias = Annotated[Id, Path(examples=["m000001"])]
+CampaignPath: TypeAlias = Annotated[Id, Path(examples=["spring-2009"])]
+ClubPath: TypeAlias = Annotated[Id, Path(examples=["health"])]
 Limit: TypeAlias = Annotated[int, Query(ge=1, le=1000, description="how many at most")]
 Position: TypeAlias = Annotated[int, Query(ge=0, le=2**62)]
 After: TypeAlias = Annotated[str | None, Query(pattern=r"^[0-9]{1,2}:[0-9]{1,18}$")]
