@@ -131,6 +131,15 @@ def history(connection: Connection[Any], stream: str, after: int, limit: int) ->
     )
 
 
+def last_version(connection: Connection[Any], stream: str) -> int:
+    """The version of a stream's last event; 0 if there is none."""
+    found = connection.execute(
+        "SELECT coalesce(max(originator_version), 0) FROM stored_events WHERE originator_id = %s",
+        (stream,),
+    ).fetchone()
+    return 0 if found is None else int(found[0])
+
+
 def life(
     connection: Connection[Any], stream: str, positions: Mapping[int, int]
 ) -> list[tuple[str, bytes]]:

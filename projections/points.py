@@ -11,6 +11,7 @@ from pydantic import Field
 from domain.catalogue import CATALOGUE
 from domain.kernel.postings import ACCOUNTS, OWNED, MovesPoints, balances
 from domain.points.movements import LotOpened, PointsCarriedOver
+from ledger import reading
 from projections.engine.answer import Answer, Dated
 from projections.engine.connection import Conn, streaming
 from projections.engine.measure import Events, Rows, measure
@@ -201,6 +202,10 @@ _STATEMENT = f"""
 """
 """Lines, and the balance after each of what these lines add up to."""
 _BELOW = f"SELECT {TOGETHER} {_MOVES}"
+_FROM = f"""
+    SELECT {TOGETHER}, (SELECT {BALANCE} FROM account WHERE member_id = %(member)s)
+    FROM {entries()} e WHERE e.member_id = %(member)s AND e.stream_version >= %(before)s
+"""
 _NAMED = {name: f"coalesce(sum({sql}), 0)::bigint AS {name}" for name, sql in SUMS.items()}
 
 
@@ -247,12 +252,15 @@ def statement(
     limit: int = 50,
     before: int | None = None,
     sources: str = "",
+    *,
+    in_order: bool = True,
 ) -> Statement:
     """A page of what moved a member's points. The rule of a credit stands also where it lapses or
     is reversed, that of a debit also where that is.
 
     `before` is the stream version of the last line of the page before. `sources` may put others in
-    the place of the tables that are read (WITH ...).
+    the place of the tables that are read (WITH ...); `in_order` says that their lines are the first
+    of all, up to some line.
     """
     cursor = conn.cursor(row_factory=class_row(Entry))
     page = {"member": member_id, "before": before, "limit": limit + 1}
@@ -261,10 +269,20 @@ def statement(
     if len(found) <= limit:
         return Statement(member_id=member_id, entries=shown, next=None)
     page["before"] = found[limit].stream_version
-    (together,) = conn.execute(sources + _BELOW, page).fetchone() or (None,)
-    below = change_of(together)
+    below = _balance_below(conn, page, sources, in_order)
     entries = [line.model_copy(update={"balance": line.balance + below}) for line in shown]
     return Statement(member_id=member_id, entries=entries, next=shown[-1].stream_version)
+
+
+def _balance_below(conn: Conn, page: dict[str, Any], sources: str, in_order: bool) -> int:
+    """The balance before a line: what is below it adds up to that, or is what the account holds
+    now without what came since, whichever is less to add up."""
+    newest = reading.last_version(conn, f"member:{page['member']}")
+    if in_order and page["before"] * 2 > newest:
+        together, balance = conn.execute(_FROM, page).fetchone() or (None, 0)
+        return int(balance) - change_of(together)
+    (together,) = conn.execute(sources + _BELOW, page).fetchone() or (None,)
+    return change_of(together)
 
 
 @contextmanager

@@ -14,9 +14,9 @@ from api.runtime.settings import Settings
 from api.runtime.wiring import Database, opened
 from ledger.database import connect
 from ledger.log.persons import phone_of
-from projections import members, points
+from projections import members
 from projections.asof import member
-from projections.asof.statement import sources
+from projections.asof import statement as statements
 from projections.engine.answer import dated
 from projections.engine.moments import Asked
 from projections.members import Card, Member
@@ -45,7 +45,7 @@ def run(
                         connection, database.meta, found.member_id, moment, operator()
                     )
                     return target.write(export, as_json)
-                page = points.statement(connection, found.member_id, lines, sources=sources(moment))
+                page = statements.page(connection, found.member_id, moment, lines)
                 statement = dated(page, moment)
     if as_json:
         output.tell(statement or found)

@@ -24,9 +24,10 @@ from api.http.server.inputs import (
 from api.runtime.exports import Export
 from domain.kernel.personal import Phone
 from domain.members import UnknownMember
-from projections import members, points
+from projections import members
 from projections.asof import member as past
-from projections.asof.statement import require_joined, sources
+from projections.asof import statement
+from projections.asof.statement import require_joined
 from projections.engine.answer import Answer, Moment
 from projections.engine.connection import Conn
 from projections.members import Member
@@ -104,7 +105,7 @@ async def member_statement(
 
     def page(conn: Conn, moment: Moment | None) -> Statement:
         require_joined(conn, member_id, moment)
-        return points.statement(conn, member_id, limit, before, sources(moment))
+        return statement.page(conn, member_id, moment, limit, before)
 
     if wanted is None:
         return await house.ask_live(page, wait_for, asked)

@@ -13,10 +13,12 @@ from domain.kernel.values import MemberId
 from domain.members import UnknownMember
 from ledger import reading
 from ledger.log.snapshots import event_of
+from projections import points
 from projections.engine.answer import Moment
 from projections.engine.connection import Conn
 from projections.engine.event_tables import typed_tables
 from projections.engine.postings import movers
+from projections.points import Statement
 
 
 def sources(moment: Moment | None) -> str:
@@ -37,6 +39,15 @@ def sources(moment: Moment | None) -> str:
         for name, condition in held.items()
     )
     return f"WITH {', '.join(parts)}"
+
+
+def page(
+    conn: Conn, member_id: str, moment: Moment | None, limit: int = 50, before: int | None = None
+) -> Statement:
+    """A page of a member's statement, of now or as of a moment, whose positions the live answers
+    hold. What was known by then is the beginning of all that is known of him."""
+    in_order = moment is None or moment.effective_at is None
+    return points.statement(conn, member_id, limit, before, sources(moment), in_order=in_order)
 
 
 @dataclass

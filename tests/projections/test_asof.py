@@ -14,8 +14,8 @@ from ledger.log.working import DatedInFuture
 from projections import members, points
 from projections.asof import member as past
 from projections.asof import pairs as asof
+from projections.asof import statement
 from projections.asof.pairs import pair_of
-from projections.asof.statement import sources
 from projections.engine import runner
 from projections.engine.answer import Moment
 from projections.engine.building import Builder
@@ -125,12 +125,11 @@ def test_as_of_any_moment_is_a_fresh_fold_of_its_events(
                     ]
                 # The live answers hold the moment, and whatever came after it.
                 runner.project(dsn)
-                over = sources(then)
-                assert statements == [points.statement(conn, m, 3, None, over) for m in MEMBERS]
+                assert statements == [statement.page(conn, m, then, 3) for m in MEMBERS]
                 for page in rest:
                     (first, *_) = page.entries
                     behind = first.stream_version + 1
-                    same = points.statement(conn, page.member_id, 100, behind, over)
+                    same = statement.page(conn, page.member_id, then, 100, behind)
                     assert same == page
 
         agree()

@@ -5,11 +5,13 @@ from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from typing import Any
 
+from domain.kernel.postings import ACCOUNTS
 from domain.kernel.values import start_of
 from ledger.database import connect
 from projections import points
 from projections.engine import runner
 from projections.engine.event_tables import typed_tables
+from projections.engine.postings import NETS, rows
 from tests.projections.histories import World, furnished, lay
 from tests.projections.tables import looking
 
@@ -79,6 +81,10 @@ def filled(conn: Any) -> None:
             f" FROM (SELECT * FROM typed.{topic} LIMIT 1) one, generate_series(1, {MOVES * 10}) n"
         )
         conn.execute(f"ANALYZE typed.{topic}")
+    conn.execute(
+        f"UPDATE account a SET ({', '.join(ACCOUNTS)}) = (SELECT {NETS} FROM {rows()} posting"
+        " WHERE posting.member_id = 'm1') WHERE a.member_id = 'm1'"
+    )
 
 
 def nodes(plan: dict[str, Any]) -> list[tuple[str, str]]:
