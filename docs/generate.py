@@ -19,7 +19,7 @@ import demo
 import ledger.importing
 import ledger.log.batcher
 import ledger.reading  # these three know every refusal of the ledger
-from api.doors import DOORS
+from api.doors import DOORS, QUESTIONS
 from api.runtime import report_files
 from api.runtime.demonstration import assumed
 from domain import kernel
@@ -430,7 +430,7 @@ def pages() -> dict[Path, str]:
     told = between(demo_year.read_text("utf-8"), "assumptions", assumptions())
     known = between(http.read_text("utf-8"), "doors", doors())
     return {
-        http: between(known, "problems", problems()),
+        http: between(between(known, "questions", questions()), "problems", problems()),
         DOCS / "reference" / "facts.md": facts_page(),
         DOCS / "reference" / "events.md": events_page(),
         DOCS / "reference" / "refusals.md": refusals_page(),
@@ -439,6 +439,14 @@ def pages() -> dict[Path, str]:
         DOCS / "reference" / "views.md": views_page(),
         demo_year: between(told, "examples", examples()),
     }
+
+
+def questions() -> str:
+    """Every question that is a row of its own."""
+    rows = [
+        (f"`GET {each.path}`", " ".join((getdoc(each.query) or "").split())) for each in QUESTIONS
+    ]
+    return table(("address", ""), *rows)
 
 
 def openapi() -> dict[str, Any]:

@@ -41,11 +41,13 @@ WORDS: dict[str, tuple[str, ...]] = {
 """What a command needs to be told; the others need nothing."""
 ENDLESS = {"serve"}
 """What ends only when it is told to."""
+APART = {"archive", "backup", "restore"}
+"""What makes something beside the ledger each time: tests/api/test_backup.py."""
 DEAR = {"changes", "compare", "rebuild", "what-if"}
 """What takes a second of the processor each time."""
 COMMANDS = [
     pytest.param(name, marks=pytest.mark.slow) if name in DEAR else name
-    for name in sorted(LINE.commands.keys() - ENDLESS)
+    for name in sorted(LINE.commands.keys() - ENDLESS - APART)
 ]
 FULL, CLOSED = "/dev/full", None
 NO_UTF_8 = os.fsdecode(b"/tmp/\xff")
@@ -213,7 +215,7 @@ def test_a_fifo_is_read_as_a_file_is(tmp_path: Path, files: dict[str, str], demo
 
 # --------------------------------------------------------------------------------------- signals
 ENDS = (("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 143))
-WAITING = sorted(LINE.commands.keys() - ENDLESS - {"measures"})  # which asks no database
+WAITING = sorted(LINE.commands.keys() - ENDLESS - APART - {"measures"})  # it asks no database
 
 
 @pytest.mark.parametrize(
