@@ -16,7 +16,7 @@ from statistics import quantiles
 from psycopg import Connection
 
 from api.runtime.clock import Clock
-from bench.children import Child, environment
+from bench.children import START_S, Child, environment
 from bench.ground import Ground
 from bench.parts import Outcome, Subject, part
 from bench.words import AbsentError, FaultError, counted
@@ -25,8 +25,7 @@ from ledger.reading import total
 from projections.engine import runner
 
 SCRIPT = Path(__file__).parent / "desk.lua"
-GRACE_S = 30
-START_S = 60
+GRACE_S = 60
 EVENTS_A_COMMAND = 2
 """A visit writes its debit and itself, an enrolment its place and itself."""
 SETTLE_S = 20
@@ -76,7 +75,7 @@ def serving(
         if time.monotonic() > until:
             raise FaultError(f"the server of {app} did not start; see its log")
         time.sleep(0.05)
-    asked = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    asked = http.client.HTTPConnection("127.0.0.1", port, timeout=START_S)
     try:
         asked.request("GET", "/livez")
         asked.getresponse().read()

@@ -4,12 +4,11 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import Any
 
-from bench.children import Child
+from bench.children import START_S, Child
 from bench.ground import Ground
 from bench.parts import Outcome, Subject, part
 
 GRACE_S = 60
-START_S = 60
 
 
 def driver(ground: Ground, stack: ExitStack, dsn: str) -> Child:

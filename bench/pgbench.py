@@ -14,7 +14,7 @@ from bench.words import FaultError
 from ledger.embedded import binary
 
 SQL = Path(__file__).parent / "sql"
-GRACE_S = 30
+GRACE_S = 60
 _TPS = re.compile(r"^tps = ([0-9.]+)", re.MULTILINE)
 _DONE = re.compile(r"^number of transactions actually processed: (\d+)", re.MULTILINE)
 _FAILED = re.compile(r"^number of failed transactions: (\d+)", re.MULTILINE)
