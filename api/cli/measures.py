@@ -74,7 +74,8 @@ def run(
         refusable(),
     ):
         on = day(database, moment)
-        say_unknown(connection, params)
+        needed = MEASURES[measure_id].needs  # one of those that is unknown is refused
+        say_unknown(connection, {k: v for k, v in params.items() if k not in needed})
         if target is not None:
             export = answers.contributions_export(
                 connection, database.meta, measure_id, params, on, moment, operator()

@@ -155,12 +155,13 @@ def test_a_query_parameter_in_digits_is_refused(
         for name in (each["name"] for each in times if each["in"] == "query"):
             needed = {"from": "2008-01-01"} if path == "/changes" else {}
             for digits in DIGITS:
-                known = path.replace("{measure_id}", "members.vips")
+                known = path.replace("{measure_id}", "visits.count")
                 address = re.sub(r"\{[^}]+\}", "lounge", known)
                 answer = http.get(address, params={**needed, name: digits})
                 assert answer.status_code == 422, (path, name, answer.text)
-                (error,) = answer.json()["errors"]
-                assert error["field"] == f"query.{name}"
+                told = answer.json()
+                fields = [each["field"] for each in told.get("errors", ())]
+                assert told.get("unreadable", fields) in ([name], [f"query.{name}"])
                 asked += 1
     assert asked >= 12 * len(DIGITS)
 

@@ -19,6 +19,7 @@ from bench.options import REPOSITORY
 from bench.words import FaultError
 from ledger.database import connect, install
 from ledger.importing import Importer
+from tests.api.running import UNTRACED
 from tests.ledger.facts import NOW
 from tests.patience import PATIENCE_S
 from tests.postgres import place
@@ -34,7 +35,7 @@ def command(*arguments: str | Path) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONWARNINGS": "default"}
+    return {**os.environ, "PYTHONWARNINGS": "default", **UNTRACED}
 
 
 @pytest.mark.slow
