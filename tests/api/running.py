@@ -156,9 +156,8 @@ def serving(
 
     It has no more than so many descriptors, if they are told.
     """
-    process = started(
-        "serve", "--port", "0", "--json", *options, data_dir=data_dir, **(environ or {})
-    )
+    told = UNTRACED | {**(environ or {})}
+    process = started("serve", "--port", "0", "--json", *options, data_dir=data_dir, **told)
     if descriptors is not None:
         resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (descriptors, descriptors))
     assert process.stdout is not None
