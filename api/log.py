@@ -97,18 +97,11 @@ def log_page(conn: Connection[Any], bucket: int, after: int, limit: int) -> byte
 
 
 def log_behind(conn: Connection[Any], places: Mapping[int, int], limit: int) -> list[Followed]:
-    """Up to `limit` events of each bucket behind its place. Raises KeyError for a bucket that there
-    is not, ValueError for a place behind its end."""
-    ends = reading.log_ends(conn)
-    found = []
-    for bucket, after in places.items():
-        if after > ends[bucket]:
-            raise ValueError(bucket)
-        if after < ends[bucket]:
-            found += reading.log(conn, bucket, after, limit)
+    """Up to `limit` events of each of these buckets behind its place."""
     return [
         Followed(each.bucket, each.position, each.topic, msgspec.json.encode(_event(each)))
-        for each in found
+        for bucket, after in places.items()
+        for each in reading.log(conn, bucket, after, limit)
     ]
 
 

@@ -42,12 +42,6 @@ def log_end(connection: Connection[Any], bucket: int) -> int | None:
     return None if found is None else found[0]
 
 
-def log_ends(connection: Connection[Any]) -> dict[int, int]:
-    """The last position of every bucket, 0 before its first event."""
-    found = connection.execute("SELECT bucket, position FROM log_end ORDER BY bucket")
-    return dict(found.fetchall())
-
-
 def total(connection: Connection[Any]) -> int:
     """How many events the log holds."""
     found = connection.execute("SELECT coalesce(sum(position), 0)::bigint FROM log_end").fetchone()

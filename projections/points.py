@@ -202,10 +202,13 @@ _STATEMENT = f"""
 """
 """Lines, and the balance after each of what these lines add up to."""
 _BELOW = f"SELECT {TOGETHER} {_MOVES}"
-_FROM = f"""
+_SINCE = f"""
     SELECT {TOGETHER}, (SELECT {BALANCE} FROM account WHERE member_id = %(member)s)
-    FROM {entries()} e WHERE e.member_id = %(member)s AND e.stream_version >= %(before)s
+    FROM {entries()} e
+    WHERE e.member_id = %(member)s AND e.position > %(position)s AND e.bucket = %(bucket)s
 """
+"""What came after a line, and the balance after all. By its place in the log: where little came,
+the index of places leads there, and the lines of the member are not read again."""
 _NAMED = {name: f"coalesce(sum({sql}), 0)::bigint AS {name}" for name, sql in SUMS.items()}
 
 
@@ -268,20 +271,24 @@ def statement(
     shown = found[:limit]
     if len(found) <= limit:
         return Statement(member_id=member_id, entries=shown, next=None)
-    page["before"] = found[limit].stream_version
-    below = _balance_below(conn, page, sources, in_order)
+    below = _balance_below(conn, page, found, sources, in_order)
     entries = [line.model_copy(update={"balance": line.balance + below}) for line in shown]
     return Statement(member_id=member_id, entries=entries, next=shown[-1].stream_version)
 
 
-def _balance_below(conn: Conn, page: dict[str, Any], sources: str, in_order: bool) -> int:
-    """The balance before a line: what is below it adds up to that, or is what the account holds
-    now without what came since, whichever is less to add up."""
-    newest = reading.last_version(conn, f"member:{page['member']}")
-    if in_order and page["before"] * 2 > newest:
-        together, balance = conn.execute(_FROM, page).fetchone() or (None, 0)
-        return int(balance) - change_of(together)
-    (together,) = conn.execute(sources + _BELOW, page).fetchone() or (None,)
+def _balance_below(
+    conn: Conn, page: dict[str, Any], found: list[Entry], sources: str, in_order: bool
+) -> int:
+    """The balance before these lines: what is below them adds up to that, or is what the account
+    holds now without them and what came since, whichever is less to add up."""
+    newest, oldest = found[0], found[-1]
+    last = reading.last_version(conn, f"member:{page['member']}")
+    if in_order and oldest.stream_version * 2 > last:
+        place = {"position": newest.position, "bucket": newest.bucket}
+        together, balance = conn.execute(_SINCE, page | place).fetchone() or (None, 0)
+        return int(balance) - change_of(together) - sum(line.points for line in found)
+    below = page | {"before": oldest.stream_version}
+    (together,) = conn.execute(sources + _BELOW, below).fetchone() or (None,)
     return change_of(together)
 
 

@@ -21,7 +21,6 @@ from api.http.server.front import STOPPING
 from api.http.server.handlers import HEADED
 from api.http.server.inputs import House, InHouse
 from api.runtime.problems import DoorProblem
-from ledger import reading
 from ledger.log.batcher import Busy
 
 LOOK_AGAIN_S = 0.25
@@ -73,7 +72,7 @@ async def follow(
     """Every event as it comes, from a place in the log on. A lane that is not named is followed
     from its beginning."""
     named = last_event_id or after
-    places = await house.reads.briefly(reading.log_ends)
+    places = await house.reads.log_ends()
     if named is not None:
         parts = [each.split(":") for each in named.split(",")]
         said = {int(bucket): int(position) for bucket, position in parts}
@@ -104,9 +103,7 @@ class Stream(Response):
         quiet_s = STILL_HERE_S  # A first word at once: it is open.
         try:
             while not scope["state"].get(STOPPING):
-                found = await self.house.reads.briefly(
-                    partial(log.log_behind, places=self.places, limit=AT_ONCE)
-                )
+                found = await self._found()
                 block = b"".join(map(self._block, found))
                 quiet_s = 0.0 if block else quiet_s + LOOK_AGAIN_S
                 if not block and quiet_s >= STILL_HERE_S:
@@ -120,6 +117,14 @@ class Stream(Response):
         except (psycopg.Error, Busy):
             pass  # It ends here, and is gone on with from its last id.
         await send({"type": "http.response.body", "body": b""})
+
+    async def _found(self) -> list[log.Followed]:
+        """What is behind the places, some of each lane."""
+        ends = await self.house.reads.log_ends()
+        behind = {lane: place for lane, place in self.places.items() if place < ends[lane]}
+        if not behind:
+            return []
+        return await self.house.reads.briefly(partial(log.log_behind, places=behind, limit=AT_ONCE))
 
     def _block(self, event: log.Followed) -> bytes:
         self.places[event.bucket] = event.position

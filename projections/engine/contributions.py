@@ -151,7 +151,7 @@ def text_for_sql(of: Measure) -> str:
 
 def _given(name: str, usual: int | str | None) -> str:
     if isinstance(usual, int):
-        return f"coalesce(($3->>'{name}')::integer, {usual})"
+        return f"coalesce(($3->>'{name}')::bigint, {usual})"
     return f"($3->>'{name}')"
 
 

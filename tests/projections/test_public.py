@@ -143,6 +143,10 @@ def test_contributions_are_those_of_the_doors_for_every_measure(answered: str) -
                 ]
                 assert [*map(instants, found)] == [*map(instants, wanted)], of.id
                 some += len(found)
+                for number in (0, 9999999999999):
+                    usual = {n for n, each in of.rows.may.items() if isinstance(each, int)}
+                    most = Jsonb({**said, **dict.fromkeys(usual, number)})
+                    outside.execute(asked, (of.id, on, most, span.get("first")))
     assert some > 100
 
 

@@ -85,6 +85,10 @@ class Reads:
                 raise DoorProblem("not_caught_up", more={"position": lane.position})
             await asyncio.sleep(LOOK_AGAIN_S)
 
+    async def log_ends(self) -> dict[int, int]:
+        """The last position of every bucket, by a look that is shared by all who ask meanwhile."""
+        return {bucket: lane.log_end for bucket, lane in (await self._look()).items()}
+
     async def _look(self) -> dict[int, runner.LaneStatus]:
         """Where log and answers stand, by a look that began after this was called: one look at a
         time, whose findings are those of all who came while the one before was under way."""
