@@ -14,10 +14,7 @@ from domain.kernel.values import Instant
 from ledger.embedded import EmbeddedError, archive_to, back_up
 from ledger.embedded import restore as restored
 
-KEYS = (
-    "The keys that personal data are encrypted with are not in it: keep a copy of them elsewhere,"
-    " never beside the backup."
-)
+SAFE = "Names and phone numbers are in it: keep it as safe as the ledger."
 
 
 @contextmanager
@@ -43,7 +40,7 @@ def backup(settings: Settings, target: Path, as_json: bool) -> int:
         output.tell({"backup": str(target.absolute()), "bytes": size})
     else:
         output.say(f"backed up to {target.absolute()}: {size:,} bytes, checked")
-        output.note(KEYS)
+        output.note(SAFE)
     return 0
 
 
@@ -80,5 +77,5 @@ def restore(
         output.tell({"restored": str(settings.data_dir)})
     else:
         output.say(f"restored in {settings.data_dir}")
-        output.note("Put the keys of personal data there, too, and tell it where to archive.")
+        output.note("`clubledger archive` tells it where to archive.")
     return 0

@@ -414,7 +414,7 @@ def backup(
 ) -> int:
     """Copy the whole ledger while it is used, and check the copy.
 
-    It is there whole, or not at all. The keys of personal data are not in it.
+    It is there whole, or not at all. Names and phone numbers are in it.
     """
     from api.cli.backups import backup as run
 
