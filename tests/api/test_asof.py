@@ -5,6 +5,7 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
+from decimal import Decimal
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,14 @@ from typing import Any
 import httpx
 import pytest
 
+from api.cli import changes
 from api.http import create_app
 from api.http.server import asof as past
 from api.runtime import moments
 from ledger.database import connect
 from projections.asof import pairs
 from projections.engine import runner
+from projections.engine.measure import DAY, MeasureChange, difference
 from projections.engine.schemas import log_ends
 from tests.api.contract import Contract
 from tests.api.running import clubledger
@@ -343,6 +346,20 @@ def test_changes_on_the_command_line(demo_dir: Path) -> None:
     assert "DOES NOT ADD UP" not in shown.out
     same = clubledger("changes", "--from", "0:5", "--to", "0:5", data_dir=demo_dir)
     assert (same.code, "Both moments hold the same events." in same.out) == (0, True)
+
+
+def test_a_day_is_told_as_a_day_and_what_lies_between_two_in_days() -> None:
+    """Days are kept as numbers, 20080131, of which no difference is one of days."""
+    was = Decimal(20080131)
+    for now, said in (
+        (Decimal(20080301), ("2008-01-31", "2008-03-01", "30 days", "")),
+        (None, ("2008-01-31", "none", "none", "")),
+    ):
+        moved = MeasureChange(
+            measure_id="m", title="M", unit=DAY, params={}, key={},
+            before=was, after=now, difference=difference(DAY, was, now),
+        )  # fmt: skip
+        assert changes.told(moved) == said
 
 
 @pytest.mark.parametrize(

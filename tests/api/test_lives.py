@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ import httpx
 import psycopg
 import pytest
 
-from api.cli.serving import unread
+from api.cli.serving import unread, workers
 from ledger.embedded import EmbeddedServer, running
 from tests.api.running import (
     Server,
@@ -221,6 +222,32 @@ def test_a_stop_while_the_database_recovers_ends(data_dir: Path) -> None:
     assert code == 0, err
     assert "it recovers at its next start" in err
     assert clubledger("status", data_dir=data_dir).code == 0
+
+
+@pytest.mark.parametrize(("serves", "limit_s", "why"), [
+    (False, workers.START_S, "has not started within 180 s"),
+    (True, workers.SILENT_S, "has given no sign of life for 30 s"),
+])  # fmt: skip
+def test_who_starts_may_take_his_time_and_who_serves_may_not_be_silent(
+    serves: bool, limit_s: float, why: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """On a busy machine those that were still starting were killed, and nobody was told."""
+    with socket.socket() as unused:
+        parent = workers.Supervisor(1, lambda: None, unused, as_json=False)  # type: ignore[arg-type,return-value]
+        life, theirs = workers.spawning.Pipe(duplex=False)
+        silent = workers.spawning.Process(target=signal.pause)
+        silent.start()
+        place = workers._Place(1, silent, life)
+        if serves:
+            theirs.send_bytes(b".")
+        parent._look_at(place, 0.0)
+        parent._look_at(place, limit_s)
+        assert silent.is_alive()
+        assert caplog.messages == []
+        parent._look_at(place, limit_s + 1)
+    assert place.process is None
+    assert f"{why} and was killed; another is started" in caplog.text
+    theirs.close()
 
 
 @pytest.mark.slow
