@@ -32,8 +32,8 @@ demo: $(RUN) ## Set up, load the demo year if there is no data yet, print its fi
 serve: $(RUN) ## Serve what the data directory holds
 	exec $(BIN)/clubledger serve $(OPTIONS) $(if $(PORT),--port $(PORT))
 
-test: $(DEV) ## Run the tests (ARGS="-k tidy" and the like go to pytest; ARGS=--all adds the slow ones, and runs all with one bucket and with four)
-	$(BIN)/python -m pytest --numprocesses=4 --dist=loadfile --no-loadscope-reorder $(ARGS)
+test: $(DEV) ## Run the tests (ARGS="-k tidy" and the like go to pytest; ARGS=--all adds the slow ones, and what lanes matter to with one bucket and with four; ARGS="--all --both" all of that)
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses=4 --dist=loadfile --no-loadscope-reorder $(ARGS)
 
 hostile: $(DEV) ## An hour of attacks, kills and full disks beside honest clients (MINUTES=60 SEED=n)
 	$(BIN)/python -m tests.hostile --minutes $(or $(MINUTES),60) $(if $(SEED),--seed $(SEED)) $(ARGS)

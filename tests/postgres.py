@@ -9,15 +9,20 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any, LiteralString
 
 import psycopg
 from psycopg import sql
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from ledger.database import connect, install, keep_time, meta
 from ledger.embedded import EmbeddedServer
+from projections.engine.runner import prepare
 
 # Nobody needs the data of a test after the machine has crashed.
 CHEAP = {"fsync": "off", "full_page_writes": "off", "shared_buffers": "128MB"}
+BUCKETS = (1, 4)
+"""With how many buckets the tests run."""
 MEMORY = Path("/dev/shm")
 ROOM_BYTES = 4 << 30
 
@@ -45,11 +50,18 @@ def fresh_database(dsn: str) -> Iterator[str]:
 
 
 class Databases:
-    """Empty databases to lend. One that comes back is emptied, which is quicker than a new one."""
+    """Databases to lend: empty ones, and ledgers with empty answers.
+
+    An empty one that comes back is emptied, which is quicker than a new one. A ledger is a copy of
+    one that was made once, which takes a tenth of what it takes to make one.
+    """
 
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
         self._free: list[str] = []
+        self._made: dict[tuple[int, str | None], tuple[str, dict[str, str]]] = {
+            (buckets, None): self._ledger(buckets, None) for buckets in BUCKETS
+        }
 
     @contextmanager
     def lent(self) -> Iterator[str]:
@@ -61,11 +73,36 @@ class Databases:
             _empty(dsn)
             self._free.append(dsn)
 
-    def _new(self) -> str:
+    @contextmanager
+    def ledger(self, buckets: int, zone: str | None) -> Iterator[str]:
+        """A ledger with so many buckets; the process keeps its time from now on."""
+        if (buckets, zone) not in self._made:
+            self._made[buckets, zone] = self._ledger(buckets, zone)
+        original, known = self._made[buckets, zone]
+        dsn = self._new(original)
+        keep_time(known)
+        try:
+            yield dsn
+        finally:
+            self._do("DROP DATABASE {} WITH (FORCE)", conninfo_to_dict(dsn)["dbname"])
+
+    def _ledger(self, buckets: int, zone: str | None) -> tuple[str, dict[str, str]]:
+        """(name, what is known) of one to copy."""
+        dsn = self._new()
+        install(dsn, buckets, zone)
+        with connect(dsn) as connection:
+            prepare(connection)
+            return str(conninfo_to_dict(dsn)["dbname"]), meta(connection)
+
+    def _new(self, original: str = "template1") -> str:
+        """A database of its own. What is copied file by file goes through no write-ahead log."""
         name = f"test_{uuid.uuid4().hex}"
-        with psycopg.connect(self._dsn, autocommit=True) as connection:
-            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        self._do("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY", name, original)
         return make_conninfo(self._dsn, dbname=name)
+
+    def _do(self, statement: LiteralString, *names: Any) -> None:
+        with psycopg.connect(self._dsn, autocommit=True) as connection:
+            connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
 
 
 def _empty(dsn: str) -> None:

@@ -21,7 +21,7 @@ import httpx
 
 from api.http import create_app
 from api.runtime.settings import Settings
-from tests.api.warm import Starter
+from tests.api.warm import Starter, Warm
 from tests.patience import PATIENCE_S
 from tests.postgres import in_memory
 
@@ -35,13 +35,18 @@ SCALE = "0.002"
 UNTRACED = {"COVERAGE_PROCESS_CONFIG": ""}
 """For processes whose lines are counted elsewhere: being traced costs them a third more."""
 COUNTED = {"archive", "backup", "restore", "doctor"}
-"""Commands whose lines are counted nowhere else: they start cold."""
+"""Commands whose lines are counted nowhere else: they start cold, and are traced."""
 
 
 def environment(**extra: str) -> dict[str, str]:
-    """Ours without what the developer may have set for clubledger."""
+    """Ours without what the developer may have set for clubledger, and untraced."""
     known = {k: v for k, v in os.environ.items() if not k.startswith("CLUBLEDGER_")}
-    return {**known, "PYTHONPATH": str(REPOSITORY), "COLUMNS": "200", **extra}
+    return {**known, **UNTRACED, "PYTHONPATH": str(REPOSITORY), "COLUMNS": "200", **extra}
+
+
+def traced(environ: Mapping[str, str]) -> dict[str, str]:
+    """The same environment of a process whose lines are counted, if ours are."""
+    return {**environ, **{name: os.environ[name] for name in UNTRACED if name in os.environ}}
 
 
 @dataclass(frozen=True)
@@ -74,7 +79,9 @@ def clubledger(
     perhaps with other streams (`Starter.run`)."""
     where = () if data_dir is None else ("--data-dir", str(data_dir))
     words, environ = [*map(str, arguments), *where], environment(**extra)
-    if cold or (arguments and arguments[0] in COUNTED and not instead):
+    counted = bool(arguments) and arguments[0] in COUNTED and not instead
+    if cold or counted:
+        environ = traced(environ) if counted else environ
         code, out, err = _cold(words, environ, cwd, stdin, PATIENCE_S)
     else:
         code, out, err = _starter().run(words, environ, cwd, stdin, PATIENCE_S, instead)
@@ -104,16 +111,20 @@ def _cold(
 
 @cache
 def _starter() -> Starter:
-    return Starter(environment(**UNTRACED))
+    return Starter(environment())
 
 
 def started(
-    *arguments: str | Path, data_dir: Path | None = None, **extra: str
+    *arguments: str | Path, data_dir: Path | None = None, cold: bool = False, **extra: str
 ) -> subprocess.Popen[bytes]:
-    """Begin a command, in a process group of its own so that nothing else gets its signals."""
+    """Begin a command, in a process group of its own so that nothing else gets its signals: as a
+    user would, if cold, else from a start that is warm."""
     where = () if data_dir is None else ("--data-dir", str(data_dir))
+    words = [*map(str, arguments), *where]
+    if not cold:
+        return Warm(_starter(), words, environment(**extra))
     return subprocess.Popen(
-        [*COMMAND, *map(str, arguments), *where],
+        [*COMMAND, *words],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -151,13 +162,15 @@ def serving(
     *options: str,
     environ: Mapping[str, str] | None = None,
     descriptors: int | None = None,
+    cold: bool = False,
 ) -> Server:
     """A server on a free port, once it has said that it serves.
 
-    It has no more than so many descriptors, if they are told.
+    It has no more than so many descriptors, if they are told: a cold one, which asks later.
     """
-    told = UNTRACED | {**(environ or {})}
-    process = started("serve", "--port", "0", "--json", *options, data_dir=data_dir, **told)
+    words = ("serve", "--port", "0", "--json", *options)
+    cold = cold or descriptors is not None
+    process = started(*words, data_dir=data_dir, cold=cold, **(environ or {}))
     if descriptors is not None:
         resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (descriptors, descriptors))
     assert process.stdout is not None

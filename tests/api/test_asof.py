@@ -22,7 +22,7 @@ from projections.asof import pairs
 from projections.engine import runner
 from projections.engine.measure import DAY, MeasureChange, difference
 from projections.engine.schemas import log_ends
-from tests.api.contract import Contract
+from tests.api.contract import promised
 from tests.api.running import clubledger
 from tests.patience import PATIENCE_S, SOON_S, comes_true
 from tests.projections.histories import lay
@@ -33,11 +33,10 @@ from tests.projections.workings import busy
 async def asking(dsn: str) -> AsyncIterator[httpx.AsyncClient]:
     """A client of an application whose answers stand still."""
     app = create_app(dsn, follow=False)
-    promised = Contract(app.openapi())
 
     async def check(response: httpx.Response) -> None:
         await response.aread()
-        promised.check(response)
+        promised().check(response)
 
     async with (
         app.router.lifespan_context(app),

@@ -139,7 +139,7 @@ def test_wrong_use_is_one_sentence(arguments: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize("command", ["demo", "serve", "import", *(c[0] for c in COMMANDS)])
 def test_every_command_explains_itself(command: str) -> None:
-    ended = clubledger(command, "--help", cold=True)
+    ended = clubledger(command, "--help")
     assert ended.code == 0
     assert "--data-dir" in ended.out
     assert "--json" in ended.out

@@ -34,7 +34,7 @@ def test_ctrl_c_ends_a_server_with_130(data_dir: Path, workers: str) -> None:
 
 
 def test_a_server_says_in_one_line_that_it_serves(demo_dir: Path) -> None:
-    process = started("serve", "--port", "0", data_dir=demo_dir)
+    process = started("serve", "--port", "0", data_dir=demo_dir, cold=True)
     assert process.stdout is not None
     line = process.stdout.readline().decode()
     assert re.fullmatch(r"clubledger serves on http://127\.0\.0\.1:\d+\n", line)

@@ -44,7 +44,7 @@ ENDLESS = {"serve"}
 APART = {"archive", "backup", "restore"}
 """What makes something beside the ledger each time: tests/api/test_backup.py."""
 DEAR = {"changes", "compare", "rebuild", "what-if"}
-"""What takes a second of the processor each time."""
+"""What takes a second of the processor each time: with half of the streams that others meet."""
 COMMANDS = [
     pytest.param(name, marks=pytest.mark.slow) if name in DEAR else name
     for name in sorted(LINE.commands.keys() - ENDLESS - APART)
@@ -103,7 +103,7 @@ def test_a_command_ends_in_order_whatever_its_streams(
         ({2: GONE}, [], False),
         ({}, ["--json"], False),
     ]
-    for instead, more, unwritten in cases:
+    for instead, more, unwritten in cases[1::2] if name in DEAR else cases:
         ended = clubledger(*words, *more, data_dir=demo_dir, instead=instead)
         no_defect(ended)
         assert (ended.code == 4) if unwritten else (ended.code in (0, 1)), (instead, ended)

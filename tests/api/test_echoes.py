@@ -10,6 +10,7 @@ import pytest
 
 from domain.catalogue import COMMANDS
 from tests.api import facts
+from tests.api.contract import Contract
 from tests.api.running import ENDLESS, Server, clubledger, serving, stopped
 from tests.patience import PATIENCE_S
 
@@ -39,9 +40,8 @@ def watched(demo_dir: Path) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="module")
-def document(watched: Server) -> dict[str, Any]:
-    found: dict[str, Any] = httpx.get(f"{watched.address}/openapi.json", timeout=PATIENCE_S).json()
-    return found
+def document(contract: Contract) -> dict[str, Any]:
+    return contract.document
 
 
 def refused_in_silence(answer: httpx.Response) -> None:

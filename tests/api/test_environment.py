@@ -109,7 +109,7 @@ def test_a_ledger_is_made_filled_and_served_whatever_it_says(data_dir: Path) -> 
     )
     made = clubledger("import", "-", data_dir=data_dir, stdin=fact.encode(), **HOSTILE)
     assert made.code in (0, 3), made.err  # whatever the rules say of the line
-    server = serving(data_dir, "--workers", "2", environ=HOSTILE)
+    server = serving(data_dir, "--workers", "2", environ=HOSTILE, cold=True)
     ended = stopped(server)
     assert (ended.code, ended.err) == (0, "")
 

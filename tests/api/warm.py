@@ -18,8 +18,11 @@ from contextlib import ExitStack
 from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryFile
+from typing import Any
 
 GONE = "nobody reads it"
+NAMES = ("stdin", "stdout", "stderr")
+PID_BYTES = 10
 SERVE = "import sys; from tests.api import warm; warm.serve(int(sys.argv[1]))"
 
 
@@ -49,26 +52,89 @@ class Starter:
     ) -> tuple[int, bytes, bytes]:
         """(exit code, stdout, stderr) of a command; `instead` names what a stream shall be: a
         path, GONE or, for one that is closed, None."""
-        asked = {
-            "arguments": [*arguments],
-            "environ": {**environ},
-            "cwd": str(cwd or Path.cwd()),
-            "instead": {**(instead or {})},
-        }
         with ExitStack() as stack:
-            files = [stack.enter_context(TemporaryFile()) for _ in range(4)]
-            for file, text in zip(files, (json.dumps(asked).encode(), stdin), strict=False):
-                file.write(text)
-                file.seek(0)
-            ended, ends = os.pipe()
+            files = [stack.enter_context(TemporaryFile()) for _ in range(3)]
+            files[0].write(stdin)
+            files[0].seek(0)
+            streams = [file.fileno() for file in files]
+            ended = self.fork(arguments, environ, cwd, streams, instead or {})
             stack.callback(os.close, ended)
-            socket.send_fds(self._asking, [b"."], [*(file.fileno() for file in files), ends])
-            os.close(ends)
-            assert select.select([ended], [], [], timeout_s)[0], f"no end of {asked['arguments']}"
+            pid_of(ended)
+            assert select.select([ended], [], [], timeout_s)[0], f"no end of {[*arguments]}"
             code = int(os.read(ended, 16))
             for file in files:
                 file.seek(0)
-            return code, files[2].read(), files[3].read()
+            return code, files[1].read(), files[2].read()
+
+    def fork(
+        self,
+        arguments: Iterable[str],
+        environ: Mapping[str, str],
+        cwd: Path | None,
+        streams: Iterable[int],
+        instead: Mapping[int, str | None],
+        apart: bool = False,
+    ) -> int:
+        """Begin a command with these streams, if `apart` in a session of its own. What is returned
+        tells its process id (`pid_of`), and once it has ended its code."""
+        said = {
+            "arguments": [*arguments],
+            "environ": {**environ},
+            "cwd": str(cwd or Path.cwd()),
+            "instead": {**instead},
+            "apart": apart,
+        }
+        ended, ends = os.pipe()
+        with TemporaryFile() as file:
+            file.write(json.dumps(said).encode())
+            file.seek(0)
+            socket.send_fds(self._asking, [b"."], [file.fileno(), *streams, ends])
+        os.close(ends)
+        return ended
+
+
+def pid_of(ended: int) -> int:
+    """The process of a command that has begun."""
+    return int(os.read(ended, PID_BYTES))
+
+
+class Warm(subprocess.Popen[bytes]):
+    """A command that goes on by itself, as `subprocess` would have started it: but it is forked by
+    the starter, which tells of its end."""
+
+    def __init__(self, starter: Starter, arguments: list[str], environ: Mapping[str, str]) -> None:
+        self._starter, self._ended = starter, -1
+        super().__init__(
+            arguments,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environ,
+        )
+
+    def _execute_child(self, args: list[str], *said: Any) -> None:
+        environ, theirs = said[5], (said[9], said[12], said[14])
+        self._ended = self._starter.fork(args, environ, None, theirs, {}, apart=True)
+        self.pid = pid_of(self._ended)
+        self._child_created = True
+        for fd in theirs:
+            os.close(fd)
+
+    def _internal_poll(self, *_: Any, **__: Any) -> int | None:
+        if self.returncode is None:
+            pid, status = self._try_wait(os.WNOHANG)
+            self.returncode = status if pid else None
+        return self.returncode
+
+    def _try_wait(self, flags: int) -> tuple[int, int]:
+        if flags & os.WNOHANG and not select.select([self._ended], [], [], 0)[0]:
+            return 0, 0
+        code = int(os.read(self._ended, 16))
+        os.close(self._ended)
+        return self.pid, code
+
+    def _handle_exitstatus(self, status: int, *_: Any, **__: Any) -> None:
+        self.returncode = status
 
 
 def serve(asked_fd: int) -> None:
@@ -76,6 +142,9 @@ def serve(asked_fd: int) -> None:
     commands = import_module("api.cli").__path__
     for module in pkgutil.walk_packages(commands, "api.cli."):
         import_module(module.name)
+    rules = import_module("ledger.log.snapshots")
+    for kind in import_module("domain.catalogue").KINDS:
+        rules.fold_version(kind)  # whoever writes asks for it first
     gc.freeze()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     with socket.socket(fileno=asked_fd) as asked:
@@ -93,12 +162,17 @@ def _keep(asked_fd: int, stdin: int, stdout: int, stderr: int, ends: int) -> Non
     """Run a command in a child of this process, which tells how it ended."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     if child := os.fork():
+        for fd in (stdin, stdout, stderr):
+            os.close(fd)
         status = os.waitpid(child, 0)[1]
         os.write(ends, str(os.waitstatus_to_exitcode(status)).encode())
         os._exit(0)
-    os.close(ends)
     with open(asked_fd, "rb") as file:
         asked = json.load(file)
+    if asked["apart"]:
+        os.setsid()
+    os.write(ends, str(os.getpid()).encode().ljust(PID_BYTES))
+    os.close(ends)
     os.environ.clear()
     os.environ.update(asked["environ"])
     os.chdir(asked["cwd"])
@@ -106,17 +180,19 @@ def _keep(asked_fd: int, stdin: int, stdout: int, stderr: int, ends: int) -> Non
         os.dup2(fd, number)
         os.close(fd)
     for number, what in asked["instead"].items():
-        _replace(int(number), what)
+        _instead(int(number), what)
+    if asked["apart"]:
+        for number in range(3):
+            _reopen(number)
     sys.argv = ["-c", *asked["arguments"]]
     import_module("api.cli").main()
 
 
-def _replace(number: int, what: str | None) -> None:
+def _instead(number: int, what: str | None) -> None:
     """Another stream, as Python would have found it."""
-    name = ("stdin", "stdout", "stderr")[number]
     if what is None:
         os.close(number)
-        setattr(sys, name, None)
+        setattr(sys, NAMES[number], None)
         return
     reads, writes = os.pipe()
     if what != GONE:
@@ -125,6 +201,10 @@ def _replace(number: int, what: str | None) -> None:
     os.close(reads)
     os.dup2(writes, number)
     os.close(writes)
-    # What was opened for another file has asked it already whether it can be sought.
+    _reopen(number)
+
+
+def _reopen(number: int) -> None:
+    """What was opened for another file has asked it already whether it can be sought."""
     mode = "r" if number == 0 else "w"
-    setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
+    setattr(sys, NAMES[number], open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115

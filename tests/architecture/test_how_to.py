@@ -119,17 +119,29 @@ def planted(text: str | None, block: Block) -> str:
     return opened
 
 
-def written(where: Path, left_out: str = "") -> None:
-    """A copy with what the page has to be written in it, but for one of its files."""
+def written(where: Path) -> None:
+    """A copy with what the page has to be written in it."""
     beside = shutil.ignore_patterns(*BESIDE)
     shutil.copytree(REPOSITORY, where, ignore=beside, dirs_exist_ok=True)
     for block in blocks((where / PAGE).read_text("utf-8")):
-        if block.path != left_out:
-            path = where / block.path
-            text = path.read_text("utf-8") if path.exists() else None
-            path.write_text(planted(text, block), "utf-8")
+        path = where / block.path
+        text = path.read_text("utf-8") if path.exists() else None
+        path.write_text(planted(text, block), "utf-8")
     run(where, "ruff", "check", "--fix-only", "--quiet", ".")
     run(where, "ruff", "format", "--quiet", ".")
+
+
+@pytest.fixture(scope="module")
+def grown(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The copy with the noun in it, and what the code says of itself made anew."""
+    where = tmp_path_factory.mktemp("grown")
+    written(where)
+    by_hand = dict(files(where))
+    made = run(where, "docs.generate").split()
+    assert made, "what the code says of itself is made anew"
+    for name, content in files(where):
+        assert name in made or by_hand.get(name) == content, f"{name} was made, and not named"
+    return where
 
 
 def run(where: Path, *words: str) -> str:
@@ -160,17 +172,11 @@ def test_the_page_names_the_files_that_its_code_stands_in() -> None:
 
 
 @pytest.mark.slow
-def test_a_noun_needs_the_files_that_the_page_names_and_no_other(tmp_path: Path) -> None:
-    written(tmp_path)
-    by_hand = dict(files(tmp_path))
-    made = run(tmp_path, "docs.generate").split()
-    assert made, "what the code says of itself is made anew"
-    for name, content in files(tmp_path):
-        assert name in made or by_hand.get(name) == content, f"{name} was made, and not named"
-    run(tmp_path, "ruff", "check", ".")
-    (tmp_path / "tests" / "test_walk.py").write_text(WALK, "utf-8")
-    guards = [guard for guard in GUARDS if (tmp_path / guard.partition("::")[0]).exists()]
-    run(tmp_path, *TESTS, *guards, "tests/test_walk.py")
+def test_a_noun_needs_the_files_that_the_page_names_and_no_other(grown: Path) -> None:
+    run(grown, "ruff", "check", ".")
+    (grown / "tests" / "test_walk.py").write_text(WALK, "utf-8")
+    guards = [guard for guard in GUARDS if (grown / guard.partition("::")[0]).exists()]
+    run(grown, *TESTS, *guards, "tests/test_walk.py")
 
 
 @pytest.mark.slow
@@ -184,8 +190,16 @@ def test_a_noun_needs_the_files_that_the_page_names_and_no_other(tmp_path: Path)
         ),
     ],
 )
-def test_the_alarm_rings_for_a_file_left_out(tmp_path: Path, left_out: str, named_by: str) -> None:
-    written(tmp_path, left_out)
-    run(tmp_path, "docs.generate")
-    with pytest.raises(AssertionError, match="FAILED tests"):
-        run(tmp_path, *TESTS, named_by)
+def test_the_alarm_rings_for_a_file_left_out(grown: Path, left_out: str, named_by: str) -> None:
+    """It is as it was before; with it, all hold."""
+    known, before = grown / left_out, REPOSITORY / left_out
+    text = known.read_text("utf-8")
+    try:
+        if before.exists():
+            known.write_text(before.read_text("utf-8"), "utf-8")
+        else:
+            known.unlink()
+        with pytest.raises(AssertionError, match="FAILED tests"):
+            run(grown, *TESTS, named_by)
+    finally:
+        known.write_text(text, "utf-8")

@@ -75,7 +75,7 @@ def test_every_goal_is_of_something_that_the_report_can_write() -> None:
 
 @pytest.mark.slow
 def test_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> None:
-    asked = ("--parts", "inprocess", *TINY, "--rounds", "50", "--minutes", "3", "--out", tmp_path)
+    asked = ("--parts", "stock", *TINY, "--rounds", "50", "--minutes", "3", "--out", tmp_path)
     with (
         place() as scratch,
         subprocess.Popen(

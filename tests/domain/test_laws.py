@@ -5,7 +5,8 @@ each debit took, which visits stand. Wherever the two disagree, one of them is w
 """
 
 from collections import Counter
-from dataclasses import dataclass, field
+from copy import copy, deepcopy
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
 from itertools import product
 from typing import Any
@@ -160,6 +161,15 @@ class Points(RuleBasedStateMachine):
         )
         self.world = given(MEMBER, day_and_night, prices).world
 
+    def copied(self) -> "Points":
+        """Another to which the same has happened; what happens to one changes not the other."""
+        other = Points()
+        world, account = self.world, self.account
+        other.world = replace(world, states=deepcopy(world.states), log=[*world.log])
+        other.account = Account(*(copy(getattr(account, each.name)) for each in fields(account)))
+        other.now = self.now
+        return other
+
     def ask(self, command: Command) -> Refusal | None:
         try:
             outcome = self.world.execute(command)
@@ -309,18 +319,26 @@ def test_whatever_is_decided_can_be_applied() -> None:
     also when those before it in the same command have dropped what was there when it was
     decided."""
     steps = list(product(LIVED, (0, 33)))
-    for life in product(steps, steps, steps, product(UNDONE, (0, 33))):
-        machine = Points()
-        machine.begin()
-        machine.credit(points=10, pending_days=0, days=None, days_ago=0)
-        for (kind, said), days in life:
-            machine.time_passes(hours=24 * days, minutes=1)
-            lapses = said.get("lapses")
-            words = {name: value for name, value in said.items() if name != "lapses"}
-            if lapses is not None:
-                words["expires_at"] = machine.now + timedelta(days=lapses)
-            machine.ask(do(kind, machine.now, **words))
+    machine = Points()
+    machine.begin()
+    machine.credit(points=10, pending_days=0, days=None, days_ago=0)
+    live(machine, [steps, steps, steps, list(product(UNDONE, (0, 33)))])
+
+
+def live(machine: Points, to_come: list[list[Any]]) -> None:
+    """Every life that goes on from here, each by one of these steps after the other."""
+    if not to_come:
         machine.each_lot_holds_what_its_events_say()
+        return
+    for (kind, said), days in to_come[0]:
+        other = machine.copied()
+        other.time_passes(hours=24 * days, minutes=1)
+        lapses = said.get("lapses")
+        words = {name: value for name, value in said.items() if name != "lapses"}
+        if lapses is not None:
+            words["expires_at"] = other.now + timedelta(days=lapses)
+        other.ask(do(kind, other.now, **words))
+        live(other, to_come[1:])
 
 
 def test_a_heavy_user_does_not_grow_the_state() -> None:

@@ -13,7 +13,6 @@ from tests.api import facts
 from tests.api.running import (
     ENDLESS,
     REPOSITORY,
-    UNTRACED,
     Server,
     clubledger,
     empty_directory,
@@ -63,7 +62,7 @@ def fuzzed(server: Server, config: pytest.Config, *options: str, lane: str = "")
         capture_output=True,
         text=True,
         cwd=REPOSITORY,
-        env=environment(**UNTRACED, FUZZ_LANE=lane, SCHEMATHESIS_TELEMETRY="0"),
+        env=environment(FUZZ_LANE=lane, SCHEMATHESIS_TELEMETRY="0"),
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

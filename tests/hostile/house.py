@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.api.running import COMMAND, REPOSITORY, UNTRACED, environment
+from tests.api.running import COMMAND, REPOSITORY, environment
 from tests.hostile import processes
 
 CLOCK = Path(__file__).parent / "clock"
@@ -78,7 +78,7 @@ class House:
     def environment(self, **extra: str) -> dict[str, str]:
         """That of a process of ours."""
         path = os.pathsep.join((str(CLOCK), str(REPOSITORY)))
-        known = environment(**UNTRACED, HOSTILE_CLOCK=str(self.place / "clock"), **extra)
+        known = environment(HOSTILE_CLOCK=str(self.place / "clock"), **extra)
         return {**known, "PYTHONPATH": path, "CLUBLEDGER_DATA_DIR": str(self.data_dir)}
 
     @contextmanager
