@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from domain.catalogue import CATALOGUE
-from ledger.database import connect
+from ledger.database import connect, install
 from ledger.locks import Lock
 from projections.audit.audit import Audit, compare
 from projections.engine import building, runner
@@ -428,8 +428,9 @@ def waits_for_a_table(conn: Any) -> bool:
     return bool(waiting)
 
 
-def test_every_event_has_a_typed_table(one_lane: str) -> None:
-    with connect(one_lane) as conn:
+def test_every_event_has_a_typed_table(database: str) -> None:
+    install(database)
+    with connect(database) as conn:
         assert not state.installed(conn)
         runner.prepare(conn)
         found = conn.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'typed'")
