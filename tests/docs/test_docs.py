@@ -101,7 +101,7 @@ def commands(text: str) -> Iterator[str]:
 
 def unknown(command: str) -> str | None:
     """What of a command does not exist."""
-    program, *words = shlex.split(command.replace("...", "x"))
+    program, *words = shlex.split(command.partition(" | ")[0].replace("...", "x"))
     return unmade(words) if program == "make" else unspoken(words)
 
 

@@ -18,8 +18,10 @@ from tests.api.analyst.house import (
     DAYS,
     ENGLISH,
     FIRST,
+    FULL_WIDTH,
     LAST,
     MONTHS,
+    NAMES,
     POLICIES,
     TIERS,
     UNITS,
@@ -39,6 +41,9 @@ from tests.api.analyst.people import (
 )  # fmt: skip
 from tests.api.analyst.rows import Row, Told
 
+MISSPELT = "levels.csv", "K0004", "铂全卡", "2025-12-30"
+"""It is mended by who takes the rest in: a platinum card was meant."""
+
 
 class Branch(Told):
     """The branch: its people, and the rows of its files."""
@@ -51,6 +56,7 @@ class Branch(Told):
             self._customer(member_id)
         self._two_years()
         self._live()
+        self._mended()
         self._late()
 
     # ------------------------------------------------------------------------- what happens
@@ -76,11 +82,12 @@ class Branch(Told):
             else None
         )
         words, pattern = (ENGLISH, "dd.mm.yyyy") if unit == "lake" else (TIERS, "yyyy/mm/dd")
-        spelt = DAYS[pattern]
+        spelt, points = DAYS[pattern], f"{opening:,}" if opening else ""
+        names = NAMES[0][number % 10] + NAMES[1][number // 10 % 8], f"138{number:08}"
         row = self._row(
-            f"customers_{unit}.csv", member_id, UNITS[unit], f"{joined:{spelt}}",
-            words[tier] if tier else "", f"{joined:{spelt}}" if tier else "",
-            f"{opening:,}" if opening else "",
+            f"customers_{unit}.csv", member_id, *(() if unit == "lake" else names), UNITS[unit],
+            f"{joined:{spelt}}", words[tier] if tier else "", f"{joined:{spelt}}" if tier else "",
+            points.translate(FULL_WIDTH) if unit == "hills" else points,
             f"{until:{spelt}} 00:00" if opening and until else "",
         )  # fmt: skip
 
@@ -579,6 +586,12 @@ class Branch(Told):
                 row.fact(when, 8, self._of(member_id, attends, when))
 
     # ------------------------------------------------------------------------- what is wrong
+    def _mended(self) -> None:
+        """What the misspelt line says when it is spelt well and told."""
+        member, when = self.members[MISSPELT[1]], at(date.fromisoformat(MISSPELT[3]))
+        assert member.on_network(when)
+        assert self._tier(member, when, "diamond")
+
     def _plant(self) -> None:
         self._fault("not_open_yet", "gym.csv", "K0001", "28.02.2024", "10:00", "Weights", "", "g1")
         self._fault(
@@ -587,7 +600,7 @@ class Branch(Told):
         self._fault("not_come_yet", "bills_2025.csv", "K0001", "01/2026", "2025/12/31", "12.00", "")
         self._fault("already_billed", "bills_2024.csv", "K0002", "202401", "1,234.50", "1.00")
         self._fault("not_enough_points", "gifts.csv", "K0004", "31/12/2025 13:00", "-999,999")
-        self._fault("misspelt", "levels.csv", "K0004", "钛金卡", "2025-12-30")
+        self._fault("misspelt", *MISSPELT)
         self._fault(
             "unknown_member", "bills_2025.csv", "k0001", "02/2025", "2025/02/28", "5.00", ""
         )

@@ -24,15 +24,12 @@ class Sheet:
     encoding: str = "utf-8"
 
 
+CUSTOMERS = (
+    "客户编号", "姓名", "手机号码", "网点", "入网日期", "等级", "定级日期", "期初积分", "期初到期",
+)  # fmt: skip
 SHEETS = {
-    "customers_harbour.csv": Sheet(
-        ("客户编号", "网点", "入网日期", "等级", "定级日期", "期初积分", "期初到期"),
-        ",",
-        "utf-8-sig",
-    ),
-    "customers_hills.csv": Sheet(
-        ("客户编号", "网点", "入网日期", "等级", "定级日期", "期初积分", "期初到期"), ";", "gb18030"
-    ),
+    "customers_harbour.csv": Sheet(CUSTOMERS, ",", "utf-8-sig"),
+    "customers_hills.csv": Sheet(CUSTOMERS, ";", "gb18030"),
     "customers_lake.csv": Sheet(
         ("Customer", "Branch", "Joined", "Level", "Level since", "Opening", "Opening until")
     ),
@@ -105,6 +102,9 @@ def _terms(prepaid_min_fen: int, gift_bp: int, months_bound: int) -> dict[str, i
 
 
 CONTROL_BP = 3_000
+NAMES = "陆方何许沈韩杨朱秦尤", "青圆田安平远舟宁"
+"""Of which invented people are called."""
+FULL_WIDTH = str.maketrans("0123456789,", "０１２３４５６７８９，")
 POLICIES = ("prepay", "family_plan", "handset")
 CLUBS = {
     "gym": Club(

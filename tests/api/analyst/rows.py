@@ -13,6 +13,9 @@ from typing import Any
 from tests.api.analyst.house import FIRST, LAST, SHEETS, house
 from tests.api.analyst.people import Member
 
+MAPPING = Path(__file__).with_name("mapping.toml")
+"""What the analyst says her files mean, but for those that --guess tells."""
+
 
 @dataclass
 class Row:
@@ -90,6 +93,7 @@ class Told:
             (where / name).write_bytes(text.getvalue().encode(sheet.encoding))
         told = "".join(json.dumps(each, ensure_ascii=False) + "\n" for each in house())
         (where / "house.jsonl").write_text(told, "utf-8")
+        (where / "branch.toml").write_bytes(MAPPING.read_bytes())
 
     def rejections(self) -> set[tuple[str, int, str]]:
         """(file, line, code) of what is to be rejected."""

@@ -1,7 +1,8 @@
-"""The analyst's year: an invented branch's files are mapped, checked and imported through the
-command line, and then every measure is what plain Python makes of the branch's own records."""
+"""The analyst's year: an invented branch's files are mapped, checked and imported as the how-to
+tells it, and then every measure is what plain Python makes of the branch's own records."""
 
-import json
+import csv
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,84 +19,107 @@ from projections.engine.measure import MEASURES, Measured, measured, overview
 from tests.api.analyst.generator import Branch
 from tests.api.analyst.house import SHEETS
 from tests.api.analyst.plainly import ALL, NEEDED, PLAINLY, QUESTIONS, Asked, Row, interval, plainly
-from tests.api.running import Ended, clubledger, empty_directory
+from tests.api.analyst.rows import MAPPING
+from tests.api.analyst.telling import PAGE, SHOWN, TOML, fits, run, steps
+from tests.api.running import Ended, empty_directory
 
-HERE = Path(__file__).parent
 LATE = "lounge_late.csv"
-FILES = [*(name for name in SHEETS if name != LATE), "house.jsonl"]
+REJECTED = re.compile(r"^(\S+), line (\d+): (\w+): .+; to mend it: \S.+$", re.MULTILINE)
+JUDGED_LATE = re.compile(rf"^\.\./{LATE}, line \d+: visit.record of .+ is judged by", re.MULTILINE)
 assert NOUNS, "they make the catalogue"
 
 
 @dataclass(frozen=True)
 class Year:
-    """The branch, and how its files were taken."""
+    """The branch, and how its files were taken: each command of the page, what it shows, how it
+    ended and what was told."""
 
     branch: Branch
     data_dir: Path
     files: Path
-    events_after_check: int
-    checked: Ended
-    imported: Ended
-    late: Ended
+    walked: list[tuple[str, str, Ended, str]]
     conn: Conn
+
+    def ended(self, *words: str) -> Ended:
+        """How the one command with these words ended."""
+        (found,) = [each for each in self.walked if {*words} <= {*each[0].split()}]
+        return found[2]
 
 
 @pytest.fixture(scope="module")
 def year(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Year]:
-    """The files of the branch, mapped, checked and imported; those that come late after that."""
-    branch, files = Branch(), tmp_path_factory.mktemp("branch")
+    """The files of the branch, and with them all that the page says to run."""
+    branch, files = Branch(), tmp_path_factory.mktemp("branch") / "branch"
+    files.mkdir()
     branch.write(files)
-    guessed = clubledger("import", "--guess", "bills_2024.csv", cwd=files)
-    assert (guessed.code, guessed.err) == (0, "")
-    tables = guessed.out[guessed.out.index("[[table]]") :]
-    said = (HERE / "mapping.toml").read_text("utf-8")
-    (files / "branch.toml").write_text(f"{said}\n{tables}", "utf-8")
+    walked = []
     with empty_directory() as data_dir, EmbeddedServer(data_dir) as server:
-
-        def imported(*words: str) -> Ended:
-            known = ("import", *words, "--mapping", "branch.toml", "--json")
-            return clubledger(*known, data_dir=data_dir, cwd=files)
-
-        assert clubledger("import", "-", data_dir=data_dir).code == 0
-        checked = imported(*FILES, "--check")
-        events = clubledger("status", "--json", data_dir=data_dir).json["events"]
-        done = imported(*FILES, "--despite", "in_control_group", "--keep-good", "rejects")
-        late = imported(LATE)
+        for command, shown in steps():
+            walked.append((command, shown, *run(command, data_dir, files)))
+            if "--check" in command:
+                with connect(server.dsn) as conn:
+                    events = conn.execute("SELECT count(*) FROM ledger.stored_events").fetchone()
+                assert events == (0,)
         runner.project(server.dsn)
         with connect(server.dsn) as conn, runner.snapshot(conn):
-            yield Year(branch, data_dir, files, events, checked, done, late, conn)
+            yield Year(branch, data_dir, files, walked, conn)
+
+
+def test_the_page_is_so(year: Year) -> None:
+    for command, shown, _, told in year.walked:
+        assert fits(shown, told), f"{command}\n{told}"
+    assert len(year.walked) > 12
+    assert {command.split()[0] for command, *_ in year.walked} == {"clubledger", "mv", "sed"}
+
+
+def test_the_page_shows_the_files_and_the_mapping(year: Year) -> None:
+    """Lines of files below their headers, and parts of the mapping."""
+    branch, page = year.branch, PAGE.read_text("utf-8")
+    mapping = MAPPING.read_text("utf-8")
+    for part in TOML.findall(page):
+        assert part in mapping
+    shown = SHOWN.findall(page)
+    for name, text in shown:
+        sheet = SHEETS[name]
+        cells = csv.reader(text.splitlines(), delimiter=sheet.separator)
+        header, *lines = (tuple(row) for row in cells)
+        assert header == sheet.header
+        assert {*lines} <= {row.cells for row in branch.rows if row.file == name}, name
+    assert len(shown) > 3
+    assert f"{len(branch.ids)} customers" in page
+    assert f"{len(SHEETS) + 1} files" in page
 
 
 def rejected(ended: Ended) -> set[tuple[str, int, str]]:
-    return {(each["file"], each["line"], each["code"]) for each in ended.json["rejections"]}
+    """What was told, by its code; a cell that cannot be read is told by its field."""
+    found = REJECTED.findall(ended.err)
+    return {(file, int(line), "misspelt" if said == "tier" else said) for file, line, said in found}
 
 
-def test_a_check_tells_what_is_wrong_and_writes_nothing(year: Year) -> None:
-    assert rejected(year.checked) == year.branch.rejections()
-    assert (year.checked.code, year.events_after_check) == (3, 0)
+def test_a_check_tells_what_is_wrong_and_what_would_mend_it(year: Year) -> None:
+    checked = year.ended("--check")
+    assert (checked.code, rejected(checked)) == (3, year.branch.rejections())
     assert {code for _, _, code in year.branch.rejections()} >= {
         "not_open_yet", "not_come_yet", "in_control_group", "already_billed", "unknown_member",
         "not_enough_points", "misspelt",
     }  # fmt: skip
-    for each in year.checked.json["rejections"]:
-        assert each["mend"], each
 
 
 def test_what_happened_all_the_same_is_taken(year: Year) -> None:
     wrong = year.branch.rejections()
     expected = {each for each in wrong if each[2] != "in_control_group"}
-    known = clubledger("exceptions", "--json", data_dir=year.data_dir).json["exceptions"]
+    known = year.ended("exceptions").out.splitlines()
     assert len(known) == len(wrong) - len(expected) > 5
-    assert (year.imported.code, rejected(year.imported)) == (3, expected)
+    imported = year.ended("--despite")
+    assert (imported.code, rejected(imported)) == (3, expected)
     reasons = (year.files / "rejects.reasons").read_text("utf-8").splitlines()
     assert len(reasons) == len(expected)
 
 
 def test_what_came_late_is_taken_and_said_by_line(year: Year) -> None:
-    told = year.late.json
-    assert (year.late.code, told["rejected"]) == (0, 0)
-    assert told["judged_late"] == len(told["late"]) > 5
-    assert {each["file"] for each in told["late"]} == {LATE}
+    late = year.ended(f"../{LATE}", "import")
+    assert late.code == 0
+    assert len(JUDGED_LATE.findall(late.err)) > 5
 
 
 OTHERWISE = {
@@ -196,11 +220,14 @@ def test_a_return_is_so_sure(year: Year, answers: dict[str, list[Measured]], kno
         )
 
 
-def test_the_command_line_tells_the_same(year: Year) -> None:
-    words = ("measure", "bindings.rate", "--cohort", "bound-2025", "--on", "2025-12-31")
-    told = clubledger(*words, "--by", "unit", "--json", data_dir=year.data_dir).json
+def test_the_page_tells_the_same(year: Year) -> None:
+    told = year.ended("bindings.rate").out
     here = measured(
         year.conn, "bindings.rate", {"cohort_id": "bound-2025"}, QUESTIONS[0][0], ["unit_id"]
     )
-    assert json.loads(here.model_dump_json())["value"] == told["value"]
-    assert len(told["groups"]) == len(here.groups) == 3
+    assert f"\n{here.value} %\n" in told
+    lines = [line.split() for line in told.splitlines()]
+    assert len(here.groups) == 3
+    for each in here.groups:
+        said = [each.key["unit_id"], each.value, *(one.value for one in each.inputs)]
+        assert [*map(str, said)] in lines
