@@ -57,7 +57,7 @@ class AdmitInEmergency(Command):
     writes: ClassVar[dict[str, str]] = {"admissions": "club_id"}
     reads: ClassVar[dict[str, str]] = {"club": "club_id"}
     refuses = IN_EMERGENCY
-    example = saying(club_id="health", category="elderly", people=3, desk="d1")
+    example = saying(club_id="library", category="elderly", people=3, desk="d1")
     club_id: ClubId
     category: Literal["elderly", "child", "other"]
     people: Annotated[int, Field(ge=1, le=500)] = 1

@@ -295,7 +295,7 @@ class EndBinding(MemberCommand):
     command: Literal["binding.end"] = "binding.end"
     refuses = (*JOINED, UnknownBinding, NotComeYet, NotWithinBinding)
     example = saying(
-        member_id="m1", binding=1, ended_on="2009-02-01", cause="cancelled", reason="as asked"
+        member_id="m4", binding=1, ended_on="2008-12-01", cause="cancelled", reason="as asked"
     )
     binding: Ordinal
     ended_on: Day

@@ -276,14 +276,14 @@ class LaunchCampaign(CampaignCommand):
     command: Literal["campaign.launch"] = "campaign.launch"
     refuses = (CampaignExists, WindowReversed, ArmsGivenAndDrawn)
     example = saying(
-        campaign_id="spring",
+        campaign_id="autumn",
         title="Prepay and get credit",
         kind="prepay",
         opens_on="2008-03-01",
         closes_on="2099-12-31",
         tiers=["gold", "silver"],
         control_bp=1_000,
-        control_seed="spring",
+        control_seed="autumn",
         prepaid_min_fen=60_000,
         gift_bp=1_000,
         months_bound=12,

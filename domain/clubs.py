@@ -275,7 +275,7 @@ class OpenClub(ClubCommand):
     command: Literal["club.open"] = "club.open"
     refuses = (ClubExists, HoursReversed)
     example = saying(
-        club_id="health", title="Health club", opens_on="2008-06-30", tiers=["diamond", "gold"]
+        club_id="chess", title="Chess club", opens_on="2008-06-30", tiers=["diamond", "gold"]
     )
     title: Text
     opens_on: Day
@@ -309,7 +309,7 @@ class PriceService(ClubCommand):
 
     command: Literal["service.price"] = "service.price"
     refuses = (UnknownClub, TooMany)
-    example = saying(club_id="health", service_id="checkup", title="Check-up", points=50)
+    example = saying(club_id="tennis", service_id="hour", title="An hour", points=60)
     service_id: ServiceId
     title: Text
     points: PointsOrNone
@@ -350,7 +350,7 @@ class DeclareEmergency(ClubCommand):
 
     command: Literal["emergency.declare"] = "emergency.declare"
     refuses = (*OPENED_BY, EmergencyAlready, TooMany)
-    example = saying(club_id="health", reason="snow")
+    example = saying(club_id="tennis", reason="snow")
     reason: Text
 
     def decide(self, at: datetime, club: Club) -> list[Event]:
@@ -367,7 +367,7 @@ class EndEmergency(ClubCommand):
 
     command: Literal["emergency.end"] = "emergency.end"
     refuses = (*IN_EMERGENCY, TooMany)
-    example = saying(club_id="health")
+    example = saying(club_id="library")
 
     def decide(self, at: datetime, club: Club) -> list[Event]:
         require_emergency(self, club, self.club_id, at)
@@ -380,7 +380,7 @@ class HoldActivity(ClubCommand):
 
     command: Literal["activity.hold"] = "activity.hold"
     refuses = (*OPENED_BY, ActivityExists, TooMany)
-    example = saying(club_id="health", activity_id="drive", title="A drive", cost_fen=800_000)
+    example = saying(club_id="tennis", activity_id="drive", title="A drive", cost_fen=800_000)
     activity_id: ActivityId
     title: Text
     cost_fen: Fen = 0

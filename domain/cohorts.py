@@ -133,7 +133,11 @@ class OpenCohort(Command):
     writes: ClassVar[dict[str, str]] = {"cohort": "cohort_id"}
     refuses = (CohortExists, NotComeYet)
     example = saying(
-        cohort_id="vips", title="VIPs", purpose="retention", criterion="gold", taken_on="2008-06-30"
+        cohort_id="kept",
+        title="Kept",
+        purpose="retention",
+        criterion="gold",
+        taken_on="2008-06-30",
     )
     cohort_id: CohortId
     title: Text
@@ -196,7 +200,7 @@ class FreezeCohort(Command):
     command: Literal["cohort.freeze"] = "cohort.freeze"
     writes: ClassVar[dict[str, str]] = {"cohort": "cohort_id"}
     refuses = BEING_TAKEN
-    example = saying(cohort_id="vips", size=0)
+    example = saying(cohort_id="vips", size=1)
     cohort_id: CohortId
     size: Count
 

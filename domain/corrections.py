@@ -189,7 +189,7 @@ class CorrectLeaving(MemberCorrection):
 
     command: Literal["member.correct_leaving"] = "member.correct_leaving"
     fact = MemberLeft
-    example = saying(member_id="m1", reason="wrong number")
+    example = saying(member_id="m3", reason="wrong number")
     period: Period = None
 
     def decide(self, at: datetime, membership: Membership) -> list[Event]:
@@ -201,7 +201,7 @@ class CorrectReturn(MemberCorrection):
 
     command: Literal["member.correct_return"] = "member.correct_return"
     fact = MemberReturned
-    example = saying(member_id="m1", reason="somebody else")
+    example = saying(member_id="m6", reason="somebody else")
     period: Period = None
 
     def decide(self, at: datetime, membership: Membership) -> list[Event]:
@@ -213,7 +213,7 @@ class CorrectBill(MemberCorrection):
 
     command: Literal["bill.correct"] = "bill.correct"
     fact = BillIssued
-    example = saying(member_id="m1", month="2008-07", reason="typed in wrongly")
+    example = saying(member_id="m3", month="2008-06", reason="typed in wrongly")
     month: Month
 
     def decide(self, at: datetime, membership: Membership, bills: Bills) -> list[Event]:
@@ -227,7 +227,7 @@ class CorrectEnrolment(MemberCorrection):
     command: Literal["campaign.correct_enrolment"] = "campaign.correct_enrolment"
     writes: ClassVar[dict[str, str]] = {"member": "member_id", "places": "campaign_id"}
     fact = CampaignEnrolled
-    example = saying(member_id="m1", campaign_id="spring", reason="wrong member")
+    example = saying(member_id="m3", campaign_id="spring", reason="wrong member")
     campaign_id: CampaignId
 
     def decide(
@@ -251,7 +251,7 @@ class CorrectOffer(MemberCorrection):
 
     command: Literal["campaign.correct_offer"] = "campaign.correct_offer"
     fact = CampaignOffered
-    example = saying(member_id="m1", campaign_id="spring", reason="drawn from an old list")
+    example = saying(member_id="m3", campaign_id="winter", reason="drawn from an old list")
     campaign_id: CampaignId
 
     def decide(
@@ -265,7 +265,7 @@ class CorrectAttendance(MemberCorrection):
 
     command: Literal["activity.correct_attendance"] = "activity.correct_attendance"
     fact = ActivityAttended
-    example = saying(member_id="m1", club_id="health", activity_id="drive", reason="stayed at home")
+    example = saying(member_id="m3", club_id="tennis", activity_id="cup", reason="stayed at home")
     club_id: ClubId
     activity_id: ActivityId
 
@@ -279,7 +279,7 @@ class CorrectBinding(MemberCorrection):
     command: Literal["binding.correct"] = "binding.correct"
     fact = BindingStarted
     refuses = (*MemberCorrection.refuses, PartOfEnrolment)
-    example = saying(member_id="m1", binding=1, reason="typed in wrongly")
+    example = saying(member_id="m3", binding=2, reason="typed in wrongly")
     binding: Ordinal
 
     def decide(self, at: datetime, membership: Membership, bindings: Bindings) -> list[Event]:
@@ -295,7 +295,7 @@ class CorrectBindingEnd(MemberCorrection):
     command: Literal["binding.correct_end"] = "binding.correct_end"
     fact = BindingEnded
     refuses = (*MemberCorrection.refuses, AlreadyBound, EnrolledMeanwhile)
-    example = saying(member_id="m1", binding=1, reason="typed in wrongly")
+    example = saying(member_id="m3", binding=2, reason="typed in wrongly")
     binding: Ordinal
 
     def decide(
@@ -332,7 +332,7 @@ class CorrectInclusion(MemberCorrection):
     reads: ClassVar[dict[str, str]] = {"cohort": "cohort_id"}
     fact = CohortIncluded
     refuses = (*JOINED, *BEING_TAKEN, UnknownFact)
-    example = saying(member_id="m1", cohort_id="vips", reason="wrong member")
+    example = saying(member_id="m3", cohort_id="vips", reason="wrong member")
     cohort_id: CohortId
 
     def decide(
@@ -349,7 +349,7 @@ class CorrectActivity(Correction, ClubCommand):
     command: Literal["activity.correct"] = "activity.correct"
     fact = ActivityHeld
     refuses = (UnknownClub, UnknownFact)
-    example = saying(club_id="health", activity_id="drive", reason="rained off")
+    example = saying(club_id="library", activity_id="reading", reason="rained off")
     activity_id: ActivityId
 
     def decide(self, at: datetime, club: Club) -> list[Event]:
@@ -365,7 +365,7 @@ class CorrectAdmission(Correction):
     reads: ClassVar[dict[str, str]] = {"club": "club_id"}
     fact = EmergencyAdmitted
     refuses = (UnknownClub, UnknownFact)
-    example = saying(club_id="health", admission=1, reason="told twice")
+    example = saying(club_id="library", admission=1, reason="told twice")
     club_id: ClubId
     admission: Ordinal
 
@@ -380,7 +380,7 @@ class CorrectClosing(Correction, CampaignCommand):
     command: Literal["campaign.correct_closing"] = "campaign.correct_closing"
     fact = CampaignClosed
     refuses = (UnknownCampaign, UnknownFact)
-    example = saying(campaign_id="spring", reason="meant for another campaign")
+    example = saying(campaign_id="winter", reason="meant for another campaign")
 
     def decide(self, at: datetime, campaign: Campaign) -> list[Event]:
         require_launched(campaign, self.campaign_id)

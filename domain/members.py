@@ -372,7 +372,7 @@ class JoinNetwork(MemberCommand):
     reads: ClassVar[dict[str, str]] = {"unit": "unit_id"}
     refuses = (AlreadyJoined, UnknownUnit)
     example = saying(
-        member_id="m1", unit_id="north", phone="13800000001", at="2008-01-05T09:00:00+08:00"
+        member_id="m2", unit_id="north", phone="13800000002", at="2008-01-05T09:00:00+08:00"
     )
     unit_id: UnitId
     name: Name | None = None
@@ -509,7 +509,7 @@ class ReturnToNetwork(MemberCommand):
     command: Literal["member.return"] = "member.return"
     reads: ClassVar[dict[str, str]] = {"unit": "unit_id"}
     refuses = (*JOINED, OnTheNetwork, BackBeforeLeaving, UnknownUnit, TooMany)
-    example = saying(member_id="m1", unit_id="south", reason="won back")
+    example = saying(member_id="m5", unit_id="south", reason="won back")
     unit_id: UnitId
     reason: Text
 

@@ -102,7 +102,7 @@ class CorrectOutside(Correction):
     writes: ClassVar[dict[str, str]] = {"outside": "outside_value_id"}
     fact = OutsideRecorded
     refuses = (UnknownFact,)
-    example = saying(outside_value_id="satisfaction_2007", reason="of another branch")
+    example = saying(outside_value_id="satisfaction_2006", reason="of another branch")
     outside_value_id: DottedId
 
     def decide(self, at: datetime, outside: Outside) -> list[Event]:

@@ -112,9 +112,9 @@ class EnterReport(Retellable):
     writes: ClassVar[dict[str, str]] = {"report": "report_id"}
     refuses = (PeriodReversed, NotComeYet, ToldAlready, UnknownFact)
     example = saying(
-        report_id="annual-2008",
-        title="The year 2008",
-        source="annual report, page 3",
+        report_id="half-2008",
+        title="The first half of 2008",
+        source="half-yearly report, page 3",
         dated_on="2008-07-01",
         first="2008-01-01",
         last="2008-06-30",
@@ -209,7 +209,7 @@ class CorrectClaim(Correction):
     writes: ClassVar[dict[str, str]] = {"report": "report_id"}
     fact = ReportClaimed
     refuses = (UnknownFact,)
-    example = saying(report_id="annual-2008", claim_id="members.growth_rate", reason="misread")
+    example = saying(report_id="annual-2008", claim_id="members.vip_total", reason="misread")
     report_id: Id
     claim_id: DottedId
 

@@ -71,7 +71,7 @@ class SetTarget(Retellable):
     writes: ClassVar[dict[str, str]] = {"target": "target_id"}
     refuses = (PeriodReversed, ToldAlready, UnknownFact)
     example = saying(
-        target_id="satisfaction.challenge_2008",
+        target_id="service.challenge_2008",
         title="Satisfaction, challenge",
         zh="满意度挑战值",
         measure="satisfaction.rate",
@@ -106,7 +106,7 @@ class CorrectTarget(Correction):
     writes: ClassVar[dict[str, str]] = {"target": "target_id"}
     fact = TargetSet
     refuses = (UnknownFact,)
-    example = saying(target_id="satisfaction.challenge_2008", reason="of another year")
+    example = saying(target_id="service.basic_2008", reason="of another year")
     target_id: DottedId
 
     def decide(self, at: datetime, target: Target) -> list[Event]:

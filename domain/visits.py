@@ -373,7 +373,7 @@ class RecordVisit(MemberCommand):
     reads: ClassVar[dict[str, str]] = {"club": "club_id"}
     refuses = (*ON_THE_NETWORK, *OPENED_BY, *ADMITTED, *PAID)
     example = saying(
-        member_id="m1", club_id="health", service_id="checkup", desk="d1", shown_points=50
+        member_id="m1", club_id="tennis", service_id="hour", desk="d1", shown_points=60
     )
     club_id: ClubId
     service_id: ServiceId
@@ -511,7 +511,9 @@ class UndoVisit(MemberCommand):
 
     command: Literal["visit.undo"] = "visit.undo"
     refuses = (*JOINED, UnknownVisit, UndoNeedsSupervisor)
-    example = saying(member_id="m1", visit=1, desk="d1", reason="wrong member")
+    example = saying(
+        member_id="m1", visit=1, desk="d1", reason="wrong member", at="2008-07-01T15:10:00+08:00"
+    )
     visit: Ordinal = Field(description="the n-th visit of the member")
     desk: Desk
     reason: Text
@@ -563,7 +565,9 @@ class AttendActivity(MemberCommand):
         TooLongAgo,
         TooMany,
     )
-    example = saying(member_id="m1", club_id="health", activity_id="drive")
+    example = saying(
+        member_id="m1", club_id="tennis", activity_id="cup", at="2008-05-01T18:00:00+08:00"
+    )
     club_id: ClubId
     activity_id: ActivityId
 

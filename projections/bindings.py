@@ -5,7 +5,6 @@ from datetime import date
 from psycopg.rows import class_row
 
 from domain.bindings import BindingEnded, BindingStarted
-from domain.cohorts import UnknownCohort
 from projections.engine.answer import Answer
 from projections.engine.connection import Conn
 from projections.engine.measure import Events, Need, Rows, measure
@@ -127,7 +126,7 @@ BASE = Rows(
         Events("member.left", where="occurred_at < %(end)s"),
         Events("member.returned", where="occurred_at < %(end)s"),
     ),
-    needs=(Need("cohort_id", UnknownCohort, in_overview="purpose = 'binding'"),),
+    needs=(Need("cohort_id", in_overview="purpose = 'binding'"),),
     what="The customers of a cohort: each counts once, however many policies bind him on the "
     "day, and not if he is off the network by the end of it.",
 )

@@ -24,6 +24,7 @@ from projections.engine.connection import Conn
 from projections.engine.days import end_of
 from projections.engine.event_tables import counted
 from projections.engine.measure import Events, Measured, Need, Rows, measure, measured
+from projections.engine.names import named
 from projections.engine.projection import Projection
 from projections.engine.ratio import Mean, Rate
 from projections.engine.reference import ReferenceFold, Stored, folded
@@ -227,6 +228,9 @@ def _campaign(row: Mapping[str, Any]) -> Campaign:
     )
 
 
+named("campaign_id", UnknownCampaign)
+
+
 # ----------------------------------------------------------------------------------- measures
 _OFFERS = f"{counted('campaign.offered')} o"
 _ENROLMENTS = f"{counted('campaign.enrolled')} e"
@@ -380,7 +384,7 @@ RETURNS = Rows(
             where=f"margin_fen IS NOT NULL AND {_IN_WHOLE_MONTHS}",
         ),
     ),
-    needs=(Need("campaign_id", UnknownCampaign),),
+    needs=(Need("campaign_id"),),
     once={
         "other_costs_fen": "SELECT other_costs_fen FROM campaign"
         " WHERE campaign_id = %(campaign_id)s AND launched_at < %(end)s",

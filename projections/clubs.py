@@ -13,10 +13,12 @@ from domain.clubs import (
     UnknownClub,
 )
 from domain.kernel.values import ClubId
+from domain.visits import UnknownService
 from projections.engine.answer import Answer
 from projections.engine.connection import Conn
 from projections.engine.event_tables import counted
 from projections.engine.measure import DAY, Events, Need, Rows, measure
+from projections.engine.names import named
 from projections.engine.projection import Projection
 from projections.engine.reference import ReferenceFold, Stored, folded
 from projections.engine.views import view
@@ -179,6 +181,10 @@ def prices(conn: Conn, club_id: str) -> list[Price]:
     ).fetchall()
 
 
+named("club_id", UnknownClub)
+named("service_id", UnknownService, "of any club")
+
+
 # ----------------------------------------------------------------------------------- measures
 OPENINGS = Rows(
     """
@@ -189,7 +195,7 @@ OPENINGS = Rows(
     decided=("opens_on",),
     sums=("day",),
     events=(Events("club.opened", by=("club_id",)),),
-    needs=(Need("club_id", UnknownClub),),
+    needs=(Need("club_id"),),
     what="A club, with the day on which it opens, if it had said so by the end of `on`.",
 )
 EMERGENCIES = Rows(

@@ -3,6 +3,7 @@
 from domain.cohorts import CohortFrozen, CohortIncluded, CohortOpened, UnknownCohort
 from projections.engine.event_tables import counted
 from projections.engine.measure import Events, Need, Rows, measure
+from projections.engine.names import named
 from projections.engine.projection import Projection
 from projections.engine.reference import ReferenceFold, Stored, folded
 from projections.engine.views import view
@@ -69,6 +70,9 @@ class Cohorts(Projection):
     )
 
 
+named("cohort_id", UnknownCohort)
+
+
 # ----------------------------------------------------------------------------------- measures
 KEPT = Rows(
     f"""
@@ -107,7 +111,7 @@ KEPT = Rows(
             where="month BETWEEN %(first_month)s AND %(last_month)s AND amount_fen < %(low_fen)s",
         ),
     ),
-    needs=(Need("cohort_id", UnknownCohort, in_overview="purpose = 'retention'"),),
+    needs=(Need("cohort_id", in_overview="purpose = 'retention'"),),
     may={"low_fen": LOW_SPEND_FEN, "low_months": LOW_MONTHS_LOST},
     days=("low", "revenue_fen", "revenue_before_fen"),
     what="The customers of a cohort, with the tier and unit of its day: who left the network "

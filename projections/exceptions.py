@@ -18,6 +18,7 @@ from projections.engine.answer import Answer, Dated
 from projections.engine.connection import Conn
 from projections.engine.days import end_of
 from projections.engine.event_tables import typed_tables
+from projections.engine.names import require_known
 from projections.engine.projection import Projection
 from projections.engine.reference import ReferenceFold, Stored, folded
 from projections.engine.views import view
@@ -113,7 +114,10 @@ def excepted(fact: str, *codes: str) -> str:
 def page(
     conn: Conn, wanted: Wanted, limit: int, after: tuple[int, int] | None = None
 ) -> ExceptionPage:
-    """Facts that broke a rule which protects a live desk, in the order of the log."""
+    """Facts that broke a rule which protects a live desk, in the order of the log. Raises
+    UnknownMember."""
+    if wanted.member_id is not None:
+        require_known(conn, {"member_id": [wanted.member_id]})
     bucket, position = after or (-1, 0)
     cursor = conn.cursor(row_factory=class_row(Excepted))
     found = cursor.execute(

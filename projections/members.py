@@ -16,6 +16,7 @@ from domain.members import (
     MemberMoved,
     MemberReturned,
     TierChanged,
+    UnknownMember,
 )
 from ledger.log import persons
 from projections import bindings, free_visits, points, spans
@@ -24,6 +25,7 @@ from projections.engine.answer import Dated
 from projections.engine.connection import Conn
 from projections.engine.event_tables import counted
 from projections.engine.measure import Events, Rows, measure
+from projections.engine.names import named
 from projections.engine.projection import Projection
 from projections.engine.reference import ReferenceFold, Stored, folded
 from projections.engine.views import view
@@ -218,6 +220,9 @@ def members_with_phone(conn: Conn, phone: Sealed, card: Card) -> list[Member]:
     ids = persons.members_with_phone(conn, phone, MAX_SHARED)
     cards = (card(conn, member_id) for member_id in ids)
     return [card for card in cards if card is not None]
+
+
+named("member_id", UnknownMember)
 
 
 # ----------------------------------------------------------------------------------- measures

@@ -234,7 +234,7 @@ def reports(conn: Conn) -> list[ReportEntry]:
 
 
 def report(conn: Conn, report_id: Id) -> Report | None:
-    """One report with what it claims; null if there is none."""
+    """One report with what it claims."""
     found = conn.execute(
         "SELECT title, source, dated_on, first, last, entered_at FROM report WHERE report_id = %s",
         (report_id,),

@@ -1,6 +1,8 @@
 """Units: the county branches and city district offices, by name."""
 
+from domain.members import UnknownUnit
 from domain.units import UnitOpened
+from projections.engine.names import named
 from projections.engine.projection import Projection
 from projections.engine.reference import ReferenceFold, Stored, folded
 from projections.engine.views import view
@@ -36,6 +38,8 @@ class Units(Projection):
         """,
     )
 
+
+named("unit_id", UnknownUnit)
 
 view(
     "units",

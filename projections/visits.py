@@ -8,7 +8,6 @@ from typing import Literal
 from psycopg.rows import class_row
 from pydantic import Field
 
-from domain.clubs import UnknownClub
 from domain.kernel.values import add_months, local_date, start_of
 from domain.visits import VisitRecorded, VisitUndone
 from projections.engine.answer import Answer, Dated
@@ -245,7 +244,7 @@ def club_use(
 
 # ----------------------------------------------------------------------------------- measures
 _OF_DAYS = "undone_at IS NULL AND occurred_at >= %(start)s AND occurred_at < %(end)s"
-_CLUB = Need("club_id", UnknownClub)
+_CLUB = Need("club_id")
 
 VISITS = Rows(
     f"""

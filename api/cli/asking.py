@@ -104,7 +104,7 @@ def measure(
         str, typer.Argument(metavar="MEASURE", help="By its id, as `bindings.rate`.")
     ],
     by: Annotated[
-        list[str] | None, typer.Option(help="Grouped by this, as `unit`; may be repeated.")
+        list[str] | None, typer.Option(help="Grouped by this, as `unit` or `unit,tier`.")
     ] = None,
     rows: Annotated[
         int | None, typer.Option(min=1, max=1000, help="Show so many of its rows.")

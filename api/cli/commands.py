@@ -242,7 +242,7 @@ def import_files(
         typer.Option(metavar="MAPPING_FILE", help="TOML: what the columns of tables are."),
     ] = None,
     guess: Annotated[
-        bool, typer.Option("--guess", help="Propose a mapping for the files, and do no more.")
+        bool, typer.Option("--guess", help="Propose a mapping for the files; no ledger is opened.")
     ] = False,
     check: Annotated[
         bool, typer.Option("--check", help="Decide everything, and write nothing.")
@@ -493,5 +493,4 @@ def clock(
     return upkeep.clock(settings_of(data_dir), stand_still, as_json)
 
 
-for _typer in (app, asking):
-    give_examples(_typer)
+give_examples(app)

@@ -6,7 +6,7 @@ import json
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
-from inspect import Parameter, Signature, getdoc
+from inspect import Parameter, Signature
 from typing import Annotated, Any
 from uuid import uuid4
 
@@ -14,6 +14,7 @@ import typer
 from pydantic import ValidationError
 
 from api.cli.terminal import output
+from api.cli.terminal.examples import summary
 from api.cli.terminal.looking import refusable
 from api.cli.terminal.options import DataDir, Json, settings_of
 from api.doors import DOORS
@@ -92,7 +93,8 @@ def line_of(name: str) -> Any:
     carry_out.__dict__["__signature__"] = Signature(parameters)
     carry_out.__annotations__ = {each.name: each.annotation for each in parameters}
     line = typer.Typer(add_completion=False, rich_markup_mode=None)
-    line.command(name, help=_help(kind), epilog=_example(kind))(carry_out)
+    said = summary(kind)
+    line.command(name, help=said, short_help=said, epilog=_example(kind))(carry_out)
     return typer.main.get_command(line)
 
 
@@ -133,10 +135,6 @@ def _metavar(schema: Mapping[str, Any], kinds: set[Any]) -> str:
         if "format" in each:
             return "DAY" if each["format"] == "date" else "INSTANT"
     return "TEXT" if "string" in kinds else "N" if "integer" in kinds else "JSON"
-
-
-def _help(kind: type[Command]) -> str:
-    return " ".join((getdoc(kind) or "").split("\n\n")[0].split())
 
 
 def _example(kind: type[Command]) -> str:

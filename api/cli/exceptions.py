@@ -5,7 +5,7 @@ from datetime import date
 from pydantic import TypeAdapter, ValidationError
 
 from api.cli.terminal import output
-from api.cli.terminal.looking import looking, say_moment
+from api.cli.terminal.looking import looking, refusable, say_moment
 from api.runtime.failures import WrongUse
 from api.runtime.settings import Settings
 from api.runtime.wiring import opened
@@ -27,7 +27,11 @@ def run(
 ) -> int:
     """Show them, each with the rules that it broke."""
     wanted = exceptions.Wanted(**of, first=_day("from", days[0]), last=_day("to", days[1]))
-    with opened(settings) as database, looking(database, asked) as (connection, moment):
+    with (
+        opened(settings) as database,
+        looking(database, asked) as (connection, moment),
+        refusable(),
+    ):
         found = dated(exceptions.page(connection, wanted, limit), moment)
     if as_json:
         output.tell(found)

@@ -8,7 +8,7 @@ from api.cli.measures import words_of
 from api.cli.terminal import layouts, output
 from api.cli.terminal.files import Target, operator
 from api.cli.terminal.layouts import Column
-from api.cli.terminal.looking import looking, refusable, say_moment, say_unknown
+from api.cli.terminal.looking import looking, refusable, say_moment
 from api.runtime.failures import WrongUse
 from api.runtime.settings import Settings
 from api.runtime.wiring import opened
@@ -43,7 +43,6 @@ def run(
         looking(database, asked) as (connection, moment),
     ):
         views.read(of, filters)
-        say_unknown(connection, filters)
         if target is not None:
             export = answers.list_export(connection, database.meta, of, filters, moment, operator())
             return target.write(export, as_json)

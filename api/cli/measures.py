@@ -10,7 +10,7 @@ from api.cli.ask import value_of
 from api.cli.terminal import layouts, output
 from api.cli.terminal.files import Target, operator
 from api.cli.terminal.layouts import Column
-from api.cli.terminal.looking import looking, refusable, say_moment, say_unknown
+from api.cli.terminal.looking import looking, refusable, say_moment
 from api.runtime.failures import WrongUse
 from api.runtime.settings import Settings
 from api.runtime.wiring import Database, opened
@@ -67,15 +67,14 @@ def run(
 ) -> int:
     """What a measure comes to, by columns of its rows; or those rows, on a page or in a file."""
     params = params_of(measure_id, said)
-    columns = [_named(each, MEASURES[measure_id].rows.dims) for each in by]
+    wanted = [name for each in by for name in each.split(",")]
+    columns = [_named(each, MEASURES[measure_id].rows.dims) for each in wanted]
     with (
         opened(settings) as database,
         looking(database, asked) as (connection, moment),
         refusable(),
     ):
         on = day(database, moment)
-        needed = MEASURES[measure_id].needs  # one of those that is unknown is refused
-        say_unknown(connection, {k: v for k, v in params.items() if k not in needed})
         if target is not None:
             export = answers.contributions_export(
                 connection, database.meta, measure_id, params, on, moment, operator()

@@ -154,7 +154,7 @@ def _open(router: APIRouter, doors: tuple[Door, ...]) -> None:
         return receipt_of(await house.execute(command))
 
     annotations = {
-        **{name: _in_path(kind, name) for name in first.ids},
+        **{name: _in_path(doors, name) for name in first.ids},
         "said": body,
         "house": InHouse,
         "key": WriteKey,
@@ -186,9 +186,11 @@ def _open(router: APIRouter, doors: tuple[Door, ...]) -> None:
     )
 
 
-def _in_path(kind: type[Command], name: str) -> Any:
-    known = kind.model_fields[name]
-    told = Path(description=known.description, examples=[kind.example[name]])
+def _in_path(doors: tuple[Door, ...], name: str) -> Any:
+    """An id of the path, as it is in each of the examples of the body, in their order."""
+    known = doors[0].command.model_fields[name]
+    said = [door.command.example[name] for door in doors]
+    told = Path(description=known.description, examples=said)
     return Annotated[known.annotation, *known.metadata, told]
 
 

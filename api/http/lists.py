@@ -18,6 +18,7 @@ from projections.engine.answer import Answer, Dated, Moment
 from projections.engine.catalogue import NOUNS
 from projections.engine.connection import Conn
 from projections.engine.moments import Asked
+from projections.engine.names import codes_of
 from projections.engine.views import View
 
 assert NOUNS, "they make the catalogue"
@@ -112,13 +113,14 @@ def _open(of: View) -> None:
             *(Parameter(name, kind, annotation=each, default=None) for name, each in words.items()),
         ]
     )
+    codes = codes_of((*of.same, *of.within))
     router.add_api_route(
         f"/lists/{of.name}",
         ask,
         name=f"list_of_{of.name}",
         description=f"{of.about} In the order of {', '.join(of.key)}.",
         response_model=model,
-        responses={**DOWNLOAD, **refuses("wrong_parameters", "too_large_a_sheet", *PAST)},
+        responses={**DOWNLOAD, **refuses(*codes, "wrong_parameters", "too_large_a_sheet", *PAST)},
     )
 
 

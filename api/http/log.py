@@ -42,7 +42,11 @@ async def doubts(
     return await house.ask(lambda conn, _: doubting.page(conn, limit, behind), wait_for, asked)
 
 
-@router.get("/exceptions", response_model=excepting.ExceptionPage, responses=refuses(*PAST))
+@router.get(
+    "/exceptions",
+    response_model=excepting.ExceptionPage,
+    responses=refuses("unknown_member", *PAST),
+)
 async def exceptions(
     house: InHouse,
     wait_for: Awaited,

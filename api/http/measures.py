@@ -11,7 +11,7 @@ from pydantic import StringConstraints
 from api import answers
 from api.http.server.documented import refuses
 from api.http.server.downloads import DOWNLOAD, Wanted, download
-from api.http.server.inputs import PAST, AsOf, Awaited, House, InHouse, Limit
+from api.http.server.inputs import PAST, AsOf, Awaited, House, InHouse, Limit, several
 from api.runtime.exports import Export
 from domain.kernel.values import ONE_LINE
 from projections.engine import contributions, measure
@@ -29,14 +29,14 @@ from projections.engine.measure import (
     form_of,
 )
 from projections.engine.moments import Asked
+from projections.engine.names import codes_of
 
 router = APIRouter(tags=["measures"])
 
 MeasureId = Annotated[str, Path(pattern=r"^[a-z0-9_.]{1,100}$", examples=["members.vips"])]
-_UNKNOWN = sorted({need.unknown.code for each in MEASURES.values() for need in each.rows.needs})
-_CODES = ("unknown_measure", "wrong_parameters", *_UNKNOWN, *PAST)
 _WORDS = list(dict.fromkeys([*DAYS, *(name for each in catalogue() for name in each.takes)]))
 """All that some measure takes."""
+_CODES = ("unknown_measure", "wrong_parameters", *codes_of(_WORDS), *PAST)
 
 
 class Catalogue(Answer):
@@ -96,7 +96,8 @@ async def ask_measure(
     now, said = house.clock.now(), _said(words)
 
     def ask(conn: Conn, moment: Moment | None) -> Measured:
-        return measure.measured(conn, measure_id, said, answers.day_asked(moment, now), by)
+        on = answers.day_asked(moment, now)
+        return measure.measured(conn, measure_id, said, on, several(by))
 
     return await house.ask(ask, wait_for, asked)
 
@@ -131,8 +132,10 @@ async def ask_contributions(
     return await download(house, wanted, whole, wait_for, asked)
 
 
-_Column = Annotated[str, StringConstraints(pattern=r"^[a-z_]{1,40}$")]
-_By = Annotated[list[_Column], Query(description="what it is grouped by", max_length=6)]
+_Columns = Annotated[str, StringConstraints(pattern=r"^[a-z_]{1,40}(,[a-z_]{1,40}){0,5}$")]
+_By = Annotated[
+    list[_Columns], Query(description="what it is grouped by, several by commas", max_length=6)
+]
 _After = Annotated[
     str | None, Query(pattern=ONE_LINE, max_length=500, description="`next` of the page before")
 ]

@@ -538,7 +538,7 @@ class ReverseDebit(PointsCommand):
 
     command: Literal["points.reverse_debit"] = "points.reverse_debit"
     refuses = (*JOINED, UnknownDebit)
-    example = saying(member_id="m1", debit=1, reason="brought back")
+    example = saying(member_id="m4", debit=1, reason="brought back", at="2008-03-05T09:00:00+08:00")
     debit: Ordinal
     reason: Text
 

@@ -42,7 +42,7 @@ class Scenario(BaseModel):
         strict=True,
         json_schema_extra={
             "examples": [
-                {"changes": [{"change": "service_price", "club_id": "lounge", "factor": "1/2"}]}
+                {"changes": [{"change": "service_price", "club_id": "tennis", "factor": "1/2"}]}
             ]
         },
     )

@@ -19,8 +19,8 @@ from projections.engine.measure import (
     WrongParameters,
     measured,
     question,
-    require_known,
 )
+from projections.engine.names import require_known
 
 
 class EventAt(Answer):
@@ -76,7 +76,7 @@ def all_contributions(
     """All of them as bare rows: `heads` says of what. Fetched as they are asked for, and only
     within a transaction."""
     asked = question(measure_id, params, on)
-    require_known(conn, asked)
+    require_known(conn, asked.named)
     conn.execute("SET LOCAL cursor_tuple_fraction = 1")  # all of them are fetched
     with conn.cursor(name="contributions") as cursor:
         cursor.itersize = 5_000

@@ -28,14 +28,13 @@ from projections.engine.answer import Answer, Dated, Number
 from projections.engine.connection import Conn
 from projections.engine.days import end_of
 from projections.engine.event_tables import counted
+from projections.engine.names import ANYBODY, NOBODY, require_known
 from projections.engine.ratio import rounded
 
 MEASURES: dict[str, "Measure"] = {}
 """Every measure by its id. Making one registers it."""
 DAY = "yyyymmdd"
 """The unit of a day written as a number: what lies between two of them is counted in days."""
-NOBODY, ANYBODY = "none", "*"
-"""What a filter says for rows that have nothing there, and for those that have anything."""
 
 Params: TypeAlias = Mapping[str, Any]
 """What a measure is asked with: `on`, `first`, what it needs, limits, and filters by column."""
@@ -80,11 +79,9 @@ class Events:
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """An id without which rows have no meaning: what is raised where it is unknown, and which of
-    them an overview asks for."""
+    """An id without which rows have no meaning, and which of them an overview asks for."""
 
     name: str
-    unknown: type[Refusal]
     in_overview: str = "true"
 
     @property
@@ -370,6 +367,12 @@ class Question:
         }
 
     @property
+    def named(self) -> dict[str, list[str]]:
+        """What it is asked of: what it needs, what may be said, and its filters."""
+        words = {name: [each] for name, each in self.said.items() if isinstance(each, str)}
+        return {**words, **self.filters}
+
+    @property
     def condition(self) -> str:
         """The filters, in SQL."""
         parts = ["true"]
@@ -438,14 +441,6 @@ def _read(found: Measure, name: str, value: Any) -> Any:
     return text
 
 
-def require_known(conn: Conn, asked: Question) -> None:
-    """Raises what is raised for an id that the answers do not know."""
-    for need in asked.measure.rows.needs:
-        text = f"SELECT FROM {need.table} WHERE {need.name} = %s"
-        if conn.execute(text, (asked.said[need.name],)).fetchone() is None:
-            raise need.unknown(asked.said[need.name])
-
-
 def measured(
     conn: Conn, measure_id: str, params: Params, on: date, by: Sequence[str] = ()
 ) -> Measured:
@@ -457,7 +452,7 @@ def measured(
     asked = question(measure_id, params, on)
     if wrong := [name for name in by if name not in asked.measure.rows.dims]:
         raise WrongParameters(wrong, [], [], list(asked.measure.rows.dims))
-    require_known(conn, asked)
+    require_known(conn, asked.named)
     return next(_answers(conn, [asked.measure], asked, [tuple(dict.fromkeys(by))]))
 
 

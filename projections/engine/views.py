@@ -23,7 +23,8 @@ from domain.kernel.values import PROGRAMME, Day, start_of
 from projections.engine.answer import Answer
 from projections.engine.connection import Conn, streaming
 from projections.engine.days import end_of
-from projections.engine.measure import ANYBODY, NOBODY, WrongParameters
+from projections.engine.measure import WrongParameters
+from projections.engine.names import ANYBODY, NOBODY, require_known
 
 VIEWS: dict[str, "View"] = {}
 """Every view by its name. Making one registers it."""
@@ -253,6 +254,7 @@ def page(
 ) -> Page:
     """Rows in the order of their key; `after` is the `next` of the page before."""
     given = read(of, said)
+    require_known(conn, _named(of, given))
     cursor = conn.cursor(row_factory=class_row(of.row))
     try:
         text, known = _listed(of, given, after), _after(of, after)
@@ -267,10 +269,17 @@ def page(
 def whole(conn: Conn, of: View, said: Mapping[str, str | None]) -> Iterator[Iterator[Answer]]:
     """All rows, fetched as they are asked for. Only within a transaction."""
     given = read(of, said)
+    require_known(conn, _named(of, given))
     names, made = [each.name for each in of.columns], of.row.model_construct
     with streaming(conn, tuple_row) as cursor:
         found = cursor.execute(_listed(of, given, None), {**given, "limit": None})
         yield (made(**dict(zip(names, row, strict=True))) for row in found)
+
+
+def _named(of: View, given: Mapping[str, Any]) -> dict[str, list[str]]:
+    return {
+        name: given[name] for name in (*of.same, *of.within) if isinstance(given.get(name), list)
+    }
 
 
 def _listed(of: View, given: Mapping[str, Any], after: str | None) -> str:

@@ -21,7 +21,7 @@ from pydantic import Field
 from domain.kernel.formula import Formula, Undefined
 from projections.engine.answer import Number
 from projections.engine.connection import Conn
-from projections.engine.measure import ANYBODY
+from projections.engine.names import ANYBODY
 from projections.engine.ratio import rounded
 from projections.figures.asking import ask
 from projections.reports import Claim, OutsideValue, Target

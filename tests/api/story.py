@@ -1,53 +1,33 @@
-"""The examples of all commands, in an order in which each is taken: a history of one member, who
-moves into the unit `south`, which is opened beside it."""
+"""The examples of all commands, told on the small ledger that the pages prepare for them."""
+
+import json
+from pathlib import Path
+from typing import Any
 
 from domain.catalogue import COMMANDS
+from tests.api.running import clubledger
 
-STORY = [
-    "unit.open",
-    "member.join",
-    "member.change_details",
-    "member.mark_important",
-    "tier.change",
-    "bill.record",
-    "bill.correct",
-    "points.credit",
-    "points.debit",
-    "points.reverse_debit",
-    "points.reverse_credit",
-    "points.expire",
-    "binding.start",
-    "binding.end",
-    "binding.correct_end",
-    "binding.correct",
-    "club.open",
-    "service.price",
-    "visit.record",
-    "visit.undo",
-    "activity.hold",
-    "activity.attend",
-    "activity.correct_attendance",
-    "activity.correct",
-    "emergency.declare",
-    "visit.admit_in_emergency",
-    "visit.correct_emergency",
-    "emergency.end",
-    "campaign.launch",
-    "campaign.offer",
-    "campaign.correct_offer",
-    "campaign.enrol",
-    "campaign.correct_enrolment",
-    "campaign.change_terms",
-    "campaign.close",
-    "campaign.correct_closing",
-    "cohort.open",
-    "cohort.include",
-    "cohort.correct_inclusion",
-    "cohort.freeze",
-    "member.move",
-    "member.leave",
-    "member.return",
-    "member.correct_return",
-    "member.correct_leaving",
-]
-STORY += [name for name in COMMANDS if name not in STORY]
+FILE = Path(__file__).parents[2] / "docs/examples.jsonl"
+"""What the pages say to import first."""
+PREPARED: list[dict[str, Any]] = [json.loads(line) for line in FILE.read_text("utf-8").splitlines()]
+FIRST, LAST = (
+    ("visit.undo",),
+    (
+        "binding.correct",
+        "campaign.change_terms",
+        "campaign.close",
+        "emergency.end",
+        "cohort.freeze",
+        "member.leave",
+        "report.correct",
+    ),
+)
+"""What other examples end, and what ends what others speak of."""
+STORY = [*FIRST, *(name for name in COMMANDS if name not in {*FIRST, *LAST}), *LAST]
+"""All of them, in an order in which each is taken. Alone each is taken at once."""
+
+
+def prepare(data_dir: Path) -> None:
+    """What the pages say to do first."""
+    done = clubledger("import", FILE, data_dir=data_dir)
+    assert done.code == 0, done.err

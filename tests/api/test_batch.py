@@ -7,10 +7,10 @@ import pytest
 
 from api.http.batch import MOST_COMMANDS
 from domain.catalogue import COMMANDS
-from tests.api.story import STORY
+from tests.api.story import PREPARED, STORY
 
 SAID = [{"command": name, "key": f"s-{name}", **COMMANDS[name].example} for name in STORY]
-SAID.insert(0, {"command": "unit.open", "key": "s-south", "unit_id": "south", "title": "South"})
+SAID[:0] = [{"key": f"p-{n}", **each} for n, each in enumerate(PREPARED)]
 
 
 def outcomes(http: httpx.Client, *said: dict[str, Any], actor: str = "clerk:li") -> list[Any]:
@@ -34,7 +34,7 @@ def test_a_history_in_one_request_is_taken_in_order_and_once(empty: httpx.Client
     assert [each.pop("replayed") for each in again] == [True] * len(SAID)
     assert [each.pop("replayed") for each in first] == [False] * len(SAID)
     assert again == first
-    assert empty.get("/members/m1/events").json()["events"][0]["actor"] == "clerk:li"
+    assert empty.get("/members/m1/events").json()["events"][-1]["actor"] == "clerk:li"
 
 
 def test_each_is_answered_by_itself(http: httpx.Client) -> None:

@@ -10,7 +10,7 @@ from api.cli.do import command_of, words_of
 from api.runtime.failures import WrongUse
 from domain.catalogue import COMMANDS
 from tests.api.running import Ended, clubledger
-from tests.api.story import STORY
+from tests.api.story import STORY, prepare
 
 CREDIT = ("points.credit", "member_id=m1", "points=5", "source=s", "rule=r")
 
@@ -32,10 +32,8 @@ def opened(data_dir: Path) -> None:
 
 
 def test_every_command_is_carried_out_once(own_ledger: Path) -> None:
-    opened(own_ledger)
+    prepare(own_ledger)
     receipts = {}
-    south = ("unit.open", "unit_id=south", "title=South")
-    assert clubledger("do", *south, data_dir=own_ledger).code == 0
     for name in STORY:
         done = recorded(own_ledger, name, "--key", name)
         assert done.code == 0, (name, done.err)
@@ -48,7 +46,8 @@ def test_every_command_is_carried_out_once(own_ledger: Path) -> None:
         assert (again["replayed"], again["receipt"]) == (True, receipts[name])
     refused = recorded(own_ledger, "member.join")
     assert (refused.code, refused.problem["refusal"]) == (3, "already_joined")
-    shown = clubledger("do", *CREDIT, "--actor", "system:billing", data_dir=own_ledger)
+    other = (CREDIT[0], "member_id=m4", *CREDIT[2:])  # the first one has left
+    shown = clubledger("do", *other, "--actor", "system:billing", data_dir=own_ledger)
     lines = {line[:20].strip(): line[20:] for line in shown.out.splitlines()}
     assert lines.keys() == {"key", "lot", "spendable points", "bucket", "position"}
     key = lines["key"]

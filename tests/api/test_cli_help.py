@@ -1,5 +1,6 @@
 """Help: by -h as well, with an example that is understood; and what a shell completes."""
 
+import re
 import shlex
 import subprocess
 import sys
@@ -38,7 +39,12 @@ def test_help_is_there_under_both_names(columns: str) -> None:
             assert (short.code, short.out) == (0, long.out), name
             assert "Example:\n    clubledger " in short.out, name
             assert max(map(len, short.out.splitlines())) <= int(columns), name
-    assert clubledger("-h").out == clubledger("--help").out
+    for group in ("", "do", "report"):
+        words = group.split()
+        short, long = (clubledger(*words, each, COLUMNS=columns) for each in ("-h", "--help"))
+        assert short.out == long.out
+        assert not re.search(r"\w\.\.\.$", short.out, re.MULTILINE), "each is there to its end"
+        assert max(map(len, short.out.splitlines())) <= int(columns)
     assert clubledger("--version").out.startswith("clubledger 0.")
 
 

@@ -1,6 +1,7 @@
 """Every command has its door: its example is taken there, its receipt is what the class says."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -11,7 +12,7 @@ from api.doors import DOOR_OF, DOORS
 from api.http.doors import body_of
 from api.http.express import HOT
 from domain.catalogue import COMMANDS
-from tests.api.story import STORY
+from tests.api.story import STORY, prepare
 
 
 def posted(http: httpx.Client, name: str, key: str, **instead: Any) -> httpx.Response:
@@ -27,9 +28,11 @@ def test_every_command_has_one_door_and_one_example() -> None:
     assert len(HOT) == sum(door.hot for door in DOORS)
 
 
-def test_every_command_is_taken_at_its_door_and_sent_again_is_the_same(empty: httpx.Client) -> None:
+def test_every_command_is_taken_at_its_door_and_sent_again_is_the_same(
+    empty: httpx.Client, own_ledger: Path
+) -> None:
     receipts = {}
-    assert posted(empty, "unit.open", "south", unit_id="south").status_code == 201
+    prepare(own_ledger)
     for name in STORY:
         answer = posted(empty, name, name)
         assert answer.status_code == 201, (name, answer.json())

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
@@ -18,12 +19,12 @@ from ledger.database import connect
 from ledger.embedded import running
 from ledger.log.batcher import Ledger
 from tests.api.running import clubledger
-from tests.api.story import STORY
+from tests.api.story import STORY, prepare
 from tests.patience import PATIENCE_S
 
 DRY = {"Prefer": "dry-run"}
 CREDIT = {"points": 5, "source": "s", "rule": "r"}
-VISIT = {"club_id": "health", "service_id": "checkup", "desk": "d1", "shown_points": 50}
+VISIT = {"club_id": "tennis", "service_id": "hour", "desk": "d1", "shown_points": 60}
 WRITTEN = "stored_events", "snapshots", "snapshot_parts", "command_log", "persons", "log_end"
 
 
@@ -54,24 +55,35 @@ def sent(http: httpx.Client, name: str, key: str, **headers: str) -> httpx.Respo
 
 
 @pytest.fixture
-def told(empty: httpx.Client) -> httpx.Client:
-    """A server on a ledger in which the story of all examples was told up to a visit."""
-    for name in STORY[: STORY.index("visit.record")]:
-        assert sent(empty, name, name).status_code == 201, name
+def told(empty: httpx.Client, own_ledger: Path) -> httpx.Client:
+    """A server on the ledger that the examples are of."""
+    prepare(own_ledger)
     return empty
 
 
-def open_south(http: httpx.Client) -> None:
-    """The unit into which the member of the story moves."""
-    south = {"unit_id": "south", "title": "South"}
-    assert http.post("/units", json=south, headers={"Idempotency-Key": "s"}).status_code == 201
+def examples(document: Any) -> Iterator[tuple[str, Any]]:
+    """What a reader of the document can copy: addresses and bodies."""
+    for path, methods in document["paths"].items():
+        taken = methods.get("post", {})
+        if "requestBody" in taken:
+            ref = taken["requestBody"]["content"]["application/json"]["schema"]["$ref"]
+            body = document["components"]["schemas"][ref.rpartition("/")[2]]
+            ids = [each for each in taken["parameters"] if each["in"] == "path"]
+            for n, example in enumerate(body["examples"]):
+                yield path.format(**{p["name"]: p["schema"]["examples"][n] for p in ids}), example
 
 
-def test_what_is_tried_is_what_then_comes(empty: httpx.Client, own_ledger: Path) -> None:
-    """Each command of a history is tried, carried out and tried again."""
-    open_south(empty)
-    dsn = dsn_of(own_ledger)
+def test_what_is_tried_is_what_then_comes(told: httpx.Client, own_ledger: Path) -> None:
+    """Each example of the document is taken by itself; each command of a history is tried, carried
+    out and tried again."""
+    empty, dsn = told, dsn_of(own_ledger)
     before = written(dsn)
+    for n, (path, body) in enumerate(examples(told.get("/openapi.json").json())):
+        alone = told.post(path, json=body, headers={"Idempotency-Key": f"alone-{n}", **DRY})
+        assert alone.status_code == 200, (path, body, alone.text)
+        each = alone.json().get("outcomes", ())
+        assert [one["status"] for one in each] == [200] * len(each), alone.text
+    assert n >= len(STORY)
     for name in STORY:
         tried = sent(empty, name, name, **DRY)
         assert (tried.status_code, tried.headers["preference-applied"]) == (200, "dry-run"), name
@@ -99,15 +111,12 @@ def _events(counted: list[Any]) -> int:
     return int(next(n for table, n, _ in counted if table == "stored_events"))
 
 
-def test_a_batch_is_tried_as_if_those_before_had_come(
-    empty: httpx.Client, own_ledger: Path
-) -> None:
-    open_south(empty)
-    dsn = dsn_of(own_ledger)
+def test_a_batch_is_tried_as_if_those_before_had_come(told: httpx.Client, own_ledger: Path) -> None:
+    empty, dsn = told, dsn_of(own_ledger)
     before = written(dsn)
     said = [{"command": name, "key": name, **COMMANDS[name].example} for name in STORY]
     bad = [{"command": "points.credit", "key": "x", "member_id": "m1"}, {"command": "no"}]
-    reused = {**said[0], "title": "another"}
+    reused = {**said[0], "reason": "another"}
     tried = empty.post("/commands", json={"commands": [*said, *bad, reused]}, headers=DRY)
     assert (tried.status_code, tried.headers["preference-applied"]) == (200, "dry-run")
     assert written(dsn) == before
@@ -150,7 +159,7 @@ def test_another_preference_is_passed_over(told: httpx.Client) -> None:
 def test_what_would_be_refused_is_told_so(told: httpx.Client, own_ledger: Path) -> None:
     before = written(dsn_of(own_ledger))
     for body, status, code in (
-        ({**VISIT, "shown_points": 49}, 409, "price_changed"),
+        ({**VISIT, "shown_points": 59}, 409, "price_changed"),
         ({**VISIT, "service_id": "none"}, 404, "unknown_service"),
         ({**VISIT, "at": "2499-01-01T00:00:00Z"}, 422, "dated_in_future"),
         ({**VISIT, "desk": 5}, 422, "invalid"),
@@ -160,7 +169,7 @@ def test_what_would_be_refused_is_told_so(told: httpx.Client, own_ledger: Path) 
         assert (answer.status_code, answer.json()["code"]) == (status, code)
     cut = told.post(
         "/members/m1/visits",
-        content=b'{"club_id": "health", "desk"',
+        content=b'{"club_id": "tennis", "desk"',
         headers={"Idempotency-Key": "k", "Content-Type": "application/json", **DRY},
     )
     assert cut.json()["code"] == "malformed"
@@ -182,7 +191,7 @@ def test_a_key_that_stands_for_something_else_is_told_so(told: httpx.Client) -> 
 def test_free_visits_left_are_told(told: httpx.Client, own_ledger: Path) -> None:
     price = {"title": "Tea", "points": 10, "free_visits": {"gold": 2}}
     gold = {"tier": "gold", "reason": "r"}
-    for path, body in (("/clubs/health/services/tea/prices", price), ("/members/m1/tier", gold)):
+    for path, body in (("/clubs/tennis/services/tea/prices", price), ("/members/m1/tier", gold)):
         told.post(path, json=body, headers={"Idempotency-Key": path})
     visit = {**VISIT, "service_id": "tea", "shown_points": 0, "confirm_repeat": True}
     left, receipts = [], []
@@ -209,7 +218,7 @@ def test_free_visits_left_are_told(told: httpx.Client, own_ledger: Path) -> None
             "tea", 2, used, 2 - used,
         )  # fmt: skip
     shown = clubledger("member", "m1", "--known-at", places[0], data_dir=own_ledger)
-    assert f"free      1 of 2 visits of {tea['year']} to health/tea left, 1 used" in shown.out
+    assert f"free      1 of 2 visits of {tea['year']} to tennis/tea left, 1 used" in shown.out
 
 
 def test_nobody_who_tries_waits_for_a_lane(told: httpx.Client, own_ledger: Path) -> None:

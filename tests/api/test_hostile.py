@@ -175,8 +175,13 @@ def test_a_parameter_that_would_be_left_out_is_refused(
     assert "13800001111" not in answer.text
 
 
-def test_a_parameter_that_holds_several_may_be_repeated(http: httpx.Client) -> None:
-    assert http.get("/clubs/health/use?by=month&by=tier").status_code == 200
+@pytest.mark.parametrize("path", ["/clubs/health/use", "/measures/visits.count"])
+def test_a_parameter_that_holds_several_takes_commas_and_may_be_repeated(
+    http: httpx.Client, path: str
+) -> None:
+    said, again = http.get(f"{path}?by=service_id,tier"), http.get(f"{path}?by=service_id&by=tier")
+    assert (said.status_code, said.json()) == (200, again.json())
+    assert http.get(f"{path}?by=service_id,").json()["code"] == "invalid"
 
 
 def test_a_write_takes_no_parameters(http: httpx.Client) -> None:

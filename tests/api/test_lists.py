@@ -80,6 +80,9 @@ def test_a_list_as_of_a_moment(http: httpx.Client) -> None:
         ({"after": "1~2"}, 422, "wrong_parameters"),
         ({"limit": "0"}, 422, "invalid"),
         ({"tier": "a\nb"}, 422, "invalid"),
+        ({"tier": "gold,plus"}, 404, "unknown_tier"),
+        ({"unit_id": "nowhere"}, 404, "unknown_unit"),
+        ({"cohort_id": "nobody"}, 404, "unknown_cohort"),
     ],
 )
 def test_what_is_no_filter_is_a_problem(

@@ -33,6 +33,11 @@ def test_both_doors_tell_the_same(http: httpx.Client, demo_dir: Path) -> None:
     asked = {"cohort_id": COHORT, "on": ON, "by": "unit_id"}
     over_http = http.get("/measures/bindings.rate", params=asked).json()
     line = ("measure", "bindings.rate", "--cohort", COHORT, f"--on={ON}", "--by", "unit")
+    both = (*line[:-1], "unit,tier", "--json")
+    asked_both = {**asked, "by": "unit_id,tier"}
+    assert http.get("/measures/bindings.rate", params=asked_both).json() == (
+        clubledger(*both, data_dir=demo_dir).json
+    )
     told = clubledger(*line, "--json", data_dir=demo_dir).json
     assert told == over_http
     assert told["value"] == round(100 * sums(told)["bound"] / sums(told)["base"], 2)
@@ -99,6 +104,12 @@ def test_a_measure_as_of_a_moment_is_that_of_the_log_then(
         ("/measures/visits.count", {"by": "policy"}, 422, "wrong_parameters",
          {"unknown": ["policy"]}),
         ("/measures/visits.count", {"frm": "x"}, 422, "invalid", {}),
+        ("/measures/visits.count", {"club_id": "health,heath"}, 404, "unknown_club", {}),
+        ("/measures/visits.count", {"tier": "none,plus"}, 404, "unknown_tier",
+         {"tiers": ["diamond", "gold", "silver", "member"]}),
+        ("/measures/visits.count/contributions", {"unit_id": "x", "format": "csv"}, 404,
+         "unknown_unit", {}),
+        ("/exceptions", {"member_id": "x"}, 404, "unknown_member", {}),
         ("/measures/visits.count/contributions", {"after": "x"}, 422, "wrong_parameters",
          {"unreadable": ["after"]}),
         ("/measures/points.lapsing", {"days": "ten"}, 422, "wrong_parameters",

@@ -14,6 +14,8 @@ from jsonschema import Draft202012Validator
 import api.http
 from api.runtime import problems
 from docs import generate
+from domain.catalogue import COMMANDS
+from tests.api.story import PREPARED, STORY
 
 DOCS = Path(__file__).parents[2] / "docs" / "http.md"
 WITHOUT_KEY = ("/members/lookup", "/what-if", "/commands")
@@ -81,6 +83,15 @@ def test_the_examples_of_questions_are_answered_on_the_demo(
         assert answer.status_code == 200, (place, answer.text)
 
 
+def test_the_examples_of_commands_are_taken_on_the_demo_too(http: httpx.Client) -> None:
+    """With what the pages prepare for them, in one list that is only tried."""
+    told = [*PREPARED, *({"command": name, **COMMANDS[name].example} for name in STORY)]
+    said = [{"key": f"x-{n}", **each} for n, each in enumerate(told)]
+    answer = http.post("/commands", json={"commands": said}, headers={"Prefer": "dry-run"})
+    found = zip(told, answer.json()["outcomes"], strict=True)
+    assert not [(each, came["problem"]) for each, came in found if came["status"] != 200]
+
+
 def test_every_operation_is_complete(document: dict[str, Any]) -> None:
     names = [operation["operationId"] for _, _, operation in operations(document)]
     assert len(set(names)) == len(names)
@@ -88,6 +99,7 @@ def test_every_operation_is_complete(document: dict[str, Any]) -> None:
     for method, path, operation in operations(document):
         assert set(operation["tags"]) <= tags, path
         assert operation["description"], path
+        assert "null if there" not in operation["description"], f"{path}: it is a 404"
         assert operation["responses"]["default"]
         for status, response in operation["responses"].items():
             assert response["description"], (method, path, status)

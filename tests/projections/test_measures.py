@@ -8,11 +8,14 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from domain.kernel.refusal import Refusal
 from ledger.database import connect
-from projections.engine import contributions, measure, runner
+from projections.engine import contributions, measure, runner, views
 from projections.engine.catalogue import NOUNS
 from projections.engine.connection import Conn
 from projections.engine.measure import MEASURES, Measured, WrongParameters
+from projections.engine.names import ANYBODY, NAMES, NOBODY, UnknownTier, codes_of
+from projections.engine.views import VIEWS
 from tests.projections.histories import DAY, STEPS, World, history, lay
 from tests.projections.tables import emptied, looking
 from tests.projections.workings import CARELESS
@@ -25,6 +28,7 @@ EXAMPLES = settings(
 )
 assert NOUNS
 LAST = date(2008, 12, 31)
+IDS = {f"{each}_id" for each in ("member", "unit", "club", "service", "campaign", "cohort")}
 DAYS = st.tuples(DAY, DAY).map(sorted)
 
 
@@ -81,7 +85,7 @@ def footed(conn: Conn, measure_id: str, said: dict[str, Any], on: date, events: 
         by = measure.measured(conn, measure_id, said, on, [dim])
         assert by.sums() == sums
         for group in by.groups:
-            wanted = group.key[dim] if group.key[dim] is not None else measure.NOBODY
+            wanted = group.key[dim] if group.key[dim] is not None else NOBODY
             one = measure.measured(conn, measure_id, {**said, dim: wanted}, on)
             assert {each.name: each.value for each in group.inputs} == one.sums()
         for name in of.added:
@@ -162,11 +166,24 @@ def test_whatever_number_is_said_is_reckoned_with(conn: Conn, number: str) -> No
             assert found.measured.params.items() >= said.items()
 
 
-def test_an_id_that_is_not_there_is_refused_with_its_own_code(conn: Conn) -> None:
+def test_a_name_that_is_not_there_is_refused_with_its_own_code(conn: Conn) -> None:
+    """What a measure or a list needs, may be told or is filtered by; one of several is enough."""
+    assert NAMES.keys() == IDS
     for measure_id, of in MEASURES.items():
-        for need in of.rows.needs:
-            with pytest.raises(need.unknown):
-                measure.measured(conn, measure_id, {need.name: "nobody"}, LAST)
+        needed = dict.fromkeys(of.needs, "nobody")
+        for name in {"tier", *NAMES} & {*of.takes}:
+            with pytest.raises(Refusal) as refused:
+                measure.measured(conn, measure_id, {**needed, name: "nobody"}, LAST)
+            assert refused.value.code in codes_of([name, *of.needs])
+    for each in views.catalogue():
+        for name in {"tier", *NAMES} & each.filters.keys():
+            asked = (conn, each, {name: f"{NOBODY},nobody,{ANYBODY}"})
+            with pytest.raises(Refusal) as refused:
+                views.page(*asked)
+            with pytest.raises(type(refused.value)), views.whole(*asked):
+                pass
+            assert [refused.value.code] == codes_of([name])
+    assert views.page(conn, VIEWS["members"], {"tier": f"{NOBODY},{ANYBODY}"})
 
 
 def test_a_page_that_is_none_is_refused(conn: Conn) -> None:
@@ -177,9 +194,11 @@ def test_a_page_that_is_none_is_refused(conn: Conn) -> None:
 
 def test_a_filter_is_a_value_and_never_sql(conn: Conn) -> None:
     for hostile in ("'", "x'; DROP TABLE member; --", "%s", "%(on)s", "\\", "{}", "，"):
-        found = measure.measured(conn, "members.vips", {"tier": hostile}, LAST)
+        found = measure.measured(conn, "visits.count", {"desk": hostile}, LAST)
         assert isinstance(found, Measured)
         assert found.value == 0
+        with pytest.raises(UnknownTier):
+            measure.measured(conn, "members.vips", {"tier": hostile}, LAST)
 
 
 def test_each_measure_has_words_in_both_languages() -> None:

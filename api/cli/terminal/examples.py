@@ -1,5 +1,7 @@
 """What stands at the end of each command's help: how it is typed. A test parses them all."""
 
+from inspect import getdoc
+
 import typer
 
 EXAMPLES = {
@@ -32,9 +34,22 @@ EXAMPLES = {
 }
 
 
+def summary(thing: object) -> str:
+    """What something is for: the first paragraph of its documentation, in one line."""
+    return " ".join((getdoc(thing) or "").split("\n\n")[0].split())
+
+
 def give_examples(app: typer.Typer) -> None:
-    """Put them where help is made."""
+    """Put them where help is made. A list of commands has the whole summary of each, over several
+    lines where it is narrow."""
+    for group in app.registered_groups:
+        within = group.typer_instance
+        assert within is not None
+        known = within.registered_callback
+        group.short_help = within.info.help or summary(known and known.callback)
+        give_examples(within)
     for each in app.registered_commands:
+        each.short_help = summary(each.callback)
         name = each.name or getattr(each.callback, "__name__", "")
         if name in EXAMPLES:
             each.epilog = f"\b\nExample:\n  {EXAMPLES[name]}"

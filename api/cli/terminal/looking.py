@@ -1,6 +1,6 @@
 """Looking at the answers from the command line: as they are now, or as of a moment."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,7 +17,6 @@ from projections.asof import pairs
 from projections.engine import moments, runner
 from projections.engine.answer import Moment
 from projections.engine.moments import Asked
-from projections.figures.unknown import unknown
 
 
 @contextmanager
@@ -71,12 +70,6 @@ def refusable() -> Iterator[None]:
     except Refusal as refusal:
         told = {"refusal": refusal.code, **refusal.numbers()}
         raise Rejected(problems.of_refusal(refusal)["detail"], told) from None
-
-
-def say_unknown(connection: Connection[Any], said: Mapping[str, Any]) -> None:
-    """Beside an answer: what it was asked of, and is not there."""
-    for kind in unknown(connection, said):
-        output.note(f"The ledger knows no such {kind}: nothing is found of it.")
 
 
 def say_moment(moment: Moment | None) -> None:

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from difflib import get_close_matches
@@ -304,6 +304,11 @@ ClubPath: TypeAlias = Annotated[Id, Path(examples=["health"])]
 Limit: TypeAlias = Annotated[int, Query(ge=1, le=1000, description="how many at most")]
 Position: TypeAlias = Annotated[int, Query(ge=0, le=2**62)]
 After: TypeAlias = Annotated[str | None, Query(pattern=r"^[0-9]{1,2}:[0-9]{1,18}$")]
+
+
+def several(said: Iterable[str]) -> list[str]:
+    """Names that were told by commas, or one by one."""
+    return list(dict.fromkeys(name for each in said for name in each.split(",")))
 
 
 def place_of(after: str | None) -> tuple[int, int] | None:
