@@ -42,7 +42,7 @@ NOBODY = "none"
 """What is said where somebody holds no tier."""
 ALIKE = "bring the time zone data of both up to date"
 _SESSION = {
-    "search_path": f"{SCHEMA},public",
+    "search_path": SCHEMA,  # what others may have made, in `public` or elsewhere, is never run
     "DateStyle": "ISO,MDY",
     "IntervalStyle": "postgres",
     "bytea_output": "hex",

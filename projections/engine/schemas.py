@@ -16,8 +16,9 @@ from projections.engine.connection import Conn
 from projections.engine.event_tables import TypedTable, typed_tables
 from projections.engine.projection import Projection
 
-HOME = ("ledger", "public")
-"""Where a connection looks for tables when nothing else is said."""
+HOME = ("ledger",)
+"""Where a connection looks when nothing else is said: not in `public`, where others may make things
+that would be run as ours."""
 
 _CHECKPOINT = """
     CREATE TABLE {schema}.checkpoint (

@@ -39,8 +39,10 @@ from projections.engine.connection import Conn
 from projections.engine.event_tables import Window, typed_tables
 from projections.engine.runner import PoisonedEvent, project
 from projections.engine.schemas import (
+    HOME,
     LIVE,
     outdated,
+    path_of,
     positions,
     try_session_lock,
 )
@@ -116,9 +118,7 @@ def recorded(
         conn.execute("SELECT pg_advisory_lock_shared(%s)", (Lock.BUILDER,))
         with conn.transaction(force_rollback=True):
             conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-            conn.execute(
-                f"SET LOCAL search_path = {TEMPORARY}, {LIVE.answers}, {LIVE.typed}, ledger, public"
-            )
+            conn.execute(path_of(TEMPORARY, LIVE.answers, LIVE.typed, *HOME))
             if poisoned is not None and outdated(conn):
                 raise poisoned
             yield conn

@@ -150,6 +150,32 @@ def test_contributions_are_those_of_the_doors_for_every_measure(answered: str) -
     assert some > 100
 
 
+def test_nothing_of_somebody_else_is_run_as_the_owner(answered: str) -> None:
+    """Not even where everybody may make functions in `public`, as in databases from before
+    PostgreSQL 15; and whatever his session is set to, the rows are the same."""
+    asked = "SELECT * FROM analysis.contributions('visits.count', '2008-12-31')"
+    with psycopg.connect(answered, autocommit=True) as owner:
+        owner.execute(f"GRANT CREATE ON SCHEMA public TO {ROLE}")
+    with analyst(answered) as conn:
+        wanted = conn.execute(asked).fetchall()
+        assert wanted
+        conn.execute(
+            "CREATE FUNCTION public.date_trunc(text, date) RETURNS timestamp LANGUAGE plpgsql AS"
+            " $$ BEGIN RAISE 'run as %', current_user; END $$"
+        )
+        for name, value in (
+            ("search_path", "public, analysis"),
+            ("standard_conforming_strings", "off"),
+            ("transform_null_equals", "on"),
+            ("DateStyle", "German"),
+            ("TimeZone", "UTC"),
+        ):
+            conn.execute(f"SET {name} = {value}")
+        assert conn.execute(asked).fetchall() == wanted
+    with connect(answered) as conn:  # we neither
+        conn.execute("SELECT date_trunc('year', '2008-12-31'::date)")
+
+
 def instants(row: Sequence[Any]) -> list[Any]:
     """The same with instants in one spelling."""
     spelt = {

@@ -20,12 +20,13 @@ from tests.api.analyst.house import (
     FIRST,
     FULL_WIDTH,
     LAST,
+    MISSPELT,
     MONTHS,
-    NAMES,
     POLICIES,
     TIERS,
     UNITS,
     Campaign,
+    called,
     drawn,
     yuan,
 )  # fmt: skip
@@ -40,9 +41,6 @@ from tests.api.analyst.people import (
     months_on,
 )  # fmt: skip
 from tests.api.analyst.rows import Row, Told
-
-MISSPELT = "levels.csv", "K0004", "铂全卡", "2025-12-30"
-"""It is mended by who takes the rest in: a platinum card was meant."""
 
 
 class Branch(Told):
@@ -83,9 +81,9 @@ class Branch(Told):
         )
         words, pattern = (ENGLISH, "dd.mm.yyyy") if unit == "lake" else (TIERS, "yyyy/mm/dd")
         spelt, points = DAYS[pattern], f"{opening:,}" if opening else ""
-        names = NAMES[0][number % 10] + NAMES[1][number // 10 % 8], f"138{number:08}"
+        who = () if unit == "lake" else called(number)
         row = self._row(
-            f"customers_{unit}.csv", member_id, *(() if unit == "lake" else names), UNITS[unit],
+            f"customers_{unit}.csv", member_id, *who, UNITS[unit],
             f"{joined:{spelt}}", words[tier] if tier else "", f"{joined:{spelt}}" if tier else "",
             points.translate(FULL_WIDTH) if unit == "hills" else points,
             f"{until:{spelt}} 00:00" if opening and until else "",
@@ -536,13 +534,8 @@ class Branch(Told):
             return True
 
         when = at(day, 23, 59, 59)
-        row = self._row(
-            "bindings_ended.csv",
-            member_id,
-            1,
-            f"{day:%Y/%m/%d}",
-            {"breach": "违约", "cancelled": "取消"}[cause],
-        )
+        word = {"breach": "违约", "cancelled": "取消"}[cause]
+        row = self._row("bindings_ended.csv", member_id, 1, f"{day:%Y/%m/%d}", word)
         if day <= LAST:
             row.fact(when, 12, self._of(member_id, ends, when))
 

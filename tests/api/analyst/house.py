@@ -166,6 +166,15 @@ ACTIVITIES = {
 EMERGENCY = (at(date(2024, 2, 5), 8), at(date(2024, 2, 8), 20))
 
 
+MISSPELT = "levels.csv", "K0004", "铂全卡", "2025-12-30"
+"""It is mended by who takes the rest in: a platinum card was meant."""
+
+
+def called(number: int) -> tuple[str, str]:
+    """The name and number of a customer of two of the units."""
+    return NAMES[0][number % 10] + NAMES[1][number // 10 % 8], f"138{number:08}"
+
+
 def drawn(name: str, member_id: str) -> bool:
     """Whether the draw puts him into the control group, as the page of choices says."""
     digest = md5(f"{name}:{member_id}".encode(), usedforsecurity=False).hexdigest()
