@@ -98,6 +98,8 @@ DOORS = (
     Door("unit.open", "/units", "members"),
     Door("member.join", "/members", "members"),
     Door("member.change_details", f"{MEMBER}/details", "members"),
+    Door("member.unmask", f"{MEMBER}/unmask", "members"),
+    Door("member.erase", f"{MEMBER}/erase", "members"),
     Door("member.mark_important", f"{MEMBER}/importance", "members"),
     Door("tier.change", f"{MEMBER}/tier", "members"),
     Door("member.move", f"{MEMBER}/unit", "members"),

@@ -115,6 +115,12 @@ def history(conn: Connection[Any], stream: str, after: int, limit: int) -> bytes
     return msgspec.json.encode(_History(_events(found[:limit]), more))
 
 
+def of_stream(conn: Connection[Any], stream: str, limit: int) -> list[Event]:
+    """The events of one stream, oldest first."""
+    found = _events(reading.history(conn, stream, 0, limit))
+    return [Event(**msgspec.structs.asdict(each)) for each in found]
+
+
 def commands(conn: Connection[Any], key: str) -> Commands:
     """What was asked under a key, what was answered, and the events that came of it."""
     return Commands(commands=[_command(each) for each in taken.of_key(conn, key)])

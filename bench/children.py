@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from bench import KEY
 from bench.options import REPOSITORY
 from bench.words import FaultError
 
@@ -24,7 +25,7 @@ START_S = 240
 def environment(**more: str) -> dict[str, str]:
     """Ours without what the developer may have set for clubledger."""
     known = {k: v for k, v in os.environ.items() if not k.startswith(("CLUBLEDGER_", "PG"))}
-    return {**known, **more}
+    return {**known, "CLUBLEDGER_KEYS": KEY, **more}
 
 
 class Child:

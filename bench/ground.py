@@ -24,7 +24,8 @@ from ledger.database import connect, install
 from ledger.embedded import EmbeddedServer, running
 from ledger.importing import Importer
 
-TABLES = ("stored_events", "snapshots", "snapshot_parts", "command_log", "persons", "log_end")
+TABLES = ("stored_events", "snapshots", "snapshot_parts", "command_log", "persons", "person_keys",
+          "log_end")  # fmt: skip
 NEW, MEMBERS = "new_members", "members"
 COMMANDS_A_SECOND = 20_000
 """More than anything here reaches: what a campaign's members have to last for."""

@@ -16,7 +16,7 @@ LOTS = 2
 BILLS = 4
 VISITS = 4
 FILES = 4
-TABLES = ("stored_events", "snapshots", "snapshot_parts", "command_log", "persons")
+TABLES = ("stored_events", "snapshots", "snapshot_parts", "command_log", "persons", "person_keys")
 
 
 def facts(now: datetime, numbers: range) -> Iterator[Fact]:

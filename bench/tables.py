@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import population
+from bench.children import environment
 from bench.ground import Ground
 from bench.options import REPOSITORY
 from bench.parts import Outcome, Subject, part
@@ -144,7 +144,7 @@ def tables(ground: Ground, stack: ExitStack) -> list[Subject]:
         done = subprocess.run(
             [sys.executable, "-c", "from api.cli import main; main()", "import", "--json",
              *map(str, files[form]), *mapped],
-            env={**os.environ, "CLUBLEDGER_DATABASE_URL": state["dsn"]},
+            env=environment(CLUBLEDGER_DATABASE_URL=state["dsn"]),
             cwd=REPOSITORY,
             capture_output=True,
             timeout=GRACE_S,

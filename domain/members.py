@@ -39,9 +39,6 @@ bill that was wrong are known when it is taken back."""
 MAX_ABSENCES = 50
 """How often somebody may leave and come back."""
 
-Detail = Literal["name", "phone"]
-"""What is kept of a member outside the log, by the name of its field."""
-
 
 # -------------------------------------------------------------------------------------- parts
 @part_of("member")
@@ -78,15 +75,6 @@ class MemberJoined(Event, name="member.joined", stream="member"):
 
     def apply(self, membership: Membership) -> None:
         membership.joined_at, membership.unit_id = self.occurred_at, self.unit_id
-
-
-class MemberDetailsChanged(Event, name="member.details_changed", stream="member"):
-    """A member's name or phone number became another one, from then on. Which, is kept apart."""
-
-    changed: tuple[Detail, ...]
-
-    def apply(self) -> None:
-        """No rule asks for it."""
 
 
 class MemberMarkedImportant(Event, name="member.marked_important", stream="member"):
@@ -407,28 +395,6 @@ class MoveToUnit(MemberCommand):
         before = unit_at(membership, at)
         said = {"from_unit_id": before, "unit_id": self.unit_id, "reason": self.reason}
         return [self.event(MemberMoved, at, **said)]
-
-
-class ChangeDetails(MemberCommand):
-    """Give a member another name or phone number from `at` on: one of the two at least. What is not
-    sent stays; null takes it away.
-
-    A wrong one is corrected by telling the right one with the time of the wrong one.
-    """
-
-    command: Literal["member.change_details"] = "member.change_details"
-    marks_sealed: ClassVar[bool] = True
-    refuses = (*JOINED, NothingChanges)
-    example = saying(member_id="m1", phone="+86 138 0000 0001")
-    name: Name | None = None
-    phone: Phone | None = None
-
-    def decide(self, at: datetime, membership: Membership) -> list[Event]:
-        require_joined(membership, self.member_id, at)  # who has left may give his number back
-        changed = tuple(self.sealed())
-        if not changed:
-            raise NothingChanges("details")
-        return [self.event(MemberDetailsChanged, at, changed=changed)]
 
 
 class MarkImportant(MemberCommand):

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from functools import cache
 from hashlib import sha256
 from importlib.resources import files
-from secrets import token_hex
 from typing import Any, TypeVar
 from uuid import uuid4
 from zlib import crc32
@@ -18,6 +17,7 @@ from psycopg.errors import InvalidParameterValue
 
 from domain.catalogue import REFERENCE
 from domain.kernel.values import MAX_TIERS, PROGRAMME, TIER_PATTERN
+from ledger.keyring import KEYRING, KeyNotHere, Secrets
 from ledger.locks import Lock
 
 C = TypeVar("C", bound=Connection[Any])
@@ -171,12 +171,20 @@ def keep_time(known: Mapping[str, str]) -> None:
     PROGRAMME.tiers = tuple(known["tiers"].split(","))
 
 
-def install(dsn: str, buckets: int = 1, zone: str | None = None, tiers: str | None = None) -> None:
+def install(
+    dsn: str,
+    buckets: int = 1,
+    zone: str | None = None,
+    tiers: str | None = None,
+    *,
+    give_up: bool = False,
+) -> None:
     """Bring the schema up to date, under a lock, all of it or nothing. Safe to call again. The
     process keeps the ledger's time from now on.
 
     The number of buckets, the zone of the programme and its tiers are fixed by the first call; a
-    later call may leave them out or repeat them, and add tiers.
+    later call may leave them out or repeat them, and add tiers. `give_up`: where the key to the
+    personal data is lost, that is deleted.
     """
     if not 1 <= buckets <= MAX_BUCKETS:
         raise InstallError(f"a ledger has 1 to {MAX_BUCKETS} buckets, not {buckets}")
@@ -196,6 +204,7 @@ def install(dsn: str, buckets: int = 1, zone: str | None = None, tiers: str | No
         _migrate(connection)
         _check_format(connection)
         _fix_buckets(connection, buckets)
+        _require_keys(connection, give_up)
         _fix_zone(connection, zone)
         _fix_tiers(connection, tiers)
         known = meta(connection)
@@ -242,8 +251,8 @@ def _check_format(connection: Connection[Any]) -> None:
 def _fix_buckets(connection: Connection[Any], buckets: int) -> None:
     known = meta(connection).get("buckets")
     if known is None:
-        fixed = {"buckets": str(buckets), "log_format": LOG_FORMAT}
-        set_meta(connection, **fixed, digest_key=token_hex(32), ledger_id=str(uuid4()))
+        fixed = {"buckets": str(buckets), "log_format": LOG_FORMAT, "ledger_id": str(uuid4())}
+        set_meta(connection, **fixed, **Secrets.new(fixed["ledger_id"], KEYRING.first()))
         connection.execute(
             "INSERT INTO log_end SELECT b, 0, 'epoch' FROM generate_series(0, %s) b",
             (buckets - 1,),
@@ -251,6 +260,28 @@ def _fix_buckets(connection: Connection[Any], buckets: int) -> None:
         connection.execute("SELECT create_lanes(%s)", (buckets,))
     elif buckets not in (1, int(known)):
         raise InstallError(f"this ledger has {known} buckets, not {buckets}")
+
+
+def _require_keys(connection: Connection[Any], give_up: bool) -> None:
+    """What wraps the keys of persons has to be here."""
+    known = meta(connection)
+    secrets = Secrets.of(known)
+    if give_up:
+        connection.execute("SELECT take_lanes(%s::int2[])", (list(range(int(known["buckets"]))),))
+        rows = connection.execute("SELECT DISTINCT kek FROM person_keys").fetchall()
+        lost = [kek for (kek,) in rows if not KEYRING.holds(kek)]
+        connection.execute("SELECT give_up_persons(%s)", (lost,))
+    try:
+        assert secrets.root
+    except KeyNotHere:
+        if not give_up:
+            raise InstallError(
+                f"its personal data is encrypted with the key {secrets.wrapped_by}, which is not in"
+                f" {KEYRING.place}: bring that key, or give the data up (`clubledger keys give-up`)"
+            ) from None
+        connection.execute("SELECT give_up_persons(NULL)")  # nobody is found by his number either
+        fresh = Secrets.new(secrets.ledger_id, KEYRING.first())
+        set_meta(connection, **fresh | {"digest_key": secrets.digest_key.hex()})
 
 
 def _fix_zone(connection: Connection[Any], zone: str | None) -> None:

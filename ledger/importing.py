@@ -27,6 +27,7 @@ from ledger.commands import Piece
 from ledger.database import bucket_of, connect, keep_time, meta
 from ledger.facts import Fact, Place, Reading
 from ledger.imported import Imported, Late
+from ledger.keyring import Secrets
 from ledger.later import LaterFacts
 from ledger.lines import Source, lines_of
 from ledger.log import persons, snapshots
@@ -83,8 +84,8 @@ class Importer:
             known = meta(connection)
         keep_time(known)
         self._buckets = int(known["buckets"])
-        self._digest_key = bytes.fromhex(known["digest_key"])
-        self._working = WorkingSet(self._buckets)
+        self._secrets = Secrets.of(known)
+        self._forget()
         self._latest = datetime.min.replace(tzinfo=UTC)
 
     def load(
@@ -183,6 +184,7 @@ class Importer:
 
     def _forget(self) -> None:
         self._working = WorkingSet(self._buckets)
+        self._keys = persons.DataKeys(self._secrets, self._buckets)
 
 
 W = TypeVar("W", Snapshot, PartState)
@@ -279,7 +281,9 @@ class _Attempt:
             raise clocks.refusal_of(failure) or failure from None
         connection.execute("COMMIT")
         if self.done.events > WORTH_ANALYZING:
-            connection.execute("ANALYZE stored_events, snapshots, command_log, persons")
+            connection.execute(
+                "ANALYZE stored_events, snapshots, command_log, persons, person_keys"
+            )
         return self.done
 
     def tell(self) -> Imported:
@@ -343,14 +347,17 @@ class _Attempt:
                             piece = pieces[number] = Piece()
                         piece.take(line, text, command)
                     if len(self.events) >= BATCH_EVENTS:
-                        self._stage_events(connection)
+                        self._stage_events(connection, reader)
             for place, reason in sorted(bad, key=lambda each: each[0][:2]):
                 self._reject(place, reason)
-            self._stage_events(connection, pieces)
+            self._stage_events(connection, reader, pieces)
             self.progress(len(chunk))
 
     def _stage_events(
-        self, connection: Connection[Any], pieces: Mapping[int, Piece] | None = None
+        self,
+        connection: Connection[Any],
+        reader: Connection[Any],
+        pieces: Mapping[int, Piece] | None = None,
     ) -> None:
         """Stage what came of the last lines, and pieces of the files that end with them."""
         kept = []
@@ -366,7 +373,7 @@ class _Attempt:
                 recorded=self.stamps,
                 answers=self.answers,
                 lines=kept,
-                sealed=persons.sealed(self.tellings),
+                sealed=self._sealed(reader),
             )
             self.staged += 1
             self._stage(connection, self.staged, batch)
@@ -374,6 +381,14 @@ class _Attempt:
         self.working.lanes = {}
         for each in (self.events, self.stamps, self.answers, self.tellings):
             each.clear()
+
+    def _sealed(self, reader: Connection[Any]) -> bytes | None:
+        keys = self.owner._keys
+        told = [each for each in self.tellings if each.needs_key]
+        fresh = [each.whom for each in told if each.stream_version == 1]
+        if (asked := keys.asked([each.whom for each in told], fresh)) is not None:
+            keys.take(reader.execute(persons.KEYS, asked, binary=True).fetchall())
+        return keys.sealed(self.tellings)
 
     def _stage(self, connection: Connection[Any], turn: int, batch: Batch) -> None:
         connection.execute(
@@ -446,7 +461,7 @@ class _Attempt:
         if own_key:
             require_own_key(command)
             asked = command.asked()
-            digest = digest_of(command, asked, self.owner._digest_key)
+            digest = digest_of(command, asked, self.owner._secrets)
             known = self.keys.get(command.key) or answered.get(command.key)
             if known is not None:
                 if known != digest:
@@ -472,8 +487,9 @@ class _Attempt:
             for name in names[len(command.writes) :]:
                 self.reads.add((name, home))
         events = list(map(event_of, entries))
-        if command.identifying and (told := persons.telling(command, entries)) is not None:
-            self.tellings.append(told)
+        told = None
+        if command.identifying or command.erases:
+            told = persons.telling(command, entries, self.owner._buckets)
         if own_key:
             home = bucket_of(names[0], self.owner._buckets)
             offset, response = last_in(entries, home), msgspec.json.encode(body)
@@ -482,6 +498,8 @@ class _Attempt:
             self.keys[command.key] = digest
         # From here on nothing breaks.
         self.events += events
+        if told is not None:
+            self.tellings.append(told)
         if self.owner._as_occurred:
             if at > self.latest:
                 self.latest = at

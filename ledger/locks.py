@@ -17,5 +17,7 @@ class Lock(IntEnum):
     """Whoever supposes something alone."""
     LOADING = 0x636C0004
     """Whoever loads the demo: a second load waits, and finds it loaded."""
+    ROTATING = 0x636C0006
+    """Whoever lets another key-encryption key take over."""
     SERVING = 0x636C0005
     """Shared by all who serve a demo; alone whoever sets its clock before he serves it."""

@@ -18,6 +18,7 @@ from domain.members import (
     TierChanged,
     UnknownMember,
 )
+from domain.persons import MemberErased
 from ledger.log import persons
 from projections import bindings, free_visits, points, spans
 from projections.bindings import Binding
@@ -69,6 +70,7 @@ class Members(Projection):
             important boolean NOT NULL DEFAULT false,
             important_since timestamptz,
             left_at timestamptz,
+            erased_at timestamptz,
             PRIMARY KEY (member_id, bucket)
         ) WITH (fillfactor = 80)
         """,
@@ -114,6 +116,11 @@ class Members(Projection):
         ) i
         WHERE m.member_id = i.member_id AND m.bucket = i.bucket
             AND (m.important_since IS NULL OR m.important_since <= i.occurred_at)
+        """,
+        """
+        UPDATE member m SET erased_at = e.occurred_at
+        FROM {member_erased} e
+        WHERE m.member_id = e.member_id AND m.bucket = e.bucket
         """,
         """
         DELETE FROM absence a USING {member_left} e
@@ -163,6 +170,9 @@ class Member(Dated):
     important: bool
     joined_at: datetime
     left_at: datetime | None
+    erased_at: datetime | None = Field(
+        description="since when nobody knows who this is any more; null: not erased"
+    )
     visits: int
     last_visit_at: datetime | None
     spendable_points: int
@@ -181,7 +191,7 @@ def member(conn: Conn, member_id: str, at: datetime) -> Member | None:
     found = cursor.execute(
         """
         SELECT m.member_id, m.unit_id, u.title AS unit_title, m.tier, m.tier_since, m.important,
-            m.joined_at, m.left_at, v.visits, v.last_visit_at
+            m.joined_at, m.left_at, m.erased_at, v.visits, v.last_visit_at
         FROM member m
         LEFT JOIN unit u ON u.unit_id = m.unit_id
         CROSS JOIN LATERAL (
@@ -194,7 +204,8 @@ def member(conn: Conn, member_id: str, at: datetime) -> Member | None:
     ).fetchone()
     if found is None:
         return None
-    person, account = persons.person(conn, member_id), points.account(conn, member_id, at)
+    person = persons.NOBODY if found["erased_at"] else persons.person(conn, member_id)
+    account = points.account(conn, member_id, at)
     return Member(
         **found,
         name=person.name,
@@ -219,7 +230,7 @@ def members_with_phone(conn: Conn, phone: Sealed, card: Card) -> list[Member]:
     """The cards of the members with this number, however it was spelt."""
     ids = persons.members_with_phone(conn, phone, MAX_SHARED)
     cards = (card(conn, member_id) for member_id in ids)
-    return [card for card in cards if card is not None]
+    return [card for card in cards if card is not None and card.erased_at is None]
 
 
 named("member_id", UnknownMember)
@@ -309,7 +320,7 @@ view(
     "Every customer as he is now, with his points and visits; who left, too.",
     """
     SELECT m.member_id, m.unit_id, u.title AS unit_title, m.tier, m.tier_since, m.important,
-        m.joined_at, m.left_at, m.left_at IS NULL AS on_network,
+        m.joined_at, m.left_at, m.left_at IS NULL AS on_network, m.erased_at,
         coalesce(a.spendable, 0) AS balance, coalesce(-a.outside, 0) AS credited,
         coalesce(a.spent, 0) AS debited, coalesce(a.expired, 0) AS expired,
         coalesce(a.reversed, 0) AS reversed, v.visits, v.last_visit_at
@@ -331,6 +342,7 @@ view(
     joined_at timestamptz: when he joined
     left_at timestamptz?: when he left the network; null: he is on it
     on_network boolean: whether he is on it
+    erased_at timestamptz?: since when nobody knows who he is; null: not erased
     balance bigint: points that he has, available or not yet, written off or not yet
     credited bigint: points that he ever got
     debited bigint: points that he paid, but for what was given back
@@ -381,7 +393,7 @@ view(
 def _member_joined(fold: ReferenceFold, at: Stored, event: MemberJoined) -> None:
     fold.add("member", (at.id,), bucket=at.bucket, member_id=at.id, unit_id=event.unit_id,
              unit_since=event.occurred_at, joined_at=event.occurred_at, tier=None, tier_since=None,
-             important=False, important_since=None, left_at=None)  # fmt: skip
+             important=False, important_since=None, left_at=None, erased_at=None)  # fmt: skip
     spans.in_unit(fold, at, event)
 
 
@@ -400,6 +412,11 @@ def _member_left(fold: ReferenceFold, at: Stored, event: MemberLeft, sign: int =
         return
     fold.add("absence", (at.id, period), bucket=at.bucket, member_id=at.id, period=period,
              left_at=event.occurred_at, returned_at=None)  # fmt: skip
+
+
+@folded(MemberErased)
+def _member_erased(fold: ReferenceFold, at: Stored, event: MemberErased) -> None:
+    fold.row("member", at.id)["erased_at"] = event.occurred_at
 
 
 @folded(MemberReturned)

@@ -7,8 +7,9 @@ from contextlib import ExitStack
 import pytest
 from hypothesis import HealthCheck, settings
 
+from ledger.keyring import KEYRING, Source
 from tests import choosing
-from tests.postgres import BUCKETS, Databases, server
+from tests.postgres import BUCKETS, KEY, Databases, server
 
 # A machine that is busy with other work is no reason to fail.
 settings.register_profile(
@@ -20,6 +21,8 @@ settings.load_profile("suite")
 # and whom he starts inherits that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+KEYRING.take(Source("the tests", lambda: KEY))
 
 
 @pytest.fixture(scope="session")

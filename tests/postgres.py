@@ -19,6 +19,8 @@ from ledger.database import connect, install, keep_time, meta
 from ledger.embedded import EmbeddedServer
 from projections.engine.runner import prepare
 
+KEY = "7e" * 32
+"""Encrypts the keys of persons in ledgers that a test makes in a database."""
 # Nobody needs the data of a test after the machine has crashed.
 CHEAP = {"fsync": "off", "full_page_writes": "off", "shared_buffers": "128MB"}
 BUCKETS = (1, 4)

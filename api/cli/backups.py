@@ -14,7 +14,10 @@ from domain.kernel.values import Instant
 from ledger.embedded import EmbeddedError, archive_to, back_up
 from ledger.embedded import restore as restored
 
-SAFE = "Names and phone numbers are in it: keep it as safe as the ledger."
+KEYS = (
+    "The keys that names and numbers are encrypted with are not in it: keep a copy of them"
+    " elsewhere, never beside the backup."
+)
 
 
 @contextmanager
@@ -40,7 +43,7 @@ def backup(settings: Settings, target: Path, as_json: bool) -> int:
         output.tell({"backup": str(target.absolute()), "bytes": size})
     else:
         output.say(f"backed up to {target.absolute()}: {size:,} bytes, checked")
-        output.note(SAFE)
+        output.note(KEYS)
     return 0
 
 
@@ -77,5 +80,5 @@ def restore(
         output.tell({"restored": str(settings.data_dir)})
     else:
         output.say(f"restored in {settings.data_dir}")
-        output.note("`clubledger archive` tells it where to archive.")
+        output.note("Put the keys of personal data there, too, and tell it where to archive.")
     return 0

@@ -8,6 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from api.cli.asking import asking
+from api.cli.key_commands import keys
 from api.cli.report_commands import figures, report
 from api.cli.terminal.examples import give_examples
 from api.cli.terminal.options import (
@@ -36,6 +37,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(asking)
+app.add_typer(keys)
 
 
 def show_version(asked: bool) -> None:
@@ -335,6 +337,15 @@ def member(
         bool, typer.Option("--statement", help="Show the points, newest first.")
     ] = False,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="Lines of the statement.")] = 50,
+    own_data: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write all that is known of this member (an id) to a file for himself, as JSON:"
+            " in full, which is recorded.",
+            show_default=False,
+        ),
+    ] = None,
     export: ExportFile = None,
     force: Force = False,
     known_at: KnownAt = None,
@@ -343,14 +354,18 @@ def member(
     as_json: Json = False,
 ) -> int:
     """A member's card with points, lots and bindings; or the statement of points."""
-    from api.cli.members import run
+    from api.cli import members
 
+    if own_data is not None:
+        if statement or export or known_at or effective_at:
+            raise WrongUse("--own-data goes with --force alone: it is all, and as of now.")
+        return members.own_data(settings_of(data_dir), id_or_phone, own_data, force, as_json)
     asked = maybe_asked_of(known_at, effective_at)
     target = target_of(export, force)
     if target is not None and not statement:
         raise WrongUse("--export goes with --statement: a card is no list.")
     lines = limit if statement else None
-    return run(settings_of(data_dir), id_or_phone, lines, asked, target, as_json)
+    return members.run(settings_of(data_dir), id_or_phone, lines, asked, target, as_json)
 
 
 @app.command()
@@ -414,7 +429,7 @@ def backup(
 ) -> int:
     """Copy the whole ledger while it is used, and check the copy.
 
-    It is there whole, or not at all. Names and phone numbers are in it.
+    It is there whole, or not at all. The keys of personal data are not in it.
     """
     from api.cli.backups import backup as run
 

@@ -20,13 +20,14 @@ from api.cli.terminal.options import DataDir, Json, settings_of
 from api.doors import DOORS
 from api.runtime import problems
 from api.runtime.failures import CannotOpen, WrongUse
-from api.runtime.receipts import told_of, tried_of
+from api.runtime.receipts import disclosed, told_of, tried_of
 from api.runtime.settings import Settings
 from api.runtime.wiring import Database, opened
 from domain.catalogue import COMMANDS
 from domain.kernel.command import Command
 from domain.kernel.values import PROGRAMME, as_json_means
 from ledger import commands, strict_json
+from ledger.database import connect
 from ledger.log.batcher import Busy, Ledger, Receipt, Trial, Unanswered
 
 BESIDE = ("command", "key", "actor")
@@ -165,6 +166,9 @@ def run(
     with opened(settings) as database, refusable():
         command = command_of(kind, {"key": key, "actor": actor}, words)
         found = asyncio.run(_carried_out(database, command, dry_run))
+        if command.discloses and isinstance(found, Receipt):
+            with connect(database.dsn) as connection:
+                found = disclosed(connection, command, found)
         output.demo_clock(database.clock)
     told: dict[str, Any]
     if isinstance(found, Trial):

@@ -24,12 +24,14 @@ from api.runtime import readiness
 from api.runtime.clock import Clock
 from api.runtime.connections import check_room
 from api.runtime.failures import CannotOpen
+from api.runtime.keys import take_keys
 from api.runtime.readiness import Reason
 from api.runtime.settings import Settings, quieten_libpq, unknown
 from api.runtime.wiring import address_of
-from ledger import clocks
+from ledger import clocks, rotation
 from ledger.database import LOG_FORMAT, applied_to, connect, meta, migrations, strangers
 from ledger.embedded import EmbeddedError, looked_at, running
+from ledger.keyring import KEYRING, UnusableKeys
 from ledger.locks import Lock
 
 LOCAL = ("127.0.0.1", "::1", "localhost")
@@ -47,6 +49,8 @@ MENDS: dict[str, str] = {
     " somebody whom it knows.",
     "disk_nearly_full": "Make room on that disk, or enlarge it; `clubledger space` tells what lies"
     " where.",
+    "key_not_here": "Bring it back from where its copy is, or, if it is lost, give those names up"
+    " (`clubledger keys give-up`): docs/how-to/keys.md.",
     "recovering": "Wait until it has recovered; name the database that is written to, if this one"
     " copies another.",
 }
@@ -182,12 +186,24 @@ def _directory(settings: Settings) -> Iterator[Finding]:
             mend = "Run it as who made the directory, or put right what is said here."
             yield Finding("directory", str(error), mend)
         return
-    for name in ("password", "pgdata"):
-        place = home.path / name
+    keys = settings.keys_file or home.path / "keys"
+    for place in (home.path / "password", keys, home.path / "pgdata"):
         if place.exists() and stat.S_IMODE(place.lstat().st_mode) & 0o077:
             said = f"{place} is open to other users of this machine."
             yield Finding("rights", said, f"chmod go= {place}")
     yield from map(_of_reason, readiness.of_disk(settings))
+
+
+def _keys(settings: Settings) -> Iterator[Finding]:
+    ledger = settings.database_url is None and (settings.data_dir / "pgdata").exists()
+    try:
+        take_keys(settings)
+        if ledger and not KEYRING.known():
+            said = f"{KEYRING.place} holds no key of names and numbers: the ledger is not opened."
+            yield Finding("key_not_here", said, MENDS["key_not_here"])
+    except UnusableKeys as error:
+        said = f"The keys of names and numbers cannot be read: {error}."
+        yield Finding("bad_keys", said, "See docs/explanation/personal-data.md: a key a line.")
 
 
 # ------------------------------------------------------------------------------------ the database
@@ -252,6 +268,11 @@ def _of_database(conn: Connection[Any], settings: Settings) -> Iterator[Finding]
         return
     reasons = readiness.of_database(conn, settings.ready_lag_events)
     yield from map(_of_reason, reasons)
+    for each in rotation.usage(conn):
+        if not (each.here or each.wraps):  # of that which wraps it was said
+            whose = output.counted(each.persons, "person")
+            said = f"The keys of {whose} need {each.key_id}, which is not in {KEYRING.place}."
+            yield Finding("key_not_here", said, MENDS["key_not_here"])
     if _one(conn, _HELD) == 0:
         said = "Nobody folds what comes into the log: no `serve`, no `project --follow` runs."
         yield Finding("no_follower", said, "Start `clubledger serve` to keep answers fresh.", False)
@@ -306,5 +327,6 @@ LOOKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
     _machine,
     _port,
     _directory,
+    _keys,
     _database,
 )

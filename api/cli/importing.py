@@ -2,7 +2,7 @@
 
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -25,6 +25,7 @@ from api.runtime.wiring import Database, opened
 from domain.kernel.refusal import NeverExcused, desk_rules, require_excusable
 from ledger.facts import OutOfOrder
 from ledger.importing import Importer
+from ledger.keyring import Secrets
 from ledger.lines import Source, lines_of
 from ledger.rejects import Rejects
 
@@ -38,16 +39,17 @@ def run(settings: Settings, asked: Asked) -> int:
         files, mapping = read_all(stack, asked.files), _mapping(asked.mapping)
         # Before the cells are read: days are those of the ledger's zone.
         database = stack.enter_context(_ledger(settings, asked.check))
+        key_of = Secrets.of(database.meta).file_key
         if asked.mapping is None and len(files) == 1 and files[0].kind == "jsonl":
             try:
-                place = Place(files[0], files[0].digest[:32])
+                place = Place(files[0], key_of(files[0].digest))
                 facts = lines_of(place.key, files[0].lines)
                 return _imported(database, asked, begun, facts, [place], files[0].lines.count)
             except OutOfOrder:
                 pass  # then it is sorted, as several are
         if asked.as_told:
             raise WrongUse("--as-told is of one file of facts: several are told in time's order.")
-        merger = _merged(stack, files, mapping)
+        merger = _merged(stack, files, mapping, key_of)
         facts = merger.source()
         return _imported(database, asked, begun, facts, merger.places, merger.facts, mapping)
 
@@ -79,9 +81,11 @@ def _mapping(name: str | None) -> Mapping:
         return load(file.read(MOST_BYTES + 1), name)
 
 
-def _merged(stack: ExitStack, files: Sequence[File], mapping: Mapping) -> Merger:
+def _merged(
+    stack: ExitStack, files: Sequence[File], mapping: Mapping, key_of: Callable[[str], str]
+) -> Merger:
     """The facts of all files in the order of time."""
-    merger = Merger(mapping, stack)
+    merger = Merger(mapping, stack, key_of)
     with output.steps() as steps:
         for file in files:
             steps.begin(f"reading {file.name}", 0)

@@ -1,7 +1,10 @@
 """`member`: a card, or the statement of points."""
 
+import asyncio
 from functools import partial
+from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from psycopg import Connection
 
@@ -9,10 +12,15 @@ from api import answers
 from api.cli.terminal import output
 from api.cli.terminal.files import Target, operator
 from api.cli.terminal.looking import holding, looking, refusable, say_moment
+from api.own_data import WHAT_FOR
+from api.own_data import own_data as whole
 from api.runtime.failures import NotFound
 from api.runtime.settings import Settings
 from api.runtime.wiring import Database, opened
+from domain.kernel.command import Command
+from domain.persons import Erased, UnmaskMember
 from ledger.database import connect
+from ledger.log.batcher import Ledger
 from ledger.log.persons import phone_of
 from projections import members
 from projections.asof import member
@@ -61,6 +69,36 @@ def run(
     return 0
 
 
+def own_data(settings: Settings, member_id: str, path: Path, force: bool, as_json: bool) -> int:
+    """Write all that is known of a member to a file for himself. That is recorded."""
+    target = Target(path, force)
+    target.check_place()
+    asked = UnmaskMember(
+        member_id=member_id, purpose=WHAT_FOR, key=f"cli-{uuid4().hex}", actor="clerk:desk"
+    )
+    with opened(settings) as database, refusable():
+        erased = False
+        try:
+            asyncio.run(_executed(database, asked))
+        except Erased:  # what happened is his all the same
+            erased = True
+        with looking(database, None) as (connection, _):
+            now = database.clock.now()
+            known = whole(connection, member_id, now, in_full=not erased)
+    with target.file() as out:
+        out.write(known.model_dump_json(indent=2).encode() + b"\n")
+    if as_json:
+        output.tell({"file": str(path), "events": len(known.events)})
+    else:
+        output.say(f"{path} has all that is known of {member_id}: {len(known.events):,} events")
+    return 0
+
+
+async def _executed(database: Database, command: Command) -> None:
+    async with Ledger(database.dsn, now=database.clock.now) as ledger:
+        await ledger.execute(command)
+
+
 def _found(database: Database, id_or_phone: str, asked: Asked | None) -> Member:
     """The card; as of a moment it comes from the member's stream, and no answers are needed."""
     now = database.clock.now()
@@ -93,8 +131,11 @@ def _also(found: Member) -> str:
 
 
 def _card(found: Member) -> None:
+    who = f"{found.name or ''}  {found.phone or ''}"
+    if found.erased_at is not None:
+        who = f"erased {output.local(found.erased_at)}"
     lines = {
-        "member": f"{found.member_id}  {found.name or ''}  {found.phone or ''}".rstrip(),
+        "member": f"{found.member_id}  {who}".rstrip(),
         "tier": (found.tier or "none") + (", important" if found.important else ""),
         "unit": f"{found.unit_id}  {found.unit_title or ''}".rstrip(),
         "joined": output.local(found.joined_at),

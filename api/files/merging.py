@@ -5,11 +5,10 @@ then by the turn of the kind, then as the files and their lines stand.
 """
 
 import heapq
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
-from hashlib import sha256
 from tempfile import TemporaryFile
 from typing import BinaryIO
 
@@ -50,12 +49,14 @@ class Place:
 class Merger:
     """Takes files in, and gives their facts in the order of time."""
 
-    def __init__(self, mapping: Mapping, stack: ExitStack) -> None:
+    def __init__(self, mapping: Mapping, stack: ExitStack, key_of: Callable[[str], str]) -> None:
+        """`key_of` what says which file, and what of it: by what the ledger knows that."""
         self.places: list[Place] = []
         self.facts = 0
         self.skipped: list[str] = []  # tables that the mapping says nothing of
         self._mapping = mapping
         self._stack = stack
+        self._key_of = key_of
         self._run: list[bytes] = []
         self._run_bytes = 0
         self._runs: list[BinaryIO] = []
@@ -91,7 +92,7 @@ class Merger:
         return len(self.places) - 1
 
     def _take_facts(self, file: File) -> None:
-        place = self._place(Place(file, file.digest[:32]))
+        place = self._place(Place(file, self._key_of(file.digest)))
         for number, raw in lines_of(file):
             text = raw.rstrip(b"\r\n")
             if text.isspace() or not text:
@@ -174,7 +175,7 @@ class _Rows:
         self._turns = [turn_of(maker.kind) for maker in table.makers]
         for place, maker in enumerate(table.makers):
             known = f"{self._file.digest}\0{self._sheet or ''}\0{maker.name}"
-            key = sha256(known.encode()).hexdigest()[:32]
+            key = self._merger._key_of(known)
             sheet = self._sheet
             made = Place(self._file, key, sheet, maker.name, maker.kind, maker.columns)
             where = self._merger._place(made)

@@ -40,6 +40,7 @@ from api.http.server.turns import Turns
 from api.runtime import metrics
 from api.runtime.clock import Clock
 from api.runtime.connections import FILES_AT_ONCE
+from api.runtime.keys import take_keys
 from api.runtime.settings import Settings
 from ledger.database import connect, keep_time, meta
 from ledger.log.batcher import Ledger
@@ -159,6 +160,7 @@ def _lifespan(dsn: str, settings: Settings, follow: bool) -> Any:
 
 async def _opened(dsn: str, settings: Settings) -> tuple[House, AsyncExitStack]:
     """What the requests of a worker share, and what closes it."""
+    await asyncio.to_thread(take_keys, settings)
     await asyncio.to_thread(_make_ready, dsn)
     clock, facts = Clock(), dict[str, str]()
     async with AsyncExitStack() as stack:

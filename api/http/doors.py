@@ -5,7 +5,7 @@ A body holds what the command says, but for its key, its actor and the ids of th
 
 import re
 from copy import copy
-from functools import cache, reduce
+from functools import cache, partial, reduce
 from inspect import Parameter, Signature, getdoc
 from itertools import groupby
 from operator import attrgetter, or_
@@ -31,6 +31,7 @@ from api.doors import DOORS, Door
 from api.http.server.documented import refuses
 from api.http.server.inputs import DEFAULT_ACTOR, DryRun, House, InHouse, WriteActor, WriteKey
 from api.http.server.receipts import TRIED, WRITE, Receipt, Tried, receipt_of, trial_of
+from api.runtime.receipts import disclosed
 from domain.corrections import Correction
 from domain.kernel.command import Command
 from domain.kernel.values import WHOLE
@@ -151,7 +152,10 @@ def _open(router: APIRouter, doors: tuple[Door, ...]) -> None:
         command = asked.command(key=key, actor=actor, **ids)
         if dry_run:
             return trial_of(*await house.ledger.attempt(command))
-        return receipt_of(await house.execute(command))
+        receipt = await house.execute(command)
+        if command.discloses:
+            receipt = await house.reads(partial(disclosed, command=command, receipt=receipt))
+        return receipt_of(receipt)
 
     annotations = {
         **{name: _in_path(doors, name) for name in first.ids},

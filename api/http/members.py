@@ -1,6 +1,6 @@
 """Members: a card by id or phone, the statement of points, the history."""
 
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from functools import partial
 from typing import Annotated
 
@@ -12,6 +12,7 @@ from api import answers, log
 from api.http.server.documented import refuses
 from api.http.server.downloads import DOWNLOAD, Wanted, download
 from api.http.server.inputs import (
+    DEFAULT_ACTOR,
     KNOWN_THEN,
     PAST,
     AsOf,
@@ -20,10 +21,15 @@ from api.http.server.inputs import (
     Limit,
     MemberPath,
     Position,
+    WriteActor,
+    WriteKey,
 )
+from api.own_data import WHAT_FOR, OwnData
+from api.own_data import own_data as whole
 from api.runtime.exports import Export
 from domain.kernel.personal import Phone
 from domain.members import UnknownMember
+from domain.persons import Erased, UnmaskMember
 from projections import members
 from projections.asof import member as past
 from projections.asof import statement
@@ -82,6 +88,27 @@ async def member(member_id: MemberPath, house: InHouse, wait_for: Awaited, asked
     if found is None:
         raise UnknownMember(member_id)
     return found
+
+
+@router.post(
+    "/members/{member_id}/own-data",
+    response_model=OwnData,
+    responses=refuses("key_missing", "key_reserved", "key_reused", "unknown_member"),
+)
+async def own_data(
+    member_id: MemberPath, house: InHouse, key: WriteKey, actor: WriteActor = DEFAULT_ACTOR
+) -> OwnData:
+    """All that is known of a member, for himself: who he is in full, his card, and every event.
+
+    It is recorded that it was shown, as by `member.unmask`.
+    """
+    asked = UnmaskMember(member_id=member_id, purpose=WHAT_FOR, key=key, actor=actor)
+    reached, in_full = None, False
+    with suppress(Erased):  # what happened is his all the same
+        receipt = await house.execute(asked)
+        reached, in_full = (receipt.bucket, receipt.position), not receipt.replayed
+    known = partial(whole, member_id=member_id, at=house.clock.now(), in_full=in_full)
+    return await house.reads(known, reached)
 
 
 @router.get(

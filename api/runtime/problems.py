@@ -12,14 +12,14 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from domain.catalogue import REFUSALS
 from domain.kernel.command import Command
 from domain.kernel.refusal import Refusal
-from ledger import importing, reading
+from ledger import importing, keyring, reading
 from ledger.log import batcher
 from projections.asof import statement
 from projections.engine import moments
 
 MEDIA_TYPE = "application/problem+json"
 
-WITH_REFUSALS = (importing, batcher, reading, moments, statement)
+WITH_REFUSALS = (importing, batcher, keyring, reading, moments, statement)
 """Modules outside the domain whose refusals register themselves when they are imported."""
 
 STATUS: dict[str, int] = {
@@ -52,6 +52,7 @@ STATUS: dict[str, int] = {
     # Ask again, with the same key.
     "busy": 503,
     "clock_ahead": 503,
+    "key_not_here": 503,
     "log_ahead": 503,
     "unanswered": 503,
     "wrong_parameters": 422,

@@ -1,10 +1,23 @@
 """What a write is answered, and what who only tries it is told, as both doors show it."""
 
+from dataclasses import replace
 from typing import Any
 
 import orjson
+from psycopg import Connection
 
+from domain.kernel.command import Command
+from ledger.log import persons
 from ledger.log.batcher import Receipt, Trial
+
+
+def disclosed(connection: Connection[Any], command: Command, receipt: Receipt) -> Receipt:
+    """The same with what is known of who the member is, if that was asked for: once for a key, and
+    kept nowhere."""
+    if not command.discloses or receipt.replayed:
+        return receipt
+    known = persons.in_full(connection, command.streams()[0].partition(":")[2])
+    return replace(receipt, body={name: known.get(name) for name in receipt.body})
 
 
 def told_of(receipt: Receipt) -> dict[str, Any]:

@@ -98,6 +98,17 @@ class Settings(BaseSettings):
     access_log: bool = Field(
         False, description="`serve` tells each answer on stderr: a line, or an object with `--json`"
     )
+    keys: SecretStr | None = Field(
+        None,
+        description="the key-encryption keys themselves, that of a new ledger first, each 64"
+        " hexadecimal digits, by commas",
+    )
+    keys_command: Annotated[str, AfterValidator(_plain)] | None = Field(
+        None, description="a command that prints them instead, one a line; no shell reads it"
+    )
+    keys_file: Annotated[Path, AfterValidator(_usable)] | None = Field(
+        None, description="a file that holds them instead; else `keys` in the data directory"
+    )
     traceback: bool = Field(
         False, description="show where an unexpected error came from, for developers"
     )

@@ -13,10 +13,12 @@ import psycopg
 from api.runtime.clock import Clock
 from api.runtime.connections import needed
 from api.runtime.failures import CannotOpen
+from api.runtime.keys import take_keys
 from api.runtime.settings import Settings, quieten_libpq
 from ledger import clocks
 from ledger.database import InstallError, connect, install, meta
 from ledger.embedded import EmbeddedError, EmbeddedServer, running
+from ledger.keyring import UnusableKeys
 
 # What befalls a connection is raised; psycopg would also write a line about it to stderr.
 logging.getLogger("psycopg").setLevel(logging.CRITICAL)
@@ -45,17 +47,24 @@ class Database:
 
 
 @contextmanager
-def opened(settings: Settings, *, create: bool = False) -> Iterator[Database]:
+def opened(
+    settings: Settings, *, create: bool = False, give_up: bool = False
+) -> Iterator[Database]:
     """The ledger that the settings name, with its schema up to date.
 
     `create` makes an embedded one where there is none; without it that is refused, so that a
     question about a mistyped directory leaves nothing behind. Who makes one writes, and is refused
-    while clocks are ahead. The embedded server stops with its last user.
+    while clocks are ahead. `give_up` deletes personal data whose key is lost. The embedded server
+    stops with its last user.
     """
     quieten_libpq(embedded=settings.database_url is None)
+    try:
+        take_keys(settings)
+    except UnusableKeys as error:
+        raise CannotOpen(f"{str(error)[:1].upper()}{str(error)[1:]}.") from error
     if settings.database_url is not None:
         place = _place(settings.database_url.get_secret_value())
-        yield _installed(settings, address_of(settings), place, create)
+        yield _installed(settings, address_of(settings), place, create, give_up)
         return
     data_dir = settings.data_dir
     try:
@@ -65,7 +74,7 @@ def opened(settings: Settings, *, create: bool = False) -> Iterator[Database]:
                 " one."
             )
         with embedded(settings, create=create) as server:
-            yield _installed(settings, server.dsn, str(data_dir), create)
+            yield _installed(settings, server.dsn, str(data_dir), create, give_up)
     except EmbeddedError as error:
         raise CannotOpen(str(error)) from error
     except OSError as error:
@@ -82,15 +91,15 @@ def embedded(
     return EmbeddedServer(settings.data_dir, create=create, connections=room, call_off=call_off)
 
 
-def _installed(settings: Settings, dsn: str, place: str, writes: bool) -> Database:
+def _installed(settings: Settings, dsn: str, place: str, writes: bool, give_up: bool) -> Database:
     try:
-        install(dsn, settings.buckets, settings.zone, settings.tiers)
+        install(dsn, settings.buckets, settings.zone, settings.tiers, give_up=give_up)
         with connect(dsn) as connection:
             database = Database(dsn, place, meta(connection))
             if writes:
                 clocks.check(connection, database.clock.now())
             return database
-    except InstallError as error:
+    except (InstallError, UnusableKeys) as error:
         raise CannotOpen(f"The database cannot be a ledger: {error}.") from error
     except psycopg.OperationalError as error:
         raise CannotOpen(f"The database does not answer: {first_line(error)}") from error

@@ -147,6 +147,10 @@ class Command(BaseModel):
     """Its fields that are sealed: they stand in no event and in no command that is kept."""
     marks_sealed: ClassVar[bool] = False
     """Whether it keeps null in place of those that were sent, since its events hang on which."""
+    erases: ClassVar[bool] = False
+    """Whether what is kept of its member outside the log is destroyed with it."""
+    discloses: ClassVar[bool] = False
+    """Whether its answer is filled in, once, with what is kept of its member outside the log."""
 
     key: AskedKey = NO_KEY
     actor: Actor

@@ -2,7 +2,7 @@
 of it and of an archive of the write-ahead log, as of any time since the copy.
 
 A backup is a directory: `pgdata/`, and the `password` of the database's user. Nothing else of the
-data directory is in it.
+data directory is in it, the keys with which personal data is encrypted neither.
 """
 
 import os

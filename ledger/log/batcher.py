@@ -24,6 +24,7 @@ from domain.kernel.command import Command
 from domain.kernel.refusal import Refusal
 from ledger import clocks
 from ledger.database import aconnect, bucket_of, keep_time
+from ledger.keyring import Secrets
 from ledger.log import persons, snapshots
 from ledger.log.append import (
     CONFLICTS,
@@ -36,7 +37,6 @@ from ledger.log.append import (
     snapshots_of,
 )
 from ledger.log.arrays import int2s, microseconds, texts
-from ledger.log.persons import digest_of
 from ledger.log.wire import Question, Wire
 from ledger.log.working import (
     EVENTS,
@@ -139,6 +139,7 @@ class _Batch:
     waiting: list[_Waiting]
     working: WorkingSet
     now: datetime
+    keys: persons.DataKeys
     decided: dict[str, _Decided] = field(default_factory=dict)  # by key
     again: list[tuple[_Waiting, str]] = field(default_factory=list)
     known: list[tuple[_Waiting, Receipt]] = field(default_factory=list)
@@ -221,7 +222,7 @@ class Ledger:
         self._enough = 1
         self._wires: dict[str, Wire] = {}
         self._buckets = 1
-        self._digest_key = b""
+        self._secrets: Secrets  # known once it is entered
         self._task: asyncio.Task[None] | None = None
         self._trying, self._trials = asyncio.Lock(), 0
         self._observer = observer or Observer()
@@ -233,7 +234,7 @@ class Ledger:
         known = dict(rows)
         keep_time(known)
         self._buckets = int(known["buckets"])
-        self._digest_key = bytes.fromhex(known["digest_key"])
+        self._secrets = Secrets.of(known)
         for kind in KINDS:
             snapshots.fold_version(kind)  # reads the rules once: not while somebody waits
         self._task = asyncio.create_task(self._run(), name="batcher")
@@ -268,7 +269,7 @@ class Ledger:
     def _waiting(self, command: Command) -> _Waiting:
         future: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
         asked = command.asked()
-        digest = digest_of(command, asked, self._digest_key)
+        digest = persons.digest_of(command, asked, self._secrets)
         return _Waiting(command, command.streams(), asked, digest, future)
 
     # ------------------------------------------------------------------------------ only tried
@@ -468,10 +469,13 @@ class Ledger:
     async def _prepare(self, wire: Wire, waiting: list[_Waiting], ahead: _Batch | None) -> _Batch:
         """Load what the commands need, decide them, and encode what they write."""
         now = self._now()
-        batch = _Batch(waiting, WorkingSet(self._buckets), now)
+        keys = persons.DataKeys(self._secrets, self._buckets)
+        batch = _Batch(waiting, WorkingSet(self._buckets), now, keys)
         if ahead is not None:
             batch.working.follow(ahead.working)
+            keys.follow(ahead.keys)
         fresh = await self._load(wire, batch, now)
+        await keys.read(wire.connection, [each.command for each in fresh])
         for each in fresh:
             first = batch.decided.get(each.command.key)
             if first is not None:
@@ -481,6 +485,7 @@ class Ledger:
                     batch.refused.append((each, KeyReused()))
                 continue
             try:
+                keys.require(each.command)
                 batch.decided[each.command.key] = self._decided(batch.working, each, now)
             except Refusal as refusal:
                 batch.refused.append((each, refusal))
@@ -504,8 +509,8 @@ class Ledger:
             each.asked,
             undated=command.at is None,
         )
-        events = list(map(event_of, entries))
-        return _Decided(each, body, answer, events, persons.telling(command, entries))
+        told = persons.telling(command, entries, self._buckets)
+        return _Decided(each, body, answer, list(map(event_of, entries)), told)
 
     async def _load(self, wire: Wire, batch: _Batch, now: datetime) -> list[_Waiting]:
         """Take the snapshots in. Returns the commands whose keys were never answered.
@@ -529,7 +534,7 @@ class Ledger:
         stored: dict[int, Stored] = {}
         for row in range(rows.ntuples):
             of_key, *numbers, fold, said, digest = [rows.get_value(row, n) for n in range(7)]
-            index, number = _int8(numbers[0]) - 1, _int8(numbers[1])
+            index, number = _number(_INT8, numbers[0]) - 1, _number(_INT8, numbers[1])
             if of_key != _TRUE:
                 stored[index] = Stored(number, bytes(fold or b"").decode(), bytes(said or b""))
                 continue
@@ -538,7 +543,7 @@ class Ledger:
             if digest == each.digest:
                 replayed = not each.sent  # else it is our own append, whose answer was lost
                 body = msgspec.json.decode(said or b"")
-                receipt = Receipt(_int2(numbers[2]), number, replayed, body)
+                receipt = Receipt(_number(_INT2, numbers[2]), number, replayed, body)
                 batch.known.append((each, receipt))
             else:
                 batch.refused.append((each, KeyReused()))
@@ -570,7 +575,7 @@ class Ledger:
             parts=list(parts_of(working)),
             events=[event for done in decided for event in done.events],
             answers=[done.answer for done in decided],
-            sealed=persons.sealed(done.told for done in decided),
+            sealed=batch.keys.sealed(done.told for done in decided if done.told is not None),
         )
         return whole.encoded().value
 
@@ -585,15 +590,9 @@ class Ledger:
                 for done in batch.decided.values():
                     done.waiting.sent = False
             raise
-        lanes = range(rows.ntuples)
-        return {_int2(rows.get_value(n, 0)): _int8(rows.get_value(n, 1)) for n in lanes}
+        lanes = ([rows.get_value(n, 0), rows.get_value(n, 1)] for n in range(rows.ntuples))
+        return {_number(_INT2, lane): _number(_INT8, position) for lane, position in lanes}
 
 
-def _int2(said: Buffer | None) -> int:
-    value: int = _INT2(said or b"")[0]
-    return value
-
-
-def _int8(said: Buffer | None) -> int:
-    value: int = _INT8(said or b"")[0]
-    return value
+def _number(unpack: Callable[[Buffer], tuple[Any, ...]], said: Buffer | None) -> int:
+    return int(unpack(said or b"")[0])

@@ -1,53 +1,58 @@
 """Persons: what is known of who somebody is, outside the log. Here alone is it opened.
 
-Each telling is a row beside the event of the same version of his stream, which says that something
-was told and not what: so a name has both of its times, and erasing is deleting rows. A column that
-a telling says nothing of is null; what it takes away is empty.
+Each telling is a row a field beside the event of the same version of his stream, which says that
+something was told and not what: so a name has both of its times. It is encrypted under a data key
+of the member's own, which lies wrapped beside it (ledger/keyring.py): erasing him destroys that.
+A field that a telling says nothing of has no row; one that it takes away is empty.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import hmac
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import blake2b
-from typing import Any
+from secrets import token_bytes
+from typing import Any, NamedTuple
 
-from psycopg import Connection
+from psycopg import AsyncConnection, Connection
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import to_json
 
 from domain.kernel.command import Command
 from domain.kernel.personal import Phone, Sealed
 from domain.kernel.phones import at_home
-from ledger.database import bucket_of
+from ledger.database import bucket_of, meta
+from ledger.keyring import KEY_BYTES, KEYRING, KeyNotHere, Secrets, Tampered, decrypt, encrypt
 from ledger.log.working import Entry
 
-TAKEN_AWAY = ""
+TAKEN_AWAY = b""
+LOOKED_UP = ("phone",)
+"""The fields by which somebody is found."""
+BLIND_BYTES = 16
 _PHONE: TypeAdapter[Sealed] = TypeAdapter(Phone)
+
+
+class Whom(NamedTuple):
+    """A member with his lane."""
+
+    member_id: str
+    bucket: int
 
 
 @dataclass(frozen=True, slots=True)
 class Telling:
-    """What a command told of a member: sealed, or null where it took it away."""
+    """What a command told of a member: sealed, null where it took it away. Or that he is erased."""
 
-    bucket: int
-    member_id: str
+    whom: Whom
     stream_version: int
-    occurred_at: datetime
+    occurred_at: datetime | None
     said: Mapping[str, Sealed | None]
+    erases: bool = False
 
-    def row(self) -> dict[str, Any]:
-        """Its row. What it says nothing of is left out."""
-        opened = {
-            name: TAKEN_AWAY if value is None else Sealed.opened(value)
-            for name, value in self.said.items()
-        }
-        return {
-            "bucket": self.bucket,
-            "member_id": self.member_id,
-            "stream_version": self.stream_version,
-            "occurred_at": self.occurred_at,
-            **opened,
-        }
+    @property
+    def needs_key(self) -> bool:
+        """Whether there is something to encrypt."""
+        return any(value is not None for value in self.said.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,41 +63,183 @@ class Person:
     phone: str | None
 
 
-def telling(command: Command, entries: Iterable[Entry]) -> Telling | None:
-    """What there is to keep of a command that made these events, if anything."""
+NOBODY = Person(None, None)
+"""Who somebody is of whom nothing is known, or nothing any more."""
+
+
+@dataclass(slots=True)
+class DataKeys:
+    """The data keys of some members: of those who have one, and made for those who have none."""
+
+    secrets: Secrets
+    buckets: int
+    kek: str = ""  # wraps the new ones
+    opened: dict[Whom, bytes] = field(default_factory=dict)
+    shut: dict[Whom, KeyNotHere | Tampered] = field(default_factory=dict)  # why one does not open
+    made: list[Whom] = field(default_factory=list)  # by nobody stored yet
+    written: dict[Whom, bytes] = field(default_factory=dict)  # those of the last value
+
+    def asked(
+        self, some: Collection[Whom], fresh: Collection[Whom] = ()
+    ) -> tuple[list[str], list[int]] | None:
+        """What KEYS is to be asked for, if at all. Who is fresh can have no key yet."""
+        old = set(some).difference(fresh, self.opened)
+        if not some or (self.kek and not old):
+            return None
+        return [each.member_id for each in old], [each.bucket for each in old]
+
+    def take(self, rows: Iterable[Sequence[Any]]) -> None:
+        """Take in what KEYS tells."""
+        for self.kek, member_id, bucket, wrapped_by, wrapped in rows:
+            if member_id is not None:
+                whom = Whom(member_id, bucket)
+                try:
+                    self.opened[whom] = _unwrapped(whom, wrapped_by, wrapped)
+                except (KeyNotHere, Tampered) as failure:
+                    self.shut[whom] = failure
+
+    def _require(self, whom: Whom) -> None:
+        if whom in self.shut:
+            raise self.shut[whom]
+        if whom not in self.opened:
+            KEYRING.key(self.kek)
+
+    def of(self, whom: Whom) -> bytes:
+        """His key."""
+        self._require(whom)
+        if whom not in self.opened:
+            self.opened[whom] = token_bytes(KEY_BYTES)
+            self.made.append(whom)
+        return self.opened[whom]
+
+    def sealed(self, tellings: Iterable[Telling]) -> bytes | None:
+        """What was told as one value, if anything was. Whoever passes it on knows nothing of it:
+        `keep_persons` (migrations/0006_persons.sql) opens it."""
+        told = list(tellings)
+        if not told:
+            return None
+        rows = [row for each in told for row in self._rows(each)]
+        keys = [
+            {
+                **whom._asdict(),
+                "wrapped": _hex(KEYRING.wrap(self.kek, self.opened[whom], _key_of(whom))),
+            }
+            for whom in self.made
+        ]
+        self.written = {whom: self.opened[whom] for whom in self.made}
+        self.made.clear()
+        erased = [each.whom._asdict() for each in told if each.erases]
+        return to_json({"kek": self.kek, "keys": keys, "rows": rows, "erased": erased})
+
+    def follow(self, ahead: "DataKeys") -> None:
+        """Know those that a batch that is ahead has made."""
+        self.opened |= ahead.written
+
+    async def read(self, connection: AsyncConnection[Any], commands: Iterable[Command]) -> None:
+        """Take in those of whom these commands tell."""
+        named = [each for each in commands if each.identifying]
+        some = [whom for each in named if (whom := self._whom(each)) is not None]
+        if (asked := self.asked(some)) is not None:
+            cursor = await connection.execute(KEYS, asked, binary=True)
+            self.take(await cursor.fetchall())
+
+    def require(self, command: Command) -> None:
+        """Raises KeyNotHere or Tampered where what it tells of somebody cannot be encrypted."""
+        if command.identifying and (whom := self._whom(command)) is not None:
+            self._require(whom)
+
+    def _whom(self, command: Command) -> Whom | None:
+        """Of whom it says what has to be encrypted, if it does."""
+        if all(value is None for value in command.sealed().values()):
+            return None
+        return _whom(command.streams()[0], self.buckets)
+
+    def _rows(self, each: Telling) -> Iterable[dict[str, Any]]:
+        for name, value in each.said.items():
+            sealed, blind = TAKEN_AWAY, None
+            if value is not None:
+                text = Sealed.opened(value)
+                place = _place(each.whom, each.stream_version, name)
+                sealed = encrypt(self.of(each.whom), text.encode(), place)
+                blind = _blind(self.secrets, name, text) if name in LOOKED_UP else None
+            yield {
+                **each.whom._asdict(),
+                "field": name,
+                "stream_version": each.stream_version,
+                "occurred_at": each.occurred_at,
+                "sealed": _hex(sealed),
+                "blind": blind and _hex(blind),
+            }
+
+
+KEYS = """
+    SELECT m.value, k.member_id, k.bucket, k.kek, k.wrapped
+    FROM ledger.ledger_meta m
+    LEFT JOIN (
+        unnest(%s::text[], %s::int2[]) a(member_id, bucket)
+        JOIN ledger.person_keys k ON k.member_id = a.member_id AND k.bucket = a.bucket
+    ) ON true
+    WHERE m.name = 'kek'
+"""
+"""The id of the key that wraps, beside each data key of these members; at least one row."""
+
+
+def _whom(stream: str, buckets: int) -> Whom:
+    return Whom(stream.removeprefix("member:"), bucket_of(stream, buckets))
+
+
+def telling(command: Command, entries: Sequence[Entry], buckets: int) -> Telling | None:
+    """What there is to keep of a command that made these events, if anything; or to destroy."""
+    if command.erases:  # though it may be erased: what a restored backup brought goes again
+        return Telling(_whom(command.streams()[0], buckets), 0, None, {}, erases=True)
     said = command.sealed()
     if not said:
         return None
     entry = next(each for each in entries if each.event.stream == "member")
-    member_id = entry.stream.name.partition(":")[2]
-    return Telling(entry.stream.bucket, member_id, entry.version, entry.event.occurred_at, said)
+    whom = _whom(entry.stream.name, buckets)
+    return Telling(whom, entry.version, entry.event.occurred_at, said)
 
 
-def sealed(those: Iterable[Telling | None]) -> bytes | None:
-    """What was told as one value, if anything was. Whoever passes it on knows nothing of it:
-    `keep_persons` (migrations/0006_persons.sql) opens it."""
-    rows = [each.row() for each in those if each is not None]
-    return to_json(rows) if rows else None
-
-
-def digest_of(command: Command, asked: bytes, key: bytes) -> bytes:
+def digest_of(command: Command, asked: bytes, secrets: Secrets) -> bytes:
     """What tells two commands under one idempotency key apart, from one of them as it was asked.
 
-    Keyed with the ledger's own secret: a command may hold a phone number, and digests are kept.
+    Keyed: a command may hold a phone number, and digests are kept. Of such a one the key is not in
+    the database, where whoever has a copy of it could try all numbers.
     """
     if sealed := command.sealed():
         asked += to_json({name: value and Sealed.opened(value) for name, value in sealed.items()})
-    return blake2b(asked, key=key, digest_size=32).digest()
+        return blake2b(asked, key=secrets.sealed_digests, digest_size=32).digest()
+    return blake2b(asked, key=secrets.digest_key, digest_size=32).digest()
+
+
+# ---------------------------------------------------------------------------------- looking
+_ROWS = """
+    SELECT p.field, p.sealed, p.bucket, p.stream_version, k.kek, k.wrapped, p.occurred_at
+    FROM ledger.persons p
+    LEFT JOIN ledger.person_keys k ON k.member_id = p.member_id AND k.bucket = p.bucket
+"""
 
 
 def person(connection: Connection[Any], member_id: str) -> Person:
     """Who a member is."""
-    found = connection.execute(
-        "SELECT name, phone FROM ledger.persons WHERE member_id = %s"
-        " ORDER BY occurred_at, stream_version",
-        (member_id,),
-    )
-    return _shown(found)
+    return _shown(in_full(connection, member_id))
+
+
+def in_full(connection: Connection[Any], member_id: str) -> dict[str, str]:
+    """All that is known of who a member is, by field: for who was allowed to see it, once."""
+    return _opened(member_id, _all(connection, member_id))
+
+
+def tellings(connection: Connection[Any], member_id: str) -> list[tuple[str, str | None, datetime]]:
+    """(field, value, from when it held) of all that was told, likewise in full."""
+    rows = _all(connection, member_id)
+    return [(row[0], _opened(member_id, [row]).get(row[0]), row[-1]) for row in rows]
+
+
+def _all(connection: Connection[Any], member_id: str) -> list[tuple[Any, ...]]:
+    return connection.execute(
+        f"{_ROWS} WHERE p.member_id = %s ORDER BY p.occurred_at, p.stream_version", (member_id,)
+    ).fetchall()
 
 
 def person_then(
@@ -105,11 +252,13 @@ def person_then(
     stream = f"member:{member_id}"
     bucket = bucket_of(stream, len(positions))
     found = connection.execute(
-        "SELECT p.name, p.phone FROM ledger.persons p JOIN ledger.stored_events e"
+        f"{_ROWS} JOIN ledger.stored_events e"
         " ON e.originator_id = %(stream)s AND e.originator_version = p.stream_version"
         " AND e.bucket = p.bucket AND e.notification_id <= %(upto)s"
         " WHERE p.member_id = %(member)s AND p.bucket = %(bucket)s"
         " AND (%(at)s::timestamptz IS NULL OR p.occurred_at <= %(at)s)"
+        " AND NOT EXISTS (SELECT FROM ledger.stored_events x"  # though its tables were restored
+        " WHERE x.originator_id = %(stream)s AND x.bucket = p.bucket AND x.topic = 'member.erased')"
         " ORDER BY p.occurred_at, p.stream_version",
         {
             "stream": stream,
@@ -119,18 +268,19 @@ def person_then(
             "at": effective_at,
         },
     )
-    return _shown(found)
+    return _shown(_opened(member_id, found))
 
 
 def members_with_phone(connection: Connection[Any], phone: Sealed, limit: int) -> list[str]:
     """The ids of the members whose number this is now."""
+    blind = _blind(Secrets.of(meta(connection)), "phone", Sealed.opened(phone))
     found = connection.execute(
-        "SELECT p.member_id FROM ledger.persons p WHERE p.phone = %s AND NOT EXISTS ("
+        "SELECT p.member_id FROM ledger.persons p WHERE p.blind = %s AND NOT EXISTS ("
         " SELECT FROM ledger.persons l WHERE l.member_id = p.member_id AND l.bucket = p.bucket"
-        " AND l.phone IS NOT NULL"
+        " AND l.field = p.field"
         " AND (l.occurred_at, l.stream_version) > (p.occurred_at, p.stream_version)"
         ") ORDER BY p.member_id LIMIT %s",
-        (Sealed.opened(phone), limit),
+        (blind, limit),
     )
     return [row[0] for row in found]
 
@@ -143,13 +293,47 @@ def phone_of(text: str) -> Sealed | None:
         return None
 
 
-def _shown(tellings: Iterable[tuple[str | None, str | None]]) -> Person:
-    """What the last of these that spoke of it left, in the order in which they hold."""
-    name = phone = None
-    for new_name, new_phone in tellings:
-        name = name if new_name is None else new_name
-        phone = phone if new_phone is None else new_phone
-    return Person(name or None, masked(phone or None))
+def _opened(member_id: str, rows: Iterable[Sequence[Any]]) -> dict[str, str]:
+    """What the last of these rows that spoke of a field left, in the order in which they hold."""
+    last = {row[0]: row for row in rows}
+    found = {}
+    for name, sealed, bucket, version, wrapped_by, wrapped, _ in last.values():
+        if sealed and wrapped:  # without a key it was given up: docs/how-to/keys.md
+            whom = Whom(member_id, bucket)
+            key = _unwrapped(whom, wrapped_by, wrapped)
+            found[name] = decrypt(key, sealed, _place(whom, version, name)).decode()
+    return found
+
+
+def _shown(known: Mapping[str, str]) -> Person:
+    return Person(known.get("name"), masked(known.get("phone")))
+
+
+def rewrapped(whom: Whom, key_id: str, wrapped_by: str, wrapped: bytes) -> bytes:
+    """A data key under another key-encryption key."""
+    return KEYRING.wrap(key_id, _unwrapped(whom, wrapped_by, wrapped), _key_of(whom))
+
+
+def _unwrapped(whom: Whom, wrapped_by: str, wrapped: bytes) -> bytes:
+    return KEYRING.unwrap(wrapped_by, wrapped, _key_of(whom))
+
+
+def _key_of(whom: Whom) -> str:
+    """Where a data key belongs."""
+    return f"key|{whom.bucket}|{whom.member_id}"
+
+
+def _place(whom: Whom, version: int, name: str) -> str:
+    """Where a value belongs."""
+    return f"{name}|{whom.bucket}|{version}|{whom.member_id}"
+
+
+def _blind(secrets: Secrets, name: str, text: str) -> bytes:
+    return hmac.digest(secrets.lookups, f"{name}|{text}".encode(), "sha256")[:BLIND_BYTES]
+
+
+def _hex(content: bytes) -> str:
+    return f"\\x{content.hex()}"
 
 
 def masked(phone: str | None) -> str | None:

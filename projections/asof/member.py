@@ -79,6 +79,7 @@ class _Life:
     joined: Any = None
     tier: Any = None
     important: bool = False
+    erased: Any = None
     moved: Any = None
     left: dict[int, datetime] = field(default_factory=dict)  # by period
     back: dict[int, datetime] = field(default_factory=dict)  # by the period that had ended
@@ -97,6 +98,9 @@ class _Life:
 
     def on_important(self, events: Events) -> None:
         self.important = _latest(events).important
+
+    def on_erased(self, events: Events) -> None:
+        self.erased = events[-1]
 
     def on_unit(self, events: Events) -> None:
         self.moved = _latest(events)
@@ -156,6 +160,7 @@ _TAKES: dict[str, tuple[Callable[[_Life, Events], None], tuple[str, ...]]] = {
     "member.joined": (_Life.on_joined, ("unit_id", *_AT)),
     "tier.changed": (_Life.on_tier, ("tier", *_AT)),
     "member.marked_important": (_Life.on_important, ("important", *_AT)),
+    "member.erased": (_Life.on_erased, _AT),
     "member.moved": (_Life.on_unit, ("unit_id", *_AT)),
     "member.left": (_Life.on_left, ("period", *_AT)),
     "member.returned": (_Life.on_returned, ("period", *_AT)),
@@ -204,7 +209,10 @@ def member(conn: Conn, member_id: str, moment: Moment, at: datetime) -> Member |
         return None
     unit = _by_topic(conn, f"unit:{life.unit_id}", moment)
     opened = _held(unit, "unit.opened", ("title", *_AT), moment)
-    person = persons.person_then(conn, member_id, dict(moment.positions), moment.effective_at)
+    person = persons.NOBODY
+    if life.erased is None:
+        known = dict(moment.positions)
+        person = persons.person_then(conn, member_id, known, moment.effective_at)
     account, came = _account(life, at), _visits(life)
     left = [lot.shown() for lot in life.lots.values() if lot.remaining > 0]
     return Member(
@@ -220,6 +228,7 @@ def member(conn: Conn, member_id: str, moment: Moment, at: datetime) -> Member |
         important=life.important,
         joined_at=life.joined.occurred_at,
         left_at=life.left_at,
+        erased_at=life.erased and life.erased.occurred_at,
         visits=len(came),
         last_visit_at=max(map(_OCCURRED_AT, came), default=None),
         spendable_points=account.spendable,

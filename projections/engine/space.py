@@ -10,7 +10,8 @@ _OF = """
     CASE
         WHEN n.nspname = 'ledger' THEN coalesce(
             '{"stored_events": "log", "command_log": "commands", "file_lines": "commands",
-              "snapshots": "snapshots", "snapshot_parts": "snapshots", "persons": "persons"
+              "snapshots": "snapshots", "snapshot_parts": "snapshots", "persons": "persons",
+              "person_keys": "persons"
             }'::json ->> c.relname, 'other')
         WHEN n.nspname = 'typed' THEN 'typed events'
         WHEN n.nspname = 'answers' THEN 'answers'

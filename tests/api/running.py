@@ -23,7 +23,7 @@ from api.http import create_app
 from api.runtime.settings import Settings
 from tests.api.warm import Starter, Warm
 from tests.patience import PATIENCE_S
-from tests.postgres import in_memory
+from tests.postgres import KEY, in_memory
 
 ENDLESS = "/events/stream"
 """The address whose answer has no end."""
@@ -41,6 +41,8 @@ COUNTED = {"archive", "backup", "restore", "doctor"}
 def environment(**extra: str) -> dict[str, str]:
     """Ours without what the developer may have set for clubledger, and untraced."""
     known = {k: v for k, v in os.environ.items() if not k.startswith("CLUBLEDGER_")}
+    if "CLUBLEDGER_DATABASE_URL" in extra:  # one that a test made
+        extra.setdefault("CLUBLEDGER_KEYS", KEY)
     return {**known, **UNTRACED, "PYTHONPATH": str(REPOSITORY), "COLUMNS": "200", **extra}
 
 

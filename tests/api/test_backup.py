@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import shutil
 import signal
 import threading
 from collections.abc import Iterator
@@ -102,9 +103,12 @@ def test_the_page_is_true_of_a_server_that_is_written_to_and_killed(place: Path)
     os.kill(found.pid, signal.SIGQUIT)  # as good as a kill, and takes its children along
 
     told(place, 2)
+    shutil.copy(data_dir / "keys", place / "anew")
     told(place, 3)
     assert units(place / "anew") == before | set(later.done)
     told(place, 4, **{"2009-01-05T18:00:00+08:00": then.isoformat()})
+    assert "encrypted with the key" in clubledger("status", data_dir=place / "then").err
+    shutil.copy(data_dir / "keys", place / "then")
     assert units(place / "then") == before
 
     refused = clubledger("restore", place / "backups" / "monday", data_dir=place / "then")

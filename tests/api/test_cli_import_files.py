@@ -234,15 +234,10 @@ def test_a_log_that_somebody_wrote_the_files_key_into_refuses_it(
 ) -> None:
     file = tmp_path / "facts.jsonl"
     file.write_bytes(GOOD)
-    with file.open("rb") as source, lines.read(source) as read:
-        key = f"file:{read.digest[:32]}"
-    clubledger("import", "-", stdin=b"", data_dir=own_ledger)
+    told = clubledger("import", file, "--json", data_dir=own_ledger).json["files"]
     with EmbeddedServer(own_ledger) as server, connect(server.dsn) as connection:
-        connection.execute(
-            "INSERT INTO command_log (key, digest, bucket, position, response)"
-            " VALUES (%s, 'x', 0, 0, '{}')",
-            (key,),
-        )
+        written = "UPDATE command_log SET digest = 'x' WHERE key = %s"
+        assert connection.execute(written, (told[0]["key"],)).rowcount == 1
     ended = clubledger("import", file, "--json", data_dir=own_ledger)
     assert (ended.code, ended.problem["code"]) == (3, "rejected")
     assert "idempotency key" in ended.problem["detail"]

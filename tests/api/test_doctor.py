@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from pydantic import SecretStr
 
 from api.cli import doctor
 from api.cli.doctor import Finding, examined
@@ -141,6 +142,13 @@ def test_what_is_wrong_with_a_database(installed: Callable[[int], str]) -> None:
         with pytest.raises(runner.PoisonedEvent):
             runner.project(dsn)
         assert "position 1" in found(at(dsn))["answers_stand_still"].detail
+
+        conn.execute("INSERT INTO person_keys VALUES (0, 'm1', 'aaaaaaaaaaaa', '')")
+        assert "The keys of 1 person need aaaaaaaaaaaa" in found(at(dsn))["key_not_here"].detail
+        conn.execute("UPDATE ledger_meta SET value = 'bbbbbbbbbbbb' WHERE name = 'kek'")
+        told = [each.detail for each in examined(at(dsn)) if each.code == "key_not_here"]
+        assert ["bbbbbbbbbbbb" in each for each in told] == [True, False]
+        assert found(at(dsn, keys=SecretStr("0a0a")))["bad_keys"].wrong
 
         conn.execute("UPDATE log_end SET recorded_at = now() + interval '1 hour'")
         assert "--stand-still" in found(at(dsn))["log_ahead"].mend

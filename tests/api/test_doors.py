@@ -42,7 +42,8 @@ def test_every_command_is_taken_at_its_door_and_sent_again_is_the_same(
     for name in STORY:
         again = posted(empty, name, name)
         assert again.headers["idempotent-replayed"] == "true"
-        assert again.json() == receipts[name]
+        shown = COMMANDS[name].answers.__annotations__ if COMMANDS[name].discloses else ()
+        assert again.json() == {**receipts[name], **dict.fromkeys(shown)}  # that once only
         assert posted(empty, name, f"{name}-anew").status_code in (201, 403, 404, 409), name
 
 

@@ -2,19 +2,28 @@
 
 import gzip
 import json
+import subprocess
 import zlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 import httpx
 import pytest
+import xlsxwriter  # type: ignore[import-untyped]
 from psycopg import sql
 
+from api.runtime.keys import source_of
+from api.runtime.settings import Settings
 from ledger.database import connect
 from ledger.embedded import EmbeddedServer
+from ledger.embedded.binaries import binary
+from ledger.keyring import KEY_BYTES, keys_in
 from tests.api.facts import fact
-from tests.api.running import Ended, clubledger, serving, stopped
+from tests.api.running import ENDLESS, Ended, clubledger, serving, stopped
 from tests.patience import PATIENCE_S
 
 JOINED, LATER, LAST = (f"2008-0{month}-01T10:00:00+08:00" for month in (2, 5, 9))
@@ -154,15 +163,13 @@ def test_what_if_decides_a_kept_change_alike(south: Path) -> None:
 
 
 def tables(dsn: str) -> Iterator[tuple[str, bytes]]:
-    """(name, all that it holds) of every table but that of persons."""
+    """(name, all that it holds) of every table, that of persons among them."""
     with connect(dsn) as connection:
         names = connection.execute(
             "SELECT schemaname, tablename FROM pg_tables"
             " WHERE schemaname NOT IN ('pg_catalog', 'information_schema') ORDER BY 1, 2"
         ).fetchall()
         for schema, table in names:
-            if (schema, table) == ("ledger", "persons"):
-                continue
             columns = sql.SQL("SELECT * FROM {}").format(sql.Identifier(schema, table))
             held = b""
             for row in connection.execute(columns, binary=True):
@@ -195,9 +202,63 @@ def spellings() -> list[bytes]:
     return found
 
 
-def test_nothing_but_the_table_of_persons_holds_them(south: Path) -> None:
-    """Through every door that takes a name or a number, well and wrongly."""
+MAPPING = """
+[missing]
+actor = "system:test"
+
+[[table]]
+files = "members.*"
+
+[[table.fact]]
+kind = "member.join"
+[table.fact.fields]
+member_id = "id"
+unit_id = { value = "south" }
+name = "who"
+phone = "number"
+at = { value = "2008-02-01T10:00:00+08:00" }
+"""
+
+
+def sheets(where: Path) -> list[Path]:
+    """Files of members as people have them: two good rows each, and one whose number is none."""
+    found = [where / "members.csv", where / "members.xlsx"]
+    for start, path in enumerate(found):
+        table = [["id", "who", "number"], [f"bad{start}", NAMES[2], NUMBERS[2] + "x"]]
+        table += [[f"t{2 * start + n}", NAMES[n], NUMBERS[n]] for n in range(2)]
+        if path.suffix == ".csv":
+            path.write_text("".join(",".join(row) + "\n" for row in table), "utf-8")
+            continue
+        with xlsxwriter.Workbook(path) as book:
+            sheet = book.add_worksheet()
+            for number, row in enumerate(table):
+                sheet.write_row(number, 0, row)
+    return found
+
+
+def dumped(dsn: str) -> bytes:
+    """It as pg_dump writes it."""
+    command = [str(binary("pg_dump")), "--dbname", dsn]
+    return subprocess.run(command, capture_output=True, check=True, timeout=PATIENCE_S).stdout
+
+
+def streamed(http: httpx.Client, upto: str) -> bytes:
+    """What the log says as server-sent events, to the first of this topic."""
+    said = b""
+    with http.stream("GET", f"{ENDLESS}?after=0:0") as answer:
+        for piece in answer.iter_bytes():
+            said += piece
+            if f"event: {upto}\n".encode() in said:
+                return said
+    raise AssertionError("it ended")
+
+
+def test_nobody_is_found_in_anything_the_system_wrote(south: Path, tmp_path: Path) -> None:
+    """Through every door that takes a name or a number, well and wrongly; then whatever was told,
+    logged and stored is searched, the files of the database, a dump and a backup among it."""
+    alone = json.dumps(join("p8", NUMBERS[1])).encode()  # whoever guesses it knows its digest
     said = [
+        clubledger("import", "-", data_dir=south, stdin=alone),
         taken(south, join("p1", NUMBERS[0], name=NAMES[0])),
         taken(south, join("p2", NUMBERS[1], name=NAMES[1], key="own")),
         taken(south, change("p1", LATER, name=NAMES[2])),
@@ -209,10 +270,21 @@ def test_nothing_but_the_table_of_persons_holds_them(south: Path) -> None:
     refused = clubledger("import", "-", data_dir=south, stdin=lines)
     assert refused.code == 3
     said.append(refused)
-    running = serving(south)
+    (mapping := tmp_path / "members.toml").write_text(MAPPING)
+    for file in sheets(tmp_path):
+        keep_good = ("--keep-good", tmp_path / f"{file.name}.rejects")
+        for more in (("--check",), (), keep_good):
+            ended = clubledger("import", file, "--mapping", mapping, *more, data_dir=south)
+            assert ended.code == 3
+            said.append(ended)
+    assert shown(south, "t3")["phone"] == "138****0002"
+    running = serving(south, environ={"CLUBLEDGER_ACCESS_LOG": "1"})
     with httpx.Client(base_url=running.address, timeout=PATIENCE_S) as http:
         headers = {"Idempotency-Key": "door-1"}
         body = {"phone": f"+86 {NUMBERS[3]}", "name": NAMES[0], "at": LAST}
+        dry = {**headers, "Prefer": "dry-run"}
+        answers = [http.post("/members/p1/details", json=body, headers=dry)]
+        assert answers[0].json()["dry_run"]
         wrote = http.post("/members/p1/details", json=body, headers=headers)
         assert (wrote.status_code, wrote.json().keys()) == (201, {"bucket", "position"})
         again = http.post("/members/p1/details", json=body, headers=headers)
@@ -220,33 +292,157 @@ def test_nothing_but_the_table_of_persons_holds_them(south: Path) -> None:
         other = {**body, "phone": NUMBERS[2]}
         reused = http.post("/members/p1/details", json=other, headers=headers)
         assert reused.json()["code"] == "key_reused"
-        answers = [wrote, again, reused]
+        answers += [wrote, again, reused]
         headers = {"Idempotency-Key": "door-2"}
         for bad in ({}, {"phone": NUMBERS[2] + "x"}, {"name": NAMES[0] + "\n"}, {"x": NAMES[0]}):
             answers.append(http.post("/members/p1/details", json=bad, headers=headers))
             assert answers[-1].status_code in (409, 422)
         unknown = http.post("/members/no/details", json=body, headers=headers)
         assert unknown.json()["code"] == "unknown_member"
+        unmask = fact("member.unmask", LAST, member_id="p1", purpose="x", key="b3")
+        several = [join("b1", NUMBERS[1], name=NAMES[1], key="b1"),
+                   join("b2", NUMBERS[1] + "x", key="b2"), unmask]  # fmt: skip
+        for each in several:
+            each.pop("actor")
+        batch = http.post("/commands", json={"commands": several})
+        assert [each["status"] for each in batch.json()["outcomes"]] == [201, 422, 201]
         found = http.post("/members/lookup", json={"phone": NUMBERS[3]}).json()["members"]
         assert [each["member_id"] for each in found] == ["p1"]
-        assert http.post("/members/lookup", json={"phone": NUMBERS[0]}).json() == {"members": []}
-        answers += [http.get("/members/p1/events"), http.get("/events")]
+        assert http.post("/members/lookup", json={"phone": NUMBERS[0]}).json()["members"]  # t0's
+        # In full, once, and what for is a fact.
+        headers, purpose = {"Idempotency-Key": "door-3"}, {"purpose": "called back"}
+        unmasked = http.post("/members/p1/unmask", json=purpose, headers=headers).json()
+        assert (unmasked["name"], unmasked["phone"]) == (NAMES[0], f"+86{NUMBERS[3]}")
+        repeated = http.post("/members/p1/unmask", json=purpose, headers=headers)
+        assert (repeated.json()["name"], repeated.json()["phone"]) == (None, None)
+        own = http.post("/members/p1/own-data", headers={"Idempotency-Key": "door-4"}).json()
+        assert [each["value"] for each in own["told"]] == [
+            *(NAMES[0], f"+86{NUMBERS[0]}", NAMES[2]),
+            *(NAMES[0], f"+86{NUMBERS[3]}"),
+        ]
+        assert own["events"][-1]["state"] == {"purpose": "access to one's own data"}
+        answers += [unknown, batch, repeated]
+        for path in ("/members/p1/events", "/events", "/lists/members", "/metrics", "/readyz"):
+            answers.append(http.get(path))
+            assert answers[-1].status_code == 200, path
+        stream = streamed(http, "member.unmasked")
     said.append(stopped(running))
+    assert '"route": "/members/{member_id}/unmask"' in said[-1].err
+    said.append(clubledger("backup", south / "backup", data_dir=south))
+    assert said[-1].code == 0, said[-1]
     said.append(clubledger("project", data_dir=south))
-    said.append(clubledger("command", "door-1", "--json", data_dir=south))
-    said.append(clubledger("member", NUMBERS[0], data_dir=south))
+    said += [clubledger("command", key, "--json", data_dir=south) for key in ("door-3", "b3")]
+    said.append(clubledger("list", "members", "--json", data_dir=south))
+    said.append(clubledger("member", NUMBERS[3] + "0", data_dir=south))
     everything = [(str(n), (each.out + each.err).encode()) for n, each in enumerate(said)]
     everything += [(str(each.url), each.content) for each in answers]
     with EmbeddedServer(south) as server:
-        held = dict(tables(server.dsn))
+        held = {**dict(tables(server.dsn)), "dump": dumped(server.dsn), "stream": stream}
         with connect(server.dsn) as connection:
-            kept = connection.execute("SELECT name, phone FROM ledger.persons").fetchall()
-    assert set(NAMES) <= {name for name, _ in kept}
-    assert "+86" + NUMBERS[3] in {phone for _, phone in kept}
+            connection.execute("CHECKPOINT")
+            (rows,) = connection.execute("SELECT count(*) FROM ledger.persons").fetchone() or (0,)
+    assert rows > 10
     assert {"ledger.stored_events", "ledger.command_log", "ledger.file_lines"} <= held.keys()
     assert b"member.details_changed" in held["ledger.stored_events"]
     everything += held.items()
-    everything += [(str(path), path.read_bytes()) for path in south.rglob("*.log")]
+    files = [path for path in south.rglob("*") if path.is_file()]
+    assert any("pg_wal" in path.parts for path in files)
+    everything += [(str(path), path.read_bytes()) for path in files]
+    marks = [*spellings(), sha256(alone).hexdigest()[:32].encode()]
     for where, content in everything:
-        for mark in spellings():
+        for mark in marks:
             assert mark not in content, where
+
+
+def test_keys_that_are_added_at_once_are_all_kept(tmp_path: Path) -> None:
+    source = source_of(Settings(data_dir=tmp_path))
+    keys = [token_hex(KEY_BYTES) for _ in range(16)]
+    assert source.keep is not None
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(source.keep, keys))
+    assert sorted(map(bytes.hex, keys_in(source.read(), source.place))) == sorted(keys)
+
+
+def test_an_image_of_the_disk_without_the_key_opens_for_nobody(south: Path) -> None:
+    taken(south, join("p1", NUMBERS[0], name=NAMES[0]), join("p2", NUMBERS[1], name=NAMES[1]))
+    key = (south / "keys").read_text()
+    assert (south / "keys").stat().st_mode & 0o777 == 0o600
+    with EmbeddedServer(south) as server, connect(server.dsn) as connection:
+        wrapped = connection.execute("SELECT * FROM person_keys WHERE member_id = 'p1'").fetchall()
+    (south / "keys").unlink()
+    assert "key_not_here" in clubledger("doctor", data_dir=south).out
+    for words in (("member", "p1"), ("member", NUMBERS[0]), ("list", "members"), ("keys", "show")):
+        ended = clubledger(*words, data_dir=south)
+        assert ended.code == 4
+        assert "personal data is encrypted with the key" in ended.err
+    other = clubledger("member", "p1", data_dir=south, CLUBLEDGER_KEYS="0f" * 32)
+    assert "which is not in CLUBLEDGER_KEYS" in other.err
+    wrong = clubledger("member", "p1", data_dir=south, CLUBLEDGER_KEYS_COMMAND="echo 0f0f")
+    assert "64 hexadecimal digits" in wrong.err
+    assert "0f0f" not in wrong.err
+    digits = key.split()[-1]
+    asked = ("member", "p1", "--json")
+    for found in (
+        clubledger(*asked, data_dir=south, CLUBLEDGER_KEYS=digits),
+        clubledger(*asked, data_dir=south, CLUBLEDGER_KEYS_COMMAND=f"echo {digits}"),
+    ):
+        assert found.json["name"] == NAMES[0]
+    # Another takes over, and the first is needed no more.
+    (south / "keys").write_text(key)
+    first = clubledger("keys", "rotate", "--json", data_dir=south).json
+    with EmbeddedServer(south) as server, connect(server.dsn) as connection:
+        connection.execute("DELETE FROM person_keys WHERE member_id = 'p1'")
+        connection.cursor().executemany("INSERT INTO person_keys VALUES (%s, %s, %s, %s)", wrapped)
+    cut = clubledger("keys", "rotate", "--json", data_dir=south).json  # as if that had been
+    assert (cut["before"], cut["after"], cut["persons"]) == (first["after"], first["after"], 1)
+    turned = clubledger("keys", "rotate", "--json", data_dir=south).json
+    assert (first["persons"], turned["persons"], turned["before"]) == (2, 2, first["after"])
+    lines = (south / "keys").read_text().splitlines()
+    (south / "keys").write_text(lines[-1])
+    assert shown(south, NUMBERS[1])["name"] == NAMES[1]
+    (only,) = clubledger("keys", "show", "--json", data_dir=south).json["keys"]
+    assert (only["key_id"], only["wraps"], only["persons"]) == (turned["after"], True, 2)
+    # Lost for good: what nobody can read goes, and all else stays.
+    (south / "keys").unlink()
+    assert clubledger("keys", "give-up", data_dir=south).code == 2
+    assert clubledger("keys", "give-up", "--lost", data_dir=south).code == 0
+    card = shown(south, "p1")
+    assert (card["name"], card["phone"], card["unit_id"]) == (None, None, "south")
+    taken(south, change("p1", LAST, name=NAMES[0]))
+    assert shown(south, "p1")["name"] == NAMES[0]
+
+
+def test_who_was_erased_is_said_to_be_and_has_what_happened(south: Path, tmp_path: Path) -> None:
+    taken(south, join("p1", NUMBERS[0], name=NAMES[0]), fact(
+        "points.credit", LATER, member_id="p1", points=40, source="s", rule="r"))  # fmt: skip
+    file = tmp_path / "p1.json"
+    assert clubledger("member", "p1", "--own-data", file, data_dir=south).code == 0
+    assert file.stat().st_mode & 0o777 == 0o600
+    known = json.loads(file.read_bytes())
+    assert {each["value"] for each in known["told"]} == {NAMES[0], f"+86{NUMBERS[0]}"}
+    topics = ["member.joined", "points.credited", "member.unmasked"]
+    assert [each["topic"] for each in known["events"]] == topics
+    again = clubledger("member", "p1", "--own-data", file, data_dir=south)
+    assert again.code == 2
+    told = clubledger("do", "member.unmask", "member_id=p1", "purpose=x", "--json", data_dir=south)
+    assert told.json["receipt"]["name"] == NAMES[0]
+    for _ in range(2):
+        erased = clubledger("do", "member.erase", "member_id=p1", "reason=asked", data_dir=south)
+        assert erased.code == 0
+    card = shown(south, "p1")
+    assert (card["name"], card["phone"], card["spendable_points"]) == (None, None, 40)
+    assert "p1  erased 20" in clubledger("member", "p1", data_dir=south).out
+    assert clubledger("member", NUMBERS[0], data_dir=south).code == 3
+    then = shown(south, "p1", "--known-at", "0:3")
+    assert (then["name"], then["erased_at"]) == (None, None)
+    (row,) = clubledger("list", "members", "--json", data_dir=south).json["members"]
+    assert row["erased_at"] == card["erased_at"]
+    refused = clubledger("do", "member.unmask", "member_id=p1", "purpose=x", data_dir=south)
+    assert (refused.code, "erased" in refused.err) == (3, True)
+    forced = clubledger("member", "p1", "--own-data", file, "--force", "--json", data_dir=south)
+    known = json.loads(file.read_bytes())
+    assert (known["told"], forced.json["events"], len(known["events"])) == ([], 5, 5)
+    scenario = tmp_path / "scenario.json"
+    scenario.write_text('{"changes": [{"change": "earning_rate", "factor": "3/2", "source": "s"}]}')
+    assert clubledger("what-if", scenario, data_dir=south).code == 0
+    assert clubledger("compare", "--full", data_dir=south).code == 0

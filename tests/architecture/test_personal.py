@@ -8,7 +8,10 @@ ROOT = Path(__file__).parents[2]
 ROOMS = ("api", "domain", "ledger", "projections", "demo")
 STORE = {"ledger/log/persons.py", "domain/kernel/personal.py"}
 """Where it is opened, and where it is defined."""
+KEYS = {"ledger/log/persons.py", "ledger/rotation.py"}
+"""Who asks for the keys of persons."""
 TABLE = re.compile(r"\b(?:FROM|JOIN|INTO|UPDATE|COPY)\s+(?:ledger\.)?persons\b")
+OF_KEYS = re.compile(r"\bledger\.person_keys\b|\b(?:rewrap|give_up)_persons\(")
 
 
 def sources() -> dict[str, str]:
@@ -38,9 +41,18 @@ def test_what_is_sealed_is_opened_in_one_file() -> None:
     assert "ledger/log/persons.py" in openers(sources())
 
 
+def test_their_keys_are_asked_for_by_who_opens_and_who_rotates() -> None:
+    found = {name for name, text in sources().items() if OF_KEYS.search(text)}
+    assert found == {*KEYS, "ledger/database.py"}  # which gives all of them up
+
+
 def test_one_migration_knows_what_is_told_of_people() -> None:
     """What appends passes it on as one value."""
-    known = {name for name, text in migrations().items() if re.search(r"\bpersons\b", text)}
+    known = {
+        name
+        for name, text in migrations().items()
+        if re.search(r"\b(?:persons|person_keys)\b", text)
+    }
     assert known == {"0006_persons.sql"}
 
 

@@ -46,6 +46,7 @@ USUAL: dict[str, Any] = {
     "desk": "d1",
     "title": "健康俱乐部",
     "reason": "as asked",
+    "purpose": "as asked",
     "source": "bill 2008-06",
     "rule": "v1",
 }

@@ -15,13 +15,11 @@ from domain.members import (
     BeforeJoining,
     BillIssued,
     BillTooLate,
-    ChangeDetails,
     ChangeTier,
     JoinNetwork,
     LeaveNetwork,
     LeftTheNetwork,
     MarkImportant,
-    MemberDetailsChanged,
     MemberJoined,
     MemberLeft,
     MemberMarkedImportant,
@@ -75,17 +73,6 @@ def test_name_and_phone_are_kept_apart_from_the_events() -> None:
     assert not GOLD.sealed()
     scenario = given(WEST, told)
     assert all("王" not in event.model_dump_json() for _, event in scenario.world.log[1:])
-
-
-def test_a_name_or_a_number_may_become_another_one() -> None:
-    both = do(ChangeDetails, NOON, name="王晓明", phone="138 0000 0000")
-    given(MEMBER).when(both).then(fact(MemberDetailsChanged, changed=("name", "phone")))
-    away = do(ChangeDetails, NOON, phone=None)
-    given(MEMBER, LEFT).when(away).then(fact(MemberDetailsChanged, changed=("phone",)))
-    given(MEMBER).when(do(ChangeDetails, NOON)).then_refused(NothingChanges("details"))
-    given(WEST).when(both).then_refused(UnknownMember("m1"))
-    early = do(ChangeDetails, "2005-02-28 10:00", name="王晓明")
-    given(MEMBER).when(early).then_refused(BeforeJoining(local("2005-02-28 10:00"), JOINED_AT))
 
 
 def test_a_customer_is_marked_as_important_and_unmarked() -> None:

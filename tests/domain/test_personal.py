@@ -62,3 +62,5 @@ def test_no_event_has_room_for_it_and_commands_keep_it_sealed() -> None:
     assert sealed == {"member.join": both, "member.change_details": both}
     for kind in COMMANDS.values():
         assert {"name", "phone"} & kind.model_fields.keys() <= set(kind.identifying)
+        if kind.identifying or kind.erases or kind.discloses:
+            assert kind.roles[0].kind == "member", "the first stream says of whom"

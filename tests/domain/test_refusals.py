@@ -42,7 +42,6 @@ from domain.kernel.periods import TooLongAgo
 from domain.kernel.personal import Name
 from domain.kernel.refusal import Refusal
 from domain.members import (
-    ChangeDetails,
     ChangeTier,
     JoinNetwork,
     LeaveNetwork,
@@ -51,6 +50,7 @@ from domain.members import (
     ReturnToNetwork,
 )
 from domain.outside import CorrectOutside, RecordOutside
+from domain.persons import ChangeDetails, EraseMember, UnmaskMember
 from domain.points.movements import CarryPointsOver, DebitPoints, ReverseCredit, ReverseDebit
 from domain.reports import ClaimValue, CorrectClaim, CorrectReport, EnterReport
 from domain.targets import CorrectTarget, SetTarget
@@ -311,6 +311,8 @@ OTHERS: list[tuple[Any, Command]] = [
     ((), do(OpenClub, NOON, club_id="car", opens_on=date(2008, 7, 1), tiers=(), opens_minute=1440)),
     (do(LeaveNetwork, "2008-06-29 12:00"), do(IncludeInCohort, NOON)),
     ((), do(ChangeDetails, NOON)),
+    (do(EraseMember, BEFORE, reason="asked for"), do(ChangeDetails, NOON, name=Name("王小明"))),
+    (do(EraseMember, BEFORE, reason="asked for"), do(UnmaskMember, NOON, purpose="x")),
     ((), credit(1, NOON, expires="2008-07-01 00:00")),
     ((), do(ReverseCredit, NOON, lot=1, points=501)),
     ((), visit(payment="free_visit")),

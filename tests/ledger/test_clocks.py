@@ -22,7 +22,8 @@ from tests.ledger.facts import a_club, a_member, command, executed
 
 TEN_YEARS = timedelta(days=3653)
 MINUTE = timedelta(minutes=1)
-TABLES = ("stored_events", "command_log", "snapshots", "snapshot_parts", "log_end", "persons")
+TABLES = ("stored_events", "command_log", "snapshots", "snapshot_parts", "log_end", "persons",
+          "person_keys")  # fmt: skip
 
 
 def real(dsn: str) -> datetime:

@@ -8,6 +8,7 @@ from ledger import commands
 from ledger.commands import Kept, parse
 from ledger.database import connect
 from ledger.lines import CHUNK
+from ledger.log import persons
 from ledger.rejects import Rejects
 from tests.ledger.facts import MOMENT, NOW, a_club, a_member, a_visit, command, executed
 from tests.ledger.test_importing import a_history, fact, load
@@ -59,7 +60,9 @@ def test_what_identifies_a_person_is_kept_with_persons_alone(ledger_dsn: str) ->
     executed(ledger_dsn, *a_club(), command("member.join", member_id="live", key="live", **told))
     escaped = fact("member.join", member_id="line", **told).replace(b'"name"', b'"na\\u006de"')
     load(ledger_dsn, [escaped, fact("member.join", member_id="own", key="own", **told)])
-    assert rows(ledger_dsn, "SELECT count(*) FROM persons WHERE name = '王小明'") == [(3,)]
+    with connect(ledger_dsn) as connection:
+        for each in ("live", "line", "own"):
+            assert persons.in_full(connection, each)["name"] == "王小明"
     found = everything(ledger_dsn)
     for key in ("live", "own", "file:file:1"):
         assert json.loads(found[key].asked)["unit_id"] == "u1"

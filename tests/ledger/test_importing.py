@@ -63,7 +63,7 @@ def test_history_comes_in_as_live_commands_would(ledger_dsn: str) -> None:
     assert (done.facts, done.events, done.rejected, done.kept) == (81, 81, 0, True)
     assert sum(heard) == 81
     assert_sound(ledger_dsn)
-    assert rows(ledger_dsn, "SELECT count(*) FROM persons") == [(20,)]
+    assert rows(ledger_dsn, "SELECT count(*) FROM person_keys") == [(20,)]
     again = command("bill.record", member_id="m3", month="2008-02", amount_fen=1)
     assert asked(ledger_dsn, again) == "already_billed"
     assert b'"key":"file:file:2"' in bytes(
@@ -97,7 +97,14 @@ def test_a_bad_line_is_named_and_nothing_is_kept(ledger_dsn: str) -> None:
         (12, "line_too_long"),
     }
     assert "5551234" not in str(done.rejections)
-    for table in ("stored_events", "snapshots", "snapshot_parts", "persons", "command_log"):
+    for table in (
+        "stored_events",
+        "snapshots",
+        "snapshot_parts",
+        "persons",
+        "person_keys",
+        "command_log",
+    ):
         assert rows(ledger_dsn, f"SELECT count(*) FROM {table}") == [(0,)]
     assert load(ledger_dsn, a_history(2, 1)).kept
 

@@ -20,12 +20,12 @@ OF_NO_LANE = {"ledger.ledger_meta", "ledger.migrations", "answers.standstill"}
 """Small tables about the installation as a whole: every machine has a copy."""
 ROOMS = ("ledger", "answers", "typed")
 OWN = (
-    r"(?:stored_events|snapshots|snapshot_parts|command_log|file_lines|persons|log_end"
+    r"(?:stored_events|snapshots|snapshot_parts|command_log|file_lines|persons|person_keys|log_end"
     r"|ledger_meta)"
 )
 UNQUALIFIED = re.compile(
     rf"\b(?:FROM|JOIN|UPDATE|INTO|TABLE)\s+{OWN}\b"
-    r"|(?<![.\w])(?:ledger_clock|check_\w+|advance_lane|take_lanes|append_\w+|keep_persons)\(",
+    r"|(?<![.\w])(?:ledger_clock|check_\w+|advance_lane|take_lanes|append_\w+|keep_persons|rewrap_persons|give_up_persons)\(",
     re.IGNORECASE,
 )
 REFUSED_THERE = re.compile(r"ON CONFLICT DO NOTHING|FOR SHARE|ANY \(\w+\)[^;]*FOR UPDATE")

@@ -9,7 +9,8 @@ import pytest
 from eventsourcing.persistence import IntegrityError, StoredEvent
 from psycopg import Connection
 
-from ledger.database import connect
+from ledger.database import connect, meta
+from ledger.keyring import Secrets
 from ledger.library import LaneRecorder, datastore
 from ledger.log import persons
 from ledger.log.append import Batch, Encoded, NewEvent, Snapshot
@@ -28,6 +29,8 @@ ONE = {
     "log_end": "advance_lane",
 }
 """The tables that a batch writes, each with the one function that does."""
+ALSO = {"persons": ["give_up_persons"]}
+"""Who deletes from one when its key is lost."""
 CALLS = {"keep_persons": "append_batch", "advance_lane": "append_batch"}
 WRITES = (
     r"(?:INSERT\s+INTO|UPDATE|DELETE\s+FROM|MERGE\s+INTO|TRUNCATE|COPY)\s+"
@@ -70,7 +73,15 @@ def by_themselves(texts: Mapping[str, str]) -> dict[str, set[str]]:
 def test_exactly_one_function_writes_a_table_of_the_log(
     conn: Connection[Any], table: str, one: str
 ) -> None:
-    assert functions(conn, rf"{WRITES}{table}\y") == [one]
+    assert functions(conn, rf"{WRITES}{table}\y") == sorted([one, *ALSO.get(table, [])])
+
+
+def test_keys_of_persons_are_kept_so_as_well_and_put_under_another_by_one_more(
+    conn: Connection[Any],
+) -> None:
+    found = functions(conn, rf"{WRITES}person_keys\y")
+    assert found == ["give_up_persons", "keep_persons", "rewrap_persons"]
+    assert functions(conn, r"\m(give_up|rewrap)_persons\(") == []
 
 
 def test_what_a_batch_leaves_to_others_nobody_else_asks_of_them(conn: Connection[Any]) -> None:
@@ -89,7 +100,9 @@ def test_the_alarm_rings(conn: Connection[Any], table: str, way: str) -> None:
     text = way.format(table)
     planted = "CREATE FUNCTION public.second() RETURNS void LANGUAGE plpgsql AS"
     conn.execute(f"{planted} 'BEGIN EXECUTE $${text}$$; END'".encode())
-    assert functions(conn, rf"{WRITES}{table}\y") == sorted([ONE[table], "second"])
+    assert functions(conn, rf"{WRITES}{table}\y") == sorted(
+        [ONE[table], *ALSO.get(table, []), "second"]
+    )
     assert by_themselves({"api/answers.py": text}) == {"api/answers.py": {table}}
 
 
@@ -124,13 +137,15 @@ def test_a_file_of_many_batches_is_one_sequence(
 def test_what_is_told_of_people_is_one_value(ledger_dsn: str) -> None:
     """And the type of a batch has no other place for it."""
     joins = command("member.join", member_id="m1", unit_id="u1", name="王小明", phone="13912345678")
-    told = persons.Telling(0, "m1", 1, NOW, joins.sealed())
+    told = persons.Telling(persons.Whom("m1", 0), 1, NOW, joins.sealed())
     assert "13912345678" not in repr(told)
-    batch = Batch(None, lanes={0: 0}, sealed=persons.sealed([told])).encoded()
     with connect(ledger_dsn) as connection:
+        keys = persons.DataKeys(Secrets.of(meta(connection)), 1)
+        keys.take(connection.execute(persons.KEYS, keys.asked([told.whom])).fetchall())
+        batch = Batch(None, lanes={0: 0}, sealed=keys.sealed([told])).encoded()
         appended(connection, batch)
         assert persons.person(connection, "m1") == persons.Person("王小明", "139****5678")
-    assert persons.sealed([None]) is None
+    assert keys.sealed([]) is None
 
 
 def test_the_librarys_versions_are_expected_like_any_other(

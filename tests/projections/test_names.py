@@ -122,6 +122,7 @@ def history() -> World:
     world.does("activity.hold", club_id="health", activity_id="c", title="C")
     world.does("activity.correct", club_id="health", activity_id="c")
     world.does("member.change_details", member_id="m1", phone="13800000001")
+    world.does("member.unmask", member_id="m1", purpose="called back")
     world.does("member.leave", member_id="m3")
     world.now += timedelta(hours=1)
     world.does("member.return", member_id="m3", unit_id="west")
@@ -262,6 +263,7 @@ YET = {
     ("command member.join", "name"): "of a person",
     ("command member.change_details", "name"): "of a person",
     ("schema Member", "name"): "of a person",
+    ("schema Unmasked", "name"): "of a person",
     ("schema Welcome", "name"): "of the program",
     ("schema Welcome", "version"): "of the program",
     ("schema Status", "version"): "of the program",
@@ -271,7 +273,6 @@ YET = {
     ("get /measures/{measure_id}", "on"): "the same",
     ("get /measures/{measure_id}/contributions", "on"): "the same",
     ("refusal", "at"): "the time that the command said",
-    ("table ledger.persons", "name"): "of a person",
     ("table ledger.ledger_meta", "name"): "of a setting",
     ("table ledger.migrations", "name"): "of a file",
     (

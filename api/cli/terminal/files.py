@@ -35,6 +35,10 @@ class Target:
         if self.path.suffix[1:] not in FORMATS:
             endings = ", ".join(f".{name}" for name in FORMATS)
             raise WrongUse(f"The name of an export ends in one of {endings}.")
+        self.check_place()
+
+    def check_place(self) -> None:
+        """The same of a file of any name."""
         try:
             there = self.path.exists()
         except OSError as error:
@@ -45,7 +49,7 @@ class Target:
     def write(self, export: Export, as_json: bool) -> int:
         """Write the list, and say where it is."""
         try:
-            with self._file() as out:
+            with self.file() as out:
                 FORMATS[self.path.suffix[1:]].write(export, out)
         except DoesNotFit as large:
             raise Rejected(str(large), {"most": large.most}) from large
@@ -57,7 +61,7 @@ class Target:
         return 0
 
     @contextmanager
-    def _file(self) -> Iterator[BinaryIO]:
+    def file(self) -> Iterator[BinaryIO]:
         """Take the place of the file at the end, if nothing went wrong until then."""
         beside = self.path.with_name(f".{self.path.name}.{token_hex(4)}")
         try:

@@ -4,6 +4,7 @@ import csv
 import io
 from collections.abc import Sequence
 from contextlib import ExitStack
+from hashlib import sha256
 from typing import Any
 
 import xlsxwriter  # type: ignore[import-untyped]
@@ -44,12 +45,17 @@ def book(sheets: dict[str, Rows], formats: Sequence[str | None] = ()) -> bytes:
     return made.getvalue()
 
 
+def key_of(known: str) -> str:
+    """What a ledger knows it by, but for its key."""
+    return sha256(known.encode()).hexdigest()[:32]
+
+
 class Taken:
     """What files give under a mapping: facts and unread lines in their order."""
 
     def __init__(self, mapping: str, **files: bytes) -> None:
         with ExitStack() as stack:
-            merger = Merger(load(mapping.encode()), stack)
+            merger = Merger(load(mapping.encode()), stack, key_of)
             for name, content in files.items():
                 source = io.BytesIO(content)
                 merger.take(stack.enter_context(readers.read(name.replace("__", "."), source)))

@@ -11,7 +11,7 @@ from api.files.mapping import load
 from api.files.merging import Merger
 from api.files.readers import MOST_CELL, MOST_COLUMNS, Unreadable
 from ledger.lines import ENDLESS_BYTES, LineWithoutEnd
-from tests.api.files.tables import Taken, as_csv, as_xlsx, book
+from tests.api.files.tables import Taken, as_csv, as_xlsx, book, key_of
 
 MAPPING = """
     [missing]
@@ -38,7 +38,7 @@ def refused(content: bytes) -> Unreadable:
 
 
 def taken(content: bytes, stack: ExitStack) -> None:
-    merger = Merger(load(MAPPING.encode()), stack)
+    merger = Merger(load(MAPPING.encode()), stack, key_of)
     merger.take(stack.enter_context(readers.read("file.csv", io.BytesIO(content))))
 
 
