@@ -41,7 +41,7 @@ COUNTED = {"archive", "backup", "restore", "doctor"}
 def environment(**extra: str) -> dict[str, str]:
     """Ours without what the developer may have set for clubledger, and untraced."""
     known = {k: v for k, v in os.environ.items() if not k.startswith("CLUBLEDGER_")}
-    if "CLUBLEDGER_DATABASE_URL" in extra:  # one that a test made
+    if "CLUBLEDGER_DATABASE_URL" in extra and "CLUBLEDGER_KEYS_FILE" not in extra:  # a test's own
         extra.setdefault("CLUBLEDGER_KEYS", KEY)
     return {**known, **UNTRACED, "PYTHONPATH": str(REPOSITORY), "COLUMNS": "200", **extra}
 

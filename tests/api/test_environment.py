@@ -117,6 +117,7 @@ def test_a_ledger_is_made_filled_and_served_whatever_it_says(data_dir: Path) -> 
 def test_what_sessions_mean_is_ours_on_a_database_of_the_users_own(demo_dir: Path) -> None:
     with EmbeddedServer(demo_dir) as server:
         url: dict[str, Any] = {"CLUBLEDGER_DATABASE_URL": server.dsn}
+        url["CLUBLEDGER_KEYS_FILE"] = str(demo_dir / "keys")
         for command in (("figures", "--json"), ("events", "--json")):
             plain = clubledger(*command, **url)
             ended = clubledger(*command, **url, **SESSION)
@@ -130,6 +131,7 @@ def test_how_it_is_reached_is_the_users_to_say(demo_dir: Path) -> None:
         known = psycopg.conninfo.conninfo_to_dict(server.dsn)
         said: dict[str, Any] = {
             "CLUBLEDGER_DATABASE_URL": f"dbname={known['dbname']}",
+            "CLUBLEDGER_KEYS_FILE": str(demo_dir / "keys"),
             "PGHOST": str(known["host"]),
             "PGPORT": str(known["port"]),
             "PGUSER": str(known["user"]),

@@ -355,6 +355,7 @@ def test_more_connections_than_the_database_takes_are_refused_with_the_arithmeti
             "0",
             "--json",
             CLUBLEDGER_DATABASE_URL=url,
+            CLUBLEDGER_KEYS_FILE=str(demo_dir / "keys"),
             CLUBLEDGER_READ_CONNECTIONS="20",
         )
     assert ended.code == 4
