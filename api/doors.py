@@ -17,7 +17,7 @@ from domain.clubs import UnknownClub
 from domain.kernel.command import Command
 from domain.kernel.refusal import Refusal
 from domain.reports import UnknownReport
-from projections import clubs, reports
+from projections import clubs, reports, webhooks
 from projections.engine.answer import Answer
 from projections.engine.connection import Conn
 from projections.figures import targets
@@ -93,6 +93,7 @@ def _answer(question: Question) -> type[Answer]:
 # --------------------------------------------------------------------------------------- rows
 MEMBER, CLUB, CAMPAIGN = "/members/{member_id}", "/clubs/{club_id}", "/campaigns/{campaign_id}"
 COHORT, REPORT = "/cohorts/{cohort_id}", "/reports/{report_id}"
+WEBHOOK = "/webhooks/{webhook_id}"
 
 DOORS = (
     Door("unit.open", "/units", "members"),
@@ -135,6 +136,10 @@ DOORS = (
     Door("report.claim", f"{REPORT}/claims", "reports"),
     Door("outside.record", "/outside-values", "reports"),
     Door("target.set", "/targets", "reports"),
+    Door("webhook.add", "/webhooks", "webhooks"),
+    Door("webhook.rotate", f"{WEBHOOK}/rotate", "webhooks"),
+    Door("webhook.resume", f"{WEBHOOK}/resume", "webhooks"),
+    Door("webhook.remove", f"{WEBHOOK}/remove", "webhooks"),
     Door("member.correct_leaving", f"{MEMBER}/corrections", "corrections"),
     Door("member.correct_return", f"{MEMBER}/corrections", "corrections"),
     Door("bill.correct", f"{MEMBER}/corrections", "corrections"),
@@ -162,5 +167,7 @@ QUESTIONS = (
     Question("report", REPORT, "reports", reports.report, UnknownReport),
     Question("outside_values", "/outside-values", "reports", reports.outside_values),
     Question("targets", "/targets", "reports", targets.targets),
+    Question("webhooks", "/webhooks", "webhooks", webhooks.webhooks),
+    Question("dead_letters", f"{WEBHOOK}/dead-letters", "webhooks", webhooks.dead_letters),
 )
 QUESTION_OF = {question.name: question for question in QUESTIONS}

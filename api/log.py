@@ -105,6 +105,12 @@ def log_behind(conn: Connection[Any], places: Mapping[int, int], limit: int) -> 
     ]
 
 
+def said(stored: reading.Stored) -> dict[str, Any]:
+    """An event as an `Event` in JSON says it."""
+    found: dict[str, Any] = msgspec.to_builtins(_event(stored))
+    return found
+
+
 def history(conn: Connection[Any], stream: str, after: int, limit: int) -> bytes | None:
     """A page of the events of one stream, oldest first, a `History` in JSON; None if there is no
     such stream."""

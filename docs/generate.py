@@ -22,7 +22,8 @@ import ledger.reading  # these three know every refusal of the ledger
 from api.doors import DOORS, QUESTIONS
 from api.runtime import report_files
 from api.runtime.demonstration import assumed
-from domain import kernel
+from docs import asyncapi
+from domain import kernel, webhooks
 from domain.catalogue import CATALOGUE, COMMANDS, NOUNS, REFUSALS
 from domain.kernel import correction, personal, values
 from domain.kernel.command import Command
@@ -36,6 +37,7 @@ from projections.reports import Claim
 
 DOCS = Path(__file__).parent
 OPENAPI = DOCS.parent / "tests" / "api" / "openapi.json"
+ASYNCAPI = OPENAPI.with_name("asyncapi.json")
 """Kept beside the tests, so that a change of what is promised is seen."""
 MADE = "<!-- Made by `python -m docs.generate`. Change the code instead. -->"
 SHOWN_CHARACTERS = 160
@@ -59,6 +61,7 @@ _NAMED: dict[str, Any] = {
     "formula": FormulaText,
     "tier": values.KnownTier,
     "tier of its time": values.Tier,
+    "address": webhooks.Url,
     "name": personal.Name,
     "phone": personal.Phone,
 }
@@ -100,6 +103,7 @@ LEGEND = """
 | number | as it is printed, so that its digits are known: `"98.82"`; a day is one, too |
 | parameters | of what something is measured, at most 10: `{"cohort_id": "vips", "tier": "gold"}` |
 | formula | a document's own arithmetic, `growth / (vip_total - growth) * 100` |
+| address | of another program, `http:` or `https:` and visible ASCII |
 | name | what somebody is called, 1 to 100 characters of one line; it is kept apart from the log |
 | phone | a number [however it is spelt](choices.md#customers), kept apart from the log |
 | tier | one of the ledger's: `diamond`, `gold`, `silver`, `member`, or [others](choices.md) |
@@ -475,7 +479,10 @@ def problems() -> str:
 
 def contract() -> dict[Path, str]:
     """The same of what the HTTP door promises, which takes the whole door to know."""
-    return {OPENAPI: json.dumps(openapi(), ensure_ascii=False, indent=1) + "\n"}
+    made = {OPENAPI: openapi(), ASYNCAPI: asyncapi.document()}
+    return {
+        path: json.dumps(told, ensure_ascii=False, indent=1) + "\n" for path, told in made.items()
+    }
 
 
 def golden() -> dict[Path, str]:

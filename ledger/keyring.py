@@ -190,6 +190,11 @@ class Secrets:
         return hmac.digest(key, digest.encode(), "sha256").hex()[:32]
 
     @cached_property
+    def webhooks(self) -> bytes:
+        """Encrypts the secrets of webhooks."""
+        return _derived(self.root, b"webhook secrets")
+
+    @cached_property
     def lookups(self) -> bytes:
         """Keys the blind index."""
         return _derived(self.root, b"blind index")

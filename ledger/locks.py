@@ -21,3 +21,5 @@ class Lock(IntEnum):
     """Whoever lets another key-encryption key take over."""
     SERVING = 0x636C0005
     """Shared by all who serve a demo; alone whoever sets its clock before he serves it."""
+    TELLING = 0x636C0007
+    """Whoever tells webhooks of events."""

@@ -406,6 +406,18 @@ def command(
 
 
 @app.command()
+def webhooks(data_dir: DataDir = None, as_json: Json = False) -> int:
+    """Programs elsewhere that are told of events: how far each is, and what stands in the way.
+
+    `do webhook.add`, `rotate`, `resume` and `remove` change them; `ask dead_letters` lists what one
+    was given up on.
+    """
+    from api.cli.webhooks import run
+
+    return run(settings_of(data_dir), as_json)
+
+
+@app.command()
 def space(data_dir: DataDir = None, as_json: Json = False) -> int:
     """Where each byte of the ledger lies, and how many that is a fact."""
     from api.cli.space import run

@@ -13,6 +13,7 @@ from api.cli.serving.revival import kept_alive
 from api.cli.terminal import output
 from api.runtime.settings import Settings
 from api.runtime.wiring import embedded_version, opened
+from api.webhooks.delivering import Deliverer
 from domain.kernel.values import PROGRAMME
 from ledger import clocks
 from ledger.database import connect
@@ -46,8 +47,11 @@ def _follow(settings: Settings, dsn: str) -> int:
         if signal.getsignal(number) is not signal.SIG_IGN:  # `nohup` means it.
             signal.signal(number, leave)
     output.note("clubledger folds what comes in; Ctrl-C ends it")
+    deliverer = Deliverer(dsn, settings.networks_of_webhooks)
+    deliverer.start()
     with kept_alive(settings, dsn):
         runner.follow(dsn, stop)
+        deliverer.stop()
     return 128 + signal.SIGINT if signal.SIGINT in came else 0
 
 

@@ -42,6 +42,7 @@ from api.runtime.clock import Clock
 from api.runtime.connections import FILES_AT_ONCE
 from api.runtime.keys import take_keys
 from api.runtime.settings import Settings
+from api.webhooks.delivering import Deliverer
 from ledger.database import connect, keep_time, meta
 from ledger.log.batcher import Ledger
 from projections.engine import runner
@@ -80,6 +81,7 @@ TAGS = [
     {"name": "figures", "description": "The report's figures, derived from the events."},
     {"name": "reports", "description": "What documents claim, values from outside, targets."},
     {"name": "lists", "description": "What there is, row by row: filtered, paged, as files."},
+    {"name": "webhooks", "description": "Programs elsewhere that are told of events."},
     {"name": "log", "description": "The events themselves."},
     {"name": "service", "description": "Liveness, readiness, state, and what problems mean."},
 ]
@@ -146,14 +148,17 @@ def _lifespan(dsn: str, settings: Settings, follow: bool) -> Any:
             app.state.house = house
             learner = asyncio.create_task(_keep_learning(house), name="learner")
             follower = Follower(dsn)
+            deliverer = Deliverer(dsn, settings.networks_of_webhooks)
             if follow:
                 follower.start()
+                deliverer.start()
             try:
                 yield {"clock": house.clock}  # for the front, whose answers tell the time as well
             finally:
                 learner.cancel()
                 if follow:
                     await asyncio.to_thread(follower.stop)
+                    await asyncio.to_thread(deliverer.stop)
 
     return lifespan
 

@@ -12,8 +12,8 @@ from projections.engine.answer import Answer, Dated
 from projections.engine.moments import Asked
 
 router = APIRouter()
-EXAMPLES = {"club_id": "health", "report_id": "vip-2008"}
-"""What stands in the path of an example: it is there in the demo."""
+EXAMPLES = {"club_id": "health", "report_id": "vip-2008", "webhook_id": "billing"}
+"""What stands in the path of an example: it is there in the demo, or its answer is empty."""
 
 
 def _open(question: Question) -> None:

@@ -15,6 +15,7 @@ from api import answers
 from api.http.server.documented import refuses
 from api.http.server.inputs import InHouse
 from api.runtime import metrics, problems, readiness
+from projections import webhooks
 from projections.engine import runner
 
 VERSION = version("clubledger")
@@ -109,11 +110,12 @@ async def readyz(house: InHouse) -> Ready:
 async def prometheus(house: InHouse) -> Response:
     """What all workers have done, and how far the answers are, as Prometheus reads it."""
     said = await to_thread.run_sync(metrics.own)
-    lanes, standstills = None, list[runner.Standstill]()
+    lanes, standstills, told = None, list[runner.Standstill](), list[webhooks.WebhookRow]()
     with suppress(psycopg.OperationalError, psycopg.InterfaceError):
         standstills = await house.reads.briefly(runner.standstills)
+        told = await house.reads.briefly(webhooks.webhooks)
         lanes = await house.reads.briefly(runner.status)
-    said += metrics.of_database(lanes, standstills, house.clock.now())
+    said += metrics.of_database(lanes, standstills, told, house.clock.now())
     return Response(said, media_type=metrics.MEDIA_TYPE)
 
 

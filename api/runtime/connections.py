@@ -15,8 +15,8 @@ FILES_AT_ONCE = 2
 FOLLOWS = 1
 BUILDS = 2
 SUPPOSES = 2
-BUSIEST = 9
-"""More for the one, of all workers, that folds, builds or supposes just now."""
+BUSIEST = 10
+"""More for the one, of all workers, that folds, builds, supposes or tells webhooks just now."""
 COMMANDS = 10
 """For commands beside `serve`, and a look by hand."""
 

@@ -27,6 +27,7 @@ from prometheus_client import (
 from api.runtime.settings import shares_metrics, sharing_metrics
 from ledger.trouble import Observer
 from projections.engine.runner import LaneStatus, Standstill
+from projections.webhooks import WebhookRow
 
 MEDIA_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 
@@ -140,9 +141,12 @@ def own() -> bytes:
 
 
 def of_database(
-    lanes: Sequence[LaneStatus] | None, standstills: Sequence[Standstill], now: datetime
+    lanes: Sequence[LaneStatus] | None,
+    standstills: Sequence[Standstill],
+    webhooks: Sequence[WebhookRow],
+    now: datetime,
 ) -> bytes:
-    """How far log and answers are; None: the database does not answer."""
+    """How far log, answers and webhooks are; None: the database does not answer."""
     asked = CollectorRegistry()
     up = Gauge("clubledger_database_up", "1 while the database answers.", registry=asked)
     up.set(lanes is not None)
@@ -172,7 +176,33 @@ def of_database(
         gauge = Gauge(name, said, ("bucket",), registry=asked)
         for lane, value in zip(lanes, values, strict=True):
             gauge.labels(lane.bucket).set(value)
+    _of_webhooks([each for each in webhooks if each.removed_at is None], asked)
     return generate_latest(asked)
+
+
+def _of_webhooks(webhooks: Sequence[WebhookRow], asked: CollectorRegistry) -> None:
+    """All together: no label says which, since a name is what somebody sent."""
+    said = "Messages to webhooks, by what came of each try: `taken`, `failed`."
+    messages = Counter("clubledger_webhook_messages", said, ("outcome",), registry=asked)
+    messages.labels("taken").inc(sum(each.taken for each in webhooks))
+    messages.labels("failed").inc(sum(each.failed for each in webhooks))
+    standing = Gauge(
+        "clubledger_webhooks", "Webhooks, by how they stand.", ("standing",), registry=asked
+    )
+    for name in ("delivers", "tries again", "stopped"):
+        standing.labels(name).set(sum(each.standing == name for each in webhooks))
+    gauges = {
+        "clubledger_webhook_lag_events": (
+            "Events that the webhook which is furthest behind has not come to yet.",
+            max((each.lag for each in webhooks), default=0),
+        ),
+        "clubledger_webhook_dead_letters": (
+            "Events that webhooks were given up on.",
+            sum(each.dead_letters for each in webhooks),
+        ),
+    }
+    for name, (text, value) in gauges.items():
+        Gauge(name, text, registry=asked).set(value)
 
 
 def _of_build() -> bytes:

@@ -7,15 +7,20 @@ import orjson
 from psycopg import Connection
 
 from domain.kernel.command import Command
+from domain.webhooks import WebhookCommand
+from ledger import webhooks
 from ledger.log import persons
 from ledger.log.batcher import Receipt, Trial
 
 
 def disclosed(connection: Connection[Any], command: Command, receipt: Receipt) -> Receipt:
-    """The same with what is known of who the member is, if that was asked for: once for a key, and
-    kept nowhere."""
+    """The same with what is known of who the member is, if that was asked for, or with the secret
+    that was made for a webhook: once for a key, and kept nowhere."""
     if not command.discloses or receipt.replayed:
         return receipt
+    if isinstance(command, WebhookCommand):
+        secret = webhooks.mint(connection, command.webhook_id, receipt.body["secret"])
+        return replace(receipt, body={**receipt.body, "signing_secret": secret})
     known = persons.in_full(connection, command.streams()[0].partition(":")[2])
     return replace(receipt, body={name: known.get(name) for name in receipt.body})
 

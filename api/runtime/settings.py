@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -33,6 +34,12 @@ def _usable(path: Path) -> Path:
         return path.expanduser()
     except RuntimeError:
         raise ValueError(f"there is no home directory for {path.parts[0]}") from None
+
+
+def _networks(value: str) -> str:
+    for each in filter(None, value.split(",")):
+        ip_network(each.strip())  # ValueError
+    return value
 
 
 _SHARED = "PROMETHEUS_MULTIPROC_DIR"
@@ -95,6 +102,11 @@ class Settings(BaseSettings):
         512,
         description="how much of the data directory's disk must be free while `/readyz` is green",
     )
+    webhook_networks: Annotated[str, AfterValidator(_networks)] = Field(
+        "",
+        description="private networks that webhooks may reach, by commas, such as 10.1.0.0/16;"
+        " elsewhere they go to public addresses alone, by TLS",
+    )
     access_log: bool = Field(
         False, description="`serve` tells each answer on stderr: a line, or an object with `--json`"
     )
@@ -112,6 +124,12 @@ class Settings(BaseSettings):
     traceback: bool = Field(
         False, description="show where an unexpected error came from, for developers"
     )
+
+    @property
+    def networks_of_webhooks(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        """The private networks that webhooks may reach."""
+        said = filter(None, self.webhook_networks.split(","))
+        return tuple(ip_network(each.strip()) for each in said)
 
 
 def is_utf_8(text: str) -> bool:

@@ -29,7 +29,8 @@ PARTS = (
     "answers as of",
     "other",
 )
-"""What the bytes of a database are kept for; other is its catalogue and what is not ours."""
+"""What the bytes of a database are kept for; other is its catalogue, what is kept of webhooks, and
+what is not ours."""
 
 
 @dataclass(frozen=True, slots=True)

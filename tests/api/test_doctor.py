@@ -17,7 +17,7 @@ from api.cli import doctor
 from api.cli.doctor import Finding, examined
 from api.runtime import readiness
 from api.runtime.settings import Settings
-from ledger.database import connect
+from ledger.database import connect, migrations
 from projections.engine import runner
 from tests.api.running import COMMAND, Server, clubledger, environment
 from tests.patience import PATIENCE_S, eventually
@@ -157,7 +157,10 @@ def test_what_is_wrong_with_a_database(installed: Callable[[int], str]) -> None:
         assert "0999_later.sql" in found(at(dsn))["other_version"].detail
         conn.execute("DELETE FROM migrations WHERE name >= '0006'")
         assert not found(at(dsn))["other_version"].wrong, "the next start mends it"
-        conn.execute("INSERT INTO migrations VALUES ('0006_persons.sql', 'another')")
+        later = [name for name, _ in migrations() if name >= "0006"]
+        conn.execute(
+            "INSERT INTO migrations SELECT n, 'another' FROM unnest(%s::text[]) n", (later,)
+        )
         assert found(at(dsn))["old_layout"].wrong
 
 

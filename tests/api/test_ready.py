@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -14,6 +15,7 @@ from api.http.server import follower
 from api.runtime import metrics, readiness
 from ledger.database import connect
 from projections.engine.runner import LaneStatus, Standstill
+from projections.webhooks import WebhookRow
 from tests.api.running import asked
 from tests.patience import some_turns
 from tests.projections.histories import lay_rows
@@ -88,14 +90,26 @@ def test_every_reason_is_told_at_once_in_order_with_its_numbers(
 def test_metrics_are_what_prometheus_reads() -> None:
     then, now = datetime(2009, 1, 1, tzinfo=UTC), datetime(2009, 1, 1, 0, 0, 2, tzinfo=UTC)
     lanes = [LaneStatus(0, 9, 9, None), LaneStatus(1, 7, 4, then)]
-    said = metrics.of_database(lanes, [Standstill(1, 5, "unit.opened")], now).decode()
+    counted: dict[str, Any] = {
+        "lag": 2,
+        "taken": 4,
+        "failed": 3,
+        "dead_letters": 1,
+        "standing": "tries again",
+    }
+    gone, failing = (
+        WebhookRow.model_construct(None, removed_at=removed_at, **counted)
+        for removed_at in (then, None)
+    )
+    webhooks = [gone, failing]
+    said = metrics.of_database(lanes, [Standstill(1, 5, "unit.opened")], webhooks, now).decode()
     found = {
-        (sample.name.removeprefix("clubledger_"), sample.labels.get("bucket")): sample.value
+        (sample.name.removeprefix("clubledger_"), *sample.labels.values()): sample.value
         for family in text_string_to_metric_families(said)
         for sample in family.samples
     }
     assert found == {
-        ("database_up", None): 1,
+        ("database_up",): 1,
         ("log_position", "0"): 9,
         ("log_position", "1"): 7,
         ("answers_position", "0"): 9,
@@ -106,4 +120,11 @@ def test_metrics_are_what_prometheus_reads() -> None:
         ("answers_lag_seconds", "1"): 2,
         ("answers_standstill_position", "0"): 0,
         ("answers_standstill_position", "1"): 5,
+        ("webhooks", "delivers"): 0,
+        ("webhooks", "tries again"): 1,
+        ("webhooks", "stopped"): 0,
+        ("webhook_messages_total", "taken"): 4,
+        ("webhook_messages_total", "failed"): 3,
+        ("webhook_lag_events",): 2,
+        ("webhook_dead_letters",): 1,
     }

@@ -43,6 +43,8 @@ USUAL: dict[str, Any] = {
     "campaign_id": "spring",
     "cohort_id": "vips",
     "report_id": "vip-2008",
+    "webhook_id": "billing",
+    "url": "https://billing.example/hook",
     "desk": "d1",
     "title": "健康俱乐部",
     "reason": "as asked",
@@ -60,6 +62,7 @@ HOME = {
     "places": "spring",
     "cohort": "vips",
     "report": "vip-2008",
+    "webhook": "billing",
 }
 
 

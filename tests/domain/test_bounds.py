@@ -243,6 +243,10 @@ HELD_BY_TYPE = {
     "Enrolment.excludes",
     "Price.tier_points",
     "Price.free_visits",
+    "Webhook.topics",
+    "Webhook.clubs",
+    "Webhook.campaigns",
+    "Webhook.replays",
     "Bindings.forgotten",
 }
 """The command that brings them cannot bring more."""

@@ -56,6 +56,7 @@ from domain.reports import ClaimValue, CorrectClaim, CorrectReport, EnterReport
 from domain.targets import CorrectTarget, SetTarget
 from domain.units import OpenUnit
 from domain.visits import AttendActivity, RecordVisit, UndoVisit, Visited
+from domain.webhooks import AddWebhook, RemoveWebhook, ResumeWebhook, RotateWebhook
 from tests.domain import usual
 from tests.domain.scenario import World, do, given, local
 from tests.domain.words import (
@@ -176,6 +177,7 @@ TERMS: dict[str, Any] = dict.fromkeys(
 )
 HELD = do(HoldActivity, BEFORE)
 BILL: dict[str, Any] = {"month": "2008-06"}
+WEBHOOK = do(AddWebhook, BEFORE)
 FOUNDED = (MEMBER, CLUB, campaign(control_bp=1), COHORT, credit(500))
 
 TAKEN: dict[type[Command], tuple[Any, Command]] = {
@@ -228,6 +230,9 @@ TAKEN: dict[type[Command], tuple[Any, Command]] = {
     CorrectOutside: (outside(), do(CorrectOutside, NOON, outside_value_id="rate_2007")),
     SetTarget: ((), target()),
     CorrectTarget: (target(), do(CorrectTarget, NOON, target_id="basic")),
+    RotateWebhook: (WEBHOOK, do(RotateWebhook, NOON)),
+    ResumeWebhook: (WEBHOOK, do(ResumeWebhook, NOON)),
+    RemoveWebhook: (WEBHOOK, do(RemoveWebhook, NOON)),
 }  # fmt: skip
 """By command, what it needs beyond what is FOUNDED, and one that is taken then."""
 
@@ -322,6 +327,9 @@ OTHERS: list[tuple[Any, Command]] = [
     *((needs, kind(first=JUNE, last=JANUARY)) for needs, kind in RETOLD),
     *((needs, kind(correcting="misread")) for needs, kind in RETOLD),
     (enter(), claim(formula="1 +")),
+    ((), do(AddWebhook, NOON, topics=("visit.rekorded",))),
+    *(((WEBHOOK, do(RemoveWebhook, BEFORE)), do(kind, NOON))
+      for kind in (RotateWebhook, ResumeWebhook, RemoveWebhook)),
 ]  # fmt: skip
 """What no such world comes to: what happens before it, and the command."""
 

@@ -54,6 +54,7 @@ FITTING: dict[str, Any] = {
     "closes_minute": 1440,
     "expires_at": None,
     "prepaid_min_fen": PREPAID_FEN,
+    "url": "https://127.0.0.1/",  # where nothing is sent
 }
 """What has to be before, or after, another: else it is refused for that alone."""
 LANE = os.environ.get("FUZZ_LANE", "")

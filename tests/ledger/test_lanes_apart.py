@@ -20,7 +20,7 @@ OF_NO_LANE = {"ledger.ledger_meta", "ledger.migrations", "answers.standstill"}
 """Small tables about the installation as a whole: every machine has a copy."""
 ROOMS = ("ledger", "answers", "typed")
 OWN = (
-    r"(?:stored_events|snapshots|snapshot_parts|command_log|file_lines|persons|person_keys|log_end"
+    r"(?:stored_events|snapshots|snapshot_parts|command_log|file_lines|persons|person_keys|webhook_\w+|log_end"
     r"|ledger_meta)"
 )
 UNQUALIFIED = re.compile(

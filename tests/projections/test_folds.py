@@ -117,6 +117,8 @@ def test_every_event_is_folded_by_somebody() -> None:
         "member.details_changed",  # to what is in the table of persons alone
         *("bill.issued", "activity.attended"),  # measures read them as they are
         "member.unmasked",  # to who asks the log
+        # Whoever delivers asks the ledger itself, which lags behind nothing.
+        *(topic for topic, each in CATALOGUE.items() if each.stream == "webhook"),
     }
     assert read | told_elsewhere == CATALOGUE.keys()
     assert not read & told_elsewhere

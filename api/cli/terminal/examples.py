@@ -23,6 +23,7 @@ EXAMPLES = {
     "measures": "clubledger measures",
     "measure": "clubledger measure members.vips --on 2008-12-31",
     "space": "clubledger space --json",
+    "webhooks": "clubledger webhooks",
     "status": "clubledger status",
     "doctor": "clubledger doctor",
     "backup": "clubledger backup /backups/2009-01-05",

@@ -1,0 +1,1 @@
+"""Outgoing webhooks: one more follower of the log, which tells programs elsewhere of its events."""
