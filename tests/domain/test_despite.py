@@ -44,18 +44,20 @@ NO_HISTORY_MAY = {
     # It would be told twice.
     "activity_exists", "already_attended", "already_billed", "already_enrolled", "already_included",
     "already_joined", "already_offered", "campaign_exists", "club_exists", "cohort_exists",
-    "emergency_already", "nothing_changes", "told_already",
+    "emergency_already", "nothing_changes", "told_already", "webhook_exists",
     # It is about what there is not.
     "arm_is_drawn", "arm_not_given", "no_draw", "unknown_activity", "unknown_binding",
     "unknown_campaign", "unknown_club", "unknown_cohort", "unknown_debit", "unknown_fact",
     "unknown_lot", "unknown_member", "unknown_report", "unknown_service", "unknown_unit",
-    "unknown_visit",
+    "unknown_visit", "unknown_topic", "unknown_webhook", "webhook_is_removed",
     # It contradicts itself, or what is known for good.
     "arms_given_and_drawn", "back_before_leaving", "bad_formula", "before_joining",
     "binding_reversed", "bound_before_joining", "cohort_is_frozen", "expires_before_available",
     "hours_reversed", "left_the_network", "more_than_credited", "not_come_yet",
     "not_enough_points", "not_within_binding", "on_the_network", "part_of_enrolment",
     "period_reversed", "window_reversed",
+    # It would tell anew who somebody is.
+    "erased",
     # Nobody could say any more whether it was told before, or hold it.
     "bill_too_late", "too_long_ago", "too_many",
 }  # fmt: skip
