@@ -8,19 +8,32 @@ import re
 from collections.abc import Callable
 from functools import cache
 from inspect import getdoc, signature
-from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
+from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 from pydantic import create_model
 
+from domain.access import Scope, SecretReceipt
 from domain.catalogue import COMMANDS
 from domain.clubs import UnknownClub
 from domain.kernel.command import Command
 from domain.kernel.refusal import Refusal
 from domain.reports import UnknownReport
-from projections import clubs, reports, webhooks
+from projections import access, clubs, reports, webhooks
 from projections.engine.answer import Answer
 from projections.engine.connection import Conn
 from projections.figures import targets
+
+
+class Need(NamedTuple):
+    """What who asks must have been given: a scope, and the fields that say of which club and unit
+    it is. A scope that reaches into clubs or units alone opens nothing that has no such field."""
+
+    scope: Scope | Literal[""] | None
+    """None: whoever can reach the server may ask; empty: whoever has signed in."""
+    club: str | None = None
+    """The field with the club, or with the visit whose club it is."""
+    unit: str | None = None
+    """The field with the unit, or with the member whose unit it is."""
 
 
 class Door(NamedTuple):
@@ -29,6 +42,8 @@ class Door(NamedTuple):
     name: str
     path: str
     tag: str
+    scope: Scope
+    """What who sends it must have been given (domain/access.py)."""
     hot: bool = False
     """A queue is waiting: the express lane answers (api/http/express.py)."""
     wanted: tuple[str, ...] = ()
@@ -38,6 +53,20 @@ class Door(NamedTuple):
     def command(self) -> type[Command]:
         """The command."""
         return COMMANDS[self.name]
+
+    @property
+    def need(self) -> Need:
+        """The scope, and which fields say in which club and unit it is asked for."""
+        fields = self.command.model_fields
+        club = next((name for name in ("club_id", "visit") if name in fields), None)
+        member = "member_id" in fields and self.name != "member.join"
+        unit = "member_id" if member else "unit_id" if "unit_id" in fields else None
+        return Need(self.scope, club, unit)
+
+    @property
+    def mints(self) -> bool:
+        """Whether a secret is made of it, which its answer alone shows."""
+        return self.command.answers is SecretReceipt
 
     @property
     def ids(self) -> list[str]:
@@ -51,6 +80,7 @@ class Question(NamedTuple):
     name: str
     path: str
     tag: str
+    scope: Scope
     query: Callable[..., Any]
     """query(connection, words...): an answer, null if there is no such, or a list of answers."""
     unknown: type[Refusal] | None = None
@@ -61,6 +91,11 @@ class Question(NamedTuple):
         """What has to be said, each with its type: those in the path first."""
         hints = get_type_hints(self.query, include_extras=True)
         return {name: hints[name] for name in [*signature(self.query).parameters][1:]}
+
+    @property
+    def need(self) -> Need:
+        """The scope, and the word that says in which club it is asked for."""
+        return Need(self.scope, "club_id" if "club_id" in self.words else None)
 
     @property
     def answer(self) -> type[Answer]:
@@ -96,78 +131,117 @@ COHORT, REPORT = "/cohorts/{cohort_id}", "/reports/{report_id}"
 WEBHOOK = "/webhooks/{webhook_id}"
 
 DOORS = (
-    Door("unit.open", "/units", "members"),
-    Door("member.join", "/members", "members"),
-    Door("member.change_details", f"{MEMBER}/details", "members"),
-    Door("member.unmask", f"{MEMBER}/unmask", "members"),
-    Door("member.erase", f"{MEMBER}/erase", "members"),
-    Door("member.mark_important", f"{MEMBER}/importance", "members"),
-    Door("tier.change", f"{MEMBER}/tier", "members"),
-    Door("member.move", f"{MEMBER}/unit", "members"),
-    Door("member.leave", f"{MEMBER}/leave", "members"),
-    Door("member.return", f"{MEMBER}/return", "members"),
-    Door("bill.record", f"{MEMBER}/bills", "members"),
-    Door("points.credit", f"{MEMBER}/credits", "points"),
-    Door("points.carry_over", f"{MEMBER}/opening-balances", "points"),
-    Door("points.reverse_credit", f"{MEMBER}/credits/{{lot}}/reverse", "points"),
-    Door("points.debit", f"{MEMBER}/debits", "points"),
-    Door("points.reverse_debit", f"{MEMBER}/debits/{{debit}}/reverse", "points"),
-    Door("points.expire", f"{MEMBER}/expire", "points"),
-    Door("binding.start", f"{MEMBER}/bindings", "bindings"),
-    Door("binding.end", f"{MEMBER}/bindings/{{binding}}/end", "bindings"),
-    Door("visit.record", f"{MEMBER}/visits", "visits", hot=True, wanted=("shown_points",)),
-    Door("visit.undo", f"{MEMBER}/visits/{{visit}}/undo", "visits"),
-    Door("visit.admit_in_emergency", f"{CLUB}/admissions", "visits"),
-    Door("activity.attend", f"{CLUB}/activities/{{activity_id}}/attendances", "visits"),
-    Door("club.open", "/clubs", "clubs"),
-    Door("service.price", f"{CLUB}/services/{{service_id}}/prices", "clubs"),
-    Door("emergency.declare", f"{CLUB}/emergency", "clubs"),
-    Door("emergency.end", f"{CLUB}/emergency/end", "clubs"),
-    Door("activity.hold", f"{CLUB}/activities", "clubs"),
-    Door("campaign.launch", "/campaigns", "campaigns"),
-    Door("campaign.change_terms", f"{CAMPAIGN}/terms", "campaigns"),
-    Door("campaign.close", f"{CAMPAIGN}/close", "campaigns"),
-    Door("campaign.offer", f"{CAMPAIGN}/offers", "campaigns"),
-    Door("campaign.enrol", f"{CAMPAIGN}/enrolments", "campaigns", hot=True),
-    Door("cohort.open", "/cohorts", "cohorts"),
-    Door("cohort.include", f"{COHORT}/members", "cohorts"),
-    Door("cohort.freeze", f"{COHORT}/freeze", "cohorts"),
-    Door("report.enter", "/reports", "reports"),
-    Door("report.claim", f"{REPORT}/claims", "reports"),
-    Door("outside.record", "/outside-values", "reports"),
-    Door("target.set", "/targets", "reports"),
-    Door("webhook.add", "/webhooks", "webhooks"),
-    Door("webhook.rotate", f"{WEBHOOK}/rotate", "webhooks"),
-    Door("webhook.resume", f"{WEBHOOK}/resume", "webhooks"),
-    Door("webhook.remove", f"{WEBHOOK}/remove", "webhooks"),
-    Door("member.correct_leaving", f"{MEMBER}/corrections", "corrections"),
-    Door("member.correct_return", f"{MEMBER}/corrections", "corrections"),
-    Door("bill.correct", f"{MEMBER}/corrections", "corrections"),
-    Door("campaign.correct_enrolment", f"{MEMBER}/corrections", "corrections"),
-    Door("campaign.correct_offer", f"{MEMBER}/corrections", "corrections"),
-    Door("activity.correct_attendance", f"{MEMBER}/corrections", "corrections"),
-    Door("binding.correct", f"{MEMBER}/corrections", "corrections"),
-    Door("binding.correct_end", f"{MEMBER}/corrections", "corrections"),
-    Door("cohort.correct_inclusion", f"{MEMBER}/corrections", "corrections"),
-    Door("activity.correct", f"{CLUB}/corrections", "corrections"),
-    Door("visit.correct_emergency", f"{CLUB}/corrections", "corrections"),
-    Door("campaign.correct_closing", f"{CAMPAIGN}/corrections", "corrections"),
-    Door("report.correct", f"{REPORT}/corrections", "corrections"),
-    Door("report.correct_claim", f"{REPORT}/corrections", "corrections"),
-    Door("outside.correct", "/outside-values/{outside_value_id}/corrections", "corrections"),
-    Door("target.correct", "/targets/{target_id}/corrections", "corrections"),
+    Door("unit.open", "/units", "members", "units.write"),
+    Door("member.join", "/members", "members", "members.write"),
+    Door("member.change_details", f"{MEMBER}/details", "members", "members.write"),
+    Door("member.unmask", f"{MEMBER}/unmask", "members", "members.unmask"),
+    Door("member.erase", f"{MEMBER}/erase", "members", "members.erase"),
+    Door("member.mark_important", f"{MEMBER}/importance", "members", "tiers.write"),
+    Door("tier.change", f"{MEMBER}/tier", "members", "tiers.write"),
+    Door("member.move", f"{MEMBER}/unit", "members", "members.write"),
+    Door("member.leave", f"{MEMBER}/leave", "members", "members.write"),
+    Door("member.return", f"{MEMBER}/return", "members", "members.write"),
+    Door("bill.record", f"{MEMBER}/bills", "members", "bills.write"),
+    Door("points.credit", f"{MEMBER}/credits", "points", "points.write"),
+    Door("points.carry_over", f"{MEMBER}/opening-balances", "points", "points.write"),
+    Door("points.reverse_credit", f"{MEMBER}/credits/{{lot}}/reverse", "points", "points.write"),
+    Door("points.debit", f"{MEMBER}/debits", "points", "points.write"),
+    Door("points.reverse_debit", f"{MEMBER}/debits/{{debit}}/reverse", "points", "points.write"),
+    Door("points.expire", f"{MEMBER}/expire", "points", "points.write"),
+    Door("binding.start", f"{MEMBER}/bindings", "bindings", "bindings.write"),
+    Door("binding.end", f"{MEMBER}/bindings/{{binding}}/end", "bindings", "bindings.write"),
+    Door(
+        "visit.record",
+        f"{MEMBER}/visits",
+        "visits",
+        "visits.write",
+        hot=True,
+        wanted=("shown_points",),
+    ),
+    Door("visit.undo", f"{MEMBER}/visits/{{visit}}/undo", "visits", "visits.undo"),
+    Door("visit.admit_in_emergency", f"{CLUB}/admissions", "visits", "visits.write"),
+    Door(
+        "activity.attend",
+        f"{CLUB}/activities/{{activity_id}}/attendances",
+        "visits",
+        "visits.write",
+    ),
+    Door("club.open", "/clubs", "clubs", "clubs.write"),
+    Door("service.price", f"{CLUB}/services/{{service_id}}/prices", "clubs", "clubs.write"),
+    Door("emergency.declare", f"{CLUB}/emergency", "clubs", "clubs.write"),
+    Door("emergency.end", f"{CLUB}/emergency/end", "clubs", "clubs.write"),
+    Door("activity.hold", f"{CLUB}/activities", "clubs", "clubs.write"),
+    Door("campaign.launch", "/campaigns", "campaigns", "campaigns.write"),
+    Door("campaign.change_terms", f"{CAMPAIGN}/terms", "campaigns", "campaigns.write"),
+    Door("campaign.close", f"{CAMPAIGN}/close", "campaigns", "campaigns.write"),
+    Door("campaign.offer", f"{CAMPAIGN}/offers", "campaigns", "campaigns.enrol"),
+    Door("campaign.enrol", f"{CAMPAIGN}/enrolments", "campaigns", "campaigns.enrol", hot=True),
+    Door("cohort.open", "/cohorts", "cohorts", "cohorts.write"),
+    Door("cohort.include", f"{COHORT}/members", "cohorts", "cohorts.write"),
+    Door("cohort.freeze", f"{COHORT}/freeze", "cohorts", "cohorts.write"),
+    Door("report.enter", "/reports", "reports", "reports.write"),
+    Door("report.claim", f"{REPORT}/claims", "reports", "reports.write"),
+    Door("outside.record", "/outside-values", "reports", "reports.write"),
+    Door("target.set", "/targets", "reports", "reports.write"),
+    Door("webhook.add", "/webhooks", "webhooks", "webhooks.write"),
+    Door("webhook.rotate", f"{WEBHOOK}/rotate", "webhooks", "webhooks.write"),
+    Door("webhook.resume", f"{WEBHOOK}/resume", "webhooks", "webhooks.write"),
+    Door("webhook.remove", f"{WEBHOOK}/remove", "webhooks", "webhooks.write"),
+    Door("member.correct_leaving", f"{MEMBER}/corrections", "corrections", "corrections.write"),
+    Door("member.correct_return", f"{MEMBER}/corrections", "corrections", "corrections.write"),
+    Door("bill.correct", f"{MEMBER}/corrections", "corrections", "corrections.write"),
+    Door("campaign.correct_enrolment", f"{MEMBER}/corrections", "corrections", "corrections.write"),
+    Door("campaign.correct_offer", f"{MEMBER}/corrections", "corrections", "corrections.write"),
+    Door(
+        "activity.correct_attendance", f"{MEMBER}/corrections", "corrections", "corrections.write"
+    ),
+    Door("binding.correct", f"{MEMBER}/corrections", "corrections", "corrections.write"),
+    Door("binding.correct_end", f"{MEMBER}/corrections", "corrections", "corrections.write"),
+    Door("cohort.correct_inclusion", f"{MEMBER}/corrections", "corrections", "corrections.write"),
+    Door("activity.correct", f"{CLUB}/corrections", "corrections", "corrections.write"),
+    Door("visit.correct_emergency", f"{CLUB}/corrections", "corrections", "corrections.write"),
+    Door("campaign.correct_closing", f"{CAMPAIGN}/corrections", "corrections", "corrections.write"),
+    Door("report.correct", f"{REPORT}/corrections", "corrections", "corrections.write"),
+    Door("report.correct_claim", f"{REPORT}/corrections", "corrections", "corrections.write"),
+    Door(
+        "outside.correct",
+        "/outside-values/{outside_value_id}/corrections",
+        "corrections",
+        "corrections.write",
+    ),
+    Door("target.correct", "/targets/{target_id}/corrections", "corrections", "corrections.write"),
+    Door("role.define", "/roles/{role_id}", "access", "access.write"),
+    Door("apikey.issue", "/api-keys", "access", "access.write"),
+    Door("apikey.rotate", "/api-keys/{api_key_id}/rotate", "access", "access.write"),
+    Door("apikey.revoke", "/api-keys/{api_key_id}/revoke", "access", "access.write"),
+    Door("user.add", "/users", "access", "access.write"),
+    Door("user.disable", "/users/{user_id}/disable", "access", "access.write"),
+    Door("user.invite", "/users/{user_id}/invite", "access", "access.write"),
+    Door("user.grant", "/users/{user_id}/roles", "access", "access.write"),
+    Door("user.withdraw", "/users/{user_id}/roles/{role_id}/withdraw", "access", "access.write"),
 )
 """One for every command. Corrections to one address are told apart by their `fact`."""
 DOOR_OF = {door.name: door for door in DOORS}
 
 QUESTIONS = (
-    Question("clubs", "/clubs", "clubs", clubs.clubs),
-    Question("club", CLUB, "clubs", clubs.club, UnknownClub),
-    Question("reports", "/reports", "reports", reports.reports),
-    Question("report", REPORT, "reports", reports.report, UnknownReport),
-    Question("outside_values", "/outside-values", "reports", reports.outside_values),
-    Question("targets", "/targets", "reports", targets.targets),
-    Question("webhooks", "/webhooks", "webhooks", webhooks.webhooks),
-    Question("dead_letters", f"{WEBHOOK}/dead-letters", "webhooks", webhooks.dead_letters),
+    Question("clubs", "/clubs", "clubs", "clubs.read", clubs.clubs),
+    Question("club", CLUB, "clubs", "clubs.read", clubs.club, UnknownClub),
+    Question("reports", "/reports", "reports", "figures.read", reports.reports),
+    Question("report", REPORT, "reports", "figures.read", reports.report, UnknownReport),
+    Question(
+        "outside_values", "/outside-values", "reports", "figures.read", reports.outside_values
+    ),
+    Question("targets", "/targets", "reports", "figures.read", targets.targets),
+    Question("webhooks", "/webhooks", "webhooks", "webhooks.read", webhooks.webhooks),
+    Question(
+        "dead_letters",
+        f"{WEBHOOK}/dead-letters",
+        "webhooks",
+        "webhooks.read",
+        webhooks.dead_letters,
+    ),
+    Question("roles", "/roles", "access", "access.read", access.roles),
+    Question("api_keys", "/api-keys", "access", "access.read", access.api_keys),
+    Question("users", "/users", "access", "access.read", access.users),
 )
 QUESTION_OF = {question.name: question for question in QUESTIONS}

@@ -23,7 +23,7 @@ from api.doors import DOORS, QUESTIONS
 from api.runtime import report_files
 from api.runtime.demonstration import assumed
 from docs import asyncapi
-from domain import kernel, webhooks
+from domain import access, kernel, webhooks
 from domain.catalogue import CATALOGUE, COMMANDS, NOUNS, REFUSALS
 from domain.kernel import correction, personal, values
 from domain.kernel.command import Command
@@ -64,6 +64,8 @@ _NAMED: dict[str, Any] = {
     "address": webhooks.Url,
     "name": personal.Name,
     "phone": personal.Phone,
+    "role": access.RoleId,
+    "holder": access.HolderId,
 }
 _WORDS = {json.dumps(TypeAdapter(t).json_schema(), sort_keys=True): w for w, t in _NAMED.items()}
 """So that a field says `id` and not its pattern."""
@@ -89,6 +91,14 @@ given another meaning. Filters by a column take several values by commas, `none`
 nothing there, `*` for those that have anything; `first` and `last` are days.
 """
 
+ACCESS_SAID = """
+Every door over HTTP, with the scope that it needs, and the roles that every ledger has: `all` is
+everywhere, `clubs` and `units` are those for which a key or user was given the role. What it is
+asked of says so in the fields of the column *of*: the club itself or that of a visit, the unit
+itself or that of the member. What is empty is refused. A role is data: `role.define` makes others,
+and these anew. [Who may do what](../how-to/access.md) tells how keys are made.
+"""
+
 LEGEND = """
 | word | what it may hold |
 |---|---|
@@ -107,6 +117,8 @@ LEGEND = """
 | name | what somebody is called, 1 to 100 characters of one line; it is kept apart from the log |
 | phone | a number [however it is spelt](choices.md#customers), kept apart from the log |
 | tier | one of the ledger's: `diamond`, `gold`, `silver`, `member`, or [others](choices.md) |
+| role | 1 to 16 of `a-z`, such as `clerk` |
+| holder | of a user or an API key: 1 to 32 of `a-z 0-9 -`, the first a letter or digit |
 | whole | a whole number; `_fen` is money (1 yuan = 100 fen), `_bp` a share (10,000 = all of it) |
 """
 
@@ -137,6 +149,8 @@ def said(fragment: dict[str, Any], known: dict[str, Any]) -> str:
             return f"list of {said(items, known)}{most}"
         case {"type": "object", "patternProperties": {values.TIER_PATTERN: items}}:
             return f"{{tier of its time: {said(items, known)}}}"
+        case {"type": "object", "propertyNames": names, "additionalProperties": items}:
+            return f"{{{said(names, known)}: {said(items, known)}}}"
         case {"type": "object", "additionalProperties": items}:
             return f"{{tier: {said(items, known)}}}"
         case {"type": "integer", "minimum": least, "maximum": most}:
@@ -435,6 +449,7 @@ def pages() -> dict[Path, str]:
     known = between(http.read_text("utf-8"), "doors", doors())
     return {
         http: between(between(known, "questions", questions()), "problems", problems()),
+        DOCS / "reference" / "access.md": access_page(),
         DOCS / "reference" / "facts.md": facts_page(),
         DOCS / "reference" / "events.md": events_page(),
         DOCS / "reference" / "refusals.md": refusals_page(),
@@ -459,6 +474,40 @@ def openapi() -> dict[str, Any]:
 
     made: dict[str, Any] = json.loads(json.dumps(create_app("", follow=False).openapi()))
     return made
+
+
+def access_page() -> str:
+    """Every door with what it needs, and every role with what it opens."""
+    from api.http import create_app
+    from api.http.server.access import opened
+
+    roles = [*access.BUILT_IN]
+    rows = []
+    for method, path, name, need in opened(create_app("", follow=False)):
+        at = ", ".join(f"`{field}`" for field in (need.club, need.unit) if field)
+        if not need.scope:
+            who = "anybody" if need.scope is None else "whoever has signed in"
+            rows.append((f"`{method} {path}`", name, who, "", *[""] * len(roles)))
+            continue
+        reach = (access.BUILT_IN[role].get(need.scope, "") for role in roles)
+        opens = [said if said in ("", "all") or _has(need, said) else "" for said in reach]
+        rows.append((f"`{method} {path}`", name, f"`{need.scope}`", at, *opens))
+    return (
+        "\n\n".join(
+            [
+                "# Access",
+                MADE,
+                ACCESS_SAID.strip(),
+                table(("door", "", "scope", "of", *roles), *rows),
+            ]
+        )
+        + "\n"
+    )
+
+
+def _has(need: Any, reach: str) -> bool:
+    """Whether it says in which club or unit it is asked for."""
+    return bool(need.club if reach == "clubs" else need.unit)
 
 
 def problems() -> str:

@@ -17,7 +17,7 @@ from api.cli.terminal import output
 from api.cli.terminal.examples import summary
 from api.cli.terminal.looking import refusable
 from api.cli.terminal.options import DataDir, Json, settings_of
-from api.doors import DOORS
+from api.doors import DOOR_OF, DOORS
 from api.runtime import problems
 from api.runtime.failures import CannotOpen, WrongUse
 from api.runtime.receipts import disclosed, told_of, tried_of
@@ -27,11 +27,14 @@ from domain.catalogue import COMMANDS
 from domain.kernel.command import Command
 from domain.kernel.values import PROGRAMME, as_json_means
 from ledger import commands, strict_json
+from ledger.credentials import mint
 from ledger.database import connect
 from ledger.log.batcher import Busy, Ledger, Receipt, Trial, Unanswered
 
 BESIDE = ("command", "key", "actor")
 """What a command carries that is no field here."""
+DESK, ADMINISTRATOR = "clerk:desk", "administrator:console"
+"""Who does it, unless that is said."""
 Words = Annotated[
     list[str] | None,
     typer.Argument(metavar="FIELD=VALUE", help="The same without dashes.", show_default=False),
@@ -67,7 +70,7 @@ def line_of(name: str) -> Any:
     beside = {
         "words": (Words, None),
         "key": (Key, None),
-        "actor": (Actor, "clerk:desk"),
+        "actor": (Actor, ADMINISTRATOR if DOOR_OF[name].scope == "access.write" else DESK),
         "dry_run": (DryRun, False),
         "data_dir": (DataDir, None),
         "as_json": (Json, False),
@@ -169,6 +172,7 @@ def run(
         if command.discloses and isinstance(found, Receipt):
             with connect(database.dsn) as connection:
                 found = disclosed(connection, command, found)
+        token = _minted(database, command, found)
         output.demo_clock(database.clock)
     told: dict[str, Any]
     if isinstance(found, Trial):
@@ -176,10 +180,14 @@ def run(
         lines = [*_trial_lines(told)]
     else:
         told = {"key": key, "replayed": found.replayed, "receipt": told_of(found)}
+        if token is not None:
+            told["token"] = token
         lines = [("key", f"{key}{' (answered before)' if found.replayed else ''}")]
     if as_json:
         output.tell(told)
         return 0
+    if token is not None:
+        lines.append(("token", f"{token}  (shown this once)"))
     for word, value in [*lines, *told["receipt"].items()]:
         output.say(f"{word.replace('_', ' '):<20}{_shown(value)}")
     return 0
@@ -197,6 +205,14 @@ async def _carried_out(database: Database, command: Command, dry_run: bool) -> R
     if isinstance(trial, Exception):
         raise trial
     return trial
+
+
+def _minted(database: Database, command: Any, found: Receipt | Trial) -> str | None:
+    """The secret that was made of it, if it has one: told once."""
+    if isinstance(found, Trial) or found.replayed or not DOOR_OF[command.called].mints:
+        return None
+    with connect(database.dsn) as connection:
+        return mint(connection, command.streams()[0], found.body["secret"])
 
 
 def _trial_lines(told: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

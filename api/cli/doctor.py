@@ -94,9 +94,9 @@ def _settings(settings: Settings) -> Iterator[Finding]:
         near = get_close_matches(name, names, 1)
         said = f"{name} is set in the environment, and no setting is called so."
         yield Finding("unknown_setting", said, f"{near[0]} may be meant." if near else "Remove it.")
-    if settings.host not in LOCAL:
-        said = f"`serve` listens on {settings.host}, and there is no sign-in."
-        mend = "Let it listen on 127.0.0.1, behind a proxy that lets in who may: CLUBLEDGER_HOST."
+    if settings.host not in LOCAL and not settings.tls_in_front:
+        said = f"`serve` refuses to listen on {settings.host}, where keys would travel in the open."
+        mend = "Put a proxy in front that speaks TLS, and say so: CLUBLEDGER_TLS_IN_FRONT=1."
         yield Finding("open_to_others", said, mend)
     if settings.traceback:
         said = "Unexpected errors are shown whole, and may quote what somebody sent."

@@ -20,7 +20,7 @@ def run(
             told = log.history(connection, stream, after, limit)
             if told is None:
                 raise NotFound("There is no such stream: they are called member:ID,"
-                               " club:ID, campaign:ID, cohort:ID, unit:ID.")  # fmt: skip
+                               " club:ID, campaign:ID, cohort:ID, unit:ID, apikey:ID.")  # fmt: skip
             page = log.History.model_validate_json(told)
         else:
             told = log.log_page(connection, bucket, after, limit)

@@ -23,19 +23,24 @@ from api.http import (
     questions,
     reports,
     service,
+    sessions,
     stream,
     whatif,
 )
 from api.http.express import Express
 from api.http.server import handlers
+from api.http.server.access import Access, entered
 from api.http.server.asof import Builds
 from api.http.server.calls import Calls
 from api.http.server.documented import document
 from api.http.server.follower import Follower
 from api.http.server.inputs import House, known_query, strict_body
+from api.http.server.passwords import Passwords
 from api.http.server.probing import Probe
+from api.http.server.rates import Rates
 from api.http.server.reads import Reads
 from api.http.server.starting import patiently
+from api.http.server.tokens import Tokens
 from api.http.server.turns import Turns
 from api.runtime import metrics
 from api.runtime.clock import Clock
@@ -44,7 +49,7 @@ from api.runtime.keys import take_keys
 from api.runtime.settings import Settings
 from api.webhooks.delivering import Deliverer
 from ledger.database import connect, keep_time, meta
-from ledger.log.batcher import Ledger
+from ledger.log.batcher import Busy, Ledger
 from projections.engine import runner
 
 LOOK_AGAIN_S = 2.0
@@ -62,9 +67,10 @@ Writes need `Idempotency-Key`: a request that is sent again changes nothing and 
 answer. Refusals are `application/problem+json` (RFC 9457) with a stable `code` and the numbers
 that decided them; `/problems` lists them. Money is in fen (1 yuan = 100 fen), points are whole,
 instants carry their offset, days are those of the programme's zone (`/status` names it). On a
-demo, whose history ends in the past, each answer tells its time in `Clubledger-Clock`. There is no
-sign-in yet: keep it on a trusted network. `HEAD` is answered wherever `GET` is, with the same
-headers.
+demo, whose history ends in the past, each answer tells its time in `Clubledger-Clock`. Who asks
+brings an API key, `Authorization: Bearer cl_<id>_<secret>`, whose role says what he may, and in
+which clubs or units; or signs in, by `POST /session`. `HEAD` is answered wherever `GET` is, with
+the same headers.
 """
 
 TAGS = [
@@ -82,6 +88,7 @@ TAGS = [
     {"name": "reports", "description": "What documents claim, values from outside, targets."},
     {"name": "lists", "description": "What there is, row by row: filtered, paged, as files."},
     {"name": "webhooks", "description": "Programs elsewhere that are told of events."},
+    {"name": "access", "description": "Who may do what: roles, keys, users; signing in."},
     {"name": "log", "description": "The events themselves."},
     {"name": "service", "description": "Liveness, readiness, state, and what problems mean."},
 ]
@@ -102,7 +109,7 @@ def create_app(dsn: str, settings: Settings | None = None, *, follow: bool = Tru
         redirect_slashes=False,
         generate_unique_id_function=_name_of,
         lifespan=_lifespan(dsn, known, follow),
-        dependencies=[Depends(known_query), Depends(strict_body)],
+        dependencies=[Depends(entered), Depends(known_query), Depends(strict_body)],
     )
     app.add_middleware(
         handlers.Doorway, max_body_bytes=known.max_body_bytes, show_traceback=known.traceback
@@ -122,6 +129,7 @@ def create_app(dsn: str, settings: Settings | None = None, *, follow: bool = Tru
         lists,
         log,
         stream,
+        sessions,
     )
     for noun in (*nouns, service):
         app.include_router(noun.router)
@@ -179,9 +187,11 @@ async def _opened(dsn: str, settings: Settings) -> tuple[House, AsyncExitStack]:
             Ledger(dsn, now=clock.now, observer=metrics.Counted())
         )
         past, probe = Builds(dsn, reads), Probe(dsn, settings, reads, ledger.trouble)
+        access, passwords = Access(reads, clock, Tokens.of(settings)), Passwords()
+        stack.callback(passwords.close)
         house = House(
             *(dsn, settings, facts, clock, ledger, reads, files, past, probe),
-            *(supposing, sending, following),
+            *(supposing, sending, following, access, passwords, Rates()),
         )
         await _learn(house)
         return house, stack.pop_all()
@@ -196,7 +206,8 @@ def _make_ready(dsn: str) -> None:
 
 
 async def _learn(house: House) -> None:
-    """Take in what was fixed with the installation, its clock among it."""
+    """Take in what was fixed with the installation, its clock among it, and who may enter."""
+    await house.access.learn()  # first: pages that are waited for keep no revoked key in force
     known = await house.reads(meta)
     house.meta.update(known)
     house.clock.offset_s = Clock.of(known).offset_s
@@ -207,5 +218,5 @@ async def _keep_learning(house: House) -> None:
         await asyncio.sleep(LOOK_AGAIN_S)
         try:
             await _learn(house)
-        except psycopg.Error:
-            continue  # The database is away; what was known still holds.
+        except (psycopg.Error, Busy):
+            continue  # The database is away, or too much waits; what was known still holds.

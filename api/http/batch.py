@@ -9,11 +9,14 @@ import orjson
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from api.doors import DOOR_OF
+from api.http.server.access import SIGNED_IN, Who, needs
 from api.http.server.handlers import last_resort
-from api.http.server.inputs import DEFAULT_ACTOR, DryRun, House, InHouse, WriteActor
+from api.http.server.inputs import DryRun, House, InHouse, WriteActor
 from api.http.server.receipts import APPLIED_HEADER, DRY_RUN, Tried
 from api.runtime import problems
 from api.runtime.receipts import told_of, tried_of
+from domain.access import Principal
 from domain.catalogue import COMMANDS
 from domain.kernel.command import Command
 from domain.kernel.refusal import Refusal
@@ -21,6 +24,8 @@ from domain.kernel.values import WHOLE
 from ledger import commands
 from ledger.log.batcher import Receipt, Trial
 
+NOBODY_YET = "nobody:yet"
+"""Before it is known who may."""
 MOST_COMMANDS = 200
 """In one request; 4,096 wait at most, of all requests together."""
 
@@ -70,17 +75,21 @@ class Outcomes(BaseModel):
 
 
 @router.post("/commands", response_model=Outcomes)
+@needs(SIGNED_IN, by_itself=True)
 async def record_batch(
     request: Request,
     batch: Batch,
     house: InHouse,
+    who: Who,
     dry_run: DryRun,
-    actor: WriteActor = DEFAULT_ACTOR,
+    actor: WriteActor = None,
 ) -> Response:
     """Carry out commands of any kind, each with a key of its own: some may be refused, the others
     are written. Send all of it again if no answer came: nothing is done twice. Only tried, each is
     decided as if those before it had been carried out."""
-    asked = [_asked(place, {"actor": actor, **said}) for place, said in enumerate(batch.commands)]
+    asked = [
+        await _asked(house, who, place, actor, said) for place, said in enumerate(batch.commands)
+    ]
     came: Sequence[Receipt | Trial | Exception]
     if dry_run:
         came = await _attempted(house, asked)
@@ -124,10 +133,18 @@ def _outcome(request: Request, house: House, came: Receipt | Trial | Exception) 
     return {**found, "status": problem["status"], "problem": problem}
 
 
-def _asked(place: int, said: dict[str, Any]) -> Command | Exception:
-    """The command that this says, or what is wrong with it."""
+async def _asked(
+    house: House, who: Principal, place: int, actor: str | None, said: dict[str, Any]
+) -> Command | Exception:
+    """The command that this says, if who sends it may; or what is wrong with it."""
+    named: dict[str, Any] = {"actor": actor or NOBODY_YET, **said}
     try:
-        return commands.parse(json.dumps(said))
+        asked = commands.parse(json.dumps(named))
+        need, for_whom = DOOR_OF[asked.called].need, said.get("actor", actor)
+        found = await house.access.admit(who, need, asked.__dict__, for_whom)
+        return asked.model_copy(update={"actor": found})
+    except problems.DoorProblem as problem:
+        return problem
     except ValidationError as error:
         kind = COMMANDS.get(str(said.get("command")), Command)
         told, left_out = problems.of_command(error, kind, said)

@@ -5,6 +5,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
+from api.doors import Need
+from api.http.server.access import needs
 from api.http.server.documented import refuses
 from api.http.server.inputs import PAST, AsOf, Awaited, CampaignPath, InHouse
 from domain.campaigns import UnknownCampaign
@@ -23,6 +25,7 @@ class Campaigns(Answer):
 
 
 @router.get("/campaigns", response_model=Campaigns)
+@needs(Need("campaigns.read"))
 async def list_campaigns(house: InHouse, wait_for: Awaited) -> Campaigns:
     """Every campaign by now."""
     question = partial(campaigns.campaigns, until=local_date(house.at(None)))
@@ -34,6 +37,7 @@ async def list_campaigns(house: InHouse, wait_for: Awaited) -> Campaigns:
     response_model=CampaignFigures,
     responses=refuses("unknown_campaign", *PAST),
 )
+@needs(Need("campaigns.read"))
 async def campaign_figures(
     campaign_id: CampaignPath,
     house: InHouse,

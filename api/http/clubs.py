@@ -6,6 +6,8 @@ from fastapi import APIRouter, Query
 from pydantic import StringConstraints
 
 from api import answers
+from api.doors import Need
+from api.http.server.access import needs
 from api.http.server.documented import refuses
 from api.http.server.inputs import PAST, AsOf, Awaited, ClubPath, InHouse, several
 from api.runtime.problems import invalid
@@ -24,6 +26,7 @@ Columns = Annotated[str, StringConstraints(pattern=f"^{_COLUMN}(,{_COLUMN}){{0,3
     response_model=ClubUse,
     responses=refuses("unknown_club", *PAST),
 )
+@needs(Need("clubs.read", "club_id"))
 async def club_use(
     club_id: ClubPath,
     house: InHouse,

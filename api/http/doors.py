@@ -27,14 +27,25 @@ from pydantic.fields import FieldInfo
 from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticUndefined
 
-from api.doors import DOORS, Door
+from api.doors import DOOR_OF, DOORS, Door
+from api.http.server.access import Who, needs
 from api.http.server.documented import refuses
-from api.http.server.inputs import DEFAULT_ACTOR, DryRun, House, InHouse, WriteActor, WriteKey
-from api.http.server.receipts import TRIED, WRITE, Receipt, Tried, receipt_of, trial_of
+from api.http.server.inputs import DryRun, House, InHouse, WriteActor, WriteKey
+from api.http.server.receipts import (
+    TRIED,
+    WRITE,
+    MintedReceipt,
+    Receipt,
+    Tried,
+    receipt_of,
+    trial_of,
+)
 from api.runtime.receipts import disclosed
+from domain.access import Principal
 from domain.corrections import Correction
 from domain.kernel.command import Command
 from domain.kernel.values import WHOLE
+from ledger.credentials import mint
 
 CORRECT = (
     "Take a wrong fact back: it counts no more, and what is right can be told. An answer as of"
@@ -131,13 +142,14 @@ def _one_of(doors: tuple[Door, ...]) -> type[BaseModel]:
 
 # -------------------------------------------------------------------------------------- routes
 @cache
-def receipt_model(receipt: Any) -> type[Receipt]:
+def receipt_model(receipt: Any, mints: bool = False) -> type[Receipt]:
     """The answer to a command, of its receipt and the place in the log."""
     held = get_type_hints(receipt, include_extras=True)
     if not held:
         return Receipt
+    base: type[Receipt] = MintedReceipt if mints else Receipt
     fields: dict[str, Any] = {name: (kind, ...) for name, kind in held.items()}
-    return create_model(receipt.__name__, __base__=Receipt, __doc__=receipt.__doc__, **fields)
+    return create_model(receipt.__name__, __base__=base, __doc__=receipt.__doc__, **fields)
 
 
 def _open(router: APIRouter, doors: tuple[Door, ...]) -> None:
@@ -145,11 +157,20 @@ def _open(router: APIRouter, doors: tuple[Door, ...]) -> None:
     first, kind = doors[0], doors[0].command
     body, several = _one_of(doors), len(doors) > 1
 
+    @needs(first.need, by_itself=True)
     async def record(
-        house: House, key: str, actor: str, dry_run: bool, said: Any, **ids: Any
+        house: House,
+        who: Principal,
+        key: str,
+        actor: str | None,
+        dry_run: bool,
+        said: Any,
+        **ids: Any,
     ) -> Response:
         asked: Body = said.root if several else said
-        command = asked.command(key=key, actor=actor, **ids)
+        need = DOOR_OF[asked.asks_for.called].need
+        named = await house.access.admit(who, need, {**asked.__dict__, **ids}, actor)
+        command = asked.command(key=key, actor=named, **ids)
         if dry_run:
             return trial_of(*await house.ledger.attempt(command))
         receipt = await house.execute(command)
@@ -157,22 +178,23 @@ def _open(router: APIRouter, doors: tuple[Door, ...]) -> None:
             receipt = await house.reads.briefly(
                 partial(disclosed, command=command, receipt=receipt)
             )
-        return receipt_of(receipt)
+        token = await _minted(house, command, receipt) if first.mints else None
+        return receipt_of(receipt, token)
 
     annotations = {
         **{name: _in_path(doors, name) for name in first.ids},
         "said": body,
         "house": InHouse,
+        "who": Who,
         "key": WriteKey,
         "actor": WriteActor,
         "dry_run": DryRun,
     }
-    defaults = {"actor": DEFAULT_ACTOR}
     parameters = [
         Parameter(
             name,
             Parameter.KEYWORD_ONLY,
-            default=defaults.get(name, Parameter.empty),
+            default=None if name == "actor" else Parameter.empty,
             annotation=annotation,
         )
         for name, annotation in annotations.items()
@@ -187,9 +209,18 @@ def _open(router: APIRouter, doors: tuple[Door, ...]) -> None:
         description=CORRECT if first.tag == "corrections" else getdoc(kind),
         tags=[first.tag],
         status_code=201,
-        response_model=receipt_model(cast(Any, kind.answers)),
+        response_model=receipt_model(cast(Any, kind.answers), first.mints),
         responses={**WRITE, 200: {**TRIED[200], "model": Tried}, **refuses(*codes)},
     )
+
+
+async def _minted(house: House, command: Any, receipt: Any) -> str | None:
+    """The secret that was made of it: told once, so not to who sends the same again."""
+    if receipt.replayed:
+        return None
+    number = receipt.body["secret"]
+    made = partial(mint, holder=command.streams()[0], number=number)
+    return await house.reads.briefly(made)
 
 
 def _in_path(doors: tuple[Door, ...], name: str) -> Any:

@@ -13,11 +13,12 @@ from fastapi import FastAPI
 from pydantic import ValidationError
 from starlette.types import Message, Receive, Scope, Send
 
-from api.doors import DOORS
+from api.doors import DOORS, Need
 from api.http.doors import Body, body_of
 from api.http.server import tracing
+from api.http.server.access import Access
 from api.http.server.handlers import as_response, carried, last_resort
-from api.http.server.inputs import ACTOR_HEADER, DEFAULT_ACTOR, KEY_HEADER, PREFER_HEADER, House
+from api.http.server.inputs import ACTOR_HEADER, KEY_HEADER, PREFER_HEADER, House
 from api.http.server.receipts import REPLAYED_HEADER
 from api.runtime import problems
 from api.runtime.receipts import told_of
@@ -27,17 +28,22 @@ from ledger import strict_json
 
 _JSON = b"application/json"
 _KEY, _ACTOR = KEY_HEADER.lower().encode(), ACTOR_HEADER.lower().encode()
-_PREFER = PREFER_HEADER.lower().encode()
-_WANTED = {_KEY, _ACTOR, _PREFER, b"content-type", b"content-length", tracing.HEADER, tracing.TRACE}
+_PREFER, _WHO = PREFER_HEADER.lower().encode(), b"authorization"
+_WANTED = {
+    *(_KEY, _ACTOR, _PREFER, _WHO),
+    *(b"content-type", b"content-length", tracing.HEADER, tracing.TRACE),
+}
 _REPLAYED = (REPLAYED_HEADER.lower().encode(), b"true")
 
 
 HOT = {
-    tuple(door.path.split("/")[1::2]): (door.path, door.ids[0], body_of(door))
+    tuple(door.path.split("/")[1::2]): (door.path, door.ids[0], body_of(door), door.need)
     for door in DOORS
     if door.hot
 }
-"""By what stands before and after the id of a path: the route, the id's field, the body's model."""
+"""By what stands before and after the id of a path: the route, the id's field, the body's model,
+and what who asks needs. Who is not known here yet, or whose right hangs on what is stored, is
+handed on."""
 
 
 class Express:
@@ -58,12 +64,12 @@ class Express:
             await self.app(scope, receive, send)
             return
         began = perf_counter()
-        route, field, body = hot
+        route = hot[0]
         house: House = self.app.state.house
         first = await receive()
-        command = (
-            None if first.get("more_body") else _command(field, body, parts[2], headers, first)
-        )
+        command = None
+        if not first.get("more_body"):
+            command = _command(house.access, hot, parts[2], headers, first)
         if command is None:
             await self.app(scope, _again(first, receive), send)
             return
@@ -112,17 +118,28 @@ def _headers(scope: Scope) -> dict[bytes, bytes] | None:
 
 
 def _command(
-    field: str, body: type[Body], path_id: str, headers: Mapping[bytes, bytes], message: Message
+    access: Access,
+    hot: tuple[str, str, type[Body], Need],
+    path_id: str,
+    headers: Mapping[bytes, bytes],
+    message: Message,
 ) -> Command | None:
-    """The command that is asked for, if the request is in order."""
+    """The command that is asked for, if the request is in order and who asks may."""
+    _, field, body, need = hot
+    who = access.at_once(headers.get(_WHO))
+    if who is None:
+        return None
     try:
         key = headers[_KEY].decode("latin-1")
-        actor = headers[_ACTOR].decode("latin-1") if _ACTOR in headers else DEFAULT_ACTOR
+        named = headers[_ACTOR].decode("latin-1") if _ACTOR in headers else None
         asked = body.model_validate_json(message["body"])
         strict_json.check(message["body"], len(asked.model_fields_set))
+        actor = access.at_the_door(who, need, asked.__dict__, named)
+        if actor is None:
+            return None
         command = asked.command(key=key, actor=actor, **{field: path_id})
         return None if command.key == NO_KEY else command
-    except (ValidationError, KeyError, strict_json.NotStrict):
+    except (ValidationError, KeyError, strict_json.NotStrict, problems.DoorProblem):
         return None
 
 

@@ -9,6 +9,8 @@ from fastapi.responses import Response
 from psycopg import Connection
 
 from api import answers
+from api.doors import Need
+from api.http.server.access import needs
 from api.http.server.documented import refuses
 from api.http.server.downloads import DOWNLOAD, Wanted, download
 from api.http.server.inputs import (
@@ -56,6 +58,7 @@ def _figures(
     response_model=answers.Figures,
     responses={**DOWNLOAD, **refuses(*PAST)},
 )
+@needs(Need("figures.read"))
 async def all_figures(
     house: InHouse, wait_for: Awaited, asked: AsOf, wanted: Wanted
 ) -> answers.Figures | Response:
@@ -89,6 +92,7 @@ async def _live_figures(
 
 
 @router.get("/changes", response_model=Changes, responses=refuses(*PAST))
+@needs(Need("figures.read"))
 async def changes(
     house: InHouse,
     known_before: Annotated[

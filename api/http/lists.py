@@ -9,6 +9,8 @@ from fastapi.responses import Response
 from pydantic import Field, create_model
 
 from api import answers
+from api.doors import Need
+from api.http.server.access import SIGNED_IN, needs
 from api.http.server.documented import refuses
 from api.http.server.downloads import DOWNLOAD, Download, Wanted, download
 from api.http.server.inputs import PAST, AsOf, Awaited, House, InHouse, Limit
@@ -44,6 +46,7 @@ class Lists(Answer):
 
 
 @router.get("/lists", response_model=Lists)
+@needs(SIGNED_IN)
 async def all_lists() -> Lists:
     """Every list: what it holds, and by what it can be filtered."""
     found = (
@@ -64,6 +67,11 @@ def _open(of: View) -> None:
     """The route of a list."""
     model = _page_model(of)
 
+    @needs(
+        Need(
+            "lists.read", *(each if each in of.filters else None for each in ("club_id", "unit_id"))
+        )
+    )
     async def ask(
         house: House,
         wait_for: tuple[int, int] | None,

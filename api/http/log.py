@@ -6,6 +6,8 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from api import log
+from api.doors import Need
+from api.http.server.access import needs
 from api.http.server.documented import refuses
 from api.http.server.inputs import PAST, After, AsOf, Awaited, InHouse, Limit, Position, place_of
 from api.runtime.problems import DoorProblem
@@ -18,6 +20,7 @@ router = APIRouter(tags=["log"])
 
 
 @router.get("/events", response_model=log.LogPage, responses=refuses("not_found"))
+@needs(Need("log.read"))
 async def events(
     house: InHouse,
     after: Position = 0,
@@ -33,6 +36,7 @@ async def events(
 
 
 @router.get("/doubts", response_model=doubting.Doubts, responses=refuses(*PAST))
+@needs(Need("lists.read"))
 async def doubts(
     house: InHouse, wait_for: Awaited, asked: AsOf, limit: Limit = 100, after: After = None
 ) -> doubting.Doubts:
@@ -47,6 +51,7 @@ async def doubts(
     response_model=excepting.ExceptionPage,
     responses=refuses("unknown_member", *PAST),
 )
+@needs(Need("lists.read"))
 async def exceptions(
     house: InHouse,
     wait_for: Awaited,

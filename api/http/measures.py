@@ -9,6 +9,8 @@ from fastapi.responses import Response
 from pydantic import StringConstraints
 
 from api import answers
+from api.doors import Need
+from api.http.server.access import SIGNED_IN, needs
 from api.http.server.documented import refuses
 from api.http.server.downloads import DOWNLOAD, Wanted, download
 from api.http.server.inputs import PAST, AsOf, Awaited, House, InHouse, Limit, several
@@ -46,6 +48,7 @@ class Catalogue(Answer):
 
 
 @router.get("/measures", response_model=Catalogue)
+@needs(SIGNED_IN)
 async def list_measures() -> Catalogue:
     """Every measure: what it means, its formula, and what it is asked with."""
     return Catalogue(measures=[described(each) for each in catalogue()])
@@ -83,6 +86,7 @@ def _said(words: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in words.items() if value is not None}
 
 
+@needs(Need("figures.read", "club_id", "unit_id"))
 async def ask_measure(
     measure_id: str,
     house: House,
@@ -102,6 +106,7 @@ async def ask_measure(
     return await house.ask(ask, wait_for, asked)
 
 
+@needs(Need("lists.read", "club_id", "unit_id"))
 async def ask_contributions(
     measure_id: str,
     house: House,

@@ -9,10 +9,11 @@ from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict
 
 from api import answers, log
+from api.doors import Need
+from api.http.server.access import ANYBODY, Who, needs
 from api.http.server.documented import refuses
 from api.http.server.downloads import DOWNLOAD, Wanted, download
 from api.http.server.inputs import (
-    DEFAULT_ACTOR,
     KNOWN_THEN,
     PAST,
     AsOf,
@@ -24,6 +25,7 @@ from api.http.server.inputs import (
     WriteActor,
     WriteKey,
 )
+from api.http.server.rates import LOOK_UP
 from api.own_data import WHAT_FOR, OwnData
 from api.own_data import own_data as whole
 from api.runtime.exports import Export
@@ -40,6 +42,8 @@ from projections.members import Member
 from projections.points import Statement
 
 router = APIRouter(tags=["members"])
+OF_ONE = Need("members.read", unit="member_id")
+IN_FULL = Need("members.unmask", unit="member_id")
 
 
 class LookupRequest(BaseModel):
@@ -61,15 +65,22 @@ class Members(Answer):
     members: list[Member]
 
 
-@router.post("/members/lookup", response_model=Members)
-async def lookup_members(asked: LookupRequest, house: InHouse, wait_for: Awaited) -> Members:
+@router.post("/members/lookup", response_model=Members, responses=refuses("too_many_requests"))
+@needs(OF_ONE, by_itself=True)
+async def lookup_members(
+    asked: LookupRequest, house: InHouse, who: Who, wait_for: Awaited, response: Response
+) -> Members:
     """The members whose number this is now, however it is spelt; none is an empty list.
 
-    Writes nothing.
+    Writes nothing. Who may read those of some units alone finds no others. So often in a minute: a
+    city's numbers are few enough to be tried one by one.
     """
+    if who is not ANYBODY:
+        response.headers.update(house.rates.spend(LOOK_UP, who.name))
     card = partial(members.member, at=house.clock.now())
     question = partial(members.members_with_phone, phone=asked.phone, card=card)
-    return Members(members=await house.reads(question, wait_for))
+    found = await house.reads(question, wait_for)
+    return Members(members=[each for each in found if await house.access.may(who, OF_ONE, each)])
 
 
 @router.get(
@@ -77,6 +88,7 @@ async def lookup_members(asked: LookupRequest, house: InHouse, wait_for: Awaited
     response_model=Member,
     responses=refuses("unknown_member", "unknown_member_then", *KNOWN_THEN),
 )
+@needs(OF_ONE)
 async def member(member_id: MemberPath, house: InHouse, wait_for: Awaited, asked: AsOf) -> Member:
     """A member's card with points, lots and bindings."""
     now = house.clock.now()
@@ -95,14 +107,16 @@ async def member(member_id: MemberPath, house: InHouse, wait_for: Awaited, asked
     response_model=OwnData,
     responses=refuses("key_missing", "key_reserved", "key_reused", "unknown_member"),
 )
+@needs(IN_FULL, by_itself=True)
 async def own_data(
-    member_id: MemberPath, house: InHouse, key: WriteKey, actor: WriteActor = DEFAULT_ACTOR
+    member_id: MemberPath, house: InHouse, who: Who, key: WriteKey, actor: WriteActor = None
 ) -> OwnData:
     """All that is known of a member, for himself: who he is in full, his card, and every event.
 
     It is recorded that it was shown, as by `member.unmask`.
     """
-    asked = UnmaskMember(member_id=member_id, purpose=WHAT_FOR, key=key, actor=actor)
+    named = await house.access.admit(who, IN_FULL, {"member_id": member_id}, actor)
+    asked = UnmaskMember(member_id=member_id, purpose=WHAT_FOR, key=key, actor=named)
     reached, in_full = None, False
     with suppress(Erased):  # what happened is his all the same
         receipt = await house.execute(asked)
@@ -119,6 +133,7 @@ async def own_data(
         **refuses("unknown_member", "unknown_member_then", "too_large_a_sheet", *PAST),
     },
 )
+@needs(OF_ONE)
 async def member_statement(
     member_id: MemberPath,
     house: InHouse,
@@ -150,6 +165,7 @@ async def member_statement(
     response_model=log.History,
     responses=refuses("unknown_member"),
 )
+@needs(OF_ONE)
 async def member_events(
     member_id: MemberPath, house: InHouse, limit: Limit = 100, after: Position = 0
 ) -> Response:

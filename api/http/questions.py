@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query
 
 from api.doors import QUESTIONS, Question
+from api.http.server.access import needs
 from api.http.server.documented import refuses
 from api.http.server.inputs import PAST, AsOf, Awaited, House, InHouse
 from projections.engine.answer import Answer, Dated
@@ -20,6 +21,7 @@ def _open(question: Question) -> None:
     """The route of a question. What can be dated can be asked as of a moment."""
     dated = issubclass(question.answer, Dated)
 
+    @needs(question.need)
     async def ask(
         house: House,
         wait_for: tuple[int, int] | None,

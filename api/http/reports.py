@@ -7,6 +7,8 @@ from fastapi.responses import Response
 
 from api import answers
 from api.answers import ReportAnswer
+from api.doors import Need
+from api.http.server.access import needs
 from api.http.server.documented import refuses
 from api.http.server.downloads import DOWNLOAD, Wanted, download
 from api.http.server.inputs import PAST, AsOf, Awaited, House, InHouse, Limit
@@ -31,6 +33,7 @@ Later = Annotated[
     response_model=ReportAnswer,
     responses={**DOWNLOAD, **refuses("unknown_report", "too_large_a_sheet", *PAST)},
 )
+@needs(Need("figures.read"))
 async def report_figures(
     report_id: ReportId,
     house: InHouse,
@@ -65,6 +68,7 @@ def _report(house: House, conn: Conn, report_id: str, moment: Moment | None) -> 
     response_model=Explanation,
     responses=refuses("unknown_report", "unknown_claim", "wrong_parameters", *PAST),
 )
+@needs(Need("figures.read"))
 async def explain_claim(
     report_id: ReportId,
     claim_id: ClaimId,

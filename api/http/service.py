@@ -12,6 +12,8 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 from pydantic import BaseModel
 
 from api import answers
+from api.doors import Need
+from api.http.server.access import PUBLIC, needs
 from api.http.server.documented import refuses
 from api.http.server.inputs import InHouse
 from api.runtime import metrics, problems, readiness
@@ -70,12 +72,14 @@ def kind_of(code: str) -> ProblemKind:
 
 
 @router.get("/", response_model=Welcome)
+@needs(PUBLIC)
 async def welcome() -> Welcome:
     """What answers here, and where its description is."""
     return Welcome()
 
 
 @router.get("/openapi.json", response_model=dict[str, Any])
+@needs(PUBLIC)
 async def described(request: Request) -> Response:
     """This description: every address with its parameters, answers and problems."""
     state = request.app.state
@@ -85,6 +89,7 @@ async def described(request: Request) -> Response:
 
 
 @router.get("/livez", response_model=Alive)
+@needs(PUBLIC)
 async def livez() -> Alive:
     """Whether this process answers. The database is not asked: that it is away is no reason to
     start us anew."""
@@ -98,6 +103,7 @@ async def livez() -> Alive:
     description="Whether requests may be sent here. If not, `reasons` says why, each with a `code`:"
     f" {', '.join(f'`{code}`' for code in readiness.REASONS)}; a sentence, and its numbers.",
 )
+@needs(PUBLIC)
 async def readyz(house: InHouse) -> Ready:
     if reasons := await house.probe():
         said = " ".join(reason.detail for reason in reasons)
@@ -107,6 +113,7 @@ async def readyz(house: InHouse) -> Ready:
 
 
 @router.get("/metrics", response_class=PlainTextResponse)
+@needs(Need("service.read"))
 async def prometheus(house: InHouse) -> Response:
     """What all workers have done, and how far the answers are, as Prometheus reads it."""
     said = await to_thread.run_sync(metrics.own)
@@ -120,6 +127,7 @@ async def prometheus(house: InHouse) -> Response:
 
 
 @router.get("/status", response_model=answers.Status)
+@needs(Need("service.read"))
 async def status(house: InHouse) -> answers.Status:
     """What this installation is, and how far its answers are behind the log."""
     question = partial(answers.status, meta=house.meta, version=VERSION, place=None)
@@ -127,12 +135,14 @@ async def status(house: InHouse) -> answers.Status:
 
 
 @router.get("/problems", response_model=ProblemKinds)
+@needs(PUBLIC)
 async def all_problems() -> ProblemKinds:
     """Every problem that a request can be answered with."""
     return ProblemKinds(problems=[kind_of(code) for code in problems.codes()])
 
 
 @router.get("/problems/{code}", response_model=ProblemKind, responses=refuses("unknown_problem"))
+@needs(PUBLIC)
 async def problem(
     code: Annotated[str, Path(pattern="^[a-z_]{1,64}$", examples=["not_enough_points"])],
 ) -> ProblemKind:

@@ -15,6 +15,8 @@ from fastapi import APIRouter, Depends, Header, Query, Response
 from starlette.types import Receive, Scope, Send
 
 from api import log
+from api.doors import Need
+from api.http.server.access import needs
 from api.http.server.documented import refuses
 from api.http.server.downloads import taken
 from api.http.server.front import STOPPING
@@ -33,6 +35,7 @@ MEDIA_TYPE = "text/event-stream"
 _PLACES = r"^[0-9]{1,2}:[0-9]{1,18}(,[0-9]{1,2}:[0-9]{1,18}){0,63}$"
 
 router = APIRouter(tags=["log"])
+WHOLE_LOG = Need("log.read")
 
 
 async def _turn(house: InHouse) -> AsyncIterator[None]:
@@ -53,6 +56,7 @@ async def _turn(house: InHouse) -> AsyncIterator[None]:
         **refuses("not_found", "busy"),
     },
 )
+@needs(WHOLE_LOG)
 async def follow(
     house: InHouse,
     after: Annotated[
@@ -83,7 +87,8 @@ async def follow(
 
 
 class Stream(Response):
-    """What comes behind these places, for as long as somebody takes it and the server serves."""
+    """What comes behind these places, for as long as somebody takes it, who may, and the server
+    serves."""
 
     media_type = MEDIA_TYPE
 
@@ -102,7 +107,7 @@ class Stream(Response):
             return
         quiet_s = STILL_HERE_S  # A first word at once: it is open.
         try:
-            while not scope["state"].get(STOPPING):
+            while not scope["state"].get(STOPPING) and self.house.access.stands(scope, WHOLE_LOG):
                 found = await self._found()
                 block = b"".join(map(self._block, found))
                 quiet_s = 0.0 if block else quiet_s + LOOK_AGAIN_S

@@ -9,6 +9,8 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from psycopg.errors import QueryCanceled
 
+from api.doors import Need
+from api.http.server.access import needs
 from api.http.server.calls import Call, Line
 from api.http.server.documented import refuses
 from api.http.server.inputs import House, InHouse, Limit
@@ -61,6 +63,7 @@ def _within_limit(house: House, scenario: Scenario, limit: int, skip: int, call:
         "what_if_too_long",
     ),
 )
+@needs(Need("whatif.ask"))
 async def suppose(scenario: Scenario, house: InHouse, limit: Limit = 50, skip: Skip = 0) -> WhatIf:
     """Replay the history under changed rules, and tell what would be otherwise. Writes nothing.
 

@@ -121,6 +121,25 @@ class Settings(BaseSettings):
     keys_file: Annotated[Path, AfterValidator(_usable)] | None = Field(
         None, description="a file that holds them instead; else `keys` in the data directory"
     )
+    tls_in_front: bool = Field(
+        False,
+        description="something in front of `serve` speaks TLS, so that keys do not travel in the"
+        " open: without it only this machine itself is listened to",
+    )
+    token_issuer: Annotated[str, AfterValidator(_plain)] | None = Field(
+        None, description="whose signed tokens are taken for who is asking (`iss`)"
+    )
+    token_audience: Annotated[str, AfterValidator(_plain)] | None = Field(
+        None, description="for whom such a token has to be (`aud`)"
+    )
+    token_keys: Annotated[str, AfterValidator(_plain)] | None = Field(
+        None,
+        description="where the issuer's keys are (JWKS): an address by https, or a file; tokens are"
+        " taken when all three are said",
+    )
+    token_user: Annotated[str, AfterValidator(_plain)] = Field(
+        "sub", description="the claim of a token that is the id of a user here"
+    )
     traceback: bool = Field(
         False, description="show where an unexpected error came from, for developers"
     )

@@ -2,14 +2,24 @@
 
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 
+from domain.access import SCOPES
 from ledger.embedded import EmbeddedServer
 from tests.api.contract import Contract, promised
-from tests.api.running import SCALE, Server, clubledger, empty_directory, serving, stopped
+from tests.api.running import (
+    SCALE,
+    Server,
+    clubledger,
+    empty_directory,
+    serving,
+    stopped,
+    with_a_key,
+)
 from tests.patience import PATIENCE_S
 
 
@@ -75,11 +85,27 @@ def own_ledger(cluster: Path, data_dir: Path) -> Iterator[Path]:
 @pytest.fixture
 def empty(own_ledger: Path, contract: Contract) -> Iterator[httpx.Client]:
     """A client of a server on an empty ledger, that holds every answer against the document."""
-    running = serving(own_ledger)
+    with checked(own_ledger, contract) as client:
+        yield client
+
+
+@pytest.fixture
+def owned(own_ledger: Path, contract: Contract) -> Iterator[httpx.Client]:
+    """The same, who has a key that opens every door."""
+    assert clubledger("import", "-", data_dir=own_ledger, stdin=b"").code == 0
+    token = with_a_key(own_ledger, SCOPES)
+    with checked(own_ledger, contract, Authorization=f"Bearer {token}") as client:
+        yield client
+
+
+@contextmanager
+def checked(path: Path, contract: Contract, **headers: str) -> Iterator[httpx.Client]:
+    """A client of a server of its own there, that holds every answer against the document."""
+    running = serving(path)
     try:
         hooks = {"response": [contract.check]}
         with httpx.Client(
-            base_url=running.address, event_hooks=hooks, timeout=PATIENCE_S
+            base_url=running.address, event_hooks=hooks, timeout=PATIENCE_S, headers=headers
         ) as client:
             yield client
     finally:

@@ -116,6 +116,17 @@ def _starter() -> Starter:
     return Starter(environment())
 
 
+def with_a_key(data_dir: Path, scopes: Iterable[str]) -> str:
+    """A key of a role that gives these scopes everywhere, made on the ledger's own machine."""
+    every = json.dumps(dict.fromkeys(scopes, "all"))
+    said = ("role.define", "role_id=owner", f"scopes={every}")
+    assert clubledger("do", *said, data_dir=data_dir).code == 0
+    said = ("apikey.issue", "api_key_id=owner", "role_id=owner")
+    done = clubledger("do", *said, "--json", data_dir=data_dir)
+    assert done.code == 0, done.err
+    return str(done.json["token"])
+
+
 def started(
     *arguments: str | Path, data_dir: Path | None = None, cold: bool = False, **extra: str
 ) -> subprocess.Popen[bytes]:

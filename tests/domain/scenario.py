@@ -45,6 +45,9 @@ USUAL: dict[str, Any] = {
     "report_id": "vip-2008",
     "webhook_id": "billing",
     "url": "https://billing.example/hook",
+    "role_id": "clerk",
+    "api_key_id": "desk-1",
+    "user_id": "li",
     "desk": "d1",
     "title": "健康俱乐部",
     "reason": "as asked",
@@ -63,6 +66,9 @@ HOME = {
     "cohort": "vips",
     "report": "vip-2008",
     "webhook": "billing",
+    "role": "clerk",
+    "apikey": "desk-1",
+    "user": "li",
 }
 
 

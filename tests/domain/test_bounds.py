@@ -17,6 +17,7 @@ from msgspec import Raw, Struct
 from msgspec.json import Encoder
 
 from domain import clubs
+from domain.access import AddUser, DefineRole, GrantRole, Held, User
 from domain.bindings import Bindings, StartBinding
 from domain.campaigns import ChangeTerms
 from domain.catalogue import PARTS
@@ -153,6 +154,10 @@ def free(n: int) -> Command:
     return price(service_id=f"s{n}", free_visits=granted, tier_points={})
 
 
+def named(n: int) -> DefineRole:
+    return do(DefineRole, NOON, role_id=f"desk{chr(97 + n)}", scopes={})
+
+
 HELD_BY_REFUSAL: dict[str, tuple[Callable[[int], Any], Callable[[int], Command]]] = {
     "Points.lots": (
         lambda n: (),
@@ -188,6 +193,10 @@ HELD_BY_REFUSAL: dict[str, tuple[Callable[[int], Any], Callable[[int], Command]]
     "Points.reversals": (
         lambda n: do(CreditPoints, "2008-07-01 12:00", points=2),
         lambda n: do(ReverseCredit, NOON, lot=n + 1, points=1),
+    ),
+    "User.roles": (
+        lambda n: (named(n), () if n else do(AddUser, NOON)),
+        lambda n: do(GrantRole, NOON, role_id=f"desk{chr(97 + n)}"),
     ),
     "Club.services": (lambda n: (), lambda n: price(service_id=f"s{n}")),
     "Club.activities": (lambda n: (), lambda n: do(HoldActivity, NOON, activity_id=f"a{n}")),
@@ -248,6 +257,11 @@ HELD_BY_TYPE = {
     "Webhook.campaigns",
     "Webhook.replays",
     "Bindings.forgotten",
+    "Role.scopes",
+    "ApiKey.clubs",
+    "ApiKey.units",
+    "Held.clubs",
+    "Held.units",
 }
 """The command that brings them cannot bring more."""
 HELD_BY_ANOTHER = {"Debit.lots"}
@@ -387,6 +401,12 @@ def the_longest_club() -> Club:
     return club
 
 
+def the_longest_user() -> User:
+    ids = [f"{n:064}" for n in range(bounds_of(Held)["clubs"])]
+    roles = (f"{n:016}" for n in range(bounds_of(User)["roles"]))
+    return User(MOMENT, MOMENT, {role: Held(ids, ids) for role in roles}, 2**31, MOMENT)
+
+
 LONGEST: dict[str, Callable[[], Any]] = {
     "bills": lambda: Bills(BILLION, 2**BILLS_REMEMBERED - 1, BILLION),
     "points": the_longest_points,
@@ -394,6 +414,7 @@ LONGEST: dict[str, Callable[[], Any]] = {
     "attendance": the_longest_attendance,
     "participation": the_longest_participation,
     "club": the_longest_club,
+    "user": the_longest_user,
 }
 """Those that need not hold the longest of all that a field of theirs may be, each in each place."""
 

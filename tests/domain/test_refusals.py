@@ -15,6 +15,16 @@ from typing import Any
 import pytest
 
 from domain import clubs
+from domain.access import (
+    AddUser,
+    DisableUser,
+    GrantRole,
+    InviteUser,
+    IssueApiKey,
+    RevokeApiKey,
+    RotateApiKey,
+    WithdrawRole,
+)
 from domain.admissions import AdmitInEmergency
 from domain.bindings import EndBinding, StartBinding
 from domain.campaigns import CloseCampaign, LaunchCampaign
@@ -178,6 +188,7 @@ TERMS: dict[str, Any] = dict.fromkeys(
 HELD = do(HoldActivity, BEFORE)
 BILL: dict[str, Any] = {"month": "2008-06"}
 WEBHOOK = do(AddWebhook, BEFORE)
+KEY, USER = do(IssueApiKey, BEFORE), do(AddUser, BEFORE)
 FOUNDED = (MEMBER, CLUB, campaign(control_bp=1), COHORT, credit(500))
 
 TAKEN: dict[type[Command], tuple[Any, Command]] = {
@@ -233,6 +244,13 @@ TAKEN: dict[type[Command], tuple[Any, Command]] = {
     RotateWebhook: (WEBHOOK, do(RotateWebhook, NOON)),
     ResumeWebhook: (WEBHOOK, do(ResumeWebhook, NOON)),
     RemoveWebhook: (WEBHOOK, do(RemoveWebhook, NOON)),
+    RotateApiKey: (KEY, do(RotateApiKey, NOON)),
+    RevokeApiKey: (KEY, do(RevokeApiKey, NOON)),
+    AddUser: ((), do(AddUser, NOON)),
+    DisableUser: (USER, do(DisableUser, NOON)),
+    InviteUser: (USER, do(InviteUser, NOON)),
+    GrantRole: (USER, do(GrantRole, NOON)),
+    WithdrawRole: ((USER, do(GrantRole, BEFORE)), do(WithdrawRole, NOON)),
 }  # fmt: skip
 """By command, what it needs beyond what is FOUNDED, and one that is taken then."""
 
@@ -330,6 +348,13 @@ OTHERS: list[tuple[Any, Command]] = [
     ((), do(AddWebhook, NOON, topics=("visit.rekorded",))),
     *(((WEBHOOK, do(RemoveWebhook, BEFORE)), do(kind, NOON))
       for kind in (RotateWebhook, ResumeWebhook, RemoveWebhook)),
+    ((), do(IssueApiKey, NOON, role_id="none")),
+    ((), do(IssueApiKey, NOON, expires_at=local(BEFORE))),
+    (KEY, do(RotateApiKey, NOON, expires_at=local(BEFORE))),
+    ((KEY, do(RevokeApiKey, BEFORE)), do(RotateApiKey, NOON)),
+    ((USER, do(DisableUser, BEFORE)), do(InviteUser, NOON)),
+    (USER, do(GrantRole, NOON, role_id="none")),
+    (USER, do(WithdrawRole, NOON)),
 ]  # fmt: skip
 """What no such world comes to: what happens before it, and the command."""
 

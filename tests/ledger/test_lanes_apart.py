@@ -20,7 +20,8 @@ OF_NO_LANE = {"ledger.ledger_meta", "ledger.migrations", "answers.standstill"}
 """Small tables about the installation as a whole: every machine has a copy."""
 ROOMS = ("ledger", "answers", "typed")
 OWN = (
-    r"(?:stored_events|snapshots|snapshot_parts|command_log|file_lines|persons|person_keys|webhook_\w+|log_end"
+    r"(?:stored_events|snapshots|snapshot_parts|command_log|file_lines|persons|person_keys|webhook_\w+"
+    r"|credentials|passwords|sessions|log_end"
     r"|ledger_meta)"
 )
 UNQUALIFIED = re.compile(
@@ -131,4 +132,4 @@ def test_whoever_writes_reference_data_writes_nothing_else() -> None:
 def test_reference_data_has_a_snapshot_in_each_lane() -> None:
     assert list(lanes_of("club:health", 4)) == [0, 1, 2, 3]
     assert len(lanes_of("member:m1", 4)) == len(lanes_of("places:spring", 4)) == 1
-    assert {"unit", "club", "campaign", "cohort"} == REFERENCE
+    assert {"unit", "club", "campaign", "cohort", "role"} == REFERENCE

@@ -177,7 +177,7 @@ def _is_id(of: Any) -> bool:
 
 
 def test_who_holds_an_id_says_whose(ledger_dsn: str) -> None:
-    told = {"report", "claim", "outside_value", "target", "webhook"}
+    told = {"report", "claim", "outside_value", "target", "webhook", "role", "api_key", "user"}
     assert {"member", "club", "service", "campaign", "cohort", "unit", "activity", *told} == NOUNS
     for named in (models(), states(), columns(ledger_dsn), doors()):
         assert nouns_without_id(named) == []

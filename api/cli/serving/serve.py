@@ -8,10 +8,13 @@ import socket
 import sys
 import threading
 import time
+from contextlib import suppress
 from functools import partial
+from ipaddress import ip_address
 from types import FrameType
 from typing import cast
 
+import psycopg
 import uvicorn
 from starlette.types import ASGIApp
 
@@ -24,12 +27,15 @@ from api.http.server.front import Entrance
 from api.http.server.limits import Limits
 from api.http.server.starting import no_trace_of_it
 from api.http.server.tracing import access
+from api.http.sessions import INVITED_PATH
 from api.runtime import metrics
 from api.runtime.connections import check_room
 from api.runtime.demonstration import demo_of, served
 from api.runtime.failures import CannotListen, CannotOpen, Failure, Stopped
 from api.runtime.settings import Settings
 from api.runtime.wiring import Database, opened, settle_in
+from ledger.credentials import claimed, first_link
+from ledger.database import connect
 
 GRACE_S = 10
 """How long requests that are under way may take once it is told to stop."""
@@ -46,6 +52,7 @@ def run(settings: Settings, as_json: bool) -> int:
                 served(database.dsn) as begun,
             ):
                 check_room(database.dsn, settings)
+                _check_reach(database.dsn, settings)
                 if begun is not None:
                     output.note(
                         f"The demo's clock was set to {output.local(begun)}: a day of it begins"
@@ -58,6 +65,25 @@ def run(settings: Settings, as_json: bool) -> int:
                     return _run(listener, settings, database.dsn, as_json)
         except Stopped:
             return 0
+
+
+def _check_reach(dsn: str, settings: Settings) -> None:
+    """Refuses to be reached from elsewhere in the open, or while nobody has to say who he is."""
+    with suppress(ValueError):
+        if settings.host == "localhost" or ip_address(settings.host).is_loopback:
+            return
+    with connect(dsn) as connection:
+        if not claimed(connection):
+            raise CannotListen(
+                f"Whoever reaches {settings.host} could do anything: make an API key first, by"
+                " `clubledger do apikey.issue`, or an administrator by the first link; then nobody"
+                " enters without."
+            )
+    if not settings.tls_in_front:
+        raise CannotListen(
+            f"On {settings.host} keys would travel in the open: put something in front that speaks"
+            " TLS, and say so by CLUBLEDGER_TLS_IN_FRONT=1."
+        )
 
 
 def _bound(host: str, port: int) -> socket.socket:
@@ -182,6 +208,10 @@ def _say_where(address: str, database: Database, as_json: bool) -> None:
         output.tell({"serves": address, "clock": database.clock.stamp()})
     else:
         output.say(f"clubledger serves on {address}")
+        sys.stdout.flush()  # a link is made for who reads it
+        with suppress(psycopg.Error), connect(database.dsn) as connection:
+            if link := first_link(connection):
+                output.say(f"To be its administrator, open once: {address}{INVITED_PATH}#{link}")
         output.demo_clock(database.clock)
     sys.stdout.flush()
 

@@ -5,11 +5,33 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from api.http.server.inputs import KEY_HEADER
+from api.doors import Need
+from api.http.server.access import COOKIE, FROM_HERE_HEADER, need_of, routes_of
+from api.http.server.inputs import ACTOR_HEADER, KEY_HEADER
 from api.runtime import problems
 from domain.kernel.command import ASKED_KEYS
 
 PROBLEM_REF = {"$ref": "#/components/schemas/Problem"}
+KEY = {
+    "type": "http",
+    "scheme": "bearer",
+    "bearerFormat": "cl_<id>_<secret>, or a JWT",
+    "description": "An API key, made by `apikey.issue`: its role says what it opens, and where."
+    " Or a token of the issuer that the settings name.",
+}
+SESSION = {
+    "type": "apiKey",
+    "in": "cookie",
+    "name": COOKIE,
+    "description": "A session, made by `POST /session`; under TLS the cookie's name begins with"
+    " `__Host-`.",
+}
+FROM_HERE = {
+    "type": "apiKey",
+    "in": "header",
+    "name": FROM_HERE_HEADER,
+    "description": "`from_here` of a session, which `GET /session` tells.",
+}
 ANYTIME = (
     "Any other problem: no HTTP (400, 501), too slow (408) or too long a request (413, 414, 431),"
     " a defect (500), no database or no place (503)."
@@ -63,9 +85,12 @@ def document(app: FastAPI) -> dict[str, Any]:
             routes=app.routes,
             tags=app.openapi_tags,
         )
-        for path in made["paths"].values():
-            for operation in path.values():
-                _complete(operation)
+        schemes = {"key": KEY, "session": SESSION, "from_here": FROM_HERE}
+        made["components"]["securitySchemes"] = schemes
+        for method, path, _, endpoint in routes_of(app):
+            operation = made["paths"][path][method.lower()]
+            _open_to(operation, need_of(endpoint), method)
+            _complete(operation)
         schemas = made["components"]["schemas"]
         for unused in ("HTTPValidationError", "ValidationError"):
             schemas.pop(unused, None)
@@ -88,6 +113,26 @@ def _close(part: Any) -> None:
     elif isinstance(part, list):
         for each in part:
             _close(each)
+
+
+def _open_to(operation: dict[str, Any], need: Need | None, method: str) -> None:
+    """Say what who asks has to bring, and how he may be refused."""
+    if need is not None and need.scope is None:
+        operation["security"] = []
+        return
+    session: dict[str, list[str]] = {"session": []}
+    if method != "GET":
+        session["from_here"] = []
+    operation["security"] = [{"key": []}, session]
+    if need and need.scope:
+        operation["description"] += f"\n\nNeeds the scope `{need.scope}`."
+    codes = ["not_signed_in", "not_allowed"]
+    if method != "GET":
+        codes.append("not_from_here")
+    if any(each["name"] == ACTOR_HEADER for each in operation.get("parameters", [])):
+        codes.append("not_in_your_name")
+    for code in codes:
+        _promise(operation["responses"], str(problems.status_of(code)), code)
 
 
 def _complete(operation: dict[str, Any]) -> None:

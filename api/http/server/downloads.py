@@ -13,7 +13,8 @@ from fastapi import Depends, Query, Request
 from fastapi.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from api.http.server.inputs import DEFAULT_ACTOR, House, WriteActor
+from api.http.server.access import Who, signed
+from api.http.server.inputs import House, WriteActor
 from api.runtime.exports import FORMATS, DoesNotFit, Export
 from api.runtime.problems import DoorProblem
 from projections.engine.answer import Moment
@@ -50,7 +51,8 @@ class Download:
 
 async def _download(
     request: Request,
-    by: WriteActor = DEFAULT_ACTOR,
+    who: Who,
+    by: WriteActor = None,
     format: Annotated[  # noqa: A002 - its name over HTTP
         str | None,
         Query(
@@ -63,7 +65,7 @@ async def _download(
 ) -> AsyncIterator[Download | None]:
     wanted = format or _accepted(request.headers.get("accept", ""))
     with ExitStack() as after:
-        yield None if wanted is None else Download(wanted, after, by)
+        yield None if wanted is None else Download(wanted, after, signed(who, by))
 
 
 def _accepted(header: str) -> str | None:

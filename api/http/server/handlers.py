@@ -51,8 +51,10 @@ def install(app: FastAPI) -> None:
 def as_response(problem: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:
     """The problem as a response; busy ones say when to come again."""
     known = dict(headers or {})
-    if problem["status"] == 503:
+    if problem["status"] in (429, 503):
         known.setdefault("Retry-After", str(problem.get("retry_after_s", 1)))
+    if problem["status"] == 401:
+        known["WWW-Authenticate"] = 'Bearer realm="clubledger"'
     return Response(
         orjson.dumps(problem, default=str),
         status_code=problem["status"],

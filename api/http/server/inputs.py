@@ -13,9 +13,12 @@ from fastapi import Depends, Header, Path, Query, Request, params
 from fastapi.dependencies.utils import get_flat_params
 
 from api.answers import Figures
+from api.http.server.access import Access
 from api.http.server.asof import Builds
 from api.http.server.calls import Calls
+from api.http.server.passwords import Passwords
 from api.http.server.probing import Probe
+from api.http.server.rates import Rates
 from api.http.server.reads import MOST_WAITING, Reads
 from api.http.server.turns import Turns
 from api.runtime import metrics, moments
@@ -32,7 +35,6 @@ from projections.engine.connection import Conn
 from projections.engine.moments import Asked
 
 T = TypeVar("T")
-DEFAULT_ACTOR = "clerk:desk"
 KEY_HEADER, ACTOR_HEADER = "Idempotency-Key", "Clubledger-Actor"
 PREFER_HEADER = "Prefer"
 KNOWN_THEN = ("unknown_position", "dated_in_future", "unknown_by_then")
@@ -66,6 +68,9 @@ class House:
     supposing: Calls
     sending: Turns  # downloads that wait, are written or are being read
     following: Turns  # streams of the log
+    access: Access
+    passwords: Passwords
+    rates: Rates
     figures: KnownFigures = field(default_factory=KnownFigures)
 
     async def execute(self, command: Command) -> Receipt:
@@ -291,10 +296,11 @@ DryRun: TypeAlias = Annotated[bool, Depends(_dry_run)]
 AsOf: TypeAlias = Annotated[Asked | None, Depends(_asked)]
 Awaited: TypeAlias = Annotated[tuple[int, int] | None, Depends(_position)]
 WriteActor: TypeAlias = Annotated[
-    Actor,
+    Actor | None,
     Header(
         alias=ACTOR_HEADER,
-        description="Who does it, as `role:id`. Taken on trust: there is no sign-in yet.",
+        description="For whom who is asking acts, as `role:id`: in a role of his own. The event"
+        " names both: `clerk:li@cl_desk-1`.",
         examples=["clerk:li", "supervisor:wang"],
     ),
 ]

@@ -1,7 +1,7 @@
 """What strangers may ask of a worker of `serve` before anything of theirs is understood.
 
-There is no sign-in, so whoever reaches the port is a stranger. Most limits are constants: a desk
-never comes near them. What they let pass is bounded in sum, for one worker:
+Whoever reaches the port is a stranger, until his request was read. Most limits are constants: a
+desk never comes near them. What they let pass is bounded in sum, for one worker:
 
 | held | at most |
 |---|---|

@@ -36,6 +36,14 @@ class Receipt(BaseModel):
     position: int = Field(description="of the command's last event; 0 if it wrote none")
 
 
+class MintedReceipt(Receipt):
+    """The same of what has a secret."""
+
+    token: str | None = Field(
+        None, description="what to send: shown this once, and to nobody who asks again"
+    )
+
+
 TRIED: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "Tried, as `Prefer: dry-run` asks: what it would be answered and what would"
@@ -85,11 +93,12 @@ def trial_of(trial: batcher.Trial | Exception) -> Response:
     return Response(said, headers=applied, media_type="application/json")
 
 
-def receipt_of(receipt: batcher.Receipt) -> Response:
-    """The answer to a write."""
+def receipt_of(receipt: batcher.Receipt, token: str | None = None) -> Response:
+    """The answer to a write, with the secret that was made of it."""
     headers = {REPLAYED_HEADER: "true"} if receipt.replayed else None
+    told = told_of(receipt) if token is None else {**told_of(receipt), "token": token}
     return Response(
-        orjson.dumps(told_of(receipt)),
+        orjson.dumps(told),
         status_code=201,
         headers=headers,
         media_type="application/json",
