@@ -220,7 +220,7 @@ class RotateWebhook(WebhookCommand):
     command: Literal["webhook.rotate"] = "webhook.rotate"
     discloses: ClassVar[bool] = True
     refuses = (UnknownWebhook, WebhookIsRemoved)
-    example = saying(webhook_id="billing", overlap_hours=24)
+    example = saying(webhook_id="crm", overlap_hours=24)
     overlap_hours: OverlapHours = Field(24, description="for which the secret before it signs too")
 
     def decide(self, at: datetime, webhook: Webhook) -> list[Event]:
@@ -238,7 +238,7 @@ class ResumeWebhook(WebhookCommand):
 
     command: Literal["webhook.resume"] = "webhook.resume"
     refuses = (UnknownWebhook, WebhookIsRemoved)
-    example = saying(webhook_id="billing", after=0)
+    example = saying(webhook_id="crm", after=0)
     after_bucket: Bucket = Field(0, description="the lane in which `after` is")
     after: Place | None = Field(
         None, description="tell again what is behind this position; else it goes on where it was"
@@ -262,7 +262,7 @@ class RemoveWebhook(WebhookCommand):
 
     command: Literal["webhook.remove"] = "webhook.remove"
     refuses = (UnknownWebhook, WebhookIsRemoved)
-    example = saying(webhook_id="billing")
+    example = saying(webhook_id="crm")
 
     def decide(self, at: datetime, webhook: Webhook) -> list[Event]:
         require_webhook(webhook, self.webhook_id)

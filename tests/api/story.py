@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 from domain.catalogue import COMMANDS
 from tests.api.running import clubledger
@@ -25,6 +25,12 @@ FIRST, LAST = (
 """What other examples end, and what ends what others speak of."""
 STORY = [*FIRST, *(name for name in COMMANDS if name not in {*FIRST, *LAST}), *LAST]
 """All of them, in an order in which each is taken. Alone each is taken at once."""
+
+
+def shown_once(name: str) -> dict[str, None]:
+    """What the answer to a command shows once, to who carries it out, as it is told ever after."""
+    kinds = get_type_hints(COMMANDS[name].answers) if COMMANDS[name].discloses else {}
+    return {each: None for each, kind in kinds.items() if type(None) in get_args(kind)}
 
 
 def prepare(data_dir: Path) -> None:

@@ -19,7 +19,7 @@ from ledger.database import connect
 from ledger.embedded import running
 from ledger.log.batcher import Ledger
 from tests.api.running import clubledger
-from tests.api.story import STORY, prepare
+from tests.api.story import STORY, prepare, shown_once
 from tests.patience import PATIENCE_S
 
 DRY = {"Prefer": "dry-run"}
@@ -94,9 +94,7 @@ def test_what_is_tried_is_what_then_comes(told: httpx.Client, own_ledger: Path) 
         done = sent(empty, name, name)
         assert done.status_code == 201, (name, done.json())
         assert "preference-applied" not in done.headers
-        found, receipt = tried.json(), done.json()
-        if COMMANDS[name].discloses:  # that is shown once, to who carries it out
-            receipt |= dict.fromkeys(COMMANDS[name].answers.__annotations__)
+        found, receipt = tried.json(), done.json() | shown_once(name)
         assert {**found["receipt"], "bucket": 0, "position": receipt["position"]} == receipt, name
         with connect(dsn) as conn:
             came = conn.execute(
