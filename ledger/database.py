@@ -280,6 +280,7 @@ def _require_keys(connection: Connection[Any], give_up: bool) -> None:
                 f" {KEYRING.place}: bring that key, or give the data up (`clubledger keys give-up`)"
             ) from None
         connection.execute("SELECT give_up_persons(NULL)")  # nobody is found by his number either
+        connection.execute("DELETE FROM webhook_secrets")  # what rotates them makes them anew
         fresh = Secrets.new(secrets.ledger_id, KEYRING.first())
         set_meta(connection, **fresh | {"digest_key": secrets.digest_key.hex()})
 
