@@ -143,6 +143,48 @@ class ClubUse(Dated):
     rows: list[Use]
 
 
+class Visit(Answer):
+    """A visit as it stands now."""
+
+    member_id: str
+    visit: int
+    occurred_at: datetime
+    club_id: str
+    service_id: str
+    companions: int
+    payment: str
+    points: int
+    desk: str
+    undone_at: datetime | None
+
+
+LISTED = """
+    SELECT member_id, visit, occurred_at, club_id, service_id, companions, payment, points, desk,
+        undone_at
+    FROM visit
+"""
+
+
+def latest_visits(conn: Conn, member_id: str, limit: int) -> list[Visit]:
+    """A member's visits, the last first; none that was undone."""
+    cursor = conn.cursor(row_factory=class_row(Visit))
+    return cursor.execute(
+        LISTED + "WHERE member_id = %s AND undone_at IS NULL"
+        " ORDER BY occurred_at DESC, visit DESC LIMIT %s",
+        (member_id, limit),
+    ).fetchall()
+
+
+def visits_at_desk(conn: Conn, club_id: str, desk: str, since: datetime, limit: int) -> list[Visit]:
+    """The visits that a desk took from this instant on, the last first, undone ones among them."""
+    cursor = conn.cursor(row_factory=class_row(Visit))
+    return cursor.execute(
+        LISTED + "WHERE club_id = %s AND desk = %s AND occurred_at >= %s"
+        " ORDER BY occurred_at DESC, bucket, position DESC LIMIT %s",
+        (club_id, desk, since, limit),
+    ).fetchall()
+
+
 def use(
     conn: Conn,
     first: date,

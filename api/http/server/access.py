@@ -79,7 +79,8 @@ def need_of(endpoint: Any) -> Need | None:
 def routes_of(app: FastAPI) -> Iterator[tuple[str, str, str, Any]]:
     """(method, path, name, endpoint) of each route of an application that its document tells of."""
     for each in iter_route_contexts(app.routes):
-        if each.methods and each.path and each.endpoint and each.name:
+        told = getattr(each.original_route, "include_in_schema", True)  # what pages ask is theirs
+        if told and each.methods and each.path and each.endpoint and each.name:
             for method in each.methods:
                 yield method, each.path, each.name, each.endpoint
 

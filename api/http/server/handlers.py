@@ -80,8 +80,9 @@ async def _http(request: Request, error: HTTPException) -> Response:
 
 
 def _taken_by(app: FastAPI, route: Any) -> list[str]:
-    """The methods that an address takes, by the document."""
-    methods = {method.upper() for method in app.openapi()["paths"].get(route.path, ())}
+    """The methods that an address takes, by the document; of a page, that has no part in it, those
+    of its route."""
+    methods = set(map(str.upper, app.openapi()["paths"].get(route.path, route.methods)))
     return sorted(methods | ({"HEAD"} if "GET" in methods else set()))
 
 
@@ -152,7 +153,9 @@ class Doorway:
                 started = True
                 tracing.answered(request_id, *tracing.known(scope), message["status"], began)
                 own = (tracing.HEADER, request_id)
-                message["headers"] = [*message["headers"], own, *carried(_clock_of(scope))]
+                said = {name for name, _ in message["headers"]}
+                beside = [each for each in carried(_clock_of(scope)) if each[0] not in said]
+                message["headers"] = [*message["headers"], own, *beside]
             elif is_head and message["type"] == "http.response.body":
                 if message.get("more_body"):
                     return

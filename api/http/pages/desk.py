@@ -1,0 +1,425 @@
+"""The desk of a club: a card is scanned, one of a few buttons is pressed, a receipt can be undone.
+
+What a button would do and cost is what a dry run of its command says; nothing is decided here.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Annotated, Any, Literal, TypeVar, cast
+from uuid import uuid4
+
+from fastapi import Depends, Path, Request
+from fastapi.responses import RedirectResponse, Response
+from pydantic import Field, TypeAdapter, ValidationError
+
+from api.doors import DOOR_OF, Need
+from api.http.pages import words
+from api.http.pages.page import (
+    Fields,
+    form,
+    language_of,
+    next_page,
+    page,
+    router_of_pages,
+)
+from api.http.server.access import ANYBODY, PUBLIC, Who, needs
+from api.http.server.inputs import Awaited, House, InHouse
+from api.http.server.rates import LOOK_UP
+from api.runtime.problems import of_refusal
+from domain.access import Principal
+from domain.admissions import AdmitInEmergency
+from domain.clubs import DeclareEmergency, EndEmergency, UnknownClub
+from domain.kernel.command import Command
+from domain.kernel.personal import Phone, Sealed
+from domain.kernel.refusal import Refusal
+from domain.kernel.values import (
+    ClubId,
+    Desk,
+    Id,
+    MemberId,
+    Ordinal,
+    PointsPaid,
+    ServiceId,
+    Text,
+    local_date,
+    start_of,
+)
+from domain.members import UnknownMember
+from domain.visits import Companions, RecordVisit, UndoVisit, VisitReceipt, VisitRepeated
+from ledger.log import persons
+from ledger.log.batcher import CommandFailed, Receipt, Trial
+from projections import clubs, members, visits
+from projections.clubs import ClubCard
+from projections.engine.connection import Conn
+from projections.members import Member
+from projections.visits import Visit
+
+BUTTONS = 9
+"""As many as the keys 1 to 9 reach."""
+LAST, TODAY = 3, 30
+SOON = timedelta(days=30)
+DESK = "/desk/{club_id}/{desk}"
+
+C = TypeVar("C", bound=Command)
+OF_CLUBS, OF_CLUB = Need("clubs.read"), Need("clubs.read", "club_id")
+AT_THIS_DESK = Need("visits.write", "club_id")
+OF_ONE = Need("members.read", unit="member_id")
+
+router = router_of_pages()
+
+
+@dataclass(frozen=True)
+class AtDesk:
+    """Somebody at a desk of a club."""
+
+    request: Request
+    house: House
+    who: Principal
+    club_id: str
+    desk: str
+
+    @property
+    def address(self) -> str:
+        """Of its page."""
+        return f"/desk/{self.club_id}/{self.desk}"
+
+    async def asked(self, kind: type[C], **said: Any) -> C:
+        """The command in the name of who asks, if he may."""
+        actor = await self.house.access.admit(self.who, DOOR_OF[kind.called].need, said)
+        return kind(actor=actor, **said)
+
+    def page(self, template: str, status: int = 200, **values: Any) -> Response:
+        """A page of this desk, or a part of it."""
+        return page(self.request, template, status, base=self.address, new_key=_new_key, **values)
+
+
+async def at_desk(
+    request: Request,
+    house: InHouse,
+    who: Who,
+    club_id: Annotated[ClubId, Path()],
+    desk: Annotated[Desk, Path()],
+) -> AtDesk:
+    """Whoever is asking, at the desk of this address."""
+    return AtDesk(request, house, who, club_id, desk)
+
+
+Here = Annotated[AtDesk, Depends(at_desk)]
+
+
+# ------------------------------------------------------------------------------------- forms
+class Opening(Fields):
+    """Which desk somebody sits at."""
+
+    club_id: ClubId
+    desk: Desk
+
+
+class Said(Fields):
+    """What was scanned or typed, and how many come along."""
+
+    said: Annotated[str, Field(min_length=1, max_length=100)]
+    companions: Companions = 0
+
+
+class Visiting(Fields):
+    """A button of the card: the visit as it was shown."""
+
+    member_id: MemberId
+    service_id: ServiceId
+    companions: Companions
+    payment: Literal["points", "free_visit", "free"]
+    shown_points: PointsPaid
+    key: Id
+    confirm_repeat: bool = False
+
+
+class Undoing(Fields):
+    """The undo of a receipt, or of a line of today's list."""
+
+    member_id: MemberId
+    visit: Ordinal
+    key: Id
+    reason: Text
+
+
+class Declaring(Fields):
+    """The switch into emergency mode."""
+
+    key: Id
+    reason: Text
+
+
+class Ending(Fields):
+    """The switch out of it."""
+
+    key: Id
+
+
+class Admitting(Fields):
+    """People who are not members."""
+
+    key: Id
+    category: Literal["elderly", "child", "other"]
+    people: Annotated[int, Field(ge=1, le=500)] = 1
+
+
+# -------------------------------------------------------------------------------------- card
+@dataclass(frozen=True)
+class Offer:
+    """A button: a service, and what the ledger would answer now if the visit were recorded."""
+
+    service_id: str
+    title: str
+    key: str
+    refusal: Refusal | None = None
+    answer: VisitReceipt | None = None
+    free_visits_left: int = 0
+    repeats: VisitRepeated | None = None
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a scan found: one member with what a desk wants to know, or several to choose from."""
+
+    members: Sequence[Member]
+    club: ClubCard
+    last: Sequence[Visit]
+    expiring: int
+
+
+def _new_key() -> str:
+    return f"desk-{uuid4().hex}"
+
+
+def _phone(said: str) -> Sealed | None:
+    try:
+        return _PHONE.validate_python(said)
+    except ValidationError:
+        return None
+
+
+_PHONE: TypeAdapter[Sealed] = TypeAdapter(Phone)
+_ID: TypeAdapter[str] = TypeAdapter(Id)
+
+
+def _titles(club: ClubCard) -> dict[str, str]:
+    return {each.service_id: each.title for each in club.services}
+
+
+def _require_club(conn: Conn, club_id: str) -> ClubCard:
+    club = clubs.club(conn, club_id)
+    if club is None:
+        raise UnknownClub(club_id)
+    return club
+
+
+def _find(conn: Conn, *, club_id: str, said: str, now: datetime) -> Found:
+    """The member with this card, else those with this phone number."""
+    club, said = _require_club(conn, club_id), said.strip()
+    card = partial(members.member, at=now)
+    found = [each for each in [card(conn, said) if _is_id(said) else None] if each is not None]
+    if not found and (phone := _phone(said)) is not None:
+        found = members.members_with_phone(conn, phone, card)
+    if not found:
+        raise UnknownMember("")
+    last = visits.latest_visits(conn, found[0].member_id, LAST) if len(found) == 1 else []
+    soon = now + SOON
+    expiring = sum(
+        lot.remaining
+        for lot in found[0].lots
+        if lot.expires_at is not None and now < lot.expires_at <= soon
+    )
+    return Found(found, club, last, expiring)
+
+
+def _is_id(said: str) -> bool:
+    try:
+        return bool(_ID.validate_python(said))
+    except ValidationError:
+        return False
+
+
+def _refused(request: Request, offers: Sequence[Offer]) -> dict[tuple[str, str, str], list[str]]:
+    """(code, what is wrong, what to do now) -> the services of which that is true."""
+    found: dict[tuple[str, str, str], list[str]] = {}
+    for offer in offers:
+        if offer.refusal is not None:
+            wrong, then = words.refusal(language_of(request), of_refusal(offer.refusal))
+            found.setdefault((offer.refusal.code, wrong, then), []).append(offer.title)
+    return found
+
+
+async def _tried(house: House, command: RecordVisit) -> Trial | Refusal:
+    """What would come of it."""
+    (trial,) = await house.ledger.attempt(command)
+    if isinstance(trial, CommandFailed):
+        raise trial
+    return trial
+
+
+async def _offers(here: AtDesk, found: Found, companions: int) -> list[Offer]:
+    """A button a service. Where a visit would repeat another, the button is one that asks."""
+    member, club = found.members[0], found.club
+    used = [each.service_id for each in found.last]
+    known = sorted(club.services, key=lambda each: (each.service_id not in used, each.service_id))
+    made = []
+    for service in known[:BUTTONS]:
+        asked = await here.asked(
+            RecordVisit,
+            member_id=member.member_id,
+            club_id=here.club_id,
+            service_id=service.service_id,
+            desk=here.desk,
+            companions=companions,
+            key=_new_key(),
+        )
+        trial = await _tried(here.house, asked)
+        repeats = trial if isinstance(trial, VisitRepeated) else None
+        if repeats is not None:
+            trial = await _tried(here.house, asked.model_copy(update={"confirm_repeat": True}))
+        offer = partial(Offer, service.service_id, service.title, asked.key)
+        if isinstance(trial, Refusal):
+            made.append(offer(trial))
+        else:
+            answer = cast(VisitReceipt, trial.body)
+            made.append(offer(None, answer, trial.outlook["free_visits_left"], repeats))
+    return made
+
+
+# ------------------------------------------------------------------------------------- routes
+@router.get("/desk")
+@needs(OF_CLUBS)
+async def desks(request: Request, house: InHouse) -> Response:
+    """Which club, and which of its desks."""
+    return page(request, "desks.html", clubs=await house.reads(clubs.clubs))
+
+
+@router.post("/desk")
+@needs(PUBLIC)
+async def open_desk(request: Request) -> Response:
+    """Go to a desk, whose address may be kept."""
+    asked = await form(request, Opening)
+    return RedirectResponse(f"/desk/{asked.club_id}/{asked.desk}", 303)
+
+
+@router.get(DESK)
+@needs(OF_CLUB)
+async def desk_page(here: Here, wait_for: Awaited) -> Response:
+    """The desk, ready for a scan."""
+    club = await here.house.reads(partial(_require_club, club_id=here.club_id), wait_for)
+    return here.page("desk.html", club=club, desk=here.desk)
+
+
+@router.post(f"{DESK}/card")
+@needs(AT_THIS_DESK)
+async def card(here: Here) -> Response:
+    """The member whose card or number this is, with what can be done for him."""
+    asked, house = await form(here.request, Said), here.house
+    now = house.clock.now()
+    if here.who is not ANYBODY and _phone(asked.said) is not None:
+        house.rates.spend(LOOK_UP, here.who.name)
+    found = await house.reads(partial(_find, club_id=here.club_id, said=asked.said, now=now))
+    own = [each for each in found.members if await house.access.may(here.who, OF_ONE, each)]
+    if not own:
+        raise UnknownMember("")
+    if len(own) > 1:
+        return here.page("_several.html", members=own)
+    offers = await _offers(here, found, asked.companions)
+    return here.page(
+        "_card.html",
+        member=own[0],
+        found=found,
+        companions=asked.companions,
+        offers=offers,
+        today=local_date(now),
+        titles=_titles(found.club),
+        refused=_refused(here.request, offers),
+    )
+
+
+@router.post(f"{DESK}/visits")
+@needs(DOOR_OF[RecordVisit.called].need, by_itself=True)
+async def admit(here: Here) -> Response:
+    """Record the visit that was shown. Pressed twice it is recorded once."""
+    asked = await form(here.request, Visiting)
+    payment = "free_visit" if asked.payment == "free_visit" else "points"
+    beside = {**asked.model_dump(), "payment": payment}
+    visit = await here.asked(RecordVisit, club_id=here.club_id, desk=here.desk, **beside)
+    receipt = await here.house.execute(visit)
+    body = cast(VisitReceipt, receipt.body)
+    return here.page(
+        "_receipt.html",
+        asked=asked,
+        receipt=body,
+        before=body["spendable_points"] + body["points"],
+        at=here.house.clock.now(),
+        place=_place(receipt),
+    )
+
+
+@router.post(f"{DESK}/undo")
+@needs(DOOR_OF[UndoVisit.called].need, by_itself=True)
+async def undo(here: Here) -> Response:
+    """Take a visit back."""
+    asked = await form(here.request, Undoing)
+    command = await here.asked(UndoVisit, desk=here.desk, **asked.model_dump())
+    receipt = await here.house.execute(command)
+    return here.page("_undone.html", asked=asked, receipt=receipt.body, place=_place(receipt))
+
+
+@router.get(f"{DESK}/today")
+@needs(AT_THIS_DESK)
+async def today(here: Here, wait_for: Awaited) -> Response:
+    """Today's visits at this desk, the last first."""
+    begins = start_of(local_date(here.house.clock.now()))
+
+    def question(conn: Conn) -> tuple[ClubCard, list[tuple[Visit, str | None]]]:
+        taken = visits.visits_at_desk(conn, here.club_id, here.desk, begins, TODAY)
+        known = {member_id: persons.person(conn, member_id).name for member_id in _of(taken)}
+        return _require_club(conn, here.club_id), [(each, known[each.member_id]) for each in taken]
+
+    club, taken = await here.house.reads(question, wait_for)
+    return here.page("_today.html", taken=taken, titles=_titles(club))
+
+
+@router.post(f"{DESK}/emergency")
+@needs(DOOR_OF[DeclareEmergency.called].need, by_itself=True)
+async def declare(here: Here) -> Response:
+    """Open the club to everybody."""
+    return await _switched(here, DeclareEmergency, await form(here.request, Declaring))
+
+
+@router.post(f"{DESK}/emergency/end")
+@needs(DOOR_OF[EndEmergency.called].need, by_itself=True)
+async def end(here: Here) -> Response:
+    """Give the club back to its members."""
+    return await _switched(here, EndEmergency, await form(here.request, Ending))
+
+
+async def _switched(here: AtDesk, kind: type[Command], asked: Fields) -> Response:
+    """The desk again, as it is once the answers hold what was written."""
+    command = await here.asked(kind, club_id=here.club_id, **asked.model_dump())
+    receipt = await here.house.execute(command)
+    return next_page(f"{here.address}?wait_for={_place(receipt)}")
+
+
+@router.post(f"{DESK}/admissions")
+@needs(DOOR_OF[AdmitInEmergency.called].need, by_itself=True)
+async def admissions(here: Here) -> Response:
+    """Let people in who are not members."""
+    asked = await form(here.request, Admitting)
+    beside = {**asked.model_dump(), "club_id": here.club_id, "desk": here.desk}
+    await here.house.execute(await here.asked(AdmitInEmergency, **beside))
+    return here.page("_admitted.html", asked=asked)
+
+
+def _of(taken: Sequence[Visit]) -> set[str]:
+    return {each.member_id for each in taken}
+
+
+def _place(receipt: Receipt) -> str:
+    """Where the log holds what was written, as `wait_for` has it."""
+    return f"{receipt.bucket}:{receipt.position}"

@@ -1,0 +1,232 @@
+"""What every page has: its language, its headers, its forms, and refusals as sentences in place."""
+
+from collections.abc import Callable, Coroutine, Mapping
+from functools import cache, partial
+from hashlib import sha256
+from importlib.resources import files
+from typing import Any, TypeVar
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+import orjson
+from fastapi import APIRouter, Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from fastapi.routing import APIRoute
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from pydantic import BaseModel, ConfigDict
+
+from api.http.pages import words
+from api.http.server.access import ANYBODY, FROM_HERE_HEADER, PUBLIC, cookie_of, from_here, needs
+from api.http.server.handlers import as_response
+from api.runtime import problems
+from api.runtime.problems import DoorProblem
+from domain.kernel.values import PROGRAMME
+
+POLICY = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+HEADERS = {"Content-Security-Policy": POLICY, "Referrer-Policy": "no-referrer"}
+FOR_EVER = "public, max-age=31536000, immutable"
+KINDS = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
+MOST_FIELDS = 30
+LANGUAGE, THEME = "clubledger_language", "clubledger_theme"
+A_YEAR_S = 365 * 86_400
+FIRST_PAGE, SIGN_IN = "/desk", "/sign-in"
+
+Form = TypeVar("Form", bound="Fields")
+
+
+class Fields(BaseModel):
+    """What a form sends: texts, read as what they are meant to be."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+
+# ------------------------------------------------------------------------------------ guards
+def require_own_page(request: Request) -> None:
+    """Refuses a form that another site's page had sent.
+
+    A browser says where a request comes from, and no page can make it say otherwise; one that says
+    nothing of it still names the origin of what a form posts."""
+    site = request.headers.get("sec-fetch-site")
+    if site is None:
+        origin = urlsplit(request.headers.get("origin", ""))
+        own = origin.netloc != "" and origin.netloc == request.headers.get("host")
+    else:
+        own = site == "same-origin"
+    if not own:
+        raise DoorProblem("not_from_here")
+
+
+async def form(request: Request, kind: type[Form]) -> Form:
+    """The form that was sent, from a page of ours."""
+    require_own_page(request)
+    try:
+        body = (await request.body()).decode("utf-8")
+        pairs = parse_qsl(
+            body, keep_blank_values=True, strict_parsing=bool(body), max_num_fields=MOST_FIELDS
+        )
+    except ValueError:  # no UTF-8, no form, too many fields
+        raise DoorProblem("malformed") from None
+    return kind.model_validate({name: value for name, value in pairs if value != ""})
+
+
+# ----------------------------------------------------------------------------------- answers
+@cache
+def assets() -> Mapping[str, bytes]:
+    """What pages load beside themselves, by name."""
+    folder = files(__package__) / "static"
+    return {
+        each.name: each.read_bytes()
+        for each in folder.iterdir()
+        if each.name.rpartition(".")[2] in KINDS
+    }
+
+
+@cache
+def address(name: str) -> str:
+    """The address of an asset: another one as soon as it has changed."""
+    return f"/static/{sha256(assets()[name]).hexdigest()[:16]}/{name}"
+
+
+def tier_colour(tier: str | None) -> str:
+    """The colour of a tier, beside its word: by its place, the highest first."""
+    return str(PROGRAMME.tiers.index(tier)) if tier in PROGRAMME.tiers else "none"
+
+
+@cache
+def templates() -> Environment:
+    """All that pages are made of."""
+    made = Environment(
+        loader=PackageLoader(__package__, "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters["tier_colour"] = tier_colour
+    made.globals |= {"asset": address, "moment": words.moment, "minute": words.minute}
+    return made
+
+
+def page(request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
+    """A page, or the part of one that is asked for."""
+    language = language_of(request)
+    clock = request.app.state.house.clock
+    who, cookie = request.scope.get("principal", ANYBODY), cookie_of(request)
+    said = (
+        templates()
+        .get_template(template)
+        .render(
+            t=partial(words.say, language),
+            language=language,
+            theme=request.cookies.get(THEME) if request.cookies.get(THEME) in THEMES else "",
+            here=request.url.path,
+            signed_in=None if who is ANYBODY else who.name,
+            headers={FROM_HERE_HEADER: from_here(cookie)} if cookie else {},
+            demo_clock=clock.shown() if clock.is_demo else None,
+            **values,
+        )
+    )
+    return HTMLResponse(said, status, HEADERS)
+
+
+def language_of(request: Request) -> words.Language:
+    """The language that this browser's pages speak."""
+    accepted = request.headers.get("accept-language", "")
+    return words.language_of(request.cookies.get(LANGUAGE), accepted)
+
+
+def in_place(request: Request, problem: Mapping[str, Any]) -> HTMLResponse:
+    """A problem as a sentence and what to do now: in the page that asked, or as one."""
+    wrong, then = words.refusal(language_of(request), problem)
+    whole = "hx-request" not in request.headers
+    code, status = problem["code"], problem["status"]
+    if whole:
+        return page(request, "problem.html", status, wrong=wrong, then=then, code=code)
+    # A refusal is what a page is ready for: no error of its own, and in its place there.
+    told = page(
+        request, "_problem.html", status if status >= 500 else 200,
+        wrong=wrong, then=then, code=code,
+    )  # fmt: skip
+    told.headers["HX-Retarget"], told.headers["HX-Reswap"] = "#problem", "innerHTML"
+    return told
+
+
+def own_path(said: str) -> str:
+    """A page of ours that somebody wants to see next, if it is one."""
+    own = said.startswith("/") and not said.startswith(("//", "/\\"))
+    return said if own and said.isprintable() else FIRST_PAGE
+
+
+def next_page(path: str) -> Response:
+    """What a form leads to."""
+    return Response(headers={"HX-Redirect": path})
+
+
+class PageRoute(APIRoute):
+    """A route whose problems are told to people."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        answered = super().get_route_handler()
+
+        async def told(request: Request) -> Response:
+            try:
+                return await answered(request)
+            except Exception as error:
+                problem = await _problem_of(request, error)
+                if problem is None:
+                    raise
+                if problem["code"] == "not_signed_in" and request.method == "GET":
+                    return RedirectResponse(f"{SIGN_IN}?{urlencode({'to': request.url.path})}", 303)
+                return in_place(request, problem)
+
+        return told
+
+
+async def _problem_of(request: Request, error: Exception) -> Mapping[str, Any] | None:
+    """The problem that the doors make of this, unless it is a defect."""
+    handlers = request.app.exception_handlers
+    handler = next((handlers[kind] for kind in type(error).__mro__ if kind in handlers), None)
+    if handler is None:
+        return None
+    answer: Response = await handler(request, error)
+    problem: Mapping[str, Any] = orjson.loads(answer.body)
+    return problem
+
+
+# ------------------------------------------------------------------------------------- routes
+def router_of_pages() -> APIRouter:
+    """A router whose answers are pages: no part of the API, so of no document of it."""
+    return APIRouter(route_class=PageRoute, include_in_schema=False)
+
+
+THEMES = ("dark", "light")
+router = router_of_pages()
+
+
+class Preferences(Fields):
+    """How somebody wants pages to be, and the page that he was on."""
+
+    language: words.Language | None = None
+    theme: str | None = None
+    here: str = FIRST_PAGE
+
+
+@router.get("/static/{digest}/{name}")
+@needs(PUBLIC)
+async def static(digest: str, name: str) -> Response:
+    """A style, a script: what never changes at its address."""
+    if name not in assets() or address(name) != f"/static/{digest}/{name}":
+        return as_response(problems.document("not_found"))
+    kind = KINDS[name.rpartition(".")[2]]
+    return Response(assets()[name], media_type=kind, headers={"Cache-Control": FOR_EVER})
+
+
+@router.post("/preferences")
+@needs(PUBLIC)
+async def prefer(request: Request) -> Response:
+    """Keep a language or a theme, and show the same page again."""
+    asked = await form(request, Preferences)
+    answer = RedirectResponse(own_path(asked.here), 303)
+    for name, value in ((LANGUAGE, asked.language), (THEME, asked.theme)):
+        if value is not None and (name == LANGUAGE or value in THEMES):
+            answer.set_cookie(name, value, A_YEAR_S, samesite="lax", httponly=True)
+    return answer

@@ -1,0 +1,116 @@
+// The desk's box: a scan opens a card, one key and Enter presses a button, and no scan is lost.
+"use strict";
+{
+  const at = (selector) => document.querySelector(selector);
+  const [box, ask, card, receipts] = ["#box", "#ask", "#card", "#receipts"].map(at);
+  const [waiting, failed, problem, today] = ["#waiting", "#failed", "#problem", "#today"].map(at);
+  const queue = []; // what was scanned while another card was open
+  let asked = null; // what the server is looking up
+
+  const open = () => card.querySelector("[data-open]");
+
+  function show() {
+    waiting.replaceChildren(...queue.map((text) => {
+      const each = document.createElement("li");
+      each.textContent = text;
+      return each;
+    }));
+    waiting.hidden = !queue.length;
+  }
+
+  function find(said, companions = 0) {
+    asked = said;
+    problem.replaceChildren();
+    failed.hidden = true;
+    ask.elements.said.value = said;
+    ask.elements.companions.value = companions;
+    ask.requestSubmit();
+  }
+
+  const COMPANIONS = /^\+\d{1,2}$/;
+
+  function next() {
+    const member = open()?.dataset.member;
+    if (asked === null && queue.length && navigator.onLine) {
+      if (member && COMPANIONS.test(queue[0])) find(member, Number(queue.shift()));
+      else if (!open()) find(queue.shift());
+    }
+    show();
+  }
+
+  function taken(text) {
+    if (text === "-") {
+      receipts.querySelector("[data-undo]")?.click();
+    } else if (/^[1-9]$/.test(text) && (open() || asked !== null)) {
+      // What was not seen yet is not chosen: a key that comes before its button does nothing.
+      if (asked === null) card.querySelector(`[data-key="${text}"]`)?.click();
+    } else if (text && open() && COMPANIONS.test(text)) {
+      queue.unshift(text); // of the card that is open, before those that wait
+      next();
+    } else if (text) {
+      queue.push(text);
+      next();
+    }
+  }
+
+  at("#scan").addEventListener("submit", (event) => {
+    event.preventDefault();
+    const text = box.value.trim();
+    box.value = "";
+    taken(text);
+  });
+
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") {
+      card.replaceChildren();
+      problem.replaceChildren();
+      box.value = "";
+      box.focus();
+      next();
+    } else if (event.key.length === 1 && event.key !== " " && !event.ctrlKey && !event.metaKey
+        && !event.altKey && !event.target.matches("input, select, textarea")) {
+      box.focus(); // before the key is taken, so that the box has it
+    }
+  });
+
+  document.addEventListener("click", (event) => {
+    if (!event.target.matches("[data-print]")) return;
+    const one = event.target.closest(".receipt");
+    one.classList.add("printed");
+    window.print();
+    one.classList.remove("printed");
+  });
+
+  document.addEventListener("htmx:after:swap", () => {
+    const news = receipts.querySelector("[data-place]");
+    if (news) {
+      if ("done" in news.dataset) card.replaceChildren();
+      problem.replaceChildren();
+      htmx.ajax("GET", `${today.dataset.today}?wait_for=${news.dataset.place}`, {target: "#today"});
+      delete news.dataset.place;
+    }
+    if (!document.activeElement?.matches("aside input, .emergency *")) box.focus();
+  });
+
+  document.addEventListener("htmx:finally:request", (event) => {
+    if (event.target === ask) asked = null;
+    next();
+  });
+
+  document.addEventListener("htmx:error", (event) => {
+    failed.hidden = false;
+    if (event.target === ask && asked !== null) queue.unshift(asked);
+    show();
+  });
+
+  function network() {
+    at("#offline").hidden = navigator.onLine;
+    if (navigator.onLine) {
+      failed.hidden = true;
+      next();
+    }
+  }
+  addEventListener("online", network);
+  addEventListener("offline", network);
+  network();
+}

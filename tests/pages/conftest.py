@@ -1,0 +1,207 @@
+"""A branch of its own behind a server, and a browser."""
+
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    Page,
+    Request,
+    expect,
+    sync_playwright,
+)
+
+from api.http.server.passwords import HASHER
+from ledger import sessions
+from ledger.database import connect
+from ledger.embedded import EmbeddedServer
+from tests.api.running import empty_directory, serving, stopped
+from tests.ledger.facts import command, executed
+from tests.patience import PATIENCE_S, eventually
+
+PASSWORD = "correct horse battery"
+CHROMIUM = shutil.which("chromium")
+collect_ignore = [] if CHROMIUM else ["test_desk.py"]
+"""A machine with Python and make alone has no browser; .ci/run installs one."""
+QUIET = (
+    "--no-sandbox --disable-gpu --disable-dev-shm-usage --disable-quic --no-first-run"
+    " --disable-background-networking --disable-component-update --disable-sync"
+)
+"""What keeps Debian's Chromium from asking anybody but us."""
+
+
+def pytest_report_header() -> list[str]:
+    """Says what is left out, if it is."""
+    return [] if CHROMIUM else ["journeys at the pages are left out: chromium is not installed"]
+
+
+BRANCH: list[dict[str, object]] = [
+    {"command": "unit.open", "unit_id": "east", "title": "东区"},
+    {
+        "command": "club.open",
+        "club_id": "tea",
+        "title": "茶室",
+        "opens_on": "2020-01-01",
+        "tiers": ["gold"],
+    },
+    {
+        "command": "service.price",
+        "club_id": "tea",
+        "service_id": "cup",
+        "title": "清茶",
+        "points": 200,
+        "companion_points": 50,
+    },
+    {
+        "command": "service.price",
+        "club_id": "tea",
+        "service_id": "room",
+        "title": "包间",
+        "points": 900,
+        "free_visits": {"gold": 1},
+    },
+]
+
+
+def customer(member_id: str, points: int, **said: str) -> list[dict[str, object]]:
+    """A customer of the tea room with so many points."""
+    return [
+        {"command": "member.join", "member_id": member_id, "unit_id": "east", **said},
+        {"command": "tier.change", "member_id": member_id, "tier": "gold", "reason": "contract"},
+        {
+            "command": "points.credit",
+            "member_id": member_id,
+            "points": points,
+            "source": "bill",
+            "rule": "r1",
+        },
+    ]
+
+
+@dataclass
+class House:
+    """A server on the branch."""
+
+    address: str
+    told: int = 0
+
+    def tell(self, *commands: dict[str, object]) -> None:
+        """Have facts written."""
+        self.told += 1
+        keyed = [{"key": f"told-{self.told}-{n}", **each} for n, each in enumerate(commands)]
+        answer = httpx.post(
+            f"{self.address}/commands", json={"commands": keyed}, timeout=PATIENCE_S
+        )
+        refused = [each for each in answer.json()["outcomes"] if each["status"] != 201]
+        assert not refused, refused
+
+    def customers(self, *said: tuple[str, int]) -> None:
+        """Have customers join, and wait until answers know them."""
+        self.tell(*(each for member_id, points in said for each in customer(member_id, points)))
+        self.settle()
+
+    def settle(self) -> None:
+        """Wait until the answers hold all that was written."""
+        assert eventually(lambda: self.ask("/status")["behind"] == 0)
+
+    def spendable(self, member_id: str) -> int:
+        """A member's points by the log itself."""
+        self.settle()
+        return int(self.ask(f"/members/{member_id}")["spendable_points"])
+
+    def ask(self, path: str) -> Any:
+        """What the API answers."""
+        return httpx.get(self.address + path, timeout=PATIENCE_S).json()
+
+
+@pytest.fixture(scope="session")
+def house() -> Iterator[House]:
+    """One server for all pages."""
+    with empty_directory() as path, EmbeddedServer(path):
+        running = serving(path)
+        try:
+            made = House(running.address)
+            made.tell(*BRANCH)
+            yield made
+        finally:
+            assert stopped(running).code == 0
+
+
+@pytest.fixture(scope="session")
+def claimed() -> Iterator[str]:
+    """The address of a ledger with a clerk of its tea room, `li`, who signs in by PASSWORD."""
+    with empty_directory() as path, EmbeddedServer(path) as database:
+        running = serving(path)
+        try:
+            House(running.address).tell(*BRANCH)
+            holds = {"user_id": "li", "role_id": "clerk", "clubs": ("tea",)}
+            facts = command("user.add", user_id="li"), command("user.grant", **holds)
+            with ThreadPoolExecutor() as beside:  # the browser's loop runs in this thread
+                beside.submit(executed, database.dsn, *facts).result()
+            with connect(database.dsn) as connection:
+                sessions.set_password(connection, "li", HASHER.hash(PASSWORD))
+            assert eventually(lambda: httpx.get(f"{running.address}/clubs").status_code == 401)
+            yield running.address
+        finally:
+            assert stopped(running).code == 0
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """A browser, for all pages."""
+    expect.set_options(timeout=PATIENCE_S * 1000)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, chromium_sandbox=False, args=QUIET.split()
+        )
+        yield browser
+        browser.close()
+
+
+@dataclass
+class Visitor:
+    """Somebody at a page: what he sees, and what it did that no page may."""
+
+    page: Page
+    context: BrowserContext
+    address: str
+    wrong: list[str] = field(default_factory=list)
+    weight: int = 0
+
+    def asked(self, request: Request) -> None:
+        """Nothing is loaded from elsewhere."""
+        if urlsplit(request.url).hostname != urlsplit(self.address).hostname:
+            self.wrong.append(f"asked {urlsplit(request.url).netloc}")
+
+    def accessible(self) -> None:
+        """No violation that axe knows of."""
+        found = Axe().run(self.page)
+        assert found.violations_count == 0, found.generate_report()
+
+
+@pytest.fixture(params=["zh-CN", "en-GB"])
+def visitor(request: pytest.FixtureRequest, chromium: Browser, house: House) -> Iterator[Visitor]:
+    """Somebody who speaks this language; in the end nothing was wrong with any of his pages."""
+    context = chromium.new_context(
+        base_url=house.address, locale=request.param, bypass_csp=False, service_workers="block"
+    )
+    page = context.new_page()
+    made = Visitor(page, context, house.address)
+    page.set_default_timeout(PATIENCE_S * 1000)
+    page.on("request", made.asked)
+    page.on("pageerror", lambda error: made.wrong.append(str(error)))
+    page.on(
+        "console",
+        lambda said: made.wrong.append(said.text) if said.type in ("error", "warning") else None,
+    )
+    yield made
+    context.close()
+    assert made.wrong == []

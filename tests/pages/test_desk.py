@@ -1,0 +1,183 @@
+"""A clerk at the desk, in a browser, in both languages: from the scan to the receipt, and back."""
+
+import re
+from hashlib import sha256
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.pages.conftest import PASSWORD, House, Visitor
+
+DESK = "/desk/tea/d1"
+
+
+def scan(page: Page, *said: str) -> None:
+    """Type each and press Enter, as a scanner's burst does: no box is looked for."""
+    for each in said:
+        page.keyboard.type(each)
+        page.keyboard.press("Enter")
+
+
+def points(before: int, after: int) -> re.Pattern[str]:
+    """A receipt says both."""
+    return re.compile(f"{before} → {after}")
+
+
+@pytest.fixture
+def name(request: pytest.FixtureRequest) -> str:
+    """A customer's id that no other test has."""
+    kept = sha256(request.node.name.encode()).hexdigest()
+    return f"c{kept[:12]}"
+
+
+def test_two_keystrokes_after_the_scan_there_is_a_receipt_and_the_undo_stays(
+    visitor: Visitor, house: House, name: str
+) -> None:
+    house.customers((name, 500))
+    page = visitor.page
+    page.goto(DESK)
+    visitor.accessible()
+    scan(page, name)
+    expect(page.locator(".card .large dd")).to_have_text("500")
+    expect(page.locator(".card .tier")).to_have_text("gold")
+    visitor.accessible()
+    page.keyboard.type("1")
+    page.keyboard.press("Enter")
+    receipt = page.locator("#receipts .receipt")
+    expect(receipt).to_contain_text(points(500, 300))
+    expect(page.locator("#card .card")).to_have_count(0)
+    expect(page.locator("#today")).to_contain_text(name)
+    visitor.accessible()
+    scan(page, "-")
+    expect(receipt).to_have_class(re.compile("undone"))
+    expect(page.locator("#today .undone").first).to_contain_text(name)
+    visitor.accessible()
+    assert house.spendable(name) == 500
+    expect(page.locator("#box")).to_be_focused()
+
+
+def test_a_visit_twice_is_asked_about_and_a_button_pressed_twice_is_not(
+    visitor: Visitor, house: House, name: str
+) -> None:
+    house.customers((name, 1000))
+    page = visitor.page
+    page.goto(DESK)
+    scan(page, name, "+2")
+    expect(page.locator(".card output")).to_have_text("2")
+    page.locator("[data-key='1']").dblclick()
+    expect(page.locator("#receipts .receipt")).to_contain_text(points(1000, 700))
+    scan(page, name, "1")  # before there is a question it cannot be answered
+    expect(page.locator(".question").first).to_be_visible()
+    visitor.accessible()
+    scan(page, "1")
+    expect(page.locator("#receipts .receipt").first).to_contain_text(points(700, 500))
+    expect(page.locator("#receipts .receipt")).to_have_count(2)
+    assert house.spendable(name) == 500
+
+
+def test_a_free_visit_says_so_and_a_refusal_what_to_do(
+    visitor: Visitor, house: House, name: str
+) -> None:
+    house.customers((name, 100))
+    page = visitor.page
+    page.goto(DESK)
+    scan(page, "nobody-has-this")
+    expect(page.locator("#problem [data-code=unknown_member]")).to_be_visible()
+    visitor.accessible()
+    scan(page, name)
+    expect(page.locator(".card [data-code=not_enough_points]")).to_contain_text("200")
+    expect(page.locator("#problem [data-code]")).to_have_count(0)
+    scan(page, "1")  # what is not possible has no number
+    expect(page.locator("#receipts .receipt")).to_contain_text(points(100, 100))
+
+
+def test_a_burst_of_scans_loses_none(visitor: Visitor, house: House, name: str) -> None:
+    those = [f"{name}-{n}" for n in range(3)]
+    house.customers(*((each, 300) for each in those))
+    page = visitor.page
+    page.goto(DESK)
+    scan(page, *those)
+    expect(page.locator("#waiting li")).to_have_count(2)
+    visitor.accessible()
+    for each in those:
+        expect(page.locator(".card")).to_contain_text(each)
+        scan(page, "1")
+    expect(page.locator("#receipts .receipt")).to_have_count(3)
+    assert [house.spendable(each) for each in those] == [100, 100, 100]
+
+
+def test_without_a_network_scans_wait_and_no_points_are_debited(
+    visitor: Visitor, house: House, name: str
+) -> None:
+    house.customers((name, 300))
+    page = visitor.page
+    page.goto(DESK)
+    visitor.context.set_offline(True)
+    expect(page.locator("#offline")).to_be_visible()
+    scan(page, name)
+    expect(page.locator("#waiting li")).to_have_text(name)
+    visitor.context.set_offline(False)
+    expect(page.locator(".card")).to_contain_text(name)
+    expect(page.locator("#offline")).to_be_hidden()
+    visitor.context.set_offline(True)
+    scan(page, "1")
+    expect(page.locator("#failed")).to_be_visible()
+    visitor.wrong.clear()  # the browser itself told of the request that failed
+    visitor.context.set_offline(False)
+    scan(page, "1")
+    expect(page.locator("#receipts .receipt")).to_contain_text(points(300, 100))
+
+
+def test_an_emergency_is_declared_seen_and_ended(visitor: Visitor) -> None:
+    page = visitor.page
+    page.goto(DESK)
+    page.locator(".declare summary").click()
+    page.locator(".declare [name=reason]").fill("大雪")
+    visitor.accessible()
+    page.locator(".declare button").click()
+    expect(page.locator(".emergency strong")).to_be_visible()
+    visitor.accessible()
+    page.locator("[name=people]").fill("3")
+    for n in (1, 2):
+        page.locator(".emergency .main").click()
+        expect(page.locator("#receipts .receipt")).to_have_count(n)
+    page.locator(".emergency form[hx-post$=end] button").click()
+    expect(page.locator(".emergency")).to_have_count(0)
+
+
+def test_a_desk_is_found_and_a_page_keeps_its_language_and_theme(visitor: Visitor) -> None:
+    page = visitor.page
+    page.goto("/desk")
+    visitor.accessible()
+    before = page.locator("h1").inner_text()
+    page.locator("[name=language]").click()
+    expect(page.locator("h1")).not_to_have_text(before)
+    page.locator("[name=theme]").click()
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+    visitor.accessible()
+    page.locator("[name=desk]").fill("d1")
+    page.locator(".opening button").click()
+    expect(page).to_have_url(re.compile(f"{DESK}$"))
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+    visitor.accessible()
+
+
+def test_who_is_not_signed_in_is_asked_first_and_comes_back_to_his_desk(
+    visitor: Visitor, claimed: str
+) -> None:
+    page = visitor.page
+    page.goto(claimed + DESK)
+    expect(page).to_have_url(re.compile("/sign-in"))
+    visitor.accessible()
+    page.locator("[name=user_id]").fill("li")
+    page.locator("[name=password]").fill("not the one it is")
+    page.keyboard.press("Enter")
+    expect(page.locator("#problem [data-code=sign_in_refused]")).to_be_visible()
+    page.locator("[name=password]").fill(PASSWORD)
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile(f"{DESK}$"))
+    visitor.accessible()
+    scan(page, "nobody-has-this")
+    expect(page.locator("#problem [data-code=unknown_member]")).to_be_visible()
+    page.locator("form[hx-post='/sign-out'] button").click()
+    expect(page).to_have_url(re.compile("/sign-in"))

@@ -1,0 +1,169 @@
+"""What pages refuse, and what they never do, whoever asks."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from api.http.pages import desk, page, signing
+from api.http.server.access import need_of
+from tests.pages.conftest import House, customer
+from tests.patience import PATIENCE_S
+
+DESK = "/desk/tea/d1"
+OWN = {"Sec-Fetch-Site": "same-origin", "HX-Request": "true"}
+
+
+@pytest.fixture
+def pages(house: House) -> Iterator[httpx.Client]:
+    """A client of the branch's server, whose first customer has 500 points."""
+    if house.ask("/members/c1").get("code") == "unknown_member":
+        house.tell(*customer("c1", 500, name="<b>李</b>", phone="13912345678"))
+    house.settle()
+    with httpx.Client(base_url=house.address, timeout=PATIENCE_S) as client:
+        yield client
+
+
+def visit(**said: str) -> dict[str, str]:
+    """A form of the card."""
+    return {
+        "member_id": "c1", "service_id": "cup", "companions": "0", "payment": "points",
+        "shown_points": "200", "key": "desk-1", **said,
+    }  # fmt: skip
+
+
+def code_of(answer: httpx.Response) -> str:
+    """The code that a page tells of."""
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert answer.headers["content-security-policy"].startswith("default-src 'self';")
+    return answer.text.partition('data-code="')[2].partition('"')[0]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Sec-Fetch-Site": "none"},
+        {"Sec-Fetch-Site": "cross-site", "Origin": "http://127.0.0.1"},
+        {"Origin": "http://127.0.0.1.evil"},
+        {"Origin": "null"},
+    ],
+)
+def test_a_form_of_another_site_writes_nothing(
+    pages: httpx.Client, headers: dict[str, str]
+) -> None:
+    forms = [
+        (f"{DESK}/visits", visit()),
+        (f"{DESK}/undo", {"member_id": "c1", "visit": "1", "key": "k", "reason": "r"}),
+        (f"{DESK}/emergency", {"key": "k", "reason": "r"}),
+        (f"{DESK}/emergency/end", {"key": "k"}),
+        (f"{DESK}/admissions", {"key": "k", "category": "other"}),
+        (f"{DESK}/card", {"said": "c1"}),
+        ("/desk", {"club_id": "tea", "desk": "d1"}),
+        ("/preferences", {"language": "en"}),
+        ("/sign-in", {"user_id": "li", "password": "correct horse battery"}),
+        ("/sign-out", {}),
+    ]
+    before = (pages.get("/status")).json()["events"]
+    for path, form in forms:
+        answer = pages.post(path, data=form, headers=headers)
+        assert (answer.status_code, code_of(answer)) == (403, "not_from_here"), path
+    assert (pages.get("/status")).json()["events"] == before
+
+
+def test_every_page_says_what_it_needs_and_every_form_is_guarded(pages: httpx.Client) -> None:
+    routes = [route for each in (page, signing, desk) for route in each.router.routes]
+    assert all(need_of(getattr(route, "endpoint", None)) is not None for route in routes)
+    posts = [route.path for route in routes if "POST" in getattr(route, "methods", ())]
+    assert len(posts) == 10, "the test above names every form"
+    for path in posts:
+        answer = pages.post(path.format(club_id="tea", desk="d1"), content=b"")
+        assert answer.status_code == 403, path
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b"\xff\xfe", "malformed"),
+        (b"a" * 50, "malformed"),
+        (b"&".join(b"a=1" for _ in range(100)), "malformed"),
+        (b"", "invalid"),
+        (b"said=", "invalid"),
+        (b"said=c1&said2=x", "invalid"),
+        (b"said=c1&companions=99", "invalid"),
+        (b"said=" + b"x" * 101, "invalid"),
+        (b"said=%00", "unknown_member"),
+        (b"said=%ED%A0%80", "unknown_member"),
+        (b"said='%3B--", "unknown_member"),
+    ],
+)
+def test_a_scan_of_anything_is_told_in_place(pages: httpx.Client, body: bytes, code: str) -> None:
+    answer = pages.post(f"{DESK}/card", content=body, headers=OWN)
+    assert (answer.status_code, code_of(answer)) == (200, code)
+    assert answer.headers["hx-retarget"] == "#problem"
+
+
+def test_the_same_visit_twice_is_paid_for_once_and_another_price_is_refused(
+    pages: httpx.Client,
+) -> None:
+    first = pages.post(f"{DESK}/visits", data=visit(), headers=OWN)
+    again = pages.post(f"{DESK}/visits", data=visit(), headers=OWN)
+    assert "500 → 300" in first.text
+    assert "500 → 300" in again.text
+    wrong = visit(key="desk-2", shown_points="1", confirm_repeat="true")
+    answer = pages.post(f"{DESK}/visits", data=wrong, headers=OWN)
+    assert code_of(answer) == "price_changed"
+
+
+def test_what_people_are_called_is_text_and_a_number_shows_its_ends_alone(
+    pages: httpx.Client,
+) -> None:
+    by_phone = pages.post(f"{DESK}/card", data={"said": "139 1234 5678"}, headers=OWN)
+    assert "&lt;b&gt;李&lt;/b&gt;" in by_phone.text
+    assert "<b>李" not in by_phone.text
+    assert "139****5678" in by_phone.text
+    assert "12345678" not in by_phone.text
+
+
+def test_a_page_that_is_not_there_is_a_page(pages: httpx.Client) -> None:
+    for path, code in [("/desk/nowhere/d1", "unknown_club"), ("/desk/tea/%20", "invalid")]:
+        answer = pages.get(path)
+        assert answer.status_code >= 400
+        assert code_of(answer) == code
+    assert (pages.get(f"{DESK}?x=1")).status_code == 422
+
+
+def test_an_asset_never_changes_at_its_address_and_nothing_else_is_served(
+    pages: httpx.Client,
+) -> None:
+    for name in page.assets():
+        answer = pages.get(page.address(name))
+        assert answer.content == page.assets()[name]
+        assert answer.headers.get_list("cache-control") == [page.FOR_EVER]
+    digest = page.address("style.css").split("/")[2]
+    for path in ("style.css/style.css", f"{digest}/words.toml", f"{digest}/..%2Fpage.py"):
+        assert (pages.get(f"/static/{path}")).status_code == 404
+
+
+@pytest.mark.parametrize("here", ["//evil.example", "https://evil.example", "/\\evil.example"])
+def test_a_preference_leads_nowhere_else(pages: httpx.Client, here: str) -> None:
+    form = {"language": "en", "theme": "dark", "here": here}
+    answer = pages.post("/preferences", data=form, headers=OWN)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/desk")
+    assert (pages.get("/desk")).text.count('lang="en"') == 1
+    odd = pages.post("/preferences", data={"theme": "<x>"}, headers=OWN)
+    assert "set-cookie" not in odd.headers
+
+
+def test_pages_are_light_and_no_part_of_the_api(pages: httpx.Client) -> None:
+    document: dict[str, Any] = (pages.get("/openapi.json")).json()
+    assert not [path for path in document["paths"] if path.startswith(("/desk", "/static"))]
+    answer = pages.get(DESK)
+    weight = len(answer.content) + sum(map(len, page.assets().values()))
+    assert weight < 100_000
+    assert "no-store" in answer.headers["cache-control"]
+    refused = pages.put(f"{DESK}/today")
+    assert (refused.status_code, refused.headers["allow"]) == (405, "GET, HEAD")

@@ -1,0 +1,101 @@
+"""Every word of every page is there in both languages, with the values that it is given."""
+
+import re
+from string import Formatter
+from typing import Any
+
+import pytest
+
+from api.http.pages import page, words
+from api.http.server.documented import WRITES
+from api.runtime import problems
+from domain.admissions import AdmitInEmergency
+from domain.clubs import DeclareEmergency, EndEmergency
+from domain.visits import RecordVisit, UndoVisit
+
+COMMANDS = (RecordVisit, UndoVisit, DeclareEmergency, EndEmergency, AdmitInEmergency)
+NO_PAGE_CAN = {"key_missing", "header_repeated"}  # a form has its key, and sends no header of ours
+ANYTIME = {
+    "not_from_here", "internal", "invalid", "malformed", "method_not_allowed", "not_caught_up",
+    "not_allowed", "not_found", "not_in_your_name", "not_signed_in", "sign_in_refused",
+    "too_many_requests", "overloaded", "stopping", "too_large", "unavailable",
+}  # fmt: skip
+AT_THE_DOOR = {"retry_after_s"}  # comes with whoever has to wait
+TABLE = words.words()
+
+
+def fields(text: str) -> set[str]:
+    """The values that a text wants."""
+    return {name for _, name, _, _ in Formatter().parse(text) if name is not None}
+
+
+def templates() -> dict[str, str]:
+    """Every template's text."""
+    made = page.templates()
+    assert made.loader is not None
+    return {name: made.loader.get_source(made, name)[0] for name in made.list_templates()}
+
+
+@pytest.mark.parametrize("name", TABLE["words"])
+def test_a_word_is_there_in_both_languages_with_the_same_values(name: str) -> None:
+    chinese, english = TABLE["words"][name]
+    assert chinese
+    assert english
+    assert fields(chinese) == fields(english)
+
+
+def test_templates_say_what_there_is_and_nothing_is_left_over() -> None:
+    said = "\n".join(templates().values())
+    asked = set(re.findall(r'\bt\(\s*[\'"](\w+)[\'"]', said))
+    asked |= set(re.findall(r'\bt\("(\w+)" if [^)]*? else "(\w+)"', said)[0])
+    asked |= {"elderly", "child", "other"}  # by the kind that was chosen
+    assert asked | {"next_anything"} == set(TABLE["words"])
+
+
+def test_templates_hold_no_sentence_of_their_own() -> None:
+    for name, said in templates().items():
+        bare = re.sub(r"{[{%].*?[%}]}|<[^>]*>", "", said, flags=re.DOTALL)
+        assert not re.search(r"[^\W\d_]{2,}", bare), name
+
+
+def test_whatever_the_desk_may_be_refused_has_its_sentence_and_its_next_step() -> None:
+    may = {refusal.code for command in COMMANDS for refusal in command.refuses}
+    may |= {*WRITES, "unknown_member", *ANYTIME} - NO_PAGE_CAN
+    assert may == set(TABLE["refusals"])
+
+
+@pytest.mark.parametrize("code", TABLE["refusals"])
+def test_a_refusal_tells_of_numbers_that_it_has(code: str) -> None:
+    for chinese, english in TABLE["refusals"][code]:
+        assert chinese
+        assert english
+        assert fields(chinese) == fields(english) <= {*problems.members_of(code), *AT_THE_DOOR}
+
+
+def test_a_refusal_is_said_with_its_numbers_as_readers_have_them() -> None:
+    told: dict[str, Any] = {"code": "visit_repeated", "last_at": "2031-02-28T20:05:00+00:00"}
+    assert words.refusal("en", told)[0] == "Was here already at 2031-03-01 04:05."
+    told = {"code": "not_eligible", "admitted_tiers": ["gold", "silver"]}
+    assert "gold, silver" in words.refusal("zh", told)[0]
+    told = {"code": "of_another_age", "detail": "It is so."}
+    assert words.refusal("zh", told) == ("It is so.", "请联系主管。")
+
+
+@pytest.mark.parametrize(
+    ("chosen", "accepted", "language"),
+    [
+        ("en", "zh-CN", "en"),
+        (None, "", "zh"),
+        (None, "fr, en;q=0.8, zh;q=0.9", "zh"),
+        (None, "fr, en-GB;q=0.8, zh;q=0.3", "en"),
+        (None, "en", "en"),
+        ("klingon", "EN-us", "en"),
+        (None, "en;q=NaN, fr", "zh"),
+        (None, "fr;q=1, en;q=9", "en"),
+        (None, ",;=,*;q=1", "zh"),
+    ],
+)
+def test_a_page_speaks_what_was_chosen_or_the_browser_would_rather_have(
+    chosen: str | None, accepted: str, language: str
+) -> None:
+    assert words.language_of(chosen, accepted) == language
