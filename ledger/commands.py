@@ -6,7 +6,7 @@ of it was written.
 """
 
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -38,28 +38,22 @@ parse: Callable[[str | bytes], Command] = _COMMAND.validator.validate_json
 """A command from its JSON."""
 
 
-class Piece:
-    """Some lines of a file on their way into its record: those that were taken, by number."""
+def line_of(text: bytes, command: Command) -> bytes:
+    """A line as it is kept: as it came, unless it may name a person, or its file says more."""
+    return command.asked() if command.identifying or command.despite else text.strip()
 
-    def __init__(self) -> None:
-        self.lines: dict[int, bytes] = {}
 
-    def take(self, line: int, text: bytes, command: Command) -> None:
-        """Keep a line as it came, unless it may say who somebody is, or its file says more."""
-        as_asked = command.identifying or command.despite
-        self.lines[line] = command.asked() if as_asked else text.strip()
-
-    def packed(self) -> tuple[int, int, bytes]:
-        """(the first number, how many there are up to the last, the lines)."""
-        lines = self.lines
-        first, size = min(lines), max(lines) - min(lines) + 1
-        if size == len(lines):
-            told = [lines[number] for number in range(first, first + size)]
-        elif size <= 2 * len(lines):
-            told = [lines.get(number, b"") for number in range(first, first + size)]
-        else:  # of a file that was not in the order of time, each with its number
-            told = [b"%d\t%b" % each for each in sorted(lines.items())]
-        return first, size, zlib.compress(b"\n".join(told), LEVEL)
+def packed(lines: Mapping[int, bytes]) -> tuple[int, int, bytes]:
+    """Lines of a file that were taken, by number, on their way into its record: (the first number,
+    how many there are up to the last, the lines)."""
+    first, size = min(lines), max(lines) - min(lines) + 1
+    if size == len(lines):
+        told = [lines[number] for number in range(first, first + size)]
+    elif size <= 2 * len(lines):
+        told = [lines.get(number, b"") for number in range(first, first + size)]
+    else:  # of a file that was not in the order of time, each with its number
+        told = [b"%d\t%b" % each for each in sorted(lines.items())]
+    return first, size, zlib.compress(b"\n".join(told), LEVEL)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,14 @@ file is decided once more with the lanes in hand.
 """
 
 import gc
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from itertools import cycle
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 import psycopg
@@ -23,10 +24,10 @@ from psycopg import Connection
 from domain.kernel.command import FILE_KEYS, NO_KEY, Command
 from domain.kernel.refusal import Refusal, require_excusable
 from ledger import clocks
-from ledger.commands import Piece
+from ledger.commands import line_of, packed
 from ledger.database import bucket_of, connect, keep_time, meta
 from ledger.facts import Fact, Place, Reading
-from ledger.imported import Imported, Late
+from ledger.imported import Imported, Late, Taken
 from ledger.keyring import Secrets
 from ledger.later import LaterFacts
 from ledger.lines import Source, lines_of
@@ -37,11 +38,10 @@ from ledger.log.append import (
     Batch,
     Lines,
     NewEvent,
-    PartState,
     Read,
-    Snapshot,
     event_of,
     parts_of,
+    portions,
     snapshots_of,
 )
 from ledger.log.arrays import microseconds
@@ -60,9 +60,8 @@ from ledger.rejects import Rejection, Rejects, Why, defect, why
 WORTH_ANALYZING = 50_000
 """After so many events the planner is told, rather than left to find out a minute later."""
 BATCH_EVENTS = 500
-SNAPSHOTS_BYTES = 1 << 18
-"""About so many events, and so much of snapshots, go in a batch: larger ones leave the caches, and
-whoever copies one asks the system for its memory anew."""
+"""About so many go in a batch: larger ones leave the caches, and whoever copies one asks the system
+for its memory anew."""
 MAX_REJECTIONS = 100
 """How many rejected lines are told with what was done; all are counted, and written down."""
 
@@ -149,7 +148,8 @@ class Importer:
         files: Iterable[tuple[str, Callable[[], Iterable[bytes]]]],
         progress: Callable[[int], None] | None = None,
     ) -> Iterator[Imported]:
-        """Load (key, lines) one after the other; while one is written, the next is decided.
+        """Load (key, lines) one after the other; while one is written, the next is decided, and
+        while a batch is sent, the one after it.
 
         Each file is kept whole or not at all. Raises if another process writes to the same
         streams meanwhile, and if a rule breaks: what was yielded is in, the rest can be loaded
@@ -163,10 +163,11 @@ class Importer:
                 self._connect() as one,
                 self._connect() as other,
                 ThreadPoolExecutor(1) as writer,
+                ThreadPoolExecutor(1) as sender,
             ):
                 connections = cycle((one, other))  # the one settles while the other stages
                 for key, lines in files:
-                    attempt = _Attempt(self, lines_of(key, lines), progress)
+                    attempt = _Attempt(self, lines_of(key, lines), progress, sender=sender)
                     connection = next(connections)
                     staged = attempt.stage(connection, reader, exclusive=False)
                     if settling is not None:
@@ -187,7 +188,8 @@ class Importer:
         self._keys = persons.DataKeys(self._secrets, self._buckets)
 
 
-W = TypeVar("W", Snapshot, PartState)
+Pieces: TypeAlias = Sequence[tuple[Taken, Mapping[int, bytes]]]
+"""Lines that were taken of files, by number."""
 
 
 class _Options(NamedTuple):
@@ -214,6 +216,7 @@ class _Attempt:
         rejects: Rejects | None = None,
         careful: bool = False,
         options: _Options = _Options(),  # noqa: B008 - a tuple
+        sender: ThreadPoolExecutor | None = None,
     ) -> None:
         self.owner = owner
         self.source = source
@@ -235,6 +238,8 @@ class _Attempt:
         self.reads: set[tuple[str, int]] = set()  # with the lane of whoever reads it
         self.touched: set[int] = set()  # lanes
         self.staged = 0  # batches
+        self.sender = sender
+        self.sent: Future[None] | None = None  # the last of them, maybe on its way
         self.events: list[NewEvent] = []  # these are of the batch that is being made
         self.stamps: list[bytes] = []
         self.answers: list[Answer] = []
@@ -256,6 +261,7 @@ class _Attempt:
         # What is staged is sent, and not waited for.
         with connection.pipeline():
             self._stage_facts(connection, reader)
+            self._wait_until_sent()
         if not self.options.keep or (done.rejected and not self.rejects.keeps_good):
             owner._forget()
             connection.execute("ROLLBACK")
@@ -267,6 +273,7 @@ class _Attempt:
             return False
         with connection.pipeline():
             self._stage_snapshots(connection)
+            self._wait_until_sent()
         self.rejects.seal()
         for stream in self.working.streams.values():
             stream.stored, stream.changed = stream.version, set()
@@ -326,14 +333,13 @@ class _Attempt:
             facts, bad = self.reading.facts(chunk, self.left_out)
             self._load_snapshots(reader, [fact[3:] for fact in facts])
             answered = self._answered_keys(reader, facts)
-            pieces: dict[int, Piece] = {}
+            pieces: defaultdict[int, dict[int, bytes]] = defaultdict(dict)
+            careful = self.careful or bool(self.unreadable)
+            take = self._take_with_care if careful else self._take
             for fact in facts:
                 number, line, text, command, _ = fact
                 try:
-                    if self.careful or self.unreadable:
-                        self._take_with_care(fact, answered)
-                    else:
-                        self._take(fact, answered)
+                    take(fact, answered)
                 except Refusal as refusal:
                     bad.append((fact, why(refusal, command)))
                 except _Broken as broken:
@@ -342,10 +348,7 @@ class _Attempt:
                     raise LineFailed(f"line {line} of {self.done.files[number].key}") from failure
                 else:
                     if command.key.startswith(FILE_KEYS):
-                        piece = pieces.get(number)
-                        if piece is None:
-                            piece = pieces[number] = Piece()
-                        piece.take(line, text, command)
+                        pieces[number][line] = line_of(text, command)
                     if len(self.events) >= BATCH_EVENTS:
                         self._stage_events(connection, reader)
             for place, reason in sorted(bad, key=lambda each: each[0][:2]):
@@ -357,14 +360,10 @@ class _Attempt:
         self,
         connection: Connection[Any],
         reader: Connection[Any],
-        pieces: Mapping[int, Piece] | None = None,
+        pieces: Mapping[int, Mapping[int, bytes]] | None = None,
     ) -> None:
         """Stage what came of the last lines, and pieces of the files that end with them."""
-        kept = []
-        for number, piece in (pieces or {}).items():
-            file = self.done.files[number]
-            first, size, lines = piece.packed()
-            kept.append(Lines(file.key, file.home, first, size, len(piece.lines), lines))
+        kept = [(self.done.files[n], lines) for n, lines in (pieces or {}).items()]
         if kept or self.events or self.answers:
             batch = Batch(
                 self.recorded,
@@ -372,15 +371,13 @@ class _Attempt:
                 events=self.events,
                 recorded=self.stamps,
                 answers=self.answers,
-                lines=kept,
                 sealed=self._sealed(reader),
             )
             self.staged += 1
-            self._stage(connection, self.staged, batch)
+            self._stage(connection, self.staged, batch, kept)
         self.touched.update(self.working.lanes)
         self.working.lanes = {}
-        for each in (self.events, self.stamps, self.answers, self.tellings):
-            each.clear()
+        self.events, self.stamps, self.answers, self.tellings = [], [], [], []
 
     def _sealed(self, reader: Connection[Any]) -> bytes | None:
         keys = self.owner._keys
@@ -390,10 +387,21 @@ class _Attempt:
             keys.take(reader.execute(persons.KEYS, asked, binary=True).fetchall())
         return keys.sealed(self.tellings)
 
-    def _stage(self, connection: Connection[Any], turn: int, batch: Batch) -> None:
-        connection.execute(
-            "INSERT INTO staged_batches VALUES (%s, %b::ledger.batch)", (turn, batch.encoded())
-        )
+    def _stage(
+        self, connection: Connection[Any], turn: int, batch: Batch, pieces: Pieces = ()
+    ) -> None:
+        """Send a batch, with lines of files; nothing of it changes any more. If somebody else does
+        it, one is on its way while the next is decided."""
+        if self.sender is None:
+            _send(connection, turn, batch, pieces)
+        else:
+            self._wait_until_sent()
+            self.sent = self.sender.submit(_send, connection, turn, batch, pieces)
+
+    def _wait_until_sent(self) -> None:
+        sent, self.sent = self.sent, None
+        if sent is not None:
+            sent.result()
 
     def _reject(self, place: Place, reason: Why) -> None:
         file, line, text, command, named = place
@@ -553,29 +561,24 @@ class _Attempt:
             answers=[Answer(f.key, b"", f.home, 0, msgspec.json.encode(t), b"") for f, t in told],
         )
         turn = 0
-        for some in _portions(snapshots_of(self.working)):
+        for some in portions(snapshots_of(self.working)):
             self.touched.update(snapshot.lane for snapshot in some)
             closing.snapshots = some
             self._stage(connection, turn, closing)
             closing, turn = Batch(self.recorded), turn - 1
-        for others in _portions(parts_of(self.working)):
+        for others in portions(parts_of(self.working)):
             if others:
-                closing.parts = others
-                self._stage(connection, turn, closing)
+                self._stage(connection, turn, Batch(self.recorded, parts=others))
                 turn -= 1
 
 
-def _portions(written: Iterable[W]) -> Iterator[list[W]]:
-    """States, about as many bytes of them at a time as go in a batch; at least one portion."""
-    portion: list[W] = []
-    held_bytes = 0
-    for each in written:
-        portion.append(each)
-        held_bytes += len(each.state)
-        if held_bytes > SNAPSHOTS_BYTES:
-            yield portion
-            portion, held_bytes = [], 0
-    yield portion
+def _send(connection: Connection[Any], turn: int, batch: Batch, pieces: Pieces) -> None:
+    for file, lines in pieces:
+        first, size, content = packed(lines)
+        batch.lines.append(Lines(file.key, file.home, first, size, len(lines), content))
+    connection.execute(
+        "INSERT INTO staged_batches VALUES (%s, %b::ledger.batch)", (turn, batch.encoded())
+    )
 
 
 _HEADS = (

@@ -4,10 +4,10 @@ It goes as one value of the type `ledger.batch` (migrations/0002_functions.sql),
 arrays: a column of each table that it writes.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import psycopg
 from psycopg.adapt import Dumper
@@ -18,6 +18,8 @@ from ledger.log import arrays, snapshots
 from ledger.log.arrays import BYTEAS, INSTANTS, INT2S, INT8S, TEXTS, WORDS, Kind
 from ledger.log.working import Entry, WorkingSet
 
+SNAPSHOTS_BYTES = 1 << 18
+"""About so much of snapshots goes in a batch of an import, for its events are as long."""
 CONFLICTS = ("CL001", "23505")
 """The SQLSTATEs of an append that came too late: nothing of it was written."""
 
@@ -86,6 +88,9 @@ class Lines(NamedTuple):
     content: bytes
 
 
+W = TypeVar("W", Snapshot, PartState)
+
+
 @dataclass(frozen=True, slots=True)
 class Encoded:
     """A batch as it is sent."""
@@ -118,7 +123,7 @@ class Batch:
     events: Sequence[NewEvent] = ()
     recorded: Sequence[bytes] = ()  # for a demo, of each event: instants in microseconds
     answers: Sequence[Answer] = ()
-    lines: Sequence[Lines] = ()
+    lines: list[Lines] = field(default_factory=list)
     sealed: bytes | None = None  # what it tells of people: ledger/log/persons.py
 
     def encoded(self) -> Encoded:
@@ -181,3 +186,16 @@ def parts_of(working: WorkingSet) -> Iterator[PartState]:
                 state = snapshots.encode_part(stream.state[part])
                 for lane in lanes_of(stream.name, working.buckets):
                     yield PartState(stream.name, lane, part, fold, state)
+
+
+def portions(written: Iterable[W]) -> Iterator[list[W]]:
+    """States, about as many bytes of them at a time as go in a batch; at least one portion."""
+    portion: list[W] = []
+    held_bytes = 0
+    for each in written:
+        portion.append(each)
+        held_bytes += len(each.state)
+        if held_bytes > SNAPSHOTS_BYTES:
+            yield portion
+            portion, held_bytes = [], 0
+    yield portion

@@ -112,7 +112,7 @@ def test_a_file_of_many_batches_is_one_sequence(
 ) -> None:
     """Positions, versions and answers go on from batch to batch, in each lane."""
     monkeypatch.setattr("ledger.lines.CHUNK", 3)
-    monkeypatch.setattr("ledger.importing.SNAPSHOTS_BYTES", 1)
+    monkeypatch.setattr("ledger.log.append.SNAPSHOTS_BYTES", 1)
     dsn = installed(4)
     executed(dsn, command("unit.open", unit_id="u0", title="城北"))
     history = a_history(5, 3)
