@@ -241,7 +241,7 @@ def test_many_who_try_at_once_disturb_nobody_who_writes(
     ended: list[int] = []
 
     def trying() -> None:
-        with httpx.Client(base_url=told.base_url, timeout=PATIENCE_S) as http:
+        with httpx.Client(base_url=told.base_url, headers=told.headers, timeout=PATIENCE_S) as http:
             for n in range(20):
                 headers = {"Idempotency-Key": f"w{n}", **DRY}
                 ended.append(
