@@ -33,6 +33,7 @@ WORDS: dict[str, tuple[str, ...]] = {
     "compare": ("--sample", "1"),
     "ask": ("clubs",),
     "measure": ("members.vips",),
+    "keys": ("show",),
     "report": ("check", "{report}"),
     "list": ("members",),
     "sql": ("-c", "SELECT 1 AS n"),
