@@ -195,7 +195,12 @@ def test_a_write_that_asks_for_another_protocol_is_a_write(server: Server) -> No
 def test_head_is_answered_wherever_get_is(server: Server, contract: Contract) -> None:
     """With the same headers and no body, on a connection that goes on."""
     known = {"member_id": "m000001", "club_id": "health", "campaign_id": "golden_autumn"}
-    known |= {"report_id": "vip-2008", "claim_id": "binding.rate", "measure_id": "members.vips"}
+    known |= {
+        "report_id": "vip-2008",
+        "claim_id": "binding.rate",
+        "measure_id": "members.vips",
+        "webhook_id": "none",
+    }
     known_paths = contract.document["paths"].items()
     paths = [path for path, methods in known_paths if "get" in methods and path != ENDLESS]
     paths += ["/openapi.json", "/nowhere", "/members/{member_id}/statement?format=csv"]
