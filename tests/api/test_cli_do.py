@@ -43,7 +43,9 @@ def test_every_command_is_carried_out_once(own_ledger: Path) -> None:
         assert done.json["receipt"].keys() == told, name
     for name in STORY[::6]:
         again = recorded(own_ledger, name, "--key", name).json
-        assert (again["replayed"], again["receipt"]) == (True, receipts[name])
+        assert again["replayed"], name
+        if not COMMANDS[name].discloses:  # what is shown once is not shown again
+            assert again["receipt"] == receipts[name]
     refused = recorded(own_ledger, "member.join")
     assert (refused.code, refused.problem["refusal"]) == (3, "already_joined")
     other = (CREDIT[0], "member_id=m4", *CREDIT[2:])  # the first one has left

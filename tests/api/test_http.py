@@ -388,9 +388,10 @@ def test_no_label_of_a_metric_holds_what_was_sent(http: httpx.Client, contract: 
         "method": {*tracing.METHODS, "other"},
         "status": {str(status) for status in range(200, 600)},
         "command": {*COMMANDS},
-        "outcome": {"written", "replayed", "failed", *problems.codes()},
+        "outcome": {"written", "replayed", "failed", "taken", *problems.codes()},
         "code": {*problems.codes()},
         "bucket": {"0"},
+        "standing": {"delivers", "tries again", "stopped"},
     }
     found = text_string_to_metric_families(http.get("/metrics").text)
     labels = [each.labels for family in found for each in family.samples]
