@@ -58,6 +58,9 @@ NO_HISTORY_MAY = {
     "period_reversed", "window_reversed",
     # It would tell anew who somebody is.
     "erased",
+    # It would give somebody a right that he has not, or take one that nobody has.
+    "api_key_exists", "api_key_is_revoked", "expires_too_soon", "role_not_held", "unknown_api_key",
+    "unknown_role", "unknown_user", "user_exists", "user_is_disabled",
     # Nobody could say any more whether it was told before, or hold it.
     "bill_too_late", "too_long_ago", "too_many",
 }  # fmt: skip

@@ -61,6 +61,8 @@ def test_whatever_happens_twice_happens_twice_again(unchanged: Scenario) -> None
     world.does("member.return", **him, unit_id="east")
     world.does("member.correct_return", **him)
     world.does("member.correct_leaving", **him)
+    world.does("member.unmask", **him, purpose="called back")
+    world.does("member.erase", **him, reason="asked for")
     asked = {command.called for command in world.asked.values()}
     assert asked >= {name for name, kind in COMMANDS.items() if "member" in kind.writes}
     assert_the_same(world, unchanged)
