@@ -72,7 +72,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--storm-seconds", type=float, default=6.0)
     parser.addoption("--storm-seed", type=int, default=0)
     parser.addoption("--fuzz-seed", type=int, default=1)
-    parser.addoption("--fuzz-examples", type=int, default=15)
+    parser.addoption("--fuzz-examples", type=int, default=8)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

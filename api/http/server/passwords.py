@@ -21,7 +21,7 @@ from api.http.server.turns import Turns
 T = TypeVar("T")
 MOST_WAITING = 16
 """Who waits for his password to be looked at; more are told to come again."""
-NICENESS = 19
+NICENESS = 5
 HASHER = PasswordHash((Argon2Hasher(time_cost=3, memory_cost=64 * 1024, parallelism=1),))
 """RFC 9106's second choice (3 passes over 64 MiB), by one thread: it takes about 0.1 s of one."""
 
