@@ -154,9 +154,10 @@ def claimed() -> Iterator[str]:
             assert stopped(running).code == 0
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """A browser, for all pages."""
+    """A browser for the pages of a file: while it is there a loop runs in this thread, in which no
+    other test may find itself."""
     expect.set_options(timeout=PATIENCE_S * 1000)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
