@@ -8,6 +8,7 @@ decides.
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -214,9 +215,10 @@ def meaning_of(name: str) -> str | None:
 
 def _sheets(file: File) -> Iterator[Sheet]:
     rows: dict[str | None, list[list[str]]] = {}
-    for sheet, (number, row) in sheet_rows(file, SAMPLE + HEADERS):
-        require_narrow(file.name, number, row)
-        rows.setdefault(sheet, []).append(row)
+    with closing(sheet_rows(file, SAMPLE + HEADERS)) as known:
+        for sheet, (number, row) in known:
+            require_narrow(file.name, number, row)
+            rows.setdefault(sheet, []).append(row)
     for sheet, found in rows.items():
         if any(any(cell.strip() for cell in row) for row in found):
             yield _sheet(Path(file.name).name, sheet, found)

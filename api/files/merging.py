@@ -6,7 +6,7 @@ then by the turn of the kind, then as the files and their lines stand.
 
 import heapq
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from datetime import datetime
 from tempfile import TemporaryFile
@@ -70,18 +70,19 @@ class Merger:
         reader: _Rows | None = None
         current: str | None = ""
         empty = True
-        for sheet, (number, row) in sheet_rows(file):
-            empty = False
-            if sheet != current:
-                current, sheet_said = sheet, sheet_of_rejects if sheet is None else sheet
-                said = self._mapping.of(name, sheet_said)
-                reader = None
-                if said is None:
-                    self.skipped.append(file.name if not sheet else f"{file.name} [{sheet}]")
-                else:
-                    reader = _Rows(self, file, sheet_said, said)
-            if reader is not None:
-                reader.take(number, row)
+        with closing(sheet_rows(file)) as rows:
+            for sheet, (number, row) in rows:
+                empty = False
+                if sheet != current:
+                    current, sheet_said = sheet, sheet_of_rejects if sheet is None else sheet
+                    said = self._mapping.of(name, sheet_said)
+                    reader = None
+                    if said is None:
+                        self.skipped.append(file.name if not sheet else f"{file.name} [{sheet}]")
+                    else:
+                        reader = _Rows(self, file, sheet_said, said)
+                if reader is not None:
+                    reader.take(number, row)
         if empty:
             raise Unreadable(file.name, "it holds no rows")
 

@@ -11,8 +11,8 @@ import re
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -158,8 +158,8 @@ def _undecodable(file: File, encoding: str) -> int | None:
     return None
 
 
-def _text(file: File) -> Iterator[str]:
-    """Its lines, with what ends them."""
+def _text(file: File) -> Generator[str]:
+    """Its lines, with what ends them. Who reads no further closes it."""
     file.copy.seek(0)
     # A descriptor of its own: whoever reads no further closes it, and the copy stays open.
     with os.fdopen(os.dup(file.copy.fileno()), encoding=file.encoding, newline="") as text:
@@ -171,7 +171,8 @@ def _text(file: File) -> Iterator[str]:
 
 def _separator_of(file: File) -> str:
     """What stands most evenly between the cells of the first lines."""
-    lines = [re.sub(r'"[^"]*"', "", line) for line in islice(_text(file), 20)]
+    with closing(_text(file)) as text:
+        lines = [re.sub(r'"[^"]*"', "", line) for line in islice(text, 20)]
     lines = [line for line in lines if line.strip()]
 
     def evenly(separator: str) -> tuple[int, int]:
@@ -182,23 +183,25 @@ def _separator_of(file: File) -> str:
     return max(SEPARATORS, key=evenly) if lines else ","
 
 
-def _rows_of_csv(file: File) -> Iterator[Row]:
-    reader = csv.reader(_text(file), delimiter=file.separator, strict=True)
-    begun = 1
-    try:
-        for row in reader:
-            yield begun, row
-            begun = reader.line_num + 1
-    except csv.Error as error:
-        said = str(error)
-        open_quote = "unexpected end of data" in said or reader.line_num > begun
-        if open_quote:
-            why = "a quote that is opened in this row is never closed"
-        elif "field limit" in said:
-            why = f"a cell is longer than {MOST_CELL:,} characters"
-        else:
-            why = f"it is no CSV: {said}"
-        raise Unreadable(file.name, why, begun) from None
+def _rows_of_csv(file: File) -> Generator[Row]:
+    with closing(_text(file)) as text:
+        reader = csv.reader(text, delimiter=file.separator, strict=True)
+        begun = 1
+        try:
+            for row in reader:
+                yield begun, row
+                begun = reader.line_num + 1
+        except csv.Error as error:
+            raise Unreadable(file.name, _why(str(error), reader.line_num > begun), begun) from None
+
+
+def _why(said: str, goes_on: bool) -> str:
+    """What is wrong with a row that is none; `goes_on`: over several lines."""
+    if "unexpected end of data" in said or goes_on:
+        return "a quote that is opened in this row is never closed"
+    if "field limit" in said:
+        return f"a cell is longer than {MOST_CELL:,} characters"
+    return f"it is no CSV: {said}"
 
 
 # ------------------------------------------------------------------------------------ workbooks
@@ -248,11 +251,11 @@ def _complaint(said: bytes) -> str:
 
 
 # ---------------------------------------------------------------------------------------- tables
-def sheet_rows(file: File, most_rows: int | None = None) -> Iterator[tuple[str | None, Row]]:
+def sheet_rows(file: File, most_rows: int | None = None) -> Generator[tuple[str | None, Row]]:
     """(sheet, row) of each table of a file in turn; of a CSV the sheet is null."""
     if file.kind == "csv":
-        rows = _rows_of_csv(file)
-        yield from ((None, row) for row in (rows if most_rows is None else islice(rows, most_rows)))
+        with closing(_rows_of_csv(file)) as rows:
+            yield from ((None, row) for row in islice(rows, most_rows))
         return
     with _workbook(file, most_rows) as told:
         next(told, None)  # their names
