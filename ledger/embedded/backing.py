@@ -101,7 +101,7 @@ def restore(backup: Path, data_dir: Path, archive: Path | None, until: datetime 
             write_private(pgdata / "recovery.signal", "", home.account)
     try:
         _recover(home)
-    except EmbeddedError as error:
+    except (EmbeddedError, psycopg.Error) as error:  # it may stop before it answered once
         short = "recovery target was reached" in postmaster.last_words(home)
         shutil.rmtree(home.pgdata)
         why = "The archive ends before that time." if short else error
