@@ -214,7 +214,8 @@ def digest_of(command: Command, asked: bytes, secrets: Secrets) -> bytes:
 
 # ---------------------------------------------------------------------------------- looking
 _ROWS = """
-    SELECT p.field, p.sealed, p.bucket, p.stream_version, k.kek, k.wrapped, p.occurred_at
+    SELECT p.field, p.sealed, p.bucket, p.stream_version, k.kek, k.wrapped, p.occurred_at,
+        p.member_id
     FROM ledger.persons p
     LEFT JOIN ledger.person_keys k ON k.member_id = p.member_id AND k.bucket = p.bucket
 """
@@ -222,23 +223,32 @@ _ROWS = """
 
 def person(connection: Connection[Any], member_id: str) -> Person:
     """Who a member is."""
-    return _shown(in_full(connection, member_id))
+    return people(connection, [member_id])[member_id]
+
+
+def people(connection: Connection[Any], member_ids: Collection[str]) -> dict[str, Person]:
+    """Who these members are, asked at once."""
+    rows: dict[str, list[tuple[Any, ...]]] = {each: [] for each in member_ids}
+    for row in _all(connection, [*rows]):
+        rows[row[7]].append(row)
+    return {each: _shown(_opened(each, his)) for each, his in rows.items()}
 
 
 def in_full(connection: Connection[Any], member_id: str) -> dict[str, str]:
     """All that is known of who a member is, by field: for who was allowed to see it, once."""
-    return _opened(member_id, _all(connection, member_id))
+    return _opened(member_id, _all(connection, [member_id]))
 
 
 def tellings(connection: Connection[Any], member_id: str) -> list[tuple[str, str | None, datetime]]:
     """(field, value, from when it held) of all that was told, likewise in full."""
-    rows = _all(connection, member_id)
-    return [(row[0], _opened(member_id, [row]).get(row[0]), row[-1]) for row in rows]
+    rows = _all(connection, [member_id])
+    return [(row[0], _opened(member_id, [row]).get(row[0]), row[6]) for row in rows]
 
 
-def _all(connection: Connection[Any], member_id: str) -> list[tuple[Any, ...]]:
+def _all(connection: Connection[Any], member_ids: list[str]) -> list[tuple[Any, ...]]:
     return connection.execute(
-        f"{_ROWS} WHERE p.member_id = %s ORDER BY p.occurred_at, p.stream_version", (member_id,)
+        f"{_ROWS} WHERE p.member_id = ANY(%s) ORDER BY p.occurred_at, p.stream_version",
+        (member_ids,),
     ).fetchall()
 
 
@@ -297,7 +307,7 @@ def _opened(member_id: str, rows: Iterable[Sequence[Any]]) -> dict[str, str]:
     """What the last of these rows that spoke of a field left, in the order in which they hold."""
     last = {row[0]: row for row in rows}
     found = {}
-    for name, sealed, bucket, version, wrapped_by, wrapped, _ in last.values():
+    for name, sealed, bucket, version, wrapped_by, wrapped, *_ in last.values():
         if sealed and wrapped:  # without a key it was given up: docs/how-to/keys.md
             whom = Whom(member_id, bucket)
             key = _unwrapped(whom, wrapped_by, wrapped)

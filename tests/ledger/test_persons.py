@@ -45,6 +45,16 @@ def another() -> str:
     return keyring.id_of(bytes.fromhex("5a" * 32))
 
 
+def test_many_are_told_as_each_alone_and_whom_nobody_knows_has_no_name(ledger_dsn: str) -> None:
+    executed(ledger_dsn, *a_club(), joined(1, name="李"), joined(2, name="Wang"), joined(3))
+    with connect(ledger_dsn) as connection:
+        those = ["m1", "m2", "m3", "nobody", "m1"]
+        told = persons.people(connection, those)
+        assert told == {each: persons.person(connection, each) for each in those}
+        assert (told["m1"].name, told["nobody"].name) == ("李", None)
+        assert persons.people(connection, []) == {}
+
+
 def test_what_is_sealed_is_bound_to_its_place(ledger_dsn: str) -> None:
     executed(ledger_dsn, *a_club(), joined(1), joined(2))
     with connect(ledger_dsn) as connection:

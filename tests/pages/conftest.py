@@ -20,7 +20,7 @@ from playwright.sync_api import (
 )
 
 from api.http.server.passwords import HASHER
-from ledger import sessions
+from ledger import credentials, sessions
 from ledger.database import connect
 from ledger.embedded import EmbeddedServer
 from tests.api.running import empty_directory, serving, stopped
@@ -135,21 +135,53 @@ def house() -> Iterator[House]:
             assert stopped(running).code == 0
 
 
+@dataclass
+class Claimed:
+    """A ledger with a clerk of its tea room, `li`, who signs in by PASSWORD, and with a key that
+    opens the desks for members of the unit `west` alone. Two members have one number."""
+
+    address: str
+    key_of_west: str
+
+
+SHARED = {"phone": "13912345678"}
+
+
 @pytest.fixture(scope="session")
-def claimed() -> Iterator[str]:
-    """The address of a ledger with a clerk of its tea room, `li`, who signs in by PASSWORD."""
+def claimed() -> Iterator[Claimed]:
+    """One server on it."""
     with empty_directory() as path, EmbeddedServer(path) as database:
         running = serving(path)
         try:
-            House(running.address).tell(*BRANCH)
+            house = House(running.address)
+            house.tell(*BRANCH, {"command": "unit.open", "unit_id": "west", "title": "西区"})
+            house.tell(*customer("a-poor", 1, **SHARED), *customer("b-rich", 500, **SHARED))
+            house.tell(
+                {
+                    "command": "member.move",
+                    "member_id": "b-rich",
+                    "unit_id": "west",
+                    "reason": "moved",
+                }
+            )
+            house.settle()
+            scopes = {"members.read": "units", "visits.write": "all", "clubs.read": "all"}
+            of_west = {"role_id": "teller", "units": ("west",), "api_key_id": "west"}
             holds = {"user_id": "li", "role_id": "clerk", "clubs": ("tea",)}
-            facts = command("user.add", user_id="li"), command("user.grant", **holds)
+            facts = (
+                command("user.add", user_id="li"),
+                command("user.grant", **holds),
+                command("role.define", role_id="teller", scopes=scopes),
+                command("apikey.issue", **of_west),
+            )
             with ThreadPoolExecutor() as beside:  # the browser's loop runs in this thread
                 beside.submit(executed, database.dsn, *facts).result()
             with connect(database.dsn) as connection:
                 sessions.set_password(connection, "li", HASHER.hash(PASSWORD))
+                key = credentials.mint(connection, "apikey:west", 1)
+            assert key is not None
             assert eventually(lambda: httpx.get(f"{running.address}/clubs").status_code == 401)
-            yield running.address
+            yield Claimed(running.address, key)
         finally:
             assert stopped(running).code == 0
 

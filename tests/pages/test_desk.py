@@ -6,7 +6,7 @@ from hashlib import sha256
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.pages.conftest import PASSWORD, House, Visitor
+from tests.pages.conftest import PASSWORD, Claimed, House, Visitor
 
 DESK = "/desk/tea/d1"
 
@@ -16,6 +16,13 @@ def scan(page: Page, *said: str) -> None:
     for each in said:
         page.keyboard.type(each)
         page.keyboard.press("Enter")
+
+
+def seated(visitor: Visitor, house: House, *said: tuple[str, int]) -> Page:
+    """The desk's page, once these customers have so many points."""
+    house.customers(*said)
+    visitor.page.goto(DESK)
+    return visitor.page
 
 
 def points(before: int, after: int) -> re.Pattern[str]:
@@ -33,9 +40,7 @@ def name(request: pytest.FixtureRequest) -> str:
 def test_two_keystrokes_after_the_scan_there_is_a_receipt_and_the_undo_stays(
     visitor: Visitor, house: House, name: str
 ) -> None:
-    house.customers((name, 500))
-    page = visitor.page
-    page.goto(DESK)
+    page = seated(visitor, house, (name, 500))
     visitor.accessible()
     scan(page, name)
     expect(page.locator(".card .large dd")).to_have_text("500")
@@ -59,9 +64,7 @@ def test_two_keystrokes_after_the_scan_there_is_a_receipt_and_the_undo_stays(
 def test_a_visit_twice_is_asked_about_and_a_button_pressed_twice_is_not(
     visitor: Visitor, house: House, name: str
 ) -> None:
-    house.customers((name, 1000))
-    page = visitor.page
-    page.goto(DESK)
+    page = seated(visitor, house, (name, 1000))
     scan(page, name, "+2")
     expect(page.locator(".card output")).to_have_text("2")
     page.locator("[data-key='1']").dblclick()
@@ -78,9 +81,7 @@ def test_a_visit_twice_is_asked_about_and_a_button_pressed_twice_is_not(
 def test_a_free_visit_says_so_and_a_refusal_what_to_do(
     visitor: Visitor, house: House, name: str
 ) -> None:
-    house.customers((name, 100))
-    page = visitor.page
-    page.goto(DESK)
+    page = seated(visitor, house, (name, 100))
     scan(page, "nobody-has-this")
     expect(page.locator("#problem [data-code=unknown_member]")).to_be_visible()
     visitor.accessible()
@@ -93,9 +94,7 @@ def test_a_free_visit_says_so_and_a_refusal_what_to_do(
 
 def test_a_burst_of_scans_loses_none(visitor: Visitor, house: House, name: str) -> None:
     those = [f"{name}-{n}" for n in range(3)]
-    house.customers(*((each, 300) for each in those))
-    page = visitor.page
-    page.goto(DESK)
+    page = seated(visitor, house, *((each, 300) for each in those))
     scan(page, *those)
     expect(page.locator("#waiting li")).to_have_count(2)
     visitor.accessible()
@@ -109,9 +108,7 @@ def test_a_burst_of_scans_loses_none(visitor: Visitor, house: House, name: str) 
 def test_without_a_network_scans_wait_and_no_points_are_debited(
     visitor: Visitor, house: House, name: str
 ) -> None:
-    house.customers((name, 300))
-    page = visitor.page
-    page.goto(DESK)
+    page = seated(visitor, house, (name, 300))
     visitor.context.set_offline(True)
     expect(page.locator("#offline")).to_be_visible()
     scan(page, name)
@@ -163,10 +160,10 @@ def test_a_desk_is_found_and_a_page_keeps_its_language_and_theme(visitor: Visito
 
 
 def test_who_is_not_signed_in_is_asked_first_and_comes_back_to_his_desk(
-    visitor: Visitor, claimed: str
+    visitor: Visitor, claimed: Claimed
 ) -> None:
     page = visitor.page
-    page.goto(claimed + DESK)
+    page.goto(claimed.address + DESK)
     expect(page).to_have_url(re.compile("/sign-in"))
     visitor.accessible()
     page.locator("[name=user_id]").fill("li")

@@ -8,7 +8,7 @@ import pytest
 
 from api.http.pages import desk, page, signing
 from api.http.server.access import need_of
-from tests.pages.conftest import House, customer
+from tests.pages.conftest import SHARED, Claimed, House, customer
 from tests.patience import PATIENCE_S
 
 DESK = "/desk/tea/d1"
@@ -167,3 +167,28 @@ def test_pages_are_light_and_no_part_of_the_api(pages: httpx.Client) -> None:
     assert "no-store" in answer.headers["cache-control"]
     refused = pages.put(f"{DESK}/today")
     assert (refused.status_code, refused.headers["allow"]) == (405, "GET, HEAD")
+
+
+def test_who_is_not_signed_in_is_led_to_the_page_or_told_in_place(claimed: Claimed) -> None:
+    with httpx.Client(base_url=claimed.address, timeout=PATIENCE_S) as client:
+        whole = client.get(DESK)
+        assert (whole.status_code, whole.headers["location"]) == (
+            303,
+            "/sign-in?to=%2Fdesk%2Ftea%2Fd1",
+        )
+        part = client.get(f"{DESK}/today", headers=OWN)
+        assert (part.status_code, code_of(part)) == (200, "not_signed_in")
+        assert part.headers["hx-retarget"] == "#problem"
+        sent = client.post(f"{DESK}/card", data={"said": "b-rich"}, headers=OWN)
+        assert (sent.status_code, code_of(sent)) == (200, "not_signed_in")
+
+
+def test_of_several_with_one_number_only_ones_own_are_shown_and_offered(claimed: Claimed) -> None:
+    headers = {**OWN, "Authorization": f"Bearer {claimed.key_of_west}"}
+    with httpx.Client(base_url=claimed.address, headers=headers, timeout=PATIENCE_S) as client:
+        shown = client.post(f"{DESK}/card", data={"said": SHARED["phone"]})
+        assert 'data-member="b-rich"' in shown.text
+        assert "a-poor" not in shown.text
+        assert 'name="shown_points" value="200"' in shown.text, "what he can pay, not the other"
+        other = client.post(f"{DESK}/card", data={"said": "a-poor"})
+        assert code_of(other) == "unknown_member"

@@ -3,7 +3,7 @@
 What a button would do and cost is what a dry run of its command says; nothing is decided here.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -32,7 +32,6 @@ from domain.access import Principal
 from domain.admissions import AdmitInEmergency
 from domain.clubs import DeclareEmergency, EndEmergency, UnknownClub
 from domain.kernel.command import Command
-from domain.kernel.personal import Phone, Sealed
 from domain.kernel.refusal import Refusal
 from domain.kernel.values import (
     ClubId,
@@ -50,8 +49,9 @@ from domain.members import UnknownMember
 from domain.visits import Companions, RecordVisit, UndoVisit, VisitReceipt, VisitRepeated
 from ledger.log import persons
 from ledger.log.batcher import CommandFailed, Receipt, Trial
+from ledger.log.persons import Person
 from projections import clubs, members, visits
-from projections.clubs import ClubCard
+from projections.clubs import ClubCard, Price
 from projections.engine.connection import Conn
 from projections.members import Member
 from projections.visits import Visit
@@ -87,8 +87,11 @@ class AtDesk:
 
     async def asked(self, kind: type[C], **said: Any) -> C:
         """The command in the name of who asks, if he may."""
-        actor = await self.house.access.admit(self.who, DOOR_OF[kind.called].need, said)
-        return kind(actor=actor, **said)
+        return kind(actor=await self.actor(kind, said), **said)
+
+    async def actor(self, kind: type[Command], said: Mapping[str, Any]) -> str:
+        """Who asks, as events name him, if he may ask it of what this says."""
+        return await self.house.access.admit(self.who, DOOR_OF[kind.called].need, said)
 
     def page(self, template: str, status: int = 200, **values: Any) -> Response:
         """A page of this desk, or a part of it."""
@@ -180,28 +183,10 @@ class Offer:
     repeats: VisitRepeated | None = None
 
 
-@dataclass(frozen=True)
-class Found:
-    """What a scan found: one member with what a desk wants to know, or several to choose from."""
-
-    members: Sequence[Member]
-    club: ClubCard
-    last: Sequence[Visit]
-    expiring: int
-
-
 def _new_key() -> str:
     return f"desk-{uuid4().hex}"
 
 
-def _phone(said: str) -> Sealed | None:
-    try:
-        return _PHONE.validate_python(said)
-    except ValidationError:
-        return None
-
-
-_PHONE: TypeAdapter[Sealed] = TypeAdapter(Phone)
 _ID: TypeAdapter[str] = TypeAdapter(Id)
 
 
@@ -216,23 +201,15 @@ def _require_club(conn: Conn, club_id: str) -> ClubCard:
     return club
 
 
-def _find(conn: Conn, *, club_id: str, said: str, now: datetime) -> Found:
-    """The member with this card, else those with this phone number."""
+def _find(conn: Conn, *, club_id: str, said: str, now: datetime) -> tuple[ClubCard, list[Member]]:
+    """The club, and the member with this card, else those with this phone number."""
     club, said = _require_club(conn, club_id), said.strip()
     card = partial(members.member, at=now)
-    found = [each for each in [card(conn, said) if _is_id(said) else None] if each is not None]
-    if not found and (phone := _phone(said)) is not None:
-        found = members.members_with_phone(conn, phone, card)
-    if not found:
-        raise UnknownMember("")
-    last = visits.latest_visits(conn, found[0].member_id, LAST) if len(found) == 1 else []
-    soon = now + SOON
-    expiring = sum(
-        lot.remaining
-        for lot in found[0].lots
-        if lot.expires_at is not None and now < lot.expires_at <= soon
-    )
-    return Found(found, club, last, expiring)
+    found = card(conn, said) if _is_id(said) else None
+    if found is not None:
+        return club, [found]
+    phone = persons.phone_of(said)
+    return club, [] if phone is None else members.members_with_phone(conn, phone, card)
 
 
 def _is_id(said: str) -> bool:
@@ -240,6 +217,12 @@ def _is_id(said: str) -> bool:
         return bool(_ID.validate_python(said))
     except ValidationError:
         return False
+
+
+def _expiring(member: Member, now: datetime) -> int:
+    """His points that expire soon."""
+    lapses = ((lot.expires_at, lot.remaining) for lot in member.lots)
+    return sum(points for at, points in lapses if at is not None and now < at <= now + SOON)
 
 
 def _refused(request: Request, offers: Sequence[Offer]) -> dict[tuple[str, str, str], list[str]]:
@@ -260,19 +243,21 @@ async def _tried(house: House, command: RecordVisit) -> Trial | Refusal:
     return trial
 
 
-async def _offers(here: AtDesk, found: Found, companions: int) -> list[Offer]:
+async def _offers(
+    here: AtDesk, member_id: str, services: Sequence[Price], companions: int
+) -> list[Offer]:
     """A button a service. Where a visit would repeat another, the button is one that asks."""
-    member, club = found.members[0], found.club
-    used = [each.service_id for each in found.last]
-    known = sorted(club.services, key=lambda each: (each.service_id not in used, each.service_id))
-    made = []
-    for service in known[:BUTTONS]:
-        asked = await here.asked(
-            RecordVisit,
-            member_id=member.member_id,
-            club_id=here.club_id,
+    said: dict[str, Any] = {
+        "member_id": member_id,
+        "club_id": here.club_id,
+        "desk": here.desk,
+    }
+    actor, made = await here.actor(RecordVisit, said), []
+    for service in services:
+        asked = RecordVisit(
+            **said,
+            actor=actor,
             service_id=service.service_id,
-            desk=here.desk,
             companions=companions,
             key=_new_key(),
         )
@@ -319,23 +304,30 @@ async def card(here: Here) -> Response:
     """The member whose card or number this is, with what can be done for him."""
     asked, house = await form(here.request, Said), here.house
     now = house.clock.now()
-    if here.who is not ANYBODY and _phone(asked.said) is not None:
+    if here.who is not ANYBODY and persons.phone_of(asked.said) is not None:
         house.rates.spend(LOOK_UP, here.who.name)
-    found = await house.reads(partial(_find, club_id=here.club_id, said=asked.said, now=now))
-    own = [each for each in found.members if await house.access.may(here.who, OF_ONE, each)]
+    find = partial(_find, club_id=here.club_id, said=asked.said, now=now)
+    club, found = await house.reads(find)
+    own = [each for each in found if await house.access.may(here.who, OF_ONE, each)]
     if not own:
         raise UnknownMember("")
     if len(own) > 1:
         return here.page("_several.html", members=own)
-    offers = await _offers(here, found, asked.companions)
+    member = own[0]
+    last = await house.reads(partial(visits.latest_visits, member_id=member.member_id, limit=LAST))
+    used = {each.service_id for each in last}
+    known = sorted(club.services, key=lambda each: (each.service_id not in used, each.service_id))
+    offers = await _offers(here, member.member_id, known[:BUTTONS], asked.companions)
     return here.page(
         "_card.html",
-        member=own[0],
-        found=found,
+        member=member,
+        club=club,
+        last=last,
+        expiring=_expiring(member, now),
         companions=asked.companions,
         offers=offers,
         today=local_date(now),
-        titles=_titles(found.club),
+        titles=_titles(club),
         refused=_refused(here.request, offers),
     )
 
@@ -376,13 +368,13 @@ async def today(here: Here, wait_for: Awaited) -> Response:
     """Today's visits at this desk, the last first."""
     begins = start_of(local_date(here.house.clock.now()))
 
-    def question(conn: Conn) -> tuple[ClubCard, list[tuple[Visit, str | None]]]:
+    def question(conn: Conn) -> tuple[ClubCard, list[Visit], dict[str, Person]]:
         taken = visits.visits_at_desk(conn, here.club_id, here.desk, begins, TODAY)
-        known = {member_id: persons.person(conn, member_id).name for member_id in _of(taken)}
-        return _require_club(conn, here.club_id), [(each, known[each.member_id]) for each in taken]
+        people = persons.people(conn, [each.member_id for each in taken])
+        return _require_club(conn, here.club_id), taken, people
 
-    club, taken = await here.house.reads(question, wait_for)
-    return here.page("_today.html", taken=taken, titles=_titles(club))
+    club, taken, people = await here.house.reads(question, wait_for)
+    return here.page("_today.html", taken=taken, people=people, titles=_titles(club))
 
 
 @router.post(f"{DESK}/emergency")
@@ -414,10 +406,6 @@ async def admissions(here: Here) -> Response:
     beside = {**asked.model_dump(), "club_id": here.club_id, "desk": here.desk}
     await here.house.execute(await here.asked(AdmitInEmergency, **beside))
     return here.page("_admitted.html", asked=asked)
-
-
-def _of(taken: Sequence[Visit]) -> set[str]:
-    return {each.member_id for each in taken}
 
 
 def _place(receipt: Receipt) -> str:

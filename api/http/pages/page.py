@@ -174,7 +174,8 @@ class PageRoute(APIRoute):
                 problem = await _problem_of(request, error)
                 if problem is None:
                     raise
-                if problem["code"] == "not_signed_in" and request.method == "GET":
+                asked_for_a_page = request.method == "GET" and "hx-request" not in request.headers
+                if problem["code"] == "not_signed_in" and asked_for_a_page:
                     return RedirectResponse(f"{SIGN_IN}?{urlencode({'to': request.url.path})}", 303)
                 return in_place(request, problem)
 

@@ -84,7 +84,8 @@
   document.addEventListener("htmx:after:swap", () => {
     const news = receipts.querySelector("[data-place]");
     if (news) {
-      if ("done" in news.dataset) card.replaceChildren();
+      // Another card may have been opened meanwhile.
+      if (news.dataset.done === open()?.dataset.member) card.replaceChildren();
       problem.replaceChildren();
       htmx.ajax("GET", `${today.dataset.today}?wait_for=${news.dataset.place}`, {target: "#today"});
       delete news.dataset.place;
