@@ -38,6 +38,25 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONWARNINGS": "default", **UNTRACED}
 
 
+def test_parts_that_nobody_takes_are_measured_by_the_code_of_each_checkout() -> None:
+    """This checkout stands for another as well."""
+    small = ("--rounds", "1", "--count", "16", "--members", "2", "--beside", str(REPOSITORY))
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.unused", *small],
+        cwd=REPOSITORY,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    told = {tuple(line.split()[:2]) for line in done.stdout.splitlines() if "/s" in line}
+    assert told == {
+        (kind, case) for kind in ("visit", "debit") for case in ("without", "with", "before")
+    }
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(4 * PATIENCE_S)
 def test_it_measures_and_writes_a_table(tmp_path: Path) -> None:
