@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import psycopg
 from anyio import to_thread
 from fastapi import APIRouter, Path, Request, Response
-from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse
 from pydantic import BaseModel
 
 from api import answers
@@ -73,9 +73,10 @@ def kind_of(code: str) -> ProblemKind:
 
 @router.get("/", response_model=Welcome)
 @needs(PUBLIC)
-async def welcome() -> Welcome:
-    """What answers here, and where its description is."""
-    return Welcome()
+async def welcome(request: Request) -> Any:
+    """What answers here, and where its description is. A browser is led to the pages."""
+    accepted = request.headers.get("accept", "")
+    return RedirectResponse("/start", 303) if "text/html" in accepted else Welcome()
 
 
 @router.get("/openapi.json", response_model=dict[str, Any])

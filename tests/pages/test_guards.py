@@ -144,7 +144,7 @@ def test_an_asset_never_changes_at_its_address_and_nothing_else_is_served(
         assert answer.content == page.assets()[name]
         assert answer.headers.get_list("cache-control") == [page.FOR_EVER]
     digest = page.address("style.css").split("/")[2]
-    for path in ("style.css/style.css", f"{digest}/words.toml", f"{digest}/..%2Fpage.py"):
+    for path in ("style.css/style.css", f"{digest}/words.py", f"{digest}/..%2Fpage.py"):
         assert (pages.get(f"/static/{path}")).status_code == 404
 
 
@@ -152,8 +152,12 @@ def test_an_asset_never_changes_at_its_address_and_nothing_else_is_served(
 def test_a_preference_leads_nowhere_else(pages: httpx.Client, here: str) -> None:
     form = {"language": "en", "theme": "dark", "here": here}
     answer = pages.post("/preferences", data=form, headers=OWN)
-    assert (answer.status_code, answer.headers["location"]) == (303, "/desk")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/start")
     assert (pages.get("/desk")).text.count('lang="en"') == 1
+    begin = pages.get("/", headers={"accept": "text/html,*/*"})
+    assert (begin.status_code, begin.headers["location"]) == (303, "/start")
+    assert pages.get("/start").headers["location"] == "/desk"
+    assert pages.get("/").json()["name"] == "clubledger"
     odd = pages.post("/preferences", data={"theme": "<x>"}, headers=OWN)
     assert "set-cookie" not in odd.headers
 

@@ -279,7 +279,7 @@ async def _offers(
 @needs(OF_CLUBS)
 async def desks(request: Request, house: InHouse) -> Response:
     """Which club, and which of its desks."""
-    return page(request, "desks.html", clubs=await house.reads(clubs.clubs))
+    return page(request, "desk/desks.html", clubs=await house.reads(clubs.clubs))
 
 
 @router.post("/desk")
@@ -295,7 +295,7 @@ async def open_desk(request: Request) -> Response:
 async def desk_page(here: Here, wait_for: Awaited) -> Response:
     """The desk, ready for a scan."""
     club = await here.house.reads(partial(_require_club, club_id=here.club_id), wait_for)
-    return here.page("desk.html", club=club, desk=here.desk)
+    return here.page("desk/desk.html", club=club, desk=here.desk)
 
 
 @router.post(f"{DESK}/card")
@@ -312,14 +312,14 @@ async def card(here: Here) -> Response:
     if not own:
         raise UnknownMember("")
     if len(own) > 1:
-        return here.page("_several.html", members=own)
+        return here.page("desk/_several.html", members=own)
     member = own[0]
     last = await house.reads(partial(visits.latest_visits, member_id=member.member_id, limit=LAST))
     used = {each.service_id for each in last}
     known = sorted(club.services, key=lambda each: (each.service_id not in used, each.service_id))
     offers = await _offers(here, member.member_id, known[:BUTTONS], asked.companions)
     return here.page(
-        "_card.html",
+        "desk/_card.html",
         member=member,
         club=club,
         last=last,
@@ -343,7 +343,7 @@ async def admit(here: Here) -> Response:
     receipt = await here.house.execute(visit)
     body = cast(VisitReceipt, receipt.body)
     return here.page(
-        "_receipt.html",
+        "desk/_receipt.html",
         asked=asked,
         receipt=body,
         before=body["spendable_points"] + body["points"],
@@ -359,7 +359,7 @@ async def undo(here: Here) -> Response:
     asked = await form(here.request, Undoing)
     command = await here.asked(UndoVisit, desk=here.desk, **asked.model_dump())
     receipt = await here.house.execute(command)
-    return here.page("_undone.html", asked=asked, receipt=receipt.body, place=_place(receipt))
+    return here.page("desk/_undone.html", asked=asked, receipt=receipt.body, place=_place(receipt))
 
 
 @router.get(f"{DESK}/today")
@@ -374,7 +374,7 @@ async def today(here: Here, wait_for: Awaited) -> Response:
         return _require_club(conn, here.club_id), taken, people
 
     club, taken, people = await here.house.reads(question, wait_for)
-    return here.page("_today.html", taken=taken, people=people, titles=_titles(club))
+    return here.page("desk/_today.html", taken=taken, people=people, titles=_titles(club))
 
 
 @router.post(f"{DESK}/emergency")
@@ -405,7 +405,7 @@ async def admissions(here: Here) -> Response:
     asked = await form(here.request, Admitting)
     beside = {**asked.model_dump(), "club_id": here.club_id, "desk": here.desk}
     await here.house.execute(await here.asked(AdmitInEmergency, **beside))
-    return here.page("_admitted.html", asked=asked)
+    return here.page("desk/_admitted.html", asked=asked)
 
 
 def _place(receipt: Receipt) -> str:

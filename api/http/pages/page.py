@@ -4,7 +4,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from functools import cache, partial
 from hashlib import sha256
 from importlib.resources import files
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import orjson
@@ -15,7 +15,16 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from pydantic import BaseModel, ConfigDict
 
 from api.http.pages import words
-from api.http.server.access import ANYBODY, FROM_HERE_HEADER, PUBLIC, cookie_of, from_here, needs
+from api.http.server.access import (
+    ANYBODY,
+    FROM_HERE_HEADER,
+    PUBLIC,
+    SIGNED_IN,
+    Who,
+    cookie_of,
+    from_here,
+    needs,
+)
 from api.http.server.handlers import as_response
 from api.runtime import problems
 from api.runtime.problems import DoorProblem
@@ -28,9 +37,21 @@ KINDS = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 MOST_FIELDS = 30
 LANGUAGE, THEME = "clubledger_language", "clubledger_theme"
 A_YEAR_S = 365 * 86_400
-FIRST_PAGE, SIGN_IN = "/desk", "/sign-in"
+FIRST_PAGE, SIGN_IN = "/start", "/sign-in"
 
 Form = TypeVar("Form", bound="Fields")
+
+
+class Console(NamedTuple):
+    """Pages for one kind of work: what leads to them, and what whoever uses them must be given."""
+
+    name: str
+    path: str
+    scope: str
+
+
+CONSOLES = (Console("desks", "/desk", "visits.write"),)
+"""In the order in which they are led to; the first that somebody may use is where he begins."""
 
 
 class Fields(BaseModel):
@@ -117,8 +138,10 @@ def page(request: Request, template: str, status: int = 200, **values: Any) -> H
         .render(
             t=partial(words.say, language),
             language=language,
-            theme=request.cookies.get(THEME) if request.cookies.get(THEME) in THEMES else "",
+            theme=theme_of(request),
+            next_theme=THEMES[(THEMES.index(theme_of(request)) + 1) % len(THEMES)],
             here=request.url.path,
+            consoles=[each for each in CONSOLES if who.granted(each.scope)],
             signed_in=None if who is ANYBODY else who.name,
             headers={FROM_HERE_HEADER: from_here(cookie)} if cookie else {},
             demo_clock=clock.shown() if clock.is_demo else None,
@@ -132,6 +155,12 @@ def language_of(request: Request) -> words.Language:
     """The language that this browser's pages speak."""
     accepted = request.headers.get("accept-language", "")
     return words.language_of(request.cookies.get(LANGUAGE), accepted)
+
+
+def theme_of(request: Request) -> str:
+    """How this browser's pages look."""
+    chosen = request.cookies.get(THEME)
+    return chosen if chosen in THEMES else THEMES[0]
 
 
 def in_place(request: Request, problem: Mapping[str, Any]) -> HTMLResponse:
@@ -199,7 +228,7 @@ def router_of_pages() -> APIRouter:
     return APIRouter(route_class=PageRoute, include_in_schema=False)
 
 
-THEMES = ("dark", "light")
+THEMES = ("system", "dark", "light")
 router = router_of_pages()
 
 
@@ -209,6 +238,14 @@ class Preferences(Fields):
     language: words.Language | None = None
     theme: str | None = None
     here: str = FIRST_PAGE
+
+
+@router.get(FIRST_PAGE)
+@needs(SIGNED_IN)
+async def start(who: Who) -> Response:
+    """Where somebody's work begins."""
+    may = (each.path for each in CONSOLES if who.granted(each.scope))
+    return RedirectResponse(next(may, CONSOLES[0].path), 303)
 
 
 @router.get("/static/{digest}/{name}")

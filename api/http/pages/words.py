@@ -1,4 +1,4 @@
-"""What pages say, in every language they speak: one table, `words.toml`."""
+"""What pages say, in every language they speak: the tables of `texts/`, one a console."""
 
 import re
 import tomllib
@@ -18,8 +18,14 @@ _INSTANT = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d")
 
 @cache
 def words() -> Mapping[str, Any]:
-    """The table: words and refusals by name, each as [Chinese, English]."""
-    return tomllib.loads((files(__package__) / "words.toml").read_text("utf-8"))
+    """All tables as one: words and refusals by name, each as [Chinese, English]."""
+    made: dict[str, dict[str, Any]] = {"words": {}, "refusals": {}}
+    for file in (files(__package__) / "texts").iterdir():
+        for table, said in tomllib.loads(file.read_text("utf-8")).items():
+            if twice := made[table].keys() & said.keys():
+                raise ValueError(f"{file.name} says again what another file says: {sorted(twice)}")
+            made[table] |= said
+    return made
 
 
 def language_of(chosen: str | None, accepted: str) -> Language:
