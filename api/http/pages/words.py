@@ -4,6 +4,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from datetime import datetime
+from decimal import Decimal
 from functools import cache
 from importlib.resources import files
 from typing import Any, Literal, get_args
@@ -12,6 +13,9 @@ from domain.kernel.values import PROGRAMME
 
 Language = Literal["zh", "en"]
 LANGUAGES: tuple[Language, ...] = get_args(Language)
+HUNDREDTHS = {"fen": "", "bp": "%"}
+"""Units of whole numbers that readers know as hundreds of them, and what is said behind these."""
+NOTHING = "—"
 _WEIGHT = re.compile(r"^\s*([a-zA-Z-]+)\s*(?:;\s*q=([0-9.]{1,5}))?\s*$")
 _INSTANT = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d")
 
@@ -52,19 +56,31 @@ def say(language: Language, name: str, **values: Any) -> str:
 
 def refusal(language: Language, problem: Mapping[str, Any]) -> tuple[str, str]:
     """(what is wrong, what to do now) of a problem, with its numbers."""
-    told = words()["refusals"].get(problem["code"])
-    if told is None:
+    known = words()["refusals"].get(problem["code"])
+    if known is None:
         return str(problem["detail"]), say(language, "next_anything")
-    values = {name: _told(value) for name, value in problem.items()}
-    wrong, then = (each[LANGUAGES.index(language)] for each in told)
+    values = {name: told(name, value) for name, value in problem.items()}
+    wrong, then = (each[LANGUAGES.index(language)] for each in known)
     return wrong.format_map(values), then.format_map(values)
 
 
-def _told(value: Any) -> Any:
-    """A value of a problem as a reader has it: instants as local times, lists by commas."""
+def told(name: str, value: Any) -> Any:
+    """A value as a reader has it, by the unit in which its name ends: money in yuan, shares in per
+    cent, minutes of a day as a clock; instants as local times, lists by commas."""
     if isinstance(value, str) and _INSTANT.match(value):
         return moment(datetime.fromisoformat(value))
-    return ", ".join(map(str, value)) if isinstance(value, list) else value
+    if isinstance(value, datetime):
+        return moment(value)
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value)) or NOTHING
+    if value is None:
+        return NOTHING
+    if isinstance(value, bool) or not isinstance(value, int):
+        return value
+    unit = name.rpartition("_")[2]
+    if unit in HUNDREDTHS:
+        return f"{Decimal(value) / 100:,.2f}" + HUNDREDTHS[unit]
+    return minute(value) if unit == "minute" else f"{value:,}"
 
 
 def moment(at: datetime) -> str:
