@@ -23,6 +23,10 @@ from projections.engine.answer import Answer
 from projections.engine.connection import Conn
 from projections.figures import targets
 
+PREFIX = "/v1"
+"""Before each path of the API. What machines of operations ask, the description, what problems mean
+and pages for people stand without it."""
+
 
 class Need(NamedTuple):
     """What who asks must have been given: a scope, and the fields that say of which club and unit
@@ -41,6 +45,7 @@ class Door(NamedTuple):
 
     name: str
     path: str
+    """Behind `PREFIX`."""
     tag: str
     scope: Scope
     """What who sends it must have been given (domain/access.py)."""
@@ -69,6 +74,11 @@ class Door(NamedTuple):
         return self.command.answers is SecretReceipt
 
     @property
+    def address(self) -> str:
+        """The whole path."""
+        return PREFIX + self.path
+
+    @property
     def ids(self) -> list[str]:
         """The fields of the command that stand in the path."""
         return re.findall(r"{(\w+)}", self.path)
@@ -79,12 +89,18 @@ class Question(NamedTuple):
 
     name: str
     path: str
+    """Behind `PREFIX`."""
     tag: str
     scope: Scope
     query: Callable[..., Any]
     """query(connection, words...): an answer, null if there is no such, or a list of answers."""
     unknown: type[Refusal] | None = None
     """What is said then: of the words in the path."""
+
+    @property
+    def address(self) -> str:
+        """The whole path."""
+        return PREFIX + self.path
 
     @property
     def words(self) -> dict[str, Any]:

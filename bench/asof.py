@@ -9,6 +9,7 @@ from functools import partial
 from itertools import count, cycle
 from statistics import quantiles
 
+from api.doors import PREFIX
 from api.runtime import demonstration
 from bench import lives, population
 from bench.ground import Ground
@@ -100,7 +101,7 @@ def member(ground: Ground, stack: ExitStack) -> list[Subject]:
 
     def subject(name: str, what: str, prefix: str, below: str) -> Subject:
         paths = cycle(
-            f"/members/{population.member_id(prefix, n)}{below}?known_at={then}"
+            f"{PREFIX}/members/{population.member_id(prefix, n)}{below}?known_at={then}"
             for n in range(1, LONG_MEMBERS + 1)
         )
         title = f"{what} with {decided[prefix].events:,} events as of a moment over HTTP"

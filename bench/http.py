@@ -15,6 +15,7 @@ from statistics import quantiles
 
 from psycopg import Connection
 
+from api.doors import PREFIX
 from api.runtime.clock import Clock
 from bench.children import START_S, Child, environment
 from bench.ground import Ground
@@ -185,6 +186,7 @@ def ours(
         server,
         connections,
         kind=kind,
+        below=PREFIX,
         beside=beside,
         counts="commands",
         after=after,

@@ -2,6 +2,7 @@
 
 from contextlib import ExitStack
 
+from api.doors import PREFIX
 from bench import http, inprocess
 from bench.ground import Ground
 from bench.parts import Outcome, Subject, part
@@ -34,7 +35,7 @@ def over_http(ground: Ground, stack: ExitStack) -> list[Subject]:
     """A profile of a worker under load, by cProfile."""
     http.wrk()
     server = http.serving(ground, stack, "ours", ground.members(stack), profile=True)
-    load = http.load(ground, server, "visit", CONNECTIONS, "")
+    load = http.load(ground, server, "visit", CONNECTIONS, PREFIX)
     title = f"visits over HTTP, {CONNECTIONS} connections"
 
     def run(seconds: int) -> Outcome:

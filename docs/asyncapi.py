@@ -69,7 +69,7 @@ def _message(kind: type[Event], schemas: dict[str, Any]) -> dict[str, Any]:
 
 
 def _cloud_event(schemas: dict[str, Any]) -> dict[str, Any]:
-    """CloudEvents 1.0 in structured mode, around what `/events` shows."""
+    """CloudEvents 1.0 in structured mode, around what `/v1/events` shows."""
     shown = _schema(Shown, "serialization", schemas)
     parts = {
         "specversion": {"const": "1.0"},

@@ -73,7 +73,7 @@ _WORDS = {json.dumps(TypeAdapter(t).json_schema(), sort_keys=True): w for w, t i
 MEASURES_LEGEND = """
 Named formulas over sums of rows. The rows that make one up are its *contributions*: each with what
 it adds, the days and values that decided, and its events (`clubledger measure ID --rows 10`,
-`--export FILE`; `GET /measures/ID/contributions`; the function `contributions` in
+`--export FILE`; `GET /v1/measures/ID/contributions`; the function `contributions` in
 [SQL](../how-to/analyse.md)). What has to be said is bold. `on` is the day at
 whose end it is asked, else today; `first` the first of the days of which it is, else 1 January of
 that year. Whatever it is grouped by filters, too: several values by commas, `none` for nothing
@@ -82,8 +82,8 @@ there, `*` for anything.
 
 VIEWS_SAID = """
 Lists of what there is, each with its columns. A view is
-- a list at both doors, `clubledger list NAME` and `GET /lists/NAME`, by pages and as a file, under
-  its filters, as of any moment;
+- a list at both doors, `clubledger list NAME` and `GET /v1/lists/NAME`, by pages and as a file,
+  under its filters, as of any moment;
 - a view of the schema `analysis`, which [tools of your own](../how-to/analyse.md) read.
 
 These names and types stay: a column may be added behind the others; none is renamed, taken away or
@@ -412,7 +412,11 @@ def assumptions() -> str:
 def doors() -> str:
     """The address of each command, and what it does."""
     rows = [
-        (f"`POST {door.path}`", f"`{door.name}`", re.split(r"(?<=\.)\s", doc_of(door.command))[0])
+        (
+            f"`POST {door.address}`",
+            f"`{door.name}`",
+            re.split(r"(?<=\.)\s", doc_of(door.command))[0],
+        )
         for door in DOORS
     ]
     return table(("address", "command", ""), *rows)
@@ -463,7 +467,8 @@ def pages() -> dict[Path, str]:
 def questions() -> str:
     """Every question that is a row of its own."""
     rows = [
-        (f"`GET {each.path}`", " ".join((getdoc(each.query) or "").split())) for each in QUESTIONS
+        (f"`GET {each.address}`", " ".join((getdoc(each.query) or "").split()))
+        for each in QUESTIONS
     ]
     return table(("address", ""), *rows)
 

@@ -38,7 +38,7 @@ class WebhookRow(Answer):
 
 
 class DeadLetterRow(Answer):
-    """An event that a webhook was given up on: `GET /events?bucket=...&after=...` shows it."""
+    """An event that a webhook was given up on: `GET /v1/events?bucket=...&after=...` shows it."""
 
     bucket: int
     position: int

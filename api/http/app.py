@@ -10,6 +10,7 @@ import psycopg
 from fastapi import Depends, FastAPI
 from fastapi.routing import APIRoute
 
+from api.doors import PREFIX
 from api.http import (
     batch,
     campaigns,
@@ -62,16 +63,16 @@ DOWNLOADS = 32
 STREAMS = 64
 """Streams of the log that a worker sends at once; more are refused."""
 
-DESCRIPTION = """The ledger of a city's VIP clubs: points, visits, campaigns, figures.
+DESCRIPTION = f"""The ledger of a city's VIP clubs: points, visits, campaigns, figures.
 
 Writes need `Idempotency-Key`: a request that is sent again changes nothing and gets the first
 answer. Refusals are `application/problem+json` (RFC 9457) with a stable `code` and the numbers
 that decided them; `/problems` lists them. Money is in fen (1 yuan = 100 fen), points are whole,
-instants carry their offset, days are those of the programme's zone (`/status` names it). On a
-demo, whose history ends in the past, each answer tells its time in `Clubledger-Clock`. Who asks
-brings an API key, `Authorization: Bearer cl_<id>_<secret>`, whose role says what he may, and in
-which clubs or units; or signs in, by `POST /session`. `HEAD` is answered wherever `GET` is, with
-the same headers.
+instants carry their offset, days are those of the programme's zone (`{PREFIX}/status` names it).
+On a demo, whose history ends in the past, each answer tells its time in `Clubledger-Clock`. Who
+asks brings an API key, `Authorization: Bearer cl_<id>_<secret>`, whose role says what he may, and
+in which clubs or units; or signs in, by `POST {PREFIX}/session`. `HEAD` is answered wherever `GET`
+is, with the same headers.
 """
 
 TAGS = [

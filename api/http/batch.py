@@ -9,7 +9,7 @@ import orjson
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from api.doors import DOOR_OF
+from api.doors import DOOR_OF, PREFIX
 from api.http.server.access import SIGNED_IN, Who, needs
 from api.http.server.handlers import last_resort
 from api.http.server.inputs import DryRun, House, InHouse, WriteActor
@@ -29,7 +29,7 @@ NOBODY_YET = "nobody:yet"
 MOST_COMMANDS = 200
 """In one request; 4,096 wait at most, of all requests together."""
 
-router = APIRouter(tags=["commands"])
+router = APIRouter(prefix=PREFIX, tags=["commands"])
 
 
 class Batch(BaseModel):

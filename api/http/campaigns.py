@@ -5,7 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from api.doors import Need
+from api.doors import PREFIX, Need
 from api.http.server.access import needs
 from api.http.server.documented import refuses
 from api.http.server.inputs import PAST, AsOf, Awaited, CampaignPath, InHouse
@@ -15,7 +15,7 @@ from projections import campaigns
 from projections.campaigns import Campaign, CampaignFigures
 from projections.engine.answer import Answer
 
-router = APIRouter(tags=["campaigns"])
+router = APIRouter(prefix=PREFIX, tags=["campaigns"])
 
 
 class Campaigns(Answer):

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query
 from pydantic import StringConstraints
 
 from api import answers
-from api.doors import Need
+from api.doors import PREFIX, Need
 from api.http.server.access import needs
 from api.http.server.documented import refuses
 from api.http.server.inputs import PAST, AsOf, Awaited, ClubPath, InHouse, several
@@ -16,7 +16,7 @@ from domain.kernel.values import Day
 from projections import visits
 from projections.visits import DIMENSIONS, ClubUse
 
-router = APIRouter(tags=["clubs"])
+router = APIRouter(prefix=PREFIX, tags=["clubs"])
 _COLUMN = f"({'|'.join(each for each in DIMENSIONS if each != 'club_id')})"
 Columns = Annotated[str, StringConstraints(pattern=f"^{_COLUMN}(,{_COLUMN}){{0,3}}$")]
 

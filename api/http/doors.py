@@ -27,7 +27,7 @@ from pydantic.fields import FieldInfo
 from pydantic.json_schema import SkipJsonSchema
 from pydantic_core import PydanticUndefined
 
-from api.doors import DOOR_OF, DOORS, Door
+from api.doors import DOOR_OF, DOORS, PREFIX, Door
 from api.http.server.access import Who, needs
 from api.http.server.documented import refuses
 from api.http.server.inputs import DryRun, House, InHouse, WriteActor, WriteKey
@@ -239,6 +239,6 @@ def _name_of(door: Door) -> str:
     return re.sub("(?<=.)(?=[A-Z])", "_", door.command.__name__).lower()
 
 
-router = APIRouter()
+router = APIRouter(prefix=PREFIX)
 for _, _doors in groupby(DOORS, attrgetter("path")):
     _open(router, tuple(_doors))

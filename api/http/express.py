@@ -37,7 +37,9 @@ _REPLAYED = (REPLAYED_HEADER.lower().encode(), b"true")
 
 
 HOT = {
-    tuple(door.path.split("/")[1::2]): (door.path, door.ids[0], body_of(door), door.need)
+    tuple(door.address.split("/")[part] for part in (1, 2, 4)): (
+        *(door.address, door.ids[0], body_of(door), door.need),
+    )
     for door in DOORS
     if door.hot
 }
@@ -58,7 +60,7 @@ class Express:
             await self.app(scope, receive, send)
             return
         parts = scope["path"].split("/")
-        hot = HOT.get((parts[1], parts[3])) if len(parts) == 4 else None
+        hot = HOT.get((parts[1], parts[2], parts[4])) if len(parts) == 5 else None
         headers = _headers(scope) if hot and not scope["query_string"] else None
         if hot is None or headers is None or self._too_long(headers):
             await self.app(scope, receive, send)
@@ -69,7 +71,7 @@ class Express:
         first = await receive()
         command = None
         if not first.get("more_body"):
-            command = _command(house.access, hot, parts[2], headers, first)
+            command = _command(house.access, hot, parts[3], headers, first)
         if command is None:
             await self.app(scope, _again(first, receive), send)
             return

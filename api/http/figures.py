@@ -9,7 +9,7 @@ from fastapi.responses import Response
 from psycopg import Connection
 
 from api import answers
-from api.doors import Need
+from api.doors import PREFIX, Need
 from api.http.server.access import needs
 from api.http.server.documented import refuses
 from api.http.server.downloads import DOWNLOAD, Wanted, download
@@ -37,7 +37,7 @@ from projections.engine.connection import Conn
 from projections.engine.measure import Measured
 from projections.engine.moments import Asked
 
-router = APIRouter(tags=["figures"])
+router = APIRouter(prefix=PREFIX, tags=["figures"])
 
 
 def _figures(

@@ -9,7 +9,7 @@ from fastapi.responses import Response
 from pydantic import Field, create_model
 
 from api import answers
-from api.doors import Need
+from api.doors import PREFIX, Need
 from api.http.server.access import SIGNED_IN, needs
 from api.http.server.documented import refuses
 from api.http.server.downloads import DOWNLOAD, Download, Wanted, download
@@ -25,7 +25,7 @@ from projections.engine.views import View
 
 assert NOUNS, "they make the catalogue"
 
-router = APIRouter(tags=["lists"])
+router = APIRouter(prefix=PREFIX, tags=["lists"])
 After = Annotated[
     str | None, Query(pattern=ONE_LINE, max_length=500, description="`next` of the page before")
 ]

@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from api import log
-from api.doors import Need
+from api.doors import PREFIX, Need
 from api.http.server.access import needs
 from api.http.server.documented import refuses
 from api.http.server.inputs import PAST, After, AsOf, Awaited, InHouse, Limit, Position, place_of
@@ -16,7 +16,7 @@ from domain.kernel.values import Code, Day, MemberId
 from projections import exceptions as excepting
 from projections.audit import doubts as doubting
 
-router = APIRouter(tags=["log"])
+router = APIRouter(prefix=PREFIX, tags=["log"])
 
 
 @router.get("/events", response_model=log.LogPage, responses=refuses("not_found"))

@@ -9,7 +9,7 @@ from fastapi.responses import Response
 from pydantic import StringConstraints
 
 from api import answers
-from api.doors import Need
+from api.doors import PREFIX, Need
 from api.http.server.access import SIGNED_IN, needs
 from api.http.server.documented import refuses
 from api.http.server.downloads import DOWNLOAD, Wanted, download
@@ -33,7 +33,7 @@ from projections.engine.measure import (
 from projections.engine.moments import Asked
 from projections.engine.names import codes_of
 
-router = APIRouter(tags=["measures"])
+router = APIRouter(prefix=PREFIX, tags=["measures"])
 
 MeasureId = Annotated[str, Path(pattern=r"^[a-z0-9_.]{1,100}$", examples=["members.vips"])]
 _WORDS = list(dict.fromkeys([*DAYS, *(name for each in catalogue() for name in each.takes)]))

@@ -9,7 +9,7 @@ from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict
 
 from api import answers, log
-from api.doors import Need
+from api.doors import PREFIX, Need
 from api.http.server.access import ANYBODY, Who, needs
 from api.http.server.documented import refuses
 from api.http.server.downloads import DOWNLOAD, Wanted, download
@@ -41,7 +41,7 @@ from projections.engine.connection import Conn
 from projections.members import Member
 from projections.points import Statement
 
-router = APIRouter(tags=["members"])
+router = APIRouter(prefix=PREFIX, tags=["members"])
 OF_ONE = Need("members.read", unit="member_id")
 IN_FULL = Need("members.unmask", unit="member_id")
 

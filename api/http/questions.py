@@ -5,14 +5,14 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
 
-from api.doors import QUESTIONS, Question
+from api.doors import PREFIX, QUESTIONS, Question
 from api.http.server.access import needs
 from api.http.server.documented import refuses
 from api.http.server.inputs import PAST, AsOf, Awaited, House, InHouse
 from projections.engine.answer import Answer, Dated
 from projections.engine.moments import Asked
 
-router = APIRouter()
+router = APIRouter(prefix=PREFIX)
 EXAMPLES = {"club_id": "health", "report_id": "vip-2008", "webhook_id": "billing"}
 """What stands in the path of an example: it is there in the demo, or its answer is empty."""
 

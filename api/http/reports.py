@@ -7,7 +7,7 @@ from fastapi.responses import Response
 
 from api import answers
 from api.answers import ReportAnswer
-from api.doors import Need
+from api.doors import PREFIX, Need
 from api.http.server.access import needs
 from api.http.server.documented import refuses
 from api.http.server.downloads import DOWNLOAD, Wanted, download
@@ -20,7 +20,7 @@ from projections.engine.answer import Moment
 from projections.engine.connection import Conn
 from projections.figures.reported import Explanation
 
-router = APIRouter(tags=["reports"])
+router = APIRouter(prefix=PREFIX, tags=["reports"])
 ReportId = Annotated[Id, Path(examples=["vip-2008"])]
 ClaimId = Annotated[DottedId, Path(examples=["binding.rate"])]
 Later = Annotated[

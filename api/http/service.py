@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse
 from pydantic import BaseModel
 
 from api import answers
-from api.doors import Need
+from api.doors import PREFIX, Need
 from api.http.server.access import PUBLIC, needs
 from api.http.server.documented import refuses
 from api.http.server.inputs import InHouse
@@ -30,6 +30,7 @@ class Welcome(BaseModel):
 
     name: str = "clubledger"
     version: str = VERSION
+    api: str = PREFIX
     openapi: str = "/openapi.json"
     problems: str = "/problems"
 
@@ -127,7 +128,7 @@ async def prometheus(house: InHouse) -> Response:
     return Response(said, media_type=metrics.MEDIA_TYPE)
 
 
-@router.get("/status", response_model=answers.Status)
+@router.get(f"{PREFIX}/status", response_model=answers.Status)
 @needs(Need("service.read"))
 async def status(house: InHouse) -> answers.Status:
     """What this installation is, and how far its answers are behind the log."""

@@ -6,10 +6,9 @@ from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Request, Response
-from fastapi.responses import HTMLResponse
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 
-from api.http.server import page
+from api.doors import PREFIX
 from api.http.server.access import (
     PUBLIC,
     SIGNED_IN,
@@ -22,6 +21,7 @@ from api.http.server.access import (
 )
 from api.http.server.documented import refuses
 from api.http.server.inputs import House, InHouse
+from api.http.server.page import INVITED_PATH
 from api.http.server.passwords import NewPassword, Password
 from api.http.server.rates import SIGN_IN
 from api.runtime.problems import DoorProblem
@@ -29,8 +29,7 @@ from domain.access import AddUser, GrantRole, HolderId, UserExists
 from ledger import credentials, sessions
 from projections.engine.answer import Answer
 
-router = APIRouter(tags=["access"])
-INVITED_PATH = "/invitations/take"
+router = APIRouter(prefix=PREFIX, tags=["access"])
 FIRST_ROLE = "administrator"
 FIRST_ACTOR = f"{FIRST_ROLE}:first-link"
 Invitation = Annotated[str, StringConstraints(pattern="^[a-z]{2}_[a-z0-9-]{1,32}_[0-9a-f]{64}$")]
@@ -94,13 +93,6 @@ class Done(Answer):
     """It is so now, whether it was before or not."""
 
     user_id: str
-
-
-@router.get(INVITED_PATH, response_class=HTMLResponse)
-@needs(PUBLIC)
-async def invitation_page() -> Response:
-    """The page that a link of an invitation opens: there a person chooses a password."""
-    return HTMLResponse(page.PAGE, headers=page.HEADERS)
 
 
 @router.post(

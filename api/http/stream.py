@@ -15,7 +15,7 @@ from fastapi import APIRouter, Depends, Header, Query, Response
 from starlette.types import Receive, Scope, Send
 
 from api import log
-from api.doors import Need
+from api.doors import PREFIX, Need
 from api.http.server.access import needs
 from api.http.server.documented import refuses
 from api.http.server.downloads import taken
@@ -34,7 +34,7 @@ AT_ONCE = 500
 MEDIA_TYPE = "text/event-stream"
 _PLACES = r"^[0-9]{1,2}:[0-9]{1,18}(,[0-9]{1,2}:[0-9]{1,18}){0,63}$"
 
-router = APIRouter(tags=["log"])
+router = APIRouter(prefix=PREFIX, tags=["log"])
 WHOLE_LOG = Need("log.read")
 
 
@@ -50,7 +50,7 @@ async def _turn(house: InHouse) -> AsyncIterator[None]:
     dependencies=[Depends(_turn)],
     responses={
         200: {
-            "description": "Events without end, each as `/events` has it under its topic.",
+            "description": f"Events without end, each as `{PREFIX}/events` has it under its topic.",
             "content": {MEDIA_TYPE: {"schema": {"type": "string"}}},
         },
         **refuses("not_found", "busy"),

@@ -9,7 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from psycopg.errors import QueryCanceled
 
-from api.doors import Need
+from api.doors import PREFIX, Need
 from api.http.server.access import needs
 from api.http.server.calls import Call, Line
 from api.http.server.documented import refuses
@@ -26,7 +26,7 @@ LIMIT_S = 120.0
 """How long a replay may take here. The command line has no limit."""
 AGAIN_S = 5
 
-router = APIRouter(tags=["figures"])
+router = APIRouter(prefix=PREFIX, tags=["figures"])
 
 Skip = Annotated[int, Query(ge=0, le=1_000_000, description="how many to leave out before them")]
 

@@ -1,6 +1,6 @@
 """A message: an event as CloudEvents 1.0 has it, signed as Standard Webhooks 1.0 asks.
 
-Its data is what `GET /events` shows of the event, so nothing of who somebody is. Its id hangs on
+Its data is what `GET /v1/events` shows of the event, so nothing of who somebody is. Its id hangs on
 the event's place in the log alone: whenever it is sent again, it is the same.
 """
 

@@ -10,6 +10,7 @@ import pytest
 
 from domain.access import SCOPES
 from ledger.embedded import EmbeddedServer
+from tests.addresses import Client
 from tests.api.contract import Contract, promised
 from tests.api.running import (
     SCALE,
@@ -53,7 +54,7 @@ def contract() -> Contract:
 def http(server: Server, contract: Contract) -> Iterator[httpx.Client]:
     """A client that holds every answer against the OpenAPI document."""
     hooks = {"response": [contract.check]}
-    with httpx.Client(base_url=server.address, event_hooks=hooks, timeout=PATIENCE_S) as client:
+    with Client(base_url=server.address, event_hooks=hooks, timeout=PATIENCE_S) as client:
         yield client
 
 
@@ -104,7 +105,7 @@ def checked(path: Path, contract: Contract, **headers: str) -> Iterator[httpx.Cl
     running = serving(path)
     try:
         hooks = {"response": [contract.check]}
-        with httpx.Client(
+        with Client(
             base_url=running.address, event_hooks=hooks, timeout=PATIENCE_S, headers=headers
         ) as client:
             yield client

@@ -21,11 +21,12 @@ import httpx
 
 from api.http import create_app
 from api.runtime.settings import Settings
+from tests.addresses import AsyncClient
 from tests.api.warm import Starter, Warm
 from tests.patience import PATIENCE_S
 from tests.postgres import KEY, in_memory
 
-ENDLESS = "/events/stream"
+ENDLESS = "/v1/events/stream"
 """The address whose answer has no end."""
 REPOSITORY = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-c", "from api.cli import main; main()")
@@ -222,7 +223,7 @@ async def asked(
     app = create_app(dsn, Settings(**settings), follow=follow)
     async with (
         app.router.lifespan_context(app),
-        httpx.AsyncClient(
+        AsyncClient(
             transport=httpx.ASGITransport(app), base_url="http://here", timeout=PATIENCE_S
         ) as client,
     ):

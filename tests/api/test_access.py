@@ -23,8 +23,17 @@ from domain.access import BUILT_IN, Principal
 from ledger import credentials
 from ledger.database import connect
 from ledger.embedded import EmbeddedServer
+from tests.addresses import AsyncClient, Client
 from tests.api import facts
-from tests.api.running import REPOSITORY, asked, clubledger, empty_directory, serving, stopped
+from tests.api.running import (
+    ENDLESS,
+    REPOSITORY,
+    asked,
+    clubledger,
+    empty_directory,
+    serving,
+    stopped,
+)
 from tests.ledger.facts import command, executed
 from tests.patience import PATIENCE_S, eventually
 
@@ -36,10 +45,10 @@ PATH = {
     "claim_id": "c", "measure_id": "members.vips", "code": "busy", "session_id": "0" * 16,
     "webhook_id": "billing",
 }  # fmt: skip
-QUERY = {"/changes": {"from": "2009-01-05"}}
+QUERY = {"/v1/changes": {"from": "2009-01-05"}}
 BODY: dict[str, Any] = {
-    "/what-if": {"changes": [{"change": "service_price", "club_id": "health", "factor": "2"}]},
-    "/members/lookup": {"phone": facts.PHONE},
+    "/v1/what-if": {"changes": [{"change": "service_price", "club_id": "health", "factor": "2"}]},
+    "/v1/members/lookup": {"phone": facts.PHONE},
 }
 KNOWN = [
     facts.fact("unit.open", unit_id="north", title="North"),
@@ -66,7 +75,7 @@ class Office:
 
     def client(self, token: str | None) -> httpx.Client:
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-        return httpx.Client(base_url=self.address, headers=headers, timeout=PATIENCE_S)
+        return Client(base_url=self.address, headers=headers, timeout=PATIENCE_S)
 
     def asked(self, token: str | None, path: str = "/clubs", **headers: str) -> httpx.Response:
         with self.client(token) as client:
@@ -119,9 +128,9 @@ class Row:
             body.update({field: PATH[field] for field in ("club_id", "member_id") if field in body})
             path = path.format(**{field: body.pop(field) for field in door.ids})
         path = path.format(**PATH)
-        if self.path.startswith(("/lists/", "/measures/")):
+        if self.path.startswith(("/v1/lists/", "/v1/measures/")):
             query = {"unit_id": "north"} if "units" in self.reach.values() else {}
-        if self.path == "/events/stream":  # which does not end
+        if self.path == ENDLESS:  # which does not end
             with client.stream("GET", path) as begun:
                 if begun.is_error:
                     begun.read()
@@ -162,7 +171,7 @@ def test_each_role_gets_in_where_the_page_says_and_nowhere_else(office: Office) 
                     if where == "there" and reach not in somewhere:
                         continue  # which is the same everywhere
                     may = reach == "all" or (where == "here" and reach != "")
-                    if row.path == "/members/lookup" and reach == "units":
+                    if row.path == "/v1/members/lookup" and reach == "units":
                         may = True  # and finds no others: see below
                     answer = row.sent(client)
                     refused = answer.json().get("code") if answer.status_code >= 400 else None
@@ -376,13 +385,13 @@ def test_a_route_that_says_nothing_is_closed(ledger_dsn: str) -> None:
     async def unsaid() -> dict[str, str]:
         return {}
 
-    app.add_api_route("/unsaid", unsaid)
+    app.add_api_route("/v1/unsaid", unsaid)
 
     async def ask() -> httpx.Response:
         transport = httpx.ASGITransport(app)
         async with (
             app.router.lifespan_context(app),
-            httpx.AsyncClient(transport=transport, base_url="http://here") as client,
+            AsyncClient(transport=transport, base_url="http://here") as client,
         ):
             return await client.get("/unsaid")
 

@@ -22,6 +22,7 @@ from projections.asof import pairs
 from projections.engine import runner
 from projections.engine.measure import DAY, MeasureChange, difference
 from projections.engine.schemas import log_ends
+from tests.addresses import AsyncClient
 from tests.api.contract import promised
 from tests.api.running import clubledger
 from tests.patience import PATIENCE_S, SOON_S, comes_true
@@ -40,7 +41,7 @@ async def asking(dsn: str) -> AsyncIterator[httpx.AsyncClient]:
 
     async with (
         app.router.lifespan_context(app),
-        httpx.AsyncClient(
+        AsyncClient(
             transport=httpx.ASGITransport(app),
             base_url="http://here",
             event_hooks={"response": [check]},

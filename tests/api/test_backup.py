@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
-import httpx
 import pytest
 
 from ledger.database import connect
 from ledger.embedded import running
+from tests.addresses import Client
 from tests.api.running import clubledger, empty_directory, serving
 from tests.patience import PATIENCE_S, a_moment, eventually
 
@@ -58,7 +58,7 @@ class Writer:
         self._thread.start()
 
     def _run(self) -> None:
-        with httpx.Client(base_url=self._address, timeout=PATIENCE_S) as client:
+        with Client(base_url=self._address, timeout=PATIENCE_S) as client:
             while not self._stop.is_set():
                 a_moment()
                 unit = f"{self._name}{len(self.done)}"

@@ -16,6 +16,7 @@ from api.runtime.wiring import opened
 from ledger.clocks import ClockAhead
 from ledger.database import connect
 from ledger.embedded import running
+from tests.addresses import AsyncClient
 from tests.api.running import clubledger
 from tests.patience import PATIENCE_S
 
@@ -81,7 +82,7 @@ def test_a_desk_is_told_503_and_nothing_is_written(
         app = create_app(ledger_dsn, follow=False)
         async with (
             app.router.lifespan_context(app),
-            httpx.AsyncClient(
+            AsyncClient(
                 transport=httpx.ASGITransport(app), base_url="http://here", timeout=PATIENCE_S
             ) as client,
         ):

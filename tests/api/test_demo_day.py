@@ -25,7 +25,7 @@ def shows(data_dir: Path, at: datetime, **facts: str) -> None:
 
 
 def status(server: Server) -> Any:
-    return httpx.get(f"{server.address}/status", timeout=PATIENCE_S).json()
+    return httpx.get(f"{server.address}/v1/status", timeout=PATIENCE_S).json()
 
 
 def day_and_hour(told: Any) -> str:
@@ -47,7 +47,7 @@ def test_a_demo_that_is_served_begins_at_nine(own_ledger: Path) -> None:
         assert stopped(second).code == 0
         unit = {"unit_id": "u9", "title": "North"}
         answer = httpx.post(
-            f"{first.address}/units",
+            f"{first.address}/v1/units",
             json=unit,
             headers={"Idempotency-Key": "k"},
             timeout=PATIENCE_S,

@@ -18,6 +18,7 @@ from domain.catalogue import COMMANDS
 from ledger.database import connect
 from ledger.embedded import running
 from ledger.log.batcher import Ledger
+from tests.addresses import Client
 from tests.api.running import clubledger
 from tests.api.story import STORY, prepare, shown_once
 from tests.patience import PATIENCE_S
@@ -241,7 +242,7 @@ def test_many_who_try_at_once_disturb_nobody_who_writes(
     ended: list[int] = []
 
     def trying() -> None:
-        with httpx.Client(base_url=told.base_url, headers=told.headers, timeout=PATIENCE_S) as http:
+        with Client(base_url=told.base_url, headers=told.headers, timeout=PATIENCE_S) as http:
             for n in range(20):
                 headers = {"Idempotency-Key": f"w{n}", **DRY}
                 ended.append(

@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from domain.catalogue import COMMANDS
+from tests.addresses import Client, at
 from tests.api import facts
 from tests.api.contract import Contract
 from tests.api.running import ENDLESS, Server, clubledger, serving, stopped
@@ -45,7 +46,7 @@ def document(contract: Contract) -> dict[str, Any]:
 
 
 def refused_in_silence(answer: httpx.Response) -> None:
-    if answer.status_code >= 400 or answer.request.url.path == "/commands":
+    if answer.status_code >= 400 or answer.request.url.path == "/v1/commands":
         silent(answer.text + repr(answer.headers.raw))
         assert len(answer.content) < LARGEST_PROBLEM_BYTES
         assert "instance" not in answer.json()
@@ -76,7 +77,7 @@ def marked(value: Any, mark: Any) -> Iterator[Any]:
 def test_no_address_parameter_or_header_comes_back(
     watched: Server, document: dict[str, Any], mark: str
 ) -> None:
-    with httpx.Client(base_url=watched.address, timeout=PATIENCE_S) as http:
+    with Client(base_url=watched.address, timeout=PATIENCE_S) as http:
 
         def ask(method: str, path: str, params: Any = None, **headers: str | bytes) -> None:
             known = {**JSON, **{name.replace("_", "-"): value for name, value in headers.items()}}
@@ -149,7 +150,7 @@ def test_no_name_and_no_value_of_a_body_comes_back(
 ) -> None:
     """In the express lane and in the ordinary one."""
     headers = {"Content-Type": sent_as, "Idempotency-Key": "echo-1"}
-    with httpx.Client(base_url=watched.address, headers=headers, timeout=PATIENCE_S) as http:
+    with Client(base_url=watched.address, headers=headers, timeout=PATIENCE_S) as http:
         for mark in (*MARKS, 13899990001):
             for each in marked(body, mark):
                 content = json.dumps(each)
@@ -164,7 +165,9 @@ def test_a_problem_stays_small_and_says_how_much_it_leaves_out(
     """59 kB of wrong names were answered with 1 MB."""
     body = {**good, **{f"{PHONE}-{n}": n for n in range(2_500)}}
     headers = {"Idempotency-Key": "echo-2"}
-    answer = httpx.post(f"{watched.address}{path}", json=body, headers=headers, timeout=PATIENCE_S)
+    answer = httpx.post(
+        f"{watched.address}{at(path)}", json=body, headers=headers, timeout=PATIENCE_S
+    )
     refused_in_silence(answer)
     told = answer.json()
     assert len(told["errors"]) == 20
@@ -173,7 +176,7 @@ def test_a_problem_stays_small_and_says_how_much_it_leaves_out(
 
 def test_many_unknown_parameters_are_counted(watched: Server) -> None:
     params = {f"{PHONE}{n}": "1" for n in range(100)}
-    answer = httpx.get(f"{watched.address}/clubs", params=params, timeout=PATIENCE_S)
+    answer = httpx.get(f"{watched.address}/v1/clubs", params=params, timeout=PATIENCE_S)
     refused_in_silence(answer)
     assert (len(answer.json()["errors"]), answer.json()["more_errors"]) == (20, 80)
 

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.addresses import Client
 from tests.api import facts
 from tests.api.running import clubledger, serving, stopped
 from tests.patience import PATIENCE_S
@@ -74,7 +75,7 @@ def test_a_cap_that_a_history_broke_stays_counted_and_closed(
 
     running = serving(on)
     try:
-        with httpx.Client(base_url=running.address, timeout=PATIENCE_S) as http:
+        with Client(base_url=running.address, timeout=PATIENCE_S) as http:
             who = {"Idempotency-Key": "live", "Clubledger-Actor": "clerk:li"}
             refused = http.post("/campaigns/full/enrolments", json={"member_id": "t5"}, headers=who)
             assert (refused.status_code, refused.json()["code"]) == (409, "cap_reached")

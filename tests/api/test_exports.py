@@ -497,10 +497,12 @@ def test_what_is_not_there_is_a_problem_and_no_file(http: httpx.Client) -> None:
 def test_a_client_that_goes_away_costs_nobody_anything(server: Server) -> None:
     for _ in range(5):
         with httpx.stream(
-            "GET", f"{server.address}/figures?format=xlsx", timeout=PATIENCE_S
+            "GET", f"{server.address}/v1/figures?format=xlsx", timeout=PATIENCE_S
         ) as response:
             assert response.status_code == 200
-    assert httpx.get(f"{server.address}/figures?format=csv", timeout=PATIENCE_S).status_code == 200
+    assert (
+        httpx.get(f"{server.address}/v1/figures?format=csv", timeout=PATIENCE_S).status_code == 200
+    )
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from api.doors import DOOR_OF
 from api.http import create_lanes
 from api.http.doors import body_of
 from domain.visits import RecordVisit
+from tests.addresses import AsyncClient
 from tests.patience import PATIENCE_S
 
 BODY = {"club_id": "health", "service_id": "tea", "desk": "d1", "shown_points": 1}
@@ -28,9 +29,7 @@ def test_a_defect_is_told_as_a_problem(
         transport = httpx.ASGITransport(lanes if express else lanes.app)
         async with (
             lanes.app.router.lifespan_context(lanes.app),
-            httpx.AsyncClient(
-                transport=transport, base_url="http://here", timeout=PATIENCE_S
-            ) as client,
+            AsyncClient(transport=transport, base_url="http://here", timeout=PATIENCE_S) as client,
         ):
             with monkeypatch.context() as planted:
                 planted.setattr(RecordVisit, "decide", broken)
@@ -55,7 +54,7 @@ def test_a_header_that_is_there_twice_is_refused(ledger_dsn: str, header: str) -
         lanes = create_lanes(ledger_dsn, follow=False)
         async with (
             lanes.app.router.lifespan_context(lanes.app),
-            httpx.AsyncClient(
+            AsyncClient(
                 transport=httpx.ASGITransport(lanes), base_url="http://here", timeout=PATIENCE_S
             ) as client,
         ):

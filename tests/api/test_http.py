@@ -20,6 +20,7 @@ from api.http.server import tracing
 from api.log import History, LogPage
 from api.runtime import problems
 from domain.kernel.command import COMMANDS
+from tests.addresses import Client
 from tests.api import facts
 from tests.api.contract import Contract
 from tests.api.running import Server, clubledger, serving, stopped
@@ -464,7 +465,7 @@ def test_workers_share_the_ledger_and_leave_together(demo_dir: Path, gold: str) 
         key = fresh_key()
         with (
             ThreadPoolExecutor(8) as pool,
-            httpx.Client(base_url=several.address, timeout=PATIENCE_S) as client,
+            Client(base_url=several.address, timeout=PATIENCE_S) as client,
         ):
             answers = list(pool.map(lambda _: visit(client, gold, key), range(16)))
         assert {answer.status_code for answer in answers} == {201}
@@ -479,7 +480,7 @@ def test_workers_share_the_ledger_and_leave_together(demo_dir: Path, gold: str) 
             assert counted["http_connections",] >= 1
         ours, number = str(uuid4()), "110101199001011234"
         trace = f"00-{ours.replace('-', '')}-00f067aa0ba902b7-01"
-        asked = f"{several.address}/members/{number}?known_at=0:1"
+        asked = f"{several.address}/v1/members/{number}?known_at=0:1"
         for sent, kept in (
             ({"X-Request-Id": ours}, ours),
             ({"X-Request-Id": number, "traceparent": trace}, ours.replace("-", "")),

@@ -23,7 +23,7 @@ from tests.api.running import Server, asked, serving, stopped
 from tests.patience import LOOK_AGAIN_S, PATIENCE_S, SOON_S, comes_true, eventually, some_turns
 from tests.projections.histories import furnished, lay
 
-CARD = "GET /members/m1 HTTP/1.1\r\nHost: here\r\n\r\n"
+CARD = "GET /v1/members/m1 HTTP/1.1\r\nHost: here\r\n\r\n"
 SUPPOSE = '{"changes": [{"change": "service_price", "club_id": "lounge", "factor": "1/2"}]}'
 
 
@@ -113,12 +113,12 @@ def test_a_thousand_who_left_leave_nothing_to_do(laid: str, real: Server) -> Non
 @pytest.mark.parametrize(
     ("table", "request_line"),
     [
-        ("answers.member", "GET /figures?wait_for=0:1"),
-        ("answers.lot", "GET /members/m1"),
-        ("typed.points_credited", "GET /members/m1/statement?format=csv"),
-        ("typed.points_credited", "GET /members/m1/statement"),
-        ("answers.member", "POST /what-if"),
-        ("ledger.persons", "POST /members/lookup"),
+        ("answers.member", "GET /v1/figures?wait_for=0:1"),
+        ("answers.lot", "GET /v1/members/m1"),
+        ("typed.points_credited", "GET /v1/members/m1/statement?format=csv"),
+        ("typed.points_credited", "GET /v1/members/m1/statement"),
+        ("answers.member", "POST /v1/what-if"),
+        ("ledger.persons", "POST /v1/members/lookup"),
     ],
 )
 def test_what_is_asked_is_cancelled_on_the_server_when_the_asker_leaves(
@@ -150,14 +150,14 @@ def test_what_waits_of_a_batch_is_decided_though_the_asker_leaves(laid: str, rea
     ]
     body = json.dumps({"commands": said})
     request = (
-        "POST /commands HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\n"
+        "POST /v1/commands HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\n"
         f"Content-Length: {len(body)}\r\n\r\n{body}"
     )
     with held(laid, "ledger.snapshots") as conn:
         with line_to(real, request):
             until(conn, 1)
         for _ in range(50):  # meanwhile it is seen that he is gone
-            assert httpx.get(f"{real.address}/status", timeout=PATIENCE_S).status_code == 200
+            assert httpx.get(f"{real.address}/v1/status", timeout=PATIENCE_S).status_code == 200
 
     def written() -> bool:
         with connect(laid) as conn:
@@ -170,7 +170,7 @@ def test_what_waits_of_a_batch_is_decided_though_the_asker_leaves(laid: str, rea
 
 
 def test_a_download_that_is_dropped_gives_its_place_back(laid: str, real: Server) -> None:
-    request = "GET /members/m1/statement?format=csv HTTP/1.1\r\nHost: here\r\n\r\n"
+    request = "GET /v1/members/m1/statement?format=csv HTTP/1.1\r\nHost: here\r\n\r\n"
     for _ in range(40):
         with line_to(real, request) as line:
             assert line.recv(10)

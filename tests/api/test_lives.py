@@ -69,7 +69,7 @@ def workers_of(server: Server) -> list[int]:
 
 def healthy(server: Server) -> bool:
     try:
-        return httpx.get(f"{server.address}/status", timeout=PATIENCE_S).status_code == 200
+        return httpx.get(f"{server.address}/v1/status", timeout=PATIENCE_S).status_code == 200
     except httpx.HTTPError:
         return False
 

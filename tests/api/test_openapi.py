@@ -12,16 +12,17 @@ import pytest
 from jsonschema import Draft202012Validator
 
 import api.http
-from api.doors import DOOR_OF
+from api.doors import DOOR_OF, PREFIX
 from api.runtime import problems
 from docs import generate
 from domain.catalogue import COMMANDS
+from tests.addresses import UNVERSIONED
 from tests.api.story import PREPARED, STORY
 
 DOCS = Path(__file__).parents[2] / "docs" / "http.md"
 WITHOUT_KEY = (
-    *("/members/lookup", "/what-if", "/commands"),
-    *("/invitations/take", "/session", "/session/end", "/sessions/{session_id}/end"),
+    *("/v1/members/lookup", "/v1/what-if", "/v1/commands", "/v1/invitations/take"),
+    *("/v1/session", "/v1/session/end", "/v1/sessions/{session_id}/end"),
 )
 """What is asked by POST and writes no event; and commands, which bring their keys in the body."""
 
@@ -55,12 +56,20 @@ def test_every_route_that_is_written_is_served(document: dict[str, Any]) -> None
     assert written == document["paths"].keys()
 
 
+def test_the_doors_stand_behind_one_prefix_and_operations_at_the_top(
+    document: dict[str, Any],
+) -> None:
+    at_the_top = {path for path in document["paths"] if not path.startswith(f"{PREFIX}/")}
+    named = {"/", "/problems/{code}", *(f"/{each}" for each in UNVERSIONED)} - {"/docs"}
+    assert at_the_top == named
+
+
 def test_every_question_stands_in_the_documentation(document: dict[str, Any]) -> None:
-    told = set(re.findall(r"(?<=[` ])/[a-z/{}_-]*[a-z}]", DOCS.read_text("utf-8")))
+    told = set(re.findall(r"(?<=[` ])/[a-z0-9/{}_-]*[a-z}]", DOCS.read_text("utf-8")))
     known = {re.sub(r"\{[a-z]+_id\}", "{id}", path) for path in told}
     for path, methods in document["paths"].items():
         asked = re.sub(r"\{[a-z]+_id\}", "{id}", path)
-        asked = re.sub(r"^/lists/.*", "/lists/{name}", asked)
+        asked = re.sub(r"^/v1/lists/.*", "/v1/lists/{name}", asked)
         assert "get" not in methods or asked in known or path in ("/", "/openapi.json"), path
 
 

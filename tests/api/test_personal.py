@@ -22,6 +22,7 @@ from ledger.database import connect
 from ledger.embedded import EmbeddedServer
 from ledger.embedded.binaries import binary
 from ledger.keyring import KEY_BYTES, keys_in
+from tests.addresses import Client
 from tests.api.facts import fact
 from tests.api.running import ENDLESS, Ended, clubledger, serving, stopped
 from tests.patience import PATIENCE_S
@@ -101,7 +102,7 @@ def test_a_number_is_one_number_however_it_is_spelt(south: Path) -> None:
     running = serving(south)
     try:
         found = httpx.post(
-            f"{running.address}/members/lookup",
+            f"{running.address}/v1/members/lookup",
             json={"phone": "＋86 13700000003"},
             timeout=PATIENCE_S,
         )
@@ -279,7 +280,7 @@ def test_nobody_is_found_in_anything_the_system_wrote(south: Path, tmp_path: Pat
             said.append(ended)
     assert shown(south, "t3")["phone"] == "138****0002"
     running = serving(south, environ={"CLUBLEDGER_ACCESS_LOG": "1"})
-    with httpx.Client(base_url=running.address, timeout=PATIENCE_S) as http:
+    with Client(base_url=running.address, timeout=PATIENCE_S) as http:
         headers = {"Idempotency-Key": "door-1"}
         body = {"phone": f"+86 {NUMBERS[3]}", "name": NAMES[0], "at": LAST}
         dry = {**headers, "Prefer": "dry-run"}

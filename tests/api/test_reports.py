@@ -84,10 +84,10 @@ def test_a_report_of_another_year_is_entered_and_checked_through_public_doors() 
         assert shown.code == 1  # a figure differs
         server = serving(path)
         try:
-            over_http = httpx.get(f"{server.address}/reports/north-2010/figures").json()
-            listed = httpx.get(f"{server.address}/reports").json()["reports"]
-            targets = httpx.get(f"{server.address}/targets").json()["targets"]
-            absent = httpx.get(f"{server.address}/reports/north-2011/figures")
+            over_http = httpx.get(f"{server.address}/v1/reports/north-2010/figures").json()
+            listed = httpx.get(f"{server.address}/v1/reports").json()["reports"]
+            targets = httpx.get(f"{server.address}/v1/targets").json()["targets"]
+            absent = httpx.get(f"{server.address}/v1/reports/north-2011/figures")
         finally:
             assert stopped(server).code == 0
     for answer in (checked.json, shown.json, over_http):

@@ -6,10 +6,10 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
 from ledger.embedded import running
+from tests.addresses import Client
 from tests.api.running import empty_directory, serving, stopped
 from tests.patience import PATIENCE_S, eventually
 from tests.postgres import kill_servers
@@ -38,7 +38,7 @@ def kill_postgres(data_dir: Path) -> None:
 def test_a_killed_database_is_brought_up_again(data_dir: Path) -> None:
     server = serving(data_dir)
     try:
-        with httpx.Client(base_url=server.address, timeout=PATIENCE_S) as client:
+        with Client(base_url=server.address, timeout=PATIENCE_S) as client:
             for _ in range(2):
                 kill_postgres(data_dir)
                 assert eventually(lambda: client.get("/readyz").status_code == 503)
@@ -59,7 +59,7 @@ def test_a_database_that_waits_for_our_sessions_to_end_is_not_waited_for(data_di
     """Told to stop, it takes nobody any more and goes on for who is there: for ever, here."""
     server = serving(data_dir)
     try:
-        with httpx.Client(base_url=server.address, timeout=PATIENCE_S) as client:
+        with Client(base_url=server.address, timeout=PATIENCE_S) as client:
             first = pid_of(data_dir)
             os.kill(first, signal.SIGTERM)
 

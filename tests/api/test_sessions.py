@@ -70,7 +70,7 @@ def test_the_first_link_makes_one_administrator_once(ledger_dsn: str) -> None:
     said = {"invitation": link, "user_id": "li", "password": PASSWORD}
 
     async def story(client: httpx.AsyncClient) -> None:
-        page = await client.get(TAKE)
+        page = await client.get(f"http://here{TAKE}")
         assert "default-src 'none'" in page.headers["content-security-policy"]
         assert (await client.get("/clubs")).status_code == 200  # as on one's own machine
         for forged in (

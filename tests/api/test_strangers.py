@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.addresses import Client
 from tests.api.contract import Contract
 from tests.api.running import ENDLESS, Server, serving, stopped
 from tests.api.test_front import Line, answers, connected, everything, hung_up, problem, request
@@ -61,11 +62,11 @@ def besieged(request: pytest.FixtureRequest, demo_dir: Path) -> Iterator[Server]
 @pytest.fixture
 def honest(besieged: Server) -> Iterator[Callable[[], None]]:
     """Ask as a desk does, on a connection that is kept and on a new one."""
-    with httpx.Client(base_url=besieged.address, timeout=PATIENCE_S) as desk:
+    with Client(base_url=besieged.address, timeout=PATIENCE_S) as desk:
 
         def ask() -> None:
             assert desk.get("/livez").status_code == 200
-            assert httpx.get(f"{besieged.address}/clubs", timeout=PATIENCE_S).status_code == 200
+            assert httpx.get(f"{besieged.address}/v1/clubs", timeout=PATIENCE_S).status_code == 200
 
         yield ask
 
@@ -166,7 +167,7 @@ def test_an_actor_in_a_trailer_is_nobody(server: Server) -> None:
     chunks = b"%x\r\n%s\r\n0\r\nClubledger-Actor: supervisor:x\r\nIdempotency-Key: b\r\n\r\n"
     fields = ("Content-Type: application/json", CHUNKED, "Connection: close")
     sent = request(
-        "POST /members/t1/visits/1/undo HTTP/1.1", *fields, body=chunks % (len(told), told)
+        "POST /v1/members/t1/visits/1/undo HTTP/1.1", *fields, body=chunks % (len(told), told)
     )
     with closing(connected(port_of(server))) as line:
         line.sendall(sent)
@@ -184,7 +185,7 @@ def test_a_write_that_asks_for_another_protocol_is_a_write(server: Server) -> No
         "Idempotency-Key: h2c",
         f"Content-Length: {len(body)}",
     )
-    sent = request("POST /members/nobody/visits HTTP/1.1", *fields, body=body)
+    sent = request("POST /v1/members/nobody/visits HTTP/1.1", *fields, body=body)
     with closing(connected(port_of(server))) as line:
         line.sendall(sent * 2 + request("GET /livez HTTP/1.1", "Connection: close"))
         found = answers(everything(line))
@@ -205,7 +206,7 @@ def test_head_is_answered_wherever_get_is(server: Server, contract: Contract) ->
     paths = [path for path, methods in known_paths if "get" in methods and path != ENDLESS]
     paths += ["/openapi.json", "/nowhere", "/members/{member_id}/statement?format=csv"]
     paths += ["/figures?format=xlsx", "/problems/none", "/livez?deep=1"]
-    with httpx.Client(base_url=server.address, timeout=PATIENCE_S) as client:
+    with Client(base_url=server.address, timeout=PATIENCE_S) as client:
         for path in paths:
             asked = path.format_map({**known, "code": "busy"})
             got, headed = client.get(asked), client.head(asked)

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 
 from domain.catalogue import COMMANDS
+from tests.addresses import Client
 from tests.api.running import ENDLESS as STREAM
 from tests.api.running import serving, stopped
 from tests.patience import PATIENCE_S
@@ -40,7 +41,7 @@ def test_who_follows_the_log_is_told_each_event_once_until_the_server_stops(
     own_ledger: Path,
 ) -> None:
     running = serving(own_ledger)
-    with httpx.Client(base_url=running.address, timeout=PATIENCE_S) as http:
+    with Client(base_url=running.address, timeout=PATIENCE_S) as http:
         opened(http, "one")
         with http.stream("GET", STREAM) as now, http.stream("GET", f"{STREAM}?after=0:0") as old:
             assert now.headers["content-type"].startswith("text/event-stream")

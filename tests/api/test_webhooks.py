@@ -38,6 +38,7 @@ from ledger.database import connect, meta
 from ledger.embedded import running
 from ledger.log.batcher import Ledger
 from projections.webhooks import WebhookRow, dead_letters, webhooks
+from tests.addresses import Client
 from tests.api.receiver import ELSEWHERE, Receiver, certified, receiving, verified
 from tests.api.running import REPOSITORY, clubledger, environment, serving, stopped
 from tests.domain import usual
@@ -486,7 +487,7 @@ def test_the_page_is_true(own_ledger: Path) -> None:
         done(happens)
         (told,) = re.findall(r"it prints `(.+)`\.", text)
         assert next(prints).strip() == told
-        with httpx.Client(base_url=server.address, timeout=PATIENCE_S) as http:
+        with Client(base_url=server.address, timeout=PATIENCE_S) as http:
             assert eventually(lambda: http.get("/webhooks").json()["webhooks"][0]["taken"] == 1)
             counted = 'clubledger_webhook_messages_total{outcome="taken"} 1.0\n'
             assert counted in http.get("/metrics").text

@@ -16,6 +16,7 @@ from ledger.database import connect
 from ledger.embedded import EmbeddedServer
 from ledger.locks import Lock
 from projections.engine.schemas import try_session_lock
+from tests.addresses import AsyncClient
 from tests.api.running import SCALE, clubledger, empty_directory
 from tests.patience import PATIENCE_S
 from tests.projections.histories import furnished, lay
@@ -187,7 +188,7 @@ def test_over_http_it_ends_after_a_time(
         monkeypatch.setattr(whatif, "LIMIT_S", limit_s)
         async with (
             app.router.lifespan_context(app),
-            httpx.AsyncClient(
+            AsyncClient(
                 transport=httpx.ASGITransport(app), base_url="http://here", timeout=PATIENCE_S
             ) as http,
         ):

@@ -119,17 +119,17 @@ def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, Any]) -
     for name, values in PAST.items():
         if name in case.query:
             case.query[name] = one_of(values, case.query[name])
-    if case.path == "/changes":
+    if case.path == "/v1/changes":
         for name in ("from", "to"):
             if name in case.query:
                 case.query[name] = one_of(MOMENTS, case.query[name])
     elif {"from", "to"} & case.query.keys():
         case.query["from"], case.query["to"] = "2009-01-01", one_of(MOMENTS[:1], case.query)
-    if case.path.startswith("/measures/"):
+    if case.path.startswith("/v1/measures/"):
         case.query = asked_of(case.path_parameters["measure_id"], case.query)
     if "first" in case.query:
         case.query["first"] = EARLY
-    if case.path.startswith("/lists/"):
+    if case.path.startswith("/v1/lists/"):
         case.query.pop("after", None)  # which only a page before it can say
     if headers.get(ACTOR_HEADER) == "0":  # Schemathesis takes it for one that fits
         headers[ACTOR_HEADER] = "clerk:li"
@@ -139,7 +139,7 @@ def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, Any]) -
         headers["Clubledger-Actor"] = "owner:li"  # in the role of the key
     if not isinstance(body, dict):
         return
-    body = known(body, SCENARIO_IDS if case.path == "/what-if" else BODY_IDS)
+    body = known(body, SCENARIO_IDS if case.path == "/v1/what-if" else BODY_IDS)
     if "Idempotency-Key" in headers:
         body = {name: FITTING.get(name, said) for name, said in body.items()}
     if "changes" in body:

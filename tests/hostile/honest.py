@@ -69,7 +69,7 @@ class Client:
             "shown_points": PRICE_POINTS,
             "confirm_repeat": True,
         }
-        if done := self.written("visit", f"/members/{member}/visits", member, body):
+        if done := self.written("visit", f"/v1/members/{member}/visits", member, body):
             self.balance(member, done, -PRICE_POINTS)
             self.undoable.append((member, done["visit"]))
             self.look(member, done)
@@ -80,7 +80,7 @@ class Client:
             return self.visit(member)
         member, visit = self.undoable.pop()
         body = {"desk": f"d{self.number}", "reason": "hostile"}
-        path = f"/members/{member}/visits/{visit}/undo"
+        path = f"/v1/members/{member}/visits/{visit}/undo"
         if done := self.written("undo", path, member, body):
             self.balance(member, done, PRICE_POINTS)
         return None
@@ -89,7 +89,7 @@ class Client:
         """Ask for a place, of which there are fewer than members."""
         if member not in self.enrolled:
             self.enrolled.add(member)
-            path = f"/campaigns/{CAMPAIGN}/enrolments"
+            path = f"/v1/campaigns/{CAMPAIGN}/enrolments"
             self.written("enrol", path, member, {"member_id": member})
 
     def balance(self, member: str, done: dict[str, Any], change: int) -> None:
@@ -102,7 +102,7 @@ class Client:
         """Now and then look at the card, which must hold what was just written."""
         if self.dice.random() > 0.2:
             return
-        path = f"/members/{member}?wait_for={done['bucket']}:{done['position']}"
+        path = f"/v1/members/{member}?wait_for={done['bucket']}:{done['position']}"
         with suppress(OSError, http.client.HTTPException, ValueError):
             status, told = self.asked("GET", path, None, {})
             if status == 200 and told["spendable_points"] != self.points[member]:

@@ -318,7 +318,7 @@ class _Hour:
         report.faults += verdict.of_log(
             journals, events, commands.imports | beside.imports, commands.taken | beside.taken
         )
-        self.house.answers(f"/status?wait_for=0:{len(events)}")
+        self.house.answers(f"/v1/status?wait_for=0:{len(events)}")
         report.faults += verdict.of_cards(journals, self._spendable, MOST_CARDS)
         if (code := commands.one(("compare", "--json"), {}, 1_024, "")) != 0:
             report.faults.append(f"compare ends with {code}: answers or snapshots are no replay")
@@ -327,9 +327,9 @@ class _Hour:
         found: list[dict[str, Any]] = []
         after = 0
         while True:
-            status, said = self.house.answers(f"/events?limit=1000&after={after}", 30)
+            status, said = self.house.answers(f"/v1/events?limit=1000&after={after}", 30)
             if status != 200:
-                self.report.faults.append(f"/events answers {status}: {said[:200]}")
+                self.report.faults.append(f"/v1/events answers {status}: {said[:200]}")
                 return found
             page = json.loads(said)
             if not page["events"]:
@@ -338,7 +338,7 @@ class _Hour:
             after = page["next"]
 
     def _spendable(self, member: str) -> int:
-        status, said = self.house.answers(f"/members/{member}", 30)
+        status, said = self.house.answers(f"/v1/members/{member}", 30)
         return int(json.loads(said)["spendable_points"]) if status == 200 else -1
 
     def _judge_ends(self, took_s: float) -> None:

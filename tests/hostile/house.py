@@ -139,7 +139,7 @@ class House:
         if life.process.poll() is None:
             life.process.send_signal(sent)
 
-    def answers(self, path: str = "/status", timeout_s: float = 5) -> tuple[int, str]:
+    def answers(self, path: str = "/v1/status", timeout_s: float = 5) -> tuple[int, str]:
         """(status, body) of a question; (0, why) if there is no answer."""
         line = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout_s)
         try:

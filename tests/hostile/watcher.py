@@ -12,7 +12,7 @@ from tests.hostile.house import House
 LOOK_AGAIN_S = 0.5
 UNFINISHED = (
     b"GET /livez HTTP/1.1\r\nHost: h\r\n",
-    b"POST /members/x/visits HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n"
+    b"POST /v1/members/x/visits HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n"
     b"Idempotency-Key: x\r\nContent-Length: 50\r\n\r\n{",
 )
 

@@ -23,6 +23,7 @@ from api.http.server.passwords import HASHER
 from ledger import credentials, sessions
 from ledger.database import connect
 from ledger.embedded import EmbeddedServer
+from tests.addresses import at
 from tests.api.running import empty_directory, serving, stopped
 from tests.ledger.facts import command, executed
 from tests.patience import PATIENCE_S, eventually
@@ -98,7 +99,7 @@ class House:
         self.told += 1
         keyed = [{"key": f"told-{self.told}-{n}", **each} for n, each in enumerate(commands)]
         answer = httpx.post(
-            f"{self.address}/commands", json={"commands": keyed}, timeout=PATIENCE_S
+            f"{self.address}/v1/commands", json={"commands": keyed}, timeout=PATIENCE_S
         )
         refused = [each for each in answer.json()["outcomes"] if each["status"] != 201]
         assert not refused, refused
@@ -119,7 +120,7 @@ class House:
 
     def ask(self, path: str) -> Any:
         """What the API answers."""
-        return httpx.get(self.address + path, timeout=PATIENCE_S).json()
+        return httpx.get(self.address + at(path), timeout=PATIENCE_S).json()
 
 
 @pytest.fixture(scope="session")
@@ -180,7 +181,7 @@ def claimed() -> Iterator[Claimed]:
                 sessions.set_password(connection, "li", HASHER.hash(PASSWORD))
                 key = credentials.mint(connection, "apikey:west", 1)
             assert key is not None
-            assert eventually(lambda: httpx.get(f"{running.address}/clubs").status_code == 401)
+            assert eventually(lambda: httpx.get(f"{running.address}/v1/clubs").status_code == 401)
             yield Claimed(running.address, key)
         finally:
             assert stopped(running).code == 0

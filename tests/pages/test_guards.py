@@ -67,11 +67,11 @@ def test_a_form_of_another_site_writes_nothing(
         ("/sign-in", {"user_id": "li", "password": "correct horse battery"}),
         ("/sign-out", {}),
     ]
-    before = (pages.get("/status")).json()["events"]
+    before = (pages.get("/v1/status")).json()["events"]
     for path, form in forms:
         answer = pages.post(path, data=form, headers=headers)
         assert (answer.status_code, code_of(answer)) == (403, "not_from_here"), path
-    assert (pages.get("/status")).json()["events"] == before
+    assert (pages.get("/v1/status")).json()["events"] == before
 
 
 def test_every_page_says_what_it_needs_and_every_form_is_guarded(pages: httpx.Client) -> None:

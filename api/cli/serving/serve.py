@@ -25,9 +25,9 @@ from api.cli.terminal import output, streams
 from api.http import create_lanes
 from api.http.server.front import Entrance
 from api.http.server.limits import Limits
+from api.http.server.page import INVITED_PATH
 from api.http.server.starting import no_trace_of_it
 from api.http.server.tracing import access
-from api.http.sessions import INVITED_PATH
 from api.runtime import metrics
 from api.runtime.connections import check_room
 from api.runtime.demonstration import demo_of, served

@@ -1,6 +1,7 @@
 """Signing in and out, at the pages: the session that the doors know, as they make it."""
 
 from fastapi import Request, Response
+from fastapi.responses import HTMLResponse
 
 from api.http import sessions
 from api.http.pages.page import (
@@ -13,6 +14,7 @@ from api.http.pages.page import (
     page,
     router_of_pages,
 )
+from api.http.server import page as invitation
 from api.http.server.access import PUBLIC, SIGNED_IN, Who, needs
 from api.http.server.inputs import InHouse
 from api.http.server.passwords import Password
@@ -49,6 +51,13 @@ async def sign_in(request: Request, house: InHouse) -> Response:
     said = sessions.SignIn(user_id=asked.user_id, password=asked.password)
     await sessions.sign_in(said, request, answer, house)
     return answer
+
+
+@router.get(invitation.INVITED_PATH)
+@needs(PUBLIC)
+async def invitation_page() -> Response:
+    """The page that a link of an invitation opens: there a person chooses a password."""
+    return HTMLResponse(invitation.PAGE, headers=invitation.HEADERS)
 
 
 @router.post("/sign-out")

@@ -39,7 +39,7 @@ MOST_KNOCKING = 64
 BEARER = b"bearer "
 COOKIE, COOKIE_UNDER_TLS = "clubledger", "__Host-clubledger"
 FROM_HERE_HEADER = "Clubledger-Csrf"
-"""What a page of another site cannot send: what `/session` tells of a session."""
+"""What a page of another site cannot send: what `GET /v1/session` tells of a session."""
 SITE_HEADER = "Sec-Fetch-Site"
 OURS = {"same-origin", "none"}
 """What a browser says in it of a request that no other site has made."""
@@ -89,7 +89,7 @@ def opened(app: FastAPI) -> Iterator[tuple[str, str, str, Need]]:
     """(method, path, name, need) of each door of an application: of several commands at one address
     a row each. What says nothing is closed, and has none."""
     for method, path, name, endpoint in routes_of(app):
-        here = [door for door in DOORS if method == "POST" and door.path == path]
+        here = [door for door in DOORS if method == "POST" and door.address == path]
         for door in here:
             yield method, path, door.name, door.need
         need = need_of(endpoint)

@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from api.doors import Need
+from api.doors import PREFIX, Need
 from api.http.server.access import COOKIE, FROM_HERE_HEADER, need_of, routes_of
 from api.http.server.inputs import ACTOR_HEADER, KEY_HEADER
 from api.runtime import problems
@@ -23,14 +23,14 @@ SESSION = {
     "type": "apiKey",
     "in": "cookie",
     "name": COOKIE,
-    "description": "A session, made by `POST /session`; under TLS the cookie's name begins with"
-    " `__Host-`.",
+    "description": f"A session, made by `POST {PREFIX}/session`; under TLS the cookie's name begins"
+    " with `__Host-`.",
 }
 FROM_HERE = {
     "type": "apiKey",
     "in": "header",
     "name": FROM_HERE_HEADER,
-    "description": "`from_here` of a session, which `GET /session` tells.",
+    "description": f"`from_here` of a session, which `GET {PREFIX}/session` tells.",
 }
 ANYTIME = (
     "Any other problem: no HTTP (400, 501), too slow (408) or too long a request (413, 414, 431),"

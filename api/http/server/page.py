@@ -5,23 +5,28 @@ behind the `#`, which no browser sends, so it is in no log; the page takes it ou
 from base64 import b64encode
 from hashlib import sha256
 
-SCRIPT = """
+from api.doors import PREFIX
+
+INVITED_PATH = "/invitations/take"
+"""Of the page that a link of an invitation opens; behind `PREFIX`, of what the page sends."""
+
+SCRIPT = f"""
 const form = document.forms[0], said = document.querySelector("output")
 const invitation = location.hash.slice(1), invited = invitation.split("_")[1]
 history.replaceState(null, "", location.pathname)
 if (invited !== "-") form.user_id.value = invited || ""
-form.addEventListener("submit", async event => {
+form.addEventListener("submit", async event => {{
   event.preventDefault()
   const [user_id, password] = [form.user_id.value, form.password.value]
-  const answer = await fetch("/invitations/take", {
+  const answer = await fetch("{PREFIX}{INVITED_PATH}", {{
     method: "POST",
-    headers: {"content-type": "application/json"},
-    body: JSON.stringify({invitation, user_id, password}),
-  })
+    headers: {{"content-type": "application/json"}},
+    body: JSON.stringify({{invitation, user_id, password}}),
+  }})
   const told = await answer.json()
-  said.textContent = answer.ok ? `${told.user_id} may sign in now.` : told.detail
+  said.textContent = answer.ok ? `${{told.user_id}} may sign in now.` : told.detail
   form.hidden = answer.ok
-})
+}})
 """
 PAGE = f"""<!doctype html>
 <html lang="en">

@@ -8,16 +8,16 @@ from tests.hostile.world import CLUB, VICTIM
 
 ATTACKERS = 12
 PATHS = (
-    f"/members/{VICTIM}",
-    f"/members/{VICTIM}/statement?format=csv",
-    f"/members/{VICTIM}?wait_for=0:999999999",
-    "/events?limit=1000",
-    "/figures",
-    "/figures?format=xlsx",
-    "/figures?known_at=2009-06-30",
-    f"/clubs/{CLUB}/use?by=month&by=tier",
-    "/campaigns",
-    "/status",
+    f"/v1/members/{VICTIM}",
+    f"/v1/members/{VICTIM}/statement?format=csv",
+    f"/v1/members/{VICTIM}?wait_for=0:999999999",
+    "/v1/events?limit=1000",
+    "/v1/figures",
+    "/v1/figures?format=xlsx",
+    "/v1/figures?known_at=2009-06-30",
+    f"/v1/clubs/{CLUB}/use?by=month&by=tier",
+    "/v1/campaigns",
+    "/v1/status",
 )
 
 

@@ -14,10 +14,10 @@ BODY = (
     f' "shown_points": {PRICE_POINTS}}}'
 ).encode()
 VISIT = (
-    f"POST /members/{VICTIM}/visits HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n"
+    f"POST /v1/members/{VICTIM}/visits HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n"
     "Idempotency-Key: broken-{n}\r\n"
 )
-GET = b"GET /members/" + VICTIM.encode() + b" HTTP/1.1\r\nHost: h\r\n"
+GET = b"GET /v1/members/" + VICTIM.encode() + b" HTTP/1.1\r\nHost: h\r\n"
 
 
 def _chunked(n: int, trailers: bytes) -> bytes:
@@ -49,7 +49,7 @@ def noise(number: int) -> list[bytes]:
         _chunked(number, b"Clubledger-Actor: " + FORGED.encode() + b"\r\n"),
         _chunked(number, b"Idempotency-Key: forged\r\nContent-Type: text/plain\r\n"),
         head.replace(b"POST", b"P\x80ST") + length + b"\r\n" + BODY,
-        GET.replace(b"/members", b"/members/%00%ff/../..") + b"\r\n",
+        GET.replace(b"/v1/members", b"/v1/members/%00%ff/../..") + b"\r\n",
         GET + b"Clubledger-Actor: \xff\xfe\r\nClubledger-Actor: a:b\r\n\r\n",
     ]
 

@@ -5,7 +5,7 @@ from tests.hostile.world import VICTIM
 
 ATTACKERS = 8
 MOST_BYTES = 24 << 20
-POST = f"POST /members/{VICTIM}/visits HTTP/1.1\r\nHost: h\r\nIdempotency-Key: huge\r\n".encode()
+POST = f"POST /v1/members/{VICTIM}/visits HTTP/1.1\r\nHost: h\r\nIdempotency-Key: huge\r\n".encode()
 JSON = b"Content-Type: application/json\r\n"
 
 
@@ -28,8 +28,8 @@ async def _one(target: Target, number: int) -> None:
         ),
         (POST + JSON + b"Transfer-Encoding: chunked\r\n\r\n0\r\n", b"T: " + b"y" * 1_000 + b"\r\n"),
         (POST + JSON + b"Transfer-Encoding: chunked\r\n\r\n1;", b"e" * 65_536),
-        (b"GET /members/", b"m" * 65_536),
-        (b"GET /events?after=", b"1" * 65_536),
+        (b"GET /v1/members/", b"m" * 65_536),
+        (b"GET /v1/events?after=", b"1" * 65_536),
     )
     begins, goes_on = kinds[(number + target.dice.randrange(len(kinds))) % len(kinds)]
     async with line(target) as (_, writer):

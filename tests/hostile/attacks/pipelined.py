@@ -13,7 +13,7 @@ async def attack(target: Target) -> None:
 
 
 async def _one(target: Target, number: int) -> None:
-    path = ("/livez", f"/members/{VICTIM}", "/openapi.json", "/events?limit=1000")[number % 4]
+    path = ("/livez", f"/v1/members/{VICTIM}", "/openapi.json", "/v1/events?limit=1000")[number % 4]
     async with line(target) as (_, writer):
         asked = f"GET {path} HTTP/1.1\r\nHost: h\r\n\r\n".encode()
         await push(target, writer, asked * 200, MOST_BYTES)

@@ -4,7 +4,7 @@ from tests.hostile.attacks.lines import Target, line, many
 from tests.hostile.world import VICTIM
 
 ATTACKERS = 60
-HEAD = f"POST /members/{VICTIM}/visits HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n"
+HEAD = f"POST /v1/members/{VICTIM}/visits HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n"
 
 
 async def attack(target: Target) -> None:
@@ -15,7 +15,7 @@ async def attack(target: Target) -> None:
 async def _one(target: Target, number: int) -> None:
     async with line(target) as (_, writer):
         if number % 6 == 5:
-            writer.write(b"GET /events?limit=1000 HTTP/1.1\r\nHost: h\r\n\r\n" * 20)
+            writer.write(b"GET /v1/events?limit=1000 HTTP/1.1\r\nHost: h\r\n\r\n" * 20)
             while not target.over():
                 await target.rest(0.5)
             return
