@@ -29,7 +29,7 @@ from api.http import (
     whatif,
 )
 from api.http.express import Express
-from api.http.pages import desk, page, signing
+from api.http.pages import administration, desk, page, signing
 from api.http.server import handlers
 from api.http.server.access import Access, entered
 from api.http.server.asof import Builds
@@ -135,7 +135,7 @@ def create_app(dsn: str, settings: Settings | None = None, *, follow: bool = Tru
     )
     for noun in (*nouns, service):
         app.include_router(noun.router)
-    for console in (page, signing, desk):
+    for console in (page, signing, desk, administration):
         app.include_router(console.router)
     app.openapi = lambda: document(app)  # type: ignore[method-assign]
     return app

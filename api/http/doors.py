@@ -46,6 +46,7 @@ from domain.corrections import Correction
 from domain.kernel.command import Command
 from domain.kernel.values import WHOLE
 from ledger.credentials import mint
+from ledger.log import batcher
 
 CORRECT = (
     "Take a wrong fact back: it counts no more, and what is right can be told. An answer as of"
@@ -173,13 +174,7 @@ def _open(router: APIRouter, doors: tuple[Door, ...]) -> None:
         command = asked.command(key=key, actor=named, **ids)
         if dry_run:
             return trial_of(*await house.ledger.attempt(command))
-        receipt = await house.execute(command)
-        if command.discloses:
-            receipt = await house.reads.briefly(
-                partial(disclosed, command=command, receipt=receipt)
-            )
-        token = await _minted(house, command, receipt) if first.mints else None
-        return receipt_of(receipt, token)
+        return receipt_of(*await carried_out(house, command))
 
     annotations = {
         **{name: _in_path(doors, name) for name in first.ids},
@@ -212,6 +207,15 @@ def _open(router: APIRouter, doors: tuple[Door, ...]) -> None:
         response_model=receipt_model(cast(Any, kind.answers), first.mints),
         responses={**WRITE, 200: {**TRIED[200], "model": Tried}, **refuses(*codes)},
     )
+
+
+async def carried_out(house: House, command: Command) -> tuple[batcher.Receipt, str | None]:
+    """(what was written, with what it is asked to show; the secret that was made of it, if any)."""
+    receipt = await house.execute(command)
+    if command.discloses:
+        receipt = await house.reads.briefly(partial(disclosed, command=command, receipt=receipt))
+    mints = DOOR_OF[command.called].mints
+    return receipt, await _minted(house, command, receipt) if mints else None
 
 
 async def _minted(house: House, command: Any, receipt: Any) -> str | None:

@@ -56,3 +56,9 @@ def require_known(conn: Conn, said: Mapping[str, Iterable[str]]) -> None:
             for each in wanted:
                 if each not in found:
                     raise NAMES[name].unknown(each)
+
+
+def titled(conn: Conn, name: str, most: int) -> list[tuple[str, str]]:
+    """(id, title) of what is known by this id and has a title for readers."""
+    text = f"SELECT DISTINCT {name}, title FROM {name.removesuffix('_id')} ORDER BY 1, 2 LIMIT %s"
+    return conn.execute(text, (most,)).fetchall()

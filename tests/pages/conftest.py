@@ -20,11 +20,13 @@ from playwright.sync_api import (
 )
 
 from api.http.server.passwords import HASHER
+from domain.access import SCOPES
 from ledger import credentials, sessions
 from ledger.database import connect
 from ledger.embedded import EmbeddedServer
 from tests.addresses import at
 from tests.api.running import empty_directory, serving, stopped
+from tests.api.story import PREPARED
 from tests.ledger.facts import command, executed
 from tests.patience import PATIENCE_S, eventually
 
@@ -138,11 +140,13 @@ def house() -> Iterator[House]:
 
 @dataclass
 class Claimed:
-    """A ledger with a clerk of its tea room, `li`, who signs in by PASSWORD, and with a key that
-    opens the desks for members of the unit `west` alone. Two members have one number."""
+    """A ledger with a clerk of its tea room, `li`, who signs in by PASSWORD, with a key that opens
+    the desks for members of the unit `west` alone, and with one that opens everything. Two members
+    have one number; beside them there is all that the examples of the commands speak of."""
 
     address: str
     key_of_west: str
+    key_of_all: str
 
 
 SHARED = {"phone": "13912345678"}
@@ -156,6 +160,7 @@ def claimed() -> Iterator[Claimed]:
         try:
             house = House(running.address)
             house.tell(*BRANCH, {"command": "unit.open", "unit_id": "west", "title": "西区"})
+            house.tell(*PREPARED)
             house.tell(*customer("a-poor", 1, **SHARED), *customer("b-rich", 500, **SHARED))
             house.tell(
                 {
@@ -174,15 +179,20 @@ def claimed() -> Iterator[Claimed]:
                 command("user.grant", **holds),
                 command("role.define", role_id="teller", scopes=scopes),
                 command("apikey.issue", **of_west),
+                command("role.define", role_id="everything", scopes=dict.fromkeys(SCOPES, "all")),
+                command("apikey.issue", api_key_id="all", role_id="everything"),
             )
             with ThreadPoolExecutor() as beside:  # the browser's loop runs in this thread
                 beside.submit(executed, database.dsn, *facts).result()
             with connect(database.dsn) as connection:
                 sessions.set_password(connection, "li", HASHER.hash(PASSWORD))
-                key = credentials.mint(connection, "apikey:west", 1)
-            assert key is not None
+                west, everything = (
+                    credentials.mint(connection, f"apikey:{each}", 1) for each in ("west", "all")
+                )
+            assert west is not None
+            assert everything is not None
             assert eventually(lambda: httpx.get(f"{running.address}/v1/clubs").status_code == 401)
-            yield Claimed(running.address, key)
+            yield Claimed(running.address, west, everything)
         finally:
             assert stopped(running).code == 0
 

@@ -6,12 +6,15 @@ from typing import Any
 import httpx
 import pytest
 
-from api.http.pages import desk, page, signing
+from api.http.pages import administration, desk, page, signing
 from api.http.server.access import need_of
 from tests.pages.conftest import SHARED, Claimed, House, customer
 from tests.patience import PATIENCE_S
 
 DESK = "/desk/tea/d1"
+NAMED = {
+    "club_id": "tea", "desk": "d1", "name": "club.open", "user_id": "li", "session_id": "0" * 16,
+}  # fmt: skip
 OWN = {"Sec-Fetch-Site": "same-origin", "HX-Request": "true"}
 
 
@@ -66,6 +69,9 @@ def test_a_form_of_another_site_writes_nothing(
         ("/preferences", {"language": "en"}),
         ("/sign-in", {"user_id": "li", "password": "correct horse battery"}),
         ("/sign-out", {}),
+        ("/administration/commands/club.open/try", {"key": "k", "club_id": "x"}),
+        ("/administration/commands/club.open/do", {"key": "k", "club_id": "x"}),
+        (f"/administration/users/li/sessions/{'0' * 16}/end", {}),
     ]
     before = (pages.get("/v1/status")).json()["events"]
     for path, form in forms:
@@ -75,12 +81,14 @@ def test_a_form_of_another_site_writes_nothing(
 
 
 def test_every_page_says_what_it_needs_and_every_form_is_guarded(pages: httpx.Client) -> None:
-    routes = [route for each in (page, signing, desk) for route in each.router.routes]
+    routes = [
+        route for each in (page, signing, desk, administration) for route in each.router.routes
+    ]
     assert all(need_of(getattr(route, "endpoint", None)) is not None for route in routes)
     posts = [route.path for route in routes if "POST" in getattr(route, "methods", ())]
-    assert len(posts) == 10, "the test above names every form"
+    assert len(posts) == 13, "the test above names every form"
     for path in posts:
-        answer = pages.post(path.format(club_id="tea", desk="d1"), content=b"")
+        answer = pages.post(path.format(**NAMED), content=b"")
         assert answer.status_code == 403, path
 
 

@@ -3,12 +3,14 @@
 import re
 from pathlib import Path
 from string import Formatter
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pytest
 
-from api.http.pages import page, words
+from api.doors import DOORS
+from api.http.pages import administration, forms, page, words
 from api.runtime import problems
+from domain.kernel.values import PROGRAMME
 
 AT_THE_DOOR = {"retry_after_s"}  # comes with whoever has to wait
 TABLE = words.words()
@@ -26,12 +28,43 @@ def templates() -> dict[str, str]:
     return {name: made.loader.get_source(made, name)[0] for name in made.list_templates()}
 
 
-@pytest.mark.parametrize("name", TABLE["words"])
-def test_a_word_is_there_in_both_languages_with_the_same_values(name: str) -> None:
-    chinese, english = TABLE["words"][name]
-    assert chinese
-    assert english
-    assert fields(chinese) == fields(english)
+OF_FORMS = {"lists", "subjects", "commands", "fields", "hints", "choices", "errors"}
+
+
+def test_a_word_is_there_in_both_languages_with_the_same_values() -> None:
+    assert TABLE.keys() == {"words", "refusals"} | OF_FORMS
+    for table in ("words", *OF_FORMS):
+        for name, (chinese, english) in TABLE[table].items():
+            assert chinese, name
+            assert english, name
+            assert fields(chinese) == fields(english), name
+
+
+def test_all_that_forms_speak_of_has_its_words_and_nothing_else() -> None:
+    names, choices, hints, answers = set[str](), set[str](), set[str](), set[str]()
+    for door in DOORS:
+        answers |= {*get_type_hints(door.command.answers)}
+        for field in forms.fields_of(door):
+            own = f"{door.name}.{field.name}"
+            names.add(own if own in TABLE["fields"] else field.name)
+            inside = {f"{field.name}.{each}" for each in ("key", "value")}
+            names |= inside if field.shape == "entries" else set()
+            names |= {*field.boxes} if field.shape == "rows" else set()
+            choices |= {*field.boxes} if field.shape == "table" else set()
+            choices |= {each for box in field.boxes.values() for each in box.choices}
+            if door.command.model_fields[field.name].description:
+                hints.add(own if own in TABLE["hints"] else field.name)
+    for question in administration.LISTS.values():
+        for name, of in administration.row_of(question).model_fields.items():
+            answers.add(name)
+            standing = get_args(of.annotation) if name == "standing" else ()
+            choices |= {*standing}
+    assert {*TABLE["lists"]} == {*administration.LISTS}
+    assert {*TABLE["fields"]} == names | answers | {"free_visits_left"}
+    assert {*TABLE["choices"]} == choices - {*PROGRAMME.tiers}
+    assert {*TABLE["hints"]} == hints
+    assert [*TABLE["commands"]] == [door.name for door in DOORS]
+    assert {*TABLE["subjects"]} == {door.tag for door in DOORS}
 
 
 def test_pages_say_what_there_is_and_nothing_is_left_over() -> None:

@@ -28,6 +28,7 @@ from api.http.server.access import (
 from api.http.server.handlers import as_response
 from api.runtime import problems
 from api.runtime.problems import DoorProblem
+from domain.access import Principal
 from domain.kernel.values import PROGRAMME
 
 POLICY = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
@@ -37,6 +38,10 @@ KINDS = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 MOST_FIELDS = 30
 LANGUAGE, THEME = "clubledger_language", "clubledger_theme"
 A_YEAR_S = 365 * 86_400
+OF_ADMINISTRATION = (
+    *("campaigns.write", "clubs.write", "cohorts.write"),
+    *("reports.write", "units.write", "webhooks.read"),
+)
 FIRST_PAGE, SIGN_IN = "/start", "/sign-in"
 
 Form = TypeVar("Form", bound="Fields")
@@ -48,9 +53,18 @@ class Console(NamedTuple):
     name: str
     path: str
     scope: str
+    others: tuple[str, ...] = ()
+    """Scopes any of which leads there as well."""
+
+    def open_to(self, who: Principal) -> bool:
+        """Whether he has anything to do there."""
+        return any(who.granted(scope) for scope in (self.scope, *self.others))
 
 
-CONSOLES = (Console("desks", "/desk", "visits.write"),)
+CONSOLES = (
+    Console("desks", "/desk", "visits.write"),
+    Console("administration", "/administration", "access.read", OF_ADMINISTRATION),
+)
 """In the order in which they are led to; the first that somebody may use is where he begins."""
 
 
@@ -76,17 +90,21 @@ def require_own_page(request: Request) -> None:
         raise DoorProblem("not_from_here")
 
 
-async def form(request: Request, kind: type[Form]) -> Form:
-    """The form that was sent, from a page of ours."""
+async def sent(request: Request, most: int = MOST_FIELDS) -> list[tuple[str, str]]:
+    """The texts of a form that was sent, each with its name, from a page of ours."""
     require_own_page(request)
     try:
         body = (await request.body()).decode("utf-8")
-        pairs = parse_qsl(
-            body, keep_blank_values=True, strict_parsing=bool(body), max_num_fields=MOST_FIELDS
+        return parse_qsl(
+            body, keep_blank_values=True, strict_parsing=bool(body), max_num_fields=most
         )
     except ValueError:  # no UTF-8, no form, too many fields
         raise DoorProblem("malformed") from None
-    return kind.model_validate({name: value for name, value in pairs if value != ""})
+
+
+async def form(request: Request, kind: type[Form]) -> Form:
+    """The form that was sent, from a page of ours."""
+    return kind.model_validate({n: value for n, value in await sent(request) if value != ""})
 
 
 # ----------------------------------------------------------------------------------- answers
@@ -123,7 +141,12 @@ def templates() -> Environment:
         lstrip_blocks=True,
     )
     made.filters["tier_colour"] = tier_colour
-    made.globals |= {"asset": address, "moment": words.moment, "minute": words.minute}
+    made.globals |= {
+        "asset": address,
+        "moment": words.moment,
+        "minute": words.minute,
+        "told": words.told,
+    }
     return made
 
 
@@ -137,11 +160,12 @@ def page(request: Request, template: str, status: int = 200, **values: Any) -> H
         .get_template(template)
         .render(
             t=partial(words.say, language),
+            called=partial(words.called, language),
             language=language,
             theme=theme_of(request),
             next_theme=THEMES[(THEMES.index(theme_of(request)) + 1) % len(THEMES)],
             here=request.url.path,
-            consoles=[each for each in CONSOLES if who.granted(each.scope)],
+            consoles=[each for each in CONSOLES if each.open_to(who)],
             signed_in=None if who is ANYBODY else who.name,
             headers={FROM_HERE_HEADER: from_here(cookie)} if cookie else {},
             demo_clock=clock.shown() if clock.is_demo else None,
@@ -244,7 +268,7 @@ class Preferences(Fields):
 @needs(SIGNED_IN)
 async def start(who: Who) -> Response:
     """Where somebody's work begins."""
-    may = (each.path for each in CONSOLES if who.granted(each.scope))
+    may = (each.path for each in CONSOLES if each.open_to(who))
     return RedirectResponse(next(may, CONSOLES[0].path), 303)
 
 

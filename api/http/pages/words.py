@@ -22,13 +22,14 @@ _INSTANT = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d")
 
 @cache
 def words() -> Mapping[str, Any]:
-    """All tables as one: words and refusals by name, each as [Chinese, English]."""
+    """All tables as one: words, refusals and what commands speak of, each as [Chinese, English]."""
     made: dict[str, dict[str, Any]] = {"words": {}, "refusals": {}}
     for file in (files(__package__) / "texts").iterdir():
         for table, said in tomllib.loads(file.read_text("utf-8")).items():
-            if twice := made[table].keys() & said.keys():
+            known = made.setdefault(table, {})
+            if twice := known.keys() & said.keys():
                 raise ValueError(f"{file.name} says again what another file says: {sorted(twice)}")
-            made[table] |= said
+            known |= said
     return made
 
 
@@ -52,6 +53,13 @@ def say(language: Language, name: str, **values: Any) -> str:
     """What this is called in that language."""
     said: str = words()["words"][name][LANGUAGES.index(language)]
     return said.format_map(values) if values else said
+
+
+def called(language: Language, table: str, *names: str) -> str | None:
+    """What the first of these names that the table knows is called in that language."""
+    known = words()[table]
+    found = next((known[name] for name in names if name in known), None)
+    return None if found is None else str(found[LANGUAGES.index(language)])
 
 
 def refusal(language: Language, problem: Mapping[str, Any]) -> tuple[str, str]:
