@@ -10,6 +10,7 @@ from demo.examples import EXAMPLES
 from demo.instants import CLOCK_STARTS_AT, ZONE_NAME
 from demo.reported import REPORT, REPORT_ID
 from demo.scaling import SMALLEST
+from demo.staff import STAFF, Employee
 from demo.year import DEFAULT_SEED, Chapter, chapters
 
 __all__ = [
@@ -21,8 +22,10 @@ __all__ = [
     "REPORT",
     "REPORT_ID",
     "SMALLEST",
+    "STAFF",
     "ZONE_NAME",
     "Assumption",
     "Chapter",
+    "Employee",
     "chapters",
 ]

@@ -58,6 +58,13 @@ def password_of(conn: Conn, user_id: str) -> str | None:
     return None if row is None or not user.enters else str(row[0])
 
 
+def has_password(conn: Conn, user_id: str) -> bool:
+    """Whether a user has chosen a password, whether he may enter or not."""
+    holder = holder_of(user_id)
+    row = conn.execute("SELECT 1 FROM ledger.passwords WHERE holder = %s", (holder,)).fetchone()
+    return row is not None
+
+
 def begin(conn: Conn, user_id: str) -> str:
     """A new session of a user: what his browser is to hold. Those that have ended go."""
     session_id, secret, holder = token_hex(8), token_hex(SECRET_BYTES), holder_of(user_id)

@@ -5,11 +5,12 @@ stopped. A ledger holds one demo or none: other events, scales or seeds are refu
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from psycopg import Connection
 from pydantic import Field
@@ -17,16 +18,25 @@ from pydantic import Field
 from api.runtime import report_files
 from api.runtime.clock import OFFSET, Clock, offset_to
 from api.runtime.failures import Rejected, WrongUse
+from domain.access import AddUser, GrantRole, InviteUser, UserExists, UserIsDisabled
 from domain.kernel.values import PROGRAMME, local_date, start_of
 from ledger import clocks, reading
+from ledger.credentials import mint
 from ledger.database import connect, meta, set_meta
 from ledger.importing import Importer
 from ledger.locks import Lock
+from ledger.log.batcher import Ledger
+from ledger.sessions import has_password
 from projections.engine.answer import Answer
+
+if TYPE_CHECKING:
+    from demo import Employee
 
 SCALE, SEED, COMPLETE = "demo_scale", "demo_seed", "demo_complete"
 BEGAN = "demo_day_began"
 """The names under which the demo is remembered in the installation's facts."""
+STAFFED_BY = "administrator:demo"
+"""Who adds the demo's people, as events name him."""
 OPENS, NOON, HOUR = 9, 12, timedelta(hours=1)
 """The hours between which a demo is shown its clubs open for long enough."""
 
@@ -98,6 +108,46 @@ def _begin_day(session: Connection[Any]) -> datetime | None:
         start = start_of(day + timedelta(days=1)) + OPENS * HOUR
     set_meta(session, **{OFFSET: str(offset_to(start)), BEGAN: start.isoformat()})
     return start
+
+
+async def invitations(dsn: str, clock: Clock) -> list[tuple[str, str]]:
+    """(role, what invites him) of each of the demo's people who has not chosen a password yet. Who
+    is not there is added; who was disabled since is not invited again."""
+    import demo
+
+    with connect(dsn) as connection:
+        have = {each.user_id for each in demo.STAFF if has_password(connection, each.user_id)}
+    made = list[tuple[str, str]]()
+    async with Ledger(dsn, now=clock.now) as ledger:
+        for each in demo.STAFF:
+            if each.user_id in have:
+                continue
+            token = await _invited(ledger, dsn, each)
+            made += [] if token is None else [(each.role_id, token)]
+    return made
+
+
+async def _invited(ledger: Ledger, dsn: str, who: "Employee") -> str | None:
+    """What invites one of the demo's people; None if he may come in no more."""
+    key, user_id = f"demo-staff-{who.user_id}", who.user_id
+    with suppress(UserExists):
+        await ledger.execute(AddUser(key=key, actor=STAFFED_BY, user_id=user_id))
+    grant = GrantRole(
+        key=f"{key}-{who.role_id}",
+        actor=STAFFED_BY,
+        user_id=user_id,
+        role_id=who.role_id,
+        clubs=who.clubs,
+        units=who.units,
+    )
+    await ledger.execute(grant)
+    invite = InviteUser(key=f"{key}-{uuid4().hex}", actor=STAFFED_BY, user_id=user_id)
+    try:
+        invited = await ledger.execute(invite)
+    except UserIsDisabled:
+        return None
+    with connect(dsn) as connection:
+        return mint(connection, f"user:{user_id}", int(invited.body["secret"]))
 
 
 def assumed(figure_id: str) -> list[str]:

@@ -33,8 +33,8 @@ def test_ctrl_c_ends_a_server_with_130(data_dir: Path, workers: str) -> None:
     assert ended.err == ""
 
 
-def test_a_server_says_in_one_line_that_it_serves(demo_dir: Path) -> None:
-    process = started("serve", "--port", "0", data_dir=demo_dir, cold=True)
+def test_a_server_says_in_one_line_that_it_serves(own_ledger: Path) -> None:
+    process = started("serve", "--port", "0", data_dir=own_ledger, cold=True)
     assert process.stdout is not None
     line = process.stdout.readline().decode()
     assert re.fullmatch(r"clubledger serves on http://127\.0\.0\.1:\d+\n", line)
@@ -44,4 +44,4 @@ def test_a_server_says_in_one_line_that_it_serves(demo_dir: Path) -> None:
     assert re.fullmatch(
         rb"(To be its administrator, open once: http://.+#in_-_[0-9a-f]{64}\n)?", out
     )
-    assert re.fullmatch(rb"(demo clock: 2009-01-05 09:\d\d Asia/Shanghai\n)?", err)
+    assert err == b""

@@ -1,5 +1,8 @@
 """A demo that is served begins a day at 9:00, whenever it was loaded, and says so."""
 
+import asyncio
+import re
+import signal
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -7,11 +10,13 @@ from typing import Any
 import httpx
 
 import demo
-from api.runtime.clock import OFFSET, offset_to
-from api.runtime.demonstration import BEGAN, COMPLETE, SCALE, SEED
+from api.http.server.page import INVITED_PATH
+from api.runtime.clock import OFFSET, Clock, offset_to
+from api.runtime.demonstration import BEGAN, COMPLETE, SCALE, SEED, invitations
 from ledger.database import connect, meta, set_meta
 from ledger.embedded import running
-from tests.api.running import Server, clubledger, serving, stopped
+from tests.addresses import at
+from tests.api.running import Server, clubledger, serving, started, stopped
 from tests.patience import PATIENCE_S
 
 
@@ -85,3 +90,34 @@ def test_a_morning_goes_on_and_a_real_ledger_has_no_days_of_a_demo(own_ledger: P
     assert found is not None
     with connect(found.dsn) as conn:
         assert BEGAN not in meta(conn)
+
+
+def test_a_demo_invites_its_people_by_links_that_open_once(own_ledger: Path) -> None:
+    assert clubledger("import", "-", data_dir=own_ledger).code == 0
+    shows(own_ledger, demo.CLOCK_STARTS_AT + timedelta(hours=1))
+    found = running(own_ledger)
+    assert found is not None
+    with connect(found.dsn) as connection:
+        clock = Clock.of(meta(connection))
+    process = started("serve", "--port", "0", data_dir=own_ledger, cold=True)
+    assert process.stdout is not None
+    try:
+        lines = [process.stdout.readline().decode() for _ in range(3 + len(demo.STAFF))]
+        told = dict(re.findall(r"^  (\w+) +(http.+)$", "".join(lines), re.MULTILINE))
+        assert [*told] == [each.role_id for each in demo.STAFF]
+        for employee, link in zip(demo.STAFF, told.values(), strict=True):
+            assert f"{INVITED_PATH}#in_{employee.user_id}_" in link
+        page, _, invitation = told["administrator"].partition("#")
+        assert httpx.get(page, timeout=PATIENCE_S).status_code == 200
+        said = {"invitation": invitation, "user_id": "sun", "password": "correct horse battery"}
+        address = page.removesuffix(INVITED_PATH)
+        taken = [
+            httpx.post(f"{address}{at(INVITED_PATH)}", json=said, timeout=PATIENCE_S).status_code
+            for _ in range(2)
+        ]
+        assert taken == [200, 403]
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=PATIENCE_S)
+    again = asyncio.run(invitations(found.dsn, clock))
+    assert [role for role, _ in again] == [each.role_id for each in demo.STAFF[:-1]]

@@ -32,7 +32,7 @@ from tests.patience import PATIENCE_S, eventually
 
 PASSWORD = "correct horse battery"
 CHROMIUM = shutil.which("chromium")
-collect_ignore = [] if CHROMIUM else ["test_desk.py"]
+collect_ignore = [] if CHROMIUM else ["test_administration_journey.py", "test_desk.py"]
 """A machine with Python and make alone has no browser; .ci/run installs one."""
 QUIET = (
     "--no-sandbox --disable-gpu --disable-dev-shm-usage --disable-quic --no-first-run"
@@ -217,8 +217,14 @@ class Visitor:
     page: Page
     context: BrowserContext
     address: str
+    spoken: str = "zh-CN"
     wrong: list[str] = field(default_factory=list)
     weight: int = 0
+
+    @property
+    def language(self) -> str:
+        """`zh` or `en`, as it was asked for."""
+        return self.spoken[:2]
 
     def asked(self, request: Request) -> None:
         """Nothing is loaded from elsewhere."""
@@ -238,7 +244,7 @@ def visitor(request: pytest.FixtureRequest, chromium: Browser, house: House) -> 
         base_url=house.address, locale=request.param, bypass_csp=False, service_workers="block"
     )
     page = context.new_page()
-    made = Visitor(page, context, house.address)
+    made = Visitor(page, context, house.address, request.param)
     page.set_default_timeout(PATIENCE_S * 1000)
     page.on("request", made.asked)
     page.on("pageerror", lambda error: made.wrong.append(str(error)))

@@ -197,6 +197,7 @@ def test_an_administrator_ends_the_session_of_somebody(
         page = administrator.get("/administration/users/li").text
         ended = re.findall(r'hx-post="(/administration/users/li/sessions/[0-9a-f]+/end)"', page)
         assert ended
+        assert code_of(administrator.post(ended[0])) == "not_from_here"
         for each in ended:
             assert administrator.post(each, headers=OWN).status_code == 200
         assert "Not signed in anywhere" in administrator.get("/administration/users/li").text

@@ -8,6 +8,7 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
 from ipaddress import ip_address
@@ -30,7 +31,7 @@ from api.http.server.starting import no_trace_of_it
 from api.http.server.tracing import access
 from api.runtime import metrics
 from api.runtime.connections import check_room
-from api.runtime.demonstration import demo_of, served
+from api.runtime.demonstration import demo_of, invitations, served
 from api.runtime.failures import CannotListen, CannotOpen, Failure, Stopped
 from api.runtime.settings import Settings
 from api.runtime.wiring import Database, opened, settle_in
@@ -209,11 +210,26 @@ def _say_where(address: str, database: Database, as_json: bool) -> None:
     else:
         output.say(f"clubledger serves on {address}")
         sys.stdout.flush()  # a link is made for who reads it
-        with suppress(psycopg.Error), connect(database.dsn) as connection:
-            if link := first_link(connection):
-                output.say(f"To be its administrator, open once: {address}{INVITED_PATH}#{link}")
+        with suppress(psycopg.Error):
+            for line in _links(address + INVITED_PATH, database):
+                output.say(line)
         output.demo_clock(database.clock)
     sys.stdout.flush()
+
+
+def _links(page: str, database: Database) -> Iterator[str]:
+    """What opens once: of a demo a line for each of its people, else what makes the first
+    administrator of a ledger that nobody has to open."""
+    demo = demo_of(database.meta)
+    if demo is not None and demo.complete:
+        if invited := asyncio.run(invitations(database.dsn, database.clock)):
+            yield "To be one of its people, open once and choose a password:"
+            yield from (f"  {role:<13} {page}#{token}" for role, token in invited)
+            yield "Once one is taken, nobody enters without signing in."
+        return
+    with connect(database.dsn) as connection:
+        if link := first_link(connection):
+            yield f"To be its administrator, open once: {page}#{link}"
 
 
 def _answers(host: str, port: int) -> bool:

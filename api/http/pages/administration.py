@@ -49,6 +49,8 @@ COMMAND = f"{HOME}/commands/{{name}}"
 MOST_TEXTS = 1_000
 """Of one form: a list of topics has 200."""
 MOST_OFFERED, ROWS = 500, 100
+CHOSEN = {"kind", "level", "scopes", "standing"}
+"""Columns of lists that hold one of a few words."""
 NOBODY_YET = "nobody:yet"
 """Before it is known who may."""
 LISTS = {each.name: each for each in QUESTIONS if not each.words}
@@ -232,7 +234,7 @@ def _lines(field: Field, filled: Filled) -> int:
 
 def _sentence(language: words.Language, wrong: Wrong) -> str:
     """What is wrong at an input."""
-    said = words.called(language, "errors", wrong.code)
+    said = words.known(language, "errors", wrong.code)
     return said.format_map(wrong.bounds) if said else words.refusal(language, INVALID)[0]
 
 
@@ -244,7 +246,7 @@ def _value(language: words.Language, field: Field, value: Any) -> list[str]:
         box = field.boxes.get(name) or field.boxes[""]
         text = box.write(each)
         if box.kind in ("choice", "yes_no"):
-            return named(text) or text
+            return named(text)
         return text.replace("T", " ") if box.kind == "instant" else text
 
     match field.shape:
@@ -253,7 +255,7 @@ def _value(language: words.Language, field: Field, value: Any) -> list[str]:
         case "choices" | "lines":
             return [one("", each) for each in value] or [words.NOTHING]
         case "table":
-            return [f"{named(k) or k}: {one(k, v)}" for k, v in value.items()] or [words.NOTHING]
+            return [f"{named(k)}: {one(k, v)}" for k, v in value.items()] or [words.NOTHING]
         case "entries":
             return [f"{k}: {v}" for k, v in value.items()]
         case "rows":
@@ -344,16 +346,20 @@ def _cell(language: words.Language, name: str, value: Any) -> str:
             inside = (_cell(language, *each) for each in value)
             return " · ".join(each for each in inside if each != words.NOTHING)
         case Mapping():
-            called = partial(words.called, language, "choices")
-            pairs = [f"{called(k) or k}: {cell(v)}" for k, v in value.items()]
+            pairs = [f"{_choice(language, name, k)}: {cell(v)}" for k, v in value.items()]
             return "; ".join(pairs) or words.NOTHING
         case list() | tuple():
             return "; ".join(map(cell, value)) or words.NOTHING
         case bool():
-            return str(words.called(language, "choices", str(value).lower()))
+            return words.called(language, "choices", str(value).lower())
         case str():
-            return words.called(language, "choices", value) or value or words.NOTHING
+            return _choice(language, name, value) or words.NOTHING
     return str(words.told(name, value))
+
+
+def _choice(language: words.Language, name: str, value: str) -> str:
+    """A text as a reader has it, where it is one of a few."""
+    return words.called(language, "choices", value) if name in CHOSEN else value
 
 
 @router.get(f"{HOME}/users/{{user_id}}")

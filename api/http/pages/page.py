@@ -161,6 +161,7 @@ def page(request: Request, template: str, status: int = 200, **values: Any) -> H
         .render(
             t=partial(words.say, language),
             called=partial(words.called, language),
+            known=partial(words.known, language),
             language=language,
             theme=theme_of(request),
             next_theme=THEMES[(THEMES.index(theme_of(request)) + 1) % len(THEMES)],

@@ -26,10 +26,10 @@ def words() -> Mapping[str, Any]:
     made: dict[str, dict[str, Any]] = {"words": {}, "refusals": {}}
     for file in (files(__package__) / "texts").iterdir():
         for table, said in tomllib.loads(file.read_text("utf-8")).items():
-            known = made.setdefault(table, {})
-            if twice := known.keys() & said.keys():
+            earlier = made.setdefault(table, {})
+            if twice := earlier.keys() & said.keys():
                 raise ValueError(f"{file.name} says again what another file says: {sorted(twice)}")
-            known |= said
+            earlier |= said
     return made
 
 
@@ -55,20 +55,26 @@ def say(language: Language, name: str, **values: Any) -> str:
     return said.format_map(values) if values else said
 
 
-def called(language: Language, table: str, *names: str) -> str | None:
-    """What the first of these names that the table knows is called in that language."""
-    known = words()[table]
-    found = next((known[name] for name in names if name in known), None)
-    return None if found is None else str(found[LANGUAGES.index(language)])
+def called(language: Language, table: str, *names: str) -> str:
+    """What the first of these names that the table knows is called in that language; the last name
+    itself, if it knows none: what was added yesterday has its form before it has its words."""
+    return known(language, table, *names) or names[-1]
+
+
+def known(language: Language, table: str, *names: str) -> str:
+    """The same; empty, if the table knows none."""
+    told = words()[table]
+    found = next((told[name] for name in names if name in told), None)
+    return "" if found is None else str(found[LANGUAGES.index(language)])
 
 
 def refusal(language: Language, problem: Mapping[str, Any]) -> tuple[str, str]:
     """(what is wrong, what to do now) of a problem, with its numbers."""
-    known = words()["refusals"].get(problem["code"])
-    if known is None:
+    sentences = words()["refusals"].get(problem["code"])
+    if sentences is None:
         return str(problem["detail"]), say(language, "next_anything")
     values = {name: told(name, value) for name, value in problem.items()}
-    wrong, then = (each[LANGUAGES.index(language)] for each in known)
+    wrong, then = (each[LANGUAGES.index(language)] for each in sentences)
     return wrong.format_map(values), then.format_map(values)
 
 
