@@ -1,6 +1,6 @@
 """Reading the log as it is."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -93,17 +93,19 @@ def lanes(
 ) -> list[tuple[int, int, datetime | None]]:
     """(bucket, last position, when that was recorded) of each bucket; where another position is
     named (bucket -> position), when that one was. None before the first event."""
+    those = ", ".join(["(%s::smallint, %s::bigint)"] * len(named))
     return connection.execute(
-        """
-        SELECT bucket, h.position, (
+        f"""
+        SELECT h.bucket, h.position, (
             SELECT recorded_at FROM ledger.stored_events e
             WHERE e.notification_id = coalesce(n.position, h.position) AND e.bucket = h.bucket
         )
         FROM ledger.log_end h
-        LEFT JOIN unnest(%s::smallint[], %s::bigint[]) n(bucket, position) USING (bucket)
-        ORDER BY bucket
-        """,
-        (list(named), list(named.values())),
+        LEFT JOIN (VALUES {those or "(NULL::smallint, NULL::bigint)"}) n(bucket, position)
+        ON n.bucket = h.bucket
+        ORDER BY h.bucket
+        """.encode(),
+        [each for lane in named.items() for each in lane],
     ).fetchall()
 
 
@@ -144,6 +146,25 @@ def life(
         " WHERE originator_id = %s AND bucket = %s AND notification_id <= %s"
         " ORDER BY originator_version",
         (stream, bucket, positions[bucket]),
+        binary=True,
+    ).fetchall()
+
+
+def told(
+    connection: Connection[Any],
+    kind: str,
+    topics: Collection[str],
+    positions: Mapping[int, int],
+) -> list[tuple[str, str, bytes]]:
+    """(stream, topic, state) of the events of these names in all streams of a kind, each stream up
+    to the position of its bucket, oldest first."""
+    lanes = " OR ".join(["bucket = %s AND notification_id <= %s"] * len(positions))
+    names = ", ".join(f"'{topic}'" for topic in topics)
+    return connection.execute(  # What does not change is in the text: a prefix finds its index so.
+        "SELECT originator_id, topic, state FROM ledger.stored_events"
+        f" WHERE originator_id LIKE '{kind}:%%' AND topic IN ({names}) AND ({lanes})"
+        " ORDER BY originator_id, originator_version".encode(),
+        [each for lane in positions.items() for each in lane],
         binary=True,
     ).fetchall()
 

@@ -253,32 +253,27 @@ def _all(connection: Connection[Any], member_ids: list[str]) -> list[tuple[Any, 
 
 
 def person_then(
-    connection: Connection[Any],
-    member_id: str,
-    positions: Mapping[int, int],
-    effective_at: datetime | None,
+    connection: Connection[Any], whom: Whom, version: int, effective_at: datetime | None
 ) -> Person:
-    """Who he was, by what was known up to a position of each lane and held at a time."""
-    stream = f"member:{member_id}"
-    bucket = bucket_of(stream, len(positions))
+    """Who he was, by what was told up to a version of his stream, which does not erase him, and
+    held at a time."""
     found = connection.execute(
-        f"{_ROWS} JOIN ledger.stored_events e"
-        " ON e.originator_id = %(stream)s AND e.originator_version = p.stream_version"
-        " AND e.bucket = p.bucket AND e.notification_id <= %(upto)s"
-        " WHERE p.member_id = %(member)s AND p.bucket = %(bucket)s"
+        f"{_ROWS} WHERE p.member_id = %(member)s AND p.bucket = %(bucket)s"
+        " AND p.stream_version <= %(upto)s"
         " AND (%(at)s::timestamptz IS NULL OR p.occurred_at <= %(at)s)"
         " AND NOT EXISTS (SELECT FROM ledger.stored_events x"  # though its tables were restored
-        " WHERE x.originator_id = %(stream)s AND x.bucket = p.bucket AND x.topic = 'member.erased')"
+        " WHERE x.originator_id = %(stream)s AND x.originator_version > %(upto)s"
+        " AND x.bucket = p.bucket AND x.topic = 'member.erased')"
         " ORDER BY p.occurred_at, p.stream_version",
         {
-            "stream": stream,
-            "member": member_id,
-            "bucket": bucket,
-            "upto": positions[bucket],
+            "stream": f"member:{whom.member_id}",
+            "member": whom.member_id,
+            "bucket": whom.bucket,
+            "upto": version,
             "at": effective_at,
         },
     )
-    return _shown(_opened(member_id, found))
+    return _shown(_opened(whom.member_id, found))
 
 
 def members_with_phone(connection: Connection[Any], phone: Sealed, limit: int) -> list[str]:
@@ -306,12 +301,14 @@ def phone_of(text: str) -> Sealed | None:
 def _opened(member_id: str, rows: Iterable[Sequence[Any]]) -> dict[str, str]:
     """What the last of these rows that spoke of a field left, in the order in which they hold."""
     last = {row[0]: row for row in rows}
-    found = {}
+    found: dict[str, str] = {}
+    keys: dict[bytes, bytes] = {}
     for name, sealed, bucket, version, wrapped_by, wrapped, *_ in last.values():
         if sealed and wrapped:  # without a key it was given up: docs/how-to/keys.md
             whom = Whom(member_id, bucket)
-            key = _unwrapped(whom, wrapped_by, wrapped)
-            found[name] = decrypt(key, sealed, _place(whom, version, name)).decode()
+            if wrapped not in keys:
+                keys[wrapped] = _unwrapped(whom, wrapped_by, wrapped)
+            found[name] = decrypt(keys[wrapped], sealed, _place(whom, version, name)).decode()
     return found
 
 

@@ -20,6 +20,7 @@ from domain.kernel.values import local_date
 from domain.members import UnknownMember
 from domain.points.movements import LotOpened, PointsCarriedOver
 from ledger import reading
+from ledger.database import bucket_of
 from ledger.log import persons, snapshots
 from projections.asof.statement import require_joined
 from projections.bindings import Binding
@@ -187,6 +188,8 @@ They are folded name by name, in this order: credits before whatever moves the p
 
 WRONG = {event.topic for event in CORRECTED.values()}
 """The events that take others back."""
+_PRICING = ("service.priced", CORRECTED["club"].topic)
+_PRICE = ("service_id", "price_version", "free_visits", *_AT)
 
 
 def member_then(conn: Conn, member_id: str, asked: Asked, now: datetime) -> Member | None:
@@ -201,18 +204,20 @@ def member_then(conn: Conn, member_id: str, asked: Asked, now: datetime) -> Memb
 
 def member(conn: Conn, member_id: str, moment: Moment, at: datetime) -> Member | None:
     """A member as of a moment, spendable points at an instant; null if he had not joined."""
-    life, stored = _Life(), _by_topic(conn, f"member:{member_id}", moment)
+    known = dict(moment.positions)
+    lived = reading.life(conn, f"member:{member_id}", known)
+    life, stored = _Life(), _by_topic(lived)
     for topic, (take, wanted) in _TAKES.items():
         if events := _held(stored, topic, wanted, moment):
             take(life, events)
     if life.joined is None:
         return None
-    unit = _by_topic(conn, f"unit:{life.unit_id}", moment)
+    unit = _by_topic(reading.life(conn, f"unit:{life.unit_id}", known))
     opened = _held(unit, "unit.opened", ("title", *_AT), moment)
     person = persons.NOBODY
-    if life.erased is None:
-        known = dict(moment.positions)
-        person = persons.person_then(conn, member_id, known, moment.effective_at)
+    if "member.erased" not in stored:
+        who = persons.Whom(member_id, bucket_of(f"member:{member_id}", len(known)))
+        person = persons.person_then(conn, who, len(lived), moment.effective_at)
     account, came = _account(life, at), _visits(life)
     left = [lot.shown() for lot in life.lots.values() if lot.remaining > 0]
     return Member(
@@ -245,16 +250,15 @@ def _visits(life: _Life) -> Events:
 
 def _prices(conn: Conn, moment: Moment, at: datetime) -> dict[tuple[str, str], Any]:
     """By club and service the price in force at an instant, of those that the moment holds."""
-    wanted = ("service_id", "price_version", "free_visits", *_AT)
-    clubs = conn.execute(
-        "SELECT DISTINCT originator_id FROM ledger.stored_events WHERE originator_id LIKE 'club:%'"
-    ).fetchall()
+    lived = defaultdict[str, list[tuple[str, bytes]]](list)
+    for club, topic, state in reading.told(conn, "club", _PRICING, dict(moment.positions)):
+        lived[club.removeprefix("club:")].append((topic, state))
     found: dict[tuple[str, str], Any] = {}
-    for (club,) in clubs:
-        told = _held(_by_topic(conn, club, moment), "service.priced", wanted, moment)
-        for price in sorted(told, key=attrgetter("occurred_at", "price_version")):
+    for club, told in lived.items():
+        prices = _held(_by_topic(told), "service.priced", _PRICE, moment)
+        for price in sorted(prices, key=attrgetter("occurred_at", "price_version")):
             if price.occurred_at <= at:
-                found[club.removeprefix("club:"), price.service_id] = price
+                found[club, price.service_id] = price
     return found
 
 
@@ -282,10 +286,9 @@ def _free_visits(
     ]
 
 
-def _by_topic(conn: Conn, stream: str, moment: Moment) -> dict[str, list[bytes]]:
-    """A stream up to the positions of the moment: oldest first under each name."""
+def _by_topic(lived: Sequence[tuple[str, bytes]]) -> dict[str, list[bytes]]:
+    """A stream's events without those that were wrong: oldest first under each name."""
     stored = defaultdict[str, list[bytes]](list)
-    lived = list(reading.life(conn, stream, dict(moment.positions)))
     wrong = taken_back(lived) if any(topic in WRONG for topic, _ in lived) else set()
     for number, (topic, state) in enumerate(lived):
         if number not in wrong:
@@ -296,13 +299,14 @@ def _by_topic(conn: Conn, stream: str, moment: Moment) -> dict[str, list[bytes]]
 
 
 def taken_back(lived: Sequence[tuple[str, bytes]]) -> set[int]:
-    """Which of a stream's events, oldest first, a later one corrects."""
+    """Which of these events of a stream, oldest first, a later one corrects."""
     told, wrong = dict[tuple[str, str], int](), set()
     for number, (topic, state) in enumerate(lived):
         if topic in WRONG:
             event = snapshots.event_of(topic, state)
             assert isinstance(event, TakesBack)
-            wrong.add(told[event.fact, event.which])
+            if (place := told.get((event.fact, event.which))) is not None:
+                wrong.add(place)
         elif topic in CATALOGUE and CATALOGUE[topic].named_by is not None:
             told[topic, snapshots.event_of(topic, state).named] = number
     return wrong
