@@ -39,7 +39,9 @@ def main() -> int:
     try:
         book = python_calamine.load_workbook(io.BytesIO(raw))
         say({"sheets": book.sheet_names})
-        sys.stdout.buffer.flush()  # who wants no more ends us now
+        sys.stdout.buffer.flush()
+        if most_rows == 0:
+            return 0
         errors = errors_of(raw)
         for name in book.sheet_names:
             sheet = book.get_sheet_by_name(name)
