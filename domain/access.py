@@ -40,6 +40,7 @@ Scope = Literal[
     "points.write",
     "reports.write",
     "service.read",
+    "service.write",
     "tiers.write",
     "units.write",
     "visits.undo",
@@ -100,7 +101,7 @@ BUILT_IN: dict[str, Scopes] = {
     "administrator": dict.fromkeys(
         (
             *("access.read", "access.write", "members.erase"),
-            *("service.read", "webhooks.read", "webhooks.write"),
+            *("service.read", "service.write", "webhooks.read", "webhooks.write"),
         ),
         "all",
     ),

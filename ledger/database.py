@@ -281,6 +281,8 @@ def _require_keys(connection: Connection[Any], give_up: bool) -> None:
             ) from None
         connection.execute("SELECT give_up_persons(NULL)")  # nobody is found by his number either
         connection.execute("DELETE FROM webhook_secrets")  # what rotates them makes them anew
+        connection.execute("DELETE FROM job_files")
+        connection.execute("DELETE FROM jobs")
         fresh = Secrets.new(secrets.ledger_id, KEYRING.first())
         set_meta(connection, **fresh | {"digest_key": secrets.digest_key.hex()})
 

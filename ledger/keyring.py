@@ -195,6 +195,11 @@ class Secrets:
         return _derived(self.root, b"webhook secrets")
 
     @cached_property
+    def jobs(self) -> bytes:
+        """Wraps the keys of jobs and of their files."""
+        return _derived(self.root, b"jobs")
+
+    @cached_property
     def lookups(self) -> bytes:
         """Keys the blind index."""
         return _derived(self.root, b"blind index")

@@ -6,10 +6,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from itertools import count, repeat
-from tempfile import TemporaryFile
-from typing import BinaryIO, NamedTuple, TypeAlias
+from typing import BinaryIO, NamedTuple, Protocol, TypeAlias
 
 from domain.kernel.refusal import Refusal
+from ledger.scratch import scratch
 from ledger.strict_json import BOM
 
 BLOCK_BYTES = 1 << 20
@@ -45,11 +45,18 @@ class Lines:
         return self.copy
 
 
+class Readable(Protocol):
+    """What is read block by block."""
+
+    def read(self, most: int, /) -> bytes:
+        """At most so many bytes; none at the end."""
+
+
 @contextmanager
-def read(source: BinaryIO, no_lines: tuple[bytes, ...] = ()) -> Iterator[Lines]:
+def read(source: Readable, no_lines: tuple[bytes, ...] = ()) -> Iterator[Lines]:
     """Read a file once, to its end. The copy has no name, and is gone with this process. What
     begins with one of `no_lines` has none, and so none without end."""
-    with TemporaryFile() as copy:
+    with scratch() as copy:
         digest, count, open_bytes = sha256(), 0, 0
         block = source.read(BLOCK_BYTES).removeprefix(BOM)
         binary = bool(no_lines) and block.startswith(no_lines)

@@ -23,3 +23,7 @@ class Lock(IntEnum):
     """Shared by all who serve a demo; alone whoever sets its clock before he serves it."""
     TELLING = 0x636C0007
     """Whoever tells webhooks of events."""
+    LEADING = 0x636C0008
+    """Whoever begins jobs."""
+    WORKING = 0x636C0009
+    """Whoever carries a job out: another waits until he has gone."""

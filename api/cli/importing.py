@@ -3,7 +3,7 @@
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -14,11 +14,11 @@ from api.cli.terminal import output
 from api.cli.terminal.looking import refusable
 from api.cli.terminal.rejects import Held, held
 from api.cli.terminal.sources import source
-from api.files import readers
+from api.files import readers, taking
 from api.files.mapping import MOST_BYTES, Mapping, load
-from api.files.merging import Merger, Place
 from api.files.readers import File
-from api.files.rejecting import TableRejects, Told
+from api.files.rejecting import Directory, TableRejects, Told
+from api.files.taking import Taking
 from api.runtime.failures import CannotWrite, WrongUse
 from api.runtime.settings import Settings
 from api.runtime.wiring import Database, opened
@@ -26,7 +26,7 @@ from domain.kernel.refusal import NeverExcused, desk_rules, require_excusable
 from ledger.facts import OutOfOrder
 from ledger.importing import Importer
 from ledger.keyring import Secrets
-from ledger.lines import Source, lines_of
+from ledger.lines import Source
 from ledger.rejects import Rejects
 
 
@@ -37,21 +37,16 @@ def run(settings: Settings, asked: Asked) -> int:
     with ExitStack() as stack:
         stack.enter_context(refusable())
         files, mapping = read_all(stack, asked.files), _mapping(asked.mapping)
+        if asked.as_told and not taking.is_plain(files, mapping):
+            raise WrongUse("--as-told is of one file of facts: several are told in time's order.")
         # Before the cells are read: days are those of the ledger's zone.
         database = stack.enter_context(_ledger(settings, asked.check))
         key_of = Secrets.of(database.meta).file_key
-        if asked.mapping is None and len(files) == 1 and files[0].kind == "jsonl":
-            try:
-                place = Place(files[0], key_of(files[0].digest))
-                facts = lines_of(place.key, files[0].lines)
-                return _imported(database, asked, begun, facts, [place], files[0].lines.count)
-            except OutOfOrder:
-                pass  # then it is sorted, as several are
-        if asked.as_told:
-            raise WrongUse("--as-told is of one file of facts: several are told in time's order.")
-        merger = _merged(stack, files, mapping, key_of)
-        facts = merger.source()
-        return _imported(database, asked, begun, facts, merger.places, merger.facts, mapping)
+        if taking.is_plain(files, mapping):
+            with suppress(OutOfOrder):  # then it is sorted, as several are
+                return _imported(database, asked, begun, taking.plain(files[0], key_of))
+        found = _merged(stack, files, mapping or Mapping(), key_of)
+        return _imported(database, asked, begun, found)
 
 
 def read_all(stack: ExitStack, names: Sequence[str]) -> list[File]:
@@ -64,64 +59,50 @@ def read_all(stack: ExitStack, names: Sequence[str]) -> list[File]:
     for name in names:
         with source(name) as opened_file:
             files.append(stack.enter_context(readers.read(name, opened_file)))
-    alike = {file.digest: file.name for file in files}
-    for file in files:
-        if alike[file.digest] != file.name:
-            raise WrongUse(f"{file.name} and {alike[file.digest]} are the same file.")
-    bases = [Path(file.name).name for file in files]
-    if len(set(bases)) < len(bases):
-        raise WrongUse("Two files have one name: the rejects could not be told apart.")
+    taking.require_apart(files)
     return files
 
 
-def _mapping(name: str | None) -> Mapping:
+def _mapping(name: str | None) -> Mapping | None:
     if name is None:
-        return Mapping()
+        return None
     with source(name) as file:
         return load(file.read(MOST_BYTES + 1), name)
 
 
 def _merged(
     stack: ExitStack, files: Sequence[File], mapping: Mapping, key_of: Callable[[str], str]
-) -> Merger:
+) -> Taking:
     """The facts of all files in the order of time."""
-    merger = Merger(mapping, stack, key_of)
     with output.steps() as steps:
-        for file in files:
-            steps.begin(f"reading {file.name}", 0)
-            before = len(merger.places)
-            merger.take(file)
-            if len(merger.places) == before and file.kind != "jsonl":
-                raise WrongUse(
-                    f"{file.name} is a table, and no mapping says what its columns are: `clubledger"
-                    f" import --guess {file.name}` proposes one, --mapping takes it."
-                )
-    for each in merger.skipped:
+        try:
+            found = taking.merged(
+                stack, files, mapping, key_of, lambda name: steps.begin(f"reading {name}", 0)
+            )
+        except taking.Unmapped as unmapped:
+            (name,) = unmapped.args
+            raise WrongUse(
+                f"{name} is a table, and no mapping says what its columns are: `clubledger import"
+                f" --guess {name}` proposes one, --mapping takes it."
+            ) from None
+    for each in found.skipped:
         output.note(f"{each} is left out: the mapping says nothing of it")
-    return merger
+    return found
 
 
-def _imported(
-    database: Database,
-    asked: Asked,
-    begun: float,
-    facts: Source,
-    places: Sequence[Place],
-    count: int,
-    mapping: Mapping | None = None,
-) -> int:
-    """Decide facts, write them, and tell what was done. Without a mapping they are of one file and
-    in the order of time."""
+def _imported(database: Database, asked: Asked, begun: float, found: Taking) -> int:
+    """Decide facts, write them, and tell what was done."""
+    facts, places, mapping = found.facts, found.places, found.mapping
     with ExitStack() as stack:
         into = _held(stack, asked, facts, mapping)
         reasons: BinaryIO = into.reasons if into else stack.enter_context(TemporaryFile())
         rejects: Rejects = Told(places, into.lines if into else None, reasons)
         if into is not None and mapping is not None:
-            rejects = TableRejects(places, mapping, into.directory, reasons)
+            rejects = TableRejects(places, mapping, Directory(into.directory), reasons)
         if into is not None:
             into.rejects = rejects
         with output.steps() as steps:
-            steps.begin("checking" if asked.check else "importing", count)
+            steps.begin("checking" if asked.check else "importing", found.count)
             importer = Importer(database.dsn, now=database.clock.now())
             try:
                 done = importer.load_files(

@@ -5,12 +5,13 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from api.cli.terminal import output
 from api.cli.terminal.rejects import reasons_of
 from api.files.merging import Place
 from api.files.rejecting import Told
+from api.files.taking import summary
 from api.runtime.failures import Rejected
 from ledger.imported import Imported
 
@@ -122,20 +123,9 @@ class Telling:
     def _tell(self) -> None:
         """All of it as JSON; the reasons one by one, for there may be more than fit into memory."""
         done = self.done
-        counts = done.kept or self.asked.check
-        told = {
-            "key": done.key,
-            "kept": done.kept,
-            "replayed": done.replayed,
-            "facts": done.facts if counts else 0,
-            "events": done.events if counts else 0,
-            "replayed_facts": done.replayed_facts,
-            "rejected": done.rejected,
-            "judged_late": done.late_facts,
-            "took_s": round(self.took_s, 2),
-            "files": [self._file(*each) for each in zip(self.places, done.files, strict=True)],
-            "late": [self._late(each) for each in done.late],
-        }
+        told = summary(done, self.places, self.asked.check)
+        late = told.pop("late")
+        told = {**told, "took_s": round(self.took_s, 2), "late": late}
         text = json.dumps(told, indent=2, ensure_ascii=False)
         sys.stdout.write(text.removesuffix("\n}") + ',\n  "rejections": [')
         self.reasons.flush()
@@ -145,30 +135,6 @@ class Telling:
             sys.stdout.write(between + each.decode().rstrip("\n"))
             between = ",\n    "
         sys.stdout.write("\n  ]\n}\n")
-
-    def _file(self, place: Place, file: Any) -> dict[str, Any]:
-        return {
-            "file": place.file.name,
-            "sheet": place.sheet,
-            "fact": place.fact,
-            "key": file.key,
-            "facts": file.facts,
-            "events": file.events,
-            "rejected": file.rejected,
-            "replayed": file.replayed,
-        }
-
-    def _late(self, late: Any) -> dict[str, Any]:
-        place = self.places[late.file]
-        return {
-            "file": place.file.name,
-            "sheet": place.sheet,
-            "line": late.line,
-            "command": late.command,
-            "stream": late.stream,
-            "at": late.at.isoformat(),
-            "latest": late.latest.isoformat(),
-        }
 
 
 def _lines(done: Imported) -> str:

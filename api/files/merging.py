@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from datetime import datetime
-from tempfile import TemporaryFile
 from typing import BinaryIO
 
 import msgspec
@@ -19,6 +18,7 @@ from api.files.mapping import Mapping, TableSaid
 from api.files.readers import File, Unreadable, lines_of, require_narrow, sheet_rows
 from api.files.turns import turn_of
 from ledger.lines import MAX_LINE_BYTES, Line, Source, Unread, chunks
+from ledger.scratch import scratch
 
 RUN_BYTES = 64 << 20
 """So much of the facts is sorted in memory at once."""
@@ -115,7 +115,7 @@ class Merger:
 
     def _end_run(self) -> None:
         self._run.sort()
-        run = self._stack.enter_context(TemporaryFile())  # noqa: SIM115 - the stack is one
+        run = self._stack.enter_context(scratch())
         run.writelines(self._run)
         run.flush()
         self._runs.append(run)

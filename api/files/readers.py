@@ -16,15 +16,16 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from tempfile import TemporaryFile, gettempdir
+from tempfile import gettempdir
 from typing import BinaryIO, Literal, TypeAlias
 
 import msgspec
 
 from api.files import workbook
 from api.runtime.failures import NO_ROOM, CannotWrite, Rejected
-from ledger.lines import BLOCK_BYTES, Lines
+from ledger.lines import BLOCK_BYTES, Lines, Readable
 from ledger.lines import read as read_lines
+from ledger.scratch import scratch
 
 MOST_CELL = 65_536
 """Characters of one cell: a line of facts is no longer."""
@@ -86,7 +87,7 @@ class File:
 
 
 @contextmanager
-def read(name: str, source: BinaryIO) -> Iterator[File]:
+def read(name: str, source: Readable) -> Iterator[File]:
     """Copy a file, and see what it is."""
     with ExitStack() as stack:
         try:
@@ -219,7 +220,7 @@ def _workbook(file: File, most_rows: int | None) -> Iterator[Iterator[str | list
         *([] if most_rows is None else [str(most_rows)]),
     ]
     with (
-        TemporaryFile() as complaints,
+        scratch() as complaints,
         subprocess.Popen(
             words, stdin=file.copy, stdout=subprocess.PIPE, stderr=complaints
         ) as process,

@@ -5,9 +5,9 @@ import csv
 import io
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 from api.files.making import ONLY, columns_of
 from api.files.mapping import Mapping
@@ -45,16 +45,48 @@ class Told(Rejects):
         return told | {"mend": mend_of(rejection.code)}
 
 
+class Shelf(Protocol):
+    """Where files of rejects are put, for good once each is written."""
+
+    def clear(self) -> None:
+        """Put away what lies there."""
+
+    def put(self, name: str) -> AbstractContextManager[BinaryIO]:
+        """A file to write."""
+
+
+class Directory:
+    """A directory as a shelf."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def clear(self) -> None:
+        """Make it, or empty it."""
+        self._path.mkdir(mode=0o700, exist_ok=True)
+        for each in self._path.iterdir():
+            each.unlink()
+
+    @contextmanager
+    def put(self, name: str) -> Iterator[BinaryIO]:
+        """A file for us alone."""
+        path = self._path / name
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT, PRIVATE), "wb") as out:
+            yield out
+            out.flush()
+            os.fsync(out.fileno())
+
+
 class TableRejects(Told):
-    """Rejects that are given back as files in a directory, each named after the one it came from:
-    the rows of a table under its header, with a column that says which of their facts to tell."""
+    """Rejects that are given back as files on a shelf, each named after the one it came from: the
+    rows of a table under its header, with a column that says which of their facts to tell."""
 
     def __init__(
-        self, places: Sequence[Place], mapping: Mapping, directory: Path, reasons: BinaryIO
+        self, places: Sequence[Place], mapping: Mapping, shelf: Shelf, reasons: BinaryIO
     ) -> None:
         super().__init__(places, None, reasons)
         self.keeps_good = True
-        self._mapping, self._directory = mapping, directory
+        self._mapping, self._shelf = mapping, shelf
         self._rejected: dict[tuple[str, str | None], dict[int, list[str]]] = {}
 
     def begin(self) -> None:
@@ -70,21 +102,17 @@ class TableRejects(Told):
 
     def seal(self) -> None:
         """Write the files, and make all durable."""
-        self._directory.mkdir(mode=0o700, exist_ok=True)
-        for each in self._directory.iterdir():
-            each.unlink()
+        self._shelf.clear()
         files = {place.file.name: place.file for place in self._places}
         for (name, sheet), rows in self._rejected.items():
             file = files[name]
-            path = self._directory / _name(file, sheet)
-            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT, PRIVATE), "wb") as out:
+            with self._shelf.put(_name(file, sheet)) as out:
                 if file.kind == "jsonl":
                     out.writelines(text for line, text in lines_of(file) if line in rows)
                 else:
                     text = io.TextIOWrapper(out, "utf-8-sig", newline="", write_through=True)
                     csv.writer(text).writerows(self._rows(file, sheet, rows))
                     text.detach()
-                _to_disk(out)
         super().seal()
 
     def _rows(
@@ -115,9 +143,3 @@ class TableRejects(Told):
 def _name(file: File, sheet: str | None) -> str:
     name = Path(file.name).name
     return f"{name}#{sheet}.csv" if file.kind == "workbook" else name
-
-
-def _to_disk(file: BinaryIO) -> None:
-    with suppress(io.UnsupportedOperation):
-        file.flush()
-        os.fsync(file.fileno())

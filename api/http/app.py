@@ -17,6 +17,7 @@ from api.http import (
     clubs,
     doors,
     figures,
+    jobs,
     lists,
     log,
     measures,
@@ -44,6 +45,7 @@ from api.http.server.reads import Reads
 from api.http.server.starting import patiently
 from api.http.server.tokens import Tokens
 from api.http.server.turns import Turns
+from api.jobs.leading import Leader
 from api.runtime import metrics
 from api.runtime.clock import Clock
 from api.runtime.connections import FILES_AT_ONCE
@@ -89,6 +91,7 @@ TAGS = [
     {"name": "figures", "description": "The report's figures, derived from the events."},
     {"name": "reports", "description": "What documents claim, values from outside, targets."},
     {"name": "lists", "description": "What there is, row by row: filtered, paged, as files."},
+    {"name": "jobs", "description": "Files, comparisons: what takes longer than a request may."},
     {"name": "webhooks", "description": "Programs elsewhere that are told of events."},
     {"name": "access", "description": "Who may do what: roles, keys, users; signing in."},
     {"name": "log", "description": "The events themselves."},
@@ -131,6 +134,7 @@ def create_app(dsn: str, settings: Settings | None = None, *, follow: bool = Tru
         lists,
         log,
         stream,
+        jobs,
         sessions,
     )
     for noun in (*nouns, service):
@@ -161,14 +165,17 @@ def _lifespan(dsn: str, settings: Settings, follow: bool) -> Any:
             learner = asyncio.create_task(_keep_learning(house), name="learner")
             follower = Follower(dsn)
             deliverer = Deliverer(dsn, settings.networks_of_webhooks)
+            leader = Leader(dsn, settings)
             if follow:
                 follower.start()
                 deliverer.start()
+                leader.start()
             try:
                 yield {"clock": house.clock}  # for the front, whose answers tell the time as well
             finally:
                 learner.cancel()
                 if follow:
+                    await asyncio.to_thread(leader.stop)
                     await asyncio.to_thread(follower.stop)
                     await asyncio.to_thread(deliverer.stop)
 

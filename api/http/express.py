@@ -22,6 +22,7 @@ from api.http.server.inputs import ACTOR_HEADER, KEY_HEADER, PREFER_HEADER, Hous
 from api.http.server.receipts import REPLAYED_HEADER
 from api.runtime import problems
 from api.runtime.receipts import told_of
+from api.runtime.rights import at_the_door
 from domain.kernel.command import NO_KEY, Command
 from domain.kernel.refusal import Refusal
 from ledger import strict_json
@@ -136,7 +137,7 @@ def _command(
         named = headers[_ACTOR].decode("latin-1") if _ACTOR in headers else None
         asked = body.model_validate_json(message["body"])
         strict_json.check(message["body"], len(asked.model_fields_set))
-        actor = access.at_the_door(who, need, asked.__dict__, named)
+        actor = at_the_door(who, need, asked.__dict__, named)
         if actor is None:
             return None
         command = asked.command(key=key, actor=actor, **{field: path_id})

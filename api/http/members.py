@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from api import answers, log
 from api.doors import PREFIX, Need
-from api.http.server.access import ANYBODY, Who, needs
+from api.http.server.access import Who, needs
 from api.http.server.documented import refuses
 from api.http.server.downloads import DOWNLOAD, Wanted, download
 from api.http.server.inputs import (
@@ -29,6 +29,7 @@ from api.http.server.rates import LOOK_UP
 from api.own_data import WHAT_FOR, OwnData
 from api.own_data import own_data as whole
 from api.runtime.exports import Export
+from api.runtime.rights import ANYBODY
 from domain.kernel.personal import Phone
 from domain.members import UnknownMember
 from domain.persons import Erased, UnmaskMember

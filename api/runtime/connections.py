@@ -15,8 +15,9 @@ FILES_AT_ONCE = 2
 FOLLOWS = 1
 BUILDS = 2
 SUPPOSES = 2
-BUSIEST = 10
-"""More for the one, of all workers, that folds, builds, supposes or tells webhooks just now."""
+BUSIEST = 16
+"""More for the one, of all workers, that folds, builds, supposes, tells webhooks or has a job done
+just now."""
 COMMANDS = 10
 """For commands beside `serve`, and a look by hand."""
 

@@ -12,14 +12,14 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from domain.catalogue import REFUSALS
 from domain.kernel.command import Command
 from domain.kernel.refusal import Refusal
-from ledger import importing, keyring, reading
+from ledger import importing, jobs, keyring, reading
 from ledger.log import batcher
 from projections.asof import statement
 from projections.engine import moments
 
 MEDIA_TYPE = "application/problem+json"
 
-WITH_REFUSALS = (importing, batcher, keyring, reading, moments, statement)
+WITH_REFUSALS = (importing, batcher, jobs, keyring, reading, moments, statement)
 """Modules outside the domain whose refusals register themselves when they are imported."""
 
 STATUS: dict[str, int] = {
@@ -47,6 +47,9 @@ STATUS: dict[str, int] = {
     "prepaid_too_small": 422,
     "undated_fact": 422,
     "window_reversed": 422,
+    # Fewer, or shorter, or later.
+    "too_many_files": 413,
+    "too_many_jobs": 429,
     # Without a key nothing can be sent again.
     "key_missing": 400,
     # Ask again, with the same key.
@@ -86,11 +89,17 @@ DOOR: dict[str, Kind] = {
     "too_large": Kind(413, "The request's body is too long."),
     "address_too_long": Kind(414, "The request's address is too long."),
     "not_json": Kind(415, "The request's body must be application/json, in UTF-8."),
+    "unreadable_file": Kind(422, "A file cannot be read as what it is."),
+    "bad_mapping": Kind(422, "The mapping cannot be used."),
+    "mapping_missing": Kind(422, "A file is a table, and no mapping says what its columns are."),
+    "files_unfit": Kind(422, "The files cannot be taken together."),
+    "files_too_large": Kind(422, "What the files hold is more than a job may keep at once."),
     "too_large_a_sheet": Kind(422, "The list does not fit into a spreadsheet."),
     "invalid": Kind(422, "The request does not fit its schema."),
     "too_many_requests": Kind(429, "This was asked too often: come again in a while."),
     "head_too_large": Kind(431, "The request's headers or trailers are too many or too long."),
     "internal": Kind(500, "A defect of clubledger. What was asked may or may not have happened."),
+    "job_interrupted": Kind(500, "Each process that worked at the job has died."),
     "not_implemented": Kind(501, "Only the transfer coding `chunked` is known, and no CONNECT."),
     "overloaded": Kind(503, "More connections or unanswered requests than can be held."),
     "stopping": Kind(503, "The server stops. What was asked may or may not have happened."),

@@ -34,6 +34,11 @@ class Contract:
     def check(self, response: httpx.Response) -> None:
         """Fail if this answer was not promised."""
         response.read()
+        if response.status_code == 204:
+            operation = self.operation(response.request.method, response.request.url.path)
+            assert operation is not None
+            assert "204" in operation["responses"]
+            return
         media_type = response.headers["content-type"].partition(";")[0]
         operation = self.operation(response.request.method, response.request.url.path)
         if not media_type.endswith("json"):

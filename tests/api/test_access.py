@@ -43,7 +43,7 @@ HERE, THERE = ({"clubs": ["health"], "units": ["north"]}, {"clubs": ["car"], "un
 PATH = {
     "member_id": "m1", "club_id": "health", "campaign_id": "spring", "report_id": "vip-2008",
     "claim_id": "c", "measure_id": "members.vips", "code": "busy", "session_id": "0" * 16,
-    "webhook_id": "billing",
+    "webhook_id": "billing", "job_id": "0" * 16, "file_id": "0" * 16, "number": 1,
 }  # fmt: skip
 QUERY = {"/v1/changes": {"from": "2009-01-05"}}
 BODY: dict[str, Any] = {
@@ -138,7 +138,7 @@ class Row:
                 return httpx.Response(begun.status_code)
         if self.method == "GET":
             return client.get(path, params=query)
-        return client.post(path, json=body, headers=headers)
+        return client.request(self.method, path, json=body, headers=headers)
 
 
 def rows() -> list[Row]:

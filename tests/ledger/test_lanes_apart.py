@@ -16,8 +16,12 @@ from domain.catalogue import COMMANDS, REFERENCE
 from ledger.database import connect, lanes_of
 from projections.engine.runner import prepare
 
-OF_NO_LANE = {"ledger.ledger_meta", "ledger.migrations", "answers.standstill"}
-"""Small tables about the installation as a whole: every machine has a copy."""
+OF_NO_LANE = {
+    *("ledger.ledger_meta", "ledger.migrations", "answers.standstill"),
+    *("ledger.jobs", "ledger.job_files", "ledger.job_chunks"),
+}
+"""Small tables about the installation as a whole: every machine has a copy. And jobs, which are of
+who started them, and stand where they are begun."""
 ROOMS = ("ledger", "answers", "typed")
 OWN = (
     r"(?:stored_events|snapshots|snapshot_parts|command_log|file_lines|persons|person_keys|webhook_\w+"

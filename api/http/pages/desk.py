@@ -24,10 +24,11 @@ from api.http.pages.page import (
     page,
     router_of_pages,
 )
-from api.http.server.access import ANYBODY, PUBLIC, Who, needs
+from api.http.server.access import PUBLIC, Who, needs
 from api.http.server.inputs import Awaited, House, InHouse
 from api.http.server.rates import LOOK_UP
 from api.runtime.problems import of_refusal
+from api.runtime.rights import ANYBODY
 from domain.access import Principal
 from domain.admissions import AdmitInEmergency
 from domain.clubs import DeclareEmergency, EndEmergency, UnknownClub

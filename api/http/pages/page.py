@@ -16,7 +16,6 @@ from pydantic import BaseModel, ConfigDict
 
 from api.http.pages import words
 from api.http.server.access import (
-    ANYBODY,
     FROM_HERE_HEADER,
     PUBLIC,
     SIGNED_IN,
@@ -28,6 +27,7 @@ from api.http.server.access import (
 from api.http.server.handlers import as_response
 from api.runtime import problems
 from api.runtime.problems import DoorProblem
+from api.runtime.rights import ANYBODY
 from domain.access import Principal
 from domain.kernel.values import PROGRAMME
 

@@ -21,17 +21,12 @@ from api.http.server.tokens import Tokens
 from api.http.server.turns import Turns
 from api.runtime.clock import Clock
 from api.runtime.problems import DoorProblem
-from domain.access import SCOPES, Grant, Principal
-from domain.members import unit_at
-from domain.visits import VISITS
+from api.runtime.rights import ANYBODY, admitted, at_the_door
+from domain.access import Principal
 from ledger import credentials, sessions
 from ledger.credentials import Known
-from ledger.log.states import states
-from projections.engine.connection import Conn
 
 F = TypeVar("F", bound=Callable[..., Any])
-DEFAULT_ACTOR = "clerk:desk"
-ANY_ROLE = "*"
 MOST_KNOWN = 10_000
 """Keys that a worker knows at once; then it forgets them all, and reads again who knocks."""
 MOST_KNOCKING = 64
@@ -45,13 +40,6 @@ OURS = {"same-origin", "none"}
 """What a browser says in it of a request that no other site has made."""
 Name: TypeAlias = tuple[str, str]
 """(kind, id) of what opens: an `apikey`, a `session`, or a `token` by its digest."""
-
-ANYBODY = Principal(
-    "", (Grant(ANY_ROLE, dict.fromkeys((s for s in SCOPES if s != "access.write"), "all")),)
-)
-"""Whoever reaches a ledger for which no key was ever made: `serve` lets only its own machine reach
-it. He may do what is done at desks, and give nobody a right."""
-
 
 # ------------------------------------------------------------------------------ what a route needs
 PUBLIC = Need(None)
@@ -142,7 +130,7 @@ class Access:
     def stands(self, scope: Mapping[str, Any], need: Need) -> bool:
         """Whether who was let in would still be: for an answer that does not end."""
         who = self.at_once(*scope["brought"])
-        return who is not None and bool(who.granted(need.scope or ""))
+        return who is not None and (need.scope == "" or bool(who.granted(need.scope or "")))
 
     async def learn(self) -> None:
         """Read again who is known, and write down who was here."""
@@ -203,18 +191,11 @@ class Access:
     ) -> str:
         """The actor that events name, if he may: himself in the role that lets him, or who he says
         that he acts for in that role. Raises `not_allowed`."""
-        named = self.at_the_door(who, need, said, actor)
+        named = at_the_door(who, need, said, actor)
         if named is not None:
             return named
-        if not _in_role(list(who.grants), actor):
-            raise DoorProblem("not_in_your_name")
-        for grant in _in_role(who.granted(need.scope or ""), actor):
-            if grant.reach(need.scope or "") == "units":
-                if await self._unit(need, said) in grant.units:
-                    return _actor(who, grant, actor)
-            elif need.club == "visit" and await self._club(said) in grant.clubs:
-                return _actor(who, grant, actor)
-        raise DoorProblem("not_allowed")
+        asked = partial(admitted, clock=self._clock, who=who, need=need, said=said, actor=actor)
+        return await self._reads.briefly(asked)
 
     async def may(self, who: Principal, need: Need, row: BaseModel) -> bool:
         """Whether he may ask it of what this row tells."""
@@ -223,87 +204,6 @@ class Access:
         except DoorProblem:
             return False
         return True
-
-    def at_the_door(
-        self, who: Principal, need: Need, said: Mapping[str, Any], actor: str | None
-    ) -> str | None:
-        """The same without asking the database; None if that cannot be said without it, or not."""
-        role = actor and actor.partition(":")[0]
-        for grant in who.grants:
-            reach = grant.scopes.get(need.scope or "")
-            if reach is None or (role is not None and grant.role_id not in (role, ANY_ROLE)):
-                continue
-            if reach == "clubs":
-                there = need.club == "club_id" and _within(said, "club_id", grant.clubs)
-            elif reach == "units":
-                there = need.unit == "unit_id" and _within(said, "unit_id", grant.units)
-            else:
-                there = reach == "all"
-            if there:
-                return _actor(who, grant, actor)
-        return None
-
-    async def _unit(self, need: Need, said: Mapping[str, Any]) -> str | None:
-        """The unit of the member that it is about, now."""
-        if need.unit != "member_id":
-            return None
-        return await self._reads.briefly(
-            partial(unit_of, member_id=said["member_id"], clock=self._clock)
-        )
-
-    async def _club(self, said: Mapping[str, Any]) -> str | None:
-        return await self._reads.briefly(
-            partial(club_of, member_id=said["member_id"], visit=said["visit"])
-        )
-
-
-def unit_of(conn: Conn, member_id: str, clock: Clock) -> str | None:
-    """The unit of a member now, as the ledger has it; None if there is no such member."""
-    stream = f"member:{member_id}"
-    membership = states(conn, [stream])[stream]["membership"]
-    return unit_at(membership, clock.now()) or None
-
-
-def club_of(conn: Conn, member_id: str, visit: int) -> str | None:
-    """The club of a visit that can still be undone."""
-    stream = f"member:{member_id}"
-    latest = states(conn, [stream])[stream]["visits"].latest
-    return next((each.club_id for each in VISITS.opened(latest) if each.id == visit), None)
-
-
-def _within(said: Mapping[str, Any], field: str, own: Collection[str]) -> bool:
-    """Whether what is asked for lies in clubs or units of one's own: each, where there are several
-    by commas."""
-    value = said.get(field)
-    return isinstance(value, str) and all(each in own for each in value.split(","))
-
-
-def _in_role(grants: list[Grant], actor: str | None) -> list[Grant]:
-    """The grants by which he may be this actor: those of its role."""
-    if actor is None:
-        return grants
-    role = actor.partition(":")[0]
-    return [grant for grant in grants if grant.role_id in (role, ANY_ROLE)]
-
-
-def _actor(who: Principal, grant: Grant, named: str | None) -> str:
-    """As events name him. Who acts for another is named behind him: `clerk:li@cl_desk-1`."""
-    if grant.role_id == ANY_ROLE:
-        return named or DEFAULT_ACTOR
-    own = f"{grant.role_id}:{who.name}"
-    if named is None or named == own:
-        return own
-    if "@" in named or len(f"{named}@{who.name}") > 64 + len(grant.role_id) + 1:
-        raise DoorProblem("not_in_your_name")
-    return f"{named}@{who.name}"
-
-
-def signed(who: Principal, named: str | None) -> str:
-    """Whose name a file bears that he takes along."""
-    grants = _in_role(list(who.grants), named)
-    if not grants:
-        raise DoorProblem("not_in_your_name")
-    return _actor(who, grants[0], named)
 
 
 def _of(kind: str, names: Collection[Name]) -> list[str]:

@@ -13,10 +13,11 @@ from fastapi import Depends, Query, Request
 from fastapi.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from api.http.server.access import Who, signed
+from api.http.server.access import Who
 from api.http.server.inputs import House, WriteActor
 from api.runtime.exports import FORMATS, DoesNotFit, Export
 from api.runtime.problems import DoorProblem
+from api.runtime.rights import signed
 from projections.engine.answer import Moment
 from projections.engine.connection import Conn
 from projections.engine.moments import Asked

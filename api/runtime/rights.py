@@ -1,0 +1,120 @@
+"""Rights: whether a principal may do something, and who events say that he is. Whoever decides it,
+a door or a job, decides it here.
+"""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from api.doors import Need
+from api.runtime.clock import Clock
+from api.runtime.problems import DoorProblem
+from domain.access import SCOPES, Grant, Principal
+from domain.members import unit_at
+from domain.visits import VISITS
+from ledger.log.states import states
+from projections.engine.connection import Conn
+
+DEFAULT_ACTOR = "clerk:desk"
+ANY_ROLE = "*"
+
+ANYBODY = Principal(
+    "", (Grant(ANY_ROLE, dict.fromkeys((s for s in SCOPES if s != "access.write"), "all")),)
+)
+"""Whoever reaches a ledger for which no key was ever made: `serve` lets only its own machine reach
+it. He may do what is done at desks, and give nobody a right."""
+
+
+def at_the_door(
+    who: Principal, need: Need, said: Mapping[str, Any], actor: str | None
+) -> str | None:
+    """The same without asking the database; None if that cannot be said without it, or not."""
+    role = actor and actor.partition(":")[0]
+    for grant in who.grants:
+        reach = grant.scopes.get(need.scope or "")
+        if reach is None or (role is not None and grant.role_id not in (role, ANY_ROLE)):
+            continue
+        if reach == "clubs":
+            there = need.club == "club_id" and _within(said, "club_id", grant.clubs)
+        elif reach == "units":
+            there = need.unit == "unit_id" and _within(said, "unit_id", grant.units)
+        else:
+            there = reach == "all"
+        if there:
+            return _actor(who, grant, actor)
+    return None
+
+
+def admitted(
+    conn: Conn,
+    clock: Clock,
+    who: Principal,
+    need: Need,
+    said: Mapping[str, Any],
+    actor: str | None = None,
+) -> str:
+    """The actor, by what the ledger says of the member or visit that it is about. Raises
+    `not_allowed`."""
+    named = at_the_door(who, need, said, actor)
+    if named is not None:
+        return named
+    if not _in_role(list(who.grants), actor):
+        raise DoorProblem("not_in_your_name")
+    for grant in _in_role(who.granted(need.scope or ""), actor):
+        there = False
+        if grant.reach(need.scope or "") == "units":
+            if need.unit == "member_id":
+                there = unit_of(conn, said["member_id"], clock) in grant.units
+        elif need.club == "visit":
+            there = club_of(conn, said["member_id"], said["visit"]) in grant.clubs
+        if there:
+            return _actor(who, grant, actor)
+    raise DoorProblem("not_allowed")
+
+
+def unit_of(conn: Conn, member_id: str, clock: Clock) -> str | None:
+    """The unit of a member now, as the ledger has it; None if there is no such member."""
+    stream = f"member:{member_id}"
+    membership = states(conn, [stream])[stream]["membership"]
+    return unit_at(membership, clock.now()) or None
+
+
+def club_of(conn: Conn, member_id: str, visit: int) -> str | None:
+    """The club of a visit that can still be undone."""
+    stream = f"member:{member_id}"
+    latest = states(conn, [stream])[stream]["visits"].latest
+    return next((each.club_id for each in VISITS.opened(latest) if each.id == visit), None)
+
+
+def _within(said: Mapping[str, Any], field: str, own: Collection[str]) -> bool:
+    """Whether what is asked for lies in clubs or units of one's own: each, where there are several
+    by commas."""
+    value = said.get(field)
+    return isinstance(value, str) and all(each in own for each in value.split(","))
+
+
+def _in_role(grants: list[Grant], actor: str | None) -> list[Grant]:
+    """The grants by which he may be this actor: those of its role."""
+    if actor is None:
+        return grants
+    role = actor.partition(":")[0]
+    return [grant for grant in grants if grant.role_id in (role, ANY_ROLE)]
+
+
+def _actor(who: Principal, grant: Grant, named: str | None) -> str:
+    """As events name him. Who acts for another is named behind him: `clerk:li@cl_desk-1`."""
+    if grant.role_id == ANY_ROLE:
+        return named or DEFAULT_ACTOR
+    own = f"{grant.role_id}:{who.name}"
+    if named is None or named == own:
+        return own
+    if "@" in named or len(f"{named}@{who.name}") > 64 + len(grant.role_id) + 1:
+        raise DoorProblem("not_in_your_name")
+    return f"{named}@{who.name}"
+
+
+def signed(who: Principal, named: str | None) -> str:
+    """Whose name a file bears that he takes along."""
+    grants = _in_role(list(who.grants), named)
+    if not grants:
+        raise DoorProblem("not_in_your_name")
+    return _actor(who, grants[0], named)
