@@ -67,6 +67,7 @@ class File:
     encoding: str = ""
     separator: str = ""
     sheets: list[str] = field(default_factory=list)
+    begun: "_Workbook | None" = None
 
     @property
     def digest(self) -> str:
@@ -104,8 +105,8 @@ def read(name: str, source: Readable) -> Iterator[File]:
         file = File(name, lines, "jsonl")
         if begins.startswith(WORKBOOKS):
             file.kind = "workbook"
-            with _workbook(file, 0) as told:
-                file.sheets = [*next(told, [])]
+            with closing(_Workbook(file, 0)) as reader:
+                file.sheets = [*next(reader.told(), [])]
         elif not expected_facts(begins):
             file.kind = "csv"
             file.encoding = _encoding_of(file)
@@ -209,31 +210,44 @@ def _why(said: str, goes_on: bool) -> str:
 _decode = msgspec.json.Decoder(list[str] | dict[str, list[str] | str]).decode
 
 
-@contextmanager
-def _workbook(file: File, most_rows: int | None) -> Iterator[Iterator[str | list[str]]]:
-    """The names of the sheets; then of each its name and its rows. Read by a process of its own."""
-    file.copy.seek(0)
-    words = [
-        sys.executable,
-        "-P",
-        workbook.__file__,
-        *([] if most_rows is None else [str(most_rows)]),
-    ]
-    with (
-        scratch() as complaints,
-        subprocess.Popen(
-            words, stdin=file.copy, stdout=subprocess.PIPE, stderr=complaints
-        ) as process,
-    ):
-        assert process.stdout is not None
-        try:
-            yield _told(process.stdout)
-            if process.wait():
-                complaints.seek(0)
-                raise Unreadable(file.name, _complaint(complaints.read(1 << 16)))
-        finally:
-            process.stdout.close()
-            process.kill()
+class _Workbook:
+    """What a process of its own says of a workbook, which it begins to read at once."""
+
+    def __init__(self, file: File, most_rows: int | None = None) -> None:
+        file.copy.seek(0)
+        self._name = file.name
+        rows = [] if most_rows is None else [str(most_rows)]
+        self._stack = ExitStack()
+        self._complaints = self._stack.enter_context(scratch())
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", workbook.__file__, *rows],
+            stdin=file.copy,
+            stdout=subprocess.PIPE,
+            stderr=self._complaints,
+        )
+
+    def told(self) -> Iterator[str | list[str]]:
+        """The names of the sheets; then of each its name and its rows."""
+        assert self._process.stdout is not None
+        yield from _told(self._process.stdout)
+        if self._process.wait():
+            self._complaints.seek(0)
+            raise Unreadable(self._name, _complaint(self._complaints.read(1 << 16)))
+
+    def close(self) -> None:
+        """Whoever wants no more ends it."""
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+        self._process.kill()
+        self._process.wait()
+        self._stack.close()
+
+
+def begin(stack: ExitStack, file: File) -> None:
+    """Begin to read a workbook whose rows will all be asked for soon."""
+    if file.kind == "workbook":
+        file.begun = _Workbook(file)
+        stack.callback(file.begun.close)
 
 
 def _told(lines: Iterable[bytes]) -> Iterator[str | list[str]]:
@@ -258,7 +272,9 @@ def sheet_rows(file: File, most_rows: int | None = None) -> Generator[tuple[str 
         with closing(_rows_of_csv(file)) as rows:
             yield from ((None, row) for row in islice(rows, most_rows))
         return
-    with _workbook(file, most_rows) as told:
+    begun, file.begun = file.begun, None
+    with closing(begun or _Workbook(file, most_rows)) as reader:
+        told = reader.told()
         next(told, None)  # their names
         sheet, number = "", 0
         for each in told:
