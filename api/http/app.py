@@ -30,7 +30,15 @@ from api.http import (
     whatif,
 )
 from api.http.express import Express
-from api.http.pages import administration, desk, page, signing
+from api.http.pages import (
+    administration,
+    binding_bulletin,
+    desk,
+    enrolment_file,
+    page,
+    signing,
+)
+from api.http.pages import campaigns as campaign_pages
 from api.http.server import handlers
 from api.http.server.access import Access, entered
 from api.http.server.asof import Builds
@@ -139,7 +147,8 @@ def create_app(dsn: str, settings: Settings | None = None, *, follow: bool = Tru
     )
     for noun in (*nouns, service):
         app.include_router(noun.router)
-    for console in (page, signing, desk, administration):
+    pages = (page, signing, desk, campaign_pages, enrolment_file, binding_bulletin, administration)
+    for console in pages:
         app.include_router(console.router)
     app.openapi = lambda: document(app)  # type: ignore[method-assign]
     return app

@@ -32,7 +32,11 @@ from tests.patience import PATIENCE_S, eventually
 
 PASSWORD = "correct horse battery"
 CHROMIUM = shutil.which("chromium")
-collect_ignore = [] if CHROMIUM else ["test_administration_journey.py", "test_desk.py"]
+collect_ignore = (
+    []
+    if CHROMIUM
+    else ["test_administration_journey.py", "test_campaigns_journey.py", "test_desk.py"]
+)
 """A machine with Python and make alone has no browser; .ci/run installs one."""
 QUIET = (
     "--no-sandbox --disable-gpu --disable-dev-shm-usage --disable-quic --no-first-run"
@@ -89,6 +93,24 @@ def customer(member_id: str, points: int, **said: str) -> list[dict[str, object]
     ]
 
 
+def launch(campaign_id: str, **said: object) -> dict[str, object]:
+    """A campaign of the branch, for gold and for those without a tier."""
+    return {
+        "command": "campaign.launch",
+        "campaign_id": campaign_id,
+        "title": "预存送话费",
+        "kind": "prepay",
+        "opens_on": "2020-01-01",
+        "closes_on": "2099-12-31",
+        "tiers": ["gold"],
+        "untiered": True,
+        "prepaid_min_fen": 60_000,
+        "gift_bp": 1_000,
+        "months_bound": 12,
+        **said,
+    }
+
+
 @dataclass
 class House:
     """A server on the branch."""
@@ -140,13 +162,15 @@ def house() -> Iterator[House]:
 
 @dataclass
 class Claimed:
-    """A ledger with a clerk of its tea room, `li`, who signs in by PASSWORD, with a key that opens
-    the desks for members of the unit `west` alone, and with one that opens everything. Two members
-    have one number; beside them there is all that the examples of the commands speak of."""
+    """A ledger with a clerk of its tea room, `li`, who signs in by PASSWORD, with keys that open
+    the desks for members of the unit `west` alone, everything, and what a campaigner of that unit
+    does. Two members have one number, one of them there; beside them there is all that the examples
+    of the commands speak of."""
 
     address: str
     key_of_west: str
     key_of_all: str
+    key_of_campaigner: str
 
 
 SHARED = {"phone": "13912345678"}
@@ -160,7 +184,7 @@ def claimed() -> Iterator[Claimed]:
         try:
             house = House(running.address)
             house.tell(*BRANCH, {"command": "unit.open", "unit_id": "west", "title": "西区"})
-            house.tell(*PREPARED)
+            house.tell(*PREPARED, launch("own"))
             house.tell(*customer("a-poor", 1, **SHARED), *customer("b-rich", 500, **SHARED))
             house.tell(
                 {
@@ -181,18 +205,19 @@ def claimed() -> Iterator[Claimed]:
                 command("apikey.issue", **of_west),
                 command("role.define", role_id="everything", scopes=dict.fromkeys(SCOPES, "all")),
                 command("apikey.issue", api_key_id="all", role_id="everything"),
+                command("apikey.issue", role_id="campaigner", units=("west",), api_key_id="sells"),
             )
             with ThreadPoolExecutor() as beside:  # the browser's loop runs in this thread
                 beside.submit(executed, database.dsn, *facts).result()
             with connect(database.dsn) as connection:
                 sessions.set_password(connection, "li", HASHER.hash(PASSWORD))
-                west, everything = (
-                    credentials.mint(connection, f"apikey:{each}", 1) for each in ("west", "all")
-                )
-            assert west is not None
-            assert everything is not None
+                minted = [
+                    credentials.mint(connection, f"apikey:{each}", 1)
+                    for each in ("west", "all", "sells")
+                ]
+            keys = [each for each in minted if each is not None]
             assert eventually(lambda: httpx.get(f"{running.address}/v1/clubs").status_code == 401)
-            yield Claimed(running.address, west, everything)
+            yield Claimed(running.address, *keys)
         finally:
             assert stopped(running).code == 0
 
@@ -235,6 +260,15 @@ class Visitor:
         """No violation that axe knows of."""
         found = Axe().run(self.page)
         assert found.violations_count == 0, found.generate_report()
+
+    def fits(self) -> None:
+        """At a desk and in a hand, in light and in dark, nothing is wider than the page."""
+        for width, scheme in ((390, "dark"), (1280, "light")):
+            self.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+            self.page.set_viewport_size({"width": width, "height": 800})
+            wide = self.page.evaluate("document.documentElement.scrollWidth")
+            assert wide <= width, f"{wide} px at {width}"
+            self.accessible()
 
 
 @pytest.fixture(params=["zh-CN", "en-GB"])

@@ -6,14 +6,24 @@ from typing import Any
 import httpx
 import pytest
 
-from api.http.pages import administration, desk, page, signing
+from api.http.pages import (
+    administration,
+    binding_bulletin,
+    campaigns,
+    desk,
+    enrolment_file,
+    page,
+    signing,
+)
 from api.http.server.access import need_of
 from tests.pages.conftest import SHARED, Claimed, House, customer
 from tests.patience import PATIENCE_S
 
 DESK = "/desk/tea/d1"
+CONSOLES = (page, signing, desk, campaigns, enrolment_file, binding_bulletin, administration)
 NAMED = {
     "club_id": "tea", "desk": "d1", "name": "club.open", "user_id": "li", "session_id": "0" * 16,
+    "campaign_id": "any",
 }  # fmt: skip
 OWN = {"Sec-Fetch-Site": "same-origin", "HX-Request": "true"}
 
@@ -71,6 +81,14 @@ def test_a_form_of_another_site_writes_nothing(
         ("/sign-out", {}),
         ("/administration/commands/club.open/try", {"key": "k", "club_id": "x"}),
         ("/administration/commands/club.open/do", {"key": "k", "club_id": "x"}),
+        (f"{campaigns.BASE}/any/customer", {"said": "c1"}),
+        (
+            f"{campaigns.BASE}/any/enrolments",
+            {"member_id": "c1", "prepaid_fen": "0", "shown_terms_version": "1", "key": "k"},
+        ),
+        (f"{campaigns.BASE}/any/corrections", {"member_id": "c1", "key": "k", "reason": "r"}),
+        (f"{campaigns.BASE}/any/file/check", {"lines": "c1"}),
+        (f"{campaigns.BASE}/any/file/enrolments", {"lines": "c1"}),
     ]
     before = (pages.get("/v1/status")).json()["events"]
     for path, form in forms:
@@ -80,12 +98,10 @@ def test_a_form_of_another_site_writes_nothing(
 
 
 def test_every_page_says_what_it_needs_and_every_form_is_guarded(pages: httpx.Client) -> None:
-    routes = [
-        route for each in (page, signing, desk, administration) for route in each.router.routes
-    ]
+    routes = [route for each in CONSOLES for route in each.router.routes]
     assert all(need_of(getattr(route, "endpoint", None)) is not None for route in routes)
     posts = [route.path for route in routes if "POST" in getattr(route, "methods", ())]
-    assert len(posts) == 13, "the test above names all but those of administrators"
+    assert len(posts) == 18, "the test above names all but those of administrators"
     for path in posts:
         answer = pages.post(path.format(**NAMED), content=b"")
         assert answer.status_code == 403, path

@@ -8,7 +8,7 @@ from typing import Any, get_args, get_type_hints
 import pytest
 
 from api.doors import DOORS
-from api.http.pages import administration, forms, page, words
+from api.http.pages import administration, campaigns, forms, page, words
 from api.runtime import problems
 from domain.kernel.values import PROGRAMME
 
@@ -74,6 +74,7 @@ def test_pages_say_what_there_is_and_nothing_is_left_over() -> None:
     named = {name for each in said for name in re.findall(r"""["'](\w+)["']""", each)}
     named |= {each.name for each in page.CONSOLES} | {f"theme_{each}" for each in page.THEMES}
     named |= {"elderly", "child", "other"}  # by the kind that was chosen
+    named |= {*campaigns.STATES}
     first = {
         each[1:-1] for one in said for each in re.findall(r"""^["']\w+["'](?= *[,)]|$)""", one)
     }
@@ -82,7 +83,7 @@ def test_pages_say_what_there_is_and_nothing_is_left_over() -> None:
 
 def test_templates_hold_no_sentence_of_their_own() -> None:
     for name, said in templates().items():
-        bare = re.sub(r"{[{%].*?[%}]}|<[^>]*>", "", said, flags=re.DOTALL)
+        bare = re.sub(r"{[{%#].*?[#%}]}|<[^>]*>", "", said, flags=re.DOTALL)
         assert not re.search(r"[^\W\d_]{2,}", bare), name
 
 

@@ -3,19 +3,19 @@
 What a button would do and cost is what a dry run of its command says; nothing is decided here.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Annotated, Any, Literal, TypeVar, cast
-from uuid import uuid4
+from typing import Annotated, Any, Literal, cast
 
 from fastapi import Depends, Path, Request
 from fastapi.responses import RedirectResponse, Response
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field
 
 from api.doors import DOOR_OF, Need
 from api.http.pages import words
+from api.http.pages.asking import AtPage, found_by, new_key, place
 from api.http.pages.page import (
     Fields,
     form,
@@ -25,11 +25,8 @@ from api.http.pages.page import (
     router_of_pages,
 )
 from api.http.server.access import PUBLIC, Who, needs
-from api.http.server.inputs import Awaited, House, InHouse
-from api.http.server.rates import LOOK_UP
+from api.http.server.inputs import Awaited, InHouse
 from api.runtime.problems import of_refusal
-from api.runtime.rights import ANYBODY
-from domain.access import Principal
 from domain.admissions import AdmitInEmergency
 from domain.clubs import DeclareEmergency, EndEmergency, UnknownClub
 from domain.kernel.command import Command
@@ -46,12 +43,10 @@ from domain.kernel.values import (
     local_date,
     start_of,
 )
-from domain.members import UnknownMember
 from domain.visits import Companions, RecordVisit, UndoVisit, VisitReceipt, VisitRepeated
 from ledger.log import persons
-from ledger.log.batcher import CommandFailed, Receipt, Trial
 from ledger.log.persons import Person
-from projections import clubs, members, visits
+from projections import clubs, visits
 from projections.clubs import ClubCard, Price
 from projections.engine.connection import Conn
 from projections.members import Member
@@ -63,21 +58,16 @@ LAST, TODAY = 3, 30
 SOON = timedelta(days=30)
 DESK = "/desk/{club_id}/{desk}"
 
-C = TypeVar("C", bound=Command)
 OF_CLUBS, OF_CLUB = Need("clubs.read"), Need("clubs.read", "club_id")
 AT_THIS_DESK = Need("visits.write", "club_id")
-OF_ONE = Need("members.read", unit="member_id")
 
 router = router_of_pages()
 
 
 @dataclass(frozen=True)
-class AtDesk:
+class AtDesk(AtPage):
     """Somebody at a desk of a club."""
 
-    request: Request
-    house: House
-    who: Principal
     club_id: str
     desk: str
 
@@ -85,14 +75,6 @@ class AtDesk:
     def address(self) -> str:
         """Of its page."""
         return f"/desk/{self.club_id}/{self.desk}"
-
-    async def asked(self, kind: type[C], **said: Any) -> C:
-        """The command in the name of who asks, if he may."""
-        return kind(actor=await self.actor(kind, said), **said)
-
-    async def actor(self, kind: type[Command], said: Mapping[str, Any]) -> str:
-        """Who asks, as events name him, if he may ask it of what this says."""
-        return await self.house.access.admit(self.who, DOOR_OF[kind.called].need, said)
 
     def page(self, template: str, status: int = 200, **values: Any) -> Response:
         """A page of this desk, or a part of it."""
@@ -185,10 +167,7 @@ class Offer:
 
 
 def _new_key() -> str:
-    return f"desk-{uuid4().hex}"
-
-
-_ID: TypeAdapter[str] = TypeAdapter(Id)
+    return new_key("desk")
 
 
 def _titles(club: ClubCard) -> dict[str, str]:
@@ -203,21 +182,8 @@ def _require_club(conn: Conn, club_id: str) -> ClubCard:
 
 
 def _find(conn: Conn, *, club_id: str, said: str, now: datetime) -> tuple[ClubCard, list[Member]]:
-    """The club, and the member with this card, else those with this phone number."""
-    club, said = _require_club(conn, club_id), said.strip()
-    card = partial(members.member, at=now)
-    found = card(conn, said) if _is_id(said) else None
-    if found is not None:
-        return club, [found]
-    phone = persons.phone_of(said)
-    return club, [] if phone is None else members.members_with_phone(conn, phone, card)
-
-
-def _is_id(said: str) -> bool:
-    try:
-        return bool(_ID.validate_python(said))
-    except ValidationError:
-        return False
+    """The club, and who this is."""
+    return _require_club(conn, club_id), found_by(conn, said, now)
 
 
 def _expiring(member: Member, now: datetime) -> int:
@@ -234,14 +200,6 @@ def _refused(request: Request, offers: Sequence[Offer]) -> dict[tuple[str, str, 
             wrong, then = words.refusal(language_of(request), of_refusal(offer.refusal))
             found.setdefault((offer.refusal.code, wrong, then), []).append(offer.title)
     return found
-
-
-async def _tried(house: House, command: RecordVisit) -> Trial | Refusal:
-    """What would come of it."""
-    (trial,) = await house.ledger.attempt(command)
-    if isinstance(trial, CommandFailed):
-        raise trial
-    return trial
 
 
 async def _offers(
@@ -262,10 +220,10 @@ async def _offers(
             companions=companions,
             key=_new_key(),
         )
-        trial = await _tried(here.house, asked)
+        trial = await here.tried(asked)
         repeats = trial if isinstance(trial, VisitRepeated) else None
         if repeats is not None:
-            trial = await _tried(here.house, asked.model_copy(update={"confirm_repeat": True}))
+            trial = await here.tried(asked.model_copy(update={"confirm_repeat": True}))
         offer = partial(Offer, service.service_id, service.title, asked.key)
         if isinstance(trial, Refusal):
             made.append(offer(trial))
@@ -305,13 +263,10 @@ async def card(here: Here) -> Response:
     """The member whose card or number this is, with what can be done for him."""
     asked, house = await form(here.request, Said), here.house
     now = house.clock.now()
-    if here.who is not ANYBODY and persons.phone_of(asked.said) is not None:
-        house.rates.spend(LOOK_UP, here.who.name)
+    here.looks_up(asked.said)
     find = partial(_find, club_id=here.club_id, said=asked.said, now=now)
     club, found = await house.reads(find)
-    own = [each for each in found if await house.access.may(here.who, OF_ONE, each)]
-    if not own:
-        raise UnknownMember("")
+    own = await here.own(found)
     if len(own) > 1:
         return here.page("desk/_several.html", members=own)
     member = own[0]
@@ -349,7 +304,7 @@ async def admit(here: Here) -> Response:
         receipt=body,
         before=body["spendable_points"] + body["points"],
         at=here.house.clock.now(),
-        place=_place(receipt),
+        place=place(receipt),
     )
 
 
@@ -360,7 +315,7 @@ async def undo(here: Here) -> Response:
     asked = await form(here.request, Undoing)
     command = await here.asked(UndoVisit, desk=here.desk, **asked.model_dump())
     receipt = await here.house.execute(command)
-    return here.page("desk/_undone.html", asked=asked, receipt=receipt.body, place=_place(receipt))
+    return here.page("desk/_undone.html", asked=asked, receipt=receipt.body, place=place(receipt))
 
 
 @router.get(f"{DESK}/today")
@@ -396,7 +351,7 @@ async def _switched(here: AtDesk, kind: type[Command], asked: Fields) -> Respons
     """The desk again, as it is once the answers hold what was written."""
     command = await here.asked(kind, club_id=here.club_id, **asked.model_dump())
     receipt = await here.house.execute(command)
-    return next_page(f"{here.address}?wait_for={_place(receipt)}")
+    return next_page(f"{here.address}?wait_for={place(receipt)}")
 
 
 @router.post(f"{DESK}/admissions")
@@ -407,8 +362,3 @@ async def admissions(here: Here) -> Response:
     beside = {**asked.model_dump(), "club_id": here.club_id, "desk": here.desk}
     await here.house.execute(await here.asked(AdmitInEmergency, **beside))
     return here.page("desk/_admitted.html", asked=asked)
-
-
-def _place(receipt: Receipt) -> str:
-    """Where the log holds what was written, as `wait_for` has it."""
-    return f"{receipt.bucket}:{receipt.position}"

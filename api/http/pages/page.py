@@ -63,6 +63,7 @@ class Console(NamedTuple):
 
 CONSOLES = (
     Console("desks", "/desk", "visits.write"),
+    Console("campaigns", "/campaigns", "campaigns.read"),
     Console("administration", "/administration", "access.read", OF_ADMINISTRATION),
 )
 """In the order in which they are led to; the first that somebody may use is where he begins."""
@@ -140,7 +141,7 @@ def templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters["tier_colour"] = tier_colour
+    made.filters |= {"tier_colour": tier_colour, "yuan": words.yuan, "grouped": words.grouped}
     made.globals |= {
         "asset": address,
         "moment": words.moment,

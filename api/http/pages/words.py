@@ -16,6 +16,8 @@ LANGUAGES: tuple[Language, ...] = get_args(Language)
 HUNDREDTHS = {"fen": "", "bp": "%"}
 """Units of whole numbers that readers know as hundreds of them, and what is said behind these."""
 NOTHING = "—"
+WORDED = {"policy"}
+"""What problems name that has a word of its own."""
 _WEIGHT = re.compile(r"^\s*([a-zA-Z-]+)\s*(?:;\s*q=([0-9.]{1,5}))?\s*$")
 _INSTANT = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d")
 
@@ -73,7 +75,10 @@ def refusal(language: Language, problem: Mapping[str, Any]) -> tuple[str, str]:
     sentences = words()["refusals"].get(problem["code"])
     if sentences is None:
         return str(problem["detail"]), say(language, "next_anything")
-    values = {name: told(name, value) for name, value in problem.items()}
+    values = {
+        name: called(language, "choices", value) if name in WORDED else told(name, value)
+        for name, value in problem.items()
+    }
     wrong, then = (each[LANGUAGES.index(language)] for each in sentences)
     return wrong.format_map(values), then.format_map(values)
 
@@ -95,6 +100,16 @@ def told(name: str, value: Any) -> Any:
     if unit in HUNDREDTHS:
         return f"{Decimal(value) / 100:,.2f}" + HUNDREDTHS[unit]
     return minute(value) if unit == "minute" else f"{value:,}"
+
+
+def yuan(fen: int | Decimal) -> str:
+    """A sum in yuan, with its fen if there are any."""
+    return f"{Decimal(fen) / 100:,.{2 if fen % 100 else 0}f}"
+
+
+def grouped(value: int | Decimal) -> str:
+    """A number with its thousands apart."""
+    return f"{value:,}"
 
 
 def moment(at: datetime) -> str:

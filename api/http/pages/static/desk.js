@@ -73,14 +73,6 @@
     }
   });
 
-  document.addEventListener("click", (event) => {
-    if (!event.target.matches("[data-print]")) return;
-    const one = event.target.closest(".receipt");
-    one.classList.add("printed");
-    window.print();
-    one.classList.remove("printed");
-  });
-
   document.addEventListener("htmx:after:swap", () => {
     const news = receipts.querySelector("[data-place]");
     if (news) {

@@ -1,0 +1,104 @@
+"""Who is at a page: what he asks in his own name, what would come of it, and whom he may see."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Any, TypeVar
+from uuid import uuid4
+
+from fastapi import Request
+from pydantic import TypeAdapter, ValidationError
+
+from api.doors import DOOR_OF, Need
+from api.http.server.inputs import House
+from api.http.server.rates import LOOK_UP
+from api.runtime.problems import DoorProblem
+from api.runtime.rights import ANYBODY
+from domain.access import Principal
+from domain.kernel.command import Command
+from domain.kernel.refusal import Refusal
+from domain.kernel.values import Id
+from domain.members import UnknownMember
+from ledger.log import persons
+from ledger.log.batcher import CommandFailed, Receipt, Trial
+from projections import members
+from projections.engine.connection import Conn
+from projections.members import Member
+
+C = TypeVar("C", bound=Command)
+OF_ONE = Need("members.read", unit="member_id")
+_ID: TypeAdapter[str] = TypeAdapter(Id)
+
+
+@dataclass(frozen=True)
+class AtPage:
+    """Somebody at a page."""
+
+    request: Request
+    house: House
+    who: Principal
+
+    async def asked(self, kind: type[C], **said: Any) -> C:
+        """The command in the name of who asks, if he may."""
+        return kind(actor=await self.actor(kind, said), **said)
+
+    async def actor(self, kind: type[Command], said: Mapping[str, Any]) -> str:
+        """Who asks, as events name him, if he may ask it of what this says."""
+        return await self.house.access.admit(self.who, DOOR_OF[kind.called].need, said)
+
+    async def may(self, kind: type[Command], said: Mapping[str, Any]) -> bool:
+        """Whether he may."""
+        try:
+            await self.actor(kind, said)
+        except DoorProblem:
+            return False
+        return True
+
+    async def tried(self, command: Command) -> Trial | Refusal:
+        """What would come of it."""
+        (trial,) = await self.house.ledger.attempt(command)
+        if isinstance(trial, CommandFailed):
+            raise trial
+        return trial
+
+    def looks_up(self, said: str) -> None:
+        """Count what could be guessed at, if this is a number. Raises `too_many_requests`."""
+        if self.who is not ANYBODY and persons.phone_of(said) is not None:
+            self.house.rates.spend(LOOK_UP, self.who.name)
+
+    async def own(self, found: Iterable[Member]) -> list[Member]:
+        """Those of these members whom he may see; refuses if there is none."""
+        own = [each for each in found if await self.house.access.may(self.who, OF_ONE, each)]
+        if not own:
+            raise UnknownMember("")
+        return own
+
+
+def found_by(conn: Conn, said: str, now: datetime) -> list[Member]:
+    """The member with this card, else those with this phone number."""
+    said = said.strip()
+    card = partial(members.member, at=now)
+    found = card(conn, said) if is_id(said) else None
+    if found is not None:
+        return [found]
+    phone = persons.phone_of(said)
+    return [] if phone is None else members.members_with_phone(conn, phone, card)
+
+
+def is_id(said: str) -> bool:
+    """Whether something may be called so."""
+    try:
+        return bool(_ID.validate_python(said))
+    except ValidationError:
+        return False
+
+
+def new_key(console: str) -> str:
+    """A key for what a form will ask once."""
+    return f"{console}-{uuid4().hex}"
+
+
+def place(receipt: Receipt) -> str:
+    """Where the log holds what was written, as `wait_for` has it."""
+    return f"{receipt.bucket}:{receipt.position}"
