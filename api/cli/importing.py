@@ -36,7 +36,8 @@ def run(settings: Settings, asked: Asked) -> int:
     _require_excusable(asked.despite)
     with ExitStack() as stack:
         stack.enter_context(refusable())
-        files, mapping = read_all(stack, asked.files), _mapping(asked.mapping)
+        files = read_all(stack, asked.files, ahead=taking.AHEAD)
+        mapping = _mapping(asked.mapping)
         if asked.as_told and not taking.is_plain(files, mapping):
             raise WrongUse("--as-told is of one file of facts: several are told in time's order.")
         # Before the cells are read: days are those of the ledger's zone.
@@ -49,16 +50,18 @@ def run(settings: Settings, asked: Asked) -> int:
         return _imported(database, asked, begun, found)
 
 
-def read_all(stack: ExitStack, names: Sequence[str]) -> list[File]:
-    """The files as they are now: each is read once, whatever kind of file it is."""
+def read_all(stack: ExitStack, names: Sequence[str], ahead: int = 0) -> list[File]:
+    """The files as they are now: each is read once, whatever kind of file it is, and the rows of
+    the first workbooks from here on."""
     if not names:
         raise WrongUse("import takes the names of files; `-` is the standard input.")
     if len(set(names)) < len(names):
         raise WrongUse("A file is named twice.")
-    files = []
+    files: list[File] = []
     for name in names:
+        whole = sum(file.begun is not None for file in files) < ahead
         with source(name) as opened_file:
-            files.append(stack.enter_context(readers.read(name, opened_file)))
+            files.append(stack.enter_context(readers.read(name, opened_file, whole=whole)))
     taking.require_apart(files)
     return files
 

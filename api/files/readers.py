@@ -11,9 +11,10 @@ import re
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from tempfile import gettempdir
@@ -68,6 +69,7 @@ class File:
     separator: str = ""
     sheets: list[str] = field(default_factory=list)
     begun: "_Workbook | None" = None
+    """What is being read of it already."""
 
     @property
     def digest(self) -> str:
@@ -88,8 +90,9 @@ class File:
 
 
 @contextmanager
-def read(name: str, source: Readable) -> Iterator[File]:
-    """Copy a file, and see what it is."""
+def read(name: str, source: Readable, *, whole: bool = False) -> Iterator[File]:
+    """Copy a file, and see what it is. `whole`: begin to read a workbook whose rows will all be
+    asked for."""
     with ExitStack() as stack:
         try:
             lines = stack.enter_context(read_lines(source, WORKBOOKS))
@@ -105,8 +108,11 @@ def read(name: str, source: Readable) -> Iterator[File]:
         file = File(name, lines, "jsonl")
         if begins.startswith(WORKBOOKS):
             file.kind = "workbook"
-            with closing(_Workbook(file, 0)) as reader:
-                file.sheets = [*next(reader.told(), [])]
+            with ExitStack() as naming:
+                kept = stack if whole else naming
+                begun = kept.enter_context(closing(_Workbook(file, None if whole else 0)))
+                file.sheets = begun.sheets
+                file.begun = begun if whole else None
         elif not expected_facts(begins):
             file.kind = "csv"
             file.encoding = _encoding_of(file)
@@ -225,11 +231,19 @@ class _Workbook:
             stdout=subprocess.PIPE,
             stderr=self._complaints,
         )
+        self.rows = self._told()
+        """Behind the names of the sheets: of each its name, then its rows."""
 
-    def told(self) -> Iterator[str | list[str]]:
-        """The names of the sheets; then of each its name and its rows."""
+    @cached_property
+    def sheets(self) -> list[str]:
+        """Their names, which come first."""
+        return [*next(self.rows, [])]
+
+    def _told(self) -> Iterator[str | list[str]]:
         assert self._process.stdout is not None
-        yield from _told(self._process.stdout)
+        for line in self._process.stdout:
+            told = _decode(line)
+            yield told if isinstance(told, list) else next(iter(told.values()))
         if self._process.wait():
             self._complaints.seek(0)
             raise Unreadable(self._name, _complaint(self._complaints.read(1 << 16)))
@@ -241,19 +255,6 @@ class _Workbook:
         self._process.kill()
         self._process.wait()
         self._stack.close()
-
-
-def begin(stack: ExitStack, file: File) -> None:
-    """Begin to read a workbook whose rows will all be asked for soon."""
-    if file.kind == "workbook":
-        file.begun = _Workbook(file)
-        stack.callback(file.begun.close)
-
-
-def _told(lines: Iterable[bytes]) -> Iterator[str | list[str]]:
-    for line in lines:
-        told = _decode(line)
-        yield told if isinstance(told, list) else next(iter(told.values()))
 
 
 def _complaint(said: bytes) -> str:
@@ -274,10 +275,8 @@ def sheet_rows(file: File, most_rows: int | None = None) -> Generator[tuple[str 
         return
     begun, file.begun = file.begun, None
     with closing(begun or _Workbook(file, most_rows)) as reader:
-        told = reader.told()
-        next(told, None)  # their names
         sheet, number = "", 0
-        for each in told:
+        for each in reader.rows if reader.sheets else ():
             if isinstance(each, str):
                 sheet, number = each, 0
             else:

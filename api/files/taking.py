@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from api.files import readers
 from api.files.mapping import Mapping
 from api.files.merging import Merger, Place
 from api.files.readers import File
@@ -16,7 +15,7 @@ from ledger.imported import Imported, Late, Taken
 from ledger.lines import Source, lines_of
 
 AHEAD = 2
-"""Workbooks that are being read at once, each in memory: the next while one is taken in."""
+"""Workbooks that are read, each in memory, before they are asked for."""
 
 
 class Unmapped(Exception):
@@ -68,16 +67,12 @@ def merged(
     """The facts of all files in the order of time. `begin`: this file is read next. Raises
     Unmapped."""
     merger = Merger(mapping, stack, key_of)
-    for file in files[:AHEAD]:
-        readers.begin(stack, file)
-    for number, file in enumerate(files):
+    for file in files:
         begin(file.name)
         before = len(merger.places)
         merger.take(file)
         if len(merger.places) == before and file.kind != "jsonl":
             raise Unmapped(file.name)
-        for later in files[number + AHEAD : number + AHEAD + 1]:
-            readers.begin(stack, later)
     return Taking(merger.source(), merger.places, merger.facts, mapping, merger.skipped)
 
 
