@@ -74,9 +74,10 @@ MEASURES_LEGEND = """
 Named formulas over sums of rows. The rows that make one up are its *contributions*: each with what
 it adds, the days and values that decided, and its events (`clubledger measure ID --rows 10`,
 `--export FILE`; `GET /v1/measures/ID/contributions`; the function `contributions` in
-[SQL](../how-to/analyse.md)). What has to be said is bold. `on` is the day at
-whose end it is asked, else today; `first` the first of the days of which it is, else 1 January of
-that year. Whatever it is grouped by filters, too: several values by commas, `none` for nothing
+[SQL](../how-to/analyse.md)). What has to be said is bold; in brackets stands what is taken for
+what is not said. `on` is the day at whose end it is asked, else today. One that is of *days* takes
+`first`, too, the first of them, else 1 January of that year; one that is of the *end* does not.
+Whatever it is grouped by filters, too: several values by commas, `none` for nothing
 there, `*` for anything.
 """
 
@@ -234,7 +235,9 @@ def _fact(kind: type[Command]) -> str:
     said_of_it = [f"### `{name}`", f"{doc_of(kind)} {streams}"]
     told = ", ".join(f"`{field}`" for field in kind.answers.__annotations__)
     codes = ", ".join(f"`{refusal.code}`" for refusal in kind.refuses)
-    outcome = (f"Receipt: {told}. " if told else "") + f"Refused in this order: {codes}."
+    outcome = (f"Receipt: {told}. " if told else "") + (
+        f"Refused in this order: {codes}." if codes else "No rule refuses it."
+    )
     example = json.dumps({"command": name, **kind.example}, ensure_ascii=False)
     fields_table = table(("field", "holds", "left out"), *rows)
     return "\n\n".join([*said_of_it, fields_table, outcome, f"```json\n{example}\n```"])
@@ -343,16 +346,18 @@ def measures_page() -> str:
         parts.append(f"## {room.title()}\n")
         for rows, same in groupby(of, key=lambda each: each.rows):
             listed = list(same)
-            names = dict.fromkeys(name for each in listed for name in each.takes)
-            takes = ", ".join(f"**{n}**" if n in listed[0].needs else n for n in names)
+            usual = {n: f" ({int(value):,})" for n, value in listed[0].usual.items()}
+            names = [name for name in listed[0].takes if name not in measure.DAYS]
+            takes = ", ".join(f"**{n}**" if n in listed[0].needs else n + usual.get(n, "")
+                              for n in names)  # fmt: skip
             by = ", ".join(rows.dims) or "nothing"
             parts.append(f"{rows.what} Takes {takes}; is grouped by {by}.\n")
             cells = [
                 (f"`{each.id}`", f"{each.title} {each.zh}", each.unit, f"`{each.formula.text}`",
-                 each.note)
+                 "days" if each.days else "end", each.note)
                 for each in listed
             ]  # fmt: skip
-            parts.append(table(("measure", "", "unit", "formula", ""), *cells) + "\n")
+            parts.append(table(("measure", "", "unit", "formula", "of", ""), *cells) + "\n")
     return "\n".join(
         (
             "# Measures\n",

@@ -17,6 +17,9 @@ LOW_MONTHS_LOST = 3
 
 _YEAR_BEFORE = "(SELECT to_char(to_date(%({}_month)s, 'YYYY-MM') - interval '1 year', 'YYYY-MM'))"
 """A month a year earlier, written once and not for each bill."""
+_OF_THE_MONTHS = "month BETWEEN %(first_month)s AND %(last_month)s"
+_A_YEAR_BEFORE = f"month BETWEEN {_YEAR_BEFORE.format('first')} AND {_YEAR_BEFORE.format('last')}"
+"""Of more than twelve months some are both."""
 
 
 class Cohorts(Projection):
@@ -88,13 +91,12 @@ KEPT = Rows(
     CROSS JOIN LATERAL (SELECT away.left_at IS NOT NULL) left_by("then")
     LEFT JOIN (
         SELECT bucket, member_id,
-            count(*) FILTER (WHERE amount_fen < %(low_fen)s::bigint AND month >= %(first_month)s)
+            count(*) FILTER (WHERE amount_fen < %(low_fen)s::bigint AND {_OF_THE_MONTHS})
                 AS low_months,
-            (sum(amount_fen) FILTER (WHERE month >= %(first_month)s))::bigint AS spent_fen,
-            (sum(amount_fen) FILTER (WHERE month < %(first_month)s))::bigint AS spent_before_fen
+            (sum(amount_fen) FILTER (WHERE {_OF_THE_MONTHS}))::bigint AS spent_fen,
+            (sum(amount_fen) FILTER (WHERE {_A_YEAR_BEFORE}))::bigint AS spent_before_fen
         FROM {counted("bill.issued")} b
-        WHERE month BETWEEN %(first_month)s AND %(last_month)s
-            OR month BETWEEN {_YEAR_BEFORE.format("first")} AND {_YEAR_BEFORE.format("last")}
+        WHERE {_OF_THE_MONTHS} OR {_A_YEAR_BEFORE}
         GROUP BY 1, 2
     ) b ON b.member_id = c.member_id AND b.bucket = c.bucket
     WHERE c.cohort_id = %(cohort_id)s
@@ -108,25 +110,27 @@ KEPT = Rows(
         Events("member.left", where="occurred_at < %(end)s"),
         Events(
             "bill.issued",
-            where="month BETWEEN %(first_month)s AND %(last_month)s AND amount_fen < %(low_fen)s",
+            where=f"{_OF_THE_MONTHS} AND amount_fen < %(low_fen)s",
         ),
     ),
     needs=(Need("cohort_id", in_overview="purpose = 'retention'"),),
     may={"low_fen": LOW_SPEND_FEN, "low_months": LOW_MONTHS_LOST},
     days=("low", "revenue_fen", "revenue_before_fen"),
     what="The customers of a cohort, with the tier and unit of its day: who left the network "
-    "by the end of `on`, and who of the others spent less than `low_fen` in `low_months` "
-    "of the months or more. Revenue is that of the same months, and of the same a year "
-    "before.",
+    "by the end of `on`, and who of the others spent less than `low_fen` in `low_months` or "
+    "more of the months that lie whole between `first` and `on`. Revenue is that of the same "
+    "months, and of the same a year before.",
 )
 
+_SPENT_LITTLE = ("low_fen", "low_months")
 measure("retention.base", "Customers of the cohort", "拍照客户数", "customers", KEPT, "base")
 measure("retention.left", "Of them, who left the network", "其中离网", "customers", KEPT, "left")
 measure("retention.low", "Of the others, who spent too little", "其中低消", "customers", KEPT,
-        "low")  # fmt: skip
-measure("retention.lost", "Customers lost", "流失客户数", "customers", KEPT, "left + low")
+        "low", given=_SPENT_LITTLE)  # fmt: skip
+measure("retention.lost", "Customers lost", "流失客户数", "customers", KEPT, "left + low",
+        given=_SPENT_LITTLE)  # fmt: skip
 measure("retention.rate", "Retention rate", "中高端客户保有率", "%", KEPT,
-        "100 * (base - left - low) / base", digits=2)  # fmt: skip
+        "100 * (base - left - low) / base", digits=2, given=_SPENT_LITTLE)  # fmt: skip
 measure("retention.revenue_rate", "Revenue retention", "收入保持率", "%", KEPT,
         "100 * revenue_fen / revenue_before_fen", digits=2,
         note="of those who left, the months after count as zero")  # fmt: skip

@@ -372,7 +372,7 @@ measure("points.outstanding", "Points outstanding", "积分余额", "points", LO
 measure("points.spendable", "Of them, those that may be spent", "可用积分", "points", LOTS,
         "spendable")  # fmt: skip
 measure("points.lapsing", "Points about to lapse", "即将到期积分", "points", LOTS, "lapsing",
-        note="within so many days after `on`")  # fmt: skip
+        given=("days",), note="within so many days after `on`")  # fmt: skip
 measure("points.liability", "Worth of the points outstanding", "积分负债", "yuan", LOTS,
         "outstanding * fen_per_1000 / 1000 / 100", digits=2,
         at_least=(("fen_per_1000", 1, "nobody says what a point is worth"),),

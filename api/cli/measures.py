@@ -140,7 +140,7 @@ def show(found: Measured) -> None:
     console = output.stdout()
     days = f"from {found.first} to {found.on}" if found.first else f"at the end of {found.on}"
     output.say(layouts.folded(f"{found.title} ({found.zh}), {days}", console.width))
-    for name, value in found.params.items():
+    for name, value in {**found.params, **found.usual}.items():
         output.say(f"  {name} {value}")
     output.say(f"\n{valued(found, found.value)}{_interval(found)}")
     if found.why:

@@ -15,11 +15,20 @@ def month_of(day: date) -> date:
     return day.replace(day=1)
 
 
+def first_whole_month(first: date) -> date:
+    """The first month with none of its days before this one."""
+    return first if first.day == 1 else add_months(month_of(first), 1)
+
+
+def last_whole_month(last: date) -> date:
+    """The last month that is over by the end of this day."""
+    return add_months(month_of(last + timedelta(days=1)), -1)
+
+
 def whole_months(first: date, last: date) -> tuple[date, date] | None:
     """The first and the last month that lie within first..last with all their days."""
-    begins = month_of(first) if first.day == 1 else add_months(month_of(first), 1)
-    following = month_of(last + timedelta(days=1))
-    return None if following <= begins else (begins, add_months(following, -1))
+    begins, ends = first_whole_month(first), last_whole_month(last)
+    return None if ends < begins else (begins, ends)
 
 
 def months_between(first: date, last: date) -> int:

@@ -26,7 +26,7 @@ from domain.kernel.refusal import Refusal
 from domain.kernel.values import Day, start_of
 from projections.engine.answer import Answer, Dated, Number
 from projections.engine.connection import Conn
-from projections.engine.days import end_of
+from projections.engine.days import end_of, first_whole_month, last_whole_month
 from projections.engine.event_tables import counted
 from projections.engine.names import ANYBODY, NOBODY, require_known
 from projections.engine.ratio import rounded
@@ -96,8 +96,9 @@ class Rows:
     `what` they are, for a reader. `text` is their query: a bucket, the columns of `key` that tell
     them apart (none is null), those of `dims` by which they are grouped and filtered, those of
     `decided` that are shown, and of `sums`. It may name `%(on)s`, `%(end)s` (the instant at which
-    that day is over), `%(first)s`, `%(start)s`, `%(first_month)s`, `%(last_month)s`, what is
-    needed and what may be said.
+    that day is over), `%(first)s`, `%(start)s`, `%(first_month)s` and `%(last_month)s` (of the
+    whole months from `first` to `on`; the last lies before the first where there is none), what
+    is needed and what may be said.
     """
 
     text: str
@@ -137,6 +138,8 @@ class Measure:
     """Without which there is no value: a formula, how much it must be, and what is said."""
     interval: Interval | None = None
     """The 95% interval of the value, from the sums."""
+    given: tuple[str, ...] = ()
+    """What may be said that its sums hang on, so that an answer tells what it was."""
     note: str = ""
 
     def __post_init__(self) -> None:
@@ -144,6 +147,8 @@ class Measure:
             raise TypeError(f"two measures are called {self.id}")
         if unknown := set(self.sums) - {*self.rows.sums, *self.rows.once}:
             raise TypeError(f"{self.id} speaks of {sorted(unknown)}, which are not summed")
+        if unknown := set(self.given) - self.usual.keys():
+            raise TypeError(f"{self.id} hangs on {sorted(unknown)}, which have no usual value")
         MEASURES[self.id] = self
 
     @cached_property
@@ -166,6 +171,11 @@ class Measure:
         """All that it may be asked with."""
         days = ("first", "on") if self.days else ("on",)
         return (*days, *self.needs, *self.rows.may, *self.rows.dims)
+
+    @property
+    def usual(self) -> dict[str, str]:
+        """What is taken for what may be said and is not."""
+        return {name: str(value) for name, value in self.rows.may.items() if value is not None}
 
     @property
     def days(self) -> bool:
@@ -207,6 +217,7 @@ class Described(Answer):
     formula: str = Field(description="over the sums of its contributions")
     needs: list[str] = Field(description="parameters that must be said")
     takes: list[str] = Field(description="all parameters; those in `by` also group")
+    usual: dict[str, str] = Field(description="what is taken for those that are not said")
     by: list[str]
     rows: str = Field(description="what its contributions are")
     note: str
@@ -241,6 +252,7 @@ class Measured(Dated):
     unit: str
     digits: int
     params: Annotated[dict[str, str], BeforeValidator(_texts)]
+    usual: dict[str, str] = Field(description="what its sums hang on and nobody said, as taken")
     first: date | None = Field(description="of the days from here to `on`; null: at its end")
     on: date
     formula: str
@@ -268,6 +280,7 @@ def described(of: Measure) -> Described:
         formula=of.formula.text,
         needs=list(of.needs),
         takes=list(of.takes),
+        usual=of.usual,
         by=list(of.rows.dims),
         rows=of.rows.what,
         note=of.note,
@@ -361,8 +374,8 @@ class Question:
             "end": end_of(self.on),
             "first": self.first,
             "start": start_of(self.first),
-            "first_month": f"{self.first:%Y-%m}",
-            "last_month": f"{self.on:%Y-%m}",
+            "first_month": f"{first_whole_month(self.first):%Y-%m}",
+            "last_month": f"{last_whole_month(self.on):%Y-%m}",
             **{f"in_{name}": wanted for name, wanted in self.filters.items()},
         }
 
@@ -525,6 +538,7 @@ def _measured(
         unit=of.unit,
         digits=of.digits,
         params=asked.said,
+        usual={name: of.usual[name] for name in of.given if name not in asked.said},
         first=asked.first if of.days else None,
         on=asked.on,
         formula=of.formula.text,

@@ -49,6 +49,22 @@ def test_both_doors_tell_the_same(http: httpx.Client, demo_dir: Path) -> None:
         assert group["key"]["unit_id"] in shown
 
 
+def test_what_nobody_said_is_told_as_it_was_taken(
+    catalogue: dict[str, dict[str, Any]], http: httpx.Client, demo_dir: Path
+) -> None:
+    """Else points about to lapse would be a number without its days."""
+    days = catalogue["points.lapsing"]["usual"]["days"]
+    asked = {"on": ON}
+    usual = http.get("/measures/points.lapsing", params=asked).json()
+    assert usual["usual"] == {"days": days}
+    said = http.get("/measures/points.lapsing", params={**asked, "days": days}).json()
+    assert (said["value"], said["usual"], said["params"]) == (usual["value"], {}, {"days": days})
+    shown = clubledger("measure", "points.lapsing", "--on", ON, data_dir=demo_dir).out
+    assert f"\n  days {days}\n" in shown
+    of_all = http.get("/measures/points.outstanding", params=asked).json()
+    assert of_all["usual"] == {}, "it hangs on no number of days"
+
+
 def sums(told: dict[str, Any]) -> dict[str, int]:
     return {each["name"]: each["value"] for each in told["inputs"]}
 

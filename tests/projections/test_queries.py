@@ -405,3 +405,29 @@ def test_lost_are_who_left_and_who_spent_little_in_three_months_of_the_year(
         assert kept(YEAR_END) == (1, 1, 2)
         # m3 left as 30 November began: he was there when the 29th ended.
         assert [kept(date(2008, 11, day))[0] for day in (29, 30)] == [0, 1]
+
+
+def test_a_month_counts_once_it_is_over(installed: Callable[[int], str]) -> None:
+    """Else what a month has not been billed yet would be missing beside that of a year before; and
+    of more than a year some months are both."""
+    world = furnished(1)
+    world.does("cohort.include", cohort_id="kept", member_id="m1")
+    for year, fen in ((2006, 1000), (2007, 3000), (2008, 4000)):
+        for month in ("01", "02", "03"):
+            said = {"member_id": "m1", "month": f"{year}-{month}", "amount_fen": fen}
+            world.does("bill.record", at=on("2008-12-31"), **said)
+    with answers(installed, world) as conn:
+
+        def found(first: str, last: str) -> tuple[int, int, int]:
+            day = date.fromisoformat(last)
+            asked = {"cohort_id": "kept", "first": first}
+            spent, low = (
+                sums(conn, f"retention.{of}", day, **asked) for of in ("revenue_rate", "low")
+            )
+            return spent["revenue_fen"], spent["revenue_before_fen"], low["low"]
+
+        assert found("2008-01-01", "2008-03-31") == (12000, 9000, 1)
+        assert found("2008-01-01", "2008-03-30") == (8000, 6000, 0)
+        assert found("2008-01-02", "2008-03-31") == (8000, 6000, 0)
+        assert found("2008-03-02", "2008-03-30") == (0, 0, 0)
+        assert found("2007-01-01", "2008-12-31") == (21000, 12000, 1)

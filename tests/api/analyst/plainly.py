@@ -187,9 +187,8 @@ def offers(q: Asked) -> Iterator[Row]:
                 )
 
 
-def whole_months(name: str, on: date) -> list[str]:
-    """The months that lie whole between the opening of a campaign and the end of the day."""
-    first = CAMPAIGNS[name].opens_on
+def whole_months(first: date, on: date) -> list[str]:
+    """The months that lie whole between a day and the end of another."""
     month = first if first.day == 1 else months_on(first.replace(day=1), 1)
     found = []
     while months_on(month, 1) <= on + timedelta(days=1):
@@ -200,7 +199,7 @@ def whole_months(name: str, on: date) -> list[str]:
 
 def returns(q: Asked) -> Iterator[Row]:
     name = q.said["campaign_id"]
-    months = whole_months(name, q.on)
+    months = whole_months(CAMPAIGNS[name].opens_on, q.on)
     for m in q.members:
         known, enrolled = m.offers.get(name), m.enrolments.get(name)
         took = enrolled is not None and enrolled.when < end_of(q.on)
@@ -258,20 +257,21 @@ def attendances(q: Asked) -> Iterator[Row]:
 # --------------------------------------------------------------------------------- retention
 def kept(q: Asked) -> Iterator[Row]:
     low_fen, low_months = (int(q.said.get(n, d)) for n, d in (("low_fen", 5000), ("low_months", 3)))
+    months = whole_months(q.first, q.on)
+    years_before = [f"{int(month[:4]) - 1}{month[4:]}" for month in months]
     for m in q.members:
         if q.said["cohort_id"] not in m.cohorts:
             continue
         tier, unit = m.cohorts[q.said["cohort_id"]]
         gone = m.joined_at < end_of(q.on) and not m.on_network_after(q.on)
-        low = sum(m.bills[month][0] < low_fen for month in q.months if month in m.bills)
-        years_before = [f"{int(month[:4]) - 1}{month[4:]}" for month in q.months]
+        low = sum(m.bills[month][0] < low_fen for month in months if month in m.bills)
         yield (
             {"tier": tier, "unit_id": unit},
             {
                 "base": 1,
                 "left": int(gone),
                 "low": int(not gone and low >= low_months),
-                "revenue_fen": sum(m.bills[x][0] for x in q.months if x in m.bills),
+                "revenue_fen": sum(m.bills[x][0] for x in months if x in m.bills),
                 "revenue_before_fen": sum(m.bills[x][0] for x in years_before if x in m.bills),
             },
         )
@@ -541,6 +541,7 @@ QUESTIONS = [
     (date(2024, 2, 29), None),
     (date(2025, 6, 30), date(2024, 7, 15)),
     (date(2025, 3, 17), date(2025, 2, 20)),
+    (date(2025, 8, 17), date(2024, 1, 20)),
 ]
 """(the day, the first day if it is said)"""
 NEEDED = {

@@ -13,7 +13,8 @@ SHOWN = re.compile(r"^`([\w.]+)`:\n```csv\n(.*?)^```$", re.MULTILINE | re.DOTALL
 TOML = re.compile(r"^```toml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 CONSOLE = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 TIMES = re.compile(r"(?<= in )[0-9.]+ s$|(?<=written \()[0-9.]+ s(?=\)$)", re.MULTILINE)
-BESIDE = re.compile(r"^(reading|importing|checking) .*\.\.\.$|waited \d+ s\.$")
+BESIDE = re.compile(r"^(reading|importing|checking)( .*\.\.\.$|: [\d,]+ of [\d,]+)|waited \d+ s\.$")
+"""Of progress, which a slow machine tells more of."""
 
 
 def steps() -> Iterator[tuple[str, str]]:
