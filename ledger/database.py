@@ -299,16 +299,22 @@ def _fix_zone(connection: Connection[Any], zone: str | None) -> None:
         raise InstallError(f"this ledger keeps the time of {known}, not of {zone}")
 
 
-def _fix_tiers(connection: Connection[Any], tiers: str | None) -> None:
-    """Highest first. What is known stays known: later calls may only put others between."""
-    known = meta(connection).get("tiers")
-    said = (tiers or known or TIERS).split(",")
+def tiers_said(text: str) -> tuple[str, ...]:
+    """The tiers that a setting names. Raises InstallError if they are none."""
+    said = text.split(",")
     taken = len(set(said)) == len(said) <= MAX_TIERS and NOBODY not in said
     if not taken or not all(re.fullmatch(TIER_PATTERN, tier) for tier in said):
         raise InstallError(
             f"tiers are at most {MAX_TIERS} codes by commas, each once, highest first, such as"
             f" diamond,gold; {NOBODY} is no tier"
         )
+    return tuple(said)
+
+
+def _fix_tiers(connection: Connection[Any], tiers: str | None) -> None:
+    """Highest first. What is known stays known: later calls may only put others between."""
+    known = meta(connection).get("tiers")
+    said = tiers_said(tiers or known or TIERS)
     stand = [] if known is None else known.split(",")
     if [tier for tier in said if tier in stand] != stand:
         raise InstallError(f"this ledger has the tiers {known}: others may only stand between them")

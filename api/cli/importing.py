@@ -23,6 +23,8 @@ from api.runtime.failures import CannotWrite, WrongUse
 from api.runtime.settings import Settings
 from api.runtime.wiring import Database, opened
 from domain.kernel.refusal import NeverExcused, desk_rules, require_excusable
+from domain.kernel.values import PROGRAMME
+from ledger.database import InstallError, tiers_said
 from ledger.facts import OutOfOrder
 from ledger.importing import Importer
 from ledger.keyring import Secrets
@@ -173,6 +175,15 @@ def template(kind: str, names: Sequence[str]) -> int:
         raise CannotWrite(f"{path} cannot be written: {error.strerror}.") from error
     output.say(mapping.rstrip("\n"))
     return 0
+
+
+def keep_tiers_said(settings: Settings) -> None:
+    """Where no ledger is opened its tiers are those that it is going to be made with."""
+    if settings.tiers:
+        try:
+            PROGRAMME.tiers = tiers_said(settings.tiers)
+        except InstallError as error:
+            raise WrongUse(f"CLUBLEDGER_TIERS: {error}.") from None
 
 
 def guess(names: Sequence[str], as_json: bool) -> int:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from api.files import spelling, words
+from api.files.kinds import KINDS, MADE, Kind
 from api.files.making import columns_of, shape_of
 from api.files.readers import File, require_narrow, sheet_rows
 from api.files.spelling import DAYS, MONTHS, Spelling, Unspelt
@@ -59,132 +60,6 @@ class Sheet:
     columns: dict[str, Column]  # by meaning; of two that mean the same, the first
     others: list[Column]
     rows: int
-
-
-@dataclass(frozen=True)
-class Kind:
-    """When a table gives a kind of fact, and which meaning is which field."""
-
-    kind: str
-    fields: dict[str, str]
-    at: tuple[str, ...]
-    constants: dict[str, str] = field(default_factory=dict)
-    without: tuple[str, ...] = ()
-    when: str | None = None
-    needs: tuple[str, ...] = ()
-
-
-_MADE = {"reason": "as the file says", "source": "as the file says", "rule": "imported"}
-_DATED = ("instant", "day")
-KINDS = (
-    Kind(
-        "unit.open", {"unit_id": "id", "title": "title"}, ("joined", *_DATED), needs=("id", "title")
-    ),
-    Kind(
-        "member.join",
-        {"member_id": "member", "unit_id": "unit", "name": "name", "phone": "phone"},
-        ("joined",),
-        needs=("member", "joined"),
-    ),
-    Kind(
-        "tier.change",
-        {"member_id": "member", "tier": "tier", "reason": "why"},
-        ("tier_since", *_DATED, "joined"),
-        without=("club", "month", "campaign"),
-        when="tier",
-        needs=("member", "tier"),
-    ),
-    Kind(
-        "member.mark_important",
-        {"member_id": "member", "important": "important", "reason": "why"},
-        (*_DATED, "joined"),
-        without=("club", "month", "campaign"),
-        when="important",
-        needs=("member", "important"),
-    ),
-    Kind(
-        "points.carry_over",
-        {"member_id": "member", "points": "balance"},
-        _DATED,
-        constants={"source": "the system before"},
-        when="balance",
-        needs=("member", "balance"),
-    ),
-    Kind(
-        "points.credit",
-        {"member_id": "member", "points": "points", "source": "source"},
-        _DATED,
-        without=("club", "service", "month"),
-        when="points",
-        needs=("member", "points"),
-    ),
-    Kind(
-        "bill.record",
-        {"member_id": "member", "month": "month", "amount_fen": "amount", "margin_fen": "margin"},
-        ("month",),
-        needs=("member", "month", "amount"),
-    ),
-    Kind(
-        "visit.record",
-        {
-            "member_id": "member",
-            "club_id": "club",
-            "service_id": "service",
-            "desk": "desk",
-            "companions": "companions",
-        },
-        ("instant", "visited", "day"),
-        needs=("member", "club", "service"),
-    ),
-    Kind(
-        "visit.record",
-        {"member_id": "member", "club_id": "club", "desk": "desk", "companions": "companions"},
-        ("instant", "visited", "day"),
-        without=("service", "campaign", "month"),
-        needs=("member", "club", "companions"),
-    ),
-    Kind(
-        "visit.record",
-        {"member_id": "member", "desk": "desk", "companions": "companions"},
-        ("instant", "visited", "day"),
-        without=("club", "campaign", "month"),
-        needs=("member", "companions"),
-    ),
-    Kind(
-        "campaign.offer",
-        {"member_id": "member", "campaign_id": "campaign"},
-        ("instant", "day"),
-        without=("prepaid", "enrolled"),
-        needs=("member", "campaign", "arm"),
-    ),
-    Kind(
-        "campaign.enrol",
-        {"member_id": "member", "campaign_id": "campaign", "prepaid_fen": "prepaid"},
-        ("enrolled", *_DATED),
-        without=("arm",),
-        needs=("member", "campaign"),
-    ),
-    Kind(
-        "binding.start",
-        {"member_id": "member", "policy": "policy", "starts_on": "starts", "ends_on": "ends"},
-        (*_DATED, "starts"),
-        needs=("member", "policy", "starts", "ends"),
-    ),
-    Kind(
-        "cohort.include",
-        {"member_id": "member", "cohort_id": "cohort"},
-        _DATED,
-        needs=("member", "cohort"),
-    ),
-    Kind(
-        "member.leave",
-        {"member_id": "member", "reason": "left_why"},
-        ("left",),
-        when="left",
-        needs=("member", "left"),
-    ),
-)
-"""What a table may give, told by the columns that it has."""
 
 
 def mapping_for(files: Sequence[File]) -> str:
@@ -244,10 +119,16 @@ def _sheet(file: str, sheet: str | None, rows: list[list[str]]) -> Sheet:
             if place < len(row) and row[place].strip()
         ]
         column = Column(name, meaning, cells)
+        if meaning == "member" and meaning in columns and not _ids_in(columns[meaning]):
+            others.append(columns.pop(meaning))  # that one tells names
         if meaning is None or meaning in columns:
             others.append(column)
         else:
             columns[meaning] = column
+    if "time" in columns and {"instant", "visited", "day"}.isdisjoint(columns):
+        said = columns["time"].cells
+        if not any(_HOURS.fullmatch(cell.strip()) for _, cell in said):
+            columns["instant"] = columns.pop("time")  # with its day, by any name
     if "instant" in columns and not {"visited", "day"}.isdisjoint(columns):
         said = columns["instant"].cells
         if "time" not in columns and all(_HOURS.fullmatch(cell.strip()) for _, cell in said):
@@ -256,6 +137,10 @@ def _sheet(file: str, sheet: str | None, rows: list[list[str]]) -> Sheet:
         generic = {"id", "title"} & columns.keys() if "member" in columns else ()
         others += [columns.pop(each) for each in sorted(generic)]
     return Sheet(file, sheet, header + 1, columns, others, len(rows) - header - 1)
+
+
+def _ids_in(column: Column) -> bool:
+    return all(_ID.fullmatch(cell.strip()) for cell in column.texts)
 
 
 def _named(file: str, sheet: str | None) -> str | None:
@@ -351,17 +236,17 @@ def _fact(sheet: Sheet, kind: Kind, ids: _Ids, sign: str = "") -> list[str]:
             lines += _field(kind.kind, name, meaning, column, ids, absolute=sign == "negative")
         elif name in kind.constants:
             lines.append(f"{name} = {{ value = {_quoted(kind.constants[name])} }}")
-        elif name in _MADE and required:
-            lines.append(f"{name} = {{ value = {_quoted(_MADE[name])} }}  # no column says it")
+        elif name in MADE and required:
+            lines.append(f"{name} = {{ value = {_quoted(MADE[name])} }}  # no column says it")
         elif name == "desk":
             lines.append(f'{name} = {{ value = "desk" }}  # no column says it')
         elif required and name != "actor":
             doubts.append(f"no column says {name}")
     told = {field for field, each in command.model_fields.items() if each.is_required()}
-    doubts += [f"no column says {n}" for n in sorted(told - {"command", "actor", *_MADE, *fields})]
+    doubts += [f"no column says {n}" for n in sorted(told - {"command", "actor", *MADE, *fields})]
     for name in sorted({"source", "rule", "reason"} & set(command.model_fields) - set(fields)):
         if command.model_fields[name].is_required():
-            value = kind.constants.get(name, _MADE[name])
+            value = kind.constants.get(name, MADE[name])
             lines.append(f"{name} = {{ value = {_quoted(value)} }}  # no column says it")
     lines += _at(sheet, kind, doubts)
     if doubts:

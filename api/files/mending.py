@@ -18,7 +18,7 @@ MENDS: dict[str, str] = {
     "dated_in_future": "correct the day, or import it once it has come",
     "internal": "tell who maintains clubledger; the other lines are not touched",
     # of what must be there before
-    "unknown_member": "correct the id, or tell the joining (member.join) in the same import",
+    "unknown_member": "correct the id, or tell the joining (member.join), dated no later",
     "unknown_unit": "correct the id, or open the unit (unit.open), dated no later",
     "unknown_club": "correct the id, or open the club (club.open), dated no later",
     "unknown_service": "correct the id, or give the service its price from an earlier day",

@@ -16,6 +16,7 @@ NAMES: dict[str, tuple[str, ...]] = {
             "客户代码",
         ),
         *("会员编号", "会员号", "会员id", "会员卡号", "卡号", "用户编号", "用户号", "客户编码"),
+        *("客户", "会员", "用户"),
     ),
     "phone": (
         *("phone", "phonenumber", "mobile", "mobilenumber", "msisdn", "tel", "telephone", "手机"),
@@ -44,7 +45,7 @@ NAMES: dict[str, tuple[str, ...]] = {
         *("joined", "joinedon", "joindate", "joineddate", "registered", "registeredon", "since"),
         *("activationdate", "入网日期", "入网时间", "入会日期", "入会时间", "开户日期"),
         *("开户时间",),
-        *("注册日期", "注册时间", "办卡日期"),
+        *("注册日期", "注册时间", "办卡日期", "入网日", "入会日", "开户日"),
     ),
     "tier": (
         "tier",
@@ -61,7 +62,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     ),
     "tier_since": (
         *("tiersince", "tierdate", "tierfrom", "leveldate", "等级日期", "定级日期", "升级日期"),
-        *("等级生效日期", "生效日期", "评级日期"),
+        *("等级生效日期", "生效日期", "评级日期", "等级生效日", "级别生效日", "级别生效日期"),
     ),
     "important": (
         "important",
@@ -71,6 +72,8 @@ NAMES: dict[str, tuple[str, ...]] = {
         "重要客户",
         "是否重要",
         "重要客户标识",
+        "重点",
+        "重点客户",
     ),
     "left": (
         *(
@@ -83,7 +86,7 @@ NAMES: dict[str, tuple[str, ...]] = {
             "churndate",
             "离网日期",
         ),
-        *("离网时间", "销户日期", "退网日期", "退会日期", "注销日期"),
+        *("离网时间", "销户日期", "退网日期", "退会日期", "注销日期", "离网日", "销户日"),
     ),
     "left_why": ("leavereason", "churnreason", "离网原因", "销户原因", "注销原因"),
     "month": (
@@ -170,10 +173,29 @@ NAMES: dict[str, tuple[str, ...]] = {
     ),
     "prepaid": ("prepaid", "prepaidamount", "deposit", "预存", "预存金额", "预存款", "预存话费"),
     "enrolled": ("enrolled", "enrolledon", "enrolmentdate", "参与日期", "报名日期", "参加日期"),
-    "arm": ("arm", "group", "controlgroup", "分组", "组别", "是否对照组", "对照组"),
-    "policy": ("policy", "bindingpolicy", "捆绑政策", "政策", "捆绑类型"),
-    "starts": ("starts", "startson", "startdate", "from", "开始日期", "捆绑开始", "起始日期"),
-    "ends": ("ends", "endson", "enddate", "to", "结束日期", "捆绑结束", "到期日期", "终止日期"),
+    "arm": ("arm", "group", "controlgroup", "分组", "组别", "是否对照组", "对照组", "组"),
+    "policy": ("policy", "bindingpolicy", "捆绑政策", "政策", "捆绑类型", "合约"),
+    "starts": (
+        "starts",
+        "startson",
+        "startdate",
+        "from",
+        "开始日期",
+        "捆绑开始",
+        "起始日期",
+        "合约起",
+    ),
+    "ends": (
+        "ends",
+        "endson",
+        "enddate",
+        "to",
+        "结束日期",
+        "捆绑结束",
+        "到期日期",
+        "终止日期",
+        "合约止",
+    ),
     "cohort": ("cohort", "cohortid", "snapshot", "拍照", "拍照群体", "客户群"),
     "actor": ("actor", "operator", "clerk", "staff", "操作员", "营业员", "经办人", "工号"),
     "key": (

@@ -2,7 +2,10 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
+from datetime import datetime
 from typing import Any, ClassVar
+
+from domain.kernel.values import PROGRAMME
 
 REFUSALS: dict[str, type["Refusal"]] = {}
 """Every refusal by its code. Defining a class registers it."""
@@ -39,8 +42,21 @@ class Refusal(Exception):
         return {name: getattr(self, name) for name in self.members()}
 
     def __str__(self) -> str:
-        said = ", ".join(f"{name}={value}" for name, value in self.numbers().items())
+        said = ", ".join(f"{name}={_shown(value)}" for name, value in self.numbers().items())
         return f"{self.code}: {self.title} ({said})" if said else f"{self.code}: {self.title}"
+
+
+def _shown(value: Any) -> str:
+    """A number in a sentence: instants by the programme's clocks."""
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, datetime):
+        return value.astimezone(PROGRAMME.zone).isoformat(" ", "seconds")
+    if isinstance(value, list | tuple | set | frozenset):
+        return " ".join(map(_shown, value)) or "none"
+    return str(value)
 
 
 class DeskRule(Refusal):

@@ -342,6 +342,17 @@ def test_what_no_mapping_is_proposed_for_is_refused(
     assert why in ended.problem["detail"]
 
 
+def test_a_proposal_goes_by_the_tiers_that_the_ledger_is_to_have(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("客户编号,级别\nH1,jade\nH2,会员卡\n")
+    ended = clubledger("import", "--guess", "a.csv", cwd=tmp_path, CLUBLEDGER_TIERS="jade,pearl")
+    assert '"会员卡" is surely none of jade, pearl' in ended.out
+    assert '"jade"' not in ended.out
+    usual = clubledger("import", "--guess", "a.csv", cwd=tmp_path)
+    assert '"jade" is surely none of diamond' in usual.out
+    wrong = clubledger("import", "--guess", "a.csv", cwd=tmp_path, CLUBLEDGER_TIERS="jade,jade")
+    assert (wrong.code, "CLUBLEDGER_TIERS" in wrong.err) == (2, True)
+
+
 def test_a_table_without_a_mapping_is_told_how_to_get_one(own_ledger: Path, files: Path) -> None:
     ended = clubledger("import", "visits.csv", data_dir=own_ledger, cwd=files)
     assert ended.code == 2

@@ -12,6 +12,7 @@ import pytest
 from api.http.server.handlers import as_response
 from api.runtime import problems
 from domain.catalogue import REFUSALS
+from domain.members import LeftTheNetwork
 from domain.points.lots import NotEnoughPoints
 from domain.visits import NotEligible
 
@@ -78,6 +79,13 @@ def test_a_problem_spells_values_as_json_does() -> None:
     )["detail"]
     wanted = ': tier null, important false, admitted_tiers ["gold", "silver"].'
     assert told.endswith(wanted)
+
+
+def test_a_rejected_line_spells_values_as_people_do() -> None:
+    told = str(NotEligible(club_id="c", tier=None, important=False, admitted_tiers=["gold", "x"]))
+    assert told.endswith(" (tier=none, important=no, admitted_tiers=gold x)")
+    left = LeftTheNetwork(member_id="m1", left_at=datetime(2008, 6, 30, 16, 30, tzinfo=UTC))
+    assert str(left).endswith(" (left_at=2008-07-01 00:30:00+08:00)")
 
 
 def test_the_documentation_lists_every_problem() -> None:

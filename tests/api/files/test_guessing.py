@@ -138,7 +138,7 @@ def test_the_letter_of_a_column_without_a_name_means_nothing() -> None:
 
 
 def test_what_is_proposed_are_commands_and_their_fields() -> None:
-    from api.files.guessing import KINDS
+    from api.files.kinds import KINDS
 
     for kind in KINDS:
         assert set(kind.fields) | set(kind.constants) <= COMMANDS[kind.kind].model_fields.keys()
@@ -156,3 +156,23 @@ def test_a_day_and_the_time_beside_it_whatever_the_time_is_called() -> None:
         "? visit.record is left out until it is said: no column says service_id."
     ]
     assert 'at = { column = "到访日期", time_column = "到访时间" }' in mapping
+
+
+def test_a_time_that_holds_its_day_is_when_it_happened() -> None:
+    rows: Rows = [
+        ["客户", "时间", "积分", "类型"],
+        ["H1", "2024年6月30日 14:30:00", "+50", "赠送"],
+        ["H2", "2024年7月1日 9:05:10", "-20", "兑换"],
+    ]
+    mapping = guessed(points__csv=as_csv(rows, ";", "gb18030"))
+    assert not [each for each in doubts(mapping) if "left out" in each]
+    taken = Taken(mapping, points__csv=as_csv(rows, ";", "gb18030"))
+    assert [(c.called, c.at and c.at.isoformat()) for c in taken.commands] == [
+        ("points.credit", "2024-06-30T06:30:00+00:00"),
+        ("points.debit", "2024-07-01T01:05:10+00:00"),
+    ]
+
+
+def test_of_a_customers_name_and_number_the_number_is_his_id() -> None:
+    rows: Rows = [["客户", "客户编号", "入网日"], ["陆青", "H1", "2024-06-30"]]
+    assert 'member_id = "客户编号"' in guessed(list__csv=as_csv(rows))
