@@ -35,10 +35,14 @@ from api.http.pages import (
     binding_bulletin,
     desk,
     enrolment_file,
+    entering,
     page,
     signing,
 )
 from api.http.pages import campaigns as campaign_pages
+from api.http.pages import figures as figure_pages
+from api.http.pages import measures as measure_pages
+from api.http.pages import reports as report_pages
 from api.http.server import handlers
 from api.http.server.access import Access, entered
 from api.http.server.asof import Builds
@@ -147,7 +151,11 @@ def create_app(dsn: str, settings: Settings | None = None, *, follow: bool = Tru
     )
     for noun in (*nouns, service):
         app.include_router(noun.router)
-    pages = (page, signing, desk, campaign_pages, enrolment_file, binding_bulletin, administration)
+    pages = (
+        *(page, signing, desk, administration),
+        *(campaign_pages, enrolment_file, binding_bulletin),
+        *(figure_pages, measure_pages, report_pages, entering),
+    )
     for console in pages:
         app.include_router(console.router)
     app.openapi = lambda: document(app)  # type: ignore[method-assign]

@@ -69,7 +69,7 @@ async def all_figures(
             lambda conn, moment: answers.all_figures(conn, house.meta, moment), wait_for, asked
         )
     else:
-        shown, positions = await _live_figures(house, wait_for)
+        shown, positions = await live_figures(house, wait_for)
     if wanted is None:
         return shown
     by = wanted.by
@@ -80,9 +80,10 @@ async def all_figures(
     )
 
 
-async def _live_figures(
+async def live_figures(
     house: House, wait_for: tuple[int, int] | None
 ) -> tuple[answers.Figures, dict[int, int]]:
+    """Every measure now, taken once for all who ask meanwhile; and at which positions."""
     await house.reads.reach(wait_for)  # Before the lock, which others ask for.
     async with house.figures.turns:
         question = partial(_figures, meta=house.meta, known=house.figures)

@@ -34,8 +34,17 @@ from projections.engine.moments import Asked
 from projections.engine.names import codes_of
 
 router = APIRouter(prefix=PREFIX, tags=["measures"])
+OF_ITS_VALUE = Need("figures.read", "club_id", "unit_id")
+OF_ITS_ROWS = Need("lists.read", "club_id", "unit_id")
 
 MeasureId = Annotated[str, Path(pattern=r"^[a-z0-9_.]{1,100}$", examples=["members.vips"])]
+_Columns = Annotated[str, StringConstraints(pattern=r"^[a-z_]{1,40}(,[a-z_]{1,40}){0,5}$")]
+By = Annotated[
+    list[_Columns], Query(description="what it is grouped by, several by commas", max_length=6)
+]
+After = Annotated[
+    str | None, Query(pattern=ONE_LINE, max_length=500, description="`next` of the page before")
+]
 _WORDS = list(dict.fromkeys([*DAYS, *(name for each in catalogue() for name in each.takes)]))
 """All that some measure takes."""
 _CODES = ("unknown_measure", "wrong_parameters", *codes_of(_WORDS), *PAST)
@@ -54,7 +63,7 @@ async def list_measures() -> Catalogue:
     return Catalogue(measures=[described(each) for each in catalogue()])
 
 
-def _asked_with(**more: tuple[Any, Any]) -> Signature:
+def asked_with(**more: tuple[Any, Any]) -> Signature:
     """What FastAPI goes by: every parameter that some measure takes, and more with their usual."""
     taken = {"measure_id": MeasureId, "house": InHouse, "wait_for": Awaited, "asked": AsOf}
     words = {
@@ -82,11 +91,12 @@ def _asked_with(**more: tuple[Any, Any]) -> Signature:
     )
 
 
-def _said(words: Mapping[str, Any]) -> dict[str, Any]:
+def said_of(words: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of its parameters that were said."""
     return {name: value for name, value in words.items() if value is not None}
 
 
-@needs(Need("figures.read", "club_id", "unit_id"))
+@needs(OF_ITS_VALUE)
 async def ask_measure(
     measure_id: str,
     house: House,
@@ -97,7 +107,7 @@ async def ask_measure(
 ) -> Measured:
     """What a measure comes to: in all, and by columns of its rows. A filter takes several values by
     commas, `none` for nothing and `*` for anything there."""
-    now, said = house.clock.now(), _said(words)
+    now, said = house.clock.now(), said_of(words)
 
     def ask(conn: Conn, moment: Moment | None) -> Measured:
         on = answers.day_asked(moment, now)
@@ -106,7 +116,7 @@ async def ask_measure(
     return await house.ask(ask, wait_for, asked)
 
 
-@needs(Need("lists.read", "club_id", "unit_id"))
+@needs(OF_ITS_ROWS)
 async def ask_contributions(
     measure_id: str,
     house: House,
@@ -121,7 +131,7 @@ async def ask_contributions(
     decided, what it adds, and its events. Or all of them as a file."""
     if measure_id not in MEASURES:
         raise UnknownMeasure
-    now, said = house.clock.now(), _said(words)
+    now, said = house.clock.now(), said_of(words)
 
     def page(conn: Conn, moment: Moment | None) -> Contributions:
         on = answers.day_asked(moment, now)
@@ -137,16 +147,9 @@ async def ask_contributions(
     return await download(house, wanted, whole, wait_for, asked)
 
 
-_Columns = Annotated[str, StringConstraints(pattern=r"^[a-z_]{1,40}(,[a-z_]{1,40}){0,5}$")]
-_By = Annotated[
-    list[_Columns], Query(description="what it is grouped by, several by commas", max_length=6)
-]
-_After = Annotated[
-    str | None, Query(pattern=ONE_LINE, max_length=500, description="`next` of the page before")
-]
-ask_measure.__dict__["__signature__"] = _asked_with(by=(_By, []))
-ask_contributions.__dict__["__signature__"] = _asked_with(
-    wanted=(Wanted, Parameter.empty), limit=(Limit, 50), after=(_After, None)
+ask_measure.__dict__["__signature__"] = asked_with(by=(By, []))
+ask_contributions.__dict__["__signature__"] = asked_with(
+    wanted=(Wanted, Parameter.empty), limit=(Limit, 50), after=(After, None)
 )
 router.add_api_route(
     "/measures/{measure_id}",

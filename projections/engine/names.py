@@ -62,3 +62,19 @@ def titled(conn: Conn, name: str, most: int) -> list[tuple[str, str]]:
     """(id, title) of what is known by this id and has a title for readers."""
     text = f"SELECT DISTINCT {name}, title FROM {name.removesuffix('_id')} ORDER BY 1, 2 LIMIT %s"
     return conn.execute(text, (most,)).fetchall()
+
+
+def choices(conn: Conn, name: str, most: int = 200) -> dict[str, str] | None:
+    """Every id of this name with what it is called; null if nothing is known by it, or so much that
+    nobody would choose from a list."""
+    if name == "tier":
+        return {each: each for each in PROGRAMME.tiers}
+    if name not in NAMES:
+        return None
+    table = name.removesuffix("_id")
+    text = (
+        f"SELECT DISTINCT ON ({name}) {name}, to_jsonb(t) ->> 'title' FROM {table} t"
+        f" ORDER BY {name} LIMIT %s"
+    )
+    found = conn.execute(text, (most + 1,)).fetchall()
+    return {each: title or each for each, title in found} if len(found) <= most else None

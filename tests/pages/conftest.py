@@ -35,7 +35,12 @@ CHROMIUM = shutil.which("chromium")
 collect_ignore = (
     []
     if CHROMIUM
-    else ["test_administration_journey.py", "test_campaigns_journey.py", "test_desk.py"]
+    else [
+        "test_administration_journey.py",
+        "test_campaigns_journey.py",
+        "test_desk.py",
+        "test_figures_journey.py",
+    ]
 )
 """A machine with Python and make alone has no browser; .ci/run installs one."""
 QUIET = (
@@ -163,9 +168,9 @@ def house() -> Iterator[House]:
 @dataclass
 class Claimed:
     """A ledger with a clerk of its tea room, `li`, who signs in by PASSWORD, with keys that open
-    the desks for members of the unit `west` alone, everything, and what a campaigner of that unit
-    does. Two members have one number, one of them there; beside them there is all that the examples
-    of the commands speak of."""
+    the desks for members of the unit `west` alone and its figures, everything, and what a
+    campaigner of that unit does. Two members have one number, one of them there; beside them there
+    is all that the examples of the commands speak of."""
 
     address: str
     key_of_west: str
@@ -195,7 +200,13 @@ def claimed() -> Iterator[Claimed]:
                 }
             )
             house.settle()
-            scopes = {"members.read": "units", "visits.write": "all", "clubs.read": "all"}
+            scopes = {
+                "members.read": "units",
+                "visits.write": "all",
+                "clubs.read": "all",
+                "figures.read": "units",
+                "lists.read": "units",
+            }
             of_west = {"role_id": "teller", "units": ("west",), "api_key_id": "west"}
             holds = {"user_id": "li", "role_id": "clerk", "clubs": ("tea",)}
             facts = (

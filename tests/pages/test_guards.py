@@ -12,15 +12,23 @@ from api.http.pages import (
     campaigns,
     desk,
     enrolment_file,
+    entering,
+    figures,
+    measures,
     page,
+    reports,
     signing,
 )
+from api.http.pages.page import FIGURES
 from api.http.server.access import need_of
 from tests.pages.conftest import SHARED, Claimed, House, customer
 from tests.patience import PATIENCE_S
 
 DESK = "/desk/tea/d1"
-CONSOLES = (page, signing, desk, campaigns, enrolment_file, binding_bulletin, administration)
+CONSOLES = (
+    *(page, signing, desk, campaigns, enrolment_file, binding_bulletin, administration),
+    *(figures, measures, reports, entering),
+)
 NAMED = {
     "club_id": "tea", "desk": "d1", "name": "club.open", "user_id": "li", "session_id": "0" * 16,
     "campaign_id": "any",
@@ -89,6 +97,8 @@ def test_a_form_of_another_site_writes_nothing(
         (f"{campaigns.BASE}/any/corrections", {"member_id": "c1", "key": "k", "reason": "r"}),
         (f"{campaigns.BASE}/any/file/check", {"lines": "c1"}),
         (f"{campaigns.BASE}/any/file/enrolments", {"lines": "c1"}),
+        (f"{FIGURES}/enter/try", {"content": "x", "key": "k"}),
+        (f"{FIGURES}/enter/do", {"content": "x", "key": "k"}),
     ]
     before = (pages.get("/v1/status")).json()["events"]
     for path, form in forms:
@@ -101,7 +111,7 @@ def test_every_page_says_what_it_needs_and_every_form_is_guarded(pages: httpx.Cl
     routes = [route for each in CONSOLES for route in each.router.routes]
     assert all(need_of(getattr(route, "endpoint", None)) is not None for route in routes)
     posts = [route.path for route in routes if "POST" in getattr(route, "methods", ())]
-    assert len(posts) == 18, "the test above names all but those of administrators"
+    assert len(posts) == 20, "the test above names all but those of administrators"
     for path in posts:
         answer = pages.post(path.format(**NAMED), content=b"")
         assert answer.status_code == 403, path
@@ -187,7 +197,9 @@ def test_a_preference_leads_nowhere_else(pages: httpx.Client, here: str) -> None
 
 def test_pages_are_light_and_no_part_of_the_api(pages: httpx.Client) -> None:
     document: dict[str, Any] = (pages.get("/openapi.json")).json()
-    assert not [path for path in document["paths"] if path.startswith(("/desk", "/static"))]
+    assert not [
+        path for path in document["paths"] if path.startswith(("/desk", "/static", FIGURES))
+    ]
     answer = pages.get(DESK)
     weight = len(answer.content) + sum(map(len, page.assets().values()))
     assert weight < 100_000

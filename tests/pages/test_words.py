@@ -8,7 +8,7 @@ from typing import Any, get_args, get_type_hints
 import pytest
 
 from api.doors import DOORS
-from api.http.pages import administration, campaigns, forms, page, words
+from api.http.pages import administration, campaigns, figures, forms, page, words
 from api.runtime import problems
 from domain.kernel.values import PROGRAMME
 
@@ -73,6 +73,7 @@ def test_pages_say_what_there_is_and_nothing_is_left_over() -> None:
     said += re.findall(r"\bsay\(\w+, (.*?)\)", code)
     named = {name for each in said for name in re.findall(r"""["'](\w+)["']""", each)}
     named |= {each.name for each in page.CONSOLES} | {f"theme_{each}" for each in page.THEMES}
+    named |= {f"part_{each}" for each in figures.PARTS}
     named |= {"elderly", "child", "other"}  # by the kind that was chosen
     named |= {*campaigns.STATES}
     first = {

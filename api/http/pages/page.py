@@ -43,6 +43,10 @@ OF_ADMINISTRATION = (
     *("reports.write", "units.write", "webhooks.read"),
 )
 FIRST_PAGE, SIGN_IN = "/start", "/sign-in"
+TIMES = ("effective_at", "known_at")
+"""As of when a page is: both keep their names in every address that leads on from it."""
+
+FIGURES = "/figures"
 
 Form = TypeVar("Form", bound="Fields")
 
@@ -64,6 +68,7 @@ class Console(NamedTuple):
 CONSOLES = (
     Console("desks", "/desk", "visits.write"),
     Console("campaigns", "/campaigns", "campaigns.read"),
+    Console("figures", FIGURES, "figures.read"),
     Console("administration", "/administration", "access.read", OF_ADMINISTRATION),
 )
 """In the order in which they are led to; the first that somebody may use is where he begins."""
@@ -141,9 +146,15 @@ def templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {"tier_colour": tier_colour, "yuan": words.yuan, "grouped": words.grouped}
+    made.filters |= {
+        "tier_colour": tier_colour,
+        "yuan": words.yuan,
+        "grouped": words.grouped,
+        "number": words.number,
+    }
     made.globals |= {
         "asset": address,
+        "link": link,
         "moment": words.moment,
         "minute": words.minute,
         "told": words.told,
@@ -163,10 +174,15 @@ def page(request: Request, template: str, status: int = 200, **values: Any) -> H
             t=partial(words.say, language),
             called=partial(words.called, language),
             known=partial(words.known, language),
+            named=partial(words.named, language),
+            title=partial(words.title, language),
+            cell=partial(words.cell, language),
             language=language,
             theme=theme_of(request),
             next_theme=THEMES[(THEMES.index(theme_of(request)) + 1) % len(THEMES)],
             here=request.url.path,
+            whole_here=whole_address(request),
+            times={name: said for name, said in request.query_params.items() if name in TIMES},
             consoles=[each for each in CONSOLES if each.open_to(who)],
             signed_in=None if who is ANYBODY else who.name,
             headers={FROM_HERE_HEADER: from_here(cookie)} if cookie else {},
@@ -175,6 +191,19 @@ def page(request: Request, template: str, status: int = 200, **values: Any) -> H
         )
     )
     return HTMLResponse(said, status, HEADERS)
+
+
+def link(path: str, *said: Mapping[str, Any]) -> str:
+    """The address with these parameters; of one name the last counts, and nothing is left out."""
+    pairs = {name: value for each in said for name, value in each.items()}
+    asked = urlencode({name: value for name, value in pairs.items() if value not in (None, "")})
+    return f"{path}?{asked}" if asked else path
+
+
+def whole_address(request: Request) -> str:
+    """The page that is asked for, with its parameters, but for those that were left blank."""
+    pairs = [(name, said) for name, said in request.query_params.multi_items() if said]
+    return f"{request.url.path}?{urlencode(pairs)}" if pairs else request.url.path
 
 
 def language_of(request: Request) -> words.Language:
@@ -223,6 +252,8 @@ class PageRoute(APIRoute):
         answered = super().get_route_handler()
 
         async def told(request: Request) -> Response:
+            if request.method == "GET" and "" in request.query_params.values():
+                return RedirectResponse(whole_address(request), 303)  # a form's empty fields
             try:
                 return await answered(request)
             except Exception as error:
@@ -231,7 +262,7 @@ class PageRoute(APIRoute):
                     raise
                 asked_for_a_page = request.method == "GET" and "hx-request" not in request.headers
                 if problem["code"] == "not_signed_in" and asked_for_a_page:
-                    return RedirectResponse(f"{SIGN_IN}?{urlencode({'to': request.url.path})}", 303)
+                    return RedirectResponse(link(SIGN_IN, {"to": whole_address(request)}), 303)
                 return in_place(request, problem)
 
         return told

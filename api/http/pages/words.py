@@ -3,7 +3,7 @@
 import re
 import tomllib
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from functools import cache
 from importlib.resources import files
@@ -68,6 +68,34 @@ def known(language: Language, table: str, *names: str) -> str:
     told = words()[table]
     found = next((told[name] for name in names if name in told), None)
     return "" if found is None else str(found[LANGUAGES.index(language)])
+
+
+def named(language: Language, name: str) -> str:
+    """What readers call a column, a parameter or a sum, a `unit:` or a `noun:`; itself where it has
+    no other name."""
+    return known(language, "names", name) or name.rpartition(":")[2]
+
+
+def title(language: Language, of: Any) -> str:
+    """The title of a measure, a target or a claim; in English where it has no Chinese one."""
+    return str((of.zh if language == "zh" else None) or of.title)
+
+
+def cell(language: Language, name: str, value: Any) -> str:
+    """A value of a column of this name as a reader has it."""
+    if isinstance(value, bool):
+        return say(language, "yes" if value else "no")
+    if isinstance(value, str):
+        return value if name.endswith("_id") else named(language, value)
+    return value.isoformat() if type(value) is date else str(told(name, value))
+
+
+def number(value: Decimal | int | None, digits: int | None = None) -> str:
+    """A number with separators of thousands, with so many decimals, or with those that it has."""
+    if value is None:
+        return NOTHING
+    exact = Decimal(value)
+    return f"{exact:,f}" if digits is None else f"{exact:,.{digits}f}"
 
 
 def refusal(language: Language, problem: Mapping[str, Any]) -> tuple[str, str]:
