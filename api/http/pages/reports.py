@@ -13,6 +13,7 @@ from fastapi.responses import Response
 from api import answers
 from api.doors import DOOR_OF, PREFIX, Need
 from api.http.measures import OF_ITS_ROWS, After
+from api.http.pages import administration
 from api.http.pages.figures import gauges, gauges_of, rows_of
 from api.http.pages.measures import (
     event_address,
@@ -22,7 +23,7 @@ from api.http.pages.measures import (
     titles_of,
     valued,
 )
-from api.http.pages.page import FIGURES, page, router_of_pages
+from api.http.pages.page import FIGURES, link, page, router_of_pages
 from api.http.server.access import Who, needs
 from api.http.server.inputs import AsOf, Awaited, House, InHouse, Limit
 from api.runtime.problems import DoorProblem
@@ -45,11 +46,14 @@ REPORT = f"{FIGURES}/reports/{{report_id}}"
 ODD = {DIFFERS, CONTRADICTS}
 
 
-def may_enter(who: Principal) -> list[str]:
-    """The kinds of entries that somebody may make."""
-    return [
-        kind for kind, (name, _) in KINDS.items() if who.granted(DOOR_OF[name].need.scope or "")
-    ]
+def may_enter(who: Principal, report_id: str | None = None) -> dict[str, str]:
+    """The kinds of entries that somebody may make, each with the form of its command."""
+    found = {}
+    for kind, (name, _) in KINDS.items():
+        of = report_id if DOOR_OF[name].ids == ["report_id"] else None
+        if who.granted(DOOR_OF[name].need.scope or ""):
+            found[kind] = link(administration.COMMAND.format(name=name), {"of": of})
+    return found
 
 
 def rows_words(figure: ClaimFigure) -> dict[str, Any] | None:
@@ -132,7 +136,8 @@ async def one_report(
         wrong=sum(map(odd, found.figures)),
         only=only,
         gauges=gauges_of(found.targets),
-        kinds=may_enter(who),
+        kinds=may_enter(who, report_id),
+        entered=report_id,
         titles=titles,
         **_shown(who),
     )
