@@ -219,6 +219,8 @@ def member(conn: Conn, member_id: str, moment: Moment, at: datetime) -> Member |
         who = persons.Whom(member_id, bucket_of(f"member:{member_id}", len(known)))
         person = persons.person_then(conn, who, len(lived), moment.effective_at)
     account, came = _account(life, at), _visits(life)
+    tier = life.tier and life.tier.tier
+    prices = _prices(conn, moment, at) if tier else {}  # without one there are no free visits
     left = [lot.shown() for lot in life.lots.values() if lot.remaining > 0]
     return Member(
         moment=moment,
@@ -228,7 +230,7 @@ def member(conn: Conn, member_id: str, moment: Moment, at: datetime) -> Member |
         number_of=number_of(conn, member_id),
         unit_id=life.unit_id,
         unit_title=_latest(opened).title if opened else None,
-        tier=life.tier and life.tier.tier,
+        tier=tier,
         tier_since=life.tier and life.tier.occurred_at,
         important=life.important,
         joined_at=life.joined.occurred_at,
@@ -240,7 +242,7 @@ def member(conn: Conn, member_id: str, moment: Moment, at: datetime) -> Member |
         points=account,
         lots=sorted(left, key=_in_order_of_spending),
         bindings=[_binding(life, number) for number in sorted(life.bindings)],
-        free_visits=_free_visits(came, _prices(conn, moment, at), life.tier and life.tier.tier, at),
+        free_visits=_free_visits(came, prices, tier, at),
     )
 
 
