@@ -20,11 +20,11 @@ class Client(httpx.Client):
     """One that asks by paths of doors."""
 
     def build_request(self, method: str, url: httpx.URL | str, **more: Any) -> httpx.Request:
-        return super().build_request(method, at(url) if isinstance(url, str) else url, **more)
+        return super().build_request(method, at(str(url)), **more)
 
 
 class AsyncClient(httpx.AsyncClient):
     """The same, which waits by a loop."""
 
     def build_request(self, method: str, url: httpx.URL | str, **more: Any) -> httpx.Request:
-        return super().build_request(method, at(url) if isinstance(url, str) else url, **more)
+        return super().build_request(method, at(str(url)), **more)
