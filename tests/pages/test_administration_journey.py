@@ -14,7 +14,7 @@ def looked_at(visitor: Visitor) -> None:
         wider = visitor.page.evaluate("document.documentElement.scrollWidth - innerWidth")
         assert wider <= 0, (visitor.page.url, width)
     for scheme in ("dark", "light"):
-        visitor.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        visitor.page.emulate_media(color_scheme=scheme)
         visitor.accessible()
 
 
