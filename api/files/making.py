@@ -264,7 +264,7 @@ def _instants(how: Spelling, hour: time) -> Callable[[str], datetime]:
         on, at = days(day)
         if beside.strip():
             at = spelling.read_time(beside)
-        return spelling.instant(on, missing if at is None else at)
+        return spelling.instant(on, missing) if at is None else spelling.told_instant(on, at)
 
     return read
 

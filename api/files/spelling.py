@@ -9,7 +9,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from datetime import time as clock
 from decimal import Decimal
 from typing import Any, Literal
@@ -189,6 +189,15 @@ def reader_of_days_of_months(
 def instant(day: date, at: time) -> datetime:
     """An instant of the programme's zone."""
     return datetime.combine(day, at, tzinfo=PROGRAMME.zone)
+
+
+def told_instant(day: date, at: time) -> datetime:
+    """The same of a time that is written there: of an hour that the clocks go through twice the
+    first, and none that they skip."""
+    found = instant(day, at)
+    if found.astimezone(UTC).astimezone(found.tzinfo).time() != at:
+        raise Unspelt("a time that the clocks skipped on that day")
+    return found
 
 
 def with_offset(cell: str) -> datetime | None:

@@ -269,3 +269,31 @@ def test_times_of_day(written: str, at: str) -> None:
     assert day == date(2025, 3, 1)
     assert time is not None
     assert time.isoformat().removesuffix(":00") == at
+
+
+LEAVERS = """
+[missing]
+actor = "system:crm"
+[[table]]
+files = "leavers.csv"
+[[table.fact]]
+kind = "member.leave"
+[table.fact.fields]
+member_id = "客户编号"
+reason = { value = "left" }
+at = "离网时间"
+"""
+
+
+def test_a_time_that_the_clocks_skipped_is_none() -> None:
+    """In 1986 they were put on at 2:00 on 4 May, and back at 2:00 on 14 September."""
+    days = ("05-04 02:30", "05-04 03:30", "05-04", "09-14 01:30")
+    rows = [["客户编号", "离网时间"], *(["H1", f"1986-{day}"] for day in days)]
+    taken = Taken(LEAVERS, leavers__csv=as_csv(rows))
+    why = "at: a time that the clocks skipped on that day"
+    assert [(line, reason) for _, line, _, reason in taken.unread] == [(2, why)]
+    assert [c.at and c.at.isoformat() for c in taken.commands] == [
+        "1986-05-03T18:30:00+00:00",
+        "1986-05-04T14:59:59+00:00",
+        "1986-09-13T16:30:00+00:00",
+    ]
