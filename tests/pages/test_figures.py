@@ -193,6 +193,7 @@ def test_a_report_is_checked_first_entered_once_and_stands_as_the_api_tells_it(
     assert "New 3" in text_of(tried)
     assert "contradicts itself" in text_of(tried)
     assert "<script>alert" not in tried.text
+    assert f'hx-post="{ENTER}/do"' in tried.text
     assert house.ask("/status")["events"] == before, "nothing was written"
     for _ in range(2):
         done = pages.post(f"{ENTER}/do", data=entering(title), headers=OWN)

@@ -80,7 +80,7 @@ async def try_file(request: Request, house: InHouse, who: Who) -> Response:
         return page(request, "figures/_wrong_file.html", wrong=wrong.found)
     shown, titles = await house.reads(partial(_checked, meta=house.meta, file=file))
     plan = await house.reads(partial(report_files.plan, file=file, correcting=asked.correcting))
-    commands = await _admitted(house, who, plan.commands)
+    commands = await _admitted(house, who, asked.key, plan.commands)
     refused = await _refused(house, language_of(request), commands)
     sections: dict[str, list[Any]] = {}
     for each in shown.figures:
@@ -115,10 +115,10 @@ async def enter_file(request: Request, house: InHouse, who: Who) -> Response:
     plan = await house.reads(partial(report_files.plan, file=file, correcting=asked.correcting))
     if (plan.changed or plan.gone) and asked.correcting is None:
         raise DoorProblem("invalid")
-    commands = await _admitted(house, who, plan.commands)
+    commands = await _admitted(house, who, asked.key, plan.commands)
     places: dict[int, int] = {}
     for begin in range(0, len(commands), AT_ONCE):
-        those = [_keyed(each, asked.key) for each in commands[begin : begin + AT_ONCE]]
+        those = commands[begin : begin + AT_ONCE]
         for receipt in await asyncio.gather(*map(house.execute, those)):
             places[receipt.bucket] = max(places.get(receipt.bucket, 0), receipt.position)
     for place in places.items():
@@ -145,12 +145,14 @@ def _checked(
     return answers.checked(conn, meta, file), titles_of(conn, ("unit_id", "cohort_id"))
 
 
-async def _admitted(house: House, who: Principal, commands: Sequence[Command]) -> list[Command]:
-    """In his name, if he may each of them; each happens when it is told."""
+async def _admitted(
+    house: House, who: Principal, key: str, commands: Sequence[Command]
+) -> list[Command]:
+    """In his name, if he may each of them; each happens when it is told, under a key of its own."""
     made = []
     for each in commands:
         actor = await house.access.admit(who, DOOR_OF[each.called].need, each.__dict__)
-        made.append(each.model_copy(update={"actor": actor, "at": None}))
+        made.append(_keyed(each.model_copy(update={"actor": actor, "at": None}), key))
     return made
 
 
