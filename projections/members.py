@@ -1,6 +1,6 @@
 """Members: their card, their tiers through time, and how many hold which tier at any date."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from typing import TypeAlias
 
@@ -22,7 +22,7 @@ from domain.persons import MemberErased
 from ledger.log import persons
 from projections import bindings, free_visits, points, spans
 from projections.bindings import Binding
-from projections.engine.answer import Dated
+from projections.engine.answer import Answer, Dated
 from projections.engine.connection import Conn
 from projections.engine.event_tables import counted
 from projections.engine.measure import Events, Rows, measure
@@ -217,6 +217,50 @@ def member(conn: Conn, member_id: str, at: datetime) -> Member | None:
         bindings=bindings.bindings(conn, member_id),
         free_visits=free_visits.free_visits(conn, member_id, found["tier"], at),
     )
+
+
+class MemberLine(Answer):
+    """A member in a list of those who may be meant."""
+
+    member_id: str
+    name: str | None
+    phone: str | None
+    tier: Tier | None
+    unit_title: str | None
+
+
+def lines(
+    conn: Conn, member_ids: Sequence[str], units: Collection[str] | None, limit: int
+) -> list[MemberLine]:
+    """Those of these members who are on the network, in this order; of these units alone, unless
+    that is null."""
+    found = conn.execute(
+        """
+        SELECT m.member_id, m.tier, u.title
+        FROM unnest(%(those)s::text[]) WITH ORDINALITY a(member_id, place)
+        JOIN member m ON m.member_id = a.member_id
+        LEFT JOIN unit u ON u.unit_id = m.unit_id
+        WHERE m.erased_at IS NULL AND m.left_at IS NULL
+            AND (%(units)s::text[] IS NULL OR m.unit_id = ANY(%(units)s))
+        ORDER BY a.place LIMIT %(limit)s
+        """,
+        {
+            "those": [*member_ids],
+            "units": None if units is None else [*units],
+            "limit": limit,
+        },
+    ).fetchall()
+    people = persons.people(conn, [member_id for member_id, *_ in found])
+    return [
+        MemberLine(
+            member_id=each,
+            name=people[each].name,
+            phone=people[each].phone,
+            tier=tier,
+            unit_title=unit,
+        )
+        for each, tier, unit in found
+    ]
 
 
 def number_of(conn: Conn, member_id: str) -> list[str]:

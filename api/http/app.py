@@ -50,6 +50,7 @@ from api.http.server.calls import Calls
 from api.http.server.documented import document
 from api.http.server.follower import Follower
 from api.http.server.inputs import House, known_query, strict_body
+from api.http.server.names import Names
 from api.http.server.passwords import Passwords
 from api.http.server.probing import Probe
 from api.http.server.rates import Rates
@@ -220,6 +221,7 @@ async def _opened(dsn: str, settings: Settings) -> tuple[House, AsyncExitStack]:
         house = House(
             *(dsn, settings, facts, clock, ledger, reads, files, past, probe),
             *(supposing, sending, following, access, passwords, Rates()),
+            Names(reads, files),
         )
         await _learn(house)
         return house, stack.pop_all()

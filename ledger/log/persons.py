@@ -7,7 +7,8 @@ A field that a telling says nothing of has no row; one that it takes away is emp
 """
 
 import hmac
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import blake2b
@@ -29,6 +30,8 @@ TAKEN_AWAY = b""
 LOOKED_UP = ("phone",)
 """The fields by which somebody is found."""
 BLIND_BYTES = 16
+NAMES_AT_ONCE = 2_000
+"""Names that are read at once where all of them are."""
 _PHONE: TypeAdapter[Sealed] = TypeAdapter(Phone)
 
 
@@ -232,6 +235,34 @@ def people(connection: Connection[Any], member_ids: Collection[str]) -> dict[str
     for row in _all(connection, [*rows]):
         rows[row[7]].append(row)
     return {each: _shown(_opened(each, his)) for each, his in rows.items()}
+
+
+def names(
+    connection: Connection[Any], member_ids: Collection[str] | None = None
+) -> Iterator[tuple[str, str | None]]:
+    """(member, name) of these, null of whom none is known now; else of all of whom one is. Leaves
+    out those whose key is not here."""
+    named, after = set[str](), ""
+    while rows := connection.execute(
+        f"SELECT DISTINCT ON (n.member_id, n.bucket) n.* FROM ({_ROWS}) n"
+        " WHERE n.field = 'name' AND n.member_id > %(after)s"
+        " AND (%(those)s::text[] IS NULL OR n.member_id = ANY(%(those)s))"
+        " ORDER BY n.member_id, n.bucket, n.occurred_at DESC, n.stream_version DESC"
+        " LIMIT %(some)s",
+        {
+            "after": after,
+            "those": None if member_ids is None else [*member_ids],
+            "some": NAMES_AT_ONCE,
+        },
+    ).fetchall():
+        for row in rows:
+            after = row[7]
+            with suppress(KeyNotHere, Tampered):
+                name = _opened(after, [row]).get("name")
+                if name is not None:
+                    named.add(after)
+                    yield after, name
+    yield from ((each, None) for each in member_ids or () if each not in named)
 
 
 def in_full(connection: Connection[Any], member_id: str) -> dict[str, str]:

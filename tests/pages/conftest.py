@@ -190,6 +190,9 @@ def claimed() -> Iterator[Claimed]:
             house = House(running.address)
             house.tell(*BRANCH, {"command": "unit.open", "unit_id": "west", "title": "西区"})
             house.tell(*PREPARED, launch("own"))
+            for unit, name in (("east", "尉迟恭"), ("west", "尉迟敬")):
+                joins = {"command": "member.join", "member_id": f"n-{unit}", "unit_id": unit}
+                house.tell({**joins, "name": name})
             house.tell(*customer("a-poor", 1, **SHARED), *customer("b-rich", 500, **SHARED))
             house.tell(
                 {

@@ -24,10 +24,12 @@ from ledger.log import persons
 from ledger.log.batcher import CommandFailed, Receipt, Trial
 from projections import members
 from projections.engine.connection import Conn
-from projections.members import Member
+from projections.members import Member, MemberLine
 
 C = TypeVar("C", bound=Command)
 OF_ONE = Need("members.read", unit="member_id")
+MOST_SHOWN, MOST_MEANT = 30, 2_000
+"""Whom one name finds at most; of so many, those of one's own units."""
 _ID: TypeAdapter[str] = TypeAdapter(Id)
 
 
@@ -73,6 +75,18 @@ class AtPage:
         if not own:
             raise UnknownMember("")
         return own
+
+    async def by_name(self, said: str) -> list[MemberLine]:
+        """Those whom he may see and may mean by a part of a name, or by first letters."""
+        if self.who is not ANYBODY:
+            self.house.rates.spend(LOOK_UP, self.who.name)
+        grants = self.who.granted("members.read")
+        everywhere = any(each.reach("members.read") == "all" for each in grants)
+        own = None if everywhere else {unit for each in grants for unit in each.units}
+        ids = await self.house.names.found(said, MOST_SHOWN if everywhere else MOST_MEANT)
+        return await self.house.reads(
+            partial(members.lines, member_ids=ids, units=own, limit=MOST_SHOWN)
+        )
 
 
 def found_by(conn: Conn, said: str, now: datetime) -> list[Member]:

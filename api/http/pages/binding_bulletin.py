@@ -77,9 +77,10 @@ async def bindings_by_unit(
     question = partial(_asked, cohort_id=cohort_id, on=day)
     if wanted is None:
         cohorts, found = await house.ask(question, wait_for, asked)
+        moment = None if asked is None else await house.past.moment(asked, house.clock.now())
         return page(
             request, "campaigns/bindings.html",
-            base=BASE, at=AT, cohorts=cohorts, bulletin=found, on=day,
+            base=BASE, at=AT, cohorts=cohorts, bulletin=found, on=day, moment_of=moment,
             lines=[_ranked(each) for each in found.units] if found else [],
         )  # fmt: skip
     by = wanted.by

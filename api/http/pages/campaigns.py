@@ -17,7 +17,7 @@ from api.doors import DOOR_OF, Need
 from api.files import spelling
 from api.http.pages import words
 from api.http.pages.asking import AtPage, found_by, new_key, place
-from api.http.pages.page import Fields, form, language_of, page, router_of_pages
+from api.http.pages.page import FIGURES, Fields, form, language_of, page, router_of_pages
 from api.http.server.access import Who, needs
 from api.http.server.inputs import AsOf, Awaited, InHouse
 from api.runtime.problems import of_refusal
@@ -176,9 +176,10 @@ async def all_campaigns(
     on, with_targets = local_date(house.at(asked)), bool(who.granted("figures.read"))
     question = partial(_listed, until=on, with_targets=with_targets)
     found, passed = await house.ask(question, wait_for, asked)
+    moment = None if asked is None else await house.past.moment(asked, house.clock.now())
     return page(
         request, "campaigns/all.html",
-        base=BASE, state_of=state_of, campaigns=found, targets=passed, on=on,
+        base=BASE, state_of=state_of, campaigns=found, targets=passed, on=on, moment_of=moment,
         with_bindings=with_targets, runs=bool(who.granted("campaigns.write")),
     )  # fmt: skip
 
@@ -195,12 +196,16 @@ async def one_campaign(here: Here, wait_for: Awaited, asked: AsOf) -> Response:
         with_targets=bool(here.who.granted("figures.read")),
     )
     found, conditions, passed = await here.house.ask(question, wait_for, asked)
+    now, grants = here.house.clock.now(), here.who.granted("lists.read")
     return here.page(
         "campaigns/one.html",
         campaign=found,
         conditions=conditions,
         targets=passed,
         on=on,
+        moment_of=None if asked is None else await here.house.past.moment(asked, now),
+        figures=FIGURES,
+        rows=any(each.reach("lists.read") == "all" for each in grants),
         runs=bool(here.who.granted("campaigns.write")),
         enrols=asked is None and bool(here.who.granted("campaigns.enrol")),
     )
@@ -227,10 +232,14 @@ async def customer(here: Here) -> Response:
         return running(here)(conn), found_by(conn, asked.said, now)
 
     campaign, found = await house.reads(question)
-    own = await here.own(found)
+    meant = [] if found else await here.by_name(asked.said)
+    if len(meant) == 1:
+        found = await house.reads(partial(found_by, said=meant[0].member_id, now=now))
+    own = [] if len(meant) > 1 else await here.own(found)
     prepaid_fen = asked.prepaid_yuan
-    if len(own) > 1:
-        return here.page("campaigns/_several.html", members=own, prepaid_fen=prepaid_fen)
+    if not own or len(own) > 1:
+        several = own or meant
+        return here.page("campaigns/_several.html", members=several, prepaid_fen=prepaid_fen)
     prepaid_fen = campaign.prepaid_min_fen if prepaid_fen is None else prepaid_fen
     enrol = await here.asked(
         Enrol,

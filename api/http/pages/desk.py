@@ -266,6 +266,12 @@ async def card(here: Here) -> Response:
     here.looks_up(asked.said)
     find = partial(_find, club_id=here.club_id, said=asked.said, now=now)
     club, found = await house.reads(find)
+    if not found:
+        meant = await here.by_name(asked.said)
+        if len(meant) > 1:
+            return here.page("desk/_several.html", members=meant)
+        if meant:
+            _, found = await house.reads(partial(find, said=meant[0].member_id))
     own = await here.own(found)
     if len(own) > 1:
         return here.page("desk/_several.html", members=own)

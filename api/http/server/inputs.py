@@ -16,6 +16,7 @@ from api.answers import Figures
 from api.http.server.access import Access
 from api.http.server.asof import Builds
 from api.http.server.calls import Calls
+from api.http.server.names import Names
 from api.http.server.passwords import Passwords
 from api.http.server.probing import Probe
 from api.http.server.rates import Rates
@@ -71,6 +72,7 @@ class House:
     access: Access
     passwords: Passwords
     rates: Rates
+    names: Names
     figures: KnownFigures = field(default_factory=KnownFigures)
 
     async def execute(self, command: Command) -> Receipt:

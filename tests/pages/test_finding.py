@@ -1,0 +1,42 @@
+"""Whoever knows a name finds its member, and nobody else's."""
+
+import httpx
+
+from tests.pages.conftest import Claimed, House, customer
+from tests.pages.test_guards import DESK, OWN, code_of
+from tests.patience import PATIENCE_S
+
+
+def test_a_member_is_found_by_letters_or_a_name_until_he_is_called_otherwise_or_erased(
+    house: House,
+) -> None:
+    house.tell(
+        *customer("named-1", 1, name="欧阳娜娜", phone="13700000001"),
+        *customer("named-2", 1, name="欧阳宁宁"),
+    )
+    house.settle()
+    with httpx.Client(base_url=house.address, headers=OWN, timeout=PATIENCE_S) as client:
+
+        def card(said: str) -> httpx.Response:
+            return client.post(f"{DESK}/card", data={"said": said})
+
+        both = card("OYnn").text
+        assert 'value="named-1"' in both
+        assert 'value="named-2"' in both
+        assert "137****0001" in both
+        assert 'data-member="named-1"' in card("欧阳娜").text, "who alone is meant is shown at once"
+        house.tell({"command": "member.change_details", "member_id": "named-1", "name": "王五"})
+        house.settle()
+        assert 'data-member="named-2"' in card("oynn").text
+        house.tell({"command": "member.erase", "member_id": "named-2", "reason": "asked"})
+        house.settle()
+        assert code_of(card("oynn")) == "unknown_member"
+
+
+def test_of_one_name_those_of_ones_own_unit_are_found(claimed: Claimed) -> None:
+    headers = {**OWN, "Authorization": f"Bearer {claimed.key_of_west}"}
+    with httpx.Client(base_url=claimed.address, headers=headers, timeout=PATIENCE_S) as client:
+        shown = client.post(f"{DESK}/card", data={"said": "yc"})
+        assert 'data-member="n-west"' in shown.text
+        assert "n-east" not in shown.text
+        assert code_of(client.post(f"{DESK}/card", data={"said": "尉迟恭"})) == "unknown_member"
