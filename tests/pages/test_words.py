@@ -92,6 +92,12 @@ def test_whatever_may_be_refused_has_its_sentence_and_its_next_step() -> None:
     assert set(problems.codes()) == set(TABLE["refusals"])
 
 
+def test_what_was_added_yesterday_is_called_by_its_own_name() -> None:
+    assert words.called("zh", "commands", "umbrella.lend") == "umbrella.lend"
+    assert words.called("zh", "fields", "umbrella.lend.desk", "desk") == "服务台"
+    assert words.known("zh", "hints", "umbrella.lend.desk", "desk") == ""
+
+
 @pytest.mark.parametrize("code", TABLE["refusals"])
 def test_a_refusal_tells_of_numbers_that_it_has(code: str) -> None:
     for chinese, english in TABLE["refusals"][code]:
