@@ -254,6 +254,7 @@ async def open_desk(request: Request) -> Response:
 async def desk_page(here: Here, wait_for: Awaited) -> Response:
     """The desk, ready for a scan."""
     club = await here.house.reads(partial(_require_club, club_id=here.club_id), wait_for)
+    here.house.names.learn_ahead()
     return here.page("desk/desk.html", club=club, desk=here.desk)
 
 

@@ -101,6 +101,13 @@ class Names:
         self._reads, self._files, self._index = reads, files, Index()
         self._upto: dict[int, int] = {}
         self._turn = asyncio.Lock()
+        self._ahead: asyncio.Task[None] | None = None
+
+    def learn_ahead(self) -> None:
+        """Begin to take in what there is: whoever opens a page with a box will look for a name."""
+        if self._ahead is None:
+            self._ahead = asyncio.create_task(self.learn(), name="names")
+            self._ahead.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     async def found(self, said: str, most: int) -> list[str]:
         """The members whom this may mean by the answers of now, at most so many."""
