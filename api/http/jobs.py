@@ -22,6 +22,7 @@ from api.http.server.streaming import MEDIA_TYPE as EVENTS
 from api.http.server.streaming import Stream, block, followed
 from api.jobs import face, kinds
 from api.jobs.face import JobState
+from api.runtime.problems import DoorProblem
 from api.runtime.rights import signed
 from domain.access import Principal
 from ledger import jobs
@@ -71,7 +72,7 @@ class Jobs(Answer):
 async def bring_file(request: Request, house: InHouse, who: Who) -> Response:
     """Bring a file for a job: as it is, whatever it is; of one that is longer than a body may be,
     the beginning. It is kept encrypted, and waits an hour for its job."""
-    content = await request.body()
+    content = await _content(request)
     file_id, length = await house.reads.briefly(
         partial(jobs.bring, owner=who.name, content=content)
     )
@@ -91,7 +92,7 @@ async def bring_part(
     request: Request, file_id: FilePath, house: InHouse, who: Who, offset: Offset
 ) -> BroughtFile:
     """The next part of a file. Sent again it is refused, with how much is here."""
-    content = await request.body()
+    content = await _content(request)
     add = partial(jobs.add, owner=who.name, file_id=file_id, offset=offset, content=content)
     return _brought(file_id, await house.reads.briefly(add))
 
@@ -101,6 +102,13 @@ async def bring_part(
 async def drop_file(file_id: FilePath, house: InHouse, who: Who) -> None:
     """Delete a file that no job has taken."""
     await house.reads.briefly(partial(jobs.drop, owner=who.name, file_id=file_id))
+
+
+async def _content(request: Request) -> bytes:
+    content = await request.body()
+    if not content:
+        raise DoorProblem("malformed", "The request has no body.")
+    return content
 
 
 def _brought(file_id: str, length: int) -> BroughtFile:

@@ -98,6 +98,23 @@ def test_each_line_needs_what_its_own_door_needs(dsn: str, conn: Conn) -> None:
     assert named == ["head:cl_n", "head:li@cl_n", "head:cl_n"]
 
 
+def test_who_is_killed_after_the_commit_finds_what_he_has_rejected(dsn: str, conn: Conn) -> None:
+    """He is begun again, and takes nothing twice."""
+    mine = told("member.change_details", member_id="m1", name="A")
+    lines = facts.lines([mine, {**mine, "member_id": "m2"}])
+    work = working(dsn, conn, lines, keep_good=True)
+    first = done(work)
+    made = jobs.made(conn, work.job.job_id)
+    jobs.give_back(conn, work.job, counts=True)
+    job = jobs.claim(conn)
+    assert job is not None
+    again = done(Work(dsn, job, conn))
+    assert (first["replayed"], again["replayed"]) == (False, True)
+    assert (again["facts"], again["rejected"]) == (first["facts"], first["rejected"]) == (1, 1)
+    assert jobs.made(conn, job.job_id) == made
+    assert [each.name for each in made] == ["f0", "reasons.jsonl"]
+
+
 def test_a_key_that_is_revoked_ends_its_job_before_anything_is_written(
     dsn: str, conn: Conn
 ) -> None:

@@ -123,6 +123,8 @@ def test_a_table_is_checked_by_a_proposed_mapping_and_nobody_else_knows_of_it(
     files = [{"file_id": file_id, "name": "credits.csv"}]
     answer = http.post(f"/files/{file_id}/parts?offset=1", content=b"x", headers=OCTETS)
     assert (answer.status_code, answer.json()["code"]) == (409, "wrong_offset")
+    answer = http.post("/files", headers=OCTETS)
+    assert (answer.status_code, answer.json()["code"]) == (400, "malformed")
     unknown = started(other, "alien", kind="guess", files=files)
     assert (unknown.status_code, unknown.json()["code"]) == (404, "unknown_file")
     bad = started(http, "bad", kind="import", files=files, mapping="?")
@@ -213,11 +215,13 @@ def test_who_dies_at_work_is_followed_by_another_and_who_cancels_has_nothing_wri
     assert clubledger("import", "-", data_dir=own_ledger, stdin=facts.lines(KNOWN)).code == 0
     embedded = running(own_ledger)
     assert embedded is not None
-    content, server = facts.lines([CREDIT, CREDIT]), serving(own_ledger)
+    lines = [CREDIT, CREDIT, {**CREDIT, "member_id": "nobody"}]
+    content, server = facts.lines(lines), serving(own_ledger)
     with Client(base_url=server.address, timeout=PATIENCE_S) as http:
         files = [{"file_id": brought(http, content), "name": "credits.jsonl"}]
         with lanes_held(embedded.dsn):
-            job_id = started(http, "k", kind="import", files=files).json()["job_id"]
+            asked: dict[str, Any] = {"kind": "import", "files": files, "keep_good": True}
+            job_id = started(http, "k", **asked).json()["job_id"]
             waits_in(embedded.dsn, http, job_id, 1)
             (process,) = at_work(server)
             os.kill(process, signal.SIGKILL)
@@ -228,8 +232,9 @@ def test_who_dies_at_work_is_followed_by_another_and_who_cancels_has_nothing_wri
     with Client(base_url=server.address, timeout=PATIENCE_S) as http:
         found = ended(http, job_id)
         assert (found["state"], found["attempt"]) == ("succeeded", 3)
-        assert found["result"]["facts"] == 2
-        again = started(http, "k", kind="import", files=files)
+        assert (found["result"]["facts"], found["result"]["rejected"]) == (2, 1)
+        assert [each["name"] for each in found["files"]] == ["credits.jsonl", "reasons.jsonl"]
+        again = started(http, "k", **asked)
         assert again.headers["idempotent-replayed"] == "true"
         assert again.json()["job_id"] == job_id
         with http.stream("GET", f"/jobs/{job_id}/events", headers={"Last-Event-ID": "1"}) as old:
@@ -241,8 +246,8 @@ def test_who_dies_at_work_is_followed_by_another_and_who_cancels_has_nothing_wri
         with lanes_held(embedded.dsn):
             job_id = started(http, "k2", kind="import", files=files).json()["job_id"]
             waits_in(embedded.dsn, http, job_id, 1)
-            asked = http.post(f"/jobs/{job_id}/cancel").json()
-            assert (asked["state"], asked["cancel_asked"]) == ("running", True)
+            told_to = http.post(f"/jobs/{job_id}/cancel").json()
+            assert (told_to["state"], told_to["cancel_asked"]) == ("running", True)
             found = ended(http, job_id)
         assert (found["state"], found["result"]) == ("cancelled", None)
         assert (found["so_far"]["stage"], found["so_far"]["done"]) == ("importing", 1)

@@ -25,7 +25,7 @@ from ledger.keyring import KEY_BYTES, keys_in
 from tests.addresses import Client
 from tests.api.facts import fact
 from tests.api.running import ENDLESS, Ended, clubledger, serving, stopped
-from tests.patience import PATIENCE_S
+from tests.patience import PATIENCE_S, eventually
 
 JOINED, LATER, LAST = (f"2008-0{month}-01T10:00:00+08:00" for month in (2, 5, 9))
 NAMES = ("张标记", "Zhangbiaoji", "李印记")
@@ -254,6 +254,25 @@ def streamed(http: httpx.Client, upto: str) -> bytes:
     raise AssertionError("it ended")
 
 
+def by_a_job(http: httpx.Client) -> None:
+    """A file is taken in over HTTP: what was brought goes, and its rejects are kept."""
+    rows = (("id", "who", "number"), ("j0", NAMES[0], NUMBERS[0]), ("bad", NAMES[2], "1x"))
+    content = "".join(",".join(row) + "\n" for row in rows).encode()
+    octets = {"Content-Type": "application/octet-stream"}
+    unused, file_id = (
+        http.post("/files", content=content, headers=octets).json()["file_id"] for _ in range(2)
+    )
+    files = [{"file_id": file_id, "name": f"members.{NAMES[1]}"}]
+    asked = {"kind": "import", "files": files, "mapping": MAPPING, "keep_good": True}
+    started = http.post("/jobs", json=asked, headers={"Idempotency-Key": "door-5"}).json()
+    place = f"/jobs/{started['job_id']}"
+    assert eventually(lambda: http.get(place).json()["ended_at"] is not None)
+    result = http.get(place).json()["result"]
+    assert (result["facts"], result["rejected"]) == (1, 1)
+    assert NAMES[2] in http.get(f"{place}/files/1").text
+    assert http.delete(f"/files/{unused}").status_code == 204
+
+
 def test_nobody_is_found_in_anything_the_system_wrote(south: Path, tmp_path: Path) -> None:
     """Through every door that takes a name or a number, well and wrongly; then whatever was told,
     logged and stored is searched, the files of the database, a dump and a backup among it."""
@@ -326,9 +345,10 @@ def test_nobody_is_found_in_anything_the_system_wrote(south: Path, tmp_path: Pat
         for path in ("/members/p1/events", "/events", "/lists/members", "/metrics", "/readyz"):
             answers.append(http.get(path))
             assert answers[-1].status_code == 200, path
+        by_a_job(http)
         stream = streamed(http, "member.unmasked")
     said.append(stopped(running))
-    assert '"route": "/members/{member_id}/unmask"' in said[-1].err
+    assert '"route": "/v1/members/{member_id}/unmask"' in said[-1].err
     said.append(clubledger("backup", south / "backup", data_dir=south))
     assert said[-1].code == 0, said[-1]
     said.append(clubledger("project", data_dir=south))

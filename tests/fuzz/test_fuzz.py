@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import pytest
 
 from domain.access import SCOPES
@@ -23,6 +24,7 @@ from tests.api.running import (
     stopped,
     with_a_key,
 )
+from tests.patience import PATIENCE_S
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 SCHEMATHESIS = (
@@ -54,6 +56,8 @@ def opened() -> Iterator[Opened]:
         assert clubledger("import", "-", data_dir=path, stdin=sent).code == 0
         token = with_a_key(path, [scope for scope in SCOPES if scope != "access.write"])
         running = serving(path)
+        # It is made when it is first asked for, and Schemathesis waits 10 s for it.
+        httpx.get(f"{running.address}/openapi.json", timeout=PATIENCE_S)
         yield Opened(running, token)
         assert stopped(running).code == 0
 
