@@ -48,7 +48,7 @@ STATUS: dict[str, int] = {
     "undated_fact": 422,
     "window_reversed": 422,
     # Fewer, or shorter, or later.
-    "too_many_files": 413,
+    "too_many_files": 429,
     "too_many_jobs": 429,
     # Without a key nothing can be sent again.
     "key_missing": 400,

@@ -136,7 +136,7 @@ def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, Any]) -
     if "Idempotency-Key" in headers:
         headers["Idempotency-Key"] = f"fuzz-{LANE[-5:]}-{next(_keys)}"
         if case.path == "/v1/jobs":
-            headers["Idempotency-Key"] = "fuzz"  # one job is begun, and no more
+            headers["Idempotency-Key"] = f"fuzz-{ACTOR_HEADER in headers}"
     if "Clubledger-Actor" in headers:
         headers["Clubledger-Actor"] = "owner:li"  # in the role of the key
     if not isinstance(body, dict):
@@ -151,4 +151,6 @@ def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, Any]) -
     if "shown_points" in body and crc32(repr(body).encode()) % 2:
         companions = body.get("companions", 0)
         body["shown_points"] = facts.PRICE_POINTS + companions * facts.COMPANION_POINTS
+    if case.path == "/v1/jobs":
+        body = {"kind": "export_log"}  # it is begun once or twice, and no more
     case.body = body
