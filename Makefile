@@ -56,6 +56,7 @@ bench: $(DEV) ## Measure (ARGS go to the bench)
 
 lock: $(DEV) ## Pin what pyproject.toml asks for, with hashes (UPGRADE=1 takes the newest)
 	$(COMPILE) --output-file requirements/run.txt
+	$(COMPILE) --extra otel --constraint requirements/run.txt --output-file requirements/otel.txt
 	$(COMPILE) --group dev --constraint requirements/run.txt --output-file requirements/dev.txt
 
 clean: ## Remove what make has made; data stays

@@ -2,6 +2,7 @@
 
 from bench import (
     asof,
+    doors,
     exports,
     floors,
     fresh,
@@ -22,6 +23,7 @@ __all__ = ["ABSENT", "MODULES", "PARTS", "Part"]
 
 MODULES = (
     http,
+    doors,
     floors,
     library,
     inprocess,

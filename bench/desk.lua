@@ -5,9 +5,11 @@ local members = tonumber(os.getenv("BENCH_MEMBERS"))
 local run = os.getenv("BENCH_RUN")
 local below = os.getenv("BENCH_BELOW")
 local campaign = tonumber(os.getenv("BENCH_CAMPAIGN"))
+local who = os.getenv("BENCH_AUTHORIZATION")
 local n = 0
 
-local head = " HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nIdempotency-Key: "
+local head = " HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+  .. (who == "" and "" or "Authorization: " .. who .. "\r\n") .. "Idempotency-Key: "
   .. run .. "-%d\r\nContent-Length: "
 local visit = '{"club_id":"health","service_id":"escort","desk":"d1","shown_points":1,"confirm_repeat":true}'
 local visits = "POST " .. below .. "/members/m%07d/visits" .. head .. #visit .. "\r\n\r\n" .. visit

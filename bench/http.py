@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -65,11 +65,12 @@ def serving(
     *,
     workers: int = 1,
     profile: bool = False,
+    settings: Mapping[str, str] | None = None,
 ) -> Server:
     """Start one of the applications of bench.servers and wait until every worker is up."""
-    child = ground.python(
-        stack, "bench.servers", app=app, dsn=dsn, workers=workers, profile=profile
-    )
+    environ = {f"CLUBLEDGER_{name.upper()}": value for name, value in (settings or {}).items()}
+    said = {"app": app, "dsn": dsn, "workers": workers, "profile": profile, "environ": environ}
+    child = ground.python(stack, "bench.servers", **said)
     port = child.hear(START_S)["port"]
     until = time.monotonic() + START_S
     while child.log.read_text("utf-8", "replace").count(STARTED) < workers:
@@ -86,7 +87,7 @@ def serving(
 
 
 def load(
-    ground: Ground, server: Server, kind: str, connections: int, below: str
+    ground: Ground, server: Server, kind: str, connections: int, below: str, who: str = ""
 ) -> Callable[[int], Outcome]:
     """A subject's `run`. One answer that is no success spoils it."""
     command = [wrk(), "--threads", "1", "--connections", str(connections), "--script", str(SCRIPT)]
@@ -97,6 +98,7 @@ def load(
             "BENCH_MEMBERS": str(ground.options.members),
             "BENCH_RUN": ground.token(),
             "BENCH_BELOW": below,
+            "BENCH_AUTHORIZATION": who,
             "BENCH_CAMPAIGN": str(ground.next_campaign() if kind == "enrol" else 0),
         }
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -152,9 +154,11 @@ def subject(
     beside: str = "",
     counts: str = "requests",
     after: Callable[[], None] | None = None,
+    who: str = "",
 ) -> Subject:
-    """Requests of one kind on so many connections; on a ledger, checked against its log."""
-    run = load(ground, server, kind, connections, below)
+    """Requests of one kind on so many connections; on a ledger, checked against its log. `who` is
+    what they bring to say who is asking."""
+    run = load(ground, server, kind, connections, below, who)
     watch = {"app": [server.child.pid], "postgres": [ground.postgres]}
     return Subject(
         name,
@@ -177,6 +181,7 @@ def ours(
     kind: str = "visit",
     beside: str = "fastapi.c32",
     after: Callable[[], None] | None = None,
+    who: str = "",
 ) -> Subject:
     """Commands to our own application."""
     return subject(
@@ -190,6 +195,7 @@ def ours(
         beside=beside,
         counts="commands",
         after=after,
+        who=who,
     )
 
 

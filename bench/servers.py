@@ -120,6 +120,7 @@ def main() -> None:
     A profile, if it is asked for, is told at the end.
     """
     asked = json.loads(sys.stdin.readline())
+    os.environ.update(asked["environ"])
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     print(json.dumps({"port": listener.getsockname()[1]}), flush=True)

@@ -38,16 +38,19 @@ def holder_of(user_id: str) -> str:
     return f"user:{user_id}"
 
 
-def set_password(conn: Conn, user_id: str, encoded: str) -> None:
-    """Let this be his password; whoever is signed in with the one before is so no more."""
+def set_password(conn: Conn, user_id: str, encoded: str, but: str = "") -> list[str]:
+    """Let this be his password; whoever is signed in with the one before is so no more, `but` in
+    this session: those that have ended."""
     holder = holder_of(user_id)
-    conn.execute(
-        "WITH ended AS (DELETE FROM ledger.sessions WHERE holder = %(holder)s)"
-        " INSERT INTO ledger.passwords (bucket, holder, hash)"
+    ended = conn.execute(
+        "WITH kept AS (INSERT INTO ledger.passwords (bucket, holder, hash)"
         " VALUES (%(lane)s, %(holder)s, %(hash)s)"
-        " ON CONFLICT (holder, bucket) DO UPDATE SET hash = excluded.hash, made_at = now()",
-        {"holder": holder, "lane": lane_of(conn, holder), "hash": encoded},
+        " ON CONFLICT (holder, bucket) DO UPDATE SET hash = excluded.hash, made_at = now())"
+        " DELETE FROM ledger.sessions WHERE holder = %(holder)s AND session_id <> %(but)s"
+        " RETURNING session_id",
+        {"holder": holder, "lane": lane_of(conn, holder), "hash": encoded, "but": but},
     )
+    return [session_id for (session_id,) in ended]
 
 
 def password_of(conn: Conn, user_id: str) -> str | None:
@@ -84,6 +87,18 @@ def begin(conn: Conn, user_id: str) -> str:
         },
     )
     return f"{session_id}_{secret}"
+
+
+def first_use(conn: Conn, attempt: bytes) -> bool:
+    """Whether this attempt to sign in elsewhere (its SHA-256) has not begun a session yet. It is
+    remembered for longer than it may take; those from before are forgotten."""
+    made = conn.execute(
+        "WITH gone AS (DELETE FROM ledger.sign_ins WHERE used_at < now() - %(kept)s)"
+        " INSERT INTO ledger.sign_ins (bucket, attempt) VALUES (%(lane)s, %(attempt)s)"
+        " ON CONFLICT DO NOTHING",
+        {"lane": lane_of(conn, attempt.hex()), "attempt": attempt, "kept": ABSOLUTE},
+    )
+    return made.rowcount > 0
 
 
 def parsed(cookie: str) -> tuple[str, str] | None:

@@ -49,6 +49,7 @@ from api.http.server.asof import Builds
 from api.http.server.calls import Calls
 from api.http.server.documented import document
 from api.http.server.follower import Follower
+from api.http.server.identity import Provider
 from api.http.server.inputs import House, known_query, strict_body
 from api.http.server.names import Names
 from api.http.server.passwords import Passwords
@@ -216,12 +217,13 @@ async def _opened(dsn: str, settings: Settings) -> tuple[House, AsyncExitStack]:
             Ledger(dsn, now=clock.now, observer=metrics.Counted())
         )
         past, probe = Builds(dsn, reads), Probe(dsn, settings, reads, ledger.trouble)
-        access, passwords = Access(reads, clock, Tokens.of(settings)), Passwords()
+        provider, passwords = Provider.of(settings), Passwords()
+        access = Access(reads, clock, Tokens.of(settings), closed=provider is not None)
         stack.callback(passwords.close)
         house = House(
             *(dsn, settings, facts, clock, ledger, reads, files, past, probe),
             *(supposing, sending, following, access, passwords, Rates()),
-            Names(reads, files),
+            *(Names(reads, files), provider),
         )
         await _learn(house)
         return house, stack.pop_all()

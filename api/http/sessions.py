@@ -3,6 +3,7 @@
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
+from secrets import token_hex
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Request, Response
@@ -21,15 +22,16 @@ from api.http.server.access import (
 )
 from api.http.server.documented import refuses
 from api.http.server.inputs import House, InHouse
-from api.http.server.page import INVITED_PATH
 from api.http.server.passwords import NewPassword, Password
 from api.http.server.rates import SIGN_IN
 from api.runtime.problems import DoorProblem
-from domain.access import AddUser, GrantRole, HolderId, UserExists
+from domain.access import AddUser, GrantRole, HolderId, InviteUser, UserExists
 from ledger import credentials, sessions
 from projections.engine.answer import Answer
 
 router = APIRouter(prefix=PREFIX, tags=["access"])
+INVITED_PATH = "/invitations/take"
+"""Of the page that a link of an invitation opens; behind `PREFIX`, of what a program sends."""
 FIRST_ROLE = "administrator"
 FIRST_ACTOR = f"{FIRST_ROLE}:first-link"
 Invitation = Annotated[str, StringConstraints(pattern="^[a-z]{2}_[a-z0-9-]{1,32}_[0-9a-f]{64}$")]
@@ -57,6 +59,14 @@ class TakenInvitation(Said):
     )
     user_id: HolderId = Field(description="of whom it invites; a name to choose, by the first link")
     password: NewPassword
+
+
+class AnotherPassword(Said):
+    """The password that one has, and the one that one wants."""
+
+    model_config = _example(password="correct horse battery", new_password="staple of batteries")
+    password: Password
+    new_password: NewPassword
 
 
 class SignIn(Said):
@@ -153,7 +163,12 @@ async def sign_in(said: SignIn, request: Request, response: Response, house: InH
     if not await house.passwords.fits(said.password, kept):
         raise DoorProblem("sign_in_refused")
     cookie = await house.reads.briefly(partial(sessions.begin, user_id=said.user_id))
-    under_tls = house.settings.tls_in_front
+    hand_over(response, cookie, house.settings.tls_in_front)
+    return SignedIn(user_id=said.user_id, from_here=from_here(cookie))
+
+
+def hand_over(response: Response, cookie: str, under_tls: bool) -> None:
+    """Have a browser hold a session."""
     response.set_cookie(
         cookie_name(under_tls),
         cookie,
@@ -162,7 +177,6 @@ async def sign_in(said: SignIn, request: Request, response: Response, house: InH
         httponly=True,
         samesite="strict",
     )
-    return SignedIn(user_id=said.user_id, from_here=from_here(cookie))
 
 
 @router.get("/session", response_model=SignedIn)
@@ -199,6 +213,36 @@ async def sign_out(request: Request, response: Response, who: Who, house: InHous
 async def end_session(session_id: SessionPath, who: Who, house: InHouse) -> Done:
     """End one of one's own sessions, on a machine that was left behind."""
     return await _end(house, who.name, session_id)
+
+
+@router.post(
+    "/password",
+    response_model=Done,
+    responses=refuses("sign_in_refused", "too_many_requests", "busy"),
+)
+@needs(SIGNED_IN)
+async def change_password(
+    said: AnotherPassword, request: Request, response: Response, who: Who, house: InHouse
+) -> Done:
+    """Choose another password, by the one that one has. One's other sessions end.
+
+    The log tells of it as of an invitation by oneself, which opens nothing, and one that was sent
+    before holds no more."""
+    response.headers.update(house.rates.spend(SIGN_IN, who.name))
+    kept = await house.reads.briefly(partial(sessions.password_of, user_id=who.name))
+    if not await house.passwords.fits(said.password, kept):
+        raise DoorProblem("sign_in_refused")
+    encoded = await house.passwords.encoded(said.new_password)
+    role = who.grants[0].role_id if who.grants else "user"
+    invite = InviteUser(
+        key=f"password-{token_hex(16)}", actor=f"{role}:{who.name}", user_id=who.name, hours=1
+    )
+    await house.execute(invite)
+    this = _this(request)
+    kept_one = partial(sessions.set_password, user_id=who.name, encoded=encoded, but=this)
+    for session_id in await house.reads.briefly(kept_one):
+        house.access.forget(("session", session_id))
+    return Done(user_id=who.name)
 
 
 async def _end(house: House, user_id: str, session_id: str) -> Done:

@@ -110,6 +110,11 @@ class Settings(BaseSettings):
     access_log: bool = Field(
         False, description="`serve` tells each answer on stderr: a line, or an object with `--json`"
     )
+    traces: bool = Field(
+        False,
+        description="requests and commands are traced by OpenTelemetry, to where its own variables"
+        " say (`pip install clubledger[otel]`)",
+    )
     keys: SecretStr | None = Field(
         None,
         description="the key-encryption keys themselves, that of a new ledger first, each 64"
@@ -139,6 +144,28 @@ class Settings(BaseSettings):
     )
     token_user: Annotated[str, AfterValidator(_plain)] = Field(
         "sub", description="the claim of a token that is the id of a user here"
+    )
+    oidc_issuer: Annotated[str, AfterValidator(_plain)] | None = Field(
+        None,
+        description="the identity provider (OpenID Connect) that people may sign in at: its"
+        " address, as it calls itself",
+    )
+    oidc_client_id: Annotated[str, AfterValidator(_plain)] | None = Field(
+        None, description="what this server is called there, and for whom its ID tokens have to be"
+    )
+    oidc_client_secret: SecretStr | None = Field(
+        None, description="the secret of this server there, if it has one"
+    )
+    oidc_client_secret_file: Annotated[Path, AfterValidator(_usable)] | None = Field(
+        None, description="a file that holds it instead"
+    )
+    oidc_user: Annotated[str, AfterValidator(_plain)] = Field(
+        "sub", description="the claim of its ID tokens that is the id of a user here"
+    )
+    public_address: Annotated[str, AfterValidator(_plain)] | None = Field(
+        None,
+        description="where browsers find this server, such as https://clubs.example: the provider"
+        " sends them back there, to `/sign-in/return`",
     )
     traceback: bool = Field(
         False, description="show where an unexpected error came from, for developers"

@@ -76,7 +76,8 @@ def told(
     if outcome.status == GONE or now - since >= LONG:
         return failing._replace(stopped_at=now), None
     if tries < (REFUSED_TRIES if outcome.status in REFUSED else TRIES):
-        return failing._replace(due_at=now + pause(tries)), None
+        asked = timedelta(seconds=min(outcome.retry_after_s, MOST_S))
+        return failing._replace(due_at=now + max(pause(tries), asked)), None
     letter = Letter(lane.bucket, lane.webhook_id, position, now, tries, outcome.cause)
     return failing._replace(position=position, tries=0, due_at=now), letter
 

@@ -1,21 +1,30 @@
 """One request to an address that somebody else chose. Its name is resolved first, and only an
 address that is allowed is spoken to, so that no name leads into this network. There is one limit of
-time for all of it; no redirect is followed, and of the answer only the status is read.
+time for all of it; no redirect is followed, and of the answer only the status is read, and when to
+come again.
 """
 
+import re
 import socket
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, suppress
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 from functools import cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from time import monotonic
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from api.runtime.clock import Clock
+
 LIMIT_S = 15.0
 HEAD_BYTES = 16_384
 """So much is read of an answer, to find its status behind interim ones."""
+BUSY = frozenset({429, 503})
+"""Who answers so may say when to come again."""
+_RETRY_AFTER = re.compile(rb"\r\nretry-after:[ \t]*([^\r\n]{1,64})", re.IGNORECASE)
 Network = IPv4Network | IPv6Network
 _PUBLIC_V6 = ip_network("2000::/3")
 _NAT64 = ip_network("64:ff9b::/96")
@@ -26,6 +35,8 @@ class Outcome(NamedTuple):
 
     status: int | None
     cause: str
+    retry_after_s: float = 0.0
+    """What is asked for before it is tried again."""
 
     @property
     def taken(self) -> bool:
@@ -50,7 +61,7 @@ def post(
         with closing(_line(url, allowed, until)) as line:
             with suppress(BrokenPipeError, ConnectionResetError):  # It may have answered before.
                 _limit(line, until).sendall(_request(url, headers, body))
-            status = _status(line, until)
+            status, retry_after_s = _answer(line, until)
     except NotAllowed as why:
         return Outcome(None, str(why))
     except TimeoutError:
@@ -61,7 +72,8 @@ def post(
         return Outcome(None, f"no TLS: {error.reason or type(error).__name__}")
     except (OSError, ValueError) as error:  # ValueError: no port, no name that can be one
         return Outcome(None, f"cannot be reached: {type(error).__name__}")
-    return Outcome(status, f"answered {status}" if status else "what came back is no HTTP")
+    said = f"answered {status}" if status else "what came back is no HTTP"
+    return Outcome(status, said, retry_after_s)
 
 
 # ------------------------------------------------------------------------------------- where to
@@ -137,8 +149,9 @@ def _request(url: str, headers: Mapping[str, str], body: bytes) -> bytes:
     return "\r\n".join([*lines, "", ""]).encode("ascii") + body
 
 
-def _status(line: socket.socket, until: float) -> int | None:
-    """The status of the answer, past interim ones; None if it is no HTTP."""
+def _answer(line: socket.socket, until: float) -> tuple[int | None, float]:
+    """The status of the answer, past interim ones, None if it is no HTTP; and the seconds for which
+    it wants to be left alone."""
     said = b""
     while len(said) < HEAD_BYTES:
         part = _limit(line, until).recv(4_096)
@@ -149,18 +162,39 @@ def _status(line: socket.socket, until: float) -> int | None:
             if not ended and part:
                 break  # more of the line is to come
             if not words[0].startswith(b"HTTP/1.") or len(words) < 2 or len(words[1]) != 3:
-                return None
+                return None, 0.0
             if not words[1].isdigit():
-                return None
+                return None, 0.0
             if words[1][:1] != b"1":
-                return int(words[1])
+                status = int(words[1])
+                return status, _retry_after_s(line, until, said) if status in BUSY else 0.0
             _, ended, rest = said.partition(b"\r\n\r\n")
             if not ended:
                 break
             said = rest
         if not part:
-            return None
-    return None
+            return None, 0.0
+    return None, 0.0
+
+
+def _retry_after_s(line: socket.socket, until: float, said: bytes) -> float:
+    """For how long the head of an answer asks to be left alone, as far as it comes in time."""
+    with suppress(OSError):
+        while b"\r\n\r\n" not in said and len(said) < HEAD_BYTES:
+            part = _limit(line, until).recv(4_096)
+            if not part:
+                break
+            said += part
+    found = _RETRY_AFTER.search(said.partition(b"\r\n\r\n")[0])
+    text = found[1].decode("latin-1").strip() if found else ""
+    if text.isascii() and text.isdigit():
+        return float(text)
+    try:
+        at = parsedate_to_datetime(text)
+    except ValueError:
+        return 0.0
+    at = at if at.tzinfo else at.replace(tzinfo=UTC)
+    return max(0.0, (at - Clock().now()).total_seconds())
 
 
 def _limit(line: socket.socket, until: float) -> socket.socket:

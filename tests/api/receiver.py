@@ -31,6 +31,8 @@ class Receiver:
     url: str = ""
     came: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
     answers: list[int | str] = field(default_factory=list)
+    retry_after: list[str] = field(default_factory=list)
+    """What is said of when to come again, with the statuses that are numbers."""
     stops: threading.Event = field(default_factory=threading.Event)
     """Who is answered `never` waits for it."""
 
@@ -68,6 +70,8 @@ def receiving(tls: ssl.SSLContext | None = None) -> Iterator[Receiver]:
                         receiver.stops.set()  # Nobody reads it.
                 case int(status):
                     self.send_response(status)
+                    if receiver.retry_after:
+                        self.send_header("Retry-After", receiver.retry_after.pop(0))
                     self.send_header("Location", f"http://{self.headers['host']}{ELSEWHERE}")
                     self.end_headers()
 

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 
 import demo
-from api.http.server.page import INVITED_PATH
+from api.http.sessions import INVITED_PATH
 from api.runtime.clock import OFFSET, Clock, offset_to
 from api.runtime.demonstration import BEGAN, COMPLETE, SCALE, SEED, invitations
 from ledger.database import connect, meta, set_meta

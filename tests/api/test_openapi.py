@@ -23,10 +23,11 @@ DOCS = Path(__file__).parents[2] / "docs" / "http.md"
 OCTETS = "application/octet-stream"
 WITHOUT_KEY = (
     *("/v1/members/lookup", "/v1/what-if", "/v1/commands", "/v1/invitations/take"),
-    *("/v1/session", "/v1/session/end", "/v1/sessions/{session_id}/end"),
+    *("/v1/session", "/v1/session/end", "/v1/sessions/{session_id}/end", "/v1/password"),
     *("/v1/files", "/v1/files/{file_id}/parts", "/v1/jobs/{job_id}/cancel"),
 )
-"""What is asked by POST and writes no event; and commands, which bring their keys in the body."""
+"""What is asked by POST and writes no event, or opens once; and commands, which bring their keys in
+the body."""
 
 
 @pytest.fixture(scope="module")

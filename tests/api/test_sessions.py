@@ -22,6 +22,7 @@ from tests.ledger.facts import command, executed
 
 PASSWORD = "correct horse battery"
 TAKE = "/invitations/take"
+KEY = "Idempotency-Key"
 
 
 def ask(dsn: str, story: Callable[[httpx.AsyncClient], Awaitable[None]], **settings: Any) -> None:
@@ -71,7 +72,7 @@ def test_the_first_link_makes_one_administrator_once(ledger_dsn: str) -> None:
 
     async def story(client: httpx.AsyncClient) -> None:
         page = await client.get(f"http://here{TAKE}")
-        assert "default-src 'none'" in page.headers["content-security-policy"]
+        assert "default-src 'self'" in page.headers["content-security-policy"]
         assert (await client.get("/clubs")).status_code == 200  # as on one's own machine
         for forged in (
             {"invitation": f"{link[:-1]}{'1' if link[-1] == '0' else '0'}"},
@@ -224,6 +225,47 @@ def test_a_session_ends_by_itself(ledger_dsn: str, ending: str) -> None:
         assert (await client.get("/session", headers=headers)).status_code == 401
 
     ask(ledger_dsn, story)
+
+
+def test_who_knows_his_password_changes_it_and_his_other_sessions_end(ledger_dsn: str) -> None:
+    administrator(ledger_dsn)
+    another = "staple of batteries"
+
+    async def story(client: httpx.AsyncClient) -> None:
+        other = (await signed_in(client)).cookies["clubledger"]
+        this = (await signed_in(client)).cookies["clubledger"]
+        client.cookies.clear()
+        ours = {"Cookie": f"clubledger={this}", FROM_HERE_HEADER: from_here(this)}
+        invited = await client.post("/users/li/invite", json={}, headers={**ours, KEY: "i"})
+        assert invited.status_code == 201, invited.json()
+        change = {"password": PASSWORD, "new_password": another}
+        for said, headers, told in (
+            (change | {"password": "wrong"}, ours, (401, "sign_in_refused")),
+            (change | {"new_password": "short"}, ours, (422, "invalid")),
+            (change, {"Cookie": ours["Cookie"]}, (403, "not_from_here")),
+            (change, {}, (401, "not_signed_in")),
+        ):
+            refused = await client.post("/password", json=said, headers=headers)
+            assert code_of(refused) == told
+        done = await client.post("/password", json=change, headers=ours)
+        assert (done.status_code, done.json()) == (200, {"user_id": "li"})
+        assert done.headers["ratelimit-policy"] == SIGN_IN.policy
+        assert (await client.get("/session", headers=ours)).status_code == 200
+        theirs = {"Cookie": f"clubledger={other}"}
+        assert (await client.get("/session", headers=theirs)).status_code == 401
+        old = await client.post("/session", json={"user_id": "li", "password": PASSWORD})
+        assert code_of(old) == (401, "sign_in_refused")
+        new = await client.post("/session", json={"user_id": "li", "password": another})
+        assert new.status_code == 201
+        sent = {"invitation": invited.json()["token"], "user_id": "li", "password": PASSWORD}
+        assert code_of(await client.post(TAKE, json=sent)) == (403, "not_invited")
+
+    ask(ledger_dsn, story)
+    with connect(ledger_dsn) as connection:
+        told = "SELECT convert_from(state, 'UTF8') FROM stored_events WHERE topic = 'user.invited'"
+        events = [each for (each,) in connection.execute(told)]
+    assert len(events) == 2
+    assert all('"administrator:li"' in each and another not in each for each in events)
 
 
 def test_a_user_has_so_many_sessions_and_the_oldest_end(ledger_dsn: str) -> None:

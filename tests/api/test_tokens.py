@@ -12,8 +12,8 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey, KeySet, OctKey, RSAKey
 
-from api.http.server import tokens
-from api.http.server.tokens import SKEW_S, keys_of
+from api.http.server import issuers, tokens
+from api.http.server.issuers import SKEW_S, keys_of
 from api.runtime.clock import Clock
 from tests.api.running import asked
 from tests.ledger.facts import command, executed
@@ -94,6 +94,8 @@ def test_a_token_says_who_it_is_and_the_ledger_what_he_may(ledger_dsn: str, tmp_
         "by a stranger": signed(ECKey.generate_key("P-256", {"kid": "k1"})),
         "by an unknown key": signed(NEXT),
         "by its own key": signed(NEXT, header={"jwk": NEXT.as_dict(private=False)}),
+        "by keys that it points to": signed(NEXT, header={"jku": "https://id.example.net/keys"}),
+        "by a certificate elsewhere": signed(NEXT, header={"x5u": "https://id.example.net/x5u"}),
         "by hmac of the public key": signed(OctKey.import_key(public, {"kid": "k1"}), "HS256"),
         "by a published secret": signed(OctKey.import_key(symmetric), "HS256"),
         "by another kind": unsigned({"alg": "RS256", "kid": "k1"}, signature),
@@ -160,7 +162,7 @@ def test_keys_change_and_what_was_let_in_by_the_old_is_out(
 def test_keys_are_read_from_elsewhere_by_https_alone_and_no_secret_is_one() -> None:
     for where in ("http://id.example/keys", "http://127.0.0.1.id.example/keys"):
         with pytest.raises(OSError, match="https"):
-            tokens._read(where)
+            issuers.read(where)
     secret = {"keys": [{"kty": "oct", "k": "eA"}]}
     assert not keys_of(json.dumps(secret).encode())
     assert isinstance(keys_of(b'{"keys": []}'), KeySet)

@@ -15,6 +15,7 @@ from base64 import b64decode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date, datetime, timedelta
+from email.utils import format_datetime
 from ipaddress import ip_network
 from itertools import pairwise
 from pathlib import Path
@@ -252,6 +253,29 @@ def test_who_fails_is_tried_again_over_days_and_what_is_given_up_is_a_dead_lette
             settled(told)
             assert len(dead_letters(told._conn, "billing")) == left
         assert receiver.ids()[-2:] == [first, first]
+
+
+def test_who_says_when_to_come_again_is_left_alone_until_then_within_bounds(
+    dsn: str, receiver: Receiver
+) -> None:
+    hooked(dsn, receiver.url, topics=("unit.opened",))
+    executed(dsn, *units("u1"))
+    later = format_datetime(Clock().now() + timedelta(hours=2), usegmt=True)
+    receiver.answers = [429, 503, 503, 429, 503, 500]
+    receiver.retry_after = ["3600", later, "9" * 60, "-5", "soon", "3600"]
+    wall, pauses = Wall(), list[timedelta]()
+    with telling(dsn, wall) as told:
+        for _ in receiver.answers[:]:
+            settled(told)
+            due_at = row(dsn).due_at
+            assert due_at is not None
+            pauses.append(due_at - wall.now)
+            wall.now = due_at
+    assert pauses[0] == timedelta(hours=1)
+    assert timedelta(hours=1) < pauses[1] <= timedelta(hours=2)
+    assert pauses[2] == timedelta(seconds=delivering.MOST_S)
+    usual = [timedelta(seconds=5 * 4**n) for n in (3, 4, 5)]
+    assert all(each * 0.7 < told < each * 1.3 for told, each in zip(pauses[3:], usual, strict=True))
 
 
 def test_who_refuses_one_message_gets_the_next_within_minutes(dsn: str, receiver: Receiver) -> None:

@@ -1,9 +1,11 @@
 """A branch of its own behind a server, and a browser."""
 
+import asyncio
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,14 +22,17 @@ from playwright.sync_api import (
 )
 
 from api.http.server.passwords import HASHER
+from api.runtime.clock import Clock
 from domain.access import SCOPES
+from domain.kernel.command import Command
 from ledger import credentials, sessions
 from ledger.database import connect
 from ledger.embedded import EmbeddedServer
+from ledger.log.batcher import Ledger
 from tests.addresses import at
 from tests.api.running import empty_directory, serving, stopped
 from tests.api.story import PREPARED
-from tests.ledger.facts import command, executed
+from tests.ledger.facts import command
 from tests.patience import PATIENCE_S, eventually
 
 PASSWORD = "correct horse battery"
@@ -40,6 +45,7 @@ collect_ignore = (
         "test_campaigns_journey.py",
         "test_desk.py",
         "test_figures_journey.py",
+        "test_signing.py",
     ]
 )
 """A machine with Python and make alone has no browser; .ci/run installs one."""
@@ -176,6 +182,19 @@ class Claimed:
     key_of_west: str
     key_of_all: str
     key_of_campaigner: str
+    path: Path
+    dsn: str
+
+    def told(self, *facts: Command) -> None:
+        """Have these written today."""
+
+        async def write() -> None:
+            async with Ledger(self.dsn, now=Clock().now) as ledger:
+                for each in facts:
+                    await ledger.execute(each)
+
+        with ThreadPoolExecutor() as beside:  # the browser's loop runs in this thread
+            beside.submit(asyncio.run, write()).result()
 
 
 SHARED = {"phone": "13912345678"}
@@ -221,8 +240,8 @@ def claimed() -> Iterator[Claimed]:
                 command("apikey.issue", api_key_id="all", role_id="everything"),
                 command("apikey.issue", role_id="campaigner", units=("west",), api_key_id="sells"),
             )
-            with ThreadPoolExecutor() as beside:  # the browser's loop runs in this thread
-                beside.submit(executed, database.dsn, *facts).result()
+            made = Claimed(running.address, "", "", "", path, database.dsn)
+            made.told(*facts)
             with connect(database.dsn) as connection:
                 sessions.set_password(connection, "li", HASHER.hash(PASSWORD))
                 minted = [
@@ -231,7 +250,8 @@ def claimed() -> Iterator[Claimed]:
                 ]
             keys = [each for each in minted if each is not None]
             assert eventually(lambda: httpx.get(f"{running.address}/v1/clubs").status_code == 401)
-            yield Claimed(running.address, *keys)
+            made.key_of_west, made.key_of_all, made.key_of_campaigner = keys
+            yield made
         finally:
             assert stopped(running).code == 0
 

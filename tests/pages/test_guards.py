@@ -87,6 +87,8 @@ def test_a_form_of_another_site_writes_nothing(
         ("/preferences", {"language": "en"}),
         ("/sign-in", {"user_id": "li", "password": "correct horse battery"}),
         ("/sign-out", {}),
+        ("/sign-in/password", {"password": "old", "new_password": "correct horse battery"}),
+        ("/invitations/choose", {"user_id": "li", "password": "correct horse battery"}),
         ("/administration/commands/club.open/try", {"key": "k", "club_id": "x"}),
         ("/administration/commands/club.open/do", {"key": "k", "club_id": "x"}),
         (f"{campaigns.BASE}/any/customer", {"said": "c1"}),
@@ -111,7 +113,7 @@ def test_every_page_says_what_it_needs_and_every_form_is_guarded(pages: httpx.Cl
     routes = [route for each in CONSOLES for route in each.router.routes]
     assert all(need_of(getattr(route, "endpoint", None)) is not None for route in routes)
     posts = [route.path for route in routes if "POST" in getattr(route, "methods", ())]
-    assert len(posts) == 20, "the test above names all but those of administrators"
+    assert len(posts) == 22, "the test above names all but those of administrators"
     for path in posts:
         answer = pages.post(path.format(**NAMED), content=b"")
         assert answer.status_code == 403, path

@@ -25,11 +25,13 @@ from api.cli.serving.workers import Supervisor
 from api.cli.terminal import output, streams
 from api.http import create_lanes
 from api.http.server.front import Entrance
+from api.http.server.identity import Provider
 from api.http.server.limits import Limits
-from api.http.server.page import INVITED_PATH
 from api.http.server.starting import no_trace_of_it
+from api.http.server.traced import Traced
 from api.http.server.tracing import access
-from api.runtime import metrics
+from api.http.sessions import INVITED_PATH
+from api.runtime import metrics, spans
 from api.runtime.connections import check_room
 from api.runtime.demonstration import demo_of, invitations, served
 from api.runtime.failures import CannotListen, CannotOpen, Failure, Stopped
@@ -46,6 +48,9 @@ LOOK_AGAIN_S = 0.02
 def run(settings: Settings, as_json: bool) -> int:
     """Serve until told to stop."""
     unread.wait_for_no_reader(as_json)
+    Provider.of(settings)  # What is half said is refused at once,
+    if settings.traces:  # and so is what is not installed.
+        spans.require()
     with _bound(settings.host, settings.port) as listener:
         try:
             with (
@@ -173,7 +178,9 @@ def application(dsn: str, settings: Settings) -> ASGIApp:
     logger.addFilter(no_trace_of_it)
     logger.addFilter(_in_our_words)
     access.setLevel(logging.INFO if settings.access_log else logging.WARNING)
-    app = create_lanes(dsn, settings)
+    app: ASGIApp = create_lanes(dsn, settings)
+    if settings.traces:
+        app = Traced(app, spans.provider())
     settle_in()
     return app
 

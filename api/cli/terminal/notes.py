@@ -18,7 +18,7 @@ class _Notes(logging.Handler):
         if self.as_json:
             at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
             told: dict[str, Any] = getattr(record, "told", {})
-            text = _object(record.levelname.lower(), text, **told, **({"at": at} if told else {}))
+            text = _object(record.levelname.lower(), text, **told, at=at)
         else:
             text = f"clubledger: {text}"
         try:

@@ -28,8 +28,7 @@ from api.http.pages.page import (
 )
 from api.http.server.access import SIGNED_IN, Who, needs
 from api.http.server.inputs import House, InHouse
-from api.http.server.page import INVITED_PATH
-from api.http.sessions import SessionPath
+from api.http.sessions import INVITED_PATH, SessionPath
 from api.runtime.problems import DoorProblem, of_refusal
 from domain.access import HolderId, InviteUser, Principal, UnknownUser
 from domain.catalogue import CATALOGUE

@@ -1,7 +1,9 @@
 """Signing in and out, at the pages: the session that the doors know, as they make it."""
 
+from functools import partial
+
 from fastapi import Request, Response
-from fastapi.responses import HTMLResponse
+from fastapi.responses import RedirectResponse
 
 from api.http import sessions
 from api.http.pages.page import (
@@ -9,18 +11,33 @@ from api.http.pages.page import (
     SIGN_IN,
     Fields,
     form,
+    in_place,
     next_page,
     own_path,
     page,
     router_of_pages,
 )
-from api.http.server import page as invitation
-from api.http.server.access import PUBLIC, SIGNED_IN, Who, needs
-from api.http.server.inputs import InHouse
-from api.http.server.passwords import Password
+from api.http.server import identity
+from api.http.server.access import (
+    ATTEMPT,
+    PUBLIC,
+    SIGNED_IN,
+    Who,
+    cookie_name,
+    cookie_of,
+    needs,
+    require_our_site,
+)
+from api.http.server.identity import Provider
+from api.http.server.inputs import House, InHouse, takes_any_query
+from api.http.server.passwords import NewPassword, Password
+from api.runtime import problems
+from api.runtime.problems import DoorProblem
 from domain.access import HolderId
+from ledger.sessions import begin, first_use, principals
 
 router = router_of_pages()
+PASSWORD = "/sign-in/password"
 
 
 class SigningIn(Fields):
@@ -35,11 +52,27 @@ class SigningOut(Fields):
     """Nothing more."""
 
 
+class Choosing(Fields):
+    """An invitation, and the password of whom it invites."""
+
+    invitation: sessions.Invitation
+    user_id: HolderId
+    password: NewPassword
+
+
+class Changing(Fields):
+    """The password that one has, and the one that one wants."""
+
+    password: Password
+    new_password: NewPassword
+
+
 @router.get(SIGN_IN)
 @needs(PUBLIC)
-async def sign_in_page(request: Request, to: str = FIRST_PAGE) -> Response:
-    """Where a name and a password are asked for."""
-    return page(request, "sign_in.html", to=own_path(to))
+async def sign_in_page(request: Request, house: InHouse, to: str = FIRST_PAGE) -> Response:
+    """Where a name and a password are asked for, or the way to who knows them is shown."""
+    name = None if house.provider is None else house.provider.name
+    return page(request, "sign_in.html", to=own_path(to), provider=name)
 
 
 @router.post(SIGN_IN)
@@ -53,13 +86,6 @@ async def sign_in(request: Request, house: InHouse) -> Response:
     return answer
 
 
-@router.get(invitation.INVITED_PATH)
-@needs(PUBLIC)
-async def invitation_page() -> Response:
-    """The page that a link of an invitation opens: there a person chooses a password."""
-    return HTMLResponse(invitation.PAGE, headers=invitation.HEADERS)
-
-
 @router.post("/sign-out")
 @needs(SIGNED_IN)
 async def sign_out(request: Request, who: Who, house: InHouse) -> Response:
@@ -68,3 +94,95 @@ async def sign_out(request: Request, who: Who, house: InHouse) -> Response:
     answer = next_page(SIGN_IN)
     await sessions.sign_out(request, answer, who, house)
     return answer
+
+
+# ------------------------------------------------------------------------------ passwords
+@router.get(sessions.INVITED_PATH)
+@needs(PUBLIC)
+async def invitation_page(request: Request) -> Response:
+    """The page that a link of an invitation opens: there a person chooses a password. The secret
+    stands behind the `#`, which no browser sends, so it is in no log; the page takes it out of the
+    address."""
+    return page(request, "invited.html")
+
+
+@router.post("/invitations/choose")
+@needs(PUBLIC)
+async def choose_password(request: Request, house: InHouse) -> Response:
+    """Take an invitation, and sign in next."""
+    asked = await form(request, Choosing)
+    said = sessions.TakenInvitation(**asked.model_dump())
+    await sessions.take_invitation(said, request, house)
+    return page(request, "_chosen.html", user_id=asked.user_id)
+
+
+@router.get(PASSWORD)
+@needs(SIGNED_IN)
+async def password_page(request: Request) -> Response:
+    """Where another password is chosen, by the one that one has."""
+    return page(request, "password.html")
+
+
+@router.post(PASSWORD)
+@needs(SIGNED_IN)
+async def change_password(request: Request, who: Who, house: InHouse) -> Response:
+    """Choose another password; one's other sessions end."""
+    asked = await form(request, Changing)
+    said = sessions.AnotherPassword(**asked.model_dump())
+    await sessions.change_password(said, request, Response(), who, house)
+    return page(request, "_changed.html")
+
+
+# -------------------------------------------------------------------- at an identity provider
+@router.get("/sign-in/provider")
+@needs(PUBLIC)
+async def leave(request: Request, house: InHouse, to: str = FIRST_PAGE) -> Response:
+    """Send the browser to the identity provider, with an attempt of its own."""
+    require_our_site(request)
+    address, attempt = await _provider(house).begin(own_path(to))
+    answer = RedirectResponse(address, 303)
+    under_tls = house.settings.tls_in_front
+    # Lax: who comes back comes from another site.
+    answer.set_cookie(
+        cookie_name(under_tls, ATTEMPT), attempt, identity.ATTEMPT_S,
+        secure=under_tls, httponly=True, samesite="lax",
+    )  # fmt: skip
+    return answer
+
+
+@router.get(identity.RETURN_PATH)
+@needs(PUBLIC)
+@takes_any_query
+async def come_back(request: Request, house: InHouse) -> Response:
+    """Sign in whom the identity provider names. The attempt ends here, however it ends.
+
+    The session's cookie is not sent along by a browser that comes from another site: so this is a
+    page of ours, which leads on."""
+    try:
+        answer = await _signed_in(request, house)
+    except DoorProblem as problem:
+        answer = in_place(request, problems.document(problem.code))
+    under_tls = house.settings.tls_in_front
+    answer.delete_cookie(
+        cookie_name(under_tls, ATTEMPT), secure=under_tls, httponly=True, samesite="lax"
+    )
+    return answer
+
+
+async def _signed_in(request: Request, house: House) -> Response:
+    brought = cookie_of(request, ATTEMPT)
+    user_id, attempt = await _provider(house).finish(brought, request.url.query)
+    if not await house.reads.briefly(partial(principals, user_ids=[user_id])):
+        raise DoorProblem("not_a_user")
+    if not await house.reads.briefly(partial(first_use, attempt=attempt.digest)):
+        raise DoorProblem("not_confirmed")
+    cookie = await house.reads.briefly(partial(begin, user_id=user_id))
+    answer = page(request, "signed_in.html", to=own_path(attempt.to))
+    sessions.hand_over(answer, cookie, house.settings.tls_in_front)
+    return answer
+
+
+def _provider(house: House) -> Provider:
+    if house.provider is None:
+        raise DoorProblem("not_found")
+    return house.provider

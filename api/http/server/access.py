@@ -32,7 +32,8 @@ MOST_KNOWN = 10_000
 MOST_KNOCKING = 64
 """Who waits to be looked up, one at a time: guessing at keys keeps nobody else from reading."""
 BEARER = b"bearer "
-COOKIE, COOKIE_UNDER_TLS = "clubledger", "__Host-clubledger"
+COOKIE, ATTEMPT = "clubledger", "clubledger_sign_in"
+"""What holds a session, and an attempt to sign in elsewhere."""
 FROM_HERE_HEADER = "Clubledger-Csrf"
 """What a page of another site cannot send: what `GET /v1/session` tells of a session."""
 SITE_HEADER = "Sec-Fetch-Site"
@@ -89,9 +90,13 @@ def opened(app: FastAPI) -> Iterator[tuple[str, str, str, Need]]:
 class Access:
     """The keys and sessions that were used here, and what they open."""
 
-    def __init__(self, reads: Reads, clock: Clock, tokens: Tokens | None = None) -> None:
+    def __init__(
+        self, reads: Reads, clock: Clock, tokens: Tokens | None = None, closed: bool = False
+    ) -> None:
         self.claimed = True
-        """Whether anything was ever given out that opens this ledger."""
+        """Whether anything was ever given out that opens this ledger, or somebody elsewhere says
+        who is asking (`closed`)."""
+        self._closed = closed or tokens is not None
         self._reads, self._clock, self._tokens = reads, clock, tokens
         self._known: dict[Name, Known] = {}
         self._used: set[Name] = set()
@@ -135,7 +140,7 @@ class Access:
     async def learn(self) -> None:
         """Read again who is known, and write down who was here."""
         used, self._used = self._used, set()
-        self.claimed = await self._reads.briefly(credentials.claimed)
+        self.claimed = self._closed or await self._reads.briefly(credentials.claimed)
         if self._known:
             await self._learn([*self._known])
         if keys := _of("apikey", used):
@@ -225,14 +230,14 @@ def _brought(authorization: bytes | None, cookie: str | None) -> tuple[Name, str
 
 
 # ----------------------------------------------------------------------------- what a browser says
-def cookie_name(under_tls: bool) -> str:
+def cookie_name(under_tls: bool, name: str = COOKIE) -> str:
     """`__Host-` has the browser keep it from other hosts, and from all that is not encrypted."""
-    return COOKIE_UNDER_TLS if under_tls else COOKIE
+    return f"__Host-{name}" if under_tls else name
 
 
-def cookie_of(request: Request) -> str | None:
-    """The session that a browser has sent; none, if there are two of the name."""
-    name = cookie_name(request.app.state.house.settings.tls_in_front)
+def cookie_of(request: Request, name: str = COOKIE) -> str | None:
+    """The session that a browser has sent, or what is called so; none, if there are two of it."""
+    name = cookie_name(request.app.state.house.settings.tls_in_front, name)
     sent = ";".join(request.headers.getlist("cookie")).split(";")
     pairs = [each.strip().partition("=") for each in sent]
     found = [value for key, _, value in pairs if key == name]

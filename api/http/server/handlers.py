@@ -180,15 +180,17 @@ def last_resort(scope: Scope, defect: BaseException, show_traceback: bool) -> Re
     The message may hold what somebody sent, so it stays out of both.
     """
     asked = scope[tracing.KEY].decode("ascii")
+    told = {"told": {"request_id": asked}}
     if show_traceback:
-        log.error("A defect, request %s", asked, exc_info=defect)
+        log.error("A defect, request %s", asked, exc_info=defect, extra=told)
     else:
         cause = defect.__cause__ or defect
         frames = traceback.extract_tb(cause.__traceback__)[-3:]
         way = " < ".join(f"{frame.filename}:{frame.lineno}" for frame in reversed(frames))
         route = getattr(scope.get("route"), "path", "?")
         kind, method = type(cause).__name__, scope["method"]
-        log.error("A defect: %s at %s, on %s %s, request %s", kind, way, method, route, asked)
+        said = "A defect: %s at %s, on %s %s, request %s"
+        log.error(said, kind, way, method, route, asked, extra=told)
     return as_response(problems.document("internal"))
 
 

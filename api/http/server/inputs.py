@@ -16,13 +16,14 @@ from api.answers import Figures
 from api.http.server.access import Access
 from api.http.server.asof import Builds
 from api.http.server.calls import Calls
+from api.http.server.identity import Provider
 from api.http.server.names import Names
 from api.http.server.passwords import Passwords
 from api.http.server.probing import Probe
 from api.http.server.rates import Rates
 from api.http.server.reads import MOST_WAITING, Reads
 from api.http.server.turns import Turns
-from api.runtime import metrics, moments
+from api.runtime import metrics, moments, spans
 from api.runtime.clock import Clock
 from api.runtime.problems import DoorProblem, invalid
 from api.runtime.settings import Settings
@@ -73,19 +74,26 @@ class House:
     passwords: Passwords
     rates: Rates
     names: Names
+    provider: Provider | None
     figures: KnownFigures = field(default_factory=KnownFigures)
 
     async def execute(self, command: Command) -> Receipt:
         """Have it carried out, and count what came of it."""
-        try:
-            receipt = await self.ledger.execute(command)
-        except Refusal as refusal:
-            metrics.command(command.called, refusal.code).inc()
-            raise
-        except Exception:
-            metrics.command(command.called, "failed").inc()
-            raise
-        metrics.command(command.called, "replayed" if receipt.replayed else "written").inc()
+        outcome = ""
+        with spans.command(command.called) as span:
+            try:
+                receipt = await self.ledger.execute(command)
+                outcome = "replayed" if receipt.replayed else "written"
+            except Refusal as refusal:
+                outcome = refusal.code
+                raise
+            except Exception:
+                outcome = "failed"
+                raise
+            finally:
+                if outcome:  # else who asked is gone
+                    metrics.command(command.called, outcome).inc()
+                    spans.came_to(span, outcome)
         return receipt
 
     async def ask(
@@ -133,11 +141,22 @@ async def house(request: Request) -> House:
     return found
 
 
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def takes_any_query(endpoint: F) -> F:
+    """Says that others add to the query of this route what they like, and it reads it itself."""
+    endpoint.__dict__["takes_any_query"] = True
+    return endpoint
+
+
 async def known_query(request: Request) -> None:
     """Refuses a query parameter that the address does not take, or takes once.
 
     Left out, `known-at` for `known_at` would give today's answer to a question about the past.
     """
+    if getattr(request.scope["route"].endpoint, "takes_any_query", False):
+        return
     fields = [
         field
         for field in get_flat_params(request.scope["route"].dependant)

@@ -10,7 +10,7 @@ from time import perf_counter
 
 from starlette.types import Scope
 
-from api.runtime import metrics
+from api.runtime import metrics, spans
 
 HEADER, TRACE = b"x-request-id", b"traceparent"
 _UUID = re.compile(rb"[0-9a-f]{8}(?:-?[0-9a-f]{4}){3}-?[0-9a-f]{12}", re.IGNORECASE)
@@ -46,6 +46,7 @@ def answered(request_id: bytes, method: str, route: str, status: int, began: flo
     """Count and tell an answer to what came at this time of `perf_counter`."""
     took_s = perf_counter() - began
     metrics.request(method, route, status).observe(took_s)
+    spans.answered(request_id, method, route, status)
     if access.isEnabledFor(logging.INFO):
         ms = round(took_s * 1000, 1)
         told = {
