@@ -40,7 +40,7 @@ Offset = Annotated[
 BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
-        "content": {OCTETS: {"schema": {"type": "string", "format": "binary"}}},
+        "content": {OCTETS: {"schema": {"type": "string", "format": "binary", "minLength": 1}}},
     }
 }
 
