@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hint
 
 from pydantic import create_model
 
-from domain.access import Scope, SecretReceipt
+from domain.access import Scope, SecretReceipt, UnknownRole
 from domain.catalogue import COMMANDS
 from domain.clubs import UnknownClub
 from domain.kernel.command import Command
@@ -96,6 +96,10 @@ class Question(NamedTuple):
     """query(connection, words...): an answer, null if there is no such, or a list of answers."""
     unknown: type[Refusal] | None = None
     """What is said then: of the words in the path."""
+    key: tuple[str, ...] = ()
+    """What tells the rows of a list apart."""
+    of: str = ""
+    """What it tells of, if several may change it: its answer has an `ETag` (server/editing.py)."""
 
     @property
     def address(self) -> str:
@@ -144,7 +148,7 @@ def _answer(question: Question) -> type[Answer]:
 # --------------------------------------------------------------------------------------- rows
 MEMBER, CLUB, CAMPAIGN = "/members/{member_id}", "/clubs/{club_id}", "/campaigns/{campaign_id}"
 COHORT, REPORT = "/cohorts/{cohort_id}", "/reports/{report_id}"
-WEBHOOK = "/webhooks/{webhook_id}"
+WEBHOOK, ROLE = "/webhooks/{webhook_id}", "/roles/{role_id}"
 
 DOORS = (
     Door("unit.open", "/units", "members", "units.write"),
@@ -226,7 +230,7 @@ DOORS = (
         "corrections.write",
     ),
     Door("target.correct", "/targets/{target_id}/corrections", "corrections", "corrections.write"),
-    Door("role.define", "/roles/{role_id}", "access", "access.write"),
+    Door("role.define", ROLE, "access", "access.write"),
     Door("apikey.issue", "/api-keys", "access", "access.write"),
     Door("apikey.rotate", "/api-keys/{api_key_id}/rotate", "access", "access.write"),
     Door("apikey.revoke", "/api-keys/{api_key_id}/revoke", "access", "access.write"),
@@ -240,24 +244,42 @@ DOORS = (
 DOOR_OF = {door.name: door for door in DOORS}
 
 QUESTIONS = (
-    Question("clubs", "/clubs", "clubs", "clubs.read", clubs.clubs),
-    Question("club", CLUB, "clubs", "clubs.read", clubs.club, UnknownClub),
-    Question("reports", "/reports", "reports", "figures.read", reports.reports),
-    Question("report", REPORT, "reports", "figures.read", reports.report, UnknownReport),
+    Question("clubs", "/clubs", "clubs", "clubs.read", clubs.clubs, key=("club_id",)),
+    Question("club", CLUB, "clubs", "clubs.read", clubs.club, UnknownClub, of="club"),
+    Question("reports", "/reports", "reports", "figures.read", reports.reports, key=("report_id",)),
     Question(
-        "outside_values", "/outside-values", "reports", "figures.read", reports.outside_values
+        "report", REPORT, "reports", "figures.read", reports.report, UnknownReport, of="report"
     ),
-    Question("targets", "/targets", "reports", "figures.read", targets.targets),
-    Question("webhooks", "/webhooks", "webhooks", "webhooks.read", webhooks.webhooks),
+    Question(
+        "outside_values",
+        "/outside-values",
+        "reports",
+        "figures.read",
+        reports.outside_values,
+        key=("outside_value_id",),
+    ),
+    Question("targets", "/targets", "reports", "figures.read", targets.targets, key=("target_id",)),
+    Question(
+        "webhooks",
+        "/webhooks",
+        "webhooks",
+        "webhooks.read",
+        webhooks.webhooks,
+        key=("webhook_id",),
+    ),
     Question(
         "dead_letters",
         f"{WEBHOOK}/dead-letters",
         "webhooks",
         "webhooks.read",
         webhooks.dead_letters,
+        key=("bucket", "position"),
     ),
-    Question("roles", "/roles", "access", "access.read", access.roles),
-    Question("api_keys", "/api-keys", "access", "access.read", access.api_keys),
-    Question("users", "/users", "access", "access.read", access.users),
+    Question("role", ROLE, "access", "access.read", access.role, UnknownRole, of="role"),
+    Question("roles", "/roles", "access", "access.read", access.roles, key=("role_id",)),
+    Question(
+        "api_keys", "/api-keys", "access", "access.read", access.api_keys, key=("api_key_id",)
+    ),
+    Question("users", "/users", "access", "access.read", access.users, key=("user_id",)),
 )
 QUESTION_OF = {question.name: question for question in QUESTIONS}

@@ -3,7 +3,7 @@
 A page has a thousand events, so it is written without models: they say what it looks like.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -111,14 +111,20 @@ def said(stored: reading.Stored) -> dict[str, Any]:
     return found
 
 
-def history(conn: Connection[Any], stream: str, after: int, limit: int) -> bytes | None:
+def history(
+    conn: Connection[Any],
+    stream: str,
+    after: int,
+    limit: int,
+    named: Callable[[int | None], Any] = lambda place: place,
+) -> bytes | None:
     """A page of the events of one stream, oldest first, a `History` in JSON; None if there is no
-    such stream."""
+    such stream. `named` says how the place behind which the next begins is told."""
     found = reading.history(conn, stream, after, limit + 1)
     if not found and not after:
         return None
     more = found[limit - 1].version if len(found) > limit else None
-    return msgspec.json.encode(_History(_events(found[:limit]), more))
+    return msgspec.json.encode(_History(_events(found[:limit]), named(more)))
 
 
 def of_stream(conn: Connection[Any], stream: str, limit: int) -> list[Event]:

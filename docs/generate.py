@@ -22,7 +22,7 @@ import ledger.reading  # these three know every refusal of the ledger
 from api.doors import DOORS, QUESTIONS
 from api.runtime import report_files
 from api.runtime.demonstration import assumed
-from docs import asyncapi
+from docs import api_changes, asyncapi
 from domain import access, kernel, webhooks
 from domain.catalogue import CATALOGUE, COMMANDS, NOUNS, REFUSALS
 from domain.kernel import correction, personal, values
@@ -38,6 +38,8 @@ from projections.reports import Claim
 DOCS = Path(__file__).parent
 OPENAPI = DOCS.parent / "tests" / "api" / "openapi.json"
 ASYNCAPI = OPENAPI.with_name("asyncapi.json")
+RELEASED = OPENAPI.with_name("released.txt")
+API_CHANGES = DOCS / "reference" / "api-changes.md"
 """Kept beside the tests, so that a change of what is promised is seen."""
 MADE = "<!-- Made by `python -m docs.generate`. Change the code instead. -->"
 SHOWN_CHARACTERS = 160
@@ -98,6 +100,13 @@ everywhere, `clubs` and `units` are those for which a key or user was given the 
 asked of says so in the fields of the column *of*: the club itself or that of a visit, the unit
 itself or that of the member. What is empty is refused. A role is data: `role.define` makes others,
 and these anew. [Who may do what](../how-to/access.md) tells how keys are made.
+"""
+
+API_CHANGES_SAID = """
+A line names what is promised: an operation, a parameter or field that is taken or told, what an
+operation is answered with. A field is that of a schema of `/openapi.json`. Under `/v1` nothing that
+breaks is released; what does gets a prefix of its own. `python -m docs.generate --release NAME`
+keeps what is promised now, in `tests/api/released.txt`, and this page begins anew.
 """
 
 LEGEND = """
@@ -538,10 +547,15 @@ def problems() -> str:
 
 def contract() -> dict[Path, str]:
     """The same of what the HTTP door promises, which takes the whole door to know."""
-    made = {OPENAPI: openapi(), ASYNCAPI: asyncapi.document()}
-    return {
-        path: json.dumps(told, ensure_ascii=False, indent=1) + "\n" for path, told in made.items()
-    }
+    described = openapi()
+    made = {OPENAPI: described, ASYNCAPI: asyncapi.document()}
+    told = {path: json.dumps(each, ensure_ascii=False, indent=1) for path, each in made.items()}
+    version, before = api_changes.read(RELEASED.read_text("utf-8"))
+    since = api_changes.changes(before, api_changes.surface(described))
+    told[API_CHANGES] = "\n\n".join(
+        ["# Changes of the API", MADE, API_CHANGES_SAID.strip(), api_changes.page(version, since)]
+    )
+    return {path: text + "\n" for path, text in told.items()}
 
 
 def golden() -> dict[Path, str]:
@@ -552,7 +566,11 @@ def golden() -> dict[Path, str]:
 
 
 def main() -> None:
-    """Write the files that are not current, and name them."""
+    """Write the files that are not current, and name them. With `--release NAME` what is promised
+    now is what changes are told against from now on."""
+    if sys.argv[1:2] == ["--release"]:
+        kept = api_changes.written(api_changes.surface(openapi()), sys.argv[2])
+        RELEASED.write_text(kept, "utf-8")
     for path, text in {**golden(), **pages(), **contract()}.items():
         if not path.exists() or path.read_text("utf-8") != text:
             path.write_text(text, "utf-8")

@@ -204,6 +204,11 @@ class Secrets:
         """Keys the blind index."""
         return _derived(self.root, b"blind index")
 
+    @cached_property
+    def cursors(self) -> bytes:
+        """Encrypts where pages begin: of what can be asked anyway, so no root key is needed."""
+        return _derived(self.digest_key, b"cursors of pages")
+
 
 def _root_of(ledger_id: str) -> str:
     return f"root|{ledger_id}"

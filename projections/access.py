@@ -5,7 +5,7 @@ from datetime import datetime
 
 from pydantic import Field
 
-from domain.access import BUILT_IN, ApiKey, Reach, Scope, User, scopes_of
+from domain.access import BUILT_IN, ApiKey, Reach, RoleId, Scope, User, scopes_of
 from ledger import credentials
 from ledger.log.states import states, streams_of
 from projections.engine.answer import Answer
@@ -61,6 +61,11 @@ def roles(conn: Conn) -> list[RoleRow]:
         scopes = BUILT_IN[role_id] if role is None else scopes_of(role, role_id)
         found.append(RoleRow(role_id=role_id, scopes=dict(scopes), built_in=role is None))  # type: ignore[arg-type]
     return found
+
+
+def role(conn: Conn, role_id: RoleId) -> RoleRow | None:
+    """A role with its scopes, as it is now."""
+    return next((each for each in roles(conn) if each.role_id == role_id), None)
 
 
 def api_keys(conn: Conn) -> list[ApiKeyRow]:

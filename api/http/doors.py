@@ -30,6 +30,7 @@ from pydantic_core import PydanticUndefined
 from api.doors import DOOR_OF, DOORS, PREFIX, Door
 from api.http.server.access import Who, needs
 from api.http.server.documented import refuses
+from api.http.server.editing import Seen, edited
 from api.http.server.inputs import DryRun, House, InHouse, WriteActor, WriteKey
 from api.http.server.receipts import (
     TRIED,
@@ -166,6 +167,7 @@ def _open(router: APIRouter, doors: tuple[Door, ...]) -> None:
         actor: str | None,
         dry_run: bool,
         said: Any,
+        seen: int | None = None,
         **ids: Any,
     ) -> Response:
         asked: Body = said.root if several else said
@@ -173,8 +175,8 @@ def _open(router: APIRouter, doors: tuple[Door, ...]) -> None:
         named = await house.access.admit(who, need, {**asked.__dict__, **ids}, actor)
         command = asked.command(key=key, actor=named, **ids)
         if dry_run:
-            return trial_of(*await house.ledger.attempt(command))
-        return receipt_of(*await carried_out(house, command))
+            return trial_of(*await house.ledger.attempt(command, seen=seen))
+        return receipt_of(*await carried_out(house, command, seen))
 
     annotations = {
         **{name: _in_path(doors, name) for name in first.ids},
@@ -184,6 +186,7 @@ def _open(router: APIRouter, doors: tuple[Door, ...]) -> None:
         "key": WriteKey,
         "actor": WriteActor,
         "dry_run": DryRun,
+        **({"seen": Seen} if edited(first) else {}),
     }
     parameters = [
         Parameter(
@@ -209,9 +212,11 @@ def _open(router: APIRouter, doors: tuple[Door, ...]) -> None:
     )
 
 
-async def carried_out(house: House, command: Command) -> tuple[batcher.Receipt, str | None]:
+async def carried_out(
+    house: House, command: Command, seen: int | None = None
+) -> tuple[batcher.Receipt, str | None]:
     """(what was written, with what it is asked to show; the secret that was made of it, if any)."""
-    receipt = await house.execute(command)
+    receipt = await house.execute(command, seen)
     if command.discloses:
         receipt = await house.reads.briefly(partial(disclosed, command=command, receipt=receipt))
     mints = DOOR_OF[command.called].mints

@@ -17,6 +17,7 @@ from api.http.server.access import SIGNED_IN, Who, needs
 from api.http.server.documented import refuses
 from api.http.server.downloads import taken
 from api.http.server.inputs import House, InHouse, Limit, WriteActor, WriteKey
+from api.http.server.paging import NEXT, Pages
 from api.http.server.receipts import REPLAYED_HEADER
 from api.http.server.streaming import MEDIA_TYPE as EVENTS
 from api.http.server.streaming import Stream, block, followed
@@ -57,7 +58,7 @@ class Jobs(Answer):
     """One's own jobs, without what they came to."""
 
     jobs: list[JobState]
-    next: str | None = Field(description="send it as `before` for older ones; null at the end")
+    next: str | None = NEXT
 
 
 # ----------------------------------------------------------------------------------------- files
@@ -148,19 +149,12 @@ async def start_job(
 
 @router.get("/jobs", response_model=Jobs, responses=refuses("unknown_job"))
 @needs(SIGNED_IN)
-async def list_jobs(
-    house: InHouse,
-    who: Who,
-    limit: Limit = 50,
-    before: Annotated[
-        str | None, Query(pattern="^[0-9a-f]{16}$", description="older than this job")
-    ] = None,
-) -> Jobs:
+async def list_jobs(house: InHouse, who: Who, pages: Pages, limit: Limit = 50) -> Jobs:
     """One's own jobs, the newest first. They are kept for a day after they have ended."""
-    find = partial(face.newest, who=who, limit=limit + 1, before=before)
+    find = partial(face.newest, who=who, limit=limit + 1, before=pages.after)
     found = await house.reads.briefly(find)
     following = found[limit - 1].job_id if len(found) > limit else None
-    return Jobs(jobs=found[:limit], next=following)
+    return Jobs(jobs=found[:limit], next=pages.named(following))
 
 
 @router.get("/jobs/{job_id}", response_model=JobState, responses=refuses("unknown_job"))

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 from fastapi.responses import Response
-from pydantic import Field, create_model
+from pydantic import create_model
 
 from api import answers
 from api.doors import PREFIX, Need
@@ -14,6 +14,7 @@ from api.http.server.access import SIGNED_IN, needs
 from api.http.server.documented import refuses
 from api.http.server.downloads import DOWNLOAD, Download, Wanted, download
 from api.http.server.inputs import PAST, AsOf, Awaited, House, InHouse, Limit
+from api.http.server.paging import NEXT, Pages, Paging
 from domain.kernel.values import ONE_LINE
 from projections.engine import views
 from projections.engine.answer import Answer, Dated, Moment
@@ -26,9 +27,6 @@ from projections.engine.views import View
 assert NOUNS, "they make the catalogue"
 
 router = APIRouter(prefix=PREFIX, tags=["lists"])
-After = Annotated[
-    str | None, Query(pattern=ONE_LINE, max_length=500, description="`next` of the page before")
-]
 
 
 class Listed(Answer):
@@ -57,8 +55,7 @@ async def all_lists() -> Lists:
 
 def _page_model(of: View) -> type[Dated]:
     rows: Any = list[of.row]  # type: ignore[name-defined]
-    following = Field(description="send it as `after` for the next page; null at the end")
-    fields: dict[str, Any] = {of.name: (rows, ...), "next": (str | None, following)}
+    fields: dict[str, Any] = {of.name: (rows, ...), "next": (str | None, NEXT)}
     name = of.row.__name__.removesuffix("Row")
     return create_model(f"{name}List", __base__=Dated, __doc__=of.about, **fields)
 
@@ -78,12 +75,12 @@ def _open(of: View) -> None:
         asked: Asked | None,
         wanted: Download | None,
         limit: int,
-        after: str | None,
+        pages: Paging,
         **said: str | None,
     ) -> Answer | Response:
         def page(conn: Conn, _: Moment | None) -> Dated:
-            found = views.page(conn, of, said, limit, after)
-            told: dict[str, Any] = {of.name: found.rows, "next": found.next}
+            found = views.page(conn, of, said, limit, pages.after)
+            told: dict[str, Any] = {of.name: found.rows, "next": pages.named(found.next)}
             return model(**told)
 
         views.read(of, said)  # before anything is waited for
@@ -100,6 +97,7 @@ def _open(of: View) -> None:
         "wait_for": Awaited,
         "asked": AsOf,
         "wanted": Wanted,
+        "pages": Pages,
     }
     words = {
         each.name: Annotated[
@@ -117,7 +115,6 @@ def _open(of: View) -> None:
         [
             *(Parameter(name, kind, annotation=each) for name, each in fixed.items()),
             Parameter("limit", kind, annotation=Limit, default=50),
-            Parameter("after", kind, annotation=After, default=None),
             *(Parameter(name, kind, annotation=each, default=None) for name, each in words.items()),
         ]
     )

@@ -9,12 +9,15 @@ from api import log
 from api.doors import PREFIX, Need
 from api.http.server.access import needs
 from api.http.server.documented import refuses
-from api.http.server.inputs import PAST, After, AsOf, Awaited, InHouse, Limit, Position, place_of
+from api.http.server.inputs import PAST, AsOf, Awaited, InHouse, Limit, Position, place_of
+from api.http.server.paging import Pages, paged
 from api.runtime.problems import DoorProblem
 from domain.kernel.correction import Topic
 from domain.kernel.values import Code, Day, MemberId
 from projections import exceptions as excepting
 from projections.audit import doubts as doubting
+from projections.engine.answer import Moment
+from projections.engine.connection import Conn
 
 router = APIRouter(prefix=PREFIX, tags=["log"])
 
@@ -35,20 +38,24 @@ async def events(
     return Response(found, media_type="application/json")
 
 
-@router.get("/doubts", response_model=doubting.Doubts, responses=refuses(*PAST))
+@router.get("/doubts", response_model=paged(doubting.Doubts), responses=refuses(*PAST))
 @needs(Need("lists.read"))
 async def doubts(
-    house: InHouse, wait_for: Awaited, asked: AsOf, limit: Limit = 100, after: After = None
+    house: InHouse, wait_for: Awaited, asked: AsOf, pages: Pages, limit: Limit = 100
 ) -> doubting.Doubts:
     """Facts that were judged by other values than those now known for their time: somebody decides
     what becomes of them."""
-    behind = place_of(after)
-    return await house.ask(lambda conn, _: doubting.page(conn, limit, behind), wait_for, asked)
+
+    def page(conn: Conn, _: Moment | None) -> doubting.Doubts:
+        found = doubting.page(conn, limit, place_of(pages.after))
+        return pages.page(paged(doubting.Doubts), found, _named(found.next))
+
+    return await house.ask(page, wait_for, asked)
 
 
 @router.get(
     "/exceptions",
-    response_model=excepting.ExceptionPage,
+    response_model=paged(excepting.ExceptionPage),
     responses=refuses("unknown_member", *PAST),
 )
 @needs(Need("lists.read"))
@@ -56,15 +63,23 @@ async def exceptions(
     house: InHouse,
     wait_for: Awaited,
     asked: AsOf,
+    pages: Pages,
     member_id: Annotated[MemberId | None, Query(description="of this member")] = None,
     code: Annotated[Code | None, Query(description="that broke this rule")] = None,
     topic: Annotated[Topic | None, Query(description="events of this topic")] = None,
     first: Annotated[Day | None, Query(description="from this day on")] = None,
     last: Annotated[Day | None, Query(description="until this day, itself included")] = None,
     limit: Limit = 100,
-    after: After = None,
 ) -> excepting.ExceptionPage:
     """Facts of a history that broke a rule which protects a live desk, each with the rules."""
-    behind = place_of(after)
     of = excepting.Wanted(member_id, code, topic, first, last)
-    return await house.ask(lambda conn, _: excepting.page(conn, of, limit, behind), wait_for, asked)
+
+    def page(conn: Conn, _: Moment | None) -> excepting.ExceptionPage:
+        found = excepting.page(conn, of, limit, place_of(pages.after))
+        return pages.page(paged(excepting.ExceptionPage), found, _named(found.next))
+
+    return await house.ask(page, wait_for, asked)
+
+
+def _named(place: tuple[int, int] | None) -> str | None:
+    return None if place is None else f"{place[0]}:{place[1]}"

@@ -14,6 +14,7 @@ from api.http.server.access import SIGNED_IN, needs
 from api.http.server.documented import refuses
 from api.http.server.downloads import DOWNLOAD, Wanted, download
 from api.http.server.inputs import PAST, AsOf, Awaited, House, InHouse, Limit, several
+from api.http.server.paging import Pages, Paging, paged
 from api.runtime.exports import Export
 from domain.kernel.values import ONE_LINE
 from projections.engine import contributions, measure
@@ -124,7 +125,7 @@ async def ask_contributions(
     asked: Asked | None,
     wanted: Any,
     limit: int,
-    after: str | None,
+    pages: Paging,
     **words: Any,
 ) -> Contributions | Response:
     """The rows that make a measure up, page by page: what each is, the days and values that
@@ -135,7 +136,8 @@ async def ask_contributions(
 
     def page(conn: Conn, moment: Moment | None) -> Contributions:
         on = answers.day_asked(moment, now)
-        return contributions.contributions(conn, measure_id, said, on, limit, after)
+        found = contributions.contributions(conn, measure_id, said, on, limit, pages.after)
+        return pages.page(paged(Contributions), found, found.next)
 
     def whole(conn: Conn, moment: Moment | None) -> Export:
         on = answers.day_asked(moment, now)
@@ -149,7 +151,7 @@ async def ask_contributions(
 
 ask_measure.__dict__["__signature__"] = asked_with(by=(By, []))
 ask_contributions.__dict__["__signature__"] = asked_with(
-    wanted=(Wanted, Parameter.empty), limit=(Limit, 50), after=(After, None)
+    wanted=(Wanted, Parameter.empty), limit=(Limit, 50), pages=(Pages, Parameter.empty)
 )
 router.add_api_route(
     "/measures/{measure_id}",
@@ -162,6 +164,6 @@ router.add_api_route(
     "/measures/{measure_id}/contributions",
     ask_contributions,
     name="contributions",
-    response_model=Contributions,
+    response_model=paged(Contributions),
     responses={**DOWNLOAD, **refuses(*_CODES, "too_large_a_sheet")},
 )

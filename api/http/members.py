@@ -2,9 +2,8 @@
 
 from contextlib import nullcontext, suppress
 from functools import partial
-from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict
 
@@ -21,10 +20,10 @@ from api.http.server.inputs import (
     InHouse,
     Limit,
     MemberPath,
-    Position,
     WriteActor,
     WriteKey,
 )
+from api.http.server.paging import Pages, paged
 from api.http.server.rates import LOOK_UP
 from api.own_data import WHAT_FOR, OwnData
 from api.own_data import own_data as whole
@@ -128,7 +127,7 @@ async def own_data(
 
 @router.get(
     "/members/{member_id}/statement",
-    response_model=Statement,
+    response_model=paged(Statement),
     responses={
         **DOWNLOAD,
         **refuses("unknown_member", "unknown_member_then", "too_large_a_sheet", *PAST),
@@ -141,14 +140,16 @@ async def member_statement(
     wait_for: Awaited,
     asked: AsOf,
     wanted: Wanted,
+    pages: Pages,
     limit: Limit = 50,
-    before: Annotated[int | None, Query(ge=1, le=2**62)] = None,
 ) -> Statement | Response:
     """A member's points, newest first, each line with the balance after it. Or all as a file."""
+    before = None if pages.after is None else int(pages.after)
 
     def page(conn: Conn, moment: Moment | None) -> Statement:
         require_joined(conn, member_id, moment)
-        return statement.page(conn, member_id, moment, limit, before)
+        found = statement.page(conn, member_id, moment, limit, before)
+        return pages.page(paged(Statement), found, found.next)
 
     if wanted is None:
         return await house.ask_live(page, wait_for, asked)
@@ -163,16 +164,17 @@ async def member_statement(
 
 @router.get(
     "/members/{member_id}/events",
-    response_model=log.History,
+    response_model=paged(log.History),
     responses=refuses("unknown_member"),
 )
 @needs(OF_ONE)
 async def member_events(
-    member_id: MemberPath, house: InHouse, limit: Limit = 100, after: Position = 0
+    member_id: MemberPath, house: InHouse, pages: Pages, limit: Limit = 100
 ) -> Response:
     """What happened to a member, oldest first, straight from the log: always up to date."""
-    question = partial(log.history, stream=f"member:{member_id}", after=after, limit=limit)
+    of, behind = f"member:{member_id}", int(pages.after or 0)
+    question = partial(log.history, stream=of, after=behind, limit=limit, named=pages.named)
     found = await house.reads(question)
     if found is None:
         raise UnknownMember(member_id)
-    return Response(found, media_type="application/json")
+    return Response(found, media_type="application/json", headers=pages.links)

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path
 from fastapi.responses import Response
 
 from api import answers
@@ -12,9 +12,10 @@ from api.http.server.access import needs
 from api.http.server.documented import refuses
 from api.http.server.downloads import DOWNLOAD, Wanted, download
 from api.http.server.inputs import PAST, AsOf, Awaited, House, InHouse, Limit
+from api.http.server.paging import Pages, paged
 from api.runtime.exports import Export
 from api.runtime.problems import DoorProblem
-from domain.kernel.values import ONE_LINE, DottedId, Id
+from domain.kernel.values import DottedId, Id
 from domain.reports import UnknownReport
 from projections.engine.answer import Moment
 from projections.engine.connection import Conn
@@ -23,9 +24,6 @@ from projections.figures.reported import Explanation
 router = APIRouter(prefix=PREFIX, tags=["reports"])
 ReportId = Annotated[Id, Path(examples=["vip-2008"])]
 ClaimId = Annotated[DottedId, Path(examples=["binding.rate"])]
-Later = Annotated[
-    str | None, Query(pattern=ONE_LINE, max_length=500, description="`next` of the page before")
-]
 
 
 @router.get(
@@ -65,7 +63,7 @@ def _report(house: House, conn: Conn, report_id: str, moment: Moment | None) -> 
 
 @router.get(
     "/reports/{report_id}/figures/{claim_id}",
-    response_model=Explanation,
+    response_model=paged(Explanation),
     responses=refuses("unknown_report", "unknown_claim", "wrong_parameters", *PAST),
 )
 @needs(Need("figures.read"))
@@ -75,17 +73,17 @@ async def explain_claim(
     house: InHouse,
     wait_for: Awaited,
     asked: AsOf,
+    pages: Pages,
     limit: Limit = 50,
-    after: Later = None,
 ) -> Explanation:
     """What a claim rests on: its measure with the rows that make it up, page by page, or the claims
     that its formula names."""
 
     def page(conn: Conn, moment: Moment | None) -> Explanation:
         shown = _report(house, conn, report_id, moment)
-        found = answers.explained(conn, shown, claim_id, limit, after)
+        found = answers.explained(conn, shown, claim_id, limit, pages.after)
         if found is None:
             raise DoorProblem("unknown_claim")
-        return found
+        return pages.page(paged(Explanation), found, found.next)
 
     return await house.ask(page, wait_for, asked)

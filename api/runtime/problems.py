@@ -50,6 +50,8 @@ STATUS: dict[str, int] = {
     # Fewer, or shorter, or later.
     "too_many_files": 429,
     "too_many_jobs": 429,
+    # Somebody else was faster: read it again.
+    "changed_since": 412,
     # Without a key nothing can be sent again.
     "key_missing": 400,
     # Ask again, with the same key.
@@ -97,6 +99,7 @@ DOOR: dict[str, Kind] = {
     "files_unfit": Kind(422, "The files cannot be taken together."),
     "files_too_large": Kind(422, "What the files hold is more than a job may keep at once."),
     "too_large_a_sheet": Kind(422, "The list does not fit into a spreadsheet."),
+    "wrong_cursor": Kind(422, "The cursor is none of this question: begin without it."),
     "invalid": Kind(422, "The request does not fit its schema."),
     "too_many_requests": Kind(429, "This was asked too often: come again in a while."),
     "head_too_large": Kind(431, "The request's headers or trailers are too many or too long."),

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from struct import Struct
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 import msgspec
 import psycopg
@@ -110,6 +110,7 @@ class _Waiting:
     asked: bytes
     digest: bytes
     future: asyncio.Future[Receipt]
+    seen: int | None = None  # the version of its first stream that it may meet alone
     sent: bool = False  # an append was begun whose answer may have been lost
 
     def answer(self, receipt: Receipt) -> None:
@@ -180,6 +181,9 @@ class _Batch:
         return found
 
 
+_Tried: TypeAlias = Trial | Refusal | CommandFailed
+
+
 class _Defect(Exception):
     """A rule broke while a batch was decided: decide the others again without this command."""
 
@@ -197,8 +201,7 @@ _LOAD = Question(
     b" WHERE check_clock($8::timestamptz)",
 )
 _APPEND = Question(b"append", b"SELECT bucket, base FROM append_batch($1::batch)")
-_INT2, _INT8 = Struct(">h").unpack, Struct(">q").unpack
-_TRUE = b"\x01"
+_INT2, _INT8, _TRUE = Struct(">h").unpack, Struct(">q").unpack, b"\x01"
 
 
 class Ledger:
@@ -249,57 +252,55 @@ class Ledger:
             waiting.refuse(Unanswered(retry_after_s=1))
         await self._disconnect()
 
-    async def execute(self, command: Command) -> Receipt:
+    async def execute(self, command: Command, seen: int | None = None) -> Receipt:
         """Decide a command and make it durable, exactly once for its key.
 
-        Raises the rule's refusal; `key_missing` and `key_reserved`; `key_reused` if the key stands
-        for another command; `only_histories` and `never_excused` where it says `despite`; `busy` if
-        too many wait; `unanswered` if the database is away. Whoever is cancelled while waiting does
-        not know whether it happened: ask again with the same key.
+        Raises the rule's refusal; `changed_since` if its first stream is not as it was `seen`;
+        `key_missing` and `key_reserved`; `key_reused` if the key stands for another command;
+        `only_histories` and `never_excused` where it says `despite`; `busy` if too many wait;
+        `unanswered` if the database is away. Whoever is cancelled while waiting does not know
+        whether it happened: ask again with the same key.
         """
         require_askable(command, self._tells_history)
         if len(self._queue) >= MAX_QUEUE:
             raise Busy(queue="commands", waiting=len(self._queue), retry_after_s=1)
-        waiting = self._waiting(command)
+        waiting = self._waiting(command, seen)
         self._queue.append(waiting)
         if len(self._queue) >= self._enough:
             self._awake.set()
         return await waiting.future
 
-    def _waiting(self, command: Command) -> _Waiting:
+    def _waiting(self, command: Command, seen: int | None = None) -> _Waiting:
         future: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
         asked = command.asked()
         digest = persons.digest_of(command, asked, self._secrets)
-        return _Waiting(command, command.streams(), asked, digest, future)
+        return _Waiting(command, command.streams(), asked, digest, future, seen)
 
     # ------------------------------------------------------------------------------ only tried
-    async def attempt(self, *commands: Command) -> list[Trial | Refusal | CommandFailed]:
+    async def attempt(self, *commands: Command, seen: int | None = None) -> list[_Tried]:
         """What would come of these commands now, decided in this order as `execute` decides them,
         on what is stored. It reads alone, on a connection on which PostgreSQL writes nothing: no
-        key is used up, no lane waited for. Raises `busy`, and what befalls the connection.
-        """
+        key is used up, no lane waited for. Raises `busy`, and what befalls the connection."""
         if self._trials >= MAX_TRIALS:
             raise Busy(queue="trials", waiting=self._trials, retry_after_s=1)
         self._trials += 1
         try:
             async with self._trying:
                 try:
-                    return await self._attempted(commands)
+                    return await self._attempted(commands, seen)
                 except BaseException as failure:  # noqa: BLE001 - an answer may be left unread
                     await self._disconnect("trial")
                     raise clocks.refusal_of(failure) or failure from None
         finally:
             self._trials -= 1
 
-    async def _attempted(
-        self, commands: tuple[Command, ...]
-    ) -> list[Trial | Refusal | CommandFailed]:
-        found: dict[int, Trial | Refusal | CommandFailed] = {}
+    async def _attempted(self, commands: tuple[Command, ...], seen: int | None) -> list[_Tried]:
+        found: dict[int, _Tried] = {}
         waiting: dict[int, _Waiting] = {}
         for place, command in enumerate(commands):
             try:
                 require_askable(command, self._tells_history)
-                waiting[place] = self._waiting(command)
+                waiting[place] = self._waiting(command, seen)
             except Refusal as refusal:
                 found[place] = refusal
         while waiting:
@@ -498,7 +499,7 @@ class Ledger:
     def _decided(self, working: WorkingSet, each: _Waiting, now: datetime) -> _Decided:
         """Decide a command. What it writes is encoded here, so that it alone fails if that does."""
         command = each.command
-        entries, body = working.decide(command, each.names, command.at or now, now)
+        entries, body = working.decide(command, each.names, command.at or now, now, seen=each.seen)
         lane = bucket_of(each.names[0], self._buckets)
         answer = Answer(
             command.key,

@@ -56,6 +56,15 @@ class DatedInFuture(Refusal):
     now: datetime
 
 
+@dataclass
+class ChangedSince(Refusal):
+    """Since it was read it has been changed: read it again, and decide on what it is now."""
+
+    code = "changed_since"
+    seen_version: int
+    version: int
+
+
 class MovedOn(Exception):
     """Somebody else has written to this stream since it was read: decide again."""
 
@@ -195,16 +204,24 @@ class WorkingSet:
             )
 
     def decide(
-        self, command: Command, names: list[str], at: datetime, now: datetime, told: bool = True
+        self,
+        command: Command,
+        names: list[str],
+        at: datetime,
+        now: datetime,
+        told: bool = True,
+        seen: int | None = None,
     ) -> tuple[list[Entry], Mapping[str, Any]]:
         """(the entries that this command makes, its receipt). A refusal changes nothing.
 
-        `names` are the command's streams as it names them itself. Without `told` nobody asks
-        for the receipt: it stays empty.
+        `names` are the command's streams as it names them itself; `seen` is the version of the
+        first that it may meet alone. Without `told` nobody asks for the receipt: it stays empty.
         """
         if at > now:
             raise DatedInFuture(at, now)
         streams = [self.streams[name] for name in names]
+        if seen is not None and seen != streams[0].version:
+            raise ChangedSince(seen, streams[0].version)
         changes, parts = carry_out(command, at, [stream.state for stream in streams])
         entries = []
         for number, event, part in changes:

@@ -119,6 +119,17 @@ def held(conn: Conn) -> dict[int, int]:
     return _positions(conn, "checkpoint")
 
 
+def version_held(conn: Conn, stream: str) -> int:
+    """The version of a stream that the answers hold which this transaction reads; 0: none."""
+    found = conn.execute(
+        "SELECT coalesce(max(e.originator_version), 0) FROM ledger.stored_events e"
+        " JOIN checkpoint c ON c.bucket = e.bucket AND e.notification_id <= c.position"
+        " WHERE e.originator_id = %s",
+        (stream,),
+    ).fetchone()
+    return 0 if found is None else int(found[0])
+
+
 def _positions(conn: Conn, checkpoint: str) -> dict[int, int]:
     return dict(
         conn.execute(

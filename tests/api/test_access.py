@@ -44,6 +44,7 @@ PATH = {
     "member_id": "m1", "club_id": "health", "campaign_id": "spring", "report_id": "vip-2008",
     "claim_id": "c", "measure_id": "members.vips", "code": "busy", "session_id": "0" * 16,
     "webhook_id": "billing", "job_id": "0" * 16, "file_id": "0" * 16, "number": 1,
+    "role_id": "clerk",
 }  # fmt: skip
 QUERY = {"/v1/changes": {"from": "2009-01-05"}}
 BODY: dict[str, Any] = {
@@ -377,6 +378,45 @@ def test_a_role_that_changes_holds_for_who_has_it(office: Office) -> None:
     assert office.asked(token).status_code == 200
     office.does("/roles/teller", "d2", scopes={"figures.read": "all"})
     assert eventually(lambda: office.asked(token).status_code == 403)
+
+
+def test_of_two_who_change_one_thing_the_second_is_told(office: Office) -> None:
+    """By `If-Match`: what he saw is not what is there, and nothing is written over."""
+    path = "/roles/guide"
+    office.does(path, "g1", scopes={"clubs.read": "all"})
+    with office.client(office.administrator) as client:
+        seen = client.get(path).headers["etag"]
+        first = {"Idempotency-Key": "g2", "If-Match": seen}
+        body = {"scopes": {"figures.read": "all"}}
+        tried = client.post(path, json=body, headers={**first, "Prefer": "dry-run"})
+        assert tried.status_code == 200
+        assert client.post(path, json=body, headers=first).status_code == 201
+        other = {"scopes": {"lists.read": "all"}}
+        for more in ({}, {"Prefer": "dry-run"}):
+            second = {"Idempotency-Key": "g3", "If-Match": seen, **more}
+            answer = client.post(path, json=other, headers=second)
+            told = answer.json()
+            assert (answer.status_code, told["code"]) == (412, "changed_since")
+            assert (told["seen_version"], told["version"]) == (1, 2)
+        assert client.post(path, json=body, headers=first).status_code == 201  # sent again: known
+        assert client.get(path).headers["etag"] == '"2"'
+        assert client.get(path).json()["scopes"] == body["scopes"]
+        for unreadable in ("2", 'W/"2"', '"x"', "*"):
+            asked = {"Idempotency-Key": "g4", "If-Match": unreadable}
+            assert client.post(path, json=other, headers=asked).json()["code"] == "invalid"
+
+
+def test_what_is_folded_tells_the_version_that_it_shows(office: Office) -> None:
+    with office.client(office.issued("prices", "manager")) as client:
+        seen = client.get("/clubs/health").headers["etag"]
+        price = {"title": "Tea", "points": 5}
+        path, key = "/clubs/health/services/tea/prices", {"Idempotency-Key": "tea-1"}
+        made = client.post(path, json=price, headers={**key, "If-Match": seen}).json()
+        wait = {"wait_for": f"{made['bucket']}:{made['position']}"}
+        shown = client.get("/clubs/health", params=wait).headers["etag"]
+        assert int(shown.strip('"')) == int(seen.strip('"')) + 1
+        late = {"Idempotency-Key": "tea-2", "If-Match": seen}
+        assert client.post(path, json=price, headers=late).status_code == 412
 
 
 def test_a_route_that_says_nothing_is_closed(ledger_dsn: str) -> None:

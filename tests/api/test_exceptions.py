@@ -82,8 +82,7 @@ def test_a_cap_that_a_history_broke_stays_counted_and_closed(
             assert (refused.json()["cap"], refused.json()["participants"]) == (1, 4)
             found = http.get("/exceptions", params={"limit": 2}).json()
             assert [each["member_id"] for each in found["exceptions"]] == ["t2", "t3"]
-            after = ":".join(map(str, found["next"]))
-            rest = http.get("/exceptions", params={"after": after}).json()
+            rest = http.get("/exceptions", params={"cursor": found["next"]}).json()
             assert [each["member_id"] for each in rest["exceptions"]] == ["t4"]
             assert http.get("/campaigns/full").json()["participants"] == 4
             for asked, n in (("t3", 1), ("t1", 0)):

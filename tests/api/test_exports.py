@@ -431,13 +431,13 @@ def test_the_same_file_over_http(
 
 def test_pages_follow_each_other_to_what_the_file_holds(http: httpx.Client) -> None:
     path = "/measures/visits.count/contributions?club_id=lounge&first=2008-01-01&on=2008-12-31"
-    paged, after = list[Any](), None
+    paged, cursor = list[Any](), None
     while True:
-        page = http.get(f"{path}&limit=7{f'&after={after}' if after else ''}").json()
+        page = http.get(f"{path}&limit=7{f'&cursor={cursor}' if cursor else ''}").json()
         paged += page["contributions"]
         if page["next"] is None:
             break
-        after = page["next"]
+        cursor = page["next"]
     whole = read_jsonl(http.get(f"{path}&format=jsonl").content)[1]
     assert [row["member_id"] for row in whole] == [each["of"]["member_id"] for each in paged]
 

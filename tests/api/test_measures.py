@@ -77,7 +77,7 @@ def test_pages_and_the_file_hold_the_rows_that_make_it_up(http: httpx.Client) ->
         rows += page["contributions"]
         if page["next"] is None:
             break
-        page = http.get(path, params={**asked, "limit": 7, "after": page["next"]}).json()
+        page = http.get(path, params={**asked, "limit": 7, "cursor": page["next"]}).json()
     assert sum(row["adds"]["bound"] for row in rows) == page["measured"]["value"]
     answer = http.get(path, params={**asked, "format": "csv"})
     text = answer.content.decode("utf-8-sig").splitlines(keepends=True)
@@ -126,8 +126,7 @@ def test_a_measure_as_of_a_moment_is_that_of_the_log_then(
         ("/measures/visits.count/contributions", {"unit_id": "x", "format": "csv"}, 404,
          "unknown_unit", {}),
         ("/exceptions", {"member_id": "x"}, 404, "unknown_member", {}),
-        ("/measures/visits.count/contributions", {"after": "x"}, 422, "wrong_parameters",
-         {"unreadable": ["after"]}),
+        ("/measures/visits.count/contributions", {"cursor": "A" * 40}, 422, "wrong_cursor", {}),
         ("/measures/points.lapsing", {"days": "ten"}, 422, "wrong_parameters",
          {"unreadable": ["days"]}),
     ],

@@ -133,17 +133,17 @@ def test_doubts_over_http_page_by_page(ledger_dsn: str) -> None:
 
     async def ask() -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
-        after: str | None = None
+        cursor: str | None = None
         async with asking(ledger_dsn) as client:
             while True:
-                params = {"limit": "1", **({"after": after} if after else {})}
+                params = {"limit": "1", **({"cursor": cursor} if cursor else {})}
                 page = (await client.get("/doubts", params=params)).json()
                 found += page["doubts"]
                 if page["next"] is None:
                     everything = (await client.get("/doubts")).json()["doubts"]
                     assert found == everything
                     return found
-                after = "{}:{}".format(*page["next"])
+                cursor = page["next"]
 
     assert [each["topic"] for each in asyncio.run(ask())] == [
         "tier.changed", "visit.recorded", "visit.recorded",

@@ -96,7 +96,7 @@ def asked_of(measure_id: str, query: dict[str, Any]) -> dict[str, Any]:
     if (known := MEASURES.get(measure_id)) is None:
         return query
     others = {name for each in MEASURES.values() for name in each.takes} - {*known.takes}
-    kept = {name: said for name, said in query.items() if name not in {"by", "after", *others}}
+    kept = {name: said for name, said in query.items() if name not in {"by", *others}}
     return {name: NEEDED[name][0] for name in known.needs} | kept
 
 
@@ -129,8 +129,7 @@ def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, Any]) -
         case.query = asked_of(case.path_parameters["measure_id"], case.query)
     if "first" in case.query:
         case.query["first"] = EARLY
-    if case.path.startswith("/v1/lists/"):
-        case.query.pop("after", None)  # which only a page before it can say
+    case.query.pop("cursor", None)  # which only a page before it can say
     if headers.get(ACTOR_HEADER) == "0":  # Schemathesis takes it for one that fits
         headers[ACTOR_HEADER] = "clerk:li"
     if "Idempotency-Key" in headers:

@@ -7,7 +7,9 @@ from fastapi.openapi.utils import get_openapi
 
 from api.doors import PREFIX, Need
 from api.http.server.access import COOKIE, FROM_HERE_HEADER, need_of, routes_of
+from api.http.server.editing import MATCH_HEADER
 from api.http.server.inputs import ACTOR_HEADER, KEY_HEADER
+from api.http.server.paging import LINKED
 from api.runtime import problems
 from domain.kernel.command import ASKED_KEYS
 
@@ -143,12 +145,17 @@ def _complete(operation: dict[str, Any]) -> None:
     if problems.MEDIA_TYPE not in responses.get("422", {}).get("content", {}):
         responses.pop("422", None)  # FastAPI's own
     codes = ["invalid", "unavailable"]
+    if "cursor" in parameters:
+        codes.append("wrong_cursor")
+        responses["200"].setdefault("headers", {}).update(LINKED)
     if "wait_for" in parameters:
         codes.append("not_caught_up")
     if KEY_HEADER in parameters:
         codes += WRITES
         parameters[KEY_HEADER]["required"] = True
         parameters[KEY_HEADER]["schema"] = {"type": "string", "pattern": ASKED_KEYS}
+    if MATCH_HEADER in parameters:
+        codes.append("changed_since")
     if "requestBody" in operation:
         codes += ["malformed", "not_json", "too_large"]
     for code in codes:

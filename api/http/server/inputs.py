@@ -77,12 +77,12 @@ class House:
     provider: Provider | None
     figures: KnownFigures = field(default_factory=KnownFigures)
 
-    async def execute(self, command: Command) -> Receipt:
+    async def execute(self, command: Command, seen: int | None = None) -> Receipt:
         """Have it carried out, and count what came of it."""
         outcome = ""
         with spans.command(command.called) as span:
             try:
-                receipt = await self.ledger.execute(command)
+                receipt = await self.ledger.execute(command, seen)
                 outcome = "replayed" if receipt.replayed else "written"
             except Refusal as refusal:
                 outcome = refusal.code
@@ -330,7 +330,6 @@ CampaignPath: TypeAlias = Annotated[Id, Path(examples=["spring-2009"])]
 ClubPath: TypeAlias = Annotated[Id, Path(examples=["health"])]
 Limit: TypeAlias = Annotated[int, Query(ge=1, le=1000, description="how many at most")]
 Position: TypeAlias = Annotated[int, Query(ge=0, le=2**62)]
-After: TypeAlias = Annotated[str | None, Query(pattern=r"^[0-9]{1,2}:[0-9]{1,18}$")]
 
 
 def several(said: Iterable[str]) -> list[str]:
