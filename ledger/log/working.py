@@ -62,7 +62,7 @@ class ChangedSince(Refusal):
 
     code = "changed_since"
     seen_version: int
-    version: int
+    stream_version: int
 
 
 class MovedOn(Exception):

@@ -397,7 +397,7 @@ def test_of_two_who_change_one_thing_the_second_is_told(office: Office) -> None:
             answer = client.post(path, json=other, headers=second)
             told = answer.json()
             assert (answer.status_code, told["code"]) == (412, "changed_since")
-            assert (told["seen_version"], told["version"]) == (1, 2)
+            assert (told["seen_version"], told["stream_version"]) == (1, 2)
         assert client.post(path, json=body, headers=first).status_code == 201  # sent again: known
         assert client.get(path).headers["etag"] == '"2"'
         assert client.get(path).json()["scopes"] == body["scopes"]

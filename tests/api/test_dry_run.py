@@ -69,8 +69,12 @@ def examples(document: Any) -> Iterator[tuple[str, Any]]:
     """What a reader of the document can copy: addresses and bodies."""
     for path, methods in document["paths"].items():
         taken = methods.get("post", {})
-        if "requestBody" in taken and taken["tags"] != ["access"]:  # no page prepares those
-            ref = taken["requestBody"]["content"]["application/json"]["schema"]["$ref"]
+        said = taken.get("requestBody", {}).get("content", {}).get("application/json")
+        if said is not None and taken["tags"] not in (
+            ["access"],
+            ["jobs"],
+        ):  # not prepared by a page
+            ref = said["schema"]["$ref"]
             body = document["components"]["schemas"][ref.rpartition("/")[2]]
             ids = [each for each in taken.get("parameters", ()) if each["in"] == "path"]
             for n, example in enumerate(body["examples"]):

@@ -19,6 +19,7 @@ from ledger.database import connect
 from ledger.locks import Lock
 from projections.engine import runner
 from projections.engine.schemas import session_lock
+from tests.addresses import at
 from tests.api.running import Server, asked, serving, stopped
 from tests.patience import LOOK_AGAIN_S, PATIENCE_S, SOON_S, comes_true, eventually, some_turns
 from tests.projections.histories import furnished, lay
@@ -322,7 +323,7 @@ def test_who_waits_for_a_position_and_leaves_waits_no_longer(
 
         async with app.router.lifespan_context(app):
             task = asyncio.create_task(
-                app(scope_of(app, f"/clubs?wait_for=0:{end}"), receive, send)
+                app(scope_of(app, at(f"/clubs?wait_for=0:{end}")), receive, send)
             )
             assert await comes_true(lambda: app.state.house.reads._begun > 1)  # It looks again.
             left.set()
@@ -347,7 +348,7 @@ def test_a_download_that_nobody_reads_is_given_up(
         async with app.router.lifespan_context(app):
             free = app.state.house.sending._free
             places = free._value
-            path = "/members/m1/statement?format=csv"
+            path = at("/members/m1/statement?format=csv")
             await asyncio.wait_for(app(scope_of(app, path), stuck, stuck), PATIENCE_S)
             assert free._value == places
 

@@ -359,9 +359,9 @@ def test_more_connections_than_the_database_takes_are_refused_with_the_arithmeti
             CLUBLEDGER_READ_CONNECTIONS="20",
         )
     assert ended.code == 4
-    needed = 8 * (20 + 12) + 10 + 10
+    needed = 8 * (20 + 12) + 16 + 10
     assert (ended.problem["needed"], ended.problem["taken"]) == (needed, 97)
-    assert f"{needed} = 8 x 32 + 10 + 10" in ended.problem["detail"]
+    assert f"{needed} = 8 x 32 + 16 + 10" in ended.problem["detail"]
 
 
 @pytest.mark.slow
@@ -371,7 +371,7 @@ def test_the_embedded_server_takes_as_many_as_the_settings_need(data_dir: Path) 
     assert here is not None
     with psycopg.connect(here.dsn) as connection:
         (takes,) = connection.execute("SHOW max_connections").fetchone() or ("",)
-    assert int(takes) == 100 + 12 + 10 + 10 + 3
+    assert int(takes) == 100 + 12 + 16 + 10 + 3
     os.kill(here.pid, signal.SIGKILL)
     assert eventually(lambda: running(data_dir) is not None and healthy(server))
     assert stopped(server).code == 0

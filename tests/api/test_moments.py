@@ -153,7 +153,7 @@ def test_a_query_parameter_in_digits_is_refused(
         parameters = methods.get("get", {}).get("parameters", [])
         times = [p for p in parameters if "18:00" in str(p) or DAY_PATTERN in str(p)]
         for name in (each["name"] for each in times if each["in"] == "query"):
-            needed = {"from": "2008-01-01"} if path == "/changes" else {}
+            needed = {"from": "2008-01-01"} if path == "/v1/changes" else {}
             for digits in DIGITS:
                 known = path.replace("{measure_id}", "visits.count")
                 address = re.sub(r"\{[^}]+\}", "lounge", known)

@@ -201,6 +201,9 @@ def test_head_is_answered_wherever_get_is(server: Server, contract: Contract) ->
         "claim_id": "binding.rate",
         "measure_id": "members.vips",
         "webhook_id": "none",
+        "role_id": "clerk",
+        "job_id": "0123456789abcdef",
+        "number": "1",
     }
     known_paths = contract.document["paths"].items()
     paths = [path for path, methods in known_paths if "get" in methods and path != ENDLESS]
