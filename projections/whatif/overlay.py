@@ -12,13 +12,14 @@ ones.
 
 from array import array
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, TypeAlias
 
 import msgspec
+import psycopg
 from pydantic_core import to_json
 
 from domain.enrolments import CampaignEnrolled
@@ -104,9 +105,11 @@ def recorded(
     `alone` raises AnotherIsSupposed while another who is alone is here. A statement that takes
     longer than `timeout_s` is cancelled; 0 is never. `opened` makes the connection.
     """
-    with opened(dsn) as conn:
-        if alone and not try_session_lock(conn, Lock.SUPPOSING):
-            raise AnotherIsSupposed
+    with opened(dsn) as conn, ExitStack() as stack:
+        if alone:
+            if not try_session_lock(conn, Lock.SUPPOSING):
+                raise AnotherIsSupposed
+            stack.callback(_leave, conn)
         poisoned = None
         try:
             project(dsn)
@@ -122,6 +125,12 @@ def recorded(
             if poisoned is not None and outdated(conn):
                 raise poisoned
             yield conn
+
+
+def _leave(conn: Conn) -> None:
+    """Let the next in at once: the server may notice later that the session is over."""
+    with suppress(psycopg.Error):
+        conn.execute("SELECT pg_advisory_unlock(%s)", (Lock.SUPPOSING,))
 
 
 def suppose(conn: Conn, scenario: Scenario, report: Report | None = None) -> Replayed:

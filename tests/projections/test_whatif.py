@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -409,6 +410,14 @@ def test_who_wants_to_be_alone_is_told_of_another(small: str) -> None:
             pass  # It is only those who want to be alone that are in each other's way.
     with recorded(small, alone=True):
         pass
+
+
+def test_who_was_alone_leaves_at_once_and_not_with_his_session(small: str) -> None:
+    with connect(small) as goes_on:
+        with recorded(small, alone=True, opened=lambda _: nullcontext(goes_on)):
+            pass
+        with recorded(small, alone=True):
+            pass
 
 
 def test_a_rebuild_is_not_swapped_in_meanwhile(small: str) -> None:
