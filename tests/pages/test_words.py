@@ -98,6 +98,15 @@ def test_what_was_added_yesterday_is_called_by_its_own_name() -> None:
     assert words.known("zh", "hints", "umbrella.lend.desk", "desk") == ""
 
 
+def test_no_page_calls_a_tier_as_commands_do() -> None:
+    as_it_is = re.compile(r"\{\{ *(?:\w+\.)?tier *(?:or [^}]*)?\}\}")
+    assert as_it_is.search('{{ member.tier or t("no_tier") }}')
+    assert not {name for name, text in templates().items() if as_it_is.search(text)}
+    for tier in PROGRAMME.tiers:
+        assert words.called("zh", "choices", tier) == words.named("zh", tier) != tier
+    assert words.called("en", "choices", "of_another_branch") == "of_another_branch"
+
+
 @pytest.mark.parametrize("code", TABLE["refusals"])
 def test_a_refusal_tells_of_numbers_that_it_has(code: str) -> None:
     for chinese, english in TABLE["refusals"][code]:
@@ -110,7 +119,8 @@ def test_a_refusal_is_said_with_its_numbers_as_readers_have_them() -> None:
     told: dict[str, Any] = {"code": "visit_repeated", "last_at": "2031-02-28T20:05:00+00:00"}
     assert words.refusal("en", told)[0] == "Was here already at 2031-03-01 04:05."
     told = {"code": "not_eligible", "admitted_tiers": ["gold", "silver"]}
-    assert "gold, silver" in words.refusal("zh", told)[0]
+    assert "金卡、银卡" in words.refusal("zh", told)[0]
+    assert "Gold, Silver" in words.refusal("en", told)[0]
     told = {"code": "prepaid_too_small", "prepaid_fen": 59_950, "prepaid_min_fen": 6_000_000}
     assert words.refusal("en", told)[0] == "599.50 yuan were prepaid, 60,000.00 are the least."
     told = {"code": "hours_reversed", "opens_minute": 1440, "closes_minute": 545}

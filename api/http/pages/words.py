@@ -18,6 +18,8 @@ HUNDREDTHS = {"fen": "", "bp": "%"}
 NOTHING = "—"
 WORDED = {"policy"}
 """What problems name that has a word of its own."""
+OF_TIERS = {"tier", "tiers", "admitted_tiers"}
+"""Where problems name tiers: people call these otherwise than commands do."""
 _WEIGHT = re.compile(r"^\s*([a-zA-Z-]+)\s*(?:;\s*q=([0-9.]{1,5}))?\s*$")
 _INSTANT = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d")
 
@@ -60,6 +62,8 @@ def say(language: Language, name: str, **values: Any) -> str:
 def called(language: Language, table: str, *names: str) -> str:
     """What the first of these names that the table knows is called in that language; the last name
     itself, if it knows none: what was added yesterday has its form before it has its words."""
+    if table == "choices" and names[-1] in PROGRAMME.tiers:
+        return named(language, names[-1])
     return known(language, table, *names) or names[-1]
 
 
@@ -103,12 +107,20 @@ def refusal(language: Language, problem: Mapping[str, Any]) -> tuple[str, str]:
     sentences = words()["refusals"].get(problem["code"])
     if sentences is None:
         return str(problem["detail"]), say(language, "next_anything")
-    values = {
-        name: called(language, "choices", value) if name in WORDED else told(name, value)
-        for name, value in problem.items()
-    }
+    values = {name: _in_words(language, name, value) for name, value in problem.items()}
     wrong, then = (each[LANGUAGES.index(language)] for each in sentences)
     return wrong.format_map(values), then.format_map(values)
+
+
+def _in_words(language: Language, name: str, value: Any) -> Any:
+    """A value that a problem names, as a reader has it."""
+    if name in WORDED:
+        return called(language, "choices", value)
+    if name in OF_TIERS and value is not None:
+        tiers = [value] if isinstance(value, str) else value
+        between = "、" if language == "zh" else ", "
+        return between.join(named(language, each) for each in tiers) or NOTHING
+    return told(name, value)
 
 
 def told(name: str, value: Any) -> Any:
