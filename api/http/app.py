@@ -41,6 +41,7 @@ from api.http.pages import (
 )
 from api.http.pages import campaigns as campaign_pages
 from api.http.pages import figures as figure_pages
+from api.http.pages import files as file_pages
 from api.http.pages import measures as measure_pages
 from api.http.pages import reports as report_pages
 from api.http.server import handlers
@@ -156,7 +157,7 @@ def create_app(dsn: str, settings: Settings | None = None, *, follow: bool = Tru
     pages = (
         *(page, signing, desk, administration),
         *(campaign_pages, enrolment_file, binding_bulletin),
-        *(figure_pages, measure_pages, report_pages, entering),
+        *(figure_pages, measure_pages, report_pages, entering, file_pages),
     )
     for console in pages:
         app.include_router(console.router)

@@ -45,6 +45,7 @@ collect_ignore = (
         "test_campaigns_journey.py",
         "test_desk.py",
         "test_figures_journey.py",
+        "test_files_journey.py",
         "test_signing.py",
     ]
 )

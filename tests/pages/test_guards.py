@@ -14,6 +14,7 @@ from api.http.pages import (
     enrolment_file,
     entering,
     figures,
+    files,
     measures,
     page,
     reports,
@@ -27,11 +28,11 @@ from tests.patience import PATIENCE_S
 DESK = "/desk/tea/d1"
 CONSOLES = (
     *(page, signing, desk, campaigns, enrolment_file, binding_bulletin, administration),
-    *(figures, measures, reports, entering),
+    *(figures, measures, reports, entering, files),
 )
 NAMED = {
     "club_id": "tea", "desk": "d1", "name": "club.open", "user_id": "li", "session_id": "0" * 16,
-    "campaign_id": "any",
+    "campaign_id": "any", "job_id": "0" * 16,
 }  # fmt: skip
 OWN = {"Sec-Fetch-Site": "same-origin", "HX-Request": "true"}
 
@@ -101,6 +102,9 @@ def test_a_form_of_another_site_writes_nothing(
         (f"{campaigns.BASE}/any/file/enrolments", {"lines": "c1"}),
         (f"{FIGURES}/enter/try", {"content": "x", "key": "k"}),
         (f"{FIGURES}/enter/do", {"content": "x", "key": "k"}),
+        (f"{files.BASE}/parts", {"content": "x"}),
+        (f"{files.BASE}/jobs", {"step": "guess", "file": f"{'0' * 16} x.csv"}),
+        (f"{files.BASE}/jobs/{'0' * 16}/cancel", {}),
     ]
     before = (pages.get("/v1/status")).json()["events"]
     for path, form in forms:
@@ -113,7 +117,7 @@ def test_every_page_says_what_it_needs_and_every_form_is_guarded(pages: httpx.Cl
     routes = [route for each in CONSOLES for route in each.router.routes]
     assert all(need_of(getattr(route, "endpoint", None)) is not None for route in routes)
     posts = [route.path for route in routes if "POST" in getattr(route, "methods", ())]
-    assert len(posts) == 22, "the test above names all but those of administrators"
+    assert len(posts) == 25, "the test above names all but those of administrators"
     for path in posts:
         answer = pages.post(path.format(**NAMED), content=b"")
         assert answer.status_code == 403, path

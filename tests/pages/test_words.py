@@ -32,8 +32,8 @@ OF_FORMS = {"lists", "subjects", "commands", "fields", "hints", "choices", "erro
 
 
 def test_a_word_is_there_in_both_languages_with_the_same_values() -> None:
-    assert TABLE.keys() == {"words", "refusals", "names"} | OF_FORMS
-    for table in ("words", "names", *OF_FORMS):
+    assert TABLE.keys() == {"words", "refusals", "names", "mends"} | OF_FORMS
+    for table in ("words", "names", "mends", *OF_FORMS):
         for name, (chinese, english) in TABLE[table].items():
             assert chinese, name
             assert english, name

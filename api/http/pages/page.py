@@ -42,6 +42,7 @@ OF_ADMINISTRATION = (
     *("campaigns.write", "clubs.write", "cohorts.write"),
     *("reports.write", "units.write", "webhooks.read"),
 )
+OF_FILES = ("bills.write", "points.write")
 FIRST_PAGE, SIGN_IN = "/start", "/sign-in"
 TIMES = ("effective_at", "known_at")
 """As of when a page is: both keep their names in every address that leads on from it."""
@@ -69,6 +70,7 @@ CONSOLES = (
     Console("desks", "/desk", "visits.write"),
     Console("campaigns", "/campaigns", "campaigns.read"),
     Console("figures", FIGURES, "figures.read"),
+    Console("files", "/files", "members.write", OF_FILES),
     Console("administration", "/administration", "access.read", OF_ADMINISTRATION),
 )
 """In the order in which they are led to; the first that somebody may use is where he begins."""
