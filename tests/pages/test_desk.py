@@ -38,7 +38,7 @@ def seated(visitor: Visitor, house: House, *said: tuple[str, int]) -> Page:
 
 def points(before: int, after: int) -> re.Pattern[str]:
     """A receipt says both."""
-    return re.compile(f"{before} → {after}")
+    return re.compile(f"{before:,} → {after:,}")
 
 
 @pytest.fixture
