@@ -138,9 +138,14 @@ def page(version: str, found: list[Change]) -> str:
 
 
 def _told(change: Change) -> str:
-    line = f"`{change.line}`"
+    line, before, after = map(_code, (change.line, change.before, change.after))
     if change.before is None:
-        return f"{line} came: {change.after}".replace("|", "or")
+        return f"{line} came: {after}"
     if change.after is None:
-        return f"{line} is gone: {change.before}".replace("|", "or")
-    return f"{line}: {change.before} became {change.after}".replace("|", "or")
+        return f"{line} is gone: {before}"
+    return f"{line}: {before} became {after}"
+
+
+def _code(text: str | None) -> str:
+    """As it stands, whatever signs it holds: a form may hold a pattern."""
+    return f"`{text}`"

@@ -107,6 +107,10 @@ def blocks(conn: Conn, made: MadeFile) -> Iterator[bytes]:
 
 
 def _shown(conn: Conn, job: Job) -> JobState:
+    """With what it came to, which does not change any more. What has ended since `job` was read
+    is told by the next look: half of it would be no state."""
+    if not job.ended:
+        return _plain(job)
     told = jobs.told_of(conn, job.job_id) or {}
     files = [
         JobFile(

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from docs.api_changes import Change, changes, read, surface, written
+from docs.api_changes import Change, changes, page, read, surface, written
 
 LIMIT = {"in": "query", "name": "limit", "required": False, "schema": {"type": "integer"}}
 BEFORE: dict[str, Any] = {
@@ -81,3 +81,14 @@ def test_a_parameter_that_is_needed_breaks_and_one_that_may_be_left_out_does_not
 def test_a_surface_is_read_as_it_was_written() -> None:
     known = surface(BEFORE)
     assert read(written(known, "1.0")) == ("1.0", known)
+
+
+def test_a_form_stands_as_it_is_in_the_page() -> None:
+    came = page(
+        "/v1", [Change("takes Asked.at", None, "string, pattern ^(a|b)[0-9](c)$", breaks=True)]
+    )
+    assert came.endswith("- `takes Asked.at` came: `string, pattern ^(a|b)[0-9](c)$`")
+    gone = page("/v1", [Change("takes Asked.at", "string", None, breaks=True)])
+    assert gone.endswith("- `takes Asked.at` is gone: `string`")
+    other = page("/v1", [Change("takes Asked.at", "string", "integer", breaks=True)])
+    assert other.endswith("- `takes Asked.at`: `string` became `integer`")

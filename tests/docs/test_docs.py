@@ -32,6 +32,7 @@ PAGES = [
 ]
 FENCE = re.compile(r"^ *```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"!?\[[^\]]*\]\(([^()\s]+)\)")
+CODE = re.compile(r"`[^`\n]*`")
 SPOKEN = re.compile(r"`((?:make|clubledger)(?: [^`]*)?)`")
 TARGETS = re.compile(r"^\.PHONY: (.+)$", re.MULTILINE)
 RUN = re.compile(r"^ *(?:\$ )?(?:\.venv/bin/)?((?:make|clubledger)(?: .*)?)$", re.MULTILINE)
@@ -62,7 +63,7 @@ def test_a_field_without_words_is_noticed() -> None:
 # --------------------------------------------------------------------------------------- links
 def broken_links(page: Path, text: str) -> Iterator[str]:
     """Relative links to no file, and links to no heading of a page."""
-    for link in LINK.findall(FENCE.sub("", text)):
+    for link in LINK.findall(CODE.sub("", FENCE.sub("", text))):
         place, _, anchor = unquote(link).partition("#")
         if "://" in place:
             continue
@@ -88,6 +89,12 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 )
 def test_the_alarm_rings_for_a_broken_link(link: str) -> None:
     assert list(broken_links(REPOSITORY / "README.md", f"see [this]({link})")) == [link]
+
+
+def test_what_stands_as_code_is_no_link() -> None:
+    assert not list(
+        broken_links(REPOSITORY / "README.md", "`^[a-z](no.md)` and [`see`](README.md)")
+    )
 
 
 # ------------------------------------------------------------------------------------ commands

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from psycopg import Connection
 
+from api.jobs import face
+from domain.access import Principal
 from ledger import jobs
 from ledger.database import connect
 from ledger.log.working import KeyReused
@@ -163,3 +165,22 @@ def test_nothing_that_was_brought_or_told_can_be_read_and_it_goes_in_time(
         )
     jobs.sweep(conn)
     assert held() == "[]"
+
+
+def test_who_looks_while_a_job_ends_sees_it_before_or_after(
+    conn: Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    li, job, get = Principal("li", ()), begun(conn), jobs.get
+
+    def read_then_ended(*asked: Any) -> jobs.Job:
+        found = get(*asked)
+        jobs.make_file(conn, job, "x.csv", "text/csv", io.BytesIO(b"x"))
+        assert jobs.end(conn, job, "succeeded", {"result": {"facts": 1}})
+        return found
+
+    with monkeypatch.context() as patched:
+        patched.setattr(jobs, "get", read_then_ended)
+        shown = face.state(conn, li, job.job_id)
+    assert (shown.state, shown.result, shown.files) == ("running", None, [])
+    shown = face.state(conn, li, job.job_id)
+    assert (shown.state, shown.result, len(shown.files)) == ("succeeded", {"facts": 1}, 1)

@@ -78,7 +78,7 @@ def pressed(pages: httpx.Client, step: str, content: bytes, name: str, **said: s
 
 def job_of(said: str) -> str:
     """The job that a page tells of."""
-    found = re.search(r"/jobs/([0-9a-f]{16})", said)
+    found = re.search(r'data-job="([0-9a-f]{16})"', said)
     assert found, said
     return found[1]
 
