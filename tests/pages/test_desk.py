@@ -129,7 +129,7 @@ def test_without_a_network_scans_wait_and_no_points_are_debited(
     expect(page.locator("#offline")).to_be_hidden()
     visitor.context.set_offline(True)
     scan(page, "1")
-    expect(page.locator("#failed")).to_be_visible()
+    expect(page.locator("#problem [role=alert]")).to_be_visible()
     visitor.wrong.clear()  # the browser itself told of the request that failed
     visitor.context.set_offline(False)
     scan(page, "1")

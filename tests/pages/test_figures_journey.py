@@ -83,6 +83,11 @@ def test_a_number_leads_to_its_events_and_a_report_is_held_against_the_ledger(
     page.locator("#entering button").click()
     expect(page.locator("#outcome .odd")).to_have_count(1)
     looked_at(visitor)
+    for key, problems in (("", 1), (f"again-{report}", 0)):
+        page.locator("#entering [name=key]").evaluate(f"each => {{ each.value = '{key}'; }}")
+        page.locator("#entering button").click()
+        expect(page.locator("#problem [data-code]")).to_have_count(problems)
+        expect(page.locator("#outcome .main")).to_have_count(1 - problems)
     page.locator("#outcome .main").click()
     expect(page).to_have_url(re.compile(f"reports/{report}"))
     expect(page.locator("h1")).to_have_text("A year <b>of</b> tea")

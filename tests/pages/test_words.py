@@ -88,6 +88,15 @@ def test_templates_hold_no_sentence_of_their_own() -> None:
         assert not re.search(r"[^\W\d_]{2,}", bare), name
 
 
+def test_what_is_asked_anew_has_a_place_that_a_refusal_empties() -> None:
+    whole = "\n".join(templates().values())
+    places = {*re.findall(r'hx-target="#(\w+)"', whole)} - {"problem", "receipts", "progress"}
+    assert {"card", "answer", "outcome", "job", "form"} <= places
+    marked = {*re.findall(r'id="(\w+)" data-answer', whole)}
+    assert places - marked == {"form"}, "whose answer stands inside it"
+    assert "data-answer" in templates()["administration/_form.html"]
+
+
 def test_whatever_may_be_refused_has_its_sentence_and_its_next_step() -> None:
     assert set(problems.codes()) == set(TABLE["refusals"])
 

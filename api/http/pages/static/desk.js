@@ -3,9 +3,11 @@
 {
   const at = (selector) => document.querySelector(selector);
   const [box, ask, card, receipts] = ["#box", "#ask", "#card", "#receipts"].map(at);
-  const [waiting, failed, problem, today] = ["#waiting", "#failed", "#problem", "#today"].map(at);
+  const [waiting, problem, today] = ["#waiting", "#problem", "#today"].map(at);
   const queue = []; // what was scanned while another card was open
+  const REST_MS = 2_000;
   let asked = null; // what the server is looking up
+  let resting = false;
 
   const open = () => card.querySelector("[data-open]");
 
@@ -21,7 +23,6 @@
   function find(said, companions = 0) {
     asked = said;
     problem.replaceChildren();
-    failed.hidden = true;
     ask.elements.said.value = said;
     ask.elements.companions.value = companions;
     ask.requestSubmit();
@@ -31,7 +32,7 @@
 
   function next() {
     const member = open()?.dataset.member;
-    if (asked === null && queue.length && navigator.onLine) {
+    if (asked === null && !resting && queue.length && navigator.onLine) {
       if (member && COMPANIONS.test(queue[0])) find(member, Number(queue.shift()));
       else if (!open()) find(queue.shift());
     }
@@ -91,17 +92,19 @@
   });
 
   document.addEventListener("htmx:error", (event) => {
-    failed.hidden = false;
-    if (event.target === ask && asked !== null) queue.unshift(asked);
+    if (event.target !== ask || asked === null) return;
+    queue.unshift(asked);
+    resting = true; // whoever does not answer is asked again, and not all the time
+    setTimeout(() => {
+      resting = false;
+      next();
+    }, REST_MS);
     show();
   });
 
   function network() {
     at("#offline").hidden = navigator.onLine;
-    if (navigator.onLine) {
-      failed.hidden = true;
-      next();
-    }
+    if (navigator.onLine) next();
   }
   addEventListener("online", network);
   addEventListener("offline", network);
