@@ -6,7 +6,7 @@ import pytest
 
 from api.http.server import names
 from api.http.server.names import Index
-from api.runtime.initials import MOST_READINGS, initials
+from api.runtime.pinyin import MOST_READINGS, MOST_SPELLINGS, initials, spelled
 
 PEOPLE = {
     "m1": "张伟",
@@ -16,6 +16,8 @@ PEOPLE = {
     "m5": "欧阳-娜娜",
     "m6": "\x1f\x1e\n",
     "m7": "O'Neil",
+    "m8": "吕纳",
+    "m9": "席安",
 }
 
 
@@ -42,6 +44,24 @@ def index() -> Index:
         ("娜", ["m5"]),
         ("oynn", ["m5"]),
         ("o'n", ["m7"]),
+        ("zhangwei", ["m1"]),
+        ("Zhang Wei", ["m1"]),
+        ("zhang w", ["m1"]),
+        ("zhangw", ["m1"]),
+        ("zhang", ["m1"]),
+        ("zha", ["m1", "m4"]),
+        ("zhao wei wei", ["m4"]),
+        ("zeng shan", ["m2"]),
+        ("cengchan", ["m2"]),
+        ("ouyangnana", ["m5"]),
+        ("zhangweix", []),
+        ("wei", []),
+        ("lvna", ["m8"]),
+        ("lyuna", ["m8"]),
+        ("lu na", ["m8"]),
+        ("lün", ["m8"]),
+        ("xian", ["m9"]),
+        ("xi'an", ["m9"]),
         ("w", []),
         ("", []),
         ("\n", []),
@@ -53,9 +73,11 @@ def test_somebody_is_found_by_what_is_typed(index: Index, said: str, found: list
 
 
 def test_whom_it_means_exactly_comes_first_and_no_more_than_were_asked_for(index: Index) -> None:
-    index.tell([("m0", "赵薇云"), ("m9", "周武")])
-    assert index.found("zw", 9) == ["m1", "m9", "m4", "m0"]
-    assert index.found("zw", 2) == ["m1", "m9"]
+    index.tell([("m0", "赵薇云"), ("mx", "周武")])
+    assert index.found("zw", 9) == ["m1", "mx", "m4", "m0"]
+    assert index.found("zw", 2) == ["m1", "mx"]
+    index.tell([("m0", "张伟明"), ("mx", "章玮")])
+    assert index.found("zhangwei", 9) == ["m1", "mx", "m0"]
 
 
 def test_who_is_called_otherwise_or_erased_is_found_by_that_name_no_more(index: Index) -> None:
@@ -79,3 +101,9 @@ def test_a_name_is_read_in_every_way_but_not_in_endlessly_many() -> None:
     assert initials("李x") == ["lx"]
     readings = {"".join(each) for each in product("cz", "csd")}
     assert set(initials("曾单")) == readings
+
+
+def test_what_is_typed_is_parted_in_few_ways_however_long_it_is() -> None:
+    assert len(spelled("xianan")) == 4
+    assert len(spelled("an" * 4)) <= MOST_SPELLINGS
+    assert spelled("a" * 100) == spelled("zhang3") == spelled("张") == []

@@ -1,4 +1,4 @@
-"""Names: whom somebody means by a part of a name, or by the first letters of its syllables.
+"""Names: whom somebody means by a part of a name, by its pinyin, or by the first letters of that.
 
 Names are kept encrypted, each under a key of its own person (ADR 32), so what they are found by is
 kept nowhere: each worker opens them when somebody first looks for one, holds them in its memory as
@@ -7,15 +7,16 @@ member takes him out of it at the next search.
 """
 
 import asyncio
+import re
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from itertools import accumulate
 from typing import NamedTuple
 
 from api.http.server.reads import Reads
-from api.runtime.initials import initials
+from api.runtime.pinyin import initials, spelled
 from ledger.log import persons
 from projections.engine import runner
 from projections.engine.connection import Conn
@@ -59,11 +60,18 @@ class Index:
         """The members whom this may mean, at most so many: those whom it means exactly first."""
         text, starts, ids = self._held
         found: dict[str, None] = {}
-        for needle in _needles(said):
-            at = text.find(needle)
-            while at >= 0 and len(found) < most:
-                found[ids[bisect_right(starts, at) - 1]] = None
-                at = text.find(needle, at + 1)
+
+        def look_for(needles: Iterable[str]) -> None:
+            for needle in needles:
+                places = re.finditer(needle, text)
+                while len(found) < most and (place := next(places, None)) is not None:
+                    found[ids[bisect_right(starts, place.start()) - 1]] = None
+
+        look_for(map(re.escape, _needles(said)))
+        if read_as := _read_as(spelled(said)):
+            look_for((read_as + _END, read_as))
+        if not found and (begun_as := _read_as(spelled(said, begun=True))):
+            look_for([begun_as])
         return [*found]
 
 
@@ -85,6 +93,11 @@ def _needles(said: str) -> tuple[str, ...]:
         begins = f"{_BEFORE}{plain.lower()}"
         return f"{begins}{_BEFORE}", f"{begins}{_NAME}", begins
     return f"{_NAME}{plain}{_END}", f"{_NAME}{plain}", plain
+
+
+def _read_as(spellings: Sequence[str]) -> str:
+    """What is looked for where a name's syllables were typed, if they were: its beginning."""
+    return f"{_NAME}(?:{'|'.join(spellings)})" if spellings else ""
 
 
 def _plain(name: str) -> str:
