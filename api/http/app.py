@@ -161,6 +161,7 @@ def create_app(dsn: str, settings: Settings | None = None, *, follow: bool = Tru
     )
     for console in pages:
         app.include_router(console.router)
+    page.tell_people(app)
     app.openapi = lambda: document(app)  # type: ignore[method-assign]
     return app
 

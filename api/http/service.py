@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from api import answers
 from api.doors import PREFIX, Need
+from api.http.pages import page
 from api.http.server.access import PUBLIC, needs
 from api.http.server.documented import refuses
 from api.http.server.inputs import InHouse
@@ -76,8 +77,7 @@ def kind_of(code: str) -> ProblemKind:
 @needs(PUBLIC)
 async def welcome(request: Request) -> Any:
     """What answers here, and where its description is. A browser is led to the pages."""
-    accepted = request.headers.get("accept", "")
-    return RedirectResponse("/start", 303) if "text/html" in accepted else Welcome()
+    return RedirectResponse(page.FIRST_PAGE, 303) if page.wants_page(request) else Welcome()
 
 
 @router.get("/openapi.json", response_model=dict[str, Any])

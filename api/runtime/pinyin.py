@@ -1,4 +1,4 @@
-"""How names are read, as pinyin spells it: first letters of syllables, and names by what is typed."""
+"""How names are read, as pinyin spells it: first letters, and names by whole syllables."""
 
 import tomllib
 from collections.abc import Iterator, Mapping

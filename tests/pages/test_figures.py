@@ -55,7 +55,7 @@ def test_a_measure_shows_what_the_api_answers_and_leads_to_what_makes_it_up(
     shown = pages.get(VIPS, params=asked, headers={"accept-language": "en"})
     said = text_of(shown)
     assert "Customers who hold a tier" in said
-    assert "At the end of" in said
+    assert "which is not over" in said
     assert "Gold 3 3" in said, "of the group, and its input"
     assert HOSTILE in said
     assert "<script>alert" not in shown.text

@@ -175,6 +175,34 @@ def test_a_page_that_is_not_there_is_a_page(pages: httpx.Client) -> None:
     assert (pages.get(f"{DESK}?x=1")).status_code == 422
 
 
+BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+
+
+@pytest.mark.parametrize(
+    "path", ["/no-such-page", "/v1/nothing", "/v1/members/nobody", "/v1/clubs/x/"]
+)
+def test_whoever_looks_in_a_browser_is_told_in_a_page_with_a_way_home_and_a_program_as_ever(
+    pages: httpx.Client, claimed: Claimed, path: str
+) -> None:
+    chinese = pages.get(path, headers={"Accept": BROWSER, "Accept-Language": "zh-CN"})
+    english = pages.get(path, headers={"Accept": BROWSER, "Accept-Language": "en"})
+    for each, said in ((chinese, "不能办理"), (english, "Not possible")):
+        assert each.status_code == 404
+        assert said in each.text
+        assert 'href="/start"' in each.text
+        assert each.headers["content-security-policy"] == page.POLICY
+    for accept in ("*/*", "application/json", "application/json, text/html;q=0.5", ""):
+        plain = pages.get(path, headers={"Accept": accept})
+        assert (plain.status_code, plain.headers["content-type"]) == (
+            404,
+            "application/problem+json",
+        )
+    outside = httpx.get(f"{claimed.address}/no-such-page", headers={"Accept": BROWSER})
+    assert 'href="/administration"' not in outside.text, "who is nobody is offered nothing"
+    sign_in = httpx.get(f"{claimed.address}/v1/clubs", headers={"Accept": BROWSER})
+    assert sign_in.headers["location"].startswith("/sign-in")
+
+
 def test_an_asset_never_changes_at_its_address_and_nothing_else_is_served(
     pages: httpx.Client,
 ) -> None:

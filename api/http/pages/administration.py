@@ -17,6 +17,7 @@ from api.doors import DOOR_OF, DOORS, QUESTIONS, Door, Need, Question
 from api.http.doors import carried_out
 from api.http.pages import forms, words
 from api.http.pages.forms import Field, Said, Wrong
+from api.http.pages.measures import titles_of
 from api.http.pages.page import (
     Fields,
     form,
@@ -271,13 +272,30 @@ async def _asked(here: AtForm, filled: Filled) -> tuple[Command, list[tuple[Fiel
     missing = [name for name in here.door.wanted if name not in values]
     if missing:
         raise _Wrong(dict.fromkeys(missing, Wrong("missing", {})))
-    language = language_of(here.request)
+    language, titles = language_of(here.request), await _titles(here, filled.fields)
     shown = [
-        (field, _value(language, field, values[field.name]))
+        (field, [_titled(titles.get(field.name), each) for each in lines])
         for field in filled.fields
         if field.name in values
+        for lines in [_value(language, field, values[field.name])]
     ]
     return command, shown
+
+
+async def _titles(here: AtForm, fields: Sequence[Field]) -> dict[str, dict[str, str]]:
+    """What ids in these fields are called, as far as he may read it."""
+    sources = {field.name: _source(field, here.door) for field in fields}
+    names = {each for each in sources.values() if each in TITLED}
+    if not names:
+        return {}
+    known = await here.house.reads(partial(_offers, who=here.who, door=here.door, names=names))
+    return {name: dict(known[each]) for name, each in sources.items() if each in known}
+
+
+def _titled(titles: Mapping[str, str] | None, said: str) -> str:
+    """An id with what it is called behind it."""
+    title = titles and titles.get(said)
+    return f"{title} · {said}" if title else said
 
 
 class _Wrong(Exception):
@@ -371,6 +389,7 @@ async def user_page(
         request,
         "administration/user.html",
         user=await house.reads(partial(_user, user_id=user_id)),
+        titles=await house.reads(partial(titles_of, names=("club_id", "unit_id"))),
         sessions=await house.reads(partial(sessions.of_user, user_id=user_id)),
         doors=[each for each in DOORS if each.ids[:1] == ["user_id"] and who.granted(each.scope)],
         may_end=bool(who.granted("access.write")),

@@ -11,6 +11,7 @@ from fastapi.responses import Response
 from api import answers
 from api.doors import Need
 from api.http.pages.campaigns import BASE
+from api.http.pages.measures import titles_of
 from api.http.pages.page import page, router_of_pages
 from api.http.server.access import needs
 from api.http.server.downloads import Wanted, download
@@ -46,14 +47,16 @@ def _ranked(line: UnitLine) -> Ranked:
     return Ranked(**line.model_dump(exclude={"inputs"}), base=sums["base"], bound=sums["bound"])
 
 
-def _cohorts(conn: Conn) -> list[str]:
-    """Those whose customers are to be bound, the latest first."""
-    return [each["cohort_id"] for each in reversed(known(conn, MEASURES[RATE].rows.needs))]
+def _cohorts(conn: Conn) -> dict[str, str]:
+    """Those whose customers are to be bound with their titles, the latest first."""
+    found = [each["cohort_id"] for each in reversed(known(conn, MEASURES[RATE].rows.needs))]
+    titles = titles_of(conn, ("cohort_id",)).get("cohort_id", {})
+    return {each: titles.get(each, each) for each in found}
 
 
 def _asked(
     conn: Conn, _: Moment | None, cohort_id: str | None, on: date
-) -> tuple[list[str], Bulletin | None]:
+) -> tuple[dict[str, str], Bulletin | None]:
     cohorts = _cohorts(conn)
     chosen = cohort_id or next(iter(cohorts), None)
     if chosen is None:

@@ -276,11 +276,13 @@ async def enrol(here: Here) -> Response:
     """Enrol him as it was shown. Pressed twice he is enrolled once."""
     asked = await form(here.request, Enrolling)
     command = await here.asked(Enrol, campaign_id=here.campaign_id, **asked.model_dump())
+    campaign = await here.house.reads(running(here))
     receipt = await here.house.execute(command)
     correction = {"member_id": asked.member_id, "campaign_id": here.campaign_id}
     return here.page(
         "campaigns/_receipt.html",
         asked=asked,
+        campaign=campaign,
         receipt=cast(EnrolmentReceipt, receipt.body),
         at=here.house.clock.now(),
         place=place(receipt),

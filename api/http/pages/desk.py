@@ -303,11 +303,13 @@ async def admit(here: Here) -> Response:
     payment = "free_visit" if asked.payment == "free_visit" else "points"
     beside = {**asked.model_dump(), "payment": payment}
     visit = await here.asked(RecordVisit, club_id=here.club_id, desk=here.desk, **beside)
+    club = await here.house.reads(partial(_require_club, club_id=here.club_id))
     receipt = await here.house.execute(visit)
     body = cast(VisitReceipt, receipt.body)
     return here.page(
         "desk/_receipt.html",
         asked=asked,
+        service=_titles(club).get(asked.service_id, asked.service_id),
         receipt=body,
         before=body["spendable_points"] + body["points"],
         at=here.house.clock.now(),

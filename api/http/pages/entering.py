@@ -16,7 +16,7 @@ from api import answers
 from api.doors import DOOR_OF
 from api.http.pages import words
 from api.http.pages.figures import gauges_of
-from api.http.pages.measures import titles_of
+from api.http.pages.measures import TITLED, titles_of
 from api.http.pages.page import (
     FIGURES,
     Fields,
@@ -142,7 +142,7 @@ async def _read(house: House, who: Principal, asked: Entering) -> ReportFile:
 def _checked(
     conn: Conn, meta: dict[str, str], file: ReportFile
 ) -> tuple[answers.ReportAnswer, dict[str, dict[str, str]]]:
-    return answers.checked(conn, meta, file), titles_of(conn, ("unit_id", "cohort_id"))
+    return answers.checked(conn, meta, file), titles_of(conn, TITLED)
 
 
 async def _admitted(

@@ -17,7 +17,7 @@ from fastapi.responses import RedirectResponse, Response
 from api import answers
 from api.doors import PREFIX, Need
 from api.http.measures import OF_ITS_ROWS, OF_ITS_VALUE
-from api.http.pages.measures import group_key, titles_of, valued
+from api.http.pages.measures import TITLED, group_key, titles_of, valued
 from api.http.pages.page import FIGURES, link, page, router_of_pages
 from api.http.server.access import Who, needs
 from api.http.server.inputs import AsOf, Awaited, House, InHouse
@@ -378,7 +378,7 @@ def _seen(
             of = by_month(conn, on, those)
         case "campaigns":
             of = compared(conn, CAMPAIGN, on, said)
-    return _Seen(of=of, titles=titles_of(conn, ("unit_id", "cohort_id", CAMPAIGN)), on=on)
+    return _Seen(of=of, titles=titles_of(conn, TITLED), on=on)
 
 
 def rows_of(measure_id: str) -> str:

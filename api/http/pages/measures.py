@@ -78,6 +78,10 @@ def group_key(key: Mapping[str, str | None]) -> dict[str, str]:
     return {name: NOBODY if value is None else value for name, value in key.items()}
 
 
+TITLED = ("unit_id", "club_id", "cohort_id", "campaign_id")
+"""The ids that figures and their targets are of, which readers know by titles."""
+
+
 def titles_of(conn: Conn, names: Iterable[str]) -> dict[str, dict[str, str]]:
     """What ids of these names are called, where they are few enough to choose from."""
     found = ((name, choices(conn, name)) for name in dict.fromkeys(names))

@@ -1,6 +1,7 @@
 """What every page has: its language, its headers, its forms, and refusals as sentences in place."""
 
 from collections.abc import Callable, Coroutine, Mapping
+from datetime import date, datetime, timedelta
 from functools import cache, partial
 from hashlib import sha256
 from importlib.resources import files
@@ -8,7 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import orjson
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from fastapi.routing import APIRoute
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -24,12 +25,13 @@ from api.http.server.access import (
     from_here,
     needs,
 )
-from api.http.server.handlers import as_response
+from api.http.server.downloads import JSON, media_types
+from api.http.server.handlers import HANDLERS, as_response, last_resort
 from api.runtime import problems
-from api.runtime.problems import DoorProblem
-from api.runtime.rights import ANYBODY
+from api.runtime.problems import MEDIA_TYPE, DoorProblem
 from domain.access import Principal
-from domain.kernel.values import PROGRAMME
+from domain.kernel.values import PROGRAMME, local_date
+from projections.engine.answer import Moment
 
 POLICY = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 HEADERS = {"Content-Security-Policy": POLICY, "Referrer-Policy": "no-referrer"}
@@ -153,6 +155,7 @@ def templates() -> Environment:
         "yuan": words.yuan,
         "grouped": words.grouped,
         "number": words.number,
+        "last_of": words.last_of,
     }
     made.globals |= {
         "asset": address,
@@ -168,7 +171,7 @@ def page(request: Request, template: str, status: int = 200, **values: Any) -> H
     """A page, or the part of one that is asked for."""
     language = language_of(request)
     clock = request.app.state.house.clock
-    who, cookie = request.scope.get("principal", ANYBODY), cookie_of(request)
+    who, cookie = _who_looks(request), cookie_of(request)
     said = (
         templates()
         .get_template(template)
@@ -186,13 +189,31 @@ def page(request: Request, template: str, status: int = 200, **values: Any) -> H
             whole_here=whole_address(request),
             times={name: said for name, said in request.query_params.items() if name in TIMES},
             consoles=[each for each in CONSOLES if each.open_to(who)],
-            signed_in=None if who is ANYBODY else who.name,
+            signed_in=who.name or None,
             headers={FROM_HERE_HEADER: from_here(cookie)} if cookie else {},
+            is_over=partial(is_over, clock.now()),
             demo_clock=clock.shown() if clock.is_demo else None,
             **values,
         )
     )
     return HTMLResponse(said, status, HEADERS)
+
+
+def _who_looks(request: Request) -> Principal:
+    """Who is asking, as far as that is known: what he may not do he is not offered."""
+    found: Principal | None = request.scope.get("principal")
+    if found is None:
+        found = request.app.state.house.access.at_once(None, cookie_of(request))
+    return found or NOBODY
+
+
+NOBODY = Principal("", ())
+
+
+def is_over(now: datetime, day: date, moment: Moment | None = None) -> bool:
+    """Whether a day is over by what a page is of: by a moment, else by now."""
+    by = (moment and moment.at) or now
+    return local_date(by + timedelta(seconds=1)) > day  # a day as a moment is its last instant
 
 
 def link(path: str, *said: Mapping[str, Any]) -> str:
@@ -247,6 +268,34 @@ def next_page(path: str) -> Response:
     return Response(headers={"HX-Redirect": path})
 
 
+def wants_page(request: Request) -> bool:
+    """Whether a person has asked this in a browser, rather than a program."""
+    wanted = media_types(request.headers.get("accept", ""))
+    html = wanted.get("text/html", 0.0)
+    rather = (wanted.get(each, 0.0) for each in (JSON, MEDIA_TYPE, "*/*"))
+    return request.method == "GET" and html > 0 and html >= max(rather)
+
+
+def tell_people(app: FastAPI) -> None:
+    """Have problems of addresses that are no pages told in a page, too, where one is wanted."""
+    for kind in HANDLERS:
+        app.add_exception_handler(kind, _told_as_wanted)
+
+
+async def _told_as_wanted(request: Request, error: Exception) -> Response:
+    answer = await _answer_to(request, error)
+    assert answer is not None, "what is handled has its handler"
+    return _told(request, orjson.loads(answer.body)) if wants_page(request) else answer
+
+
+def _told(request: Request, problem: Mapping[str, Any]) -> Response:
+    """What is wrong in a page; or the page that asks who it is, where that is what is wrong."""
+    asked_for_a_page = request.method == "GET" and "hx-request" not in request.headers
+    if problem["code"] == "not_signed_in" and asked_for_a_page:
+        return RedirectResponse(link(SIGN_IN, {"to": whole_address(request)}), 303)
+    return in_place(request, problem)
+
+
 class PageRoute(APIRoute):
     """A route whose problems are told to people."""
 
@@ -258,27 +307,21 @@ class PageRoute(APIRoute):
                 return RedirectResponse(whole_address(request), 303)  # a form's empty fields
             try:
                 return await answered(request)
-            except Exception as error:
-                problem = await _problem_of(request, error)
-                if problem is None:
-                    raise
-                asked_for_a_page = request.method == "GET" and "hx-request" not in request.headers
-                if problem["code"] == "not_signed_in" and asked_for_a_page:
-                    return RedirectResponse(link(SIGN_IN, {"to": whole_address(request)}), 303)
-                return in_place(request, problem)
+            except Exception as error:  # noqa: BLE001 - the last resort of pages
+                answer = await _answer_to(request, error)
+                if answer is None:
+                    shown = request.app.state.house.settings.traceback
+                    answer = last_resort(request.scope, error, shown)
+                return _told(request, orjson.loads(answer.body))
 
         return told
 
 
-async def _problem_of(request: Request, error: Exception) -> Mapping[str, Any] | None:
-    """The problem that the doors make of this, unless it is a defect."""
-    handlers = request.app.exception_handlers
-    handler = next((handlers[kind] for kind in type(error).__mro__ if kind in handlers), None)
-    if handler is None:
-        return None
-    answer: Response = await handler(request, error)
-    problem: Mapping[str, Any] = orjson.loads(answer.body)
-    return problem
+async def _answer_to(request: Request, error: Exception) -> Response | None:
+    """What a program would be answered, unless it is a defect."""
+    handler = next((HANDLERS[kind] for kind in type(error).__mro__ if kind in HANDLERS), None)
+    answer: Response | None = None if handler is None else await handler(request, error)
+    return answer
 
 
 # ------------------------------------------------------------------------------------- routes

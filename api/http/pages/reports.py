@@ -16,6 +16,7 @@ from api.http.measures import OF_ITS_ROWS, After
 from api.http.pages import administration
 from api.http.pages.figures import gauges, gauges_of, rows_of
 from api.http.pages.measures import (
+    TITLED,
     event_address,
     in_words_of,
     input_word_of,
@@ -149,7 +150,7 @@ def _report(
     found = answers.report(conn, house.meta, report_id, moment)
     if found is None:
         raise UnknownReport(report_id)
-    return found, titles_of(conn, ("unit_id", "cohort_id", "campaign_id"))
+    return found, titles_of(conn, TITLED)
 
 
 def _shown(who: Principal) -> dict[str, Any]:
@@ -215,7 +216,7 @@ async def list_of_targets(
     """Every target beside what is."""
 
     def question(conn: Conn, moment: Moment | None) -> Any:
-        return gauges(conn), moment, titles_of(conn, ("unit_id", "cohort_id"))
+        return gauges(conn), moment, titles_of(conn, TITLED)
 
     found, moment, titles = await house.ask(question, wait_for, asked)
     return page(

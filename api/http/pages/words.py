@@ -3,7 +3,7 @@
 import re
 import tomllib
 from collections.abc import Mapping
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from functools import cache
 from importlib.resources import files
@@ -155,6 +155,13 @@ def grouped(value: int | Decimal) -> str:
 def moment(at: datetime) -> str:
     """An instant in the programme's zone, to the minute."""
     return f"{at.astimezone(PROGRAMME.zone):%Y-%m-%d %H:%M}"
+
+
+def last_of(end: date | str) -> str:
+    """The last day of what ends before this one: people say that day, commands and events the one
+    behind it."""
+    behind = date.fromisoformat(end) if isinstance(end, str) else end
+    return (behind - timedelta(days=1)).isoformat()
 
 
 def minute(of_day: int) -> str:

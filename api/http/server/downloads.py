@@ -69,8 +69,8 @@ async def _download(
         yield None if wanted is None else Download(wanted, after, signed(who, by))
 
 
-def _accepted(header: str) -> str | None:
-    """The format that a client would rather have than JSON, by its Accept header."""
+def media_types(header: str) -> dict[str, float]:
+    """How much a client would like each media type, by its Accept header."""
     wanted: dict[str, float] = {}
     for part in header.split(","):
         media_type, *parameters = (word.strip().lower() for word in part.split(";"))
@@ -79,6 +79,12 @@ def _accepted(header: str) -> str | None:
             wanted[media_type] = float(quality)
         except ValueError:
             continue
+    return wanted
+
+
+def _accepted(header: str) -> str | None:
+    """The format that a client would rather have than JSON, by its Accept header."""
+    wanted = media_types(header)
     usual = max((wanted.get(each, 0.0) for each in (JSON, "application/*", "*/*")), default=0.0)
     best = max(FORMATS, key=lambda name: wanted.get(FORMATS[name].media_type, 0.0))
     return best if wanted.get(FORMATS[best].media_type, 0.0) > usual else None

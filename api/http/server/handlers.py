@@ -35,16 +35,7 @@ _CARRIED = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosni
 
 def install(app: FastAPI) -> None:
     """Give the application every handler."""
-    handlers: dict[Any, Any] = {
-        Refusal: _refused,
-        problems.DoorProblem: _door,
-        RequestValidationError: _invalid,
-        ValidationError: _invalid,
-        HTTPException: _http,
-        psycopg.OperationalError: _away,
-        psycopg.InterfaceError: _away,
-    }
-    for kind, handler in handlers.items():
+    for kind, handler in HANDLERS.items():
         app.add_exception_handler(kind, handler)
 
 
@@ -112,6 +103,18 @@ def _known(route: Any) -> set[str]:
         for field in needs.body_params:
             known |= problems.names_of(field.field_info.annotation)
     return known
+
+
+HANDLERS: dict[type[Exception], Any] = {
+    Refusal: _refused,
+    problems.DoorProblem: _door,
+    RequestValidationError: _invalid,
+    ValidationError: _invalid,
+    HTTPException: _http,
+    psycopg.OperationalError: _away,
+    psycopg.InterfaceError: _away,
+}
+"""Who makes a problem of what was raised, as a program reads it."""
 
 
 class Doorway:
