@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from api.http.pages.page import FIGURES, is_over
+from api.runtime.clock import Clock
 from domain.kernel.values import local_date
 from projections.engine.answer import Moment
 from tests.pages.conftest import House, customer, launch
@@ -18,7 +19,7 @@ from tests.pages.test_words import templates
 from tests.patience import PATIENCE_S
 
 DAY = timedelta(days=1)
-FIRST = local_date(datetime.now(UTC)) + DAY
+FIRST = local_date(Clock().now()) + DAY
 BEHIND = FIRST + 100 * DAY
 
 

@@ -17,7 +17,15 @@ from api.doors import DOOR_OF, Need
 from api.files import spelling
 from api.http.pages import words
 from api.http.pages.asking import AtPage, found_by, new_key, place
-from api.http.pages.page import FIGURES, Fields, form, language_of, page, router_of_pages
+from api.http.pages.page import (
+    FIGURES,
+    Fields,
+    everywhere,
+    form,
+    language_of,
+    page,
+    router_of_pages,
+)
 from api.http.server.access import Who, needs
 from api.http.server.inputs import AsOf, Awaited, InHouse
 from api.runtime.problems import of_refusal
@@ -173,7 +181,7 @@ async def all_campaigns(
     request: Request, house: InHouse, who: Who, wait_for: Awaited, asked: AsOf
 ) -> Response:
     """All campaigns, each with how far it has come."""
-    on, with_targets = local_date(house.at(asked)), bool(who.granted("figures.read"))
+    on, with_targets = local_date(house.at(asked)), everywhere(who, "figures.read")
     question = partial(_listed, until=on, with_targets=with_targets)
     found, passed = await house.ask(question, wait_for, asked)
     moment = None if asked is None else await house.past.moment(asked, house.clock.now())
@@ -193,10 +201,10 @@ async def one_campaign(here: Here, wait_for: Awaited, asked: AsOf) -> Response:
         _one,
         campaign_id=here.campaign_id,
         until=on,
-        with_targets=bool(here.who.granted("figures.read")),
+        with_targets=everywhere(here.who, "figures.read"),
     )
     found, conditions, passed = await here.house.ask(question, wait_for, asked)
-    now, grants = here.house.clock.now(), here.who.granted("lists.read")
+    now = here.house.clock.now()
     return here.page(
         "campaigns/one.html",
         campaign=found,
@@ -205,7 +213,7 @@ async def one_campaign(here: Here, wait_for: Awaited, asked: AsOf) -> Response:
         on=on,
         moment_of=None if asked is None else await here.house.past.moment(asked, now),
         figures=FIGURES,
-        rows=any(each.reach("lists.read") == "all" for each in grants),
+        rows=everywhere(here.who, "lists.read"),
         runs=bool(here.who.granted("campaigns.write")),
         enrols=asked is None and bool(here.who.granted("campaigns.enrol")),
     )

@@ -27,6 +27,7 @@ from api.http.pages.page import (
 from api.http.server.access import PUBLIC, Who, needs
 from api.http.server.inputs import Awaited, InHouse
 from api.runtime.problems import of_refusal
+from api.runtime.rights import at_the_door
 from domain.admissions import AdmitInEmergency
 from domain.clubs import DeclareEmergency, EndEmergency, UnknownClub
 from domain.kernel.command import Command
@@ -58,7 +59,7 @@ LAST, TODAY = 3, 30
 SOON = timedelta(days=30)
 DESK = "/desk/{club_id}/{desk}"
 
-OF_CLUBS, OF_CLUB = Need("clubs.read"), Need("clubs.read", "club_id")
+OF_CLUBS = Need("clubs.read")
 AT_THIS_DESK = Need("visits.write", "club_id")
 
 router = router_of_pages()
@@ -75,6 +76,17 @@ class AtDesk(AtPage):
     def address(self) -> str:
         """Of its page."""
         return f"/desk/{self.club_id}/{self.desk}"
+
+    @property
+    def place(self) -> dict[str, str]:
+        """Where commands are told to happen that name no member."""
+        return {"club_id": self.club_id, "desk": self.desk}
+
+    @property
+    def undoes(self) -> bool:
+        """Whether he may take back what was done here: it is a visit of this club."""
+        need = Need(DOOR_OF[UndoVisit.called].scope, "club_id")
+        return at_the_door(self.who, need, self.place, None) is not None
 
     def page(self, template: str, status: int = 200, **values: Any) -> Response:
         """A page of this desk, or a part of it."""
@@ -236,9 +248,11 @@ async def _offers(
 # ------------------------------------------------------------------------------------- routes
 @router.get("/desk")
 @needs(OF_CLUBS)
-async def desks(request: Request, house: InHouse) -> Response:
-    """Which club, and which of its desks."""
-    return page(request, "desk/desks.html", clubs=await house.reads(clubs.clubs))
+async def desks(request: Request, house: InHouse, who: Who) -> Response:
+    """Which club, and which of its desks: those at which one may sit."""
+    known = await house.reads(clubs.clubs)
+    own = [each for each in known if await house.access.may(who, AT_THIS_DESK, each)]
+    return page(request, "desk/desks.html", clubs=own)
 
 
 @router.post("/desk")
@@ -250,12 +264,14 @@ async def open_desk(request: Request) -> Response:
 
 
 @router.get(DESK)
-@needs(OF_CLUB)
+@needs(AT_THIS_DESK)
 async def desk_page(here: Here, wait_for: Awaited) -> Response:
     """The desk, ready for a scan."""
     club = await here.house.reads(partial(_require_club, club_id=here.club_id), wait_for)
     here.house.names.learn_ahead()
-    return here.page("desk/desk.html", club=club, desk=here.desk)
+    switches = {"declare": DeclareEmergency, "end": EndEmergency, "admit": AdmitInEmergency}
+    may = {name: await here.may(kind, here.place) for name, kind in switches.items()}
+    return here.page("desk/desk.html", club=club, desk=here.desk, may=may)
 
 
 @router.post(f"{DESK}/card")
@@ -308,6 +324,7 @@ async def admit(here: Here) -> Response:
     body = cast(VisitReceipt, receipt.body)
     return here.page(
         "desk/_receipt.html",
+        undoes=here.undoes,
         asked=asked,
         service=_titles(club).get(asked.service_id, asked.service_id),
         receipt=body,
@@ -339,7 +356,9 @@ async def today(here: Here, wait_for: Awaited) -> Response:
         return _require_club(conn, here.club_id), taken, people
 
     club, taken, people = await here.house.reads(question, wait_for)
-    return here.page("desk/_today.html", taken=taken, people=people, titles=_titles(club))
+    return here.page(
+        "desk/_today.html", taken=taken, people=people, titles=_titles(club), undoes=here.undoes
+    )
 
 
 @router.post(f"{DESK}/emergency")

@@ -189,6 +189,7 @@ def page(request: Request, template: str, status: int = 200, **values: Any) -> H
             whole_here=whole_address(request),
             times={name: said for name, said in request.query_params.items() if name in TIMES},
             consoles=[each for each in CONSOLES if each.open_to(who)],
+            everywhere=partial(everywhere, who),
             signed_in=who.name or None,
             headers={FROM_HERE_HEADER: from_here(cookie)} if cookie else {},
             is_over=partial(is_over, clock.now()),
@@ -208,6 +209,11 @@ def _who_looks(request: Request) -> Principal:
 
 
 NOBODY = Principal("", ())
+
+
+def everywhere(who: Principal, scope: str) -> bool:
+    """Whether he may ask it of everything, and not of some clubs or units alone."""
+    return any(each.reach(scope) == "all" for each in who.granted(scope))
 
 
 def is_over(now: datetime, day: date, moment: Moment | None = None) -> bool:
