@@ -47,6 +47,7 @@ def arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--history", type=_positive, help="events of the long history, and of millions"
     )
+    parser.add_argument("--scale", type=_share, help="of the demo year: 0.02, or 1 in full")
     parser.add_argument("--minutes", type=float, help="after which no further round begins")
     parser.add_argument("--out", type=Path, help="the directory to write to")
     parser.add_argument(
@@ -68,6 +69,13 @@ def _positive(text: str) -> int:
     return value
 
 
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 < value <= 1:
+        raise ValueError(text)
+    return value
+
+
 def _names(parts: str | None) -> list[str]:
     return [name for name in (parts or "").split(",") if name]
 
@@ -79,10 +87,10 @@ def chosen_parts(wanted: Sequence[str]) -> list[Part]:
 
 def options_of(found: argparse.Namespace) -> Options:
     """The run's options: the full or the quick ones, and what was asked for instead."""
-    names = {"history": "history_events"}
+    names = {"history": "history_events", "scale": "demo_scale"}
     asked = {
         names.get(name, name): getattr(found, name)
-        for name in ("seconds", "rounds", "members", "history", "minutes")
+        for name in ("seconds", "rounds", "members", "history", "scale", "minutes")
         if getattr(found, name) is not None
     }
     return dataclasses.replace(QUICK if found.quick else FULL, **asked)

@@ -11,6 +11,7 @@ from bench import (
     imports,
     inprocess,
     millions,
+    pages,
     profiles,
     reads,
     tables,
@@ -38,6 +39,7 @@ MODULES = (
     asof,
     exports,
     millions,
+    pages,
     profiles,
 )
 

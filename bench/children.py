@@ -68,6 +68,13 @@ class Child:
 
     def hear(self, within_s: float) -> dict[str, Any]:
         """The next answer."""
+        answer: dict[str, Any] = json.loads(self.line(within_s))
+        if "fault" in answer:
+            raise FaultError(answer["fault"])
+        return answer
+
+    def line(self, within_s: float) -> bytes:
+        """The next line that it writes."""
         assert self._process.stdout is not None
         until = time.monotonic() + within_s
         while b"\n" not in self._said:
@@ -79,10 +86,7 @@ class Child:
                 raise FaultError(self._last_words())
             self._said += read
         line, _, self._said = self._said.partition(b"\n")
-        answer: dict[str, Any] = json.loads(line)
-        if "fault" in answer:
-            raise FaultError(answer["fault"])
-        return answer
+        return line
 
     def ask(self, question: Mapping[str, Any], within_s: float) -> dict[str, Any]:
         """Ask and wait for the answer."""
@@ -108,6 +112,10 @@ class Child:
         finally:
             self._signal(signal.SIGKILL)
             self._process.stdout.close()
+
+    def stop(self) -> None:
+        """Tell it to end, as whoever started a server does."""
+        self._signal(signal.SIGTERM)
 
     def kill(self) -> None:
         """End it at once."""

@@ -16,7 +16,7 @@ from bench.parts import Subject, part
 from bench.words import FaultError
 from domain.catalogue import COMMANDS
 from ledger import credentials
-from ledger.database import connect
+from ledger.database import connect, meta
 from ledger.log.batcher import Ledger
 
 ISSUER, AUDIENCE, WHO, ROLE = "https://id.bench", "clubledger", "bench", "manager"
@@ -24,13 +24,15 @@ HOLDS = timedelta(days=1)
 
 
 def told(dsn: str, *said: tuple[str, dict[str, Any]]) -> None:
-    """Have commands carried out, each once."""
+    """Have commands carried out, each once, by the clock of the ledger."""
+    with connect(dsn) as connection:
+        clock = Clock.of(meta(connection))
 
     async def execute() -> None:
-        async with Ledger(dsn, now=Clock().now) as ledger:
-            for name, fields in said:
-                command = COMMANDS[name](key=f"bench-{name}", actor=f"system:{WHO}", **fields)
-                await ledger.execute(command)
+        async with Ledger(dsn, now=clock.now) as ledger:
+            for number, (name, fields) in enumerate(said):
+                key = f"bench-{name}-{number}"
+                await ledger.execute(COMMANDS[name](key=key, actor=f"system:{WHO}", **fields))
 
     asyncio.run(execute())
 

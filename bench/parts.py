@@ -58,6 +58,7 @@ ARENAS: Mapping[str, Arena] = {
     "inprocess": Arena("In process, and PostgreSQL alone"),
     "history": Arena("With and without a history"),
     "tail": Arena("The tail over HTTP, with 32 connections"),
+    "pages": Arena("Pages, one clerk after the other"),
     "fresh": Arena("A database that is new", warm=False, in_order=True, most_rounds=3),
     "import": Arena("Import", warm=False, in_order=True, most_rounds=3),
     "reads": Arena("Reading the log", warm=False, most_rounds=3),

@@ -56,7 +56,7 @@ def beside(
     return both
 
 
-class _Rebuilds:
+class Rebuilds:
     """A process that rebuilds the answers again and again."""
 
     def __init__(self, ground: Ground, dsn: str) -> None:
@@ -90,7 +90,7 @@ def tail(ground: Ground, stack: ExitStack) -> list[Subject]:
     floor = http.serving(ground, stack, "floor")
     server = http.serving(ground, stack, "ours", dsn)
     watch: dict[str, Any] = {"app": [server.child.pid], "postgres": [ground.postgres]}
-    rebuilds = _Rebuilds(ground, dsn)
+    rebuilds = Rebuilds(ground, dsn)
     run = http.logged(http.load(ground, server, "visit", CONNECTIONS, ""), dsn)
     title = "visits over HTTP"
     return [

@@ -88,6 +88,28 @@ def test_it_measures_and_writes_a_table(tmp_path: Path) -> None:
     assert (tmp_path / "benchmarks.md").read_text("utf-8").startswith("# Benchmarks")
 
 
+@pytest.mark.timeout(2 * PATIENCE_S)
+def test_clerks_are_measured_at_a_desk_that_is_served(tmp_path: Path) -> None:
+    """Each with a session, alone and beside a rebuild."""
+    small = ("--scale", "0.002", "--out", tmp_path)
+    done = subprocess.run(
+        command("--parts", "pages", *TINY, *small),
+        cwd=REPOSITORY,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    told = json.loads((tmp_path / "benchmarks.json").read_text("utf-8"))
+    found = {each["id"]: each for each in told["measurements"]}
+    for name in ("pages.desk", "pages.desk.rebuild", "pages.search", "pages.search.rebuild"):
+        assert found[f"{name}:p99_ms"]["valid"]
+    assert found["pages.desk:press_p99_ms"]["median"] < found["pages.desk:slowest_ms"]["median"]
+    assert {each["id"]: each for each in told["goals"]}["desk"]["value"] > 0
+
+
 def test_every_goal_is_of_something_that_the_report_can_write() -> None:
     assert {goal.metric for goal in goals.listed()} <= report.UNITS.keys()
 
@@ -138,6 +160,7 @@ def processes_of(scratch: Path) -> list[str]:
         (("--parts", "tea"), "unknown parts: tea"),
         (("--members", "10"), "at least 1000"),
         (("--rounds", "0"), "invalid"),
+        (("--scale", "2"), "invalid"),
     ],
 )
 def test_nonsense_is_refused(arguments: tuple[str, ...], said: str) -> None:
@@ -155,7 +178,7 @@ def test_every_part_says_what_it_measures() -> None:
 
 def test_what_takes_long_waits_to_be_named() -> None:
     usual = {part.name for part in chosen_parts([])}
-    assert catalogue.PARTS.keys() - usual == {"millions"}
+    assert catalogue.PARTS.keys() - usual == {"millions", "pages"}
     assert {part.name for part in chosen_parts(["millions", "past"])} == {"millions", "past"}
 
 
@@ -163,6 +186,7 @@ def test_goals_name_subjects_of_the_bench() -> None:
     """Every name that a goal compares stands in the sources."""
     sources = "".join(path.read_text("utf-8") for path in (REPOSITORY / "bench").rglob("*.py"))
     made = {"fastapi.c32": "fastapi.c{n}", "http.w1.c32": "http.w1.c{n}"}
+    made |= {"pages.desk.rebuild": "pages.desk"}
     made |= {"http.w2.c32": "http.w2.c{n}", "pgbench.c32": "{name}.c{clients}"}
     for form in ("csv", "xlsx", "jsonl"):
         made |= {f"tables.{form}": "tables.{form}", f"export.{form}": "export.{name}"}
