@@ -32,6 +32,7 @@ from api.http import (
 from api.http.express import Express
 from api.http.pages import (
     administration,
+    audit,
     binding_bulletin,
     desk,
     enrolment_file,
@@ -158,6 +159,7 @@ def create_app(dsn: str, settings: Settings | None = None, *, follow: bool = Tru
         *(page, signing, desk, administration),
         *(campaign_pages, enrolment_file, binding_bulletin),
         *(figure_pages, measure_pages, report_pages, entering, file_pages),
+        audit,
     )
     for console in pages:
         app.include_router(console.router)

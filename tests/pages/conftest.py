@@ -42,6 +42,7 @@ collect_ignore = (
     if CHROMIUM
     else [
         "test_administration_journey.py",
+        "test_audit_journey.py",
         "test_campaigns_journey.py",
         "test_desk.py",
         "test_figures_journey.py",

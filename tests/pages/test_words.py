@@ -1,15 +1,18 @@
 """Every word of every page is there in both languages, with the values that it is given."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from string import Formatter
-from typing import Any, get_args, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import pytest
 
 from api.doors import DOORS
-from api.http.pages import administration, campaigns, figures, forms, page, words
+from api.http.pages import administration, campaigns, figures, forms, page, telling, words
 from api.runtime import problems
+from domain.catalogue import CATALOGUE, KINDS
+from domain.kernel.postings import MovesPoints
 from domain.kernel.values import PROGRAMME
 
 AT_THE_DOOR = {"retry_after_s"}  # comes with whoever has to wait
@@ -29,11 +32,12 @@ def templates() -> dict[str, str]:
 
 
 OF_FORMS = {"lists", "subjects", "commands", "fields", "hints", "choices", "errors"}
+OF_EVENTS = {"kinds", "topics", "sentences", "values"}
 
 
 def test_a_word_is_there_in_both_languages_with_the_same_values() -> None:
-    assert TABLE.keys() == {"words", "refusals", "names", "mends"} | OF_FORMS
-    for table in ("words", "names", "mends", *OF_FORMS):
+    assert TABLE.keys() == {"words", "refusals", "names", "mends"} | OF_FORMS | OF_EVENTS
+    for table in ("words", "names", "mends", *OF_FORMS, *OF_EVENTS):
         for name, (chinese, english) in TABLE[table].items():
             assert chinese, name
             assert english, name
@@ -80,6 +84,32 @@ def test_pages_say_what_there_is_and_nothing_is_left_over() -> None:
         each[1:-1] for one in said for each in re.findall(r"""^["']\w+["'](?= *[,)]|$)""", one)
     }
     assert first <= set(TABLE["words"]) <= named
+
+
+def test_every_event_is_called_something_and_tells_what_it_holds() -> None:
+    assert {*TABLE["topics"]} == {*TABLE["sentences"]} == {*CATALOGUE}
+    assert {*TABLE["kinds"]} == {*KINDS}
+    for topic, (_, english) in TABLE["sentences"].items():
+        event = CATALOGUE[topic]
+        moves = {"points"} if issubclass(event, MovesPoints) else set[str]()
+        assert fields(english) <= {*event.model_fields} | moves, topic
+
+
+def test_what_an_event_holds_in_words_of_ours_has_readers_words() -> None:
+    for event in CATALOGUE.values():
+        for name, of in event.model_fields.items():
+            coded = [] if name == "scopes" else list(literals(of.annotation))
+            assert not coded or name in telling.CODED, f"{event.topic}: {name}"
+            for each in coded:
+                assert telling.value("zh", name, each) != each, f"{event.topic}: {name} {each}"
+
+
+def literals(annotation: Any) -> Iterator[str]:
+    """The texts that alone may stand in such a field."""
+    if get_origin(annotation) is Literal:
+        yield from get_args(annotation)
+    for each in get_args(annotation):
+        yield from literals(each)
 
 
 def test_templates_hold_no_sentence_of_their_own() -> None:

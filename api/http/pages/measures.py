@@ -22,7 +22,7 @@ from api.http.measures import (
     said_of,
 )
 from api.http.pages import words
-from api.http.pages.page import FIGURES, language_of, link, page, router_of_pages
+from api.http.pages.page import AUDIT, FIGURES, language_of, page, router_of_pages
 from api.http.server.access import Who, needs
 from api.http.server.inputs import AsOf, Awaited, House, InHouse, Limit, several
 from api.runtime.rights import at_the_door
@@ -243,9 +243,9 @@ def sums_of(of: Measure | None, rows: Sequence[contributions.Contribution]) -> d
 
 
 def event_address(place: str) -> str:
-    """Where the API tells of an event."""
+    """The page of an event."""
     bucket, _, position = place.partition(":")
-    return link(f"{PREFIX}/events", {"bucket": bucket, "after": int(position) - 1, "limit": 1})
+    return f"{AUDIT}/events/{bucket}/{position}"
 
 
 def _known(measure_id: str) -> Measure:

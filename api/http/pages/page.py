@@ -49,7 +49,7 @@ FIRST_PAGE, SIGN_IN = "/start", "/sign-in"
 TIMES = ("effective_at", "known_at")
 """As of when a page is: both keep their names in every address that leads on from it."""
 
-FIGURES = "/figures"
+FIGURES, AUDIT = "/figures", "/audit"
 
 Form = TypeVar("Form", bound="Fields")
 
@@ -73,6 +73,7 @@ CONSOLES = (
     Console("campaigns", "/campaigns", "campaigns.read"),
     Console("figures", FIGURES, "figures.read"),
     Console("files", "/files", "members.write", OF_FILES),
+    Console("audit", AUDIT, "log.read"),
     Console("administration", "/administration", "access.read", OF_ADMINISTRATION),
 )
 """In the order in which they are led to; the first that somebody may use is where he begins."""

@@ -1,0 +1,139 @@
+"""The auditor's pages: what happened event by event, what one event says and which command wrote
+it, and what became of the figures from one moment to another.
+
+They show what `GET /v1/events` and `GET /v1/changes` answer, and nothing is decided here.
+"""
+
+from functools import partial
+from typing import Annotated, Any
+
+from fastapi import Path, Query, Request
+from fastapi.responses import Response
+
+from api import log
+from api.doors import Need
+from api.http import figures
+from api.http.pages import telling
+from api.http.pages.measures import group_key, valued
+from api.http.pages.page import AUDIT, FIGURES, language_of, page, router_of_pages
+from api.http.server.access import Who, needs
+from api.http.server.inputs import InHouse, Limit, Position
+from api.runtime.problems import DoorProblem
+from domain.catalogue import KINDS
+from domain.kernel.values import ONE_LINE
+from projections.asof.changes import Changes
+from projections.engine.connection import Conn
+from projections.engine.measure import DAY, MEASURES
+
+router = router_of_pages()
+OF_THE_LOG = Need("log.read")
+Kind = Annotated[str | None, Query(pattern=f"^({'|'.join(KINDS)})$")]
+StreamId = Annotated[str | None, Query(pattern=ONE_LINE, max_length=200)]
+Told = Annotated[str | None, Query(max_length=1000)]
+
+
+# ------------------------------------------------------------------------------------- words
+def _page(request: Request, who: Who, template: str, **values: Any) -> Response:
+    language = language_of(request)
+    return page(
+        request, template,
+        base=AUDIT, kinds=KINDS,
+        reads_log=bool(who.granted("log.read")), reads_figures=bool(who.granted("figures.read")),
+        topic=partial(telling.topic, language),
+        sentence=partial(telling.sentence, language),
+        field=partial(telling.field, language),
+        value=partial(telling.value, language),
+        **values,
+    )  # fmt: skip
+
+
+A_DAY_S = 86_400
+
+
+def late(event: log.Event) -> bool:
+    """Whether the log learnt of it a day or more after it happened."""
+    return (event.recorded_at - event.occurred_at).total_seconds() >= A_DAY_S
+
+
+# ------------------------------------------------------------------------------------ routes
+@router.get(AUDIT)
+@needs(OF_THE_LOG)
+async def timeline(
+    request: Request,
+    house: InHouse,
+    who: Who,
+    kind: Kind = None,
+    stream_id: StreamId = None,
+    after: Position = 0,
+    limit: Limit = 50,
+) -> Response:
+    """What happened to somebody or something, oldest first, straight from the log."""
+    found: log.History | None = None
+    if kind and stream_id:
+        stream = f"{kind}:{stream_id.strip()}"
+        question = partial(log.history, stream=stream, after=after, limit=limit)
+        told = await house.reads(question)
+        found = None if told is None else log.History.model_validate_json(told)
+    return _page(
+        request, who, "audit/timeline.html",
+        kind=kind, stream_id=stream_id, after=after, found=found, late=late,
+        kept={"kind": kind, "stream_id": stream_id, "limit": limit if limit != 50 else None},
+    )  # fmt: skip
+
+
+@router.get(f"{AUDIT}/events/{{bucket}}/{{position}}")
+@needs(OF_THE_LOG)
+async def event(
+    request: Request,
+    house: InHouse,
+    who: Who,
+    bucket: Annotated[int, Path(ge=0, le=63)],
+    position: Annotated[int, Path(ge=1, le=2**62)],
+) -> Response:
+    """What one event says: when it happened and was recorded, by whom, and by which command."""
+    found = await house.reads(partial(_event, bucket=bucket, position=position))
+    if found is None:
+        raise DoorProblem("not_found", f"The log holds no event {bucket}:{position}.")
+    told, commands, last = found
+    return _page(
+        request, who, "audit/event.html", event=told, commands=commands, last=last, late=late
+    )
+
+
+def _event(
+    conn: Conn, bucket: int, position: int
+) -> tuple[log.Event, list[log.Command], int] | None:
+    """An event, the commands under its key, and the last position of its bucket."""
+    told = log.log_page(conn, bucket, position - 1, 1)
+    found = None if told is None else log.LogPage.model_validate_json(told)
+    if found is None or not found.events:
+        return None
+    (one,) = found.events
+    return one, log.commands(conn, one.key).commands, found.log_end
+
+
+@router.get(f"{AUDIT}/compare")
+@needs(Need("figures.read"))
+async def compare(
+    request: Request,
+    house: InHouse,
+    who: Who,
+    known_before: Annotated[Told, Query(alias="from")] = None,
+    known_after: Annotated[Told, Query(alias="to")] = None,
+    before: Annotated[Told, Query(alias="from_effective")] = None,
+    after: Annotated[Told, Query(alias="to_effective")] = None,
+) -> Response:
+    """What became of the figures from one moment to another, and by how many events of which kind:
+    what `GET /v1/changes` answers."""
+    found: Changes | None = None
+    if known_before is not None:
+        found = await figures.changes(house, known_before, known_after, before, after)
+    asked = {"from": known_before, "from_effective": before}
+    asked |= {"to": known_after, "to_effective": after}
+    return _page(
+        request, who, "audit/compare.html",
+        found=found, asked=asked, figures=FIGURES, measures=MEASURES,
+        valued=valued, group_key=group_key, day=DAY,
+        was={"known_at": known_before, "effective_at": before},
+        now={"known_at": known_after, "effective_at": after},
+    )  # fmt: skip

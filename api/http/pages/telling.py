@@ -1,0 +1,78 @@
+"""What an event tells, in a reader's language: its topic's sentence with its own fields."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from api.http.pages import words
+from domain.kernel.postings import Posting, balances, owned
+
+CODED = {
+    *("arm", "arms", "category", "cause", "changed", "excludes", "from_tier", "kind", "level"),
+    *("meant", "payment", "policy", "purpose", "tier", "tiers"),
+}
+"""Fields whose values are words of ours, and no names or texts that somebody gave."""
+TOPICAL = {"fact", "topics"}
+"""Fields that hold topics."""
+
+
+def topic(language: words.Language, name: str) -> str:
+    """What an event of this topic is called."""
+    return words.called(language, "topics", name)
+
+
+def sentence(language: words.Language, name: str, state: Mapping[str, Any]) -> str:
+    """What an event with this state tells; a field that it lacks is null. What was added yesterday
+    is called by its own name."""
+    said = words.known(language, "sentences", name)
+    return said.format_map(_Fields(language, state)) if said else name
+
+
+class _Fields(dict[str, str]):
+    """The fields that a sentence asks for, as readers have them."""
+
+    def __init__(self, language: words.Language, state: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.language, self.state = language, state
+
+    def __missing__(self, name: str) -> str:
+        if name == "points" and "postings" in self.state:
+            return f"{moved(self.state['postings']):,}"
+        return value(self.language, name, self.state.get(name))
+
+
+def moved(postings: list[list[Any]]) -> int:
+    """How many points the member got or lost by these postings."""
+    each = balances(Posting(*posting) for posting in postings).values()
+    return abs(sum(map(owned, each)))
+
+
+def value(language: words.Language, name: str, said: Any) -> str:
+    """A value of a field of an event, in its unit."""
+    if isinstance(said, bool):
+        return words.say(language, "yes" if said else "no")
+    if isinstance(said, Mapping):
+        pairs = [f"{value(language, 'tier', k)} {value(language, k, v)}" for k, v in said.items()]
+        return _listed(language, pairs)
+    if isinstance(said, list | tuple):
+        return _listed(language, [value(language, name, each) for each in said])
+    if isinstance(said, str) and name in CODED:
+        return next(
+            (
+                found
+                for table in ("values", "choices", "names")
+                if (found := words.known(language, table, said))
+            ),
+            said,
+        )
+    if isinstance(said, str) and name in TOPICAL:
+        return topic(language, said)
+    return str(words.told(name, said))
+
+
+def field(language: words.Language, name: str) -> str:
+    """What a field of an event is called."""
+    return words.known(language, "fields", name) or words.named(language, name)
+
+
+def _listed(language: words.Language, said: list[str]) -> str:
+    return ("、" if language == "zh" else ", ").join(said) or words.NOTHING

@@ -1,0 +1,141 @@
+"""The auditor's pages: the log and the changes as the API answers them, to whom it does."""
+
+import re
+from collections.abc import Iterator
+from html import unescape
+
+import httpx
+import pytest
+
+from api.doors import PREFIX
+from api.http.pages import telling
+from api.http.pages.measures import event_address
+from api.http.pages.page import AUDIT
+from tests.pages.conftest import Claimed, House, customer
+from tests.patience import PATIENCE_S
+
+HOSTILE = "<script>alert(1)</script>“'\""
+ENGLISH = {"accept-language": "en"}
+
+
+@pytest.fixture(scope="module")
+def pages(house: House) -> Iterator[httpx.Client]:
+    """A client of the branch's server, with a customer whose life is looked at."""
+    house.tell({"command": "unit.open", "unit_id": "audited", "title": HOSTILE})
+    told = customer("audited-1", 1_200)
+    house.tell(*({**each, "unit_id": "audited"} if "unit_id" in each else each for each in told))
+    house.settle()
+    with httpx.Client(base_url=house.address, timeout=PATIENCE_S) as client:
+        yield client
+
+
+def text_of(answer: httpx.Response) -> str:
+    """What a reader reads of a page."""
+    assert answer.status_code == 200, answer.text
+    assert "<script>alert" not in answer.text
+    return unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", answer.text)))
+
+
+def links_of(answer: httpx.Response, path: str) -> list[str]:
+    """Where a page leads under this path."""
+    found = [unescape(each) for each in re.findall(r'href="([^"]+)"', answer.text)]
+    return [each for each in found if each.startswith(path)]
+
+
+def test_a_timeline_tells_every_event_of_the_log_in_sentences_and_in_pages(
+    pages: httpx.Client,
+) -> None:
+    asked = {"kind": "member", "stream_id": "audited-1"}
+    told = pages.get(f"{PREFIX}/members/audited-1/events").json()["events"]
+    first = pages.get(AUDIT, params={**asked, "limit": len(told) - 1})
+    assert "会员 audited-1 的时间线" in text_of(first)
+    assert "发放 1,200 积分" in text_of(pages.get(AUDIT, params=asked))
+    assert "1,200 points credited" in text_of(pages.get(AUDIT, params=asked, headers=ENGLISH))
+    (more,) = [each for each in links_of(first, AUDIT) if "after=" in each]
+    second = pages.get(more)
+    shown = [each for one in (first, second) for each in links_of(one, f"{AUDIT}/events/")]
+    assert shown == [event_address(f"{each['bucket']}:{each['position']}") for each in told]
+    unit = text_of(pages.get(AUDIT, params={"kind": "unit", "stream_id": "audited"}))
+    assert HOSTILE in unit
+
+
+def test_who_is_not_there_has_no_timeline(pages: httpx.Client) -> None:
+    assert "请选择对象类别" in text_of(pages.get(AUDIT))
+    asked = {"kind": "member", "stream_id": f"nobody{HOSTILE}"}
+    assert "没有任何事件" in text_of(pages.get(AUDIT, params=asked))
+    assert pages.get(AUDIT, params={"kind": "house", "stream_id": "a"}).status_code == 422
+
+
+def test_an_event_says_when_by_whom_and_by_which_command_it_came_and_what_came_with_it(
+    pages: httpx.Client,
+) -> None:
+    told = pages.get(f"{PREFIX}/members/audited-1/events").json()["events"]
+    credit = next(each for each in told if each["topic"] == "points.credited")
+    at = event_address(f"{credit['bucket']}:{credit['position']}")
+    said = text_of(pages.get(at, headers=ENGLISH))
+    assert "1,200 points credited" in said
+    assert credit["key"] in said
+    assert credit["actor"] in said
+    assert "Its command points.credit" in said
+    (back,) = [each for each in links_of(pages.get(at), AUDIT) if "stream_id=" in each]
+    assert links_of(pages.get(back), at) == [at]
+    before, after = (event_address(f"{credit['bucket']}:{credit['position'] + n}") for n in (-1, 1))
+    assert before in links_of(pages.get(at), AUDIT)
+    assert pages.get(before).status_code == 200
+    assert (after in links_of(pages.get(at), AUDIT)) == (pages.get(after).status_code == 200)
+    for place in ("0:999999999", "63:1"):
+        assert pages.get(event_address(place)).status_code == 404
+
+
+def test_two_moments_are_compared_as_the_api_does(pages: httpx.Client) -> None:
+    told = pages.get(f"{PREFIX}/members/audited-1/events").json()["events"]
+    credit = next(each for each in told if each["topic"] == "points.credited")
+    asked = {
+        "from": f"{credit['bucket']}:{credit['position'] - 1}",
+        "to": f"{credit['bucket']}:{credit['position']}",
+    }
+    found = pages.get(f"{PREFIX}/changes", params=asked).json()
+    answer = pages.get(f"{AUDIT}/compare", params=asked, headers=ENGLISH)
+    said = text_of(answer)
+    assert found["events"] == [{"topic": "points.credited", "added": 1, "dropped": 0}]
+    assert "Points credited points.credited 1 0 Sum 1 0" in said
+    assert found["measures"]
+    rows = re.findall('<tr><th scope="row"', answer.text)
+    assert len(rows) == len(found["measures"]) + len(found["events"])
+    for each in found["measures"]:
+        assert each["before"] is None or f"{each['before']:,}" in said, each
+        assert each["after"] is None or f"{each['after']:,}" in said, each
+    then = next(each for each in links_of(answer, "/figures/measures/") if "known_at" in each)
+    assert pages.get(then).status_code == 200
+    same = {"from": asked["from"], "to": asked["from"]}
+    said = text_of(pages.get(f"{AUDIT}/compare", params=same))
+    assert "两个时点的指标完全相同" in said
+    assert "两个时点所含事件相同" in said
+    assert "请选择起始时点" in text_of(pages.get(f"{AUDIT}/compare"))
+    assert pages.get(f"{AUDIT}/compare", params={"from": "yesterday"}).status_code == 422
+
+
+def test_the_log_is_shown_to_whom_the_api_shows_it(claimed: Claimed) -> None:
+    with httpx.Client(base_url=claimed.address, timeout=PATIENCE_S) as client:
+        for path in (AUDIT, f"{AUDIT}/events/0/1"):
+            shown = {
+                name: client.get(path, headers={"authorization": f"Bearer {key}"}).status_code
+                for name, key in (("west", claimed.key_of_west), ("all", claimed.key_of_all))
+            }
+            assert shown == {"west": 403, "all": 200}
+        west = {"authorization": f"Bearer {claimed.key_of_west}"}
+        api = client.get(f"{PREFIX}/changes", params={"from": "0:1"}, headers=west).status_code
+        page = client.get(f"{AUDIT}/compare", params={"from": "0:1"}, headers=west).status_code
+        assert api == page == 403
+
+
+def test_what_is_null_or_of_yesterday_is_told_all_the_same() -> None:
+    assert telling.sentence("zh", "umbrella.lent", {}) == "umbrella.lent"
+    assert "Went from tier — to Gold: asked" in telling.sentence(
+        "en", "tier.changed", {"tier": "gold", "reason": "asked"}
+    )
+    given = [[1, "outside", "spendable", 900], [1, "spendable", "reversed", 100]]
+    assert telling.moved(given) == 800
+    assert telling.value("zh", "tiers", ["gold", "silver"]) == "金卡、银卡"
+    assert telling.value("en", "title", "gold") == "gold"
+    assert telling.value("en", "tier_points", {"gold": 1_000}) == "Gold 1,000"
