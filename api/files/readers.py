@@ -13,8 +13,7 @@ import sys
 from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from tempfile import gettempdir
@@ -67,7 +66,6 @@ class File:
     kind: Kind
     encoding: str = ""
     separator: str = ""
-    sheets: list[str] = field(default_factory=list)
     begun: "_Workbook | None" = None
     """What is being read of it already."""
 
@@ -108,11 +106,8 @@ def read(name: str, source: Readable, *, whole: bool = False) -> Iterator[File]:
         file = File(name, lines, "jsonl")
         if begins.startswith(WORKBOOKS):
             file.kind = "workbook"
-            with ExitStack() as naming:
-                kept = stack if whole else naming
-                begun = kept.enter_context(closing(_Workbook(file, None if whole else 0)))
-                file.sheets = begun.sheets
-                file.begun = begun if whole else None
+            if whole:
+                file.begun = stack.enter_context(closing(_Workbook(file)))
         elif not expected_facts(begins):
             file.kind = "csv"
             file.encoding = _encoding_of(file)
@@ -213,7 +208,7 @@ def _why(said: str, goes_on: bool) -> str:
 
 
 # ------------------------------------------------------------------------------------ workbooks
-_decode = msgspec.json.Decoder(list[str] | dict[str, list[str] | str]).decode
+_decode = msgspec.json.Decoder(list[list[str]] | dict[str, str]).decode
 
 
 class _Workbook:
@@ -231,19 +226,16 @@ class _Workbook:
             stdout=subprocess.PIPE,
             stderr=self._complaints,
         )
-        self.rows = self._told()
-        """Behind the names of the sheets: of each its name, then its rows."""
 
-    @cached_property
-    def sheets(self) -> list[str]:
-        """Their names, which come first."""
-        return [*next(self.rows, [])]
-
-    def _told(self) -> Iterator[str | list[str]]:
+    def rows(self) -> Iterator[str | list[str]]:
+        """Of each sheet its name, then its rows."""
         assert self._process.stdout is not None
         for line in self._process.stdout:
             told = _decode(line)
-            yield told if isinstance(told, list) else next(iter(told.values()))
+            if isinstance(told, dict):
+                yield told["sheet"]
+            else:
+                yield from told
         if self._process.wait():
             self._complaints.seek(0)
             raise Unreadable(self._name, _complaint(self._complaints.read(1 << 16)))
@@ -276,7 +268,7 @@ def sheet_rows(file: File, most_rows: int | None = None) -> Generator[tuple[str 
     begun, file.begun = file.begun, None
     with closing(begun or _Workbook(file, most_rows)) as reader:
         sheet, number = "", 0
-        for each in reader.rows if reader.sheets else ():
+        for each in reader.rows():
             if isinstance(each, str):
                 sheet, number = each, 0
             else:

@@ -3,9 +3,9 @@
 It runs apart, with little memory and time: a workbook of a few kilobytes may ask for a terabyte,
 and the library that reads it ends its process then. Nothing of ours is imported here.
 
-First comes `{"sheets": [names]}`, before the rows of each sheet `{"sheet": name}`, then a list of
-texts for each row from the first. Cells are written as a person would: numbers with at most 15
-digits and 9 decimals, days and instants as ISO 8601, what a formula came to. One in error says so.
+Before the rows of each sheet comes `{"sheet": name}`, then lists of rows from the first, each a
+list of texts. Cells are written as a person would: numbers with at most 15 digits and 9 decimals,
+days and instants as ISO 8601, what a formula came to. One in error says so.
 """
 
 import datetime
@@ -16,12 +16,17 @@ import sys
 import xml.etree.ElementTree as ElementTree
 import zipfile
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any
 
 import msgspec
 import python_calamine
 
 MEMORY_BYTES = 2 << 30
+TOGETHER = 4_096
+"""About so many cells of a sheet are told in one line."""
+KNOWN_NUMBERS = 100_000
+"""So many numbers are remembered with what they show."""
 SECONDS = 600
 UNPACKED_BYTES = 2 << 30
 ERROR = re.compile(rb'<c\b(?=[^>]* t="e")[^>]* r="([A-Z]+)([0-9]+)"[^>]*>(?:(?!</c>).)*?<v>([^<]*)')
@@ -38,10 +43,6 @@ def main() -> int:
     raw = sys.stdin.buffer.read()
     try:
         book = python_calamine.load_workbook(io.BytesIO(raw))
-        say({"sheets": book.sheet_names})
-        sys.stdout.buffer.flush()
-        if most_rows == 0:
-            return 0
         errors = errors_of(raw)
         for name in book.sheet_names:
             sheet = book.get_sheet_by_name(name)
@@ -69,20 +70,36 @@ def written(
     """The rows as lines. Columns before the first that holds something are not read."""
     before = [""] * (start[1] if start else 0)
     encode = msgspec.json.encode
-    for number, row in enumerate(rows):
-        if number == most:
-            return
-        cells = before + [cell if type(cell) is str else text(cell) for cell in row]
+    shown = Numbers()
+    together: list[list[str]] = []
+    for number, row in enumerate(islice(rows, most)):
+        cells = before + [
+            cell if type(cell) is str else shown[cell] if type(cell) is float else text(cell)
+            for cell in row
+        ]
         if errors:
             cells = [errors.get((number, place), cell) for place, cell in enumerate(cells)]
-        yield encode(cells) + b"\n"
+        together.append(cells)
+        if len(together) * len(cells) >= TOGETHER:
+            yield encode(together) + b"\n"
+            together.clear()
+    yield encode(together) + b"\n"
+
+
+class Numbers(dict[float, str]):
+    """What numbers show, each found out once."""
+
+    def __missing__(self, cell: float) -> str:
+        if len(self) >= KNOWN_NUMBERS:
+            self.clear()
+        near = round(cell, 9)  # 10.03 - 10 is no 0.0299999999999994 to anybody
+        whole = near.is_integer() and abs(near) < 1e15
+        shows = self[cell] = str(int(near)) if whole else f"{near:.15g}"
+        return shows
 
 
 def text(cell: Any) -> str:
-    """What a cell shows."""
-    if type(cell) is float:
-        near = round(cell, 9)  # 10.03 - 10 is no 0.0299999999999994 to anybody
-        return str(int(near)) if near.is_integer() and abs(near) < 1e15 else f"{near:.15g}"
+    """What a cell shows that holds no number."""
     if type(cell) is bool:
         return "true" if cell else "false"
     if isinstance(cell, datetime.datetime):
