@@ -78,5 +78,5 @@ $(RUN): requirements/run.txt pyproject.toml
 
 $(DEV): requirements/dev.txt $(RUN)
 	@echo "Adding what developers need ..."
-	@$(PIP) $(HASHED) requirements/dev.txt
+	@$(PIP) --no-deps $(HASHED) requirements/dev.txt
 	@touch $@

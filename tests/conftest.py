@@ -73,6 +73,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--storm-seed", type=int, default=0)
     parser.addoption("--fuzz-seed", type=int, default=1)
     parser.addoption("--fuzz-examples", type=int, default=8)
+    parser.addoption("--fuzz-whole", action="store_true", help="each role asks all that it opens")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

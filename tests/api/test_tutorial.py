@@ -19,8 +19,7 @@ ANYTHING = "..."
 BLOCK = re.compile(r"^```console\n\$ (.+)\n(\d{3}) (.+)\n```$", re.MULTILINE)
 
 
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
+def served() -> Iterator[str]:
     """A server on a demo that nobody else uses, since the tutorial says what happens first."""
     with empty_directory() as data_dir:
         loaded = clubledger("demo", "--scale", SCALE, "--no-figures", data_dir=data_dir)
@@ -28,6 +27,12 @@ def address() -> Iterator[str]:
         server = serving(data_dir)
         yield server.address
         assert stopped(server).code == 0
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    """Where the tutorial's commands go."""
+    yield from served()
 
 
 def differences(said: Any, found: Any, at: str = "") -> list[str]:

@@ -60,6 +60,8 @@ FITTING: dict[str, Any] = {
 """What has to be before, or after, another: else it is refused for that alone."""
 LANE = os.environ.get("FUZZ_LANE", "")
 """The media type under which bodies are sent: as it is plainly, the express lane answers."""
+ROLE = os.environ.get("FUZZ_ROLE", "manager")
+"""The role of the key that is used."""
 _keys = count()
 
 
@@ -133,13 +135,13 @@ def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, Any]) -
     case.query.pop("cursor", None)  # which only a page before it can say
     headers.pop(MATCH_HEADER, None)  # and only an answer before it that
     if headers.get(ACTOR_HEADER) == "0":  # Schemathesis takes it for one that fits
-        headers[ACTOR_HEADER] = "clerk:li"
+        headers[ACTOR_HEADER] = f"{ROLE}:li"
     if "Idempotency-Key" in headers:
-        headers["Idempotency-Key"] = f"fuzz-{LANE[-5:]}-{next(_keys)}"
+        headers["Idempotency-Key"] = f"fuzz-{ROLE}-{LANE[-5:]}-{next(_keys)}"
         if case.path == "/v1/jobs":
-            headers["Idempotency-Key"] = f"fuzz-{ACTOR_HEADER in headers}"
+            headers["Idempotency-Key"] = f"fuzz-{ROLE}-{ACTOR_HEADER in headers}"
     if "Clubledger-Actor" in headers:
-        headers["Clubledger-Actor"] = "owner:li"  # in the role of the key
+        headers["Clubledger-Actor"] = f"{ROLE}:li"  # in the role of the key
     if not isinstance(body, dict):
         return
     body = known(body, SCENARIO_IDS if case.path == "/v1/what-if" else BODY_IDS)
