@@ -12,12 +12,11 @@ from itertools import cycle
 from statistics import median, quantiles
 from urllib.parse import urlencode
 
-from api.runtime.initials import initials
-
 from api.http.pages.page import SIGN_IN
 from api.http.server.access import COOKIE, FROM_HERE_HEADER, SITE_HEADER, from_here
 from api.http.server.rates import LOOK_UP
 from api.runtime.clock import Clock
+from api.runtime.pinyin import initials
 from bench.children import START_S, Child
 from bench.doors import told
 from bench.ground import Ground

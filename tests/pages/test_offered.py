@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
+from typing import Any
 from urllib.parse import urldefrag, urljoin, urlsplit
 
 import httpx
@@ -130,7 +131,7 @@ class Walk:
 
 
 def _kind(answer: httpx.Response) -> str:
-    return answer.headers.get("content-type", "")
+    return str(answer.headers.get("content-type", ""))
 
 
 @pytest.fixture(scope="module")
@@ -138,12 +139,13 @@ def keys(claimed: Claimed) -> Mapping[str, str]:
     """By role, a key of it for the tea room and a unit, where there is a customer for each."""
     headers = {"Authorization": f"Bearer {claimed.key_of_all}"}
     joined = [each for role in ROLES for each in customer(f"walked-{role}", 5_000)]
-    told = [{"command": "unit.open", "unit_id": "walked", "title": "走区"}]
+    told: list[dict[str, Any]] = [{"command": "unit.open", "unit_id": "walked", "title": "走区"}]
     told += [{**each, "unit_id": "walked"} if "unit_id" in each else each for each in joined]
     keyed = [{"key": f"walks-{n}", **each} for n, each in enumerate(told)]
     address = f"{claimed.address}/v1/commands"
-    asked = {"json": {"commands": keyed}, "headers": headers, "timeout": PATIENCE_S}
-    outcomes = httpx.post(address, **asked).json()["outcomes"]
+    asked = {"commands": keyed}
+    answer = httpx.post(address, json=asked, headers=headers, timeout=PATIENCE_S)
+    outcomes = answer.json()["outcomes"]
     assert {each["status"] for each in outcomes} == {201}, outcomes
     claimed.told(command("role.define", role_id=OF_UNITS, scopes=ROLES[OF_UNITS]))
     issued = [

@@ -269,7 +269,11 @@ async def desk_page(here: Here, wait_for: Awaited) -> Response:
     """The desk, ready for a scan."""
     club = await here.house.reads(partial(_require_club, club_id=here.club_id), wait_for)
     here.house.names.learn_ahead()
-    switches = {"declare": DeclareEmergency, "end": EndEmergency, "admit": AdmitInEmergency}
+    switches: dict[str, type[Command]] = {
+        "declare": DeclareEmergency,
+        "end": EndEmergency,
+        "admit": AdmitInEmergency,
+    }
     may = {name: await here.may(kind, here.place) for name, kind in switches.items()}
     return here.page("desk/desk.html", club=club, desk=here.desk, may=may)
 
