@@ -4,6 +4,7 @@ import io
 import json
 import os
 import traceback
+from collections import Counter
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -49,11 +50,14 @@ class Rejects:
     def __init__(self, lines: BinaryIO | None = None, reasons: BinaryIO | None = None) -> None:
         self.keeps_good = lines is not None
         self.sealed = False
+        self.by_code = Counter[str]()
+        """How many lines were rejected with each code."""
         self._lines, self._reasons = lines, reasons
 
     def begin(self) -> None:
         """Drop what another run through the same file wrote."""
         self.sealed = False
+        self.by_code.clear()
         for file in (self._lines, self._reasons):
             if file is not None:
                 file.seek(0)
@@ -61,6 +65,7 @@ class Rejects:
 
     def add(self, rejection: Rejection, text: bytes) -> None:
         """Write one down."""
+        self.by_code[rejection.code] += 1
         if self._lines is not None:
             self._lines.write(text + b"\n")
         if self._reasons is not None:

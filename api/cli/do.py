@@ -186,9 +186,12 @@ def run(
     if as_json:
         output.tell(told)
         return 0
-    if token is not None:
-        lines.append(("token", f"{token}  (shown this once)"))
-    for word, value in [*lines, *told["receipt"].items()]:
+    shown = dict(told["receipt"])
+    if DOOR_OF[kind.called].mints and isinstance(found, Receipt):
+        del shown["secret"]  # its number, of which programs make something, and no reader
+        kept = "shown when it was made, and never again"
+        lines.append(("token", kept if token is None else f"{token}  (shown this once)"))
+    for word, value in [*lines, *shown.items()]:
         output.say(f"{word.replace('_', ' '):<20}{_shown(value)}")
     return 0
 

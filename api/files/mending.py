@@ -2,7 +2,7 @@
 
 MENDS: dict[str, str] = {
     # of the reading of files
-    "empty_cell": "fill the cell, or say `if_empty` or `when` of it in the mapping",
+    "empty_cell": "fill the cell, or say “if_empty” or “when” of it in the mapping",
     "misspelt": "correct the cell, or say in the mapping how the column is written",
     "too_many_cells": "take the cells beyond the header away, or put the cell with a separator in"
     " it in quotes",
@@ -11,7 +11,7 @@ MENDS: dict[str, str] = {
     "not_utf8": "save the file as UTF-8",
     "json_invalid": "write the line as one JSON object",
     "repeated_key": "leave one of the two",
-    "undated_fact": "say `at`, when it happened",
+    "undated_fact": "say “at”, when it happened",
     "line_too_long": "one line is one fact: shorten it",
     "key_reused": "give the other fact a key of its own",
     "key_reserved": "leave the key out, or begin it otherwise",
@@ -31,7 +31,7 @@ MENDS: dict[str, str] = {
     "left_the_network": "correct the day, or the leaving",
     "not_come_yet": "correct the month or day",
     "bill_too_late": "correct the month: bills this old are not taken",
-    "too_long_ago": "correct the day; a second visit says `confirm_repeat`",
+    "too_long_ago": "correct the day; a second visit says “confirm_repeat”",
     "not_open_yet": "correct the day, or the opening of the club",
     "club_closed": "correct the hour, or the club's hours",
     "campaign_not_open": "correct the day, or the campaign's window",
@@ -45,15 +45,15 @@ MENDS: dict[str, str] = {
     "already_included": "leave it out",
     "already_attended": "leave it out",
     "nothing_changes": "leave it out: it is so already",
-    "visit_repeated": "leave it out, or say `confirm_repeat = true` if it was another visit",
+    "visit_repeated": "leave it out, or say “confirm_repeat = true” if it was another visit",
     # of what is left and who may
     "not_enough_points": "tell the credits that paid for it, dated before it",
     "not_eligible": "tell the tier or mark of that time, dated before it",
-    "price_changed": "leave `shown_points` out, or tell the price of that time",
-    "no_free_visit": "leave `payment` out, or tell the service's free visits",
+    "price_changed": "leave “shown_points” out, or tell the price of that time",
+    "no_free_visit": "leave “payment” out, or tell the service's free visits",
     "in_control_group": "leave it out, correct the offer, or say that it happened despite this",
-    "never_excused": "leave that rule out of `despite`: no history may break it",
-    "only_histories": "leave `despite` out",
+    "never_excused": "leave that rule out of “despite”: no history may break it",
+    "only_histories": "leave “despite” out",
     "on_the_network": "leave it out: he is there",
     "arm_not_given": "say the arm: it was given, not drawn",
     "not_in_segment": "tell the tier of that time, dated before it",

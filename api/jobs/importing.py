@@ -205,7 +205,14 @@ class _Loading:
             self.make_files(lambda: None)
         told = summary(done, found.places, asked.check)
         first = [rejects.told(each) for each in done.rejections]
-        return {**told, "skipped": found.skipped, "rejections": first, "mapping": self._guessed}
+        by_code = dict(rejects.by_code.most_common())
+        return {
+            **told,
+            "skipped": found.skipped,
+            "rejections": first,
+            "rejected_by_code": by_code,
+            "mapping": self._guessed,
+        }
 
     def make_files(self, rejected: Callable[[], None]) -> None:
         """Keep what it is to make, in the place of what an attempt before has made: before the good

@@ -1,6 +1,7 @@
 """Every command on the command line, with the same example as over HTTP."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,11 @@ def test_every_command_is_carried_out_once(own_ledger: Path) -> None:
     assert key.startswith("cli-")
     asked = clubledger("command", key, "--json", data_dir=own_ledger).json["commands"]
     assert [each["asked"]["actor"] for each in asked] == ["system:billing"]
+    issue = ("apikey.issue", "api_key_id=seen", "role_id=administrator", "--key", "seen")
+    for kept in (r"cl_seen_[0-9a-f]{64}  \(shown this once\)", "shown when it was made"):
+        shown = clubledger("do", *issue, data_dir=own_ledger)
+        assert re.search(rf"(?m)^token +{kept}", shown.out)
+        assert not re.search("(?m)^secret", shown.out), "its number is no secret"
 
 
 @pytest.mark.parametrize(

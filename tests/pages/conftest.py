@@ -271,6 +271,18 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
+CUT = """
+    () => [...document.querySelectorAll("input[placeholder]")].filter((each) => {
+        const pen = document.createElement("canvas").getContext("2d");
+        const own = getComputedStyle(each), text = getComputedStyle(each, "::placeholder");
+        pen.font = `${text.fontSize} ${text.fontFamily}`;
+        const room = each.clientWidth - parseFloat(own.paddingLeft) - parseFloat(own.paddingRight);
+        return each.clientWidth && pen.measureText(each.placeholder).width > room + 1;
+    }).map((each) => each.placeholder)
+"""
+"""What is written in boxes that are too narrow for it."""
+
+
 @dataclass
 class Visitor:
     """Somebody at a page: what he sees, and what it did that no page may."""
@@ -304,6 +316,7 @@ class Visitor:
             self.page.set_viewport_size({"width": width, "height": 800})
             wide = self.page.evaluate("document.documentElement.scrollWidth")
             assert wide <= width, f"{wide} px at {width}"
+            assert self.page.evaluate(CUT) == [], f"placeholders are cut at {width}"
             self.accessible()
 
 

@@ -118,7 +118,18 @@ def test_a_campaigner_sees_and_enrols_those_of_his_unit_alone(claimed: Claimed) 
         assert code_of(other) == "unknown_member"
         forced = {"prepaid_fen": "60000", "shown_terms_version": "1", "key": "k1"}
         answer = client.post(f"{BASE}/own/enrolments", data={"member_id": "a-poor", **forced})
-        assert code_of(answer) == "not_allowed"
+        assert code_of(answer) == "unknown_member", "nobody of another unit is told of"
+        both = "a-poor;600\nnobody-at-all;600\nb-rich;600,5\n!;1\n"
+        checked = client.post(f"{BASE}/own/file/check", data={"lines": both}).text
+        codes = ["unknown_member", "unknown_member", "invalid", "invalid"]
+        assert re.findall(r'<tr data-code="(\w+)"', checked) == codes
+        assert "预存金额：不是金额" in checked
+        assert "卡号：不是卡号" in checked
+        tried = client.post(
+            "/administration/commands/campaign.enrol/try",
+            data={"key": "k2", "campaign_id": "own", "member_id": "a-poor", "prepaid_fen": "600"},
+        )
+        assert code_of(tried) == "unknown_member"
         shown = client.post(f"{BASE}/own/customer", data={"said": "b-rich"})
         done = client.post(f"{BASE}/own/enrolments", data=hidden(shown.text))
         assert 'class="receipt"' in done.text
@@ -156,6 +167,7 @@ def test_a_file_is_checked_enrolled_line_by_line_and_the_same_file_again_changes
 def test_what_is_no_list_is_refused_whole(pages: httpx.Client, lines: str) -> None:
     answer = pages.post(f"{BASE}/mine/file/check", data={"lines": lines})
     assert code_of(answer) == "invalid"
+    assert "Not filled in rightly: the file: " in answer.text, "what is wrong is said"
 
 
 def test_units_are_ranked_by_who_is_bound_with_the_change_from_the_day_before(

@@ -6,7 +6,7 @@ from hashlib import sha256
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.pages.conftest import PASSWORD, Claimed, House, Visitor
+from tests.pages.conftest import PASSWORD, Claimed, House, Visitor, customer
 
 DESK = "/desk/tea/d1"
 
@@ -52,7 +52,7 @@ def test_two_keystrokes_after_the_scan_there_is_a_receipt_and_the_undo_stays(
     visitor: Visitor, house: House, name: str
 ) -> None:
     page = seated(visitor, house, (name, 500))
-    visitor.accessible()
+    visitor.fits()
     scan(page, name)
     expect(page.locator(".card .large dd")).to_have_text("500")
     expect(page.locator(".card .tier")).to_have_text(re.compile("^(金卡|Gold)$"))
@@ -101,6 +101,26 @@ def test_a_free_visit_says_so_and_a_refusal_what_to_do(
     expect(page.locator("#problem [data-code]")).to_have_count(0)
     scan(page, "1")  # what is not possible has no number
     expect(page.locator("#receipts .receipt")).to_contain_text(points(100, 100))
+
+
+def test_more_letters_narrow_a_list_of_names_at_once(
+    visitor: Visitor, house: House, name: str
+) -> None:
+    first, read = {"zh": ("上官", "shangguan"), "en": ("司徒", "situ")}[visitor.language]
+    for n, called in enumerate((f"{first}婉儿", f"{first}婉容", f"{first[0]}公")):
+        house.tell(*customer(f"{name}-{n}", 300, name=called))
+    house.settle()
+    page = visitor.page
+    page.goto(DESK)
+    scan(page, read[0])
+    expect(page.locator(f"#card [value='{name}-2']")).to_be_attached()
+    scan(page, read)
+    expect(page.locator(f"#card [value='{name}-2']")).to_have_count(0)
+    expect(page.locator(f"#card [value='{name}-1']")).to_be_attached()
+    at_once(page, f"{read}w", f"{read}wan")
+    expect(page.locator("#waiting")).to_be_hidden()
+    scan(page, f"{read}waner")
+    expect(page.locator(".card h2")).to_have_text(f"{first}婉儿")
 
 
 def test_a_burst_of_scans_loses_none(visitor: Visitor, house: House, name: str) -> None:

@@ -102,6 +102,9 @@ def test_a_file_is_checked_taken_in_once_and_given_back_to_mend(
     assert HOSTILE in unescape(checked)
     assert 'data-code="unknown_member"' in checked
     assert words.words()["mends"]["unknown_member"][1] in unescape(checked)
+    reasons = checked[checked.index("By reason") :].partition("</table>")[0]
+    assert words.words()["refusals"]["unknown_member"][0][1] in unescape(reasons)
+    assert '<td class="number">1</td>' in reasons
     assert house.ask("/status")["events"] == before, "nothing is written"
 
     held = pressed(pages, "import", content, HOSTILE, mapping=MAPPING)

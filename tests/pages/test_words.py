@@ -14,6 +14,7 @@ from api.runtime import problems
 from domain.catalogue import CATALOGUE, KINDS
 from domain.kernel.postings import MovesPoints
 from domain.kernel.values import PROGRAMME
+from projections.engine.measure import MEASURES
 
 AT_THE_DOOR = {"retry_after_s"}  # comes with whoever has to wait
 TABLE = words.words()
@@ -36,7 +37,7 @@ OF_EVENTS = {"kinds", "topics", "sentences", "values"}
 
 
 def test_a_word_is_there_in_both_languages_with_the_same_values() -> None:
-    assert TABLE.keys() == {"words", "refusals", "names", "mends"} | OF_FORMS | OF_EVENTS
+    assert TABLE.keys() == {"words", "refusals", "names", "mends", "explained"} | OF_FORMS | OF_EVENTS
     for table in ("words", "names", "mends", *OF_FORMS, *OF_EVENTS):
         for name, (chinese, english) in TABLE[table].items():
             assert chinese, name
@@ -188,3 +189,19 @@ def test_a_page_speaks_what_was_chosen_or_the_browser_would_rather_have(
     chosen: str | None, accepted: str, language: str
 ) -> None:
     assert words.language_of(chosen, accepted) == language
+
+
+def test_what_is_said_of_figures_is_said_in_the_language_of_the_page_without_backticks() -> None:
+    said = {each.rows.what for each in MEASURES.values()}
+    said |= {each.note for each in MEASURES.values() if each.note}
+    said |= {why for each in MEASURES.values() for _, _, why in each.at_least if why}
+    for text in said:
+        assert text in TABLE["explained"], text
+        assert not re.search("[a-z`]", words.sentence("zh", text).replace("VIP", "")), text
+        assert "`" not in words.sentence("en", text)
+    assert words.sentence("zh", "nothing is called vips") == "没有名为 vips 的报称值"
+    assert (
+        words.sentence("zh", "Odd: `low_fen` is of another age")
+        == "Odd: 低消门槛 is of another age"
+    )
+    assert "`" not in str([words.words()[each] for each in ("words", "names", "refusals", "mends")])

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 from api.doors import DOOR_OF, DOORS, QUESTIONS, Door, Need, Question
 from api.http.doors import carried_out
 from api.http.pages import forms, words
+from api.http.pages.asking import admitted
 from api.http.pages.forms import Field, Said, Wrong
 from api.http.pages.measures import titles_of
 from api.http.pages.page import (
@@ -85,7 +86,7 @@ class AtForm:
         where it says too little or what cannot be."""
         said = orjson.dumps({**values, "key": key, "actor": NOBODY_YET})
         asked = self.door.command.model_validate_json(said)
-        actor = await self.house.access.admit(self.who, self.door.need, asked.__dict__)
+        actor = await admitted(self.house, self.who, self.door.need, asked.__dict__)
         return asked.model_copy(update={"actor": actor})
 
 

@@ -47,13 +47,13 @@ class AtPage:
 
     async def actor(self, kind: type[Command], said: Mapping[str, Any]) -> str:
         """Who asks, as events name him, if he may ask it of what this says."""
-        return await self.house.access.admit(self.who, DOOR_OF[kind.called].need, said)
+        return await admitted(self.house, self.who, DOOR_OF[kind.called].need, said)
 
     async def may(self, kind: type[Command], said: Mapping[str, Any]) -> bool:
         """Whether he may."""
         try:
             await self.actor(kind, said)
-        except DoorProblem:
+        except (DoorProblem, UnknownMember):
             return False
         return True
 
@@ -87,6 +87,18 @@ class AtPage:
         return await self.house.reads(
             partial(members.lines, member_ids=ids, units=own, limit=MOST_SHOWN)
         )
+
+
+async def admitted(house: House, who: Principal, need: Need, said: Mapping[str, Any]) -> str:
+    """The actor, if he may. To whose are the members of some units, anybody else is nobody, whether
+    there is such a member or not: he is told that nobody is called so, and not what he may."""
+    try:
+        return await house.access.admit(who, need, said)
+    except DoorProblem as problem:
+        reaches = {grant.reach(need.scope or "") for grant in who.granted(need.scope or "")}
+        if problem.code != "not_allowed" or need.unit != "member_id" or "units" not in reaches:
+            raise
+        raise UnknownMember(said.get("member_id", "")) from None
 
 
 def found_by(conn: Conn, said: str, now: datetime) -> list[Member]:

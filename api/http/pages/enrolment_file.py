@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 from anyio import to_thread
 from fastapi.responses import Response
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from api.files import readers, spelling
 from api.files.guessing import meaning_of
@@ -31,6 +31,7 @@ from api.runtime.problems import DoorProblem
 from domain.enrolments import Enrol
 from domain.kernel.refusal import Refusal
 from domain.kernel.values import Ordinal
+from domain.members import UnknownMember
 from ledger.log.batcher import Receipt, Trial
 
 MOST_LINES = 3_000
@@ -79,9 +80,9 @@ def lines_of(text: str) -> list[Line]:
     try:
         rows = _rows(text)
     except readers.Unreadable as error:
-        raise _unreadable(str(error)) from None
+        raise _unreadable("lines_unreadable", str(error)) from None
     if not rows:
-        raise _unreadable("It is empty.")
+        raise _unreadable("lines_empty", "It is empty.")
     names = [spelling.plain(cell).lower() for cell in rows[0][1]]
     cards = [n for n, each in enumerate(names) if meaning_of(each) == "member" or each == CARD]
     sums = [n for n, each in enumerate(names) if each.startswith(PREPAID)]
@@ -92,7 +93,9 @@ def lines_of(text: str) -> list[Line]:
         for number, row in rows[1 if headed else 0 :]
     ]
     if not 0 < len(found) <= MOST_LINES:
-        raise _unreadable(f"It holds {len(found):,} lines: from 1 to {MOST_LINES:,} are taken.")
+        count, most = f"{len(found):,}", f"{MOST_LINES:,}"
+        detail = f"It holds {count} lines: from 1 to {most} are taken."
+        raise _unreadable("lines_many", detail, count=count, most=most)
     return found
 
 
@@ -108,8 +111,14 @@ def _cell(row: Sequence[str], place: int) -> str:
     return row[place] if place < len(row) else ""
 
 
-def _unreadable(detail: str) -> DoorProblem:
-    return problems.invalid([{"field": "body.lines", "code": "unreadable", "detail": detail}])
+def _unreadable(code: str, detail: str, **numbers: str) -> DoorProblem:
+    told = {"field": "body.lines", "code": code, "detail": detail, **numbers}
+    return problems.invalid([told])
+
+
+def _wrong(field: str, code: str) -> Mapping[str, Any]:
+    """What is wrong with a line."""
+    return problems.document("invalid", errors=[{"field": field, "code": code}])
 
 
 # ------------------------------------------------------------------------------------- asking
@@ -125,11 +134,13 @@ async def _commands(
 async def _command(
     here: AtCampaign, line: Line, terms_version: int, least_fen: int, digest: str
 ) -> Enrol | Outcome:
-    fen: int | None = None
     try:
         fen = spelling.money(line.prepaid, spelling.Spelling()) if line.prepaid else least_fen
-        if not is_id(line.card):
-            raise spelling.Unspelt("no card")
+    except spelling.Unspelt:
+        return Outcome(line, None, problem=_wrong("prepaid_yuan", "money"))
+    if not is_id(line.card):
+        return Outcome(line, fen, problem=_wrong("card", "no_card"))
+    try:
         return await here.asked(
             Enrol,
             member_id=line.card,
@@ -140,9 +151,10 @@ async def _command(
         )
     except DoorProblem as problem:
         return Outcome(line, fen, problem=problems.document(problem.code, problem.detail))
-    except ValueError as error:  # no sum, no card, or one that a command does not take
-        del error
-        return Outcome(line, fen, problem=problems.document("invalid"))
+    except UnknownMember as unknown:
+        return Outcome(line, fen, problem=problems.of_refusal(unknown))
+    except ValidationError:  # a sum that no command takes
+        return Outcome(line, None, problem=_wrong("prepaid_yuan", "money"))
 
 
 async def _tried(here: AtCampaign, asked: Iterable[Enrol]) -> list[Receipt | Trial | Exception]:

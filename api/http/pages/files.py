@@ -99,6 +99,19 @@ def mend_of(language: words.Language, rejection: Mapping[str, Any]) -> str:
     return words.known(language, "mends", rejection["code"], "otherwise")
 
 
+def _by_reason(language: words.Language, result: Mapping[str, Any]) -> list[tuple[str, str, int]]:
+    """(why, what would mend it, how many lines) of each kind of reason, the most frequent first; in
+    the words of its first line."""
+    first: dict[str, Mapping[str, Any]] = {}
+    for each in result.get("rejections", ()):
+        first.setdefault(each["code"], each)
+    found = []
+    for code, count in result.get("rejected_by_code", {}).items():
+        one = first.get(code, {"code": code, "reason": code})
+        found.append((reason_of(language, one), mend_of(language, one), count))
+    return found
+
+
 def _found(conn: Conn, who: Principal, job_id: str) -> tuple[JobState, dict[str, Any]]:
     state = face.state(conn, who, job_id)  # refuses what is not his
     return state, jobs.asked_of(conn, job_id)
@@ -122,6 +135,7 @@ async def _told(
         result=result,
         just_begun=just_begun,
         wrong=problem and words.refusal(language, problem),
+        reasons=_by_reason(language, result),
         rejections=[
             (each, reason_of(language, each), mend_of(language, each))
             for each in result.get("rejections", ())

@@ -13,7 +13,7 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from fastapi.routing import APIRoute
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from api.http.pages import words
 from api.http.server.access import (
@@ -114,8 +114,17 @@ async def sent(request: Request, most: int = MOST_FIELDS) -> list[tuple[str, str
 
 
 async def form(request: Request, kind: type[Form]) -> Form:
-    """The form that was sent, from a page of ours."""
-    return kind.model_validate({n: value for n, value in await sent(request) if value != ""})
+    """The form that was sent, from a page of ours. Raises `invalid`, with the inputs that are."""
+    said = {name: value for name, value in await sent(request) if value != ""}
+    try:
+        return kind.model_validate(said)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_input=False)
+        told = problems.of_errors(found, kind.model_fields)
+        bounds = [
+            {k: f"{v:,}" for k, v in e.get("ctx", {}).items() if type(v) is int} for e in found
+        ]
+        raise problems.invalid([{**b, **e} for b, e in zip(bounds, told, strict=False)]) from None
 
 
 # ----------------------------------------------------------------------------------- answers
@@ -182,6 +191,7 @@ def page(request: Request, template: str, status: int = 200, **values: Any) -> H
             known=partial(words.known, language),
             named=partial(words.named, language),
             title=partial(words.title, language),
+            sentence=partial(words.sentence, language),
             cell=partial(words.cell, language),
             language=language,
             theme=theme_of(request),

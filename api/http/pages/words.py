@@ -2,11 +2,12 @@
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from functools import cache
 from importlib.resources import files
+from string import Formatter
 from typing import Any, Literal, get_args
 
 from domain.kernel.values import PROGRAMME
@@ -16,11 +17,14 @@ LANGUAGES: tuple[Language, ...] = get_args(Language)
 HUNDREDTHS = {"fen": "", "bp": "%"}
 """Units of whole numbers that readers know as hundreds of them, and what is said behind these."""
 NOTHING = "—"
+MOST_TOLD = 3
+"""Inputs of a form of which is said what is wrong."""
 WORDED = {"policy"}
 """What problems name that has a word of its own."""
 OF_TIERS = {"tier", "tiers", "admitted_tiers"}
 """Where problems name tiers: people call these otherwise than commands do."""
 _WEIGHT = re.compile(r"^\s*([a-zA-Z-]+)\s*(?:;\s*q=([0-9.]{1,5}))?\s*$")
+_PARAMETER = re.compile("`([^`]*)`")
 _INSTANT = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d")
 
 
@@ -85,6 +89,26 @@ def title(language: Language, of: Any) -> str:
     return str((of.zh if language == "zh" else None) or of.title)
 
 
+def sentence(language: Language, text: str) -> str:
+    """A sentence that an answer says of a figure, as a reader has it; as the answer has it where
+    the table knows no other. Parameters, which answers put between backticks, have their words."""
+    if language == "zh":
+        matches = ((each.fullmatch(text), said) for each, said in _sentences())
+        text = next((said.format(*match.groups()) for match, said in matches if match), text)
+    return _PARAMETER.sub(lambda each: _parameter(language, each[1]), text)
+
+
+def _parameter(language: Language, name: str) -> str:
+    return known(language, "names", f"parameter:{name}", name) or name
+
+
+@cache
+def _sentences() -> list[tuple[re.Pattern[str], str]]:
+    table: Mapping[str, str] = words()["explained"]
+    parts = ((map(re.escape, text.split("{}")), said) for text, said in table.items())
+    return [(re.compile("(.+)".join(between)), said) for between, said in parts]
+
+
 def cell(language: Language, name: str, value: Any) -> str:
     """A value of a column of this name as a reader has it."""
     if isinstance(value, bool):
@@ -109,7 +133,23 @@ def refusal(language: Language, problem: Mapping[str, Any]) -> tuple[str, str]:
         return str(problem["detail"]), say(language, "next_anything")
     values = {name: _in_words(language, name, value) for name, value in problem.items()}
     wrong, then = (each[LANGUAGES.index(language)] for each in sentences)
+    if problem["code"] == "invalid" and (what := _inputs(language, problem.get("errors", ()))):
+        return say(language, "invalid_at", what=what), then
     return wrong.format_map(values), then.format_map(values)
+
+
+def _inputs(language: Language, errors: Sequence[Mapping[str, Any]]) -> str:
+    """What is wrong with which inputs, as far as these have words."""
+    told = []
+    for each in errors[:MOST_TOLD]:
+        name = next((p for p in reversed(each["field"].split(".")) if not p.isdigit()), "")
+        label = known(language, "names", f"input:{name}") or known(language, "fields", name)
+        said = known(language, "errors", each["code"])
+        if not said or not {name for _, name, _, _ in Formatter().parse(said) if name} <= {*each}:
+            said = known(language, "errors", "string_pattern_mismatch")
+        if label:
+            told.append(f"{label}{say(language, 'colon')}{said.format_map(each)}")
+    return ("；" if language == "zh" else "; ").join(told)
 
 
 def _in_words(language: Language, name: str, value: Any) -> Any:

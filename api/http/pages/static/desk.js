@@ -9,7 +9,9 @@
   let asked = null; // what the server is looking up
   let resting = false;
 
+  let shown = null; // what was asked of what is open
   const open = () => card.querySelector("[data-open]");
+  const chosen = () => open()?.dataset.member;
 
   function show() {
     waiting.replaceChildren(...queue.map((text) => {
@@ -21,7 +23,7 @@
   }
 
   function find(said, companions = 0) {
-    asked = said;
+    asked = shown = said;
     problem.replaceChildren();
     ask.elements.said.value = said;
     ask.elements.companions.value = companions;
@@ -30,11 +32,14 @@
 
   const COMPANIONS = /^\+\d{1,2}$/;
 
+  // More letters of the name of which there are several; another scan waits its turn.
+  const narrows = (text) => text.length > shown.length && text.startsWith(shown);
+
   function next() {
-    const member = open()?.dataset.member;
+    const member = chosen();
     if (asked === null && !resting && queue.length && navigator.onLine) {
       if (member && COMPANIONS.test(queue[0])) find(member, Number(queue.shift()));
-      else if (!open()) find(queue.shift());
+      else if (!open() || (!member && narrows(queue[0]))) find(queue.shift());
     }
     show();
   }
@@ -48,6 +53,8 @@
     } else if (text && open() && COMPANIONS.test(text)) {
       queue.unshift(text); // of the card that is open, before those that wait
       next();
+    } else if (text && open() && !chosen() && asked === null && navigator.onLine) {
+      find(text); // who chooses from a list means one of it, or nobody of it
     } else if (text) {
       queue.push(text);
       next();
