@@ -37,7 +37,9 @@ OF_EVENTS = {"kinds", "topics", "sentences", "values"}
 
 
 def test_a_word_is_there_in_both_languages_with_the_same_values() -> None:
-    assert TABLE.keys() == {"words", "refusals", "names", "mends", "explained"} | OF_FORMS | OF_EVENTS
+    assert (
+        TABLE.keys() == {"words", "refusals", "names", "mends", "explained"} | OF_FORMS | OF_EVENTS
+    )
     for table in ("words", "names", "mends", *OF_FORMS, *OF_EVENTS):
         for name, (chinese, english) in TABLE[table].items():
             assert chinese, name
@@ -197,11 +199,11 @@ def test_what_is_said_of_figures_is_said_in_the_language_of_the_page_without_bac
     said |= {why for each in MEASURES.values() for _, _, why in each.at_least if why}
     for text in said:
         assert text in TABLE["explained"], text
-        assert not re.search("[a-z`]", words.sentence("zh", text).replace("VIP", "")), text
-        assert "`" not in words.sentence("en", text)
-    assert words.sentence("zh", "nothing is called vips") == "没有名为 vips 的报称值"
+        assert not re.search("[a-z`]", words.explained("zh", text).replace("VIP", "")), text
+        assert "`" not in words.explained("en", text)
+    assert words.explained("zh", "nothing is called vips") == "没有名为 vips 的报称值"
     assert (
-        words.sentence("zh", "Odd: `low_fen` is of another age")
+        words.explained("zh", "Odd: `low_fen` is of another age")
         == "Odd: 低消门槛 is of another age"
     )
     assert "`" not in str([words.words()[each] for each in ("words", "names", "refusals", "mends")])

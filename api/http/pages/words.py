@@ -89,11 +89,11 @@ def title(language: Language, of: Any) -> str:
     return str((of.zh if language == "zh" else None) or of.title)
 
 
-def sentence(language: Language, text: str) -> str:
+def explained(language: Language, text: str) -> str:
     """A sentence that an answer says of a figure, as a reader has it; as the answer has it where
     the table knows no other. Parameters, which answers put between backticks, have their words."""
     if language == "zh":
-        matches = ((each.fullmatch(text), said) for each, said in _sentences())
+        matches = ((each.fullmatch(text), said) for each, said in _explained())
         text = next((said.format(*match.groups()) for match, said in matches if match), text)
     return _PARAMETER.sub(lambda each: _parameter(language, each[1]), text)
 
@@ -103,7 +103,7 @@ def _parameter(language: Language, name: str) -> str:
 
 
 @cache
-def _sentences() -> list[tuple[re.Pattern[str], str]]:
+def _explained() -> list[tuple[re.Pattern[str], str]]:
     table: Mapping[str, str] = words()["explained"]
     parts = ((map(re.escape, text.split("{}")), said) for text, said in table.items())
     return [(re.compile("(.+)".join(between)), said) for between, said in parts]
