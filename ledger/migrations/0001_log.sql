@@ -3,20 +3,23 @@
 -- The library's stored-events table plus a lane (bucket) and the time it was recorded.
 -- notification_id is the position: gapless from 1 in each lane, in the order of commits.
 CREATE TABLE stored_events (
-    bucket smallint NOT NULL DEFAULT 0,
-    originator_id text NOT NULL,
-    originator_version bigint NOT NULL,
-    topic text NOT NULL,
-    state bytea NOT NULL,
+    -- In an order that leaves no gaps, for this table is most of the bytes: eights, fours, twos, texts.
     notification_id bigint NOT NULL,
     recorded_at timestamptz NOT NULL,
+    originator_version integer NOT NULL,
+    bucket smallint NOT NULL DEFAULT 0,
+    originator_id text NOT NULL,
+    topic text NOT NULL,
+    state bytea NOT NULL,
     PRIMARY KEY (originator_id, originator_version, bucket)
 ) WITH (
     -- Rows never change, so vacuum only has to freeze; what a plan needs is analyzed often.
     autovacuum_vacuum_insert_scale_factor = 0.5,
     autovacuum_analyze_scale_factor = 0.02
 );
-CREATE UNIQUE INDEX stored_events_position ON stored_events (notification_id, bucket);
+-- Filled from the end and never changed: no page needs room.
+CREATE UNIQUE INDEX stored_events_position ON stored_events (notification_id, bucket)
+    WITH (fillfactor = 100);
 
 -- One row a lane. Its lock is what makes commit order position order.
 CREATE TABLE log_end (

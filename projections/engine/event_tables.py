@@ -34,6 +34,13 @@ _SCALARS: dict[Any, str] = {
     AwareDatetime: "timestamptz",
     date: "date",
 }
+_ALIGNED = {
+    **dict.fromkeys(("bigint", "timestamptz"), 0),
+    **dict.fromkeys(("integer", "date"), 1),
+    "smallint": 2,
+    **dict.fromkeys(("boolean", "text", "json"), 3),
+}
+"""The order in which columns lie in a row, which leaves no gaps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +132,7 @@ class TypedTable:
             Column("bucket", "smallint", False),
             Column("position", "bigint", False),
             Column(self.id_column, "text", False),
-            Column("stream_version", "bigint", False),
+            Column("stream_version", "integer", False),
             Column("recorded_at", "timestamptz", False),
             *self.own,
         )
@@ -148,7 +155,8 @@ class TypedTable:
         return f"{SCHEMA}.{self.name}"
 
     def create(self, schema: str) -> str:
-        columns = ", ".join(column.definition for column in self.columns)
+        laid = sorted(self.columns, key=lambda column: _ALIGNED[column.type])
+        columns = ", ".join(column.definition for column in laid)
         return f"CREATE TABLE {schema}.{self.name} ({columns})"
 
     def view(self, schema: str, condition: str) -> str:
@@ -160,7 +168,8 @@ class TypedTable:
 
     def indexes(self, schema: str) -> list[str]:
         """Made after a bulk fill: sorting once is cheaper than a million insertions."""
-        texts = [f"ALTER TABLE {schema}.{self.name} ADD PRIMARY KEY (position, bucket)"]
+        full = "WITH (fillfactor = 100)"  # filled from the end and never changed
+        texts = [f"ALTER TABLE {schema}.{self.name} ADD PRIMARY KEY (position, bucket) {full}"]
         if self.topic in ASKED_BY_STREAM:
             texts.append(f"CREATE INDEX ON {schema}.{self.name} ({self.id_column})")
         return texts
@@ -171,15 +180,17 @@ class TypedTable:
         A stream of another kind gives a null id and is refused, as a field left out is. One
         record a row, made before its fields are taken, costs a fifth less than a lateral join.
         """
-        names = ", ".join(f'"{column.name}"' for column in self.columns)
-        fields = ", ".join(f'(e.r)."{column.name}"' for column in self.own)
         kind = f"{self.stream}:"
-        return (
-            f"INSERT INTO {schema}.{self.name} ({names})"
-            f" SELECT e.bucket, e.notification_id,"
+        of_the_log = (
+            "e.bucket, e.notification_id,"
             f" CASE WHEN starts_with(e.originator_id, '{kind}')"
             f" THEN substr(e.originator_id, {len(kind) + 1}) END,"
-            f" e.originator_version, e.recorded_at, {fields}"
+            " e.originator_version, e.recorded_at"
+        )
+        names = ", ".join(f'"{column.name}"' for column in self.columns)
+        fields = ", ".join(f'(e.r)."{column.name}"' for column in self.own)
+        return (
+            f"INSERT INTO {schema}.{self.name} ({names}) SELECT {of_the_log}, {fields}"
             f" FROM (SELECT e.*, json_populate_record(NULL::{schema}.{self.name},"
             f" convert_from({state}, 'UTF8')::json) AS r"
             f" FROM ledger.stored_events e{join} WHERE {condition} OFFSET 0) e"

@@ -313,7 +313,7 @@ class _Rows:
     def __init__(self, conn: Conn, scenario: Scenario) -> None:
         self.conn = conn
         self.altered = scenario.alters
-        self.waiting: dict[str, list[tuple[Any, ...]]] = {}
+        self.waiting: dict[str, list[tuple[Any, ...]]] = {}  # by table, with its columns
         self.number = 0
 
     def take(self, outcome: Happened[Place] | Refused[Place]) -> None:
@@ -324,8 +324,10 @@ class _Rows:
             row = (bucket, position, member_id, outcome.command, code, outcome.tier, numbers)
             self._keep("refused", row)
         elif outcome.event.topic in self.altered:
-            table = typed_tables()[outcome.event.topic].name
-            self._keep(f"replayed_{table}", (*outcome.place, *_fields(outcome.event)))
+            table = typed_tables()[outcome.event.topic]
+            names = ", ".join(f'"{column.name}"' for column in table.columns)
+            row = (*outcome.place, *_fields(outcome.event))
+            self._keep(f"replayed_{table.name} ({names})", row)
 
     def _keep(self, table: str, row: tuple[Any, ...]) -> None:
         self.waiting.setdefault(table, []).append(row)

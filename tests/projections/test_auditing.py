@@ -180,7 +180,8 @@ def test_a_damaged_typed_row_is_found(sound: str) -> None:
     damaged(
         sound,
         "UPDATE typed.points_debited SET postings = '[]' WHERE member_id = 'm1'",
-        "INSERT INTO typed.unit_opened SELECT bucket, position + 50, 'u9', stream_version,"
+        "INSERT INTO typed.unit_opened (bucket, position, unit_id, stream_version, recorded_at,"
+        " occurred_at, actor, title) SELECT bucket, position + 50, 'u9', stream_version,"
         " recorded_at, occurred_at, actor, title FROM typed.unit_opened",
     )
     found = compare(sound)
