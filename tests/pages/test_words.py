@@ -201,6 +201,8 @@ def test_what_is_said_of_figures_is_said_in_the_language_of_the_page_without_bac
         assert text in TABLE["explained"], text
         assert not re.search("[a-z`]", words.explained("zh", text).replace("VIP", "")), text
         assert "`" not in words.explained("en", text)
+    other = "x of the same level says at least 30"
+    assert words.explained("zh", other) == "同级的 x 另定为 不低于 30"
     assert words.explained("zh", "nothing is called vips") == "没有名为 vips 的报称值"
     assert (
         words.explained("zh", "Odd: `low_fen` is of another age")

@@ -94,7 +94,9 @@ def explained(language: Language, text: str) -> str:
     the table knows no other. Parameters, which answers put between backticks, have their words."""
     if language == "zh":
         matches = ((each.fullmatch(text), said) for each, said in _explained())
-        text = next((said.format(*match.groups()) for match, said in matches if match), text)
+        match, said = next((each for each in matches if each[0]), (None, text))
+        if match is not None:
+            text = said.format(*(explained(language, part) for part in match.groups()))
     return _PARAMETER.sub(lambda each: _parameter(language, each[1]), text)
 
 
