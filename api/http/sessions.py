@@ -23,7 +23,7 @@ from api.http.server.access import (
 from api.http.server.documented import refuses
 from api.http.server.inputs import House, InHouse
 from api.http.server.passwords import NewPassword, Password
-from api.http.server.rates import SIGN_IN
+from api.http.server.rates import SIGN_IN, address_of
 from api.runtime.problems import DoorProblem
 from domain.access import AddUser, GrantRole, HolderId, InviteUser, UserExists
 from ledger import credentials, sessions
@@ -158,10 +158,12 @@ async def sign_in(said: SignIn, request: Request, response: Response, house: InH
     """Sign in: the answer sets a cookie, always of a new session. Whatever is wrong, and whether
     there is such a user, is answered alike and as late."""
     require_our_site(request)
-    response.headers.update(house.rates.spend(SIGN_IN, said.user_id))
+    address = address_of(request, house.settings.tls_in_front)
+    response.headers.update(house.rates.knock(said.user_id, address))
     kept = await house.reads.briefly(partial(sessions.password_of, user_id=said.user_id))
     if not await house.passwords.fits(said.password, kept):
         raise DoorProblem("sign_in_refused")
+    house.rates.let_in(said.user_id, address)
     cookie = await house.reads.briefly(partial(sessions.begin, user_id=said.user_id))
     hand_over(response, cookie, house.settings.tls_in_front)
     return SignedIn(user_id=said.user_id, from_here=from_here(cookie))

@@ -11,7 +11,14 @@ import pytest
 
 from api.http.server.access import FROM_HERE_HEADER, from_here
 from api.http.server.passwords import HASHER, MOST_WAITING, Passwords
-from api.http.server.rates import LOOK_UP, MOST_COUNTED, SIGN_IN, Quota, Rates
+from api.http.server.rates import (
+    LOOK_UP,
+    MOST_COUNTED,
+    SIGN_IN,
+    SIGN_IN_ANYWHERE,
+    Quota,
+    Rates,
+)
 from api.runtime.clock import Clock
 from api.runtime.problems import DoorProblem
 from ledger import credentials, sessions
@@ -336,10 +343,14 @@ def test_guesses_are_counted_before_a_password_is_looked_at(ledger_dsn: str) -> 
         transport: Any = client._transport
         house = transport.app.state.house
         for _ in range(SIGN_IN.most):
-            house.rates.spend(SIGN_IN, "li")
-        answer = await client.post("/session", json={"user_id": "li", "password": PASSWORD})
+            house.rates.knock("li", "127.0.0.1")
+        right = {"user_id": "li", "password": PASSWORD}
+        answer = await client.post("/session", json=right)
         assert code_of(answer) == (429, "too_many_requests")
         assert int(answer.headers["retry-after"]) <= SIGN_IN.window_s
+        elsewhere = {"X-Forwarded-For": "192.0.2.1"}  # which anybody says who is not a proxy
+        answer = await client.post("/session", json=right, headers=elsewhere)
+        assert code_of(answer) == (429, "too_many_requests")
         cookie = {"Cookie": f"clubledger={begun}"}
         await learn(client)
         phone = {"phone": "13800000001"}
@@ -369,6 +380,40 @@ def test_so_many_in_a_time_of_one_name() -> None:
     for number in range(MOST_COUNTED):
         rates.spend(quota, str(number))
     assert rates.spend(quota, "wang")["RateLimit"].startswith('"test";r=1')  # forgotten, and new
+
+
+def test_a_stranger_keeps_nobody_from_signing_in_where_he_did_before(ledger_dsn: str) -> None:
+    administrator(ledger_dsn)
+
+    async def story(client: httpx.AsyncClient) -> None:
+        async def tried(password: str, *addresses: str) -> int:
+            said = {"user_id": "li", "password": password}
+            headers = {"X-Forwarded-For": ", ".join(addresses)}
+            return (await client.post("/session", json=said, headers=headers)).status_code
+
+        transport: Any = client._transport
+        rates = transport.app.state.house.rates
+        home, stranger = "192.0.2.1", "198.51.100.7"
+        assert await tried(PASSWORD, home) == 201
+        for _ in range(SIGN_IN.most):
+            rates.knock("li", stranger)
+        assert await tried("wrong", stranger) == 429
+        assert await tried("wrong", home, stranger) == 429  # what he says of himself is not heard
+        assert await tried(PASSWORD, "192.0.2.2") == 201  # nor does he take anybody's place
+        for number in range(SIGN_IN_ANYWHERE.most - SIGN_IN.most - 2):
+            rates.knock("li", f"2001:db8::{number:x}")
+        assert await tried(PASSWORD, "203.0.113.9") == 429
+        assert await tried(PASSWORD, home) == 201
+
+    ask(ledger_dsn, story, tls_in_front=True)
+
+
+def test_where_people_have_signed_in_is_forgotten_in_the_end() -> None:
+    rates = Rates(lambda: 0.0)
+    for number in range(MOST_COUNTED + 1):
+        rates.let_in(str(number), "home")
+    assert len(rates._at_home) == MOST_COUNTED
+    assert ("0", "home") not in rates._at_home
 
 
 def test_passwords_are_looked_at_one_at_a_time_and_few_wait() -> None:

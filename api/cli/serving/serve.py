@@ -123,7 +123,7 @@ def configured(dsn: str, settings: Settings) -> uvicorn.Config:
         log_level="warning",
         log_config=None,  # `notes.log_to_stderr` sees to it
         server_header=False,
-        proxy_headers=False,  # nothing asks where a request came from
+        proxy_headers=False,  # who asks where a request came from, asks address_of
         timeout_graceful_shutdown=GRACE_S,
     )
 

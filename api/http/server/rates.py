@@ -6,7 +6,10 @@ import math
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from ipaddress import ip_address
 from time import monotonic
+
+from fastapi import Request
 
 from api.runtime.problems import DoorProblem
 
@@ -29,9 +32,13 @@ class Quota:
 
 
 SIGN_IN = Quota("sign-in", 10, 300)
-"""Of one name: 120 guesses in an hour, at passwords of twelve characters."""
+"""Of one name at one address: 120 guesses in an hour, at passwords of twelve characters."""
+SIGN_IN_ANYWHERE = Quota("sign-in-anywhere", 100, 300)
+"""Of one name at all addresses where it has not signed in lately: who has many addresses guesses no
+faster, and keeps nobody from signing in where he did before."""
 LOOK_UP = Quota("look-up", 60, 60)
 """Of one who asks: more than a queue at a desk has, and years for the numbers of a city."""
+FORWARDED_HEADER = "X-Forwarded-For"
 POLICY_HEADER, LEFT_HEADER = "RateLimit-Policy", "RateLimit"
 
 
@@ -41,6 +48,7 @@ class Rates:
     def __init__(self, now: Callable[[], float] = monotonic) -> None:
         self._now = now
         self._begun: OrderedDict[tuple[str, str], tuple[float, int]] = OrderedDict()
+        self._at_home: OrderedDict[tuple[str, str], None] = OrderedDict()
 
     def spend(self, quota: Quota, of: str) -> dict[str, str]:
         """Count one more, and tell what is left in headers. Raises `too_many_requests`."""
@@ -57,3 +65,29 @@ class Rates:
             self._begun.popitem(last=False)
         left = f'"{quota.name}";r={quota.most - count - 1};t={over_s}'
         return {POLICY_HEADER: quota.policy, LEFT_HEADER: left}
+
+    def knock(self, user_id: str, address: str) -> dict[str, str]:
+        """Count one more who would sign in, there being such a user or not. Raises
+        `too_many_requests`."""
+        left = self.spend(SIGN_IN, f"{user_id} {address}")
+        if (user_id, address) not in self._at_home:
+            self.spend(SIGN_IN_ANYWHERE, user_id)
+        return left
+
+    def let_in(self, user_id: str, address: str) -> None:
+        """Keep in mind where he has signed in."""
+        self._at_home[user_id, address] = None
+        self._at_home.move_to_end((user_id, address))
+        if len(self._at_home) > MOST_COUNTED:
+            self._at_home.popitem(last=False)
+
+
+def address_of(request: Request, behind_proxy: bool) -> str:
+    """Where a request comes from: as the proxy in front has seen it, if it says so (the last that
+    X-Forwarded-For names), else who has connected."""
+    peer = request.client.host if request.client else ""
+    said = ",".join(request.headers.getlist(FORWARDED_HEADER)).rpartition(",")[2].strip()
+    try:
+        return str(ip_address(said)) if behind_proxy else peer
+    except ValueError:
+        return peer
