@@ -40,7 +40,7 @@ DURABLE = ("fsync", "full_page_writes", "synchronous_commit")
 START = "Nothing has to be done for it: the first command that needs it starts it."
 BAD_ADDRESS = "CLUBLEDGER_DATABASE_URL is not an address of PostgreSQL."
 MAKES = "`clubledger demo`, `import` or `serve` makes one; --data-dir names another place."
-HELP = "docs/how-to/watch-the-answers.md"
+HELP, ACCESS = "docs/how-to/watch-the-answers.md", "docs/how-to/access.md"
 MENDS: dict[str, str] = {
     "answers_behind": "Wait, if an import has just ended; else see that `clubledger serve` or"
     " `clubledger project --follow` runs.",
@@ -105,6 +105,29 @@ def _settings(settings: Settings) -> Iterator[Finding]:
         )
     if settings.database_url is not None:
         yield from _address(settings.database_url.get_secret_value())
+    yield from _provider(settings)
+
+
+def _provider(settings: Settings) -> Iterator[Finding]:
+    if settings.oidc_issuer is None:
+        if settings.oidc_client_id is not None:
+            said = "CLUBLEDGER_OIDC_CLIENT_ID is set, and no CLUBLEDGER_OIDC_ISSUER to sign in at."
+            yield Finding("bad_setting", said, "Say both, or neither.")
+        return
+    from api.http.server.identity import Provider  # authlib is slow to start
+    from api.http.server.issuers import UNREADABLE
+
+    try:
+        provider = Provider.of(settings)
+        assert provider is not None
+        provider.looked_up()
+    except CannotOpen as failure:
+        yield Finding("bad_setting", str(failure), f"See {ACCESS}.")
+    except UNREADABLE as error:
+        why = error.strerror if isinstance(error, OSError) else None
+        said = f"Nobody signs in at {settings.oidc_issuer}: {why or type(error).__name__}."
+        mend = "See that it runs, is reached from here, and calls itself as CLUBLEDGER_OIDC_ISSUER"
+        yield Finding("provider_away", said, f"{mend} does: {ACCESS}.")
 
 
 def _address(url: str) -> Iterator[Finding]:

@@ -19,6 +19,7 @@ from api.runtime import readiness
 from api.runtime.settings import Settings
 from ledger.database import connect, migrations
 from projections.engine import runner
+from tests.api import provider
 from tests.api.running import COMMAND, Server, clubledger, environment
 from tests.patience import PATIENCE_S, eventually
 from tests.projections.histories import lay_rows
@@ -84,6 +85,25 @@ def test_addresses_of_databases() -> None:
     (told,) = doctor._settings(at("postgresql://db.invalid/x"))
     assert (told.code, told.wrong) == ("unsafe_setting", False)
     assert not [*doctor._settings(at("postgresql://db.invalid/x?sslmode=verify-full"))]
+
+
+def test_an_identity_provider_that_is_half_said_not_safe_or_away() -> None:
+    said: dict[str, Any] = {"database_url": "postgresql://localhost/none", "port": 0}
+    half: dict[str, Any] = {"oidc_issuer": "http://127.0.0.1:9"}
+    whole: dict[str, Any] = {**half, "oidc_client_id": "c", "public_address": "https://here"}
+    wrong: list[tuple[dict[str, Any], str]] = [
+        ({"oidc_client_id": "c"}, "bad_setting"),
+        (half, "bad_setting"),
+        ({**whole, "oidc_issuer": "http://id.example"}, "bad_setting"),
+        ({**whole, "oidc_client_secret_file": Path("/nowhere/secret")}, "bad_setting"),
+        (whole, "provider_away"),  # nothing listens there
+    ]
+    for more, code in wrong:
+        findings = [*doctor._provider(Settings(**{**said, **more}))]
+        assert [each.code for each in findings] == [code], more
+    with provider.running() as known:
+        settings = Settings(**{**said, **whole, "oidc_issuer": known.address})
+        assert [*doctor._provider(settings)] == []
 
 
 def test_a_password_from_a_file(installed: Callable[[int], str], tmp_path: Path) -> None:

@@ -232,6 +232,10 @@ class Provider:
             settings.public_address,
         )
 
+    def looked_up(self) -> Metadata:
+        """What it says of itself just now. Raises one of UNREADABLE."""
+        return Metadata.of(fetch(f"{self.issuer.rstrip('/')}{DISCOVERY_PATH}"), self.issuer)
+
     async def begin(self, to: str) -> tuple[str, str]:
         """(the address there, what the browser is to hold). Raises `provider_away`."""
         known, attempt = await self._read(), Attempt.begin(to)
@@ -341,10 +345,8 @@ class Provider:
                         raise DoorProblem("provider_away")
                     return known
                 self._tried_at = now
-                where = f"{self.issuer.rstrip('/')}{DISCOVERY_PATH}"
                 try:
-                    document = await asyncio.to_thread(fetch, where)
-                    metadata = Metadata.of(document, self.issuer)
+                    metadata = await asyncio.to_thread(self.looked_up)
                 except UNREADABLE as error:
                     if known is None:
                         raise _away(error) from None
