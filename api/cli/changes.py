@@ -1,8 +1,6 @@
 """`changes`: what became of the measures from one moment to another, and by which events."""
 
 from collections.abc import Sequence
-from contextlib import ExitStack
-from datetime import date
 
 from pydantic_core import to_jsonable_python
 
@@ -12,10 +10,10 @@ from api.cli.terminal.layouts import Column
 from api.cli.terminal.looking import looking, moment_line, refusable
 from api.runtime.settings import Settings
 from api.runtime.wiring import Database, opened
-from projections.asof import changes, pairs
+from projections.asof import changes
 from projections.asof.changes import Changes
 from projections.engine.answer import Moment
-from projections.engine.measure import DAY, MeasureChange, Measured, day_of, measured
+from projections.engine.measure import DAY, MeasureChange, Measured, day_of
 from projections.engine.moments import Asked
 
 
@@ -93,19 +91,14 @@ def _rows(
     as_json: bool,
 ) -> int:
     params = measures.params_of(measure_id, said)
-    with ExitStack() as open_, refusable():
-        both, made = [], []
+    with refusable():
+        made = []
         for asked in moments:  # each is made first: nothing is built while the other is held
             with looking(database, asked) as (_, moment):
-                made.append(moment)
-        for moment in made:
-            assert moment is not None  # it was asked for
-            connection = open_.enter_context(pairs.answers(database.dsn, moment))
-            on: date = measures.day(database, moment)
-            found = measured(connection, measure_id, params, on)
-            both.append((found, changes.rows_of(connection, measure_id, params, on)))
-        (was, before), (now, after) = both
-        rows = list(changes.rows_changed(measure_id, before, after))
+                assert moment is not None  # it was asked for
+                made.append((moment, measures.day(database, moment)))
+        with changes.of_measure(database.dsn, measure_id, params, *made) as ((was, now), found):
+            rows = list(found)
     shown = rows[:limit]
     if as_json:
         told_ = {"before": was, "after": now, "changed": len(rows), "rows": shown}

@@ -33,6 +33,7 @@ from api.http.express import Express
 from api.http.pages import (
     administration,
     audit,
+    audit_work,
     binding_bulletin,
     desk,
     enrolment_file,
@@ -159,7 +160,7 @@ def create_app(dsn: str, settings: Settings | None = None, *, follow: bool = Tru
         *(page, signing, desk, administration),
         *(campaign_pages, enrolment_file, binding_bulletin),
         *(figure_pages, measure_pages, report_pages, entering, file_pages),
-        audit,
+        *(audit, audit_work),
     )
     for console in pages:
         app.include_router(console.router)

@@ -6,8 +6,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
+import orjson
 from psycopg import Connection
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic_core import to_jsonable_python
 
 from api import answers, log
 from api.doors import Need
@@ -37,6 +39,7 @@ Written = Annotated[str, StringConstraints(pattern=ONE_LINE, max_length=views.CH
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z_]{1,40}(\.[a-z_]{1,40}){0,3}$")]
 MomentText = Annotated[str, StringConstraints(pattern=moments.MOMENT_PATTERN)]
 TimeText = Annotated[str, StringConstraints(pattern=moments.TIME_PATTERN)]
+_OF_ROWS = Need("lists.read", "club_id", "unit_id")
 _KNOWN, _EFFECTIVE = "as it was known then", "by what had happened until then"
 
 
@@ -83,6 +86,24 @@ class CompareMoments(BaseModel):
     after: Then
 
 
+class CompareRows(BaseModel):
+    """Tell which rows make a measure come out otherwise at the later of two moments, each with the
+    events that only one of them holds. All rows that differ are written to a file."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: Literal["changed_rows"]
+    measure_id: Name = Field(examples=["members.vips"])
+    params: Annotated[dict[Name, Written], Field(max_length=20)] = Field(
+        {}, description="what the measure is asked with"
+    )
+    before: Then
+    after: Then
+    limit: Annotated[int, Field(ge=0, le=1000)] = Field(
+        100, description="how many rows the result tells"
+    )
+
+
 # ---------------------------------------------------------------------------------- as of a moment
 def _moment(said: ExportRows | Then, name: str = "") -> Asked | None:
     if said.known_at is None is said.effective_at:
@@ -116,7 +137,7 @@ def _looking(work: Work, asked: Asked | None) -> Iterator[tuple[Conn, Moment | N
 def need_of(asked: ExportRows) -> tuple[Need, Mapping[str, str]]:
     """What who asks must have been given, and of what it is asked."""
     if asked.rows == "measure":
-        return Need("lists.read", "club_id", "unit_id"), asked.filters
+        return _OF_ROWS, asked.filters
     filters = VIEWS[asked.name].filters if asked.name in VIEWS else ()
     fields = (each if each in filters else None for each in ("club_id", "unit_id"))
     return Need("lists.read", *fields), asked.filters
@@ -203,7 +224,7 @@ def _log(work: Work, conn: Conn, ends: Mapping[int, int]) -> Iterator[bytes]:
 
 
 # ------------------------------------------------------------------------------------- two moments
-def require_moments(asked: CompareMoments) -> None:
+def require_moments(asked: CompareMoments | CompareRows) -> None:
     """Refuses what is no moment, before it waits for its turn."""
     _moment(asked.before, "before.")
     _moment(asked.after, "after.")
@@ -219,3 +240,46 @@ def compare_moments(work: Work, asked: CompareMoments) -> dict[str, Any]:
             seen.append((moment, changes.state(conn, on)))
     with _looking(work, None) as (conn, _):
         return changes.changed(conn, *seen).model_dump(mode="json")
+
+
+def need_of_rows(asked: CompareRows) -> tuple[Need, Mapping[str, str]]:
+    """What who asks must have been given, and of what it is asked."""
+    return _OF_ROWS, asked.params
+
+
+def require_rows(asked: CompareRows) -> None:
+    """Refuses what is no moment and no measure, before it waits for its turn."""
+    require_moments(CompareMoments(kind="changes", before=asked.before, after=asked.after))
+    if asked.measure_id not in MEASURES:
+        raise UnknownMeasure
+
+
+def compare_rows(work: Work, asked: CompareRows) -> dict[str, Any]:
+    """Tell them, and how much more all of them add to each input of the measure."""
+    made = []
+    for said in (asked.before, asked.after):
+        with _looking(work, _moment(said)) as (_, moment):
+            assert moment is not None  # it was asked for
+            made.append((moment, answers.day_asked(moment, work.clock.now())))
+    rows: list[changes.RowChange] = []
+    adds = dict.fromkeys(MEASURES[asked.measure_id].added, 0)
+    counted = 0
+
+    def lines(found: Iterator[changes.RowChange]) -> Iterator[bytes]:
+        nonlocal counted
+        for row in found:
+            counted += 1
+            for name, value in row.adds.items():
+                adds[name] += value
+            if counted <= asked.limit:
+                rows.append(row)
+            if counted % AT_ONCE == 0:
+                work.step("writing", counted)
+            yield orjson.dumps(to_jsonable_python(row)) + b"\n"
+
+    with changes.of_measure(work.dsn, asked.measure_id, asked.params, *made) as (both, found):
+        work.begin_files()
+        work.stream_file(f"{asked.measure_id}.changed.jsonl", JSONL, lines(found))
+    before, after = (each.model_dump(mode="json") for each in both)
+    told = {"changed": counted, "adds": adds, "rows": to_jsonable_python(rows)}
+    return {"before": before, "after": after, **told}

@@ -24,7 +24,8 @@ class AskedJob(
             | auditing.RebuildAnswers
             | exporting.ExportRows
             | exporting.ExportLog
-            | exporting.CompareMoments,
+            | exporting.CompareMoments
+            | exporting.CompareRows,
             Field(discriminator="kind"),
         ]
     ]
@@ -43,6 +44,12 @@ class AskedJob(
                 {"kind": "export_log"},
                 {
                     "kind": "changes",
+                    "before": {"known_at": "2008-12-31"},
+                    "after": {"known_at": "2009-01-05"},
+                },
+                {
+                    "kind": "changed_rows",
+                    "measure_id": "members.vips",
                     "before": {"known_at": "2008-12-31"},
                     "after": {"known_at": "2009-01-05"},
                 },
@@ -77,6 +84,7 @@ KINDS = {
     "changes": Kind(
         _everywhere(Need("figures.read")), exporting.compare_moments, exporting.require_moments
     ),
+    "changed_rows": Kind(exporting.need_of_rows, exporting.compare_rows, exporting.require_rows),
 }
 """By the `kind` of what is asked. An import's lines are asked for one by one."""
 

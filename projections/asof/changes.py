@@ -5,16 +5,25 @@ its contributions at the one and the other, and the events that only one of them
 """
 
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, TypeAlias
 
+from projections.asof import pairs
 from projections.engine import contributions
 from projections.engine.answer import Answer, Moment
 from projections.engine.connection import Conn
 from projections.engine.contributions import EventAt
 from projections.engine.event_tables import typed_tables
-from projections.engine.measure import MEASURES, MeasureChange, Measured, changes, overview
+from projections.engine.measure import (
+    MEASURES,
+    MeasureChange,
+    Measured,
+    changes,
+    measured,
+    overview,
+)
 
 
 class Between(Answer):
@@ -103,6 +112,21 @@ def rows_changed(
             )
         one = next(before, None) if was else one
         other = next(after, None) if now else other
+
+
+@contextmanager
+def of_measure(
+    dsn: str, measure_id: str, params: dict[str, Any], *seen: tuple[Moment, date]
+) -> Iterator[tuple[list[Measured], Iterator[RowChange]]]:
+    """(a measure at two moments, each asked on its own day; its rows that differ), to be read
+    within. Both moments' answers were built before: nothing is built while one of them is held."""
+    with ExitStack() as both:
+        found, rows = [], []
+        for moment, on in seen:
+            conn = both.enter_context(pairs.answers(dsn, moment))
+            found.append(measured(conn, measure_id, params, on))
+            rows.append(rows_of(conn, measure_id, params, on))
+        yield found, rows_changed(measure_id, *rows)
 
 
 def _between(conn: Conn, before: Moment, after: Moment) -> list[Between]:

@@ -17,6 +17,7 @@ from api.runtime.problems import DoorProblem
 from domain.kernel.refusal import Refusal
 from ledger import credentials, jobs
 from ledger.database import connect
+from projections.engine.measure import UnknownMeasure
 from tests.api import facts
 from tests.ledger.facts import command, executed
 
@@ -246,6 +247,29 @@ def test_two_moments_are_compared_and_answers_made_anew(dsn: str, conn: Conn) ->
     bad = kinds.asked_of({"kind": "changes", **moments, "after": {"known_at": "0:1,0:2"}})
     with pytest.raises(DoorProblem, match="invalid"):
         kinds.KINDS["changes"].require(bad)
+
+
+def test_the_rows_that_make_a_measure_change_add_up_to_its_difference(dsn: str, conn: Conn) -> None:
+    asked: dict[str, Any] = {
+        "kind": "changed_rows",
+        "measure_id": "members.on_network",
+        "before": {"known_at": "0:2"},
+        "after": {"known_at": "0:4"},
+        "limit": 1,
+    }
+    work = working(dsn, conn, **asked)
+    found = done(work)
+    (was,), (now,) = (found[name]["inputs"] for name in ("before", "after"))
+    assert found["adds"] == {was["name"]: now["value"] - was["value"]}
+    assert found["changed"] == 2
+    name, content = file_of(work)
+    rows = [json.loads(line) for line in content.splitlines()]
+    assert name == "members.on_network.changed.jsonl"
+    assert rows[:1] == found["rows"]
+    assert [row["added"][0]["topic"] for row in rows] == ["member.joined", "member.joined"]
+    assert sum(row["adds"][was["name"]] for row in rows) == found["adds"][was["name"]]
+    with pytest.raises(UnknownMeasure):
+        kinds.KINDS["changed_rows"].require(kinds.asked_of({**asked, "measure_id": "no.such"}))
 
 
 def test_answers_are_made_anew_by_a_job(dsn: str, conn: Conn) -> None:

@@ -1,5 +1,6 @@
 """The auditor's pages: the log and the changes as the API answers them, to whom it does."""
 
+import json
 import re
 from collections.abc import Iterator
 from html import unescape
@@ -12,9 +13,10 @@ from api.http.pages import telling
 from api.http.pages.measures import event_address
 from api.http.pages.page import AUDIT
 from tests.pages.conftest import Claimed, House, customer
-from tests.patience import PATIENCE_S
+from tests.patience import PATIENCE_S, eventually
 
 HOSTILE = "<script>alert(1)</script>“'\""
+FROM_A_PAGE = {"sec-fetch-site": "same-origin", "hx-request": "true"}
 ENGLISH = {"accept-language": "en"}
 
 
@@ -115,9 +117,55 @@ def test_two_moments_are_compared_as_the_api_does(pages: httpx.Client) -> None:
     assert pages.get(f"{AUDIT}/compare", params={"from": "yesterday"}).status_code == 422
 
 
+def ended(pages: httpx.Client, answer: httpx.Response, **spoken: str) -> str:
+    """What the page of a job says once it has ended; `answer` shows how it stands."""
+    assert answer.status_code == 200, answer.text
+    (job_id,) = re.findall(r'data-job="([0-9a-f]{16})"', answer.text)
+    place = f"/files/jobs/{job_id}"
+    assert eventually(lambda: 'hx-trigger="load' not in pages.get(place).text)
+    assert 'data-state="succeeded"' in pages.get(place).text
+    return text_of(pages.get(place, headers=spoken))
+
+
+def pressed(pages: httpx.Client, answer: httpx.Response, holding: str) -> httpx.Response:
+    """What comes of the first button of a page that sends this."""
+    found = [unescape(each) for each in re.findall(r'hx-vals="([^"]+)"', answer.text)]
+    vals = json.loads(next(each for each in found if holding in each))
+    return pages.post(f"{AUDIT}/jobs", data=vals, headers=FROM_A_PAGE)
+
+
+def test_rows_that_make_a_figure_differ_foot_to_its_difference(pages: httpx.Client) -> None:
+    told = pages.get(f"{PREFIX}/members/audited-1/events").json()["events"]
+    credit = next(each for each in told if each["topic"] == "points.credited")
+    bucket, position = credit["bucket"], credit["position"]
+    asked = {"from": f"{bucket}:{position - 1}", "to": f"{bucket}:{position}"}
+    answer = pages.get(f"{AUDIT}/compare", params=asked)
+    begun = pressed(pages, answer, "points.outstanding")
+    again = pressed(pages, answer, "points.outstanding")
+    assert re.findall(r'data-job="\w+"', begun.text) == re.findall(r'data-job="\w+"', again.text)
+    said = ended(pages, begun, **ENGLISH)
+    assert "+1,200 +1,200 ✓" in said
+    assert "1 rows differ" in said
+    assert f"+ Points credited {bucket}:{position}" in said
+    assert "audited-1" in said
+
+
+def test_answers_are_proved_by_a_job_and_the_ledgers_health_is_told(pages: httpx.Client) -> None:
+    answer = pages.get(f"{AUDIT}/health")
+    status = pages.get(f"{PREFIX}/status").json()
+    assert f"日志事件数 {status['events']:,}" in text_of(answer)
+    said = ended(pages, pressed(pages, answer, '"compare'), **ENGLISH)
+    assert "Every row agrees" in said
+    assert "a second opinion in plain Python" in said
+    said = ended(pages, pressed(pages, answer, '"export_log'))
+    assert "events.jsonl" in said
+    bad = {"key": "k", "asked": "{"}
+    assert "data-code" in pages.post(f"{AUDIT}/jobs", data=bad, headers=FROM_A_PAGE).text
+
+
 def test_the_log_is_shown_to_whom_the_api_shows_it(claimed: Claimed) -> None:
     with httpx.Client(base_url=claimed.address, timeout=PATIENCE_S) as client:
-        for path in (AUDIT, f"{AUDIT}/events/0/1"):
+        for path in (AUDIT, f"{AUDIT}/events/0/1", f"{AUDIT}/health"):
             shown = {
                 name: client.get(path, headers={"authorization": f"Bearer {key}"}).status_code
                 for name, key in (("west", claimed.key_of_west), ("all", claimed.key_of_all))

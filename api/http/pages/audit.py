@@ -1,7 +1,7 @@
-"""The auditor's pages: what happened event by event, what one event says and which command wrote
-it, and what became of the figures from one moment to another.
+"""The auditor's pages of the log: what happened event by event, what one event says and which
+command wrote it.
 
-They show what `GET /v1/events` and `GET /v1/changes` answer, and nothing is decided here.
+They show what `GET /v1/events` answers, and nothing is decided here.
 """
 
 from functools import partial
@@ -12,33 +12,32 @@ from fastapi.responses import Response
 
 from api import log
 from api.doors import Need
-from api.http import figures
 from api.http.pages import telling
-from api.http.pages.measures import group_key, valued
-from api.http.pages.page import AUDIT, FIGURES, language_of, page, router_of_pages
+from api.http.pages.page import AUDIT, language_of, page, router_of_pages
 from api.http.server.access import Who, needs
 from api.http.server.inputs import InHouse, Limit, Position
 from api.runtime.problems import DoorProblem
+from domain.access import Principal
 from domain.catalogue import KINDS
 from domain.kernel.values import ONE_LINE
-from projections.asof.changes import Changes
 from projections.engine.connection import Conn
-from projections.engine.measure import DAY, MEASURES
 
 router = router_of_pages()
 OF_THE_LOG = Need("log.read")
 Kind = Annotated[str | None, Query(pattern=f"^({'|'.join(KINDS)})$")]
 StreamId = Annotated[str | None, Query(pattern=ONE_LINE, max_length=200)]
-Told = Annotated[str | None, Query(max_length=1000)]
 
 
 # ------------------------------------------------------------------------------------- words
-def _page(request: Request, who: Who, template: str, **values: Any) -> Response:
+def audit_page(request: Request, who: Principal, template: str, **values: Any) -> Response:
+    """A page of this console, with what events are told by."""
     language = language_of(request)
     return page(
         request, template,
         base=AUDIT, kinds=KINDS,
         reads_log=bool(who.granted("log.read")), reads_figures=bool(who.granted("figures.read")),
+        reads_service=bool(who.granted("service.read")),
+        reads_lists=bool(who.granted("lists.read")),
         topic=partial(telling.topic, language),
         sentence=partial(telling.sentence, language),
         field=partial(telling.field, language),
@@ -74,7 +73,7 @@ async def timeline(
         question = partial(log.history, stream=stream, after=after, limit=limit)
         told = await house.reads(question)
         found = None if told is None else log.History.model_validate_json(told)
-    return _page(
+    return audit_page(
         request, who, "audit/timeline.html",
         kind=kind, stream_id=stream_id, after=after, found=found, late=late,
         kept={"kind": kind, "stream_id": stream_id, "limit": limit if limit != 50 else None},
@@ -95,7 +94,7 @@ async def event(
     if found is None:
         raise DoorProblem("not_found", f"The log holds no event {bucket}:{position}.")
     told, commands, last = found
-    return _page(
+    return audit_page(
         request, who, "audit/event.html", event=told, commands=commands, last=last, late=late
     )
 
@@ -110,30 +109,3 @@ def _event(
         return None
     (one,) = found.events
     return one, log.commands(conn, one.key).commands, found.log_end
-
-
-@router.get(f"{AUDIT}/compare")
-@needs(Need("figures.read"))
-async def compare(
-    request: Request,
-    house: InHouse,
-    who: Who,
-    known_before: Annotated[Told, Query(alias="from")] = None,
-    known_after: Annotated[Told, Query(alias="to")] = None,
-    before: Annotated[Told, Query(alias="from_effective")] = None,
-    after: Annotated[Told, Query(alias="to_effective")] = None,
-) -> Response:
-    """What became of the figures from one moment to another, and by how many events of which kind:
-    what `GET /v1/changes` answers."""
-    found: Changes | None = None
-    if known_before is not None:
-        found = await figures.changes(house, known_before, known_after, before, after)
-    asked = {"from": known_before, "from_effective": before}
-    asked |= {"to": known_after, "to_effective": after}
-    return _page(
-        request, who, "audit/compare.html",
-        found=found, asked=asked, figures=FIGURES, measures=MEASURES,
-        valued=valued, group_key=group_key, day=DAY,
-        was={"known_at": known_before, "effective_at": before},
-        now={"known_at": known_after, "effective_at": after},
-    )  # fmt: skip

@@ -15,6 +15,7 @@ from fastapi.responses import PlainTextResponse, Response
 
 from api.http.jobs import JobPath, Offset
 from api.http.pages import words
+from api.http.pages.measures import event_address, in_words_of, input_word_of
 from api.http.pages.page import (
     Fields,
     language_of,
@@ -32,6 +33,7 @@ from api.runtime.problems import DoorProblem
 from domain.access import Principal
 from ledger import jobs
 from ledger.jobs import Conn
+from projections.engine.measure import MEASURES
 
 BASE = "/files"
 SHOWN = 20
@@ -117,9 +119,10 @@ def _found(conn: Conn, who: Principal, job_id: str) -> tuple[JobState, dict[str,
     return state, jobs.asked_of(conn, job_id)
 
 
-async def _told(
+async def told(
     request: Request, house: House, who: Principal, job_id: str, just_begun: bool, template: str
 ) -> Response:
+    """How a job of any kind stands, and what it came to."""
     job, asked = await house.reads.briefly(partial(_found, who=who, job_id=job_id))
     language = language_of(request)
     result = job.result or {}
@@ -130,6 +133,13 @@ async def _told(
         base=BASE,
         job=job,
         names=[each["name"] for each in asked.get("files", ())],
+        asked=asked,
+        measures=MEASURES,
+        in_words=in_words_of(request),
+        input_word=input_word_of(request),
+        event_address=event_address,
+        sums_at=lambda found: {each["name"]: each["value"] for each in found["inputs"]},
+        signed="{:+,}".format,
         checked=bool(asked.get("check")),
         taking=job.kind == "import",
         result=result,
@@ -198,14 +208,14 @@ async def start_job(request: Request, house: InHouse, who: Who) -> Response:
     pressed = await _pressed(request)
     begin = partial(face.start, who=who, asked=pressed.asked(), key=pressed.key)
     job, _ = await house.reads.briefly(begin)
-    return await _told(request, house, who, job.job_id, True, "files/_job.html")
+    return await told(request, house, who, job.job_id, True, "files/_job.html")
 
 
 @router.get(f"{BASE}/jobs/{{job_id}}")
 @needs(SIGNED_IN)
 async def job_page(request: Request, house: InHouse, who: Who, job_id: JobPath) -> Response:
     """How a job stands, and what it came to."""
-    return await _told(request, house, who, job_id, False, "files/job.html")
+    return await told(request, house, who, job_id, False, "files/job.html")
 
 
 @router.get(f"{BASE}/jobs/{{job_id}}/state")
@@ -214,7 +224,7 @@ async def job_state(
     request: Request, house: InHouse, who: Who, job_id: JobPath, just_begun: bool = False
 ) -> Response:
     """The same as a part of a page; `just_begun`: beside the files that it was begun with."""
-    return await _told(request, house, who, job_id, just_begun, "files/_job.html")
+    return await told(request, house, who, job_id, just_begun, "files/_job.html")
 
 
 @router.post(f"{BASE}/jobs/{{job_id}}/cancel")
@@ -225,4 +235,4 @@ async def cancel_job(
     """Let a job end at its next step: nothing of it is written."""
     require_own_page(request)
     await house.reads.briefly(partial(face.cancel, who=who, job_id=job_id))
-    return await _told(request, house, who, job_id, just_begun, "files/_job.html")
+    return await told(request, house, who, job_id, just_begun, "files/_job.html")
