@@ -39,8 +39,9 @@ def text_of(answer: httpx.Response) -> str:
 
 
 def links_of(answer: httpx.Response, path: str) -> list[str]:
-    """Where a page leads under this path."""
-    found = [unescape(each) for each in re.findall(r'href="([^"]+)"', answer.text)]
+    """Where a page leads under this path, but for the event after which is shown how it stood."""
+    without = re.sub(r'<div id="then".*?</div>', "", answer.text, flags=re.DOTALL)
+    found = [unescape(each) for each in re.findall(r'href="([^"]+)"', without)]
     return [each for each in found if each.startswith(path)]
 
 
@@ -59,6 +60,37 @@ def test_a_timeline_tells_every_event_of_the_log_in_sentences_and_in_pages(
     assert shown == [event_address(f"{each['bucket']}:{each['position']}") for each in told]
     unit = text_of(pages.get(AUDIT, params={"kind": "unit", "stream_id": "audited"}))
     assert HOSTILE in unit
+
+
+def test_a_member_is_shown_as_he_stood_after_an_event_and_as_of_a_date(
+    pages: httpx.Client,
+) -> None:
+    of = {"kind": "member", "stream_id": "audited-1"}
+    told = pages.get(f"{PREFIX}/members/audited-1/events").json()["events"]
+    for nth, each in enumerate(told, start=1):
+        then = {"known_at": f"{each['bucket']}:{each['position']}"}
+        then["effective_at"] = each["recorded_at"]
+        card = pages.get(f"{PREFIX}/members/audited-1", params=then).json()
+        said = text_of(pages.get(AUDIT, params={**of, "until": nth}))
+        assert f"第 {nth} 条（共 {len(told)} 条）之后" in said
+        assert f"可用积分 {card['spendable_points']:,}" in said
+    shown = pages.get(AUDIT, params={**of, "known_at": then["known_at"]}, headers=ENGLISH)
+    assert "Points to spend 1,200" in text_of(shown)
+    unit = {"kind": "unit", "stream_id": "audited", "until": 1}
+    assert "After event 1 of 1" in text_of(pages.get(AUDIT, params=unit, headers=ENGLISH))
+    early = pages.get(AUDIT, params={**of, "effective_at": "1999-01-01"})
+    assert early.status_code == 404
+
+
+def test_what_is_in_doubt_and_what_broke_a_rule_is_listed_as_the_api_does(
+    pages: httpx.Client,
+) -> None:
+    for name in ("doubts", "exceptions"):
+        found = pages.get(f"{PREFIX}/{name}", params={"limit": 2}).json()
+        answer = pages.get(f"{AUDIT}/{name}", params={"limit": 2})
+        places = [event_address(f"{one['bucket']}:{one['position']}") for one in found[name]]
+        assert links_of(answer, f"{AUDIT}/events/") == places
+        assert bool(places) != ("没有" in text_of(answer))
 
 
 def test_who_is_not_there_has_no_timeline(pages: httpx.Client) -> None:

@@ -1,5 +1,5 @@
-"""An auditor in a browser, in both languages: from a member's timeline to an event and what it came
-with, and from one moment to another."""
+"""An auditor in a browser, in both languages: a member's timeline, how he stood, an event; two
+moments, the rows that make a figure differ; the answers proved."""
 
 import re
 
@@ -19,11 +19,27 @@ def test_an_auditor_follows_a_member_and_compares_two_moments(
     page.keyboard.press("Enter")
     expect(page.locator("h1")).to_contain_text(member)
     visitor.fits()
-    page.locator(f"a[href^='{AUDIT}/events/']").last.click()
+    expect(page.locator("#then dd").first).to_be_visible()
+    page.locator("[name=until]").focus()
+    page.keyboard.press("Home")
+    expect(page.locator("#then strong").first).to_have_text(re.compile(r"\b1\b"))
+    visitor.fits()
+    page.locator(f"td > a[href^='{AUDIT}/events/']").last.click()
     expect(page.locator("h1")).to_have_text(re.compile(r"\d+:\d+"))
     expect(page.locator("dl.said").first).to_contain_text(member)
     visitor.fits()
+    for list_ in ("doubts", "exceptions"):
+        page.goto(f"{AUDIT}/{list_}")
+        visitor.fits()
     page.goto(f"{AUDIT}/compare?from=0:3")
     expect(page.locator("#measures tbody tr").first).to_be_visible()
     expect(page.locator("#events .total")).to_be_visible()
+    visitor.fits()
+    page.locator("#measures button").first.click()
+    expect(page.locator("#job [data-state=succeeded]")).to_be_visible()
+    expect(page.locator("#job")).to_contain_text("✓")
+    visitor.fits()
+    page.goto(f"{AUDIT}/health")
+    page.locator("[data-job=compare]").press("Enter")
+    expect(page.locator("#job [data-state=succeeded]")).to_be_visible()
     visitor.fits()

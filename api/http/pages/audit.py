@@ -4,26 +4,36 @@ command wrote it.
 They show what `GET /v1/events` answers, and nothing is decided here.
 """
 
+from contextlib import nullcontext
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from fastapi import Path, Query, Request
 from fastapi.responses import Response
 
 from api import log
-from api.doors import Need
+from api.doors import PREFIX, Need
 from api.http.pages import telling
+from api.http.pages.asking import OF_ONE
 from api.http.pages.page import AUDIT, language_of, page, router_of_pages
 from api.http.server.access import Who, needs
-from api.http.server.inputs import InHouse, Limit, Position
+from api.http.server.inputs import AsOf, Awaited, House, InHouse, Limit, Position, place_of
 from api.runtime.problems import DoorProblem
 from domain.access import Principal
 from domain.catalogue import KINDS
 from domain.kernel.values import ONE_LINE
+from ledger import reading
+from projections import exceptions as excepting
+from projections.asof import member as past
+from projections.audit import doubts as doubting
+from projections.engine.answer import Moment
 from projections.engine.connection import Conn
+from projections.engine.moments import Asked
+from projections.members import Member
 
 router = router_of_pages()
-OF_THE_LOG = Need("log.read")
+OF_THE_LOG, OF_LISTS = Need("log.read"), Need("lists.read")
+Place = Annotated[str | None, Query(pattern="^[0-9]{1,2}:[0-9]{1,18}$")]
 Kind = Annotated[str | None, Query(pattern=f"^({'|'.join(KINDS)})$")]
 StreamId = Annotated[str | None, Query(pattern=ONE_LINE, max_length=200)]
 
@@ -54,6 +64,38 @@ def late(event: log.Event) -> bool:
     return (event.recorded_at - event.occurred_at).total_seconds() >= A_DAY_S
 
 
+class Then(NamedTuple):
+    """How somebody or something stood."""
+
+    last: int
+    """How many events there are."""
+    event: log.Event | None
+    """The one after which; null: as of a moment that was named by its times."""
+    card: Member | None
+    """Of a member, if who asks may see it."""
+
+
+async def _then(
+    house: House, who: Principal, stream: str, until: int | None, asked: Asked | None
+) -> Then:
+    """After an event of a stream, else as of a moment, else after its last event."""
+    last = await house.reads(partial(reading.last_version, stream=stream))
+    one: log.Event | None = None
+    if asked is None or until is not None:
+        until = min(until or last, last)
+        told = await house.reads(partial(log.history, stream=stream, after=until - 1, limit=1))
+        (one,) = log.History.model_validate_json(told or b"").events
+        asked = Asked({one.bucket: one.position}, one.recorded_at)
+    kind, _, member_id = stream.partition(":")
+    if kind != "member":
+        return Then(last, one, None)
+    now = house.clock.now()
+    find = partial(past.member_then, member_id=member_id, asked=asked, now=now)
+    card = await house.reads.within(nullcontext, find)
+    seen = card is not None and await house.access.may(who, OF_ONE, card)
+    return Then(last, one, card if seen else None)
+
+
 # ------------------------------------------------------------------------------------ routes
 @router.get(AUDIT)
 @needs(OF_THE_LOG)
@@ -61,21 +103,28 @@ async def timeline(
     request: Request,
     house: InHouse,
     who: Who,
+    asked: AsOf,
     kind: Kind = None,
     stream_id: StreamId = None,
     after: Position = 0,
     limit: Limit = 50,
+    until: Annotated[int | None, Query(ge=1, le=2**62)] = None,
 ) -> Response:
-    """What happened to somebody or something, oldest first, straight from the log."""
+    """What happened to somebody or something, oldest first, straight from the log; and how it stood
+    after one of its events, or as of a moment."""
     found: log.History | None = None
+    then: Then | None = None
     if kind and stream_id:
         stream = f"{kind}:{stream_id.strip()}"
         question = partial(log.history, stream=stream, after=after, limit=limit)
         told = await house.reads(question)
         found = None if told is None else log.History.model_validate_json(told)
+        if found is not None:
+            then = await _then(house, who, stream, until, asked)
     return audit_page(
         request, who, "audit/timeline.html",
         kind=kind, stream_id=stream_id, after=after, found=found, late=late,
+        then=then, until=until,
         kept={"kind": kind, "stream_id": stream_id, "limit": limit if limit != 50 else None},
     )  # fmt: skip
 
@@ -109,3 +158,53 @@ def _event(
         return None
     (one,) = found.events
     return one, log.commands(conn, one.key).commands, found.log_end
+
+
+@router.get(f"{AUDIT}/doubts")
+@needs(OF_LISTS)
+async def doubts(
+    request: Request,
+    house: InHouse,
+    who: Who,
+    wait_for: Awaited,
+    asked: AsOf,
+    after: Place = None,
+    limit: Limit = 50,
+) -> Response:
+    """Facts that were judged by other values than those that are now known for their time."""
+
+    def ask(conn: Conn, _: Moment | None) -> doubting.Doubts:
+        return doubting.page(conn, limit, place_of(after))
+
+    found = await house.ask(ask, wait_for, asked)
+    return audit_page(
+        request, who, "audit/doubts.html", found=found.doubts, moment_of=found.moment,
+        after=after, next=_named(found.next),
+    )  # fmt: skip
+
+
+@router.get(f"{AUDIT}/exceptions")
+@needs(OF_LISTS)
+async def exceptions(
+    request: Request,
+    house: InHouse,
+    who: Who,
+    wait_for: Awaited,
+    asked: AsOf,
+    after: Place = None,
+    limit: Limit = 50,
+) -> Response:
+    """Facts of a history that broke a rule which protects a live desk."""
+
+    def ask(conn: Conn, _: Moment | None) -> excepting.ExceptionPage:
+        return excepting.page(conn, excepting.Wanted(), limit, place_of(after))
+
+    found = await house.ask(ask, wait_for, asked)
+    return audit_page(
+        request, who, "audit/exceptions.html", found=found.exceptions, moment_of=found.moment,
+        api=PREFIX, after=after, next=_named(found.next),
+    )  # fmt: skip
+
+
+def _named(place: tuple[int, int] | None) -> str | None:
+    return None if place is None else f"{place[0]}:{place[1]}"
