@@ -1,55 +1,187 @@
-"""Makes pictures of the pages of a demo that is served, as a browser shows them.
+"""Makes the pictures of the pages: each console of the demo in both languages, as a browser shows
+it to whom of the demo's people it is for.
 
-`python -m docs.screens http://127.0.0.1:8000/desk/health/1 m000001` makes docs/desk.png; without a
-card any page is taken: that of `/figures` makes docs/figures-zh.png and docs/figures-en.png.
+`make screens` loads the demo if there is none, and makes docs/screens/. To look at the pages in
+every size, light and dark: `make screens ARGS="--look build/screens"`.
 """
 
-import sys
+import argparse
+import asyncio
+import base64
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
+from api.http.pages.page import CONSOLES, LANGUAGE
+from api.http.server.access import COOKIE
+from api.runtime.demonstration import invitations
+from api.runtime.settings import Settings
+from api.runtime.wiring import opened
+from demo import STAFF
+from domain.access import Principal
+from ledger import sessions
+from ledger.database import connect
+from tests.api.running import serving, stopped
 from tests.pages.conftest import CHROMIUM, QUIET
 
-DOCS = Path(__file__).parent
+SCREENS = Path(__file__).parent / "screens"
+LANGUAGES = ("zh", "en")
+WIDTH, HEIGHT, NARROW = 1280, 800, 390
+MOST_BYTES = 60_000
+QUALITIES = (0.9, 0.8, 0.7, 0.6, 0.5)
+"""Of WebP, the first that is small enough."""
+AS_WEBP = """async ([png, quality]) => {
+  const image = new Image();
+  image.src = "data:image/png;base64," + png;
+  await image.decode();
+  const canvas = document.createElement("canvas");
+  [canvas.width, canvas.height] = [image.width, image.height];
+  canvas.getContext("2d").drawImage(image, 0, 0);
+  return canvas.toDataURL("image/webp", quality);
+}"""
+DESK = "/desk/health/1"
+ADMITTED = {"zh": "m000001", "en": "m000004"}
+"""Whose cards are scanned first, and admitted; the next one stays open."""
+OPEN = {"zh": "m000007", "en": "m000007"}
 
 
-def desk(browser: Browser, address: str, *cards: str) -> None:
-    """Scan these cards at this desk, admit the first, and keep what is seen then."""
-    page = browser.new_page(viewport={"width": 1040, "height": 660}, locale="zh-CN")
-    page.goto(address)
-    for place, card in enumerate(cards):
-        page.keyboard.type(card)
+@dataclass(frozen=True)
+class House:
+    """The demo as it is served, and what lets each of its people in."""
+
+    address: str
+    people: dict[str, Principal]
+    cookies: dict[str, str]
+
+    def visits(self, browser: Browser, user_id: str, language: str, width: int) -> BrowserContext:
+        """This one at a screen of this width."""
+        made = browser.new_context(
+            base_url=self.address, viewport={"width": width, "height": HEIGHT}
+        )
+        said = {COOKIE: self.cookies[user_id], LANGUAGE: language}
+        made.add_cookies([
+            {"name": name, "value": value, "url": self.address} for name, value in said.items()
+        ])
+        return made
+
+
+@contextmanager
+def served(settings: Settings) -> Iterator[House]:
+    """The demo of this data directory."""
+    with opened(settings) as database:
+        server = serving(settings.data_dir)
+        try:
+            asyncio.run(invitations(database.dsn, database.anew().clock))
+            with connect(database.dsn) as connection:
+                users = [each.user_id for each in STAFF]
+                people = sessions.principals(connection, users)
+                cookies = {each: sessions.begin(connection, each) for each in users}
+            yield House(server.address, people, cookies)
+        finally:
+            stopped(server)
+
+
+# -------------------------------------------------------------------------------------- what is seen
+def at_the_desk(page: Page, language: str) -> None:
+    """Somebody was admitted, and the next card is open."""
+    page.goto(DESK)
+    for card in (ADMITTED[language], OPEN[language]):
+        page.locator("#box").fill(card)
         page.keyboard.press("Enter")
-        page.locator(".card").wait_for()
-        if place == 0 and len(cards) > 1:
-            page.locator("[data-key='1']").click()
+        page.locator(f".card[data-member={card}]").wait_for()
+        if card == ADMITTED[language]:
+            page.keyboard.type("1")
+            page.keyboard.press("Enter")
             page.locator("#today li").first.wait_for()
-    page.screenshot(path=DOCS / "desk.png")
 
 
-def any_page(browser: Browser, address: str) -> None:
-    """What is seen of a page first, in both languages."""
-    name = urlsplit(address).path.rpartition("/")[2]
-    for language in ("zh-CN", "en-GB"):
-        page = browser.new_page(viewport={"width": 1040, "height": 1000}, locale=language)
-        page.goto(address, wait_until="networkidle")
-        page.screenshot(path=DOCS / f"{name}-{language[:2]}.png")
+def first_seen(page: Page, _: str, path: str) -> None:
+    """What is seen of a page first."""
+    page.goto(path, wait_until="networkidle")
 
 
-def main(address: str, *cards: str) -> None:
-    """Keep what is seen there."""
-    with sync_playwright() as playwright:
+def scenes() -> dict[str, Callable[[Page, str], None]]:
+    """What leads to each picture, by its name: a console a picture."""
+    found = {each.name: partial(first_seen, path=each.path) for each in CONSOLES}
+    return {**found, CONSOLES[0].name: at_the_desk}
+
+
+def user_of(house: House, name: str) -> str:
+    """The first of the demo's people whom a console is for."""
+    (console,) = (each for each in CONSOLES if each.name == name)
+    return next(each.user_id for each in STAFF if console.open_to(house.people[each.user_id]))
+
+
+# ---------------------------------------------------------------------------------------- pictures
+def webp(browser: Browser, png: bytes) -> bytes:
+    """The same picture, small."""
+    page = browser.new_page()
+    try:
+        said = base64.b64encode(png).decode()
+        for quality in QUALITIES:
+            url: str = page.evaluate(AS_WEBP, [said, quality])
+            made = base64.b64decode(url.partition(",")[2])
+            if len(made) <= MOST_BYTES:
+                return made
+    finally:
+        page.close()
+    raise SystemExit(f"{len(made):,} bytes are too many: show less of the page")
+
+
+def keep(house: House, browser: Browser, wanted: list[str]) -> None:
+    """The pictures of the documentation."""
+    SCREENS.mkdir(exist_ok=True)
+    for name in wanted:
+        for language in LANGUAGES:
+            with house.visits(browser, user_of(house, name), language, WIDTH) as context:
+                page = context.new_page()
+                scenes()[name](page, language)
+                made = webp(browser, page.screenshot())
+            path = SCREENS / f"{name}-{language}.webp"
+            path.write_bytes(made)
+            print(f"{path.name:28} {len(made):7,} bytes")
+
+
+def look(house: House, browser: Browser, wanted: list[str], folder: Path) -> None:
+    """All of each page, in every size, light and dark."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in wanted:
+        for language in LANGUAGES:
+            with house.visits(browser, user_of(house, name), language, WIDTH) as context:
+                page = context.new_page()
+                scenes()[name](page, language)
+                for width in (WIDTH, NARROW):
+                    page.set_viewport_size({"width": width, "height": HEIGHT})
+                    for scheme in ("light", "dark"):
+                        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+                        to = folder / f"{name}-{language}-{width}-{scheme}.png"
+                        page.screenshot(path=to, full_page=True)
+
+
+def main() -> None:
+    """Make all pictures, or those that are named."""
+    known = [each.name for each in CONSOLES]
+    parser = argparse.ArgumentParser(prog="python -m docs.screens")
+    parser.add_argument("consoles", nargs="*", help=f"of {', '.join(known)}; else all")
+    parser.add_argument("--data-dir", type=Path)
+    parser.add_argument("--look", type=Path, help="write everything there is to look at there")
+    asked = parser.parse_args()
+    wanted = [each for each in known if each in asked.consoles or not asked.consoles]
+    settings = Settings() if asked.data_dir is None else Settings(data_dir=asked.data_dir)
+    with served(settings) as house, sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=CHROMIUM, chromium_sandbox=False, args=QUIET.split()
         )
-        if cards:
-            desk(browser, address, *cards)
+        if asked.look:
+            look(house, browser, wanted, asked.look)
         else:
-            any_page(browser, address)
+            keep(house, browser, wanted)
         browser.close()
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

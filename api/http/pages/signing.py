@@ -109,11 +109,14 @@ async def invitation_page(request: Request) -> Response:
 @router.post("/invitations/choose")
 @needs(PUBLIC)
 async def choose_password(request: Request, house: InHouse) -> Response:
-    """Take an invitation, and sign in next."""
+    """Take an invitation, and be signed in: who has just chosen the password knows it."""
     asked = await form(request, Choosing)
     said = sessions.TakenInvitation(**asked.model_dump())
     await sessions.take_invitation(said, request, house)
-    return page(request, "_chosen.html", user_id=asked.user_id)
+    cookie = await house.reads.briefly(partial(begin, user_id=asked.user_id))
+    answer = next_page(FIRST_PAGE)
+    sessions.hand_over(answer, cookie, house.settings.tls_in_front)
+    return answer
 
 
 @router.get(PASSWORD)
