@@ -19,7 +19,7 @@ COMPILE := $(BIN)/uv pip compile pyproject.toml --quiet --universal --generate-h
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: all setup dev demo serve test hostile check format generate bench lock clean help
+.PHONY: all setup dev demo serve test hostile check format generate screens bench lock clean help
 
 all: demo serve ## What make alone does: make demo, then make serve on 127.0.0.1:8000
 
@@ -50,6 +50,10 @@ format: $(DEV) ## Format the code and repair what can be repaired
 
 generate: $(DEV) ## Make what the code says anew: reference pages, openapi.json, the table of problems
 	$(BIN)/python -m docs.generate
+
+screens: $(DEV) ## Make the pictures of the pages anew, of the demo year (ARGS="--look build/screens" makes all there is to look at)
+	$(BIN)/clubledger demo --no-figures $(OPTIONS)
+	$(BIN)/python -m docs.screens $(OPTIONS) $(ARGS)
 
 bench: $(DEV) ## Measure (ARGS go to the bench)
 	$(BIN)/python -m bench $(ARGS)

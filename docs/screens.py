@@ -8,6 +8,7 @@ every size, light and dark: `make screens ARGS="--look build/screens"`.
 import argparse
 import asyncio
 import base64
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,9 +28,10 @@ from ledger import sessions
 from ledger.database import connect
 from tests.api.running import serving, stopped
 from tests.pages.conftest import CHROMIUM, QUIET
+from tests.patience import PATIENCE_S
 
 SCREENS = Path(__file__).parent / "screens"
-LANGUAGES = ("zh", "en")
+LANGUAGES = {"zh": "zh-CN", "en": "en-GB"}
 WIDTH, HEIGHT, NARROW = 1280, 800, 390
 MOST_BYTES = 60_000
 QUALITIES = (0.9, 0.8, 0.7, 0.6, 0.5)
@@ -43,10 +45,11 @@ AS_WEBP = """async ([png, quality]) => {
   canvas.getContext("2d").drawImage(image, 0, 0);
   return canvas.toDataURL("image/webp", quality);
 }"""
+LOADED = """() => [...document.querySelectorAll("[hx-trigger=load]")]
+  .every((part) => !part.querySelector(":scope > p:only-child > a"))"""
 DESK = "/desk/health/1"
-ADMITTED = {"zh": "m000001", "en": "m000004"}
-"""Whose cards are scanned first, and admitted; the next one stays open."""
-OPEN = {"zh": "m000007", "en": "m000007"}
+ADMITTED, OPEN = "m000004", "m000001"
+"""Whose card is scanned first, and admitted; and whose stays open."""
 
 
 @dataclass(frozen=True)
@@ -60,12 +63,14 @@ class House:
     def visits(self, browser: Browser, user_id: str, language: str, width: int) -> BrowserContext:
         """This one at a screen of this width."""
         made = browser.new_context(
-            base_url=self.address, viewport={"width": width, "height": HEIGHT}
+            base_url=self.address,
+            viewport={"width": width, "height": HEIGHT},
+            locale=LANGUAGES[language],
         )
         said = {COOKIE: self.cookies[user_id], LANGUAGE: language}
-        made.add_cookies([
-            {"name": name, "value": value, "url": self.address} for name, value in said.items()
-        ])
+        made.add_cookies(
+            [{"name": name, "value": value, "url": self.address} for name, value in said.items()]
+        )
         return made
 
 
@@ -85,35 +90,41 @@ def served(settings: Settings) -> Iterator[House]:
             stopped(server)
 
 
-# -------------------------------------------------------------------------------------- what is seen
-def at_the_desk(page: Page, language: str) -> None:
+# ------------------------------------------------------------------------------- what is seen
+def at_the_desk(page: Page) -> None:
     """Somebody was admitted, and the next card is open."""
     page.goto(DESK)
-    for card in (ADMITTED[language], OPEN[language]):
+    for card in (ADMITTED, OPEN):
         page.locator("#box").fill(card)
         page.keyboard.press("Enter")
         page.locator(f".card[data-member={card}]").wait_for()
-        if card == ADMITTED[language]:
+        if card == ADMITTED:
             page.keyboard.type("1")
             page.keyboard.press("Enter")
             page.locator("#today li").first.wait_for()
 
 
-def first_seen(page: Page, _: str, path: str) -> None:
-    """What is seen of a page first."""
-    page.goto(path, wait_until="networkidle")
+def first_seen(page: Page, path: str) -> None:
+    """What is seen of a page first, once its parts are there."""
+    page.goto(path)
+    page.wait_for_function(LOADED)
 
 
-def scenes() -> dict[str, Callable[[Page, str], None]]:
+def scenes() -> dict[str, Callable[[Page], None]]:
     """What leads to each picture, by its name: a console a picture."""
     found = {each.name: partial(first_seen, path=each.path) for each in CONSOLES}
     return {**found, CONSOLES[0].name: at_the_desk}
 
 
 def user_of(house: House, name: str) -> str:
-    """The first of the demo's people whom a console is for."""
-    (console,) = (each for each in CONSOLES if each.name == name)
-    return next(each.user_id for each in STAFF if console.open_to(house.people[each.user_id]))
+    """Whose work a console is most: of the demo's people who begin it, who has the fewest."""
+
+    def given(who: Principal) -> list[str]:
+        return [each.name for each in CONSOLES if each.open_to(who)]
+
+    (scope,) = (each.scope for each in CONSOLES if each.name == name)
+    found = [who for who in house.people.values() if who.granted(scope)]
+    return min(found, key=lambda who: len(given(who))).name
 
 
 # ---------------------------------------------------------------------------------------- pictures
@@ -139,11 +150,12 @@ def keep(house: House, browser: Browser, wanted: list[str]) -> None:
         for language in LANGUAGES:
             with house.visits(browser, user_of(house, name), language, WIDTH) as context:
                 page = context.new_page()
-                scenes()[name](page, language)
+                page.set_default_timeout(PATIENCE_S * 1000)
+                scenes()[name](page)
                 made = webp(browser, page.screenshot())
             path = SCREENS / f"{name}-{language}.webp"
             path.write_bytes(made)
-            print(f"{path.name:28} {len(made):7,} bytes")
+            sys.stdout.write(f"{path.name:28} {len(made):7,} bytes\n")
 
 
 def look(house: House, browser: Browser, wanted: list[str], folder: Path) -> None:
@@ -153,7 +165,8 @@ def look(house: House, browser: Browser, wanted: list[str], folder: Path) -> Non
         for language in LANGUAGES:
             with house.visits(browser, user_of(house, name), language, WIDTH) as context:
                 page = context.new_page()
-                scenes()[name](page, language)
+                page.set_default_timeout(PATIENCE_S * 1000)
+                scenes()[name](page)
                 for width in (WIDTH, NARROW):
                     page.set_viewport_size({"width": width, "height": HEIGHT})
                     for scheme in ("light", "dark"):

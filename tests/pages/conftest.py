@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import httpx
@@ -35,6 +35,9 @@ from tests.api.story import PREPARED
 from tests.ledger.facts import command
 from tests.patience import PATIENCE_S, eventually
 
+WEIGHT = "page_weight"
+"""Under which a test tells what a page weighs."""
+SIZES: tuple[tuple[int, Literal["dark", "light"]], ...] = ((390, "dark"), (1280, "light"))
 PASSWORD = "correct horse battery"
 CHROMIUM = shutil.which("chromium")
 collect_ignore = (
@@ -45,6 +48,7 @@ collect_ignore = (
         "test_audit_journey.py",
         "test_campaigns_journey.py",
         "test_desk.py",
+        "test_every_page.py",
         "test_figures_journey.py",
         "test_files_journey.py",
         "test_signing.py",
@@ -61,6 +65,15 @@ QUIET = (
 def pytest_report_header() -> list[str]:
     """Says what is left out, if it is."""
     return [] if CHROMIUM else ["journeys at the pages are left out: chromium is not installed"]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Prints what each page weighs with all that it loads, when pages were looked at."""
+    reports = terminalreporter.stats.get("passed", [])
+    told = [said for each in reports for name, said in each.user_properties if name == WEIGHT]
+    if told:
+        terminalreporter.section("what pages weigh")
+        terminalreporter.write("\n".join(told) + "\n")
 
 
 BRANCH: list[dict[str, object]] = [
@@ -309,15 +322,32 @@ class Visitor:
         found = Axe().run(self.page)
         assert found.violations_count == 0, found.generate_report()
 
+    def shown(self, width: int, scheme: Literal["dark", "light"]) -> None:
+        """So wide, in light or in dark, nothing is wider than the page."""
+        self.page.emulate_media(color_scheme=scheme)
+        self.page.set_viewport_size({"width": width, "height": 800})
+        wide = self.page.evaluate("document.documentElement.scrollWidth")
+        assert wide <= width, f"{wide} px at {width}"
+        assert self.page.evaluate(CUT) == [], f"placeholders are cut at {width}"
+
     def fits(self) -> None:
-        """At a desk and in a hand, in light and in dark, nothing is wider than the page."""
-        for width, scheme in ((390, "dark"), (1280, "light")):
-            self.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-            self.page.set_viewport_size({"width": width, "height": 800})
-            wide = self.page.evaluate("document.documentElement.scrollWidth")
-            assert wide <= width, f"{wide} px at {width}"
-            assert self.page.evaluate(CUT) == [], f"placeholders are cut at {width}"
+        """At a desk and in a hand."""
+        for width, scheme in SIZES:
+            self.shown(width, scheme)
             self.accessible()
+
+
+def watched(visitor: Visitor) -> Visitor:
+    """The same, whose page has all told that it does and no page may."""
+    page, wrong = visitor.page, visitor.wrong
+    page.set_default_timeout(PATIENCE_S * 1000)
+    page.on("request", visitor.asked)
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on(
+        "console",
+        lambda said: wrong.append(said.text) if said.type in ("error", "warning") else None,
+    )
+    return visitor
 
 
 @pytest.fixture(params=["zh-CN", "en-GB"])
@@ -326,15 +356,7 @@ def visitor(request: pytest.FixtureRequest, chromium: Browser, house: House) -> 
     context = chromium.new_context(
         base_url=house.address, locale=request.param, bypass_csp=False, service_workers="block"
     )
-    page = context.new_page()
-    made = Visitor(page, context, house.address, request.param)
-    page.set_default_timeout(PATIENCE_S * 1000)
-    page.on("request", made.asked)
-    page.on("pageerror", lambda error: made.wrong.append(str(error)))
-    page.on(
-        "console",
-        lambda said: made.wrong.append(said.text) if said.type in ("error", "warning") else None,
-    )
+    made = watched(Visitor(context.new_page(), context, house.address, request.param))
     yield made
     context.close()
     assert made.wrong == []
