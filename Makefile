@@ -52,8 +52,8 @@ generate: $(DEV) ## Make what the code says anew: reference pages, openapi.json,
 	$(BIN)/python -m docs.generate
 
 screens: $(DEV) ## Make the pictures of the pages anew, of the demo year (ARGS="--look build/screens" makes all there is to look at)
-	$(BIN)/clubledger demo --no-figures $(OPTIONS)
-	$(BIN)/python -m docs.screens $(OPTIONS) $(ARGS)
+	$(BIN)/clubledger demo --no-figures --data-dir "$(or $(DATA_DIR),build/demo)"
+	$(BIN)/python -m docs.screens --data-dir "$(or $(DATA_DIR),build/demo)" $(ARGS)
 
 bench: $(DEV) ## Measure (ARGS go to the bench)
 	$(BIN)/python -m bench $(ARGS)

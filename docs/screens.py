@@ -1,8 +1,9 @@
 """Makes the pictures of the pages: each console of the demo in both languages, as a browser shows
 it to whom of the demo's people it is for.
 
-`make screens` loads the demo if there is none, and makes docs/screens/. To look at the pages in
-every size, light and dark: `make screens ARGS="--look build/screens"`.
+`make screens` loads the demo into build/demo (or DATA_DIR), where afterwards nobody enters without
+signing in, and makes docs/screens/. To look at all of each page, wide and narrow, light and dark:
+`make screens ARGS="--look build/screens"`.
 """
 
 import argparse
@@ -24,7 +25,7 @@ from api.runtime.settings import Settings
 from api.runtime.wiring import opened
 from demo import STAFF
 from domain.access import Principal
-from ledger import sessions
+from ledger import credentials, sessions
 from ledger.database import connect
 from tests.api.running import serving, stopped
 from tests.pages.conftest import CHROMIUM, QUIET
@@ -47,6 +48,7 @@ AS_WEBP = """async ([png, quality]) => {
 }"""
 LOADED = """() => [...document.querySelectorAll("[hx-trigger=load]")]
   .every((part) => !part.querySelector(":scope > p:only-child > a"))"""
+NO_PASSWORD = "none fits"
 DESK = "/desk/health/1"
 ADMITTED, OPEN = "m000004", "m000001"
 """Whose card is scanned first, and admitted; and whose stays open."""
@@ -78,13 +80,15 @@ class House:
 def served(settings: Settings) -> Iterator[House]:
     """The demo of this data directory."""
     with opened(settings) as database:
+        asyncio.run(invitations(database.dsn, database.clock))
+        with connect(database.dsn) as connection:
+            users = [each.user_id for each in STAFF]
+            if not credentials.claimed(connection):
+                sessions.set_password(connection, users[0], NO_PASSWORD)
+            people = sessions.principals(connection, users)
+            cookies = {each: sessions.begin(connection, each) for each in users}
         server = serving(settings.data_dir)
         try:
-            asyncio.run(invitations(database.dsn, database.anew().clock))
-            with connect(database.dsn) as connection:
-                users = [each.user_id for each in STAFF]
-                people = sessions.principals(connection, users)
-                cookies = {each: sessions.begin(connection, each) for each in users}
             yield House(server.address, people, cookies)
         finally:
             stopped(server)
@@ -102,6 +106,7 @@ def at_the_desk(page: Page) -> None:
             page.keyboard.type("1")
             page.keyboard.press("Enter")
             page.locator("#today li").first.wait_for()
+            page.keyboard.press("Escape")  # if there was no button for him any more
 
 
 def first_seen(page: Page, path: str) -> None:

@@ -77,7 +77,11 @@ def test_every_page_is_light_accessible_and_whole_and_asks_nobody_else(
     page = context.new_page()
     visitor = watched(Visitor(page, context, claimed.address))
     loaded: list[Response] = []
-    page.on("response", lambda answer: loaded.append(answer))
+
+    def loads(answer: Response) -> None:
+        loaded.append(answer)
+
+    page.on("response", loads)
     for number, path in enumerate(sorted(PAGES)):
         loaded.clear()
         answer = page.goto(path.format_map({**NAMED, "name": NAMES.get(path, "")}))
