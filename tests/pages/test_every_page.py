@@ -16,6 +16,7 @@ MOST_BYTES = 100_000
 NAMED = {
     "club_id": "tea", "desk": "d1", "user_id": "li", "campaign_id": "spring",
     "measure_id": "members.vips", "report_id": "annual-2008", "claim_id": "members.vip_total",
+    "bucket": "0", "position": "1",
 }  # fmt: skip
 PAGES = {
     "/sign-in",
@@ -42,6 +43,9 @@ PAGES = {
     f"{FIGURES}/outside-values",
     f"{FIGURES}/enter",
     "/files",
+    "/audit",
+    "/audit/events/{bucket}/{position}",
+    "/audit/compare",
 }
 NAMES = {"/administration/lists/{name}": "clubs", "/administration/commands/{name}": "club.open"}
 PARTS = {
