@@ -67,17 +67,17 @@ def test_a_member_is_shown_as_he_stood_after_an_event_and_as_of_a_date(
 ) -> None:
     of = {"kind": "member", "stream_id": "audited-1"}
     told = pages.get(f"{PREFIX}/members/audited-1/events").json()["events"]
-    known_at = ""
     for nth, each in enumerate(told, start=1):
-        known_at = f"{each['bucket']}:{each['position']}"
-        then = {"known_at": known_at, "effective_at": each["recorded_at"]}
+        then = {"known_at": f"{each['bucket']}:{each['position']}"}
+        then["effective_at"] = each["recorded_at"]
         card = pages.get(f"{PREFIX}/members/audited-1", params=then).json()
-        said = text_of(pages.get(AUDIT, params={**of, "until": str(nth)}))
+        said = text_of(pages.get(AUDIT, params={**of, "until": nth}))
         assert f"第 {nth} 条（共 {len(told)} 条）之后" in said
         assert f"可用积分 {card['spendable_points']:,}" in said
-    shown = pages.get(AUDIT, params={**of, "known_at": known_at}, headers=ENGLISH)
+    last = f"{told[-1]['bucket']}:{told[-1]['position']}"
+    shown = pages.get(AUDIT, params={**of, "known_at": last}, headers=ENGLISH)
     assert "Points to spend 1,200" in text_of(shown)
-    unit = {"kind": "unit", "stream_id": "audited", "until": 1}
+    unit = {"kind": "unit", "stream_id": "audited", "until": "1"}
     assert "After event 1 of 1" in text_of(pages.get(AUDIT, params=unit, headers=ENGLISH))
     early = pages.get(AUDIT, params={**of, "effective_at": "1999-01-01"})
     assert early.status_code == 404

@@ -7,6 +7,7 @@ What takes long is a job, asked as `POST /v1/jobs` takes it and followed as thos
 from collections.abc import Callable
 from functools import partial
 from hashlib import sha256
+from importlib.metadata import version
 from typing import Annotated, Any
 
 import orjson
@@ -24,7 +25,6 @@ from api.http.pages.measures import group_key, valued
 from api.http.pages.page import AUDIT, FIGURES, Fields, form, router_of_pages
 from api.http.server.access import SIGNED_IN, Who, needs
 from api.http.server.inputs import InHouse
-from api.http.service import VERSION
 from api.jobs import face
 from api.jobs.kinds import AskedJob
 from projections.asof.changes import Changes
@@ -115,7 +115,7 @@ async def start_job(request: Request, house: InHouse, who: Who) -> Response:
 async def health(request: Request, house: InHouse, who: Who) -> Response:
     """Whether the ledger is well and its answers are up to date, as `GET /v1/status` tells it; and
     the jobs that prove the answers right, make them anew, and write the log to a file."""
-    ask = partial(answers.status, meta=house.meta, version=VERSION, place=None)
+    ask = partial(answers.status, meta=house.meta, version=version("clubledger"), place=None)
     return audit_page(
         request, who, "audit/health.html",
         state=await house.reads(ask), reasons=await house.probe(),
