@@ -72,7 +72,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--storm-seconds", type=float, default=6.0)
     parser.addoption("--storm-seed", type=int, default=0)
     parser.addoption("--fuzz-seed", type=int, default=1)
-    parser.addoption("--fuzz-examples", type=int, default=8)
+    parser.addoption("--fuzz-examples", type=int, default=2)
     parser.addoption("--fuzz-whole", action="store_true", help="each role asks all that it opens")
 
 

@@ -113,6 +113,11 @@ class _Waiting:
     seen: int | None = None  # the version of its first stream that it may meet alone
     sent: bool = False  # an append was begun whose answer may have been lost
 
+    @property
+    def writes(self) -> list[str]:
+        """The streams that it may write to: the first of them."""
+        return self.names[: len(self.command.writes)]
+
     def answer(self, receipt: Receipt) -> None:
         if not self.future.done():
             self.future.set_result(receipt)
@@ -127,6 +132,7 @@ class _Decided:
     """A command with what it writes."""
 
     waiting: _Waiting
+    working: WorkingSet
     body: Mapping[str, Any]
     answer: Answer
     events: list[NewEvent]
@@ -168,7 +174,7 @@ class _Batch:
         found: dict[int, Trial | Refusal] = {}
         for done in self.decided.values():
             command, names = done.waiting.command, done.waiting.names
-            parts = command.parts([self.working.streams[name].state for name in names])
+            parts = command.parts([done.working.streams[name].state for name in names])
             at = command.at or self.now
             outlook = command.outlook(at, **parts)
             found[id(done.waiting)] = Trial(done.body, done.events, outlook)
@@ -277,24 +283,29 @@ class Ledger:
         return _Waiting(command, command.streams(), asked, digest, future, seen)
 
     # ------------------------------------------------------------------------------ only tried
-    async def attempt(self, *commands: Command, seen: int | None = None) -> list[_Tried]:
+    async def attempt(
+        self, *commands: Command, seen: int | None = None, apart: bool = False
+    ) -> list[_Tried]:
         """What would come of these commands now, decided in this order as `execute` decides them,
-        on what is stored. It reads alone, on a connection on which PostgreSQL writes nothing: no
-        key is used up, no lane waited for. Raises `busy`, and what befalls the connection."""
+        on what is stored; `apart`: of each as if it were the only one. It reads alone, on a
+        connection on which PostgreSQL writes nothing: no key is used up, no lane waited for.
+        Raises `busy`, and what befalls the connection."""
         if self._trials >= MAX_TRIALS:
             raise Busy(queue="trials", waiting=self._trials, retry_after_s=1)
         self._trials += 1
         try:
             async with self._trying:
                 try:
-                    return await self._attempted(commands, seen)
+                    return await self._attempted(commands, seen, apart)
                 except BaseException as failure:  # noqa: BLE001 - an answer may be left unread
                     await self._disconnect("trial")
                     raise clocks.refusal_of(failure) or failure from None
         finally:
             self._trials -= 1
 
-    async def _attempted(self, commands: tuple[Command, ...], seen: int | None) -> list[_Tried]:
+    async def _attempted(
+        self, commands: tuple[Command, ...], seen: int | None, apart: bool
+    ) -> list[_Tried]:
         found: dict[int, _Tried] = {}
         waiting: dict[int, _Waiting] = {}
         for place, command in enumerate(commands):
@@ -305,7 +316,8 @@ class Ledger:
                 found[place] = refusal
         while waiting:
             try:
-                tried = await self._prepare(await self._wire("trial"), [*waiting.values()], None)
+                wire = await self._wire("trial")
+                tried = await self._prepare(wire, [*waiting.values()], None, apart)
             except _Defect as defect:
                 place = next(n for n, each in waiting.items() if each is defect.waiting)
                 failed = CommandFailed(type(waiting.pop(place).command).__name__)
@@ -467,8 +479,11 @@ class Ledger:
                     await wire.connection.close()
 
     # ------------------------------------------------------------------------------- a batch
-    async def _prepare(self, wire: Wire, waiting: list[_Waiting], ahead: _Batch | None) -> _Batch:
-        """Load what the commands need, decide them, and encode what they write."""
+    async def _prepare(
+        self, wire: Wire, waiting: list[_Waiting], ahead: _Batch | None, apart: bool = False
+    ) -> _Batch:
+        """Load what the commands need, decide them, and encode what they write; of what is decided
+        `apart` nothing can be written."""
         now = self._now()
         keys = persons.DataKeys(self._secrets, self._buckets)
         batch = _Batch(waiting, WorkingSet(self._buckets), now, keys)
@@ -487,12 +502,13 @@ class Ledger:
                 continue
             try:
                 keys.require(each.command)
-                batch.decided[each.command.key] = self._decided(batch.working, each, now)
+                working = batch.working.beside(each.writes) if apart else batch.working
+                batch.decided[each.command.key] = self._decided(working, each, now)
             except Refusal as refusal:
                 batch.refused.append((each, refusal))
             except Exception as defect:  # its half-applied state must not reach the others
                 raise _Defect(each) from defect
-        if batch.decided:
+        if batch.decided and not apart:
             batch.encoded = self._encoded(batch, now)
         return batch
 
@@ -511,7 +527,7 @@ class Ledger:
             undated=command.at is None,
         )
         told = persons.telling(command, entries, self._buckets)
-        return _Decided(each, body, answer, list(map(event_of, entries)), told)
+        return _Decided(each, working, body, answer, list(map(event_of, entries)), told)
 
     async def _load(self, wire: Wire, batch: _Batch, now: datetime) -> list[_Waiting]:
         """Take the snapshots in. Returns the commands whose keys were never answered.

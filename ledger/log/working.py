@@ -4,7 +4,8 @@ Each decision sees what those before it changed. Live batches and imports use th
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -202,6 +203,16 @@ class WorkingSet:
             self.streams[stream.name] = Stream(
                 stream.name, stream.bucket, stream.version, stream.version, stream.state
             )
+
+    def beside(self, names: Iterable[str]) -> "WorkingSet":
+        """A set that begins as this one: what is decided on these streams in it changes none of
+        this one's. Others are only read."""
+        known = self.streams
+        own = {
+            name: replace(known[name], state=deepcopy(known[name].state), changed=set())
+            for name in names
+        }
+        return WorkingSet(self.buckets, known | own, dict(self.lanes))
 
     def decide(
         self,

@@ -14,10 +14,11 @@ import pytest
 
 from api.doors import DOOR_OF
 from api.http.doors import body_of
+from api.runtime.clock import Clock
 from domain.catalogue import COMMANDS
 from ledger.database import connect
 from ledger.embedded import running
-from ledger.log.batcher import Ledger
+from ledger.log.batcher import Ledger, Trial
 from tests.addresses import Client
 from tests.api.running import clubledger
 from tests.api.story import STORY, prepare, shown_once
@@ -278,6 +279,37 @@ def test_postgresql_writes_nothing_for_who_tries(ledger_dsn: str) -> None:
                 await wire.connection.execute("DELETE FROM log_end")
 
     asyncio.run(write())
+
+
+def test_what_is_tried_apart_is_told_as_if_it_were_alone(
+    told: httpx.Client, own_ledger: Path
+) -> None:
+    visit, credit = (cast(Any, COMMANDS[name]) for name in ("visit.record", "points.credit"))
+    asked = [
+        visit(key="a", actor="clerk:li", member_id="m1", **VISIT),
+        credit(key="b", actor="clerk:li", member_id="m1", **CREDIT),
+        visit(key="c", actor="clerk:li", member_id="m1", **VISIT),
+        visit(key="d", actor="clerk:li", member_id="nobody", **VISIT),
+    ]
+
+    async def attempt() -> None:
+        async with Ledger(dsn_of(own_ledger), now=Clock().now) as ledger:
+
+            async def said(*commands: Any, apart: bool = True) -> list[Any]:
+                found = await ledger.attempt(*commands, apart=apart)
+                return [
+                    (each.body, each.outlook, [event.topic for event in each.events])
+                    if isinstance(each, Trial)
+                    else each
+                    for each in found
+                ]
+
+            alone = [each for one in asked for each in await said(one, apart=False)]
+            assert await said(*asked) == alone
+            assert await said(*reversed(asked)) == alone[::-1]
+            assert await said(*asked, apart=False) != alone, "each meets those before it"
+
+    asyncio.run(attempt())
 
 
 def test_a_rule_that_breaks_on_one_leaves_the_others_their_trial(

@@ -183,6 +183,7 @@ def test_a_desk_is_found_and_a_page_keeps_its_language_and_theme(visitor: Visito
     page.locator("[name=theme]").click()
     expect(page.locator("html")).to_have_attribute("data-theme", "dark")
     visitor.accessible()
+    page.locator("[name=club_id]").select_option("tea")
     page.locator("[name=desk]").fill("d1")
     page.locator(".opening button").click()
     expect(page).to_have_url(re.compile(f"{DESK}$"))

@@ -46,6 +46,9 @@ PAGES = {
     "/audit",
     "/audit/events/{bucket}/{position}",
     "/audit/compare",
+    "/audit/doubts",
+    "/audit/exceptions",
+    "/audit/health",
 }
 NAMES = {"/administration/lists/{name}": "clubs", "/administration/commands/{name}": "club.open"}
 PARTS = {

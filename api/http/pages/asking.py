@@ -57,12 +57,14 @@ class AtPage:
             return False
         return True
 
-    async def tried(self, command: Command) -> Trial | Refusal:
-        """What would come of it."""
-        (trial,) = await self.house.ledger.attempt(command)
-        if isinstance(trial, CommandFailed):
-            raise trial
-        return trial
+    async def tried(self, *commands: Command) -> list[Trial | Refusal]:
+        """What would come of each, were it the only one."""
+        found: list[Trial | Refusal] = []
+        for trial in await self.house.ledger.attempt(*commands, apart=True):
+            if isinstance(trial, CommandFailed):
+                raise trial
+            found.append(trial)
+        return found
 
     def looks_up(self, said: str) -> None:
         """Count what could be guessed at, if this is a number. Raises `too_many_requests`."""

@@ -256,7 +256,7 @@ async def customer(here: Here) -> Response:
         prepaid_fen=prepaid_fen,
         key=_new_key(),
     )
-    trial = await here.tried(enrol)
+    (trial,) = await here.tried(enrol)
     return here.page(
         "campaigns/_may.html",
         campaign=campaign,

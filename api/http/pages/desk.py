@@ -224,24 +224,29 @@ async def _offers(
         "desk": here.desk,
     }
     actor, made = await here.actor(RecordVisit, said), []
-    for service in services:
-        asked = RecordVisit(
+    asked = [
+        RecordVisit(
             **said,
             actor=actor,
             service_id=service.service_id,
             companions=companions,
             key=_new_key(),
         )
-        trial = await here.tried(asked)
-        repeats = trial if isinstance(trial, VisitRepeated) else None
-        if repeats is not None:
-            trial = await here.tried(asked.model_copy(update={"confirm_repeat": True}))
-        offer = partial(Offer, service.service_id, service.title, asked.key)
+        for service in services
+    ]
+    trials = await here.tried(*asked)
+    repeats = {n: each for n, each in enumerate(trials) if isinstance(each, VisitRepeated)}
+    sure = [asked[n].model_copy(update={"confirm_repeat": True}) for n in repeats]
+    confirmed = dict(zip(repeats, await here.tried(*sure), strict=True)) if sure else {}
+    for n, (service, visit) in enumerate(zip(services, asked, strict=True)):
+        offer = partial(Offer, service.service_id, service.title, visit.key)
+        trial = confirmed.get(n, trials[n])
         if isinstance(trial, Refusal):
             made.append(offer(trial))
         else:
             answer = cast(VisitReceipt, trial.body)
-            made.append(offer(None, answer, trial.outlook["free_visits_left"], repeats))
+            free = trial.outlook["free_visits_left"]
+            made.append(offer(None, answer, free, repeats.get(n)))
     return made
 
 
