@@ -29,7 +29,8 @@ from domain.kernel.values import PROGRAMME, as_json_means
 from ledger import commands, strict_json
 from ledger.credentials import mint
 from ledger.database import connect
-from ledger.log.batcher import Busy, Ledger, Receipt, Trial, Unanswered
+from ledger.log.batcher import Busy, Ledger, Unanswered
+from ledger.log.receipts import Receipt, Trial
 
 BESIDE = ("command", "key", "actor")
 """What a command carries that is no field here."""

@@ -22,7 +22,7 @@ from domain.kernel.command import Command
 from domain.kernel.refusal import Refusal
 from domain.kernel.values import WHOLE
 from ledger import commands
-from ledger.log.batcher import Receipt, Trial
+from ledger.log.receipts import Receipt, Trial
 
 NOBODY_YET = "nobody:yet"
 """Before it is known who may."""

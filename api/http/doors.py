@@ -47,7 +47,7 @@ from domain.corrections import Correction
 from domain.kernel.command import Command
 from domain.kernel.values import WHOLE
 from ledger.credentials import mint
-from ledger.log import batcher
+from ledger.log import receipts
 
 CORRECT = (
     "Take a wrong fact back: it counts no more, and what is right can be told. An answer as of"
@@ -214,7 +214,7 @@ def _open(router: APIRouter, doors: tuple[Door, ...]) -> None:
 
 async def carried_out(
     house: House, command: Command, seen: int | None = None
-) -> tuple[batcher.Receipt, str | None]:
+) -> tuple[receipts.Receipt, str | None]:
     """(what was written, with what it is asked to show; the secret that was made of it, if any)."""
     receipt = await house.execute(command, seen)
     if command.discloses:

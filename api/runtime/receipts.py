@@ -10,7 +10,7 @@ from domain.kernel.command import Command
 from domain.webhooks import WebhookCommand
 from ledger import webhooks
 from ledger.log import persons
-from ledger.log.batcher import Receipt, Trial
+from ledger.log.receipts import Receipt, Trial
 
 
 def disclosed(connection: Connection[Any], command: Command, receipt: Receipt) -> Receipt:

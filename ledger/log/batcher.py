@@ -37,6 +37,7 @@ from ledger.log.append import (
     snapshots_of,
 )
 from ledger.log.arrays import int2s, microseconds, texts
+from ledger.log.receipts import Receipt, Trial
 from ledger.log.wire import Question, Wire
 from ledger.log.working import (
     EVENTS,
@@ -77,28 +78,6 @@ class Unanswered(Refusal):
 
 class CommandFailed(Exception):
     """A rule broke on this command: a defect of ours. Nothing of it was written."""
-
-
-@dataclass(slots=True)
-class Receipt:
-    """What was written, and where: in the lane of the command's first stream the position of its
-    last event there (0: none). `body` is its answer."""
-
-    bucket: int
-    position: int
-    replayed: bool
-    body: Mapping[str, Any]
-
-
-@dataclass(slots=True)
-class Trial:
-    """What would come of a command that was only tried; of one whose key was answered before, that
-    answer (`first`). `outlook` is what its kind tells of the states after all that was tried."""
-
-    body: Mapping[str, Any]
-    events: list[NewEvent] = field(default_factory=list)
-    outlook: Mapping[str, Any] = field(default_factory=dict)
-    first: Receipt | None = None
 
 
 @dataclass(slots=True)

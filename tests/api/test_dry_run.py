@@ -18,7 +18,8 @@ from api.runtime.clock import Clock
 from domain.catalogue import COMMANDS
 from ledger.database import connect
 from ledger.embedded import running
-from ledger.log.batcher import Ledger, Trial
+from ledger.log.batcher import Ledger
+from ledger.log.receipts import Trial
 from tests.addresses import Client
 from tests.api.running import clubledger
 from tests.api.story import STORY, prepare, shown_once

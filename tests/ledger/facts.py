@@ -11,7 +11,8 @@ from domain.kernel.parts import State
 from domain.kernel.refusal import Refusal
 from ledger.database import connect
 from ledger.log import snapshots
-from ledger.log.batcher import Ledger, Receipt
+from ledger.log.batcher import Ledger
+from ledger.log.receipts import Receipt
 
 MOMENT = datetime(2008, 7, 1, 2, tzinfo=UTC)
 NOW = datetime(2009, 1, 5, 1, tzinfo=UTC)

@@ -17,7 +17,8 @@ from ledger.clocks import ClockAhead, LogAhead
 from ledger.database import bucket_of, connect, set_meta
 from ledger.importing import Importer
 from ledger.library import LaneRecorder, datastore
-from ledger.log.batcher import Ledger, Receipt
+from ledger.log.batcher import Ledger
+from ledger.log.receipts import Receipt
 from tests.ledger.facts import a_club, a_member, command, executed
 
 TEN_YEARS = timedelta(days=3653)

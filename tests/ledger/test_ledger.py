@@ -17,8 +17,9 @@ from ledger import database
 from ledger.database import InstallError, connect, install, meta
 from ledger.keyring import KEYRING, Secrets
 from ledger.log import batcher, persons, snapshots
-from ledger.log.batcher import Busy, CommandFailed, Ledger, Receipt, Unanswered
+from ledger.log.batcher import Busy, CommandFailed, Ledger, Unanswered
 from ledger.log.persons import digest_of
+from ledger.log.receipts import Receipt
 from ledger.log.working import DatedInFuture, KeyReused
 from tests.ledger.facts import (
     NOW,

@@ -15,7 +15,8 @@ from ledger.importing import Importer
 from ledger.keyring import KEYRING, KeyNotHere, Source, Tampered, UnusableKeys, keys_in
 from ledger.lines import CHUNK
 from ledger.log import persons
-from ledger.log.batcher import CommandFailed, Ledger, Receipt
+from ledger.log.batcher import CommandFailed, Ledger
+from ledger.log.receipts import Receipt
 from tests.ledger.facts import NOW, a_club, asked, command, executed
 from tests.ledger.test_importing import fact, load
 from tests.ledger.test_ledger import rows

@@ -38,7 +38,7 @@ from domain.kernel.command import Command
 from domain.kernel.refusal import Refusal
 from domain.kernel.values import Id
 from ledger import sessions
-from ledger.log import batcher
+from ledger.log import receipts
 from projections.access import UserRow, users
 from projections.engine.answer import Answer
 from projections.engine.connection import Conn
@@ -486,7 +486,7 @@ async def do_it(here: Here) -> Response:
     )
 
 
-def _figures(receipt: batcher.Receipt) -> dict[str, Any]:
+def _figures(receipt: receipts.Receipt) -> dict[str, Any]:
     return {name: value for name, value in receipt.body.items() if name != SECRET}
 
 
@@ -494,7 +494,7 @@ SECRET = "signing_secret"
 
 
 def _secrets(
-    here: AtForm, command: Command, receipt: batcher.Receipt, token: str | None
+    here: AtForm, command: Command, receipt: receipts.Receipt, token: str | None
 ) -> list[str]:
     """What is shown this once: a key, a link, the secret by which a webhook signs."""
     if token is not None and isinstance(command, InviteUser):

@@ -21,7 +21,8 @@ from domain.kernel.refusal import Refusal
 from domain.kernel.values import Id
 from domain.members import UnknownMember
 from ledger.log import persons
-from ledger.log.batcher import CommandFailed, Receipt, Trial
+from ledger.log.batcher import CommandFailed
+from ledger.log.receipts import Receipt, Trial
 from projections import members
 from projections.engine.connection import Conn
 from projections.members import Member, MemberLine

@@ -35,7 +35,7 @@ from domain.corrections import CorrectEnrolment
 from domain.enrolments import Enrol, EnrolmentReceipt
 from domain.kernel.refusal import Refusal
 from domain.kernel.values import CampaignId, Count, Fen, Id, MemberId, Text, local_date
-from ledger.log.batcher import Trial
+from ledger.log.receipts import Trial
 from projections import campaigns, reports, terms
 from projections.campaigns import Campaign, CampaignFigures
 from projections.engine.answer import Moment

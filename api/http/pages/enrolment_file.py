@@ -32,7 +32,7 @@ from domain.enrolments import Enrol
 from domain.kernel.refusal import Refusal
 from domain.kernel.values import Ordinal
 from domain.members import UnknownMember
-from ledger.log.batcher import Receipt, Trial
+from ledger.log.receipts import Receipt, Trial
 
 MOST_LINES = 3_000
 """More than that is work for an import, which holds nothing up."""

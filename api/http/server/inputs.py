@@ -31,7 +31,8 @@ from domain.kernel.command import NO_KEY, AskedKey, Command
 from domain.kernel.refusal import Refusal
 from domain.kernel.values import Actor, Id
 from ledger import strict_json
-from ledger.log.batcher import Ledger, Receipt
+from ledger.log.batcher import Ledger
+from ledger.log.receipts import Receipt
 from projections.engine.answer import Dated, Moment, dated
 from projections.engine.connection import Conn
 from projections.engine.moments import Asked

@@ -10,7 +10,7 @@ from api.http.server.handlers import as_response
 from api.runtime import problems
 from api.runtime.receipts import told_of, tried_of
 from domain.kernel.refusal import Refusal
-from ledger.log import batcher
+from ledger.log import receipts
 
 REPLAYED_HEADER = "Idempotent-Replayed"
 APPLIED_HEADER, DRY_RUN = "Preference-Applied", "dry-run"
@@ -82,7 +82,7 @@ class Tried(BaseModel):
     )
 
 
-def trial_of(trial: batcher.Trial | Exception) -> Response:
+def trial_of(trial: receipts.Trial | Exception) -> Response:
     """The answer to a write that was only tried; raises a defect."""
     applied = {APPLIED_HEADER: DRY_RUN}
     if isinstance(trial, Refusal):
@@ -93,7 +93,7 @@ def trial_of(trial: batcher.Trial | Exception) -> Response:
     return Response(said, headers=applied, media_type="application/json")
 
 
-def receipt_of(receipt: batcher.Receipt, token: str | None = None) -> Response:
+def receipt_of(receipt: receipts.Receipt, token: str | None = None) -> Response:
     """The answer to a write, with the secret that was made of it."""
     headers = {REPLAYED_HEADER: "true"} if receipt.replayed else None
     told = told_of(receipt) if token is None else {**told_of(receipt), "token": token}
