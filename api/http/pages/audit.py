@@ -36,6 +36,7 @@ OF_THE_LOG, OF_LISTS = Need("log.read"), Need("lists.read")
 Place = Annotated[str | None, Query(pattern="^[0-9]{1,2}:[0-9]{1,18}$")]
 Kind = Annotated[str | None, Query(pattern=f"^({'|'.join(KINDS)})$")]
 StreamId = Annotated[str | None, Query(pattern=ONE_LINE, max_length=200)]
+A_DAY_S = 86_400
 
 
 # ------------------------------------------------------------------------------------- words
@@ -54,9 +55,6 @@ def audit_page(request: Request, who: Principal, template: str, **values: Any) -
         value=partial(telling.value, language),
         **values,
     )  # fmt: skip
-
-
-A_DAY_S = 86_400
 
 
 def late(event: log.Event) -> bool:
