@@ -7,7 +7,7 @@ goes at the demo's offset, and every batch before it is decided.
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, LiteralString
 
 import msgspec
 import psycopg
@@ -67,9 +67,21 @@ def refusal_of(failure: BaseException) -> Refusal | None:
 
 def check(connection: Connection[Any], now: datetime) -> None:
     """Refuse to write while the clock here, or the log, is ahead."""
+    _check(connection, now, "%(now)s")
+
+
+def check_wall(connection: Connection[Any], wall: datetime) -> None:
+    """The same of the clock on the wall, which goes here at the database's offset: both are read at
+    once, since a demo that is being loaded sets the offset."""
+    _check(connection, wall, "%(now)s + (ledger_clock() - clock_timestamp())")
+
+
+def _check(connection: Connection[Any], now: datetime, here: LiteralString) -> None:
     try:
         connection.execute(
-            "SELECT check_clock(%(now)s), check_recorded(max(recorded_at), %(now)s) FROM log_end",
+            "SELECT check_clock(here.now), check_recorded(log.recorded_at, here.now)"
+            f" FROM (SELECT {here} AS now) here,"
+            " (SELECT max(recorded_at) AS recorded_at FROM log_end) log",
             {"now": now},
         )
     except psycopg.Error as failure:

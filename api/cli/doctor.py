@@ -319,7 +319,7 @@ def _of_layout(conn: Connection[Any]) -> Finding | None:
 
 def _of_clocks(conn: Connection[Any]) -> Iterator[Finding]:
     try:
-        clocks.check(conn, Clock.of(meta(conn)).now())
+        clocks.check_wall(conn, Clock().now())
     except clocks.ClockAhead as ahead:
         seconds = (ahead.now - ahead.database_now).total_seconds()
         said = f"The clock here is {seconds:,.0f} s ahead of the database's: nothing is written."

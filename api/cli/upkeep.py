@@ -11,6 +11,7 @@ from types import FrameType
 from api import answers
 from api.cli.serving.revival import kept_alive
 from api.cli.terminal import output
+from api.runtime.clock import Clock
 from api.runtime.settings import Settings
 from api.runtime.wiring import embedded_version, opened
 from api.webhooks.delivering import Deliverer
@@ -125,7 +126,7 @@ def clock(settings: Settings, stand_still: bool, as_json: bool) -> int:
             clocks.stand_still(connection)
         found, now = clocks.read(connection), database.clock.now()
         try:
-            clocks.check(connection, now)
+            clocks.check_wall(connection, Clock().now())
             ahead = None
         except (clocks.ClockAhead, clocks.LogAhead) as refusal:
             ahead = refusal.code

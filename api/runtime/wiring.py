@@ -97,7 +97,7 @@ def _installed(settings: Settings, dsn: str, place: str, writes: bool, give_up: 
         with connect(dsn) as connection:
             database = Database(dsn, place, meta(connection))
             if writes:
-                clocks.check(connection, database.clock.now())
+                clocks.check_wall(connection, Clock().now())
             return database
     except (InstallError, UnusableKeys) as error:
         raise CannotOpen(f"The database cannot be a ledger: {error}.") from error

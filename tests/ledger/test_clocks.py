@@ -213,6 +213,10 @@ def test_a_demo_is_held_to_its_own_clock(ledger_dsn: str) -> None:
     for clock in (wall, starts + MINUTE * 5):
         (refused,) = live(ledger_dsn, lambda at=clock: at, unit())  # type: ignore[misc]
         assert isinstance(refused, ClockAhead)
+    with connect(ledger_dsn) as connection:
+        clocks.check_wall(connection, wall)
+        with pytest.raises(ClockAhead):
+            clocks.check_wall(connection, wall + MINUTE * 5)
     recorded_by_the_library(ledger_dsn)
     with connect(ledger_dsn) as connection:
         last = clocks.read(connection).recorded_at
