@@ -73,7 +73,12 @@ def check(connection: Connection[Any], now: datetime) -> None:
 def check_wall(connection: Connection[Any], wall: datetime) -> None:
     """The same of the clock on the wall, which goes here at the database's offset: both are read at
     once, since a demo that is being loaded sets the offset."""
-    _check(connection, wall, "%(now)s + (ledger_clock() - clock_timestamp())")
+    _check(
+        connection,
+        wall,
+        "%(now)s + make_interval(secs => coalesce("
+        "(SELECT value::int FROM ledger_meta WHERE name = 'clock_offset_s'), 0))",
+    )
 
 
 def _check(connection: Connection[Any], now: datetime, here: LiteralString) -> None:
