@@ -1,6 +1,9 @@
 """The advisory locks of a ledger's database: one list, so that no two are the same lock."""
 
 from enum import IntEnum, unique
+from typing import Any
+
+from psycopg import Connection
 
 
 @unique
@@ -24,6 +27,17 @@ class Lock(IntEnum):
     TELLING = 0x636C0007
     """Whoever tells webhooks of events."""
     LEADING = 0x636C0008
-    """Whoever begins jobs."""
+    """Whoever begins jobs: one of those who serve the ledger."""
     WORKING = 0x636C0009
     """Whoever carries a job out: another waits until he has gone."""
+
+
+def held(connection: Connection[Any], lock: Lock) -> bool:
+    """Whether anybody has this one."""
+    found = connection.execute(
+        "SELECT count(*) FROM pg_locks JOIN pg_database d ON d.oid = database"
+        " WHERE locktype = 'advisory' AND granted AND datname = current_database()"
+        " AND (classid::bigint << 32) + objid::bigint = %s",
+        (lock,),
+    ).fetchone()
+    return found != (0,)

@@ -32,7 +32,7 @@ from ledger import clocks, rotation
 from ledger.database import LOG_FORMAT, applied_to, connect, meta, migrations, strangers
 from ledger.embedded import EmbeddedError, looked_at, running
 from ledger.keyring import KEYRING, UnusableKeys
-from ledger.locks import Lock
+from ledger.locks import Lock, held
 
 LOCAL = ("127.0.0.1", "::1", "localhost")
 TLS = ("require", "verify-ca", "verify-full")
@@ -296,7 +296,7 @@ def _of_database(conn: Connection[Any], settings: Settings) -> Iterator[Finding]
             whose = output.counted(each.persons, "person")
             said = f"The keys of {whose} need {each.key_id}, which is not in {KEYRING.place}."
             yield Finding("key_not_here", said, MENDS["key_not_here"])
-    if _one(conn, _HELD) == 0:
+    if not held(conn, Lock.RUNNER):
         said = "Nobody folds what comes into the log: no `serve`, no `project --follow` runs."
         yield Finding("no_follower", said, "Start `clubledger serve` to keep answers fresh.", False)
     yield from _of_clocks(conn)
@@ -340,11 +340,6 @@ def _one(conn: Connection[Any], query: str) -> Any:
     return row and row[0]
 
 
-_HELD = (
-    "SELECT count(*) FROM pg_locks JOIN pg_database d ON d.oid = database"
-    " WHERE locktype = 'advisory' AND granted AND datname = current_database()"
-    f" AND (classid::bigint << 32) + objid::bigint = {int(Lock.RUNNER)}"
-)
 LOOKS: tuple[Callable[[Settings], Iterator[Finding]], ...] = (
     _settings,
     _machine,

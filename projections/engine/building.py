@@ -1,7 +1,8 @@
 """Answers built from the first event on, beside the live ones: for a rebuild and for an audit.
 
 Nobody reads them yet, so keys and indexes come last, work is spread over two connections, and
-each projection folds all events of a lane in windows as large as memory likes. Each step is noted
+each projection folds all events of a lane in windows as large as memory likes. Beside those who
+serve the ledger it is done on one connection, which leaves them a core of two. Each step is noted
 in the transaction that does it: what was cut short goes on where it stopped.
 """
 
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field
 from queue import SimpleQueue
 
 from ledger.database import connect
+from ledger.locks import Lock, held
 from projections.engine import event_tables
 from projections.engine.connection import Conn
 from projections.engine.event_tables import PoisonedEvent, TypedTable, Window, typed_tables
@@ -261,8 +263,10 @@ class Builder:
 
         if done:
             tell()
-        with ExitStack() as stack, ThreadPoolExecutor(CONNECTIONS) as pool:
-            opened = [stack.enter_context(self._connection()) for _ in range(CONNECTIONS)]
+        alone = not held(conn, Lock.LEADING)
+        size = CONNECTIONS if alone else 1
+        with ExitStack() as stack, ThreadPoolExecutor(size) as pool:
+            opened = [stack.enter_context(self._connection(alone)) for _ in range(size)]
             for each in opened:
                 free.put(each)
             try:
@@ -274,12 +278,16 @@ class Builder:
                 raise
 
     @contextmanager
-    def _connection(self) -> Iterator[Conn]:
-        """One with memory to sort and hash in; nobody waits for its commits."""
+    def _connection(self, alone: bool) -> Iterator[Conn]:
+        """One with memory to sort and hash in; nobody waits for its commits. If it is not alone, it
+        gets no helpers."""
         with connect(self.dsn) as conn:
             conn.execute("SET synchronous_commit = off")
             conn.execute("SET work_mem = '256MB'")
             conn.execute("SET maintenance_work_mem = '256MB'")
+            if not alone:
+                conn.execute("SET max_parallel_maintenance_workers = 0")
+                conn.execute("SET max_parallel_workers_per_gather = 0")
             yield conn
 
 

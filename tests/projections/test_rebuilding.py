@@ -11,12 +11,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from psycopg.conninfo import make_conninfo
 from pydantic_core import to_json
 
 from domain.catalogue import CATALOGUE
 from domain.kernel.event import Event
 from domain.kernel.values import Text
 from ledger.database import bucket_of, connect
+from ledger.locks import Lock
 from ledger.log.snapshots import bytes_of, reader
 from projections.engine import building, runner
 from projections.engine.building import Builder
@@ -24,7 +26,7 @@ from projections.engine.catalogue import PROJECTIONS
 from projections.engine.event_tables import typed_tables
 from projections.engine.projection import Projection
 from projections.engine.runner import Folded, PoisonedEvent, Progress, rebuild
-from projections.engine.schemas import LIVE, SHADOW, Extent, outdated, stale
+from projections.engine.schemas import LIVE, SHADOW, Extent, outdated, stale, try_session_lock
 from projections.units import Units
 from tests.patience import PATIENCE_S, eventually
 from tests.projections.histories import lay, lay_rows
@@ -555,3 +557,26 @@ def test_a_rebuild_while_events_come_in_and_are_followed(ledger_dsn: str) -> Non
             assert eventually(lambda: caught_up(conn))
             assert died == []
         assert in_sql(conn) == in_python(world.log)
+
+
+@pytest.mark.parametrize("served", [False, True])
+def test_beside_those_who_serve_it_is_done_on_one_connection(
+    folded: str, small_steps: None, served: bool
+) -> None:
+    most = 0
+    with connect(folded) as conn, connect(folded, application_name="leading") as leading:
+        wanted = in_sql(conn)
+        if served:
+            assert try_session_lock(leading, Lock.LEADING)
+
+        def count(_: Progress) -> None:
+            nonlocal most
+            found = conn.execute(
+                "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'building'"
+            ).fetchone()
+            assert found is not None
+            most = max(most, found[0] - 1)  # one waits for the others
+
+        rebuild(make_conninfo(folded, application_name="building"), count)
+        assert most == (1 if served else building.CONNECTIONS)
+        assert in_sql(conn) == wanted
