@@ -195,7 +195,7 @@ def page(request: Request, template: str, status: int = 200, **values: Any) -> H
             cell=partial(words.cell, language),
             language=language,
             theme=theme_of(request),
-            next_theme=THEMES[(THEMES.index(theme_of(request)) + 1) % len(THEMES)],
+            themes=THEMES,
             here=request.url.path,
             whole_here=whole_address(request),
             times={name: said for name, said in request.query_params.items() if name in TIMES},
@@ -252,10 +252,10 @@ def language_of(request: Request) -> words.Language:
     return words.language_of(request.cookies.get(LANGUAGE), accepted)
 
 
-def theme_of(request: Request) -> str:
-    """How this browser's pages look."""
+def theme_of(request: Request) -> str | None:
+    """How this browser's pages look; None: as its system does."""
     chosen = request.cookies.get(THEME)
-    return chosen if chosen in THEMES else THEMES[0]
+    return chosen if chosen in THEMES else None
 
 
 def in_place(request: Request, problem: Mapping[str, Any]) -> HTMLResponse:
@@ -347,7 +347,8 @@ def router_of_pages() -> APIRouter:
     return APIRouter(route_class=PageRoute, include_in_schema=False)
 
 
-THEMES = ("system", "dark", "light")
+THEMES = ("dark", "light")
+"""Beside the one that shows, the other is offered."""
 router = router_of_pages()
 
 
