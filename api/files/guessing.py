@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from api.files import spelling, words
+from api.files.cells import shape_of
 from api.files.kinds import KINDS, MADE, Kind
-from api.files.making import columns_of, shape_of
+from api.files.making import columns_of
 from api.files.readers import File, require_narrow, sheet_rows
 from api.files.spelling import DAYS, MONTHS, Spelling, Unspelt
 from domain.catalogue import COMMANDS

@@ -5,17 +5,19 @@ then by the turn of the kind, then as the files and their lines stand.
 """
 
 import heapq
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import repeat
 from typing import BinaryIO
 
 import msgspec
 
-from api.files.making import ONLY, NoColumn, Table, compiled, micros_of
+from api.files.cells import micros_of
+from api.files.making import ONLY, Made, NoColumn, Table, compiled
 from api.files.mapping import Mapping, TableSaid
-from api.files.readers import File, Unreadable, lines_of, require_narrow, sheet_rows
+from api.files.readers import File, Unreadable, blocks, lines_of, require_narrow
 from api.files.turns import turn_of
 from ledger.lines import MAX_LINE_BYTES, Line, Source, Unread, chunks
 from ledger.scratch import scratch
@@ -24,7 +26,7 @@ RUN_BYTES = 64 << 20
 """So much of the facts is sorted in memory at once."""
 MOST_PLACES = 0xFFFF
 _FIRST = 1 << 62  # so that an instant before 1970 is no negative number
-_PLACE, _LINE, _TEXT = slice(18, 22), slice(22, 32), 32
+_PLACE, _LINE, _MARK, _TEXT = slice(18, 22), slice(22, 32), slice(32, 33), slice(33, -1)
 _FACT, _UNREAD = b"=", b"!"
 
 
@@ -70,8 +72,8 @@ class Merger:
         reader: _Rows | None = None
         current: str | None = ""
         empty = True
-        with closing(sheet_rows(file)) as rows:
-            for sheet, (number, row) in rows:
+        with closing(blocks(file)) as found:
+            for sheet, numbers, rows in found:
                 empty = False
                 if sheet != current:
                     current, sheet_said = sheet, sheet_of_rejects if sheet is None else sheet
@@ -82,7 +84,7 @@ class Merger:
                     else:
                         reader = _Rows(self, file, sheet_said, said)
                 if reader is not None:
-                    reader.take(number, row)
+                    reader.take(numbers, rows)
         if empty:
             raise Unreadable(file.name, "it holds no rows")
 
@@ -106,10 +108,21 @@ class Merger:
     def put(self, micros: int, turn: int, place: int, line: int, text: bytes | Unread) -> None:
         """A fact, or why there is none."""
         told = _UNREAD + msgspec.json.encode(text) if isinstance(text, Unread) else _FACT + text
-        record = b"%016x%02x%04x%010x%b\n" % (micros + _FIRST, turn, place, line, told)
-        self.facts += 1
-        self._run.append(record)
-        self._run_bytes += len(record)
+        self._keep([_head(micros, turn, place) + b"%010x%b\n" % (line, told)])
+
+    def put_all(self, turn: int, place: int, made: Made) -> None:
+        """Facts of one kind."""
+        lines, instants, texts = made
+        # Many share an instant.
+        heads = {micros: _head(micros, turn, place) for micros in set(instants)}
+        numbers = map((b"%010x" + _FACT).__mod__, lines)
+        pieces = zip(map(heads.__getitem__, instants), numbers, texts, repeat(b"\n"), strict=False)
+        self._keep([*map(b"".join, pieces)])
+
+    def _keep(self, records: Sequence[bytes]) -> None:
+        self.facts += len(records)
+        self._run += records
+        self._run_bytes += sum(map(len, records))
         if self._run_bytes >= RUN_BYTES:
             self._end_run()
 
@@ -132,11 +145,14 @@ class Merger:
             run.seek(0)
         runs: list[Iterable[bytes]] = [*self._runs]
         for record in runs[0] if len(runs) == 1 else heapq.merge(*runs):
-            place, line, told = int(record[_PLACE], 16), int(record[_LINE], 16), record[_TEXT:]
-            if told[:1] == _FACT:
-                yield place, line, told[1:-1]
-            else:
-                yield place, line, _unread(told[1:-1])
+            text = record[_TEXT]
+            told = text if record[_MARK] == _FACT else _unread(text)
+            yield int(record[_PLACE], 16), int(record[_LINE], 16), told
+
+
+def _head(micros: int, turn: int, place: int) -> bytes:
+    """How records begin, so that they sort."""
+    return b"%016x%02x%04x" % (micros + _FIRST, turn, place)
 
 
 _unread = msgspec.json.Decoder(Unread).decode
@@ -150,8 +166,19 @@ class _Rows:
         self._table: Table | None = None
         self._first = 0
 
-    def take(self, number: int, row: list[str]) -> None:
-        """A row; that of the header comes before those of facts."""
+    def take(self, numbers: Sequence[int], rows: Sequence[list[str]]) -> None:
+        """Rows with these numbers; that of the header comes before those of facts."""
+        made = None
+        if self._table is not None and self._said.header:
+            made = self._table.facts(numbers, rows)
+        if made is None:
+            for number, row in zip(numbers, rows, strict=True):
+                self._take(number, row)
+            return
+        for kind, facts in enumerate(made):
+            self._merger.put_all(self._turns[kind], self._first + kind, facts)
+
+    def _take(self, number: int, row: list[str]) -> None:
         require_narrow(self._file.name, number, row)
         if self._table is None:
             if number < self._said.header:
@@ -165,7 +192,7 @@ class _Rows:
         only: list[str] | None = None
         if not self._said.header and row[-1].startswith(ONLY):  # of rejects without a header
             only = row.pop().removeprefix(ONLY).split()
-        for kind, micros, text in self._table.facts(row, only):
+        for kind, micros, text in self._table.facts_of(row, only):
             self._merger.put(micros, self._turns[kind], self._first + kind, number, text)
 
     def _begin(self, header: list[str], number: int) -> None:
@@ -189,18 +216,18 @@ def _letters(row: list[str]) -> list[str]:
     return [""] * (len(row) - row[-1].startswith(ONLY)) if row else []
 
 
-class _Head(msgspec.Struct):
+class _Told(msgspec.Struct):
     command: str = ""
     at: str = ""
 
 
-_head = msgspec.json.Decoder(_Head).decode
+_told = msgspec.json.Decoder(_Told).decode
 
 
 def _order_of(text: bytes) -> tuple[int, int]:
     """(the instant of a line of facts, the turn of its kind); one that cannot be read is first."""
     try:
-        head = _head(text)
-        return micros_of(datetime.fromisoformat(head.at)), turn_of(head.command)
+        told = _told(text)
+        return micros_of(datetime.fromisoformat(told.at)), turn_of(told.command)
     except (ValueError, TypeError):
         return -_FIRST, 0

@@ -11,7 +11,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -30,6 +30,8 @@ from ledger.scratch import scratch
 MOST_CELL = 65_536
 """Characters of one cell: a line of facts is no longer."""
 MOST_COLUMNS = 1_000
+TOGETHER, TOGETHER_CHARACTERS = 1_000, 1 << 20
+"""Rows of a CSV that are looked at together, fewer if they are long."""
 SEPARATORS = ",;\t|"
 WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
 """How workbooks begin, of today and of the days before."""
@@ -227,15 +229,15 @@ class _Workbook:
             stderr=self._complaints,
         )
 
-    def rows(self) -> Iterator[str | list[str]]:
-        """Of each sheet its name, then its rows."""
+    def told(self) -> Iterator[str | list[list[str]]]:
+        """Of each sheet its name, then its rows, many at once."""
         assert self._process.stdout is not None
         for line in self._process.stdout:
             told = _decode(line)
             if isinstance(told, dict):
                 yield told["sheet"]
             else:
-                yield from told
+                yield told
         if self._process.wait():
             self._complaints.seek(0)
             raise Unreadable(self._name, _complaint(self._complaints.read(1 << 16)))
@@ -259,21 +261,50 @@ def _complaint(said: bytes) -> str:
 
 
 # ---------------------------------------------------------------------------------------- tables
+def blocks(
+    file: File, most_rows: int | None = None
+) -> Generator[tuple[str | None, Sequence[int], list[list[str]]]]:
+    """(sheet, numbers of rows, rows) of each table of a file in turn, many rows at once; of a CSV
+    the sheet is null."""
+    if file.kind == "csv":
+        with closing(_rows_of_csv(file)) as rows:
+            for some in _together(islice(rows, most_rows)):
+                yield None, [number for number, _ in some], [row for _, row in some]
+        return
+    begun, file.begun = file.begun, None
+    with closing(begun or _Workbook(file, most_rows)) as reader:
+        sheet, number = "", 1
+        for told in reader.told():
+            if isinstance(told, str):
+                sheet, number = told, 1
+            elif told:
+                yield sheet, range(number, number + len(told)), told
+                number += len(told)
+
+
+def _together(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    """Rows in lists that fit into memory."""
+    some: list[Row] = []
+    characters = 0
+    for row in rows:
+        some.append(row)
+        characters += sum(map(len, row[1]))
+        if len(some) == TOGETHER or characters > TOGETHER_CHARACTERS:
+            yield some
+            some, characters = [], 0
+    if some:
+        yield some
+
+
 def sheet_rows(file: File, most_rows: int | None = None) -> Generator[tuple[str | None, Row]]:
     """(sheet, row) of each table of a file in turn; of a CSV the sheet is null."""
     if file.kind == "csv":
         with closing(_rows_of_csv(file)) as rows:
             yield from ((None, row) for row in islice(rows, most_rows))
         return
-    begun, file.begun = file.begun, None
-    with closing(begun or _Workbook(file, most_rows)) as reader:
-        sheet, number = "", 0
-        for each in reader.rows():
-            if isinstance(each, str):
-                sheet, number = each, 0
-            else:
-                number += 1
-                yield sheet, (number, each)
+    with closing(blocks(file, most_rows)) as found:
+        for sheet, numbers, some in found:
+            yield from ((sheet, row) for row in zip(numbers, some, strict=True))
 
 
 def require_narrow(file: str, number: int, row: Sequence[str]) -> None:

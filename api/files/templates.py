@@ -6,7 +6,7 @@ import io
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from api.files.making import nullable, shape_of
+from api.files.cells import nullable, shape_of
 from api.runtime.failures import NotFound
 from domain.catalogue import COMMANDS
 

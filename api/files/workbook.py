@@ -13,6 +13,7 @@ import io
 import re
 import resource
 import sys
+import threading
 import xml.etree.ElementTree as ElementTree
 import zipfile
 from collections.abc import Iterable, Iterator
@@ -29,6 +30,9 @@ KNOWN_NUMBERS = 100_000
 """So many numbers are remembered with what they show."""
 SECONDS = 600
 UNPACKED_BYTES = 2 << 30
+BLOCK_BYTES = 1 << 20
+ZIPPED = b"PK"
+IN_ERROR = b't="e"'
 ERROR = re.compile(rb'<c\b(?=[^>]* t="e")[^>]* r="([A-Z]+)([0-9]+)"[^>]*>(?:(?!</c>).)*?<v>([^<]*)')
 PART = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id"
 MAIN = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
@@ -43,11 +47,13 @@ def main() -> int:
     raw = sys.stdin.buffer.read()
     try:
         book = python_calamine.load_workbook(io.BytesIO(raw))
-        errors = errors_of(raw)
+        require_small(raw)
+        beside = Beside(raw)
         for name in book.sheet_names:
             sheet = book.get_sheet_by_name(name)
+            errors = beside.found().get(name, {})
             say({"sheet": name})
-            rows = written(sheet.iter_rows(), sheet.start, errors.get(name, {}), most_rows)
+            rows = written(sheet.iter_rows(), sheet.start, errors, most_rows)
             sys.stdout.buffer.writelines(rows)
         sys.stdout.buffer.flush()
     except BrokenPipeError:
@@ -57,6 +63,40 @@ def main() -> int:
         sys.stderr.write(f"says: {said[0][:200]}\n")
         return 1
     return 0
+
+
+def require_small(raw: bytes) -> None:
+    """Refuses what would be too large, before it is unpacked."""
+    if not raw.startswith(ZIPPED):
+        return
+    with zipfile.ZipFile(io.BytesIO(raw)) as archive:
+        unpacked = sum(each.file_size for each in archive.infolist())
+    if unpacked > UNPACKED_BYTES:
+        raise ValueError(f"unpacked it would be {unpacked:,} bytes: {UNPACKED_BYTES:,} at most")
+
+
+class Beside(threading.Thread):
+    """Errors, looked for while the first sheet is read."""
+
+    def __init__(self, raw: bytes) -> None:
+        super().__init__(daemon=True)
+        self._raw, self._errors = raw, dict[str, Errors]()
+        self._failed: Exception | None = None
+        self.start()
+
+    def run(self) -> None:
+        """Look, and keep what is found."""
+        try:
+            self._errors = errors_of(self._raw)
+        except Exception as failure:  # noqa: BLE001 - it is told by who asks
+            self._failed = failure
+
+    def found(self) -> dict[str, Errors]:
+        """What was found; raises what failed."""
+        self.join()
+        if self._failed is not None:
+            raise self._failed
+        return self._errors
 
 
 def say(what: object) -> None:
@@ -111,25 +151,33 @@ def text(cell: Any) -> str:
 
 def errors_of(raw: bytes) -> dict[str, Errors]:
     """Cells in error by sheet and place, as they show: the library reads them as empty."""
-    if not raw.startswith(b"PK"):
+    if not raw.startswith(ZIPPED):
         return {}
     found: dict[str, Errors] = {}
     with zipfile.ZipFile(io.BytesIO(raw)) as archive:
-        unpacked = sum(each.file_size for each in archive.infolist())
-        if unpacked > UNPACKED_BYTES:
-            raise ValueError(f"unpacked it would be {unpacked:,} bytes: {UNPACKED_BYTES:,} at most")
         parts = {
             "worksheets/" + n.rpartition("/")[2]: n for n in archive.namelist() if "sheets/" in n
         }
         for part in parts.values():
-            if part.endswith(".xml") and b't="e"' in (content := archive.read(part)):
+            if part.endswith(".xml") and _holds_errors(archive, part):
                 found[part] = {
                     (int(row) - 1, column(letters)): said.decode()
-                    for letters, row, said in ERROR.findall(content)
+                    for letters, row, said in ERROR.findall(archive.read(part))
                 }
         if not found:
             return {}
         return {name: found.get(part, {}) for name, part in sheets_of(archive).items()}
+
+
+def _holds_errors(archive: zipfile.ZipFile, part: str) -> bool:
+    """Whether any cell may be in error: in little memory, as hardly any sheet has one."""
+    before = b""
+    with archive.open(part) as content:
+        while block := content.read(BLOCK_BYTES):
+            if IN_ERROR in before + block:
+                return True
+            before = block[1 - len(IN_ERROR) :]
+    return False
 
 
 def sheets_of(archive: zipfile.ZipFile) -> dict[str, str]:
