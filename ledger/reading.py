@@ -136,6 +136,48 @@ def last_version(connection: Connection[Any], stream: str) -> int:
     return 0 if found is None else int(found[0])
 
 
+def version_at(connection: Connection[Any], stream: str, positions: Mapping[int, int]) -> int:
+    """A version up to which a stream's events lie within the position of its bucket, and none of
+    those behind it do. Both rise together, so it is found by halving.
+    """
+    found = connection.execute(
+        """
+        WITH RECURSIVE search AS (
+            SELECT 0 AS low, coalesce(max(originator_version), 0) AS high
+            FROM ledger.stored_events WHERE originator_id = %(stream)s
+            UNION ALL
+            SELECT CASE WHEN known THEN middle ELSE low END,
+                CASE WHEN known THEN high ELSE middle - 1 END
+            FROM (
+                SELECT low, high, middle, coalesce((
+                    SELECT notification_id <= %(position)s FROM ledger.stored_events
+                    WHERE originator_id = %(stream)s AND originator_version <= middle
+                    ORDER BY originator_version DESC LIMIT 1
+                ), true) AS known
+                FROM (SELECT *, (low + high + 1) / 2 AS middle FROM search) halves
+                WHERE low < high
+            ) looked_at
+        )
+        SELECT low FROM search WHERE low = high
+        """,
+        {"stream": stream, "position": positions[bucket_of(stream, len(positions))]},
+    ).fetchone()
+    return 0 if found is None else int(found[0])
+
+
+def newest(
+    connection: Connection[Any], stream: str, topics: Collection[str], before: int, limit: int
+) -> list[int]:
+    """Positions of a stream's newest events of these names before a version."""
+    rows = connection.execute(
+        "SELECT notification_id FROM ledger.stored_events"
+        " WHERE originator_id = %s AND topic = ANY (%s) AND originator_version < %s"
+        " ORDER BY originator_version DESC LIMIT %s",
+        (stream, list(topics), before, limit),
+    )
+    return [position for (position,) in rows]
+
+
 def life(
     connection: Connection[Any], stream: str, positions: Mapping[int, int]
 ) -> list[tuple[str, bytes]]:

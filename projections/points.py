@@ -1,6 +1,6 @@
 """Points: lots and what is left of them, accounts, statements, and whether all of it adds up."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
@@ -28,6 +28,7 @@ from projections.engine.postings import (
     each_posting,
     entries,
     moved,
+    movers,
     rows,
 )
 from projections.engine.projection import Projection
@@ -183,7 +184,13 @@ _MOVES = f"""
     FROM {entries()} e WHERE e.member_id = %(member)s
         AND (%(before)s::bigint IS NULL OR e.stream_version < %(before)s)
 """
-_STATEMENT = f"""
+_AMONG = "AND e.position = ANY (%(positions)s)"
+
+
+def _lines(among: str = "") -> str:
+    """Lines, and the balance after each of what these lines add up to. The debits are not read for
+    members of whom none was reversed."""
+    return f"""
     SELECT e.stream_version, e.bucket, e.position, e.occurred_at, e.topic, e.points,
         (sum(e.points) OVER (ORDER BY e.stream_version))::bigint AS balance,
         coalesce(l.rule, 'price ' || v.club_id || '/' || v.service_id || ' ' || v.price_version)
@@ -191,16 +198,21 @@ _STATEMENT = f"""
         ({_LOTS}) AS lots, e.text, e.actor
     FROM (
         SELECT e.*, c.change AS points
-        FROM (SELECT e.* {_MOVES} ORDER BY stream_version DESC LIMIT %(limit)s) e,
+        FROM (SELECT e.* {_MOVES} {among} ORDER BY stream_version DESC LIMIT %(limit)s) e,
             LATERAL ({change()}) c
     ) e
     LEFT JOIN lot l ON l.member_id = %(member)s AND l.lot = e.lot
-    LEFT JOIN points_debited d ON e.topic = 'points.debit_reversed'
-        AND d.member_id = %(member)s AND d.debit = e.debit
+    LEFT JOIN (
+        SELECT debit, visit FROM points_debited WHERE member_id = %(member)s
+            AND EXISTS (SELECT FROM points_debit_reversed WHERE member_id = %(member)s)
+        OFFSET 0
+    ) d ON e.topic = 'points.debit_reversed' AND d.debit = e.debit
     LEFT JOIN visit v ON v.member_id = %(member)s AND v.visit = coalesce(e.visit, d.visit)
     ORDER BY e.stream_version DESC
-"""
-"""Lines, and the balance after each of what these lines add up to."""
+    """
+
+
+_STATEMENT, _PAGE = _lines(), _lines(_AMONG)
 _BELOW = f"SELECT {TOGETHER} {_MOVES}"
 _SINCE = f"""
     SELECT {TOGETHER}, (SELECT {BALANCE} FROM account WHERE member_id = %(member)s)
@@ -257,23 +269,45 @@ def statement(
     sources: str = "",
     *,
     in_order: bool = True,
+    known: Mapping[int, int] | None = None,
 ) -> Statement:
     """A page of what moved a member's points. The rule of a credit stands also where it lapses or
     is reversed, that of a debit also where that is.
 
     `before` is the stream version of the last line of the page before. `sources` may put others in
     the place of the tables that are read (WITH ...); `in_order` says that their lines are the first
-    of all, up to some line.
+    of all, up to some line, and `known` up to which positions.
     """
-    cursor = conn.cursor(row_factory=class_row(Entry))
     page = {"member": member_id, "before": before, "limit": limit + 1}
-    found = cursor.execute(sources + _STATEMENT, page).fetchall()
+    found = _newest(conn, page, sources, known) if in_order else []
+    if not found:
+        cursor = conn.cursor(row_factory=class_row(Entry))
+        found = cursor.execute(sources + _STATEMENT, page).fetchall()
     shown = found[:limit]
     if len(found) <= limit:
         return Statement(member_id=member_id, entries=shown, next=None)
     below = _balance_below(conn, page, found, sources, in_order)
     entries = [line.model_copy(update={"balance": line.balance + below}) for line in shown]
     return Statement(member_id=member_id, entries=entries, next=shown[-1].stream_version)
+
+
+def _newest(
+    conn: Conn, page: dict[str, Any], sources: str, known: Mapping[int, int] | None
+) -> list[Entry]:
+    """The lines of a full page, where the log says which these are: of a long life, no other is
+    read. None if the page is not full, or what is asked does not hold all of them."""
+    stream, before, most = f"member:{page['member']}", page["before"], page["limit"]
+    if known is not None:
+        end = reading.version_at(conn, stream, known) + 1
+        before = end if before is None else min(before, end)
+    if before is None:
+        before = reading.last_version(conn, stream) + 1
+    positions = reading.newest(conn, stream, movers(), before, most)
+    if len(positions) < most:
+        return []
+    cursor = conn.cursor(row_factory=class_row(Entry))
+    found = cursor.execute(sources + _PAGE, page | {"positions": positions}).fetchall()
+    return found if len(found) == most else []
 
 
 def _balance_below(

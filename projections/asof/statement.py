@@ -47,7 +47,10 @@ def page(
     """A page of a member's statement, of now or as of a moment, whose positions the live answers
     hold. What was known by then is the beginning of all that is known of him."""
     in_order = moment is None or moment.effective_at is None
-    return points.statement(conn, member_id, limit, before, sources(moment), in_order=in_order)
+    known = None if moment is None else dict(moment.positions)
+    return points.statement(
+        conn, member_id, limit, before, sources(moment), in_order=in_order, known=known
+    )
 
 
 @dataclass

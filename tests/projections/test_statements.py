@@ -5,12 +5,17 @@ from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from typing import Any
 
+import pytest
+
 from domain.kernel.postings import ACCOUNTS
 from domain.kernel.values import start_of
-from ledger.database import connect
+from ledger import reading
+from ledger.database import bucket_of, connect
 from projections import points
+from projections.asof import statement as asof
 from projections.engine import runner
 from projections.engine.event_tables import typed_tables
+from projections.engine.moments import Asked, moment
 from projections.engine.postings import NETS, rows
 from tests.projections.histories import World, furnished, lay
 from tests.projections.tables import looking
@@ -114,3 +119,30 @@ def test_a_long_statement_is_found_by_the_member(installed: Callable[[int], str]
             assert line.balance == balance
         with conn.transaction(), points.whole_statement(conn, "m1") as found:
             assert list(found) == lines
+
+
+@pytest.mark.parametrize("buckets", [1, 4])
+def test_a_page_of_any_length_as_of_any_position_is_a_part_of_the_whole(
+    installed: Callable[[int], str], buckets: int
+) -> None:
+    world = furnished(buckets)
+    visit = {"club_id": "lounge", "service_id": "room", "payment": "points"}
+    world.does("visit.record", member_id="m1", **visit, at=on("2008-01-03"))
+    world.does("points.debit", member_id="m1", points=5, at=on("2008-01-04"))
+    world.does("visit.undo", member_id="m1", visit=1, actor="supervisor:wang", at=on("2008-01-05"))
+    world.does("points.debit", member_id="m1", points=3, at=on("2008-01-02"))
+    with answers(installed, world, buckets) as conn:
+        home = bucket_of("member:m1", buckets)
+        ends = {bucket: reading.log_end(conn, bucket) or 0 for bucket in range(buckets)}
+        for position in range(ends[home] + 1):
+            then = moment(conn, Asked({**ends, home: position}), on("2008-02-01"))
+            texts = asof.sources(then)
+            with conn.transaction(), points.whole_statement(conn, "m1", texts) as found:
+                whole = list(found)
+            for limit in range(1, len(whole) + 2):
+                page = asof.page(conn, "m1", then, limit)
+                lines = page.entries
+                while page.next is not None:
+                    page = asof.page(conn, "m1", then, limit, page.next)
+                    lines += page.entries
+                assert lines == whole
