@@ -3,7 +3,7 @@
 A page has a thousand events, so it is written without models: they say what it looks like.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -103,6 +103,14 @@ def log_behind(conn: Connection[Any], places: Mapping[int, int], limit: int) -> 
         for bucket, after in places.items()
         for each in reading.log(conn, bucket, after, limit)
     ]
+
+
+def events_at(
+    conn: Connection[Any], places: Collection[tuple[int, int]]
+) -> dict[tuple[int, int], Event]:
+    """The events at these places, by bucket and position."""
+    found = (Event.model_validate(said(each)) for each in reading.at(conn, places))
+    return {(each.bucket, each.position): each for each in found}
 
 
 def said(stored: reading.Stored) -> dict[str, Any]:

@@ -118,6 +118,16 @@ def log(connection: Connection[Any], bucket: int, after: int, limit: int) -> lis
     )
 
 
+def at(connection: Connection[Any], places: Collection[tuple[int, int]]) -> list[Stored]:
+    """The events at these places, each a bucket and a position."""
+    buckets, positions = [each[0] for each in places], [each[1] for each in places]
+    return _read(
+        connection,
+        "(bucket, notification_id) IN (SELECT * FROM unnest(%s::smallint[], %s::bigint[]))",
+        (buckets, positions),
+    )
+
+
 def history(connection: Connection[Any], stream: str, after: int, limit: int) -> list[Stored]:
     """Up to `limit` events of a stream behind a version, oldest first."""
     return _read(

@@ -101,6 +101,9 @@ class Wanted(NamedTuple):
     last: date | None = None
 
 
+ALL = Wanted()
+
+
 def excepted(fact: str, *codes: str) -> str:
     """Whether the row `fact`, which has bucket and position, is an exception; of these rules alone,
     if any are named. SQL for a WHERE."""

@@ -33,6 +33,7 @@ from api.http.express import Express
 from api.http.pages import (
     administration,
     audit,
+    audit_lists,
     audit_work,
     binding_bulletin,
     desk,
@@ -40,6 +41,7 @@ from api.http.pages import (
     entering,
     page,
     signing,
+    supposing,
 )
 from api.http.pages import campaigns as campaign_pages
 from api.http.pages import figures as figure_pages
@@ -160,7 +162,7 @@ def create_app(dsn: str, settings: Settings | None = None, *, follow: bool = Tru
         *(page, signing, desk, administration),
         *(campaign_pages, enrolment_file, binding_bulletin),
         *(figure_pages, measure_pages, report_pages, entering, file_pages),
-        *(audit, audit_work),
+        *(audit, audit_lists, audit_work, supposing),
     )
     for console in pages:
         app.include_router(console.router)

@@ -6,7 +6,7 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, RootModel
 
 from api.doors import Need
-from api.jobs import auditing, exporting, importing
+from api.jobs import auditing, exporting, importing, supposing
 from api.jobs.work import Work
 from api.runtime.problems import DoorProblem
 from api.runtime.rights import at_the_door
@@ -25,7 +25,8 @@ class AskedJob(
             | exporting.ExportRows
             | exporting.ExportLog
             | exporting.CompareMoments
-            | exporting.CompareRows,
+            | exporting.CompareRows
+            | supposing.Suppose,
             Field(discriminator="kind"),
         ]
     ]
@@ -52,6 +53,14 @@ class AskedJob(
                     "measure_id": "members.vips",
                     "before": {"known_at": "2008-12-31"},
                     "after": {"known_at": "2009-01-05"},
+                },
+                {
+                    "kind": "what_if",
+                    "scenario": {
+                        "changes": [
+                            {"change": "service_price", "club_id": "tennis", "factor": "1/2"}
+                        ]
+                    },
                 },
             ]
         }
@@ -85,6 +94,7 @@ KINDS = {
         _everywhere(Need("figures.read")), exporting.compare_moments, exporting.require_moments
     ),
     "changed_rows": Kind(exporting.need_of_rows, exporting.compare_rows, exporting.require_rows),
+    "what_if": Kind(_everywhere(Need("whatif.ask")), supposing.suppose),
 }
 """By the `kind` of what is asked. An import's lines are asked for one by one."""
 

@@ -7,7 +7,7 @@ service costs, on which terms a campaign is run, which tier a bill earns.
 
 from collections.abc import Mapping
 from datetime import date, datetime
-from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, LiteralString, Self, TypeAlias
 
 from msgspec.structs import replace
 from pydantic import (
@@ -17,6 +17,7 @@ from pydantic import (
     StringConstraints,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from domain.campaigns import Campaign, Months
 from domain.clubs import Price
@@ -43,6 +44,7 @@ from domain.points.movements import CreditPoints
 
 Factor = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,4}(/[1-9][0-9]{0,3})?$")]
 """A rational number, `1/2` or `3`. What it scales is rounded down to whole points."""
+TIMES = "so many times as much, a whole number or a fraction"
 MAX_POINTS = 1_000_000_000
 """No credit and no price is more, whatever the factor."""
 
@@ -84,6 +86,11 @@ def one_of_these(*forms: Mapping[str, bool]) -> ConfigDict:
     return ConfigDict(json_schema_extra={"anyOf": said})
 
 
+def _wrong(code: str, said: LiteralString, **numbers: int) -> PydanticCustomError:
+    """Why a change makes no sense, under a code of its own."""
+    return PydanticCustomError(code, said, numbers)
+
+
 Touched: TypeAlias = tuple[str, dict[str, str]]
 """A topic, and the values of the fields that an event of it must have."""
 
@@ -102,7 +109,7 @@ class Change(BaseModel):
     alters: ClassVar[tuple[str, ...]]
     """The topics of the events that may come out otherwise."""
 
-    since: Day | None = None
+    since: Day | None = Field(None, description="from this day on; null: always")
 
     def holds(self, at: datetime) -> bool:
         """Whether this rule is in force at an instant."""
@@ -130,8 +137,8 @@ class CreditChange(Change):
 
     alters = (*POINTS, *VISITS)
 
-    rule: Text | None = None
-    source: Text | None = None
+    rule: Text | None = Field(None, description="credits of this rule alone; null: of every rule")
+    source: Text | None = Field(None, description="credits from there alone; null: from anywhere")
 
     def touches(self) -> tuple[Touched, ...]:
         said = {"rule": self.rule, "source": self.source}
@@ -150,7 +157,7 @@ class EarningRate(CreditChange):
     """Credits give more or fewer points; one that would give none is not made."""
 
     change: Literal["earning_rate"]
-    factor: Factor
+    factor: Factor = Field(description=TIMES)
 
     def credit(self, command: CreditPoints, at: datetime) -> CreditPoints:
         if not self.chooses(command, at):
@@ -175,13 +182,15 @@ class ExpiryPolicy(CreditChange):
 
     change: Literal["expiry_policy"]
     expires: Literal["month_end", "year_end", "never"]
-    after: Annotated[int, Field(ge=0), WHOLE] = 0
+    after: Annotated[int, Field(ge=0), WHOLE] = Field(
+        0, description="at the end of the n-th month or year after that of earning"
+    )
 
     @model_validator(mode="after")
     def _number_fits(self) -> Self:
         most = MOST_AFTER[self.expires]
         if self.after > most:
-            raise ValueError(f"with {self.expires}, after is at most {most}")
+            raise _wrong("after_too_far", "after is at most {most} here", most=most)
         return self
 
     def credit(self, command: CreditPoints, at: datetime) -> CreditPoints:
@@ -215,19 +224,19 @@ class ServicePrice(Change):
 
     change: Literal["service_price"]
     club_id: ClubId
-    service_id: ServiceId | None = None
-    tier: KnownTier | None = None
+    service_id: ServiceId | None = Field(None, description="null: every service of the club")
+    tier: KnownTier | None = Field(None, description="the price of this tier alone; null: of all")
     points: Annotated[PointsOrNone, WHOLE] | None = None
     companion_points: Annotated[PointsOrNone, WHOLE] | None = None
-    factor: Factor | None = None
+    factor: Factor | None = Field(None, description=TIMES)
 
     @model_validator(mode="after")
     def _one_price(self) -> Self:
         fixed = self.points is not None or self.companion_points is not None
         if fixed == (self.factor is not None):
-            raise ValueError("a price is given either in points or by a factor")
+            raise _wrong("price_or_factor", "a price is given either in points or by a factor")
         if self.tier is not None and self.companion_points is not None:
-            raise ValueError("companions pay the same whatever the member's tier")
+            raise _wrong("companions_pay_alike", "companions pay the same whatever the tier")
         return self
 
     def touches(self) -> tuple[Touched, ...]:
@@ -283,12 +292,12 @@ class CampaignTerms(Change):
     gift_bp: Annotated[BasisPoints, WHOLE] | None = None
     months_bound: Annotated[Months, WHOLE] | None = None
     min_monthly_fen: Annotated[Fen, WHOLE] | None = None
-    min_tier: KnownTier | None = None
+    min_tier: KnownTier | None = Field(None, description="the lowest tier that it is for")
 
     @model_validator(mode="after")
     def _something(self) -> Self:
         if self.min_tier is None and not self._said():
-            raise ValueError("no term is changed")
+            raise _wrong("no_term_changed", "no term is changed")
         return self
 
     def _said(self) -> dict[str, Any]:
@@ -333,19 +342,21 @@ class TierRule(Change):
     )
 
     change: Literal["tier_rule"]
-    thresholds_fen: Annotated[dict[KnownTier, Annotated[Fen, WHOLE]], Field(min_length=1)]
+    thresholds_fen: Annotated[dict[KnownTier, Annotated[Fen, WHOLE]], Field(min_length=1)] = Field(
+        description="by tier, the spend of a window that earns it"
+    )
     window: Literal["calendar_year", "rolling"]
     months: Annotated[int, Field(ge=1, le=BILL_WINDOW_MONTHS), WHOLE] = 12
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
         if self.window == "calendar_year" and self.months != 12:
-            raise ValueError("a calendar year has 12 months")
+            raise _wrong("year_of_12_months", "a calendar year has 12 months")
         asked = [
             self.thresholds_fen[tier] for tier in PROGRAMME.tiers if tier in self.thresholds_fen
         ]
         if asked != sorted(asked, reverse=True):
-            raise ValueError("a higher tier must not ask for less than a lower one")
+            raise _wrong("thresholds_reversed", "a higher tier must not ask for less")
         return self
 
     def touches(self) -> tuple[Touched, ...]:

@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 from datetime import datetime
 from functools import reduce
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from domain.campaigns import Campaign
 from domain.clubs import Price
@@ -17,6 +18,7 @@ from domain.members import BillIssued, RecordBill
 from domain.points.movements import CreditPoints
 from domain.simulation.changes import (
     CampaignTerms,
+    Change,
     EarningRate,
     ExpiryPolicy,
     ServicePrice,
@@ -27,14 +29,17 @@ AnyChange = Annotated[
     EarningRate | ExpiryPolicy | ServicePrice | CampaignTerms | TierRule,
     Field(discriminator="change"),
 ]
+CHANGES: dict[str, type[Change]] = {
+    get_args(kind.model_fields["change"].annotation)[0]: kind
+    for kind in get_args(get_args(AnyChange)[0])
+}
+"""Every kind of change, by its name."""
+MOST_CHANGES = 20
 
 
 class Scenario(BaseModel):
-    """Changed rules, applied one after the other. None at all is the history as it was.
-
-    `fen_per_1000_points` is what a thousand points outstanding are worth, if the liability is to
-    be told in money.
-    """
+    """Changed rules, applied one after the other. None at all is the history as it was. With
+    `fen_per_1000_points` the liability is told in money, too."""
 
     model_config = ConfigDict(
         frozen=True,
@@ -47,13 +52,15 @@ class Scenario(BaseModel):
         },
     )
 
-    changes: Annotated[tuple[AnyChange, ...], Field(strict=False, max_length=20)] = ()
-    fen_per_1000_points: Annotated[Fen, WHOLE] | None = None
+    changes: Annotated[tuple[AnyChange, ...], Field(strict=False, max_length=MOST_CHANGES)] = ()
+    fen_per_1000_points: Annotated[Fen, WHOLE] | None = Field(
+        None, description="what a thousand points outstanding are worth"
+    )
 
     @model_validator(mode="after")
     def _one_tier_rule(self) -> Self:
         if sum(isinstance(change, TierRule) for change in self.changes) > 1:
-            raise ValueError("one rule says who is in which tier")
+            raise PydanticCustomError("one_tier_rule", "one rule says who is in which tier")
         return self
 
     def credit(self, command: CreditPoints, at: datetime) -> CreditPoints:

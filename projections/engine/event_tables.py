@@ -228,15 +228,18 @@ class TypedTable:
     def corrected(self, fact: str, known: str = "true") -> str:
         """Whether a later correction, of those that are known, names the row `fact`: no fact of
         its name is told before the one in force is corrected."""
-        fields = [f'{fact}."{field}"::text' for field in self.named_by or ()]
-        named = " || '/' || ".join([f"coalesce({field}, '{ONLY}')" for field in fields])
         return (
             f"EXISTS (SELECT FROM {self.corrections.name} {WRONG}"
             f" WHERE {WRONG}.{self.id_column} = {fact}.{self.id_column}"
             f" AND {WRONG}.bucket = {fact}.bucket"
-            f" AND {WRONG}.fact = '{self.topic}' AND {WRONG}.which = {named or repr(ONLY)}"
+            f" AND {WRONG}.fact = '{self.topic}' AND {WRONG}.which = {self.naming(fact)}"
             f" AND {WRONG}.position > {fact}.position AND {known})"
         )
+
+    def naming(self, fact: str) -> str:
+        """The name by which a correction names the row `fact`."""
+        fields = [f'{fact}."{field}"::text' for field in self.named_by or ()]
+        return " || '/' || ".join([f"coalesce({f}, '{ONLY}')" for f in fields]) or repr(ONLY)
 
     @property
     def corrections(self) -> "TypedTable":

@@ -11,7 +11,7 @@ import pytest
 
 from api.doors import DOOR_OF, DOORS
 from api.http.doors import body_of
-from api.http.pages import administration, forms, words
+from api.http.pages import forms, offering, words
 from tests.addresses import at
 from tests.pages.conftest import PASSWORD, Claimed
 from tests.pages.test_guards import OWN, code_of
@@ -176,7 +176,7 @@ def test_only_what_one_may_do_and_see_is_offered(
 
 
 def test_lists_tell_what_the_api_tells(administrator: httpx.Client) -> None:
-    for name, question in administration.LISTS.items():
+    for name, question in offering.LISTS.items():
         rows = administrator.get(at(question.path)).json()[name]
         page = administrator.get(f"/administration/lists/{name}")
         assert page.status_code == 200, name

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from html import unescape
 
 import httpx
@@ -12,6 +13,9 @@ from api.doors import PREFIX
 from api.http.pages import telling
 from api.http.pages.measures import event_address
 from api.http.pages.page import AUDIT
+from api.runtime.clock import Clock
+from domain.kernel.values import add_months, local_date
+from domain.simulation.scenario import CHANGES
 from tests.pages.conftest import Claimed, House, customer
 from tests.patience import PATIENCE_S, eventually
 
@@ -220,3 +224,102 @@ def test_what_is_null_or_of_yesterday_is_told_all_the_same() -> None:
     assert telling.value("zh", "tiers", ["gold", "silver"]) == "金卡、银卡"
     assert telling.value("en", "title", "gold") == "gold"
     assert telling.value("en", "tier_points", {"gold": 1_000}) == "Gold 1,000"
+
+
+def test_what_if_is_asked_by_a_form_and_told_by_a_job(pages: httpx.Client) -> None:
+    at = f"{AUDIT}/what-if"
+    start = pages.get(at)
+    (key,) = re.findall(r'name="key" value="([^"]+)"', start.text)
+    offered = re.findall(r'"add": "(\w+)"', unescape(start.text))
+    assert offered == [*CHANGES]
+
+    def asked(path: str, **said: str) -> httpx.Response:
+        return pages.post(path, data={"key": key, **said}, headers={**FROM_A_PAGE, **ENGLISH})
+
+    for kind in CHANGES:
+        form = asked(f"{at}/try", add=kind)
+        assert 'name="0.since"' in form.text
+        assert "Not filled in rightly" not in text_of(form)
+    empty = text_of(asked(at, **{"0.change": "service_price"}))
+    assert "this is needed" in empty
+    both = {"0.change": "service_price", "0.club_id": "tea", "0.factor": "1/2", "0.points": "3"}
+    assert "one of the two" in text_of(asked(at, **both))
+    twice = {
+        f"{n}.{k}": v
+        for n in (0, 1)
+        for k, v in {
+            "change": "tier_rule",
+            "window": "rolling",
+            "thresholds_fen.gold": "500.00",
+        }.items()
+    }
+    assert "is said once" in text_of(asked(at, **twice))
+    dropped = asked(f"{at}/try", drop="0", **twice)
+    assert 'name="0.window"' not in dropped.text
+    assert 'value="500.00"' in dropped.text
+    assert asked(at, **{"0.change": "umbrella"}).headers.get("hx-retarget") == "#problem"
+    half = {"0.change": "earning_rate", "0.factor": "1/2", "fen_per_1000_points": "1,000.00"}
+    begun = asked(at, **half)
+    (job_id,) = re.findall(r"/files/jobs/(\w+)/state", begun.text)
+    assert job_id in asked(at, **half).text
+    shown = pages.get(f"/files/jobs/{job_id}")
+    said = ended(pages, shown, **ENGLISH)
+    assert "Figures that would be otherwise" in said
+    assert "audited-1" in said
+    assert "Times 1/2" in said
+    made = pages.get(f"{PREFIX}/jobs/{job_id}/files/1")
+    assert made.json()["scenario"]["changes"][0]["factor"] == "1/2"
+    api = pages.post(f"{PREFIX}/what-if", json=made.json()["scenario"]).json()
+    assert api["measures"] == made.json()["measures"]
+    for each in api["measures"]:
+        assert f"{each['after']:,}" in said, each
+
+
+def test_corrections_say_what_counted_before_and_what_counts_now(
+    pages: httpx.Client, house: House
+) -> None:
+    him = {"member_id": "corrected-1"}
+    long_ago = (Clock().now() - timedelta(days=40)).isoformat()
+    (joins, *more) = customer("corrected-1", 700)
+    house.tell({**joins, "at": long_ago}, *more)
+    last_month = f"{add_months(local_date(Clock().now()).replace(day=1), -1):%Y-%m}"
+    bill = {"command": "bill.record", **him, "month": last_month}
+    house.tell({**bill, "amount_fen": 163_000}, {"command": "bill.correct", **him,
+        "month": last_month, "reason": HOSTILE}, {**bill, "amount_fen": 16_300})  # fmt: skip
+    house.tell({"command": "points.reverse_credit", **him, "lot": 1, "points": 100,
+                "policy": "forgive", "reason": "typed in twice"})  # fmt: skip
+    house.settle()
+    told = pages.get(f"{PREFIX}/members/corrected-1/events").json()["events"]
+    at = {each["topic"]: each["position"] for each in told}  # of each the last
+    rows = pages.get(f"{PREFIX}/lists/corrections", params=him).json()["corrections"]
+    assert [(row["kind"], row["topic"], row["position"]) for row in rows] == [
+        ("late", "member.joined", at["member.joined"]),
+        ("corrected", "bill.issued", at["fact.corrected"]),
+        ("reversed", "points.credited", at["points.credit_reversed"]),
+    ]
+    first = next(each["position"] for each in told if each["topic"] == "bill.issued")
+    assert (rows[1]["fact_position"], rows[1]["anew_position"]) == (first, at["bill.issued"])
+    assert (rows[2]["which"], rows[2]["fact_position"]) == ("1", at["points.credited"])
+    asked = {**him, "kind": "corrected,reversed,late"}
+    answer = pages.get(f"{AUDIT}/corrections", params=asked)
+    said = text_of(answer)
+    assert said.index("1,630.00") < said.index("163.00") < said.index(HOSTILE)
+    assert f"更正：{telling.topic('zh', 'bill.issued')}" in said
+    places = [
+        f"{row['bucket']}:{row[name]}"
+        for row in rows
+        for name in ("fact_position", "anew_position", "position")
+        if row[name]
+    ]
+    links = links_of(answer, f"{AUDIT}/events/")
+    assert {*links} == {event_address(each) for each in places}
+    (csv,) = [each for each in links_of(answer, PREFIX) if "format=csv" in each]
+    assert pages.get(csv).text.count("corrected-1") >= 3
+    page = pages.get(f"{AUDIT}/corrections", params={**asked, "limit": 1})
+    (more_,) = [each for each in links_of(page, AUDIT) if "after=" in each]
+    assert "1,630.00" in text_of(pages.get(more_))
+    none = {**him, "last": "2000-01-01"}
+    assert "所选时段没有" in text_of(pages.get(f"{AUDIT}/corrections", params=none))
+    assert pages.get(f"{AUDIT}/corrections", params={"kind": "odd"}).status_code == 422
+    before = {**asked, "known_at": f"{rows[0]['bucket']}:{at['fact.corrected'] - 1}"}
+    assert "1,630.00" not in text_of(pages.get(f"{AUDIT}/corrections", params=before))

@@ -7,13 +7,25 @@ from string import Formatter
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import pytest
+from pydantic import BaseModel
 
 from api.doors import DOORS
-from api.http.pages import administration, campaigns, figures, forms, page, telling, words
+from api.http.pages import (
+    campaigns,
+    figures,
+    forms,
+    offering,
+    page,
+    supposing,
+    telling,
+    words,
+)
 from api.runtime import problems
-from domain.catalogue import CATALOGUE, KINDS
+from domain.catalogue import CATALOGUE, KINDS, REFUSALS
 from domain.kernel.postings import MovesPoints
+from domain.kernel.refusal import DeskRule
 from domain.kernel.values import PROGRAMME
+from domain.simulation.scenario import CHANGES, Scenario
 from projections.engine.measure import MEASURES
 
 AT_THE_DOOR = {"retry_after_s"}  # comes with whoever has to wait
@@ -61,12 +73,24 @@ def test_all_that_forms_speak_of_has_its_words_and_nothing_else() -> None:
             choices |= {each for box in field.boxes.values() for each in box.choices}
             if door.command.model_fields[field.name].description:
                 hints.add(own if own in TABLE["hints"] else field.name)
-    for question in administration.LISTS.values():
-        for name, of in administration.row_of(question).model_fields.items():
+    scenario: list[tuple[str, type[BaseModel], list[forms.Field]]]
+    scenario = [(kind, of, supposing.fields_of(kind)) for kind, of in CHANGES.items()]
+    scenario.append(("what_if", Scenario, supposing.own_fields()))
+    for subject, model, asked in scenario:
+        assert subject == "what_if" or f"change:{subject}" in TABLE["names"]
+        for field in asked:
+            own = f"{subject}.{field.name}"
+            names.add(own if own in TABLE["fields"] else field.name)
+            choices |= {*field.boxes} if field.shape == "table" else set()
+            choices |= {each for box in field.boxes.values() for each in box.choices}
+            if model.model_fields[field.name].description:
+                hints.add(own if own in TABLE["hints"] else field.name)
+    for question in offering.LISTS.values():
+        for name, of in offering.row_of(question).model_fields.items():
             answers.add(name)
             standing = get_args(of.annotation) if name == "standing" else ()
             choices |= {*standing}
-    assert {*TABLE["lists"]} == {*administration.LISTS}
+    assert {*TABLE["lists"]} == {*offering.LISTS}
     assert {*TABLE["fields"]} == names | answers | {"free_visits_left"}
     assert {*TABLE["choices"]} == choices - {*PROGRAMME.tiers}
     assert {*TABLE["hints"]} == hints
@@ -105,6 +129,16 @@ def test_what_an_event_holds_in_words_of_ours_has_readers_words() -> None:
             assert not coded or name in telling.CODED, f"{event.topic}: {name}"
             for each in coded:
                 assert telling.value("zh", name, each) != each, f"{event.topic}: {name} {each}"
+
+
+def test_a_rule_that_may_be_broken_has_a_short_name() -> None:
+    rules = {each.code for each in REFUSALS.values() if issubclass(each, DeskRule)}
+    named = {name for name in TABLE["names"] if name.startswith("rule:")}
+    assert rules
+    assert named == {f"rule:{code}" for code in rules}
+    assert telling.value("zh", "despite", ["in_control_group", "of_yesterday"]) == (
+        "在对照组、of_yesterday"
+    )
 
 
 def literals(annotation: Any) -> Iterator[str]:

@@ -2,10 +2,10 @@
 by a dry run of it, and done by a second press, under the same key.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any
 from uuid import uuid4
 
 import orjson
@@ -13,12 +13,13 @@ from fastapi import Depends, Path, Query, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ValidationError
 
-from api.doors import DOOR_OF, DOORS, QUESTIONS, Door, Need, Question
+from api.doors import DOOR_OF, DOORS, Door, Need
 from api.http.doors import carried_out
 from api.http.pages import forms, words
 from api.http.pages.asking import admitted
 from api.http.pages.forms import Field, Said, Wrong
 from api.http.pages.measures import titles_of
+from api.http.pages.offering import LISTS, SEVERAL, STANDING, TITLED, id_of, offers, row_of
 from api.http.pages.page import (
     Fields,
     form,
@@ -33,41 +34,21 @@ from api.http.server.inputs import House, InHouse
 from api.http.sessions import INVITED_PATH, SessionPath
 from api.runtime.problems import DoorProblem, of_refusal
 from domain.access import HolderId, InviteUser, Principal, UnknownUser
-from domain.catalogue import CATALOGUE
 from domain.kernel.command import Command
 from domain.kernel.refusal import Refusal
 from domain.kernel.values import Id
 from ledger import sessions
 from ledger.log import receipts
 from projections.access import UserRow, users
-from projections.engine.answer import Answer
 from projections.engine.connection import Conn
-from projections.engine.measure import MEASURES
-from projections.engine.names import titled
 
 HOME = "/administration"
 COMMAND = f"{HOME}/commands/{{name}}"
-MOST_TEXTS = 1_000
-"""Of one form: a list of topics has 200."""
-MOST_OFFERED, ROWS = 500, 100
+ROWS = 100
 CHOSEN = {"kind", "level", "scopes", "standing"}
 """Columns of lists that hold one of a few words."""
 NOBODY_YET = "nobody:yet"
 """Before it is known who may."""
-LISTS = {each.name: each for each in QUESTIONS if not each.words}
-TITLED = {
-    "club_id": "clubs.read",
-    "service_id": "clubs.read",
-    "campaign_id": "campaigns.read",
-    "cohort_id": "figures.read",
-    "unit_id": "members.read",
-}
-"""What is offered where such an id is asked for, to who may read of it."""
-SEVERAL = {"clubs": "club_id", "campaigns": "campaign_id", "units": "unit_id"}
-"""Fields that hold several of an id."""
-
-INVALID = {"code": "invalid"}
-
 router = router_of_pages()
 
 
@@ -126,7 +107,7 @@ class Filled:
 
 
 async def _filled(here: AtForm) -> Filled:
-    pairs = await sent(here.request, MOST_TEXTS)
+    pairs = await sent(here.request, forms.MOST_TEXTS)
     said, fields = forms.said_of(pairs), forms.fields_of(here.door)
     own = {name: texts[0] for name, texts in said.items() if name in Sent.model_fields}
     rest = {name: texts for name, texts in said.items() if name not in own}
@@ -148,48 +129,6 @@ def _source(field: Field, door: Door) -> str | None:
     return SEVERAL.get(field.name, field.name)
 
 
-def _own(who: Principal, door: Door, name: str) -> set[str] | None:
-    """The clubs or units in which alone he may send it; None: in all."""
-    grants = who.granted(door.scope)
-    reaches = {grant.reach(door.scope) for grant in grants}
-    if reaches == {"clubs"} and name == "club_id":
-        return {each for grant in grants for each in grant.clubs}
-    if reaches == {"units"} and name == "unit_id":
-        return {each for grant in grants for each in grant.units}
-    return None
-
-
-def _offers(conn: Conn, who: Principal, door: Door, names: Iterable[str]) -> dict[str, Any]:
-    """Ids that exist, each with its title, by the name of the id."""
-    found = dict[str, list[tuple[str, str]]]()
-    for name in names:
-        if name in TITLED and who.granted(TITLED[name]):
-            own = _own(who, door, name)
-            known = titled(conn, name, MOST_OFFERED)
-            found[name] = [each for each in known if own is None or each[0] in own]
-        for question in LISTS.values():
-            if name not in TITLED and _id_of(question) == name and who.granted(question.scope):
-                rows = getattr(question(conn), question.name)[:MOST_OFFERED]
-                found[name] = [(getattr(r, name), getattr(r, "title", "")) for r in rows]
-    return found
-
-
-def row_of(question: Question) -> type[Answer]:
-    """The class of the rows of a list."""
-    row: type[Answer]
-    (row,) = get_args(question.answer.model_fields[question.name].annotation)
-    return row
-
-
-def _id_of(question: Question) -> str:
-    """The name of the id of each row of a list."""
-    return next(iter(row_of(question).model_fields))
-
-
-STANDING: dict[str, Mapping[str, Any]] = {"measure": MEASURES, "topics": CATALOGUE}
-"""What is offered without asking the ledger."""
-
-
 # -------------------------------------------------------------------------------------- showing it
 async def _form(
     here: AtForm,
@@ -200,11 +139,9 @@ async def _form(
     """The form as it was filled in, what is wrong beside each field, and what came of it."""
     door, language = here.door, language_of(here.request)
     sources = {field.name: _source(field, door) for field in filled.fields}
-    offering = partial(
-        _offers, who=here.who, door=door, names={each for each in sources.values() if each}
-    )
-    offers = await here.house.reads(offering)
-    offers |= {
+    names = {each for each in sources.values() if each}
+    known = await here.house.reads(partial(offers, who=here.who, scope=door.scope, names=names))
+    known |= {
         name: [(each, "") for each in sorted(every)]
         for name, every in STANDING.items()
         if name in sources
@@ -215,28 +152,19 @@ async def _form(
         else "administration/form.html",
         base=COMMAND.format(name=door.name),
         door=door,
+        tries=f"{COMMAND.format(name=door.name)}/try",
         fields=filled.fields,
         said=filled.said,
         key=filled.sent.key,
-        lines={field.name: _lines(field, filled) for field in filled.fields},
-        sources={name: source for name, source in sources.items() if source in offers},
-        offers=offers,
-        wrong={name: _sentence(language, each) for name, each in (wrong or {}).items()},
+        lines={
+            field.name: forms.lines(field, filled.said, filled.sent.more == field.name)
+            for field in filled.fields
+        },
+        sources={name: source for name, source in sources.items() if source in known},
+        offers=known,
+        wrong={name: forms.sentence(language, each) for name, each in (wrong or {}).items()},
         **{"problem": None, "trial": None, "receipt": None, **outcome},
     )  # fmt: skip
-
-
-def _lines(field: Field, filled: Filled) -> int:
-    """How many lines of a list are shown."""
-    known = field.numbers(filled.said)
-    more = forms.LINES if filled.sent.more == field.name else 0
-    return (known[-1] + 1 if known else forms.LINES) + more
-
-
-def _sentence(language: words.Language, wrong: Wrong) -> str:
-    """What is wrong at an input."""
-    said = words.known(language, "errors", wrong.code)
-    return said.format_map(wrong.bounds) if said else words.refusal(language, INVALID)[0]
 
 
 def _value(language: words.Language, field: Field, value: Any) -> list[str]:
@@ -289,7 +217,9 @@ async def _titles(here: AtForm, fields: Sequence[Field]) -> dict[str, dict[str, 
     names = {each for each in sources.values() if each in TITLED}
     if not names:
         return {}
-    known = await here.house.reads(partial(_offers, who=here.who, door=here.door, names=names))
+    known = await here.house.reads(
+        partial(offers, who=here.who, scope=here.door.scope, names=names)
+    )
     return {name: dict(known[each]) for name, each in sources.items() if each in known}
 
 
@@ -335,7 +265,7 @@ async def list_page(
     if not who.granted(question.scope):
         raise DoorProblem("not_allowed")
     rows = await house.reads(lambda conn: getattr(question(conn), name))
-    id_field = _id_of(question)
+    id_field = id_of(question)
     doors = [each for each in DOORS if each.ids[:1] == [id_field] and who.granted(each.scope)]
     last = max(1, -(-len(rows) // ROWS))
     language = language_of(request)
@@ -444,7 +374,7 @@ async def try_it(here: Here) -> Response:
     try:
         command, shown = await _asked(here, filled)
     except _Wrong as wrong:
-        return await _form(here, filled, wrong.inputs, problem=_problem(here, INVALID))
+        return await _form(here, filled, wrong.inputs, problem=_problem(here, forms.INVALID))
     (trial,) = await here.house.ledger.attempt(command)
     if isinstance(trial, Refusal):
         return await _form(here, filled, problem=_problem(here, of_refusal(trial)))
@@ -468,7 +398,7 @@ async def do_it(here: Here) -> Response:
     try:
         command, shown = await _asked(here, filled)
     except _Wrong as wrong:
-        return await _form(here, filled, wrong.inputs, problem=_problem(here, INVALID))
+        return await _form(here, filled, wrong.inputs, problem=_problem(here, forms.INVALID))
     try:
         receipt, token = await carried_out(here.house, command)
     except Refusal as refusal:

@@ -12,28 +12,24 @@ from fastapi import Path, Query, Request
 from fastapi.responses import Response
 
 from api import log
-from api.doors import PREFIX, Need
+from api.doors import Need
 from api.http.pages import telling
 from api.http.pages.asking import OF_ONE
 from api.http.pages.page import AUDIT, language_of, page, router_of_pages
 from api.http.server.access import Who, needs
-from api.http.server.inputs import AsOf, Awaited, House, InHouse, Limit, Position, place_of
+from api.http.server.inputs import AsOf, House, InHouse, Limit, Position
 from api.runtime.problems import DoorProblem
 from domain.access import Principal
 from domain.catalogue import KINDS
 from domain.kernel.values import ONE_LINE
 from ledger import reading
-from projections import exceptions as excepting
 from projections.asof import member as past
-from projections.audit import doubts as doubting
-from projections.engine.answer import Moment
 from projections.engine.connection import Conn
 from projections.engine.moments import Asked
 from projections.members import Member
 
 router = router_of_pages()
-OF_THE_LOG, OF_LISTS = Need("log.read"), Need("lists.read")
-Place = Annotated[str | None, Query(pattern="^[0-9]{1,2}:[0-9]{1,18}$")]
+OF_THE_LOG = Need("log.read")
 Kind = Annotated[str | None, Query(pattern=f"^({'|'.join(KINDS)})$")]
 StreamId = Annotated[str | None, Query(pattern=ONE_LINE, max_length=200)]
 A_DAY_S = 86_400
@@ -49,6 +45,7 @@ def audit_page(request: Request, who: Principal, template: str, **values: Any) -
         reads_log=bool(who.granted("log.read")), reads_figures=bool(who.granted("figures.read")),
         reads_service=bool(who.granted("service.read")),
         reads_lists=bool(who.granted("lists.read")),
+        may_suppose=bool(who.granted("whatif.ask")),
         topic=partial(telling.topic, language),
         sentence=partial(telling.sentence, language),
         field=partial(telling.field, language),
@@ -156,53 +153,3 @@ def _event(
         return None
     (one,) = found.events
     return one, log.commands(conn, one.key).commands, found.log_end
-
-
-@router.get(f"{AUDIT}/doubts")
-@needs(OF_LISTS)
-async def doubts(
-    request: Request,
-    house: InHouse,
-    who: Who,
-    wait_for: Awaited,
-    asked: AsOf,
-    after: Place = None,
-    limit: Limit = 50,
-) -> Response:
-    """Facts that were judged by other values than those that are now known for their time."""
-
-    def ask(conn: Conn, _: Moment | None) -> doubting.Doubts:
-        return doubting.page(conn, limit, place_of(after))
-
-    found = await house.ask(ask, wait_for, asked)
-    return audit_page(
-        request, who, "audit/doubts.html", found=found.doubts, moment_of=found.moment,
-        after=after, next=_named(found.next),
-    )  # fmt: skip
-
-
-@router.get(f"{AUDIT}/exceptions")
-@needs(OF_LISTS)
-async def exceptions(
-    request: Request,
-    house: InHouse,
-    who: Who,
-    wait_for: Awaited,
-    asked: AsOf,
-    after: Place = None,
-    limit: Limit = 50,
-) -> Response:
-    """Facts of a history that broke a rule which protects a live desk."""
-
-    def ask(conn: Conn, _: Moment | None) -> excepting.ExceptionPage:
-        return excepting.page(conn, excepting.Wanted(), limit, place_of(after))
-
-    found = await house.ask(ask, wait_for, asked)
-    return audit_page(
-        request, who, "audit/exceptions.html", found=found.exceptions, moment_of=found.moment,
-        api=PREFIX, after=after, next=_named(found.next),
-    )  # fmt: skip
-
-
-def _named(place: tuple[int, int] | None) -> str | None:
-    return None if place is None else f"{place[0]}:{place[1]}"

@@ -14,9 +14,17 @@ from fastapi import Query, Request
 from fastapi.responses import PlainTextResponse, Response
 
 from api.http.jobs import JobPath, Offset
-from api.http.pages import words
-from api.http.pages.measures import event_address, in_words_of, input_word_of
+from api.http.pages import telling, words
+from api.http.pages.measures import (
+    event_address,
+    group_key,
+    in_words_of,
+    input_word_of,
+    valued,
+)
 from api.http.pages.page import (
+    AUDIT,
+    FIGURES,
     Fields,
     language_of,
     page,
@@ -33,7 +41,8 @@ from api.runtime.problems import DoorProblem
 from domain.access import Principal
 from ledger import jobs
 from ledger.jobs import Conn
-from projections.engine.measure import MEASURES
+from projections.engine.measure import DAY, MEASURES
+from projections.whatif.differences import WhatIf
 
 BASE = "/files"
 SHOWN = 20
@@ -126,6 +135,7 @@ async def told(
     job, asked = await house.reads.briefly(partial(_found, who=who, job_id=job_id))
     language = language_of(request)
     result = job.result or {}
+    supposed = WhatIf.model_validate(result) if job.kind == "what_if" and result else None
     problem = job.problem and job.problem.model_dump(mode="json", exclude_none=True)
     return page(
         request,
@@ -135,14 +145,22 @@ async def told(
         names=[each["name"] for each in asked.get("files", ())],
         asked=asked,
         measures=MEASURES,
+        figures=FIGURES,
+        day=DAY,
+        valued=valued,
+        group_key=group_key,
+        value=partial(telling.value, language),
+        reason=partial(reason_of, language),
         in_words=in_words_of(request),
         input_word=input_word_of(request),
         event_address=event_address,
         sums_at=lambda found: {each["name"]: each["value"] for each in found["inputs"]},
         signed="{:+,}".format,
+        audit=AUDIT,
         checked=bool(asked.get("check")),
         taking=job.kind == "import",
         result=result,
+        supposed=supposed,
         just_begun=just_begun,
         wrong=problem and words.refusal(language, problem),
         reasons=_by_reason(language, result),

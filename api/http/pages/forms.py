@@ -6,7 +6,7 @@ a mapping a text a key, `free_visits.gold`, or where keys are free `parameters.0
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal, NamedTuple, TypeAlias
@@ -14,12 +14,16 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 from pydantic import TypeAdapter, ValidationError
 
 from api.doors import Door
+from api.http.pages import words
 from domain.kernel.values import PROGRAMME, Month
 
 Said: TypeAlias = Mapping[str, Sequence[str]]
 """What a form sends: texts by name."""
 Place: TypeAlias = tuple[str | int, ...]
 """Where in a command's JSON a value stands."""
+MOST_TEXTS = 1_000
+"""Of one form: a list of topics has 200."""
+INVALID = {"code": "invalid"}
 NOT_ASKED = {"command", "key", "actor", "despite"}
 """The form's own, who sends it, and what only histories may say."""
 LINES = 3
@@ -102,6 +106,11 @@ class Field(NamedTuple):
         """The only one."""
         return self.boxes[""]
 
+    @property
+    def own_name(self) -> str:
+        """Its name in what it is a field of: of several things there are `0.points`, `1.points`."""
+        return self.name.rpartition(".")[2]
+
     # ---------------------------------------------------------------------------- what was said
     def read(self, said: Said) -> Iterator[tuple[Any, dict[Place, str]]]:
         """(value, the name of the input of each place in it), if it was said at all."""
@@ -183,12 +192,17 @@ def _first(said: Said, name: str) -> str:
 def fields_of(door: Door) -> list[Field]:
     """What is asked for at this door: first the ids of its path, last when it happened."""
     schema = door.command.model_json_schema()
-    defs, wanted = schema.get("$defs", {}), {*schema["required"], *door.wanted}
     names = [name for name in schema["properties"] if name not in {*NOT_ASKED, "at", *door.ids}]
-    return [
-        _field(name, schema["properties"][name], defs, name in wanted, door.command.marks_sealed)
-        for name in (*door.ids, *names, "at")
-    ]
+    wanted = {*schema["required"], *door.wanted}
+    return fields_in(schema, (*door.ids, *names, "at"), wanted, door.command.marks_sealed)
+
+
+def fields_in(
+    schema: Any, names: Iterable[str], wanted: Collection[str], marks: bool = False
+) -> list[Field]:
+    """These properties of a schema, of which some are wanted; `marks`: null takes a value away."""
+    defs = schema.get("$defs", {})
+    return [_field(name, schema["properties"][name], defs, name in wanted, marks) for name in names]
 
 
 def _field(name: str, told: Any, defs: Any, required: bool, marks: bool) -> Field:
@@ -230,7 +244,8 @@ def _box(name: str, schema: Any) -> Box:
     if schema["type"] == "boolean":
         return Box("yes_no", YES_NO)
     if schema["type"] == "integer":
-        return Box(_UNITS.get(name.rpartition("_")[2], "whole"), (), *bounds)
+        unit = name.partition("_per_")[0].rpartition("_")[2]
+        return Box(_UNITS.get(unit, "whole"), (), *bounds)
     if schema.get("pattern") == _MONTH:
         return Box("month")
     return Box(_FORMATS.get(schema.get("format", ""), "text"), (), *bounds)
@@ -264,11 +279,23 @@ def write(fields: Iterable[Field], values: Mapping[str, Any]) -> dict[str, list[
     return said
 
 
+def lines(field: Field, said: Said, more: bool = False) -> int:
+    """How many lines of a list are shown; `more`: some more are asked for."""
+    known = field.numbers(said)
+    return (known[-1] + 1 if known else LINES) + (LINES if more else 0)
+
+
 class Wrong(NamedTuple):
     """What is wrong at an input: the code of it, and the bounds that it breaks."""
 
     code: str
     bounds: Mapping[str, Any]
+
+
+def sentence(language: words.Language, wrong: Wrong) -> str:
+    """What is wrong at an input."""
+    said = words.known(language, "errors", wrong.code)
+    return said.format_map(wrong.bounds) if said else words.refusal(language, INVALID)[0]
 
 
 def wrong_of(

@@ -5,10 +5,12 @@ from typing import Any
 
 from api.http.pages import words
 from domain.kernel.postings import Posting, balances, owned
+from domain.kernel.values import PROGRAMME
 
 CODED = {
     *("arm", "arms", "category", "cause", "changed", "excludes", "from_tier", "kind", "level"),
     *("meant", "payment", "policy", "purpose", "tier", "tiers"),
+    *("expires", "min_tier", "window"),
 }
 """Fields whose values are words of ours, and no names or texts that somebody gave."""
 TOPICAL = {"fact", "topics"}
@@ -51,7 +53,8 @@ def value(language: words.Language, name: str, said: Any) -> str:
     if isinstance(said, bool):
         return words.say(language, "yes" if said else "no")
     if isinstance(said, Mapping):
-        pairs = [f"{value(language, 'tier', k)} {value(language, k, v)}" for k, v in said.items()]
+        of = {k: name if k in PROGRAMME.tiers else k for k in said}
+        pairs = [f"{value(language, 'tier', k)} {value(language, of[k], said[k])}" for k in said]
         return _listed(language, pairs)
     if isinstance(said, list | tuple):
         return _listed(language, [value(language, name, each) for each in said])
@@ -64,6 +67,8 @@ def value(language: words.Language, name: str, said: Any) -> str:
             ),
             said,
         )
+    if isinstance(said, str) and name == "despite":
+        return words.known(language, "names", f"rule:{said}") or said
     if isinstance(said, str) and name in TOPICAL:
         return topic(language, said)
     return str(words.told(name, said))
