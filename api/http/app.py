@@ -52,6 +52,7 @@ from api.http.server import handlers
 from api.http.server.access import Access, entered
 from api.http.server.asof import Builds
 from api.http.server.calls import Calls
+from api.http.server.direct import Direct
 from api.http.server.documented import document
 from api.http.server.follower import Follower
 from api.http.server.identity import Provider
@@ -135,6 +136,7 @@ def create_app(dsn: str, settings: Settings | None = None, *, follow: bool = Tru
         lifespan=_lifespan(dsn, known, follow),
         dependencies=[Depends(entered), Depends(known_query), Depends(strict_body)],
     )
+    app.add_middleware(Direct, api=app)
     app.add_middleware(
         handlers.Doorway, max_body_bytes=known.max_body_bytes, show_traceback=known.traceback
     )
