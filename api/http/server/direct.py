@@ -155,16 +155,16 @@ class Direct:
             started = True
             await send(message)
 
-        async with AsyncExitStack() as stack:
-            try:
+        try:
+            async with AsyncExitStack() as stack:
                 answer = await way.go(request, stack)
                 await answer(scope, receive, starting)
-            except Exception as failure:
-                handler = next(filter(None, map(HANDLERS.get, type(failure).__mro__)), None)
-                if handler is None or started:
-                    raise
-                answer = await handler(request, failure)
-                await answer(scope, receive, send)
+        except Exception as failure:
+            handler = next(filter(None, map(HANDLERS.get, type(failure).__mro__)), None)
+            if handler is None or started:
+                raise
+            answer = await handler(request, failure)
+            await answer(scope, receive, send)
 
     def _way(self, scope: Scope) -> tuple[_Way, Mapping[str, str]] | None:
         """What answers a request, and the parameters in its path: of the routes that match the
