@@ -29,6 +29,11 @@ def at_once(page: Page, *said: str) -> None:
     )
 
 
+def wide(text: str) -> str:
+    """As a keyboard in full width writes it."""
+    return "".join(chr(ord(each) + 0xFEE0) for each in text)
+
+
 def seated(visitor: Visitor, house: House, *said: tuple[str, int]) -> Page:
     """The desk's page, once these customers have so many points."""
     house.customers(*said)
@@ -61,6 +66,8 @@ def test_two_keystrokes_after_the_scan_there_is_a_receipt_and_the_undo_stays(
     page.keyboard.press("Enter")
     receipt = page.locator("#receipts .receipt")
     expect(receipt).to_contain_text(points(500, 300))
+    expect(receipt.locator(".on-paper")).to_have_text(re.compile("茶室.*d1"))
+    expect(receipt.locator(".on-paper")).to_be_hidden()
     expect(page.locator("#card .card")).to_have_count(0)
     expect(page.locator("#today")).to_contain_text(name)
     visitor.accessible()
@@ -92,7 +99,7 @@ def test_a_visit_twice_is_asked_about_and_a_button_pressed_twice_is_not(
 def test_a_free_visit_says_so_and_a_refusal_what_to_do(
     visitor: Visitor, house: House, name: str
 ) -> None:
-    page = seated(visitor, house, (name, 100))
+    page = seated(visitor, house, (name, 100), (f"{name}-2", 300))
     scan(page, "nobody-has-this")
     expect(page.locator("#problem [data-code=unknown_member]")).to_be_visible()
     visitor.accessible()
@@ -101,6 +108,18 @@ def test_a_free_visit_says_so_and_a_refusal_what_to_do(
     expect(page.locator("#problem [data-code]")).to_have_count(0)
     scan(page, "1")  # what is not possible has no number
     expect(page.locator("#receipts .receipt")).to_contain_text(points(100, 100))
+    scan(page, name, "+1")
+    expect(page.locator(".card output")).to_have_text("1")
+    fewer = re.compile("同行|companions")
+    expect(page.locator(".card [data-code=not_enough_points]").first).to_contain_text(fewer)
+    scan(page, "+0")
+    expect(page.locator(".card [data-code=not_enough_points]").first).not_to_contain_text(fewer)
+    expect(page.locator("[data-key]")).to_have_count(0)
+    scan(page, "1")
+    expect(page.locator("#problem [role=alert]")).to_be_visible()
+    scan(page, wide(f"{name}-2".upper()))  # and a card of which nothing can come gives way
+    expect(page.locator(".card header")).to_contain_text(f"{name}-2")
+    expect(page.locator("#waiting")).to_be_hidden()
 
 
 def test_more_letters_narrow_a_list_of_names_at_once(
@@ -183,9 +202,10 @@ def test_a_desk_is_found_and_a_page_keeps_its_language_and_theme(visitor: Visito
     page.locator("[name=theme]:visible").click()
     expect(page.locator("html")).to_have_attribute("data-theme", "dark")
     visitor.accessible()
+    expect(page.locator(".opening :focus")).to_have_count(1)
     page.locator("[name=club_id]").select_option("tea")
     page.locator("[name=desk]").fill("d1")
-    page.locator(".opening button").click()
+    page.keyboard.press("Enter")
     expect(page).to_have_url(re.compile(f"{DESK}$"))
     expect(page.locator("html")).to_have_attribute("data-theme", "dark")
     visitor.accessible()

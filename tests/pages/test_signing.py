@@ -35,7 +35,8 @@ def test_who_is_invited_chooses_a_password_and_later_another(
     assert "#" not in page.url, "the secret is out of the address"
     visitor.accessible()
     expect(page.locator("[name=user_id]")).to_have_value(user_id)
-    page.locator("[name=password]").fill("correct horse battery")
+    expect(page.locator("[name=password]")).to_be_focused()
+    page.keyboard.type("correct horse battery")
     page.keyboard.press("Enter")
     expect(page).to_have_url(re.compile("/desk$"))
     page.locator("a[href='/sign-in/password']").click()

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
+from unicodedata import normalize
 from uuid import uuid4
 
 from fastapi import Request
@@ -105,12 +106,14 @@ async def admitted(house: House, who: Principal, need: Need, said: Mapping[str, 
 
 
 def found_by(conn: Conn, said: str, now: datetime) -> list[Member]:
-    """The member with this card, else those with this phone number."""
-    said = said.strip()
+    """The member with this card, else those with this phone number. A keyboard in capitals or in
+    full width means the same card, unless there is one that is written so."""
+    said = normalize("NFKC", said).strip()
     card = partial(members.member, at=now)
-    found = card(conn, said) if is_id(said) else None
-    if found is not None:
-        return [found]
+    for spelling in dict.fromkeys((said, said.lower(), said.upper())):
+        found = card(conn, spelling) if is_id(spelling) else None
+        if found is not None:
+            return [found]
     phone = persons.phone_of(said)
     return [] if phone is None else members.members_with_phone(conn, phone, card)
 

@@ -44,6 +44,7 @@ from domain.kernel.values import (
     local_date,
     start_of,
 )
+from domain.points.lots import NotEnoughPoints
 from domain.visits import Companions, RecordVisit, UndoVisit, VisitReceipt, VisitRepeated
 from ledger.log import persons
 from ledger.log.persons import Person
@@ -204,12 +205,17 @@ def _expiring(member: Member, now: datetime) -> int:
     return sum(points for at, points in lapses if at is not None and now < at <= now + SOON)
 
 
-def _refused(request: Request, offers: Sequence[Offer]) -> dict[tuple[str, str, str], list[str]]:
+def _refused(
+    request: Request, offers: Sequence[Offer], companions: int
+) -> dict[tuple[str, str, str], list[str]]:
     """(code, what is wrong, what to do now) -> the services of which that is true."""
     found: dict[tuple[str, str, str], list[str]] = {}
+    language = language_of(request)
     for offer in offers:
         if offer.refusal is not None:
-            wrong, then = words.refusal(language_of(request), of_refusal(offer.refusal))
+            wrong, then = words.refusal(language, of_refusal(offer.refusal))
+            if companions and isinstance(offer.refusal, NotEnoughPoints):
+                then = words.say(language, "fewer_cost_less")
             found.setdefault((offer.refusal.code, wrong, then), []).append(offer.title)
     return found
 
@@ -316,7 +322,7 @@ async def card(here: Here) -> Response:
         offers=offers,
         today=local_date(now),
         titles=_titles(club),
-        refused=_refused(here.request, offers),
+        refused=_refused(here.request, offers, asked.companions),
     )
 
 
@@ -335,6 +341,8 @@ async def admit(here: Here) -> Response:
         "desk/_receipt.html",
         undoes=here.undoes,
         asked=asked,
+        club=club,
+        desk=here.desk,
         service=_titles(club).get(asked.service_id, asked.service_id),
         receipt=body,
         before=body["spendable_points"] + body["points"],

@@ -44,17 +44,26 @@
     show();
   }
 
+  function press(key) {
+    const button = card.querySelector(`[data-key="${key}"]`);
+    if (button) button.click();
+    else problem.replaceChildren(at("#no-button").content.cloneNode(true));
+  }
+
+  // What lets nothing be pressed keeps nobody waiting; nor does a list, of which one or nobody is meant.
+  const givesWay = () => !chosen() || (!queue.length && !card.querySelector("[data-key]"));
+
   function taken(text) {
     if (text === "-") {
       receipts.querySelector("[data-undo]")?.click();
     } else if (/^[1-9]$/.test(text) && (open() || asked !== null)) {
       // What was not seen yet is not chosen: a key that comes before its button does nothing.
-      if (asked === null) card.querySelector(`[data-key="${text}"]`)?.click();
+      if (asked === null) press(text);
     } else if (text && open() && COMPANIONS.test(text)) {
       queue.unshift(text); // of the card that is open, before those that wait
       next();
-    } else if (text && open() && !chosen() && asked === null && navigator.onLine) {
-      find(text); // who chooses from a list means one of it, or nobody of it
+    } else if (text && open() && givesWay() && asked === null && navigator.onLine) {
+      find(text);
     } else if (text) {
       queue.push(text);
       next();
@@ -63,7 +72,7 @@
 
   at("#scan").addEventListener("submit", (event) => {
     event.preventDefault();
-    const text = box.value.trim();
+    const text = box.value.normalize("NFKC").trim(); // what a keyboard in full width writes
     box.value = "";
     taken(text);
   });
