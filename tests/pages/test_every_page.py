@@ -48,6 +48,8 @@ PAGES = {
     "/audit/compare",
     "/audit/doubts",
     "/audit/exceptions",
+    "/audit/corrections",
+    "/audit/what-if",
     "/audit/health",
 }
 NAMES = {"/administration/lists/{name}": "clubs", "/administration/commands/{name}": "club.open"}
