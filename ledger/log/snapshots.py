@@ -148,6 +148,11 @@ def decode_part(part: str, state: bytes) -> Any:
     return _part_decoder(part).decode(state)
 
 
+def copied(state: State) -> State:
+    """A state of its own, by way of what would be stored: a tenth of what a deep copy takes."""
+    return {part: decode_part(part, encode_part(said)) for part, said in state.items()}
+
+
 def fresh(stream: str) -> State:
     """The state of a stream that has no events yet, whole."""
     return parts.fresh(kind_of(stream))

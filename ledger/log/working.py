@@ -4,7 +4,6 @@ Each decision sees what those before it changed. Live batches and imports use th
 """
 
 from collections.abc import Iterable, Mapping
-from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -209,7 +208,7 @@ class WorkingSet:
         this one's. Others are only read."""
         known = self.streams
         own = {
-            name: replace(known[name], state=deepcopy(known[name].state), changed=set())
+            name: replace(known[name], state=snapshots.copied(known[name].state), changed=set())
             for name in names
         }
         return WorkingSet(self.buckets, known | own, dict(self.lanes))

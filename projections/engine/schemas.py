@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from ledger.locks import Lock
 from projections.engine import event_tables as typed
 from projections.engine.catalogue import PROJECTIONS
-from projections.engine.connection import Conn
+from projections.engine.connection import Conn, together
 from projections.engine.event_tables import TypedTable, typed_tables
 from projections.engine.projection import Projection
 
@@ -282,7 +282,12 @@ def snapshot(conn: Conn, schemas: Schemas = LIVE) -> Iterator[None]:
     swap comes wholly before it or wholly after it.
     """
     with conn.transaction():
-        conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        conn.execute(f"LOCK TABLE {schemas.answers}.checkpoint IN ACCESS SHARE MODE")
-        look_at(conn, schemas)
+        together(
+            conn,
+            (
+                "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY",
+                f"LOCK TABLE {schemas.answers}.checkpoint IN ACCESS SHARE MODE",
+                path_of(schemas.answers, schemas.typed, *HOME),
+            ),
+        )
         yield

@@ -3,6 +3,7 @@
 What a button would do and cost is what a dry run of its command says; nothing is decided here.
 """
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -194,9 +195,13 @@ def _require_club(conn: Conn, club_id: str) -> ClubCard:
     return club
 
 
-def _find(conn: Conn, *, club_id: str, said: str, now: datetime) -> tuple[ClubCard, list[Member]]:
-    """The club, and who this is."""
-    return _require_club(conn, club_id), found_by(conn, said, now)
+def _find(
+    conn: Conn, *, club_id: str, said: str, now: datetime
+) -> tuple[ClubCard, list[Member], dict[str, list[Visit]]]:
+    """The club, who this may be, and the last visits of each."""
+    found = found_by(conn, said, now)
+    last = {m.member_id: visits.latest_visits(conn, m.member_id, LAST) for m in found}
+    return _require_club(conn, club_id), found, last
 
 
 def _expiring(member: Member, now: datetime) -> int:
@@ -297,26 +302,26 @@ async def card(here: Here) -> Response:
     now = house.clock.now()
     here.looks_up(asked.said)
     find = partial(_find, club_id=here.club_id, said=asked.said, now=now)
-    club, found = await house.reads(find)
+    club, found, last = await house.reads(find)
     if not found:
         meant = await here.by_name(asked.said)
         if len(meant) > 1:
             return here.page("desk/_several.html", members=meant)
         if meant:
-            _, found = await house.reads(partial(find, said=meant[0].member_id))
+            _, found, last = await house.reads(partial(find, said=meant[0].member_id))
     own = await here.own(found)
     if len(own) > 1:
         return here.page("desk/_several.html", members=own)
     member = own[0]
-    last = await house.reads(partial(visits.latest_visits, member_id=member.member_id, limit=LAST))
-    used = {each.service_id for each in last}
+    visited = last[member.member_id]
+    used = {each.service_id for each in visited}
     known = sorted(club.services, key=lambda each: (each.service_id not in used, each.service_id))
     offers = await _offers(here, member.member_id, known[:BUTTONS], asked.companions)
     return here.page(
         "desk/_card.html",
         member=member,
         club=club,
-        last=last,
+        last=visited,
         expiring=_expiring(member, now),
         companions=asked.companions,
         offers=offers,
@@ -334,8 +339,11 @@ async def admit(here: Here) -> Response:
     payment = "free_visit" if asked.payment == "free_visit" else "points"
     beside = {**asked.model_dump(), "payment": payment}
     visit = await here.asked(RecordVisit, club_id=here.club_id, desk=here.desk, **beside)
-    club = await here.house.reads(partial(_require_club, club_id=here.club_id))
-    receipt = await here.house.execute(visit)
+    # What the service is called is read while the visit is written.
+    receipt, club = await asyncio.gather(
+        here.house.execute(visit),
+        here.house.reads(partial(_require_club, club_id=here.club_id)),
+    )
     body = cast(VisitReceipt, receipt.body)
     return here.page(
         "desk/_receipt.html",
