@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any, NamedTuple
 
 from psycopg import Connection
@@ -188,37 +189,32 @@ def newest(
     return [position for (position,) in rows]
 
 
-def life(
-    connection: Connection[Any], stream: str, positions: Mapping[int, int]
-) -> list[tuple[str, bytes]]:
-    """(topic, state) of a stream's events up to the position of its bucket, oldest first."""
-    bucket = bucket_of(stream, len(positions))
-    return connection.execute(
-        "SELECT topic, state FROM ledger.stored_events"
-        " WHERE originator_id = %s AND bucket = %s AND notification_id <= %s"
-        " ORDER BY originator_version",
-        (stream, bucket, positions[bucket]),
-        binary=True,
-    ).fetchall()
-
-
-def told(
+def lives(
     connection: Connection[Any],
-    kind: str,
-    topics: Collection[str],
+    stream: str,
     positions: Mapping[int, int],
-) -> list[tuple[str, str, bytes]]:
-    """(stream, topic, state) of the events of these names in all streams of a kind, each stream up
-    to the position of its bucket, oldest first."""
-    lanes = " OR ".join(["bucket = %s AND notification_id <= %s"] * len(positions))
-    names = ", ".join(f"'{topic}'" for topic in topics)
-    return connection.execute(  # What does not change is in the text: a prefix finds its index so.
-        "SELECT originator_id, topic, state FROM ledger.stored_events"
-        f" WHERE originator_id LIKE '{kind}:%%' AND topic IN ({names}) AND ({lanes})"
-        " ORDER BY originator_id, originator_version".encode(),
-        [each for lane in positions.items() for each in lane],
-        binary=True,
+    beside: tuple[str, ...] = (),
+) -> list[list[tuple[str, str, bytes]]]:
+    """(stream, topic, state) of a stream's events, then of those that fulfil each condition, asked
+    at once: each stream up to the position of its bucket, oldest first."""
+    held = "{%s}" % ",".join(str(positions[bucket]) for bucket in range(len(positions)))
+    rows = connection.execute(
+        _lives(beside), {"stream": stream, "positions": held}, binary=True
     ).fetchall()
+    found: list[list[tuple[str, str, bytes]]] = [[] for _ in range(len(beside) + 1)]
+    for number, *row in rows:  # each part of a union comes in its own order
+        found[number].append(tuple(row))
+    return found
+
+
+@cache
+def _lives(beside: tuple[str, ...]) -> bytes:
+    return " UNION ALL ".join(
+        f"(SELECT {number}::int2, originator_id, topic, state FROM ledger.stored_events"
+        f" WHERE {condition} AND notification_id <= (%(positions)s::bigint[])[bucket + 1]"
+        " ORDER BY originator_id, originator_version)"
+        for number, condition in enumerate(("originator_id = %(stream)s", *beside))
+    ).encode()
 
 
 def _read(

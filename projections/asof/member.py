@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import chain
-from operator import attrgetter
+from functools import lru_cache
+from itertools import chain, groupby
+from operator import attrgetter, itemgetter
 from typing import Any, TypeAlias
 
 from domain.catalogue import CATALOGUE
@@ -188,8 +189,15 @@ They are folded name by name, in this order: credits before whatever moves the p
 
 WRONG = {event.topic for event in CORRECTED.values()}
 """The events that take others back."""
-_PRICING = ("service.priced", CORRECTED["club"].topic)
 _PRICE = ("service_id", "price_version", "free_visits", *_AT)
+_BESIDE = (
+    "originator_id IN (SELECT 'unit:' || (convert_from(state, 'UTF8')::json ->> 'unit_id')"
+    " FROM ledger.stored_events WHERE originator_id = %(stream)s"
+    " AND topic IN ('member.joined', 'member.moved'))",
+    "originator_id LIKE 'club:%%'"
+    f" AND topic IN ('service.priced', '{CORRECTED['club'].topic}')",
+)
+"""What the card shows of others: the units that he was in, the prices of the clubs."""
 
 
 def member_then(conn: Conn, member_id: str, asked: Asked, now: datetime) -> Member | None:
@@ -205,22 +213,22 @@ def member_then(conn: Conn, member_id: str, asked: Asked, now: datetime) -> Memb
 def member(conn: Conn, member_id: str, moment: Moment, at: datetime) -> Member | None:
     """A member as of a moment, spendable points at an instant; null if he had not joined."""
     known = dict(moment.positions)
-    lived = reading.life(conn, f"member:{member_id}", known)
+    lived, units, clubs = reading.lives(conn, f"member:{member_id}", known, _BESIDE)
     life, stored = _Life(), _by_topic(lived)
     for topic, (take, wanted) in _TAKES.items():
         if events := _held(stored, topic, wanted, moment):
             take(life, events)
     if life.joined is None:
         return None
-    unit = _by_topic(reading.life(conn, f"unit:{life.unit_id}", known))
-    opened = _held(unit, "unit.opened", ("title", *_AT), moment)
+    unit = [each for each in units if each[0] == f"unit:{life.unit_id}"]
+    opened = _held(_by_topic(unit), "unit.opened", ("title", *_AT), moment)
     person = persons.NOBODY
     if "member.erased" not in stored:
         who = persons.Whom(member_id, bucket_of(f"member:{member_id}", len(known)))
         person = persons.person_then(conn, who, len(lived), moment.effective_at)
     account, came = _account(life, at), _visits(life)
     tier = life.tier and life.tier.tier
-    prices = _prices(conn, moment, at) if tier else {}  # without one there are no free visits
+    prices = _prices(clubs, moment, at) if tier else {}  # without one there are no free visits
     left = [lot.shown() for lot in life.lots.values() if lot.remaining > 0]
     return Member(
         moment=moment,
@@ -250,18 +258,22 @@ def _visits(life: _Life) -> Events:
     return [visit for number, visit in life.visits.items() if number not in life.undone]
 
 
-def _prices(conn: Conn, moment: Moment, at: datetime) -> dict[tuple[str, str], Any]:
+def _prices(clubs: Events, moment: Moment, at: datetime) -> dict[tuple[str, str], Any]:
     """By club and service the price in force at an instant, of those that the moment holds."""
-    lived = defaultdict[str, list[tuple[str, bytes]]](list)
-    for club, topic, state in reading.told(conn, "club", _PRICING, dict(moment.positions)):
-        lived[club.removeprefix("club:")].append((topic, state))
     found: dict[tuple[str, str], Any] = {}
-    for club, told in lived.items():
-        prices = _held(_by_topic(told), "service.priced", _PRICE, moment)
-        for price in sorted(prices, key=attrgetter("occurred_at", "price_version")):
-            if price.occurred_at <= at:
-                found[club, price.service_id] = price
+    for club, lived in groupby(clubs, itemgetter(0)):
+        for price in _told_prices(tuple(lived)):
+            held = moment.effective_at is None or price.occurred_at <= moment.effective_at
+            if held and price.occurred_at <= at:
+                found[club.removeprefix("club:"), price.service_id] = price
     return found
+
+
+@lru_cache(maxsize=1_000)
+def _told_prices(lived: tuple[tuple[str, str, bytes], ...]) -> Events:
+    """A club's prices, as they came to be in force. Every card asks for the same ones."""
+    prices = snapshots.reader("service.priced", _PRICE)(_by_topic(lived)["service.priced"])
+    return sorted(prices, key=attrgetter("occurred_at", "price_version"))
 
 
 def _free_visits(
@@ -288,11 +300,11 @@ def _free_visits(
     ]
 
 
-def _by_topic(lived: Sequence[tuple[str, bytes]]) -> dict[str, list[bytes]]:
+def _by_topic(lived: Sequence[tuple[str, str, bytes]]) -> dict[str, list[bytes]]:
     """A stream's events without those that were wrong: oldest first under each name."""
     stored = defaultdict[str, list[bytes]](list)
-    wrong = taken_back(lived) if any(topic in WRONG for topic, _ in lived) else set()
-    for number, (topic, state) in enumerate(lived):
+    wrong = taken_back(lived) if any(topic in WRONG for _, topic, _ in lived) else set()
+    for number, (_, topic, state) in enumerate(lived):
         if number not in wrong:
             stored[topic].append(state)
     if unknown := sorted(stored.keys() - CATALOGUE.keys()):
@@ -300,10 +312,10 @@ def _by_topic(lived: Sequence[tuple[str, bytes]]) -> dict[str, list[bytes]]:
     return stored
 
 
-def taken_back(lived: Sequence[tuple[str, bytes]]) -> set[int]:
+def taken_back(lived: Sequence[tuple[str, str, bytes]]) -> set[int]:
     """Which of these events of a stream, oldest first, a later one corrects."""
     told, wrong = dict[tuple[str, str], int](), set()
-    for number, (topic, state) in enumerate(lived):
+    for number, (_, topic, state) in enumerate(lived):
         if topic in WRONG:
             event = snapshots.event_of(topic, state)
             assert isinstance(event, TakesBack)
