@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 from psycopg import Connection
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from ledger import commands as taken
 from ledger import reading
@@ -30,11 +30,8 @@ class Event(Answer):
     key: str
     state: dict[str, Any]
 
-    @field_validator("*")
-    @classmethod
-    def in_the_zone(cls, value: Any) -> Any:
-        """As the log has them, in UTC."""
-        return value
+    def model_post_init(self, _: Any) -> None:
+        """Instants are told as the log has them, in UTC."""
 
 
 class LogPage(Answer):

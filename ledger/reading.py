@@ -197,9 +197,9 @@ def lives(
 ) -> list[list[tuple[str, str, bytes]]]:
     """(stream, topic, state) of a stream's events, then of those that fulfil each condition, asked
     at once: each stream up to the position of its bucket, oldest first."""
-    held = "{%s}" % ",".join(str(positions[bucket]) for bucket in range(len(positions)))
+    held = ",".join(str(positions[bucket]) for bucket in range(len(positions)))
     rows = connection.execute(
-        _lives(beside), {"stream": stream, "positions": held}, binary=True
+        _lives(beside), {"stream": stream, "positions": f"{{{held}}}"}, binary=True
     ).fetchall()
     found: list[list[tuple[str, str, bytes]]] = [[] for _ in range(len(beside) + 1)]
     for number, *row in rows:  # each part of a union comes in its own order

@@ -194,8 +194,7 @@ _BESIDE = (
     "originator_id IN (SELECT 'unit:' || (convert_from(state, 'UTF8')::json ->> 'unit_id')"
     " FROM ledger.stored_events WHERE originator_id = %(stream)s"
     " AND topic IN ('member.joined', 'member.moved'))",
-    "originator_id LIKE 'club:%%'"
-    f" AND topic IN ('service.priced', '{CORRECTED['club'].topic}')",
+    f"originator_id LIKE 'club:%%' AND topic IN ('service.priced', '{CORRECTED['club'].topic}')",
 )
 """What the card shows of others: the units that he was in, the prices of the clubs."""
 

@@ -3,9 +3,10 @@ the moment that it is as of."""
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Any, TypeVar
+from functools import cache
+from typing import Annotated, Any, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
 from domain.catalogue import CATALOGUE
 from domain.kernel.values import PROGRAMME
@@ -19,11 +20,19 @@ class Answer(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    @field_validator("*")
-    @classmethod
-    def in_the_zone(cls, value: Any) -> Any:
+    def model_post_init(self, _: Any) -> None:
         """Instants are told by the programme's clocks, wherever they were read."""
-        return value.astimezone(PROGRAMME.zone) if isinstance(value, datetime) else value
+        told = self.__dict__
+        for name in _instants(type(self)):
+            if isinstance(told[name], datetime):
+                told[name] = told[name].astimezone(PROGRAMME.zone)
+
+
+@cache
+def _instants(answer: type[Answer]) -> tuple[str, ...]:
+    """The fields that may hold an instant."""
+    kinds = {name: field.annotation for name, field in answer.model_fields.items()}
+    return tuple(name for name, kind in kinds.items() if {Any, datetime} & {kind, *get_args(kind)})
 
 
 def plain_number(value: Decimal) -> int | float:

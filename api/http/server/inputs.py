@@ -151,6 +151,21 @@ def takes_any_query(endpoint: F) -> F:
     return endpoint
 
 
+def _taken_by(route: Any) -> tuple[frozenset[str], frozenset[str]]:
+    """The parameters that the query of a route may have, and those of them that may come again."""
+    found: tuple[frozenset[str], frozenset[str]] | None = route.endpoint.__dict__.get("query")
+    if found is None:
+        fields = [
+            field
+            for field in get_flat_params(route.dependant)
+            if isinstance(field.field_info, params.Query)
+        ]
+        several = {f.alias for f in fields if get_origin(f.field_info.annotation) is list}
+        found = frozenset(field.alias for field in fields), frozenset(several)
+        route.endpoint.__dict__["query"] = found
+    return found
+
+
 async def known_query(request: Request) -> None:
     """Refuses a query parameter that the address does not take, or takes once.
 
@@ -158,14 +173,10 @@ async def known_query(request: Request) -> None:
     """
     if getattr(request.scope["route"].endpoint, "takes_any_query", False):
         return
-    fields = [
-        field
-        for field in get_flat_params(request.scope["route"].dependant)
-        if isinstance(field.field_info, params.Query)
-    ]
-    several = {each.alias for each in fields if get_origin(each.field_info.annotation) is list}
-    known = {each.alias for each in fields}
+    known, several = _taken_by(request.scope["route"])
     sent = [name for name, _ in request.query_params.multi_items()]
+    if known.issuperset(sent) and (len(sent) < 2 or len({*sent}) == len(sent)):
+        return
     counts = Counter(sent)
     places = dict(zip(reversed(sent), reversed(range(len(sent))), strict=True))  # where it is first
     told = []
