@@ -63,7 +63,7 @@ BATCH_EVENTS = 500
 """About so many go in a batch: larger ones leave the caches, and whoever copies one asks the system
 for its memory anew."""
 MAX_REJECTIONS = 100
-"""How many rejected lines are told with what was done; all are counted, and written down."""
+"""How many rejected lines are told, beside the first of each file and reason; all are counted."""
 
 
 class LineFailed(Exception):
@@ -413,8 +413,7 @@ class _Attempt:
             rejection.key = None if command.key.startswith(FILE_KEYS) else command.key
         elif isinstance(named, str):
             rejection.member_id = named
-        self.rejects.add(rejection, text)
-        if len(self.done.rejections) < MAX_REJECTIONS:
+        if self.rejects.add(rejection, text) or len(self.done.rejections) < MAX_REJECTIONS:
             self.done.rejections.append(rejection)
 
     def _load_snapshots(

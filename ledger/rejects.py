@@ -50,28 +50,37 @@ class Rejects:
     def __init__(self, lines: BinaryIO | None = None, reasons: BinaryIO | None = None) -> None:
         self.keeps_good = lines is not None
         self.sealed = False
-        self.by_code = Counter[str]()
-        """How many lines were rejected with each code."""
+        self.by_kind = Counter[tuple[int, str]]()
+        """How many lines of each file, by its number, were rejected with each code."""
         self._lines, self._reasons = lines, reasons
+
+    @property
+    def by_code(self) -> dict[str, int]:
+        """How many lines were rejected with each code, the most frequent first."""
+        found = Counter[str]()
+        for (_, code), count in self.by_kind.items():
+            found[code] += count
+        return dict(found.most_common())
 
     def begin(self) -> None:
         """Drop what another run through the same file wrote."""
         self.sealed = False
-        self.by_code.clear()
+        self.by_kind.clear()
         for file in (self._lines, self._reasons):
             if file is not None:
                 file.seek(0)
                 file.truncate()
 
-    def add(self, rejection: Rejection, text: bytes) -> None:
-        """Write one down."""
-        self.by_code[rejection.code] += 1
+    def add(self, rejection: Rejection, text: bytes) -> bool:
+        """Write one down; says whether it is the first of its file with its code."""
+        self.by_kind[rejection.file, rejection.code] += 1
         if self._lines is not None:
             self._lines.write(text + b"\n")
         if self._reasons is not None:
             told = json.dumps(self.told(rejection), ensure_ascii=False)  # people read it
             # Half a character, of a text that is no JSON for us, stands as JSON escapes it.
             self._reasons.write(told.encode(errors="backslashreplace") + b"\n")
+        return self.by_kind[rejection.file, rejection.code] == 1
 
     def told(self, rejection: Rejection) -> dict[str, Any]:
         """What is told of one."""

@@ -123,7 +123,7 @@ def _imported(database: Database, asked: Asked, begun: float, found: Taking) -> 
                 raise CannotWrite(f"The rejects cannot be written: {error.strerror}.") from error
         written = asked.keep_good if into is not None and into.place(done.rejected) else None
         took_s = time.monotonic() - begun
-        return Telling(asked, done, places, written, reasons, took_s).told()
+        return Telling(asked, done, places, written, reasons, rejects.by_code, took_s).told()
 
 
 def _held(stack: ExitStack, asked: Asked, facts: Source, mapping: Mapping | None) -> Held | None:

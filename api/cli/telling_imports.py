@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -14,6 +14,7 @@ from api.files.rejecting import Told
 from api.files.taking import summary
 from api.runtime.failures import Rejected
 from ledger.imported import Imported
+from ledger.rejects import Rejection
 
 SHOWN = 20
 """How many rejected lines are named in words; --json and the file of reasons name them all."""
@@ -45,6 +46,7 @@ class Telling:
     places: Sequence[Place]
     written: Path | None
     reasons: BinaryIO
+    by_code: Mapping[str, int]
     took_s: float
 
     def told(self) -> int:
@@ -95,7 +97,9 @@ class Telling:
             for place, file in zip(self.places, done.files, strict=True):
                 before = " (taken before)" if file.replayed and not done.replayed else ""
                 kind = f" {place.fact}" if place.fact else ""
-                output.say(f"  {place.called}{kind}: {output.counted(file.facts, 'fact')}{before}")
+                facts = output.counted(file.facts, "fact")
+                rejected = f", {file.rejected:,} rejected" if file.rejected else ""
+                output.say(f"  {place.called}{kind}: {facts}{rejected}{before}")
         for late in done.late[:SHOWN]:
             where = f"{self.places[late.file].called}, line {late.line}"
             output.note(
@@ -108,7 +112,7 @@ class Telling:
 
     def _name_rejected(self) -> None:
         told = Told(self.places)
-        for each in self.done.rejections[:SHOWN]:
+        for each in self._shown():
             known = told.told(each)
             where = f"line {each.line}"
             if self.places[each.file].fact or len(self.places) > 1:
@@ -118,7 +122,19 @@ class Telling:
             output.note(f"{where}: {each.reason}{whose}; to mend it: {known['mend']}")
         if self.done.rejected > SHOWN:
             named = f"{reasons_of(self.written)} names" if self.written else "--json names"
-            output.note(f"... and {self.done.rejected - SHOWN:,} more: {named} them all")
+            kinds = ", ".join(f"{count:,} {code}" for code, count in self.by_code.items())
+            more = f"{self.done.rejected - SHOWN:,} more, {kinds} in all"
+            output.note(f"... and {more}: {named} them")
+
+    def _shown(self) -> Iterator[Rejection]:
+        """Of each file and reason its first line, whatever the others are; then those that follow.
+        What is wrong with a club comes before all that its visits are refused for."""
+        rejections = self.done.rejections
+        first: dict[tuple[int, str], int] = {}
+        for n, each in enumerate(rejections):
+            first.setdefault((each.file, each.code), n)
+        chosen = [*dict.fromkeys((*first.values(), *range(len(rejections))))][:SHOWN]
+        return (rejections[n] for n in sorted(chosen))
 
     def _tell(self) -> None:
         """All of it as JSON; the reasons one by one, for there may be more than fit into memory."""

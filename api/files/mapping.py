@@ -155,6 +155,27 @@ class Mapping(Spelt):
         return found[0] if found else None
 
 
+_SCALARS = ("str", "int", "bool")
+
+
+def _clearest(error: ValidationError) -> tuple[list[int | str], str]:
+    """(where, what) is wrong first. Of what may be a text or a table it is the one that was meant:
+    that which was understood the furthest."""
+    found = error.errors(include_url=False, include_input=False)
+    forms = [name for name in found[0]["loc"] if _is_form(name)]
+    if forms:
+        begins = found[0]["loc"][: found[0]["loc"].index(forms[0])]
+        alike = [each for each in found if each["loc"][: len(begins)] == begins]
+        found = [max(alike, key=lambda each: (len(each["loc"]), each["type"] == "value_error"))]
+    place = [name for name in found[0]["loc"] if not _is_form(name)]
+    return place, found[0]["msg"].removeprefix("Value error, ")
+
+
+def _is_form(name: int | str) -> bool:
+    """Whether it is one of what a value may be, as pydantic calls them, and no name of ours."""
+    return isinstance(name, str) and (name in _SCALARS or "[" in name)
+
+
 def load(content: bytes, name: str = "the mapping") -> Mapping:
     """A mapping from what a file holds; what is wrong with it is told by its place."""
     if len(content) > MOST_BYTES:
@@ -168,9 +189,8 @@ def load(content: bytes, name: str = "the mapping") -> Mapping:
     except tomllib.TOMLDecodeError as error:
         raise WrongUse(f"{name} is no TOML: {error}.") from None
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(str(n + 1) if isinstance(n, int) else n for n in first["loc"])
-        why = first["msg"].removeprefix("Value error, ")
+        loc, why = _clearest(error)
+        place = ".".join(str(n + 1) if isinstance(n, int) else n for n in loc)
         raise WrongUse(f"{name}, {place or 'as a whole'}: {why}.") from None
     except ValueError:  # what TOML's readers leave to Python: a number of 5,000 digits
         raise WrongUse(f"{name} holds a number that cannot be.") from None

@@ -93,12 +93,13 @@ class TableRejects(Told):
         super().begin()
         self._rejected.clear()
 
-    def add(self, rejection: Rejection, text: bytes) -> None:
-        super().add(rejection, text)
+    def add(self, rejection: Rejection, text: bytes) -> bool:
+        first = super().add(rejection, text)
         place = self._places[rejection.file]
         rows = self._rejected.setdefault((place.file.name, place.sheet), {})
         whole_row = rejection.code == "too_many_cells"
         rows.setdefault(rejection.line, []).append("" if whole_row else place.fact or "")
+        return first
 
     def seal(self) -> None:
         """Write the files, and make all durable."""

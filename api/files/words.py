@@ -4,7 +4,7 @@ them. Only `guessing` asks: a mapping says all of it itself."""
 NAMES: dict[str, tuple[str, ...]] = {
     "member": (
         *("member", "memberid", "memberno", "membernumber", "customer", "customerid"),
-        *("customerno",),
+        *("customerno", "card", "cardno", "cardnumber", "cardid"),
         *(
             "customernumber",
             "custid",
@@ -142,12 +142,15 @@ NAMES: dict[str, tuple[str, ...]] = {
         "办理日期",
         "交易日期",
         "记账日期",
+        "入账日期",
+        "到账日期",
+        "发放日期",
     ),
     "instant": (
         *("datetime", "timestamp", "at", "when", "occurredat", "发生时间", "办理时间", "交易时间"),
         *("到访时间", "消费时间", "使用时间", "到店时间", "服务时间"),
     ),
-    "time": ("time", "hour", "时间", "时刻", "时点"),
+    "time": ("time", "timein", "hour", "到达时间", "时间", "时刻", "时点"),
     "visited": (
         "visitdate",
         "visited",

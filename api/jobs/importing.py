@@ -205,12 +205,11 @@ class _Loading:
             self.make_files(lambda: None)
         told = summary(done, found.places, asked.check)
         first = [rejects.told(each) for each in done.rejections]
-        by_code = dict(rejects.by_code.most_common())
         return {
             **told,
             "skipped": found.skipped,
             "rejections": first,
-            "rejected_by_code": by_code,
+            "rejected_by_code": rejects.by_code,
             "mapping": self._guessed,
         }
 

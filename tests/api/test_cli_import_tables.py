@@ -124,6 +124,20 @@ def test_files_are_judged_together_in_the_order_of_time(files: Path, own_ledger:
     assert "to mend it: tell the tier" in words.err
 
 
+def test_a_few_lines_that_others_fail_by_are_told_before_many_of_those(
+    files: Path, own_ledger: Path
+) -> None:
+    (files / "visits.csv").write_bytes(as_csv([VISITS[0], *([VISITS[1]] * 150)], ";", "gb18030"))
+    (files / "house.jsonl").write_bytes(HOUSE.replace(b"+08:00", b""))
+    words = imported(files, own_ledger, "--check")
+    assert "visits.csv visit.record: 0 facts, 150 rejected" in words.out
+    assert "house.jsonl: 0 facts, 3 rejected" in words.out
+    assert "house.jsonl, line 1: unit.open.at: an instant is written with its offset" in words.err
+    assert words.err.count("\nvisits.csv, line ") < 20
+    assert " in all: --json names them" in words.err
+    assert ", 3 not_valid" in words.err
+
+
 def test_a_check_decides_all_of_it_and_writes_nothing(files: Path, own_ledger: Path) -> None:
     clubledger("import", "-", stdin=b"", data_dir=own_ledger)
     checked = imported(files, own_ledger, "--check", "--json")

@@ -10,6 +10,7 @@ from tests.api.running import Ended, clubledger
 
 PAGE = Path(__file__).parents[3] / "docs/how-to/bring-your-own-files.md"
 SHOWN = re.compile(r"^`([\w.]+)`:\n```csv\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FACTS = re.compile(r"^```jsonl\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 TOML = re.compile(r"^```toml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 CONSOLE = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 TIMES = re.compile(r"(?<= in )[0-9.]+ s$|(?<=written \()[0-9.]+ s(?=\)$)", re.MULTILINE)

@@ -2,6 +2,7 @@
 tells it, and then every measure is what plain Python makes of the branch's own records."""
 
 import csv
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,10 +18,10 @@ from projections.engine.catalogue import NOUNS
 from projections.engine.connection import Conn
 from projections.engine.measure import MEASURES, Measured, measured, overview
 from tests.api.analyst.generator import Branch
-from tests.api.analyst.house import SHEETS
+from tests.api.analyst.house import SHEETS, house
 from tests.api.analyst.plainly import ALL, NEEDED, PLAINLY, QUESTIONS, Asked, Row, interval, plainly
 from tests.api.analyst.rows import MAPPING
-from tests.api.analyst.telling import PAGE, SHOWN, TOML, fits, run, steps
+from tests.api.analyst.telling import FACTS, PAGE, SHOWN, TOML, fits, run, steps
 from tests.api.running import Ended, empty_directory
 
 LATE = "lounge_late.csv"
@@ -86,6 +87,9 @@ def test_the_page_shows_the_files_and_the_mapping(year: Year) -> None:
         assert header == sheet.header
         assert {*lines} <= {row.cells for row in branch.rows if row.file == name}, name
     assert len(shown) > 3
+    (facts,) = FACTS.findall(page)
+    told = json.loads(json.dumps(house()))
+    assert all(json.loads(line) in told for line in facts.splitlines())
     assert f"{len(branch.ids)} customers" in page
     assert f"{len(SHEETS) + 1} files" in page
 

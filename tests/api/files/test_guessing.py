@@ -176,3 +176,15 @@ def test_a_time_that_holds_its_day_is_when_it_happened() -> None:
 def test_of_a_customers_name_and_number_the_number_is_his_id() -> None:
     rows: Rows = [["客户", "客户编号", "入网日"], ["陆青", "H1", "2024-06-30"]]
     assert 'member_id = "客户编号"' in guessed(list__csv=as_csv(rows))
+
+
+def test_a_card_is_a_members_and_points_are_entered_on_a_day() -> None:
+    visits: Rows = [
+        ["Card No", "Visit Date", "Time In", "Club", "Service"],
+        ["A1", "2021/1/5", "9:30", "spa", "bath"],
+    ]
+    points: Rows = [["客户编号", "积分", "入账日期", "来源"], ["A1", "1,200", "2021/1/6", "账单"]]
+    mapping = guessed(visits__csv=as_csv(visits), points__csv=as_csv(points))
+    commands = Taken(mapping, visits__csv=as_csv(visits), points__csv=as_csv(points)).commands
+    assert [each.called for each in commands] == ["visit.record", "points.credit"]
+    assert f"{commands[0].at:%Y-%m-%d %H:%M}" == "2021-01-05 01:30"
