@@ -16,6 +16,9 @@ from domain.kernel.values import ClubId, Desk, Ordinal
 MAX_ADMISSIONS = 500
 """The latest admissions in emergencies: they can be corrected."""
 
+Category = Literal["elderly", "child", "other"]
+"""Of people who are not members."""
+
 
 # -------------------------------------------------------------------------------------- parts
 @part_of("admissions")
@@ -32,7 +35,7 @@ class EmergencyAdmitted(Excusable, name="visit.emergency_admitted", stream="admi
     """People who are not members were let in during an emergency, without a name or points."""
 
     admission: Ordinal
-    category: Literal["elderly", "child", "other"]
+    category: Category
     people: Annotated[int, Field(ge=1, le=500)]
     desk: Desk
     named_by = ("admission",)
@@ -59,7 +62,7 @@ class AdmitInEmergency(Command):
     refuses = IN_EMERGENCY
     example = saying(club_id="library", category="elderly", people=3, desk="d1")
     club_id: ClubId
-    category: Literal["elderly", "child", "other"]
+    category: Category
     people: Annotated[int, Field(ge=1, le=500)] = 1
     desk: Desk
 

@@ -26,6 +26,8 @@ from domain.members import (
 )
 
 Policy = Literal["prepay", "family_plan", "handset"]
+Cause = Literal["breach", "cancelled"]
+"""Why a binding ends early."""
 MAX_MONTHS = 120
 """The longest that terms or a policy bind."""
 AHEAD_MONTHS = 24
@@ -95,7 +97,7 @@ class BindingEnded(Event, name="binding.ended", stream="member"):
 
     binding: Ordinal
     ended_on: Day
-    cause: Literal["breach", "cancelled"]
+    cause: Cause
     reason: Text
     named_by = ("binding",)
 
@@ -299,7 +301,7 @@ class EndBinding(MemberCommand):
     )
     binding: Ordinal
     ended_on: Day
-    cause: Literal["breach", "cancelled"]
+    cause: Cause
     reason: Text
 
     def decide(self, at: datetime, membership: Membership, bindings: Bindings) -> list[Event]:

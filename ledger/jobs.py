@@ -28,6 +28,7 @@ from ledger.log.working import KeyReused
 Conn = Connection[Any]
 
 ENDED = ("succeeded", "failed", "cancelled")
+STATES = ("queued", "running", *ENDED)
 KEPT = timedelta(hours=24)
 """So long a job and what it made are there after it has ended."""
 UNUSED = timedelta(hours=1)
@@ -212,39 +213,37 @@ def start(
         return get(conn, owner, job_id), False
 
 
-def get(conn: Conn, owner: str, job_id: str) -> Job:
-    """A job of this owner, as it stands."""
+_OF = "owner = coalesce(%(owner)s, owner)"
+
+
+def get(conn: Conn, owner: str | None, job_id: str, lock: str = "") -> Job:
+    """A job of this owner, whoever that is where none is said, as it stands. Raises UnknownJob."""
     found = conn.execute(
-        f"SELECT {_COLUMNS} FROM ledger.jobs WHERE job_id = %s AND owner = %s", (job_id, owner)
+        f"SELECT {_COLUMNS} FROM ledger.jobs WHERE job_id = %(job_id)s AND {_OF} {lock}",
+        {"job_id": job_id, "owner": owner},
     ).fetchone()
     if found is None:
         raise UnknownJob(job_id)
     return Job(*found)
 
 
-def newest(conn: Conn, owner: str, limit: int, before: str | None = None) -> list[Job]:
-    """The jobs of this owner, the newest first; those older than one of them."""
+def newest(conn: Conn, owner: str | None, limit: int, before: str | None = None) -> list[Job]:
+    """The jobs of this owner, or of all, the newest first; those older than one of them."""
     rows = conn.execute(
-        f"SELECT {_COLUMNS} FROM ledger.jobs WHERE owner = %(owner)s AND (%(before)s::text IS NULL"
+        f"SELECT {_COLUMNS} FROM ledger.jobs WHERE {_OF} AND (%(before)s::text IS NULL"
         " OR (made_at, job_id) < (SELECT made_at, job_id FROM ledger.jobs"
-        " WHERE job_id = %(before)s AND owner = %(owner)s))"
+        f" WHERE job_id = %(before)s AND {_OF}))"
         " ORDER BY made_at DESC, job_id DESC LIMIT %(limit)s",
         {"owner": owner, "before": before, "limit": limit},
     )
     return [Job(*row) for row in rows.fetchall()]
 
 
-def cancel(conn: Conn, owner: str, job_id: str) -> Job:
-    """Let it end as soon as it can: at once, if it has not begun. Raises JobEnded, unless it was
-    cancelled."""
+def cancel(conn: Conn, owner: str | None, job_id: str) -> Job:
+    """Let it end as soon as it can: at once, if it has not begun. Raises UnknownJob; and JobEnded,
+    unless it was cancelled."""
     with conn.transaction():
-        found = conn.execute(
-            f"SELECT {_COLUMNS} FROM ledger.jobs WHERE job_id = %s AND owner = %s FOR UPDATE",
-            (job_id, owner),
-        ).fetchone()
-        if found is None:
-            raise UnknownJob(job_id)
-        job = Job(*found)
+        job = get(conn, owner, job_id, "FOR UPDATE")
         if job.ended and job.state != "cancelled":
             raise JobEnded(job.state)
         if job.state == "queued":
@@ -252,6 +251,17 @@ def cancel(conn: Conn, owner: str, job_id: str) -> Job:
         elif not job.ended:
             conn.execute("UPDATE ledger.jobs SET cancel_asked = true WHERE job_id = %s", (job_id,))
     return get(conn, owner, job_id)
+
+
+def standing(conn: Conn) -> tuple[dict[str, int], float]:
+    """(how many stand how, of those that are kept; for how many seconds the one has waited that has
+    waited longest)."""
+    rows = conn.execute(
+        "SELECT state, count(*), extract(epoch FROM now() - min(made_at))::float8"
+        " FROM ledger.jobs GROUP BY state"
+    ).fetchall()
+    waits = (since_s for state, _, since_s in rows if state == STATES[0])
+    return {state: many for state, many, _ in rows}, next(waits, 0.0)
 
 
 def asked_of(conn: Conn, job_id: str) -> dict[str, Any]:

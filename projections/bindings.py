@@ -1,13 +1,15 @@
 """Bindings: who is bound by which policy from when to when, and the binding rate at a date."""
 
 from datetime import date
+from typing import get_args
 
 from psycopg.rows import class_row
 
-from domain.bindings import BindingEnded, BindingStarted
+from domain.bindings import BindingEnded, BindingStarted, Cause, Policy
 from projections.engine.answer import Answer
 from projections.engine.connection import Conn
 from projections.engine.measure import Events, Need, Rows, measure
+from projections.engine.names import closed
 from projections.engine.projection import Projection
 from projections.engine.reference import ReferenceFold, Stored, folded
 from projections.engine.views import view
@@ -170,6 +172,8 @@ measure("bindings.ended_early", "Bindings ended early", "提前解除捆绑数",
         note="by breach or cancelled; leaving the network is neither")  # fmt: skip
 
 
+closed("policy", Policy)
+closed("cause", (*get_args(Cause), "left"))
 view(
     "bindings",
     "Every binding to a policy, on the days from starts_on to before until.",

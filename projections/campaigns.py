@@ -24,7 +24,7 @@ from projections.engine.connection import Conn
 from projections.engine.days import end_of
 from projections.engine.event_tables import counted
 from projections.engine.measure import Events, Measured, Need, Rows, measure, measured
-from projections.engine.names import named
+from projections.engine.names import closed, named
 from projections.engine.projection import Projection
 from projections.engine.ratio import Mean, Rate
 from projections.engine.reference import ReferenceFold, Stored, folded
@@ -442,6 +442,7 @@ measure("campaigns.cost_per_retained", "Cost per customer retained", "每保有�
 measure("campaigns.take_up", "Take-up", "参与率", "%", OFFERS, "100 * enrolled / offered", digits=2)
 
 
+closed("kind", Kind)
 view(
     "campaigns",
     "Every campaign, and who took part.",

@@ -4,6 +4,7 @@ from datetime import date, datetime
 
 from psycopg.rows import class_row
 
+from domain.admissions import Category
 from domain.clubs import (
     ActivityHeld,
     ClubOpened,
@@ -18,7 +19,7 @@ from projections.engine.answer import Answer
 from projections.engine.connection import Conn
 from projections.engine.event_tables import counted
 from projections.engine.measure import DAY, Events, Need, Rows, measure
-from projections.engine.names import named
+from projections.engine.names import closed, named
 from projections.engine.projection import Projection
 from projections.engine.reference import ReferenceFold, Stored, folded
 from projections.engine.views import view
@@ -252,6 +253,7 @@ measure("clubs.attendances", "Attendances at activities", "参加活动人次", 
         ATTENDANCES, "attendances")  # fmt: skip
 
 
+closed("category", Category)
 view(
     "clubs",
     "Every club.",

@@ -1,9 +1,9 @@
 """Cohorts: customers of a day, and how many of them were kept."""
 
-from domain.cohorts import CohortFrozen, CohortIncluded, CohortOpened, UnknownCohort
+from domain.cohorts import CohortFrozen, CohortIncluded, CohortOpened, Purpose, UnknownCohort
 from projections.engine.event_tables import counted
 from projections.engine.measure import Events, Need, Rows, measure
-from projections.engine.names import named
+from projections.engine.names import closed, named
 from projections.engine.projection import Projection
 from projections.engine.reference import ReferenceFold, Stored, folded
 from projections.engine.views import view
@@ -136,6 +136,7 @@ measure("retention.revenue_rate", "Revenue retention", "收入保持率", "%", K
         note="of those who left, the months after count as zero")  # fmt: skip
 
 
+closed("purpose", Purpose)
 view(
     "cohorts",
     "Every cohort: customers of a day.",

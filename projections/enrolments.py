@@ -1,8 +1,11 @@
 """Enrolments and offers: who was drawn for a campaign, and who took part."""
 
+from domain.enrolments import Arm
 from projections.engine.event_tables import counted
+from projections.engine.names import closed
 from projections.engine.views import view
 
+closed("arm", Arm)
 view(
     "enrolments",
     "Every enrolment in a campaign that counts.",

@@ -13,12 +13,13 @@ from pydantic import Field
 
 from domain.catalogue import CATALOGUE
 from domain.kernel.event import Excusable
+from domain.kernel.refusal import REFUSALS, DeskRule
 from domain.kernel.values import start_of
 from projections.engine.answer import Answer, Dated
 from projections.engine.connection import Conn
 from projections.engine.days import end_of
 from projections.engine.event_tables import typed_tables
-from projections.engine.names import require_known
+from projections.engine.names import closed, require_known
 from projections.engine.projection import Projection
 from projections.engine.reference import ReferenceFold, Stored, folded
 from projections.engine.views import view
@@ -118,9 +119,9 @@ def page(
     conn: Conn, wanted: Wanted, limit: int, after: tuple[int, int] | None = None
 ) -> ExceptionPage:
     """Facts that broke a rule which protects a live desk, in the order of the log. Raises
-    UnknownMember."""
-    if wanted.member_id is not None:
-        require_known(conn, {"member_id": [wanted.member_id]})
+    UnknownMember, UnknownValue."""
+    said = {name: getattr(wanted, name) for name in ("member_id", "code", "topic")}
+    require_known(conn, {name: [value] for name, value in said.items() if value is not None})
     bucket, position = after or (-1, 0)
     cursor = conn.cursor(row_factory=class_row(Excepted))
     found = cursor.execute(
@@ -153,6 +154,7 @@ def page(
     return ExceptionPage(exceptions=found[:limit], next=next_)
 
 
+closed("code", sorted(code for code, rule in REFUSALS.items() if issubclass(rule, DeskRule)))
 view(
     "exceptions",
     "What broke a rule that protects a live desk: a row a fact and rule.",

@@ -15,6 +15,7 @@ from ledger import reading
 from projections.engine.answer import Answer, Dated
 from projections.engine.connection import Conn, streaming
 from projections.engine.measure import Events, Rows, measure
+from projections.engine.names import closed
 from projections.engine.postings import (
     BALANCE,
     CHANGE,
@@ -421,6 +422,9 @@ measure("points.use_rate", "Points debited of those credited", "积分兑换率"
         "100 * debited / credited", digits=2)  # fmt: skip
 
 
+closed("topic", sorted(CATALOGUE))
+closed("from_account", ACCOUNTS)
+closed("to_account", ACCOUNTS)
 view(
     "lots",
     "What became of each credit of points.",

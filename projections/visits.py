@@ -9,12 +9,13 @@ from psycopg.rows import class_row
 from pydantic import Field
 
 from domain.kernel.values import add_months, local_date, start_of
-from domain.visits import VisitRecorded, VisitUndone
+from domain.visits import Payment, VisitRecorded, VisitUndone
 from projections.engine.answer import Answer, Dated
 from projections.engine.connection import Conn
 from projections.engine.days import end_of, month_of, months_between, whole_months
 from projections.engine.event_tables import counted
 from projections.engine.measure import Events, Need, Rows, measure
+from projections.engine.names import closed
 from projections.engine.projection import Projection
 from projections.engine.ratio import Mean
 from projections.engine.reference import ReferenceFold, Row, Stored, folded
@@ -436,6 +437,7 @@ measure("visits.entitlement", "Free visits taken of those granted", "免费次�
         "100 * used / granted", digits=2)  # fmt: skip
 
 
+closed("payment", Payment)
 view(
     "visits",
     "Every visit of a member to a club; one that was undone, too.",

@@ -8,6 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from api.cli.asking import asking
+from api.cli.job_commands import jobs
 from api.cli.key_commands import keys
 from api.cli.report_commands import figures, report
 from api.cli.terminal.examples import give_examples
@@ -38,6 +39,7 @@ app = typer.Typer(
 )
 app.add_typer(asking)
 app.add_typer(keys)
+app.add_typer(jobs)
 
 
 def show_version(asked: bool) -> None:

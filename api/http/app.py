@@ -40,6 +40,7 @@ from api.http.pages import (
     enrolment_file,
     entering,
     page,
+    reference,
     signing,
     supposing,
 )
@@ -129,7 +130,7 @@ def create_app(dsn: str, settings: Settings | None = None, *, follow: bool = Tru
         description=DESCRIPTION,
         openapi_tags=TAGS,
         openapi_url=None,  # ours takes no parameters: see service.py
-        docs_url=None,  # its page would load scripts from another site
+        docs_url=None,  # its page would load scripts from another site: see pages/reference.py
         redoc_url=None,
         redirect_slashes=False,
         generate_unique_id_function=_name_of,
@@ -161,7 +162,7 @@ def create_app(dsn: str, settings: Settings | None = None, *, follow: bool = Tru
     for noun in (*nouns, service):
         app.include_router(noun.router)
     pages = (
-        *(page, signing, desk, administration),
+        *(page, reference, signing, desk, administration),
         *(campaign_pages, enrolment_file, binding_bulletin),
         *(figure_pages, measure_pages, report_pages, entering, file_pages),
         *(audit, audit_lists, audit_work, supposing),

@@ -30,9 +30,10 @@ from ledger import strict_json
 _JSON = b"application/json"
 _KEY, _ACTOR = KEY_HEADER.lower().encode(), ACTOR_HEADER.lower().encode()
 _PREFER, _WHO = PREFER_HEADER.lower().encode(), b"authorization"
+_CODING = b"content-encoding"
 _WANTED = {
     *(_KEY, _ACTOR, _PREFER, _WHO),
-    *(b"content-type", b"content-length", tracing.HEADER, tracing.TRACE),
+    *(b"content-type", b"content-length", _CODING, tracing.HEADER, tracing.TRACE),
 }
 _REPLAYED = (REPLAYED_HEADER.lower().encode(), b"true")
 
@@ -116,7 +117,7 @@ def _headers(scope: Scope) -> dict[bytes, bytes] | None:
             if name in found:
                 return None
             found[name] = value
-    plain = found.get(b"content-type") == _JSON and _PREFER not in found
+    plain = found.get(b"content-type") == _JSON and found.keys().isdisjoint((_PREFER, _CODING))
     return found if plain and _KEY in found else None
 
 

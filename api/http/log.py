@@ -56,7 +56,7 @@ async def doubts(
 @router.get(
     "/exceptions",
     response_model=paged(excepting.ExceptionPage),
-    responses=refuses("unknown_member", *PAST),
+    responses=refuses("unknown_member", "unknown_value", *PAST),
 )
 @needs(Need("lists.read"))
 async def exceptions(

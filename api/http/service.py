@@ -18,6 +18,7 @@ from api.http.server.access import PUBLIC, needs
 from api.http.server.documented import refuses
 from api.http.server.inputs import InHouse
 from api.runtime import metrics, problems, readiness
+from ledger import jobs
 from projections import webhooks
 from projections.engine import runner
 
@@ -120,11 +121,13 @@ async def prometheus(house: InHouse) -> Response:
     """What all workers have done, and how far the answers are, as Prometheus reads it."""
     said = await to_thread.run_sync(metrics.own)
     lanes, standstills, told = None, list[runner.Standstill](), list[webhooks.WebhookRow]()
+    of_jobs: tuple[dict[str, int], float] = {}, 0.0
     with suppress(psycopg.OperationalError, psycopg.InterfaceError):
         standstills = await house.reads.briefly(runner.standstills)
         told = await house.reads.briefly(webhooks.webhooks)
+        of_jobs = await house.reads.briefly(jobs.standing)
         lanes = await house.reads.briefly(runner.status)
-    said += metrics.of_database(lanes, standstills, told, house.clock.now())
+    said += metrics.of_database(lanes, standstills, told, of_jobs, house.clock.now())
     return Response(said, media_type=metrics.MEDIA_TYPE)
 
 

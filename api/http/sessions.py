@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 
 from api.doors import PREFIX
 from api.http.server.access import (
+    COOKIE,
     PUBLIC,
     SIGNED_IN,
     Who,
@@ -169,10 +170,10 @@ async def sign_in(said: SignIn, request: Request, response: Response, house: InH
     return SignedIn(user_id=said.user_id, from_here=from_here(cookie))
 
 
-def hand_over(response: Response, cookie: str, under_tls: bool) -> None:
-    """Have a browser hold a session."""
+def hand_over(response: Response, cookie: str, under_tls: bool, name: str = COOKIE) -> None:
+    """Have a browser hold a session, or for as long what is called so."""
     response.set_cookie(
-        cookie_name(under_tls),
+        cookie_name(under_tls, name),
         cookie,
         max_age=int(sessions.ABSOLUTE.total_seconds()),
         secure=under_tls,
@@ -192,7 +193,7 @@ async def this_session(request: Request, who: Who) -> SignedIn:
 @needs(SIGNED_IN)
 async def own_sessions(request: Request, who: Who, house: InHouse) -> Sessions:
     """One's own sessions that hold."""
-    this = _this(request)
+    this = session_of(request)
     found = await house.reads.briefly(partial(sessions.of_user, user_id=who.name))
     return Sessions(
         sessions=[SessionRow(**each._asdict(), this_one=each.session_id == this) for each in found]
@@ -207,7 +208,7 @@ async def sign_out(request: Request, response: Response, who: Who, house: InHous
     response.delete_cookie(
         cookie_name(under_tls), secure=under_tls, httponly=True, samesite="strict"
     )
-    return await _end(house, who.name, _this(request))
+    return await _end(house, who.name, session_of(request))
 
 
 @router.post("/sessions/{session_id}/end", response_model=Done)
@@ -240,7 +241,7 @@ async def change_password(
         key=f"password-{token_hex(16)}", actor=f"{role}:{who.name}", user_id=who.name, hours=1
     )
     await house.execute(invite)
-    this = _this(request)
+    this = session_of(request)
     kept_one = partial(sessions.set_password, user_id=who.name, encoded=encoded, but=this)
     for session_id in await house.reads.briefly(kept_one):
         house.access.forget(("session", session_id))
@@ -253,6 +254,6 @@ async def _end(house: House, user_id: str, session_id: str) -> Done:
     return Done(user_id=user_id)
 
 
-def _this(request: Request) -> str:
+def session_of(request: Request) -> str:
     """The id of the session in which it is asked."""
     return (sessions.parsed(cookie_of(request) or "") or ("", ""))[0]

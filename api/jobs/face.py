@@ -15,8 +15,6 @@ from ledger import jobs
 from ledger.jobs import Conn, Job, MadeFile, UnknownFile
 from projections.engine.answer import Answer
 
-STATES = ("queued", "running", *jobs.ENDED)
-
 
 class JobFile(Answer):
     """A file that a job has made."""
@@ -34,7 +32,7 @@ class JobState(Answer):
     job_id: str = Field(examples=["0123456789abcdef"])
     kind: str = Field(examples=["import"])
     state: str = Field(
-        description=f"{', '.join(STATES)}: the last three are for good", examples=["running"]
+        description=f"{', '.join(jobs.STATES)}: the last three are for good", examples=["running"]
     )
     version: int = Field(description="counts what was told of it: the `id` of its events")
     attempt: int = Field(
@@ -66,35 +64,35 @@ def start(
     KINDS[said["kind"]].require(asked)
     files = tuple(each["file_id"] for each in said.get("files", ()))
     job, before = jobs.start(conn, who.name, said["kind"], said, key=key, actor=actor, files=files)
-    return _shown(conn, job), before
+    return shown(conn, job), before
 
 
 def state(conn: Conn, who: Principal, job_id: str) -> JobState:
     """A job, with what it came to. Raises UnknownJob."""
-    return _shown(conn, jobs.get(conn, who.name, job_id))
+    return shown(conn, jobs.get(conn, who.name, job_id))
 
 
 def news(conn: Conn, who: Principal, job_id: str, version: int) -> JobState | None:
     """A job, if anything was told of it since this version."""
     job = jobs.get(conn, who.name, job_id)
-    return _shown(conn, job) if job.version > version else None
+    return shown(conn, job) if job.version > version else None
 
 
 def newest(
     conn: Conn, who: Principal, limit: int = 50, before: str | None = None
 ) -> list[JobState]:
     """His jobs, the newest first, without what they came to."""
-    return [_plain(job) for job in jobs.newest(conn, who.name, limit, before)]
+    return [plain(job) for job in jobs.newest(conn, who.name, limit, before)]
 
 
 def cancel(conn: Conn, who: Principal, job_id: str) -> JobState:
     """Let it end at its next step. Raises UnknownJob, JobEnded."""
-    return _shown(conn, jobs.cancel(conn, who.name, job_id))
+    return shown(conn, jobs.cancel(conn, who.name, job_id))
 
 
-def file(conn: Conn, who: Principal, job_id: str, number: int) -> MadeFile:
-    """A file that it has made. Raises UnknownJob, UnknownFile."""
-    jobs.get(conn, who.name, job_id)
+def file(conn: Conn, who: Principal | None, job_id: str, number: int) -> MadeFile:
+    """A file that it has made, whosever it is where nobody asks. Raises UnknownJob, UnknownFile."""
+    jobs.get(conn, who.name if who else None, job_id)
     for each in jobs.made(conn, job_id):
         if each.number == number:
             return each
@@ -106,11 +104,11 @@ def blocks(conn: Conn, made: MadeFile) -> Iterator[bytes]:
     return jobs.content(conn, made.file_id)
 
 
-def _shown(conn: Conn, job: Job) -> JobState:
+def shown(conn: Conn, job: Job) -> JobState:
     """With what it came to, which does not change any more. What has ended since `job` was read
     is told by the next look: half of it would be no state."""
     if not job.ended:
-        return _plain(job)
+        return plain(job)
     told = jobs.told_of(conn, job.job_id) or {}
     files = [
         JobFile(
@@ -122,7 +120,7 @@ def _shown(conn: Conn, job: Job) -> JobState:
         )
         for each in jobs.made(conn, job.job_id)
     ]
-    return _plain(job).model_copy(
+    return plain(job).model_copy(
         update={
             **{name: told.get(name) for name in ("result", "so_far")},
             "problem": Problem(**told["problem"]) if "problem" in told else None,
@@ -131,7 +129,8 @@ def _shown(conn: Conn, job: Job) -> JobState:
     )
 
 
-def _plain(job: Job) -> JobState:
+def plain(job: Job) -> JobState:
+    """A job without what it came to."""
     kept_until = None if job.ended_at is None else job.ended_at + jobs.KEPT
     known = {name: getattr(job, name) for name in Job._fields if name in JobState.model_fields}
     return JobState(**known, kept_until=kept_until)

@@ -6,7 +6,7 @@ far log and answers are is asked of the database.
 """
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import cache
@@ -25,6 +25,7 @@ from prometheus_client import (
 )
 
 from api.runtime.settings import shares_metrics, sharing_metrics
+from ledger import jobs
 from ledger.trouble import Observer
 from projections.engine.runner import LaneStatus, Standstill
 from projections.webhooks import WebhookRow
@@ -144,9 +145,11 @@ def of_database(
     lanes: Sequence[LaneStatus] | None,
     standstills: Sequence[Standstill],
     webhooks: Sequence[WebhookRow],
+    of_jobs: tuple[Mapping[str, int], float],
     now: datetime,
 ) -> bytes:
-    """How far log, answers and webhooks are; None: the database does not answer."""
+    """How far log, answers, webhooks and jobs are (`ledger.jobs.standing`); None: the database does
+    not answer."""
     asked = CollectorRegistry()
     up = Gauge("clubledger_database_up", "1 while the database answers.", registry=asked)
     up.set(lanes is not None)
@@ -177,7 +180,18 @@ def of_database(
         for lane, value in zip(lanes, values, strict=True):
             gauge.labels(lane.bucket).set(value)
     _of_webhooks([each for each in webhooks if each.removed_at is None], asked)
+    _of_jobs(*of_jobs, asked)
     return generate_latest(asked)
+
+
+def _of_jobs(states: Mapping[str, int], waits_s: float, asked: CollectorRegistry) -> None:
+    """Those that have ended are counted for as long as they are kept."""
+    said = "Jobs by how they stand; what has ended is counted for a day."
+    standing = Gauge("clubledger_jobs", said, ("state",), registry=asked)
+    for name in jobs.STATES:
+        standing.labels(name).set(states.get(name, 0))
+    said = "How long the job has waited for its turn that has waited longest; 0 if none waits."
+    Gauge("clubledger_jobs_oldest_queued_seconds", said, registry=asked).set(waits_s)
 
 
 def _of_webhooks(webhooks: Sequence[WebhookRow], asked: CollectorRegistry) -> None:

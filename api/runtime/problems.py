@@ -92,6 +92,7 @@ DOOR: dict[str, Kind] = {
     "too_slow": Kind(408, "The request did not come in whole in its time."),
     "too_large": Kind(413, "The request's body is too long."),
     "address_too_long": Kind(414, "The request's address is too long."),
+    "coding_not_taken": Kind(415, "The request's body must come as it is, and not compressed."),
     "not_json": Kind(415, "The request's body must be application/json, in UTF-8."),
     "unreadable_file": Kind(422, "A file cannot be read as what it is."),
     "bad_mapping": Kind(422, "The mapping cannot be used."),

@@ -3,6 +3,8 @@ nothing would read as if that were how much there is."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from re import escape
+from typing import Any, get_args
 
 from domain.kernel.refusal import Refusal
 from domain.kernel.values import PROGRAMME
@@ -10,6 +12,12 @@ from projections.engine.connection import Conn
 
 NOBODY, ANYBODY = "none", "*"
 """What a filter says for rows that have nothing there, and for those that have anything."""
+
+MOST_SHOWN = 10
+"""A list that is longer is told of where it is asked for in vain, and stands in no pattern."""
+
+CLOSED: dict[str, tuple[str, ...]] = {}
+"""All that there is of a kind, by the name of what is asked for. A noun says so (`closed`)."""
 
 NAMES: dict[str, "Named"] = {}
 """What is known by an id, by the name of the id. A noun says so beside its tables (`named`)."""
@@ -21,6 +29,15 @@ class UnknownTier(Refusal):
 
     code = "unknown_tier"
     tiers: list[str]
+
+
+@dataclass
+class UnknownValue(Refusal):
+    """A filter asks for what there is none of: its values are a list that the ledger knows."""
+
+    code = "unknown_value"
+    parameter: str
+    known: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,18 +55,40 @@ def named(name: str, unknown: type[Refusal], *before: str) -> None:
     NAMES[name] = Named(unknown.code, lambda said: unknown(*before, said))
 
 
+def closed(name: str, kind: Any) -> None:
+    """Have what is asked for by this name refused, unless it is one of this kind: a Literal, or all
+    that there is."""
+    values = get_args(kind) or tuple(kind)
+    if CLOSED.setdefault(name, values) != values:
+        raise TypeError(f"two lists are called {name}")
+
+
+def form_of_closed(name: str, *beside: str) -> dict[str, str]:
+    """How values of a closed list are written, several by commas, as a schema says it; nothing, if
+    there is no such list or it is long."""
+    if not 0 < len(CLOSED.get(name, ())) <= MOST_SHOWN:
+        return {}
+    one = "|".join(map(escape, (*CLOSED[name], *beside)))
+    return {"pattern": f"^({one})(,({one}))*$"}
+
+
 def codes_of(names: Iterable[str]) -> list[str]:
     """The codes of what is raised where one of these is unknown."""
-    found = {NAMES[name].code for name in names if name in NAMES}
-    return sorted(found | ({UnknownTier.code} if "tier" in names else set()))
+    asked = set(names)
+    found = {NAMES[name].code for name in asked & NAMES.keys()}
+    found |= {UnknownTier.code} if "tier" in asked else set()
+    return sorted(found | ({UnknownValue.code} if asked & CLOSED.keys() else set()))
 
 
 def require_known(conn: Conn, said: Mapping[str, Iterable[str]]) -> None:
-    """Raises what is raised for the first of these ids, or tiers, that the answers do not know."""
+    """Raises what is raised for the first of these ids, tiers or values of closed lists that there
+    is not."""
     for name, words in said.items():
         wanted = [each for each in words if each not in (NOBODY, ANYBODY)]
         if name == "tier" and not {*wanted} <= {*PROGRAMME.tiers}:
             raise UnknownTier([*PROGRAMME.tiers])
+        if name in CLOSED and not {*wanted} <= {*CLOSED[name]}:
+            raise UnknownValue(name, [*CLOSED[name]])
         if name in NAMES and wanted:
             text = f"SELECT {name} FROM {name.removesuffix('_id')} WHERE {name} = ANY (%s)"
             found = {each for (each,) in conn.execute(text, (wanted,)).fetchall()}

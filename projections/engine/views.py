@@ -19,12 +19,12 @@ import psycopg
 from psycopg.rows import class_row, tuple_row
 from pydantic import Field, TypeAdapter, create_model
 
-from domain.kernel.values import PROGRAMME, Day, start_of
+from domain.kernel.values import PROGRAMME, Day, Month, start_of
 from projections.engine.answer import Answer
 from projections.engine.connection import Conn, streaming
 from projections.engine.days import end_of
 from projections.engine.measure import WrongParameters
-from projections.engine.names import ANYBODY, NOBODY, require_known
+from projections.engine.names import ANYBODY, NOBODY, form_of_closed, require_known
 
 VIEWS: dict[str, "View"] = {}
 """Every view by its name. Making one registers it."""
@@ -64,6 +64,7 @@ FIRST, LAST = "first", "last"
 """The days of what a list holds, by its column of days."""
 AT_LEAST = "_at_least"
 _DAY: TypeAdapter[date] = TypeAdapter(Day)
+_MONTH: TypeAdapter[str] = TypeAdapter(Month)
 _BOOLEANS = {"true": True, "false": False}
 _A_DAY, _A_NUMBER = _DAY.json_schema(), {"pattern": "^-?[0-9]{1,15}$"}
 _A_BOOLEAN = {"enum": [*_BOOLEANS]}
@@ -159,7 +160,10 @@ def _same(column: Column) -> Filter:
             f"({condition} OR v.{column.name} IS NULL AND '{NOBODY}' = ANY (%({column.name})s)"
             f" OR v.{column.name} IS NOT NULL AND '{ANYBODY}' = ANY (%({column.name})s))"
         )
-    return Filter(column.name, about, condition, _several)
+    if column.name == "month":
+        return Filter(column.name, about, condition, _months)
+    form = form_of_closed(column.name, *((NOBODY, ANYBODY) if column.nullable else ()))
+    return Filter(column.name, about, condition, _several, form)
 
 
 def _within(name: str, condition: str) -> Filter:
@@ -191,6 +195,10 @@ def _several(text: str) -> list[str]:
     if not text or len(text) > CHARACTERS or "\0" in text:
         raise ValueError
     return text.split(",")
+
+
+def _months(text: str) -> list[str]:
+    return [_MONTH.validate_python(each) for each in _several(text)]
 
 
 def _boolean(text: str) -> bool:

@@ -1,6 +1,7 @@
 """Who may do what, over HTTP: the table of the documents cell by cell, and who forges a key."""
 
 import asyncio
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from api.doors import DOOR_OF, DOORS
 from api.http import create_app
 from api.http.doors import body_of
 from api.http.server.access import Access, need_of, routes_of
+from api.http.server.rates import LOOK_UP
 from api.http.server.reads import Reads
 from api.runtime.clock import Clock
 from domain.access import BUILT_IN, Principal
@@ -34,6 +36,7 @@ from tests.api.running import (
     serving,
     stopped,
 )
+from tests.api.test_front import answers, exchanged, request
 from tests.ledger.facts import command, executed
 from tests.patience import PATIENCE_S, eventually
 
@@ -264,6 +267,66 @@ def test_a_unit_reads_its_own_customers_alone(office: Office) -> None:
         assert [each["member_id"] for each in found["members"]] == ["m1"]
         known = client.post("/members/lookup", json={"phone": facts.PHONE}).json()["members"]
         assert [each["member_id"] for each in known] == ["m1"]
+
+
+WAYS = (
+    "/v1/members/{0}/", "/v1/members/m1/../{0}", "/v1/members/m1/%2e%2e/{0}",
+    "/v1/members/m1%2f..%2f{0}", "/v1/members/../members/{0}", "/v1/./members/{0}",
+    "//v1/members/{0}", "/v1//members/{0}", "/v1/members//{0}", "/v1/members;/{0}",
+    "/v1/members/{0};m1", "/v1/members/{0}%3bm1", "/v1/members/{0}%00", "/v1/members/{0}%00m1",
+    "/v1/members/{0}%20", "/v1/members/{0}%0d%0aX:%201", "/v1/members/%2e/{0}",
+    "/v1/members/{0}%23m1", "/v1/members/{0}%3funit_id=north", "/v1/members/{0}?unit_id=north",
+    "/v1/members/m1,{0}", "/v1/members/*", "/v1/members/%6d2", "/v1/members/%256d2",
+    "/v1%2fmembers%2f{0}", "/v1%5cmembers%5c{0}", "/v1/members/%ef%bd%8d2", "/v1/members/M2",
+    "/V1/members/{0}", "/v1/MEMBERS/{0}", "http://here/v1/members/{0}",
+    "HTTP://elsewhere.example/v1/members/{0}", "//elsewhere.example/v1/members/{0}",
+    "/livez/../v1/members/{0}", "/problems/..%2fv1%2fmembers%2f{0}", "/static/..;/v1/members/{0}",
+    "/static/%2e%2e/%2e%2e/v1/members/{0}", "/sign-in/../v1/members/{0}",
+)  # fmt: skip
+"""Addresses of a member as proxies, file systems and other servers would read them."""
+
+
+def test_no_spelling_of_an_address_leads_past_a_right(office: Office) -> None:
+    """Sent as they are, which no client would; and headers by which others change an address."""
+    port, tokens = (
+        httpx.URL(office.address).port or 80,
+        [None, office.issued("spelt", "head", units=["north"])],
+    )
+    beside = ("X-Original-URL", "X-Rewrite-URL", "X-Forwarded-Prefix", "X-HTTP-Method-Override")
+    for token in tokens:
+        who = [] if token is None else [f"Authorization: Bearer {token}"]
+        for way in WAYS:
+            asked = f"GET {way.format('m2')} HTTP/1.1"
+            ((status, _, told),) = answers(
+                exchanged(port, request(asked, *who, "Connection: close"))
+            )
+            assert status in (400, 401, 403, 404, 422), (way, told)
+            assert "south" not in json.dumps(told), way
+        for name in beside:
+            asked = "GET /v1/members/m1 HTTP/1.1"
+            fields = (*who, f"{name}: /v1/members/m2", "Connection: close")
+            ((status, _, told),) = answers(exchanged(port, request(asked, *fields)))
+            assert (status, told.get("member_id")) == (
+                (401, None) if token is None else (200, "m1")
+            )
+
+
+def test_who_tries_phone_numbers_one_by_one_is_stopped(office: Office) -> None:
+    """A number that somebody has and one that nobody has cost alike; what another asks is his."""
+    token, other = office.issued("tries", "manager"), office.issued("patient", "manager")
+    with office.client(token) as client:
+        for n in range(LOOK_UP.most):
+            phone = facts.PHONE if n % 20 == 0 else f"1370000{n:04}"
+            answer = client.post("/members/lookup", json={"phone": phone})
+            assert bool(answer.json()["members"]) is (n % 20 == 0)
+            left = answer.headers["ratelimit"].partition(";r=")[2].partition(";")[0]
+            assert int(left) == LOOK_UP.most - n - 1
+        for phone in (facts.PHONE, "13700009999"):
+            answer = client.post("/members/lookup", json={"phone": phone})
+            assert (answer.status_code, answer.json()["code"]) == (429, "too_many_requests")
+            assert 0 < int(answer.headers["retry-after"]) <= LOOK_UP.window_s
+    with office.client(other) as client:
+        assert client.post("/members/lookup", json={"phone": facts.PHONE}).json()["members"]
 
 
 def test_who_acts_for_another_is_named_with_him(office: Office) -> None:

@@ -1,7 +1,9 @@
 """Input that nobody means well with: refused as a problem, never repeated, never a 500."""
 
+import gzip
 import json
 import socket
+import zlib
 from typing import Any
 
 import httpx
@@ -261,8 +263,50 @@ def test_only_json_is_taken(http: httpx.Client, sent: str) -> None:
     assert (answer.status_code, answer.json()["code"]) == (415, "not_json")
 
 
+BOMB = gzip.compress(b"0" * 60_000_000)
+assert len(BOMB) < 64_000, "it is no longer than a body may be"
+
+
+@pytest.mark.parametrize(
+    ("path", "sent"),
+    [
+        (PATH, "application/json"),  # the express lane
+        (PATH, "application/json; charset=utf-8"),
+        ("/commands", "application/json"),
+        ("/files/0123456789abcdef/parts", "application/octet-stream"),
+        ("/sign-in", "application/x-www-form-urlencoded"),
+    ],
+)
+@pytest.mark.parametrize("coding", ["gzip", "GZIP", "deflate", "br", "identity, gzip"])
+def test_what_is_compressed_is_refused_and_never_opened(
+    http: httpx.Client, path: str, sent: str, coding: str
+) -> None:
+    said = json.dumps(GOOD).encode()
+    whole = {"gzip": gzip.compress(said), "deflate": zlib.compress(said), "br": said}
+    for content in (whole.get(coding, BOMB), BOMB):
+        headers = {"Idempotency-Key": "bomb", "Content-Type": sent, "Content-Encoding": coding}
+        answer = http.post(path, content=content, headers=headers)
+        assert (answer.status_code, answer.json()["code"]) == (415, "coding_not_taken")
+    plain = http.post(PATH, json=GOOD, headers={"Idempotency-Key": "b", "Content-Encoding": ""})
+    assert plain.json()["code"] == "unknown_member"
+
+
+@pytest.mark.parametrize("begins", [b"[", b'{"a":', b'{"commands":[', b'{"changes":['])
+@pytest.mark.parametrize(
+    "path", [PATH, "/commands", "/what-if", "/members/lookup", "/jobs", "/clubs", "/session"]
+)
+def test_a_body_however_deep_is_refused(http: httpx.Client, path: str, begins: bytes) -> None:
+    """What ends in itself and what never ends, in as many bytes as a body may have."""
+    ends = {b"[": b"]", b'{"a":': b"}"}.get(begins, b"]}")
+    for deep, inside in ((101, b"1"), (60_000 // (len(begins) + len(ends)), b"1"), (10_000, b"")):
+        content = begins * deep + inside + (ends * deep if inside else b"")
+        headers = {"Idempotency-Key": "deep", "Content-Type": "application/json"}
+        answer = http.post(path, content=content[:65_000], headers=headers)
+        assert (answer.status_code, answer.json()["code"]) == (400, "malformed"), answer.text
+
+
 def test_unknown_addresses_and_methods(http: httpx.Client) -> None:
-    for path in ("/nowhere", "/members/", "/docs", "/redoc", "/members/t1/visits/"):
+    for path in ("/nowhere", "/members/", "/redoc", "/members/t1/visits/"):
         answer = http.get(path)
         assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
     answer = http.delete("/members/t1")

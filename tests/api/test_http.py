@@ -20,6 +20,7 @@ from api.http.server import tracing
 from api.log import History, LogPage
 from api.runtime import problems
 from domain.kernel.command import COMMANDS
+from ledger import jobs
 from tests.addresses import Client
 from tests.api import facts
 from tests.api.contract import Contract
@@ -394,6 +395,7 @@ def test_no_label_of_a_metric_holds_what_was_sent(http: httpx.Client, contract: 
         "code": {*problems.codes()},
         "bucket": {"0"},
         "standing": {"delivers", "tries again", "stopped"},
+        "state": {*jobs.STATES},
     }
     found = text_string_to_metric_families(http.get("/metrics").text)
     labels = [each.labels for family in found for each in family.samples]

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import httpx
 import pytest
@@ -12,6 +13,7 @@ from api.http.pages.page import FIRST_PAGE
 from api.http.server import identity, issuers
 from api.http.server.access import FROM_HERE_HEADER, from_here
 from api.http.server.identity import Attempt, Metadata, Provider, Refused
+from api.http.server.issuers import user_of
 from api.runtime.failures import CannotOpen
 from api.runtime.settings import Settings
 from ledger import sessions
@@ -21,7 +23,7 @@ from tests.api.running import asked
 from tests.ledger.facts import command, executed
 
 LEAVE, RETURN = "/sign-in/provider", identity.RETURN_PATH
-COOKIE, ATTEMPT = "clubledger", "clubledger_sign_in"
+COOKIE, ATTEMPT, ELSEWHERE = "clubledger", "clubledger_sign_in", "clubledger_elsewhere"
 Browser = httpx.AsyncClient
 
 
@@ -228,6 +230,73 @@ def test_who_signs_in_is_led_to_pages_of_ours_alone(dsn: str, provider: Running,
         assert code_of(left) == "not_from_here", "no other site begins an attempt"
 
     told(dsn, provider, story)
+
+
+@pytest.mark.parametrize("offered", ["/end", "/end?realm=a", None, "file:///etc/passwd"])
+def test_who_signs_out_does_so_at_the_provider_as_well_if_it_was_there(
+    dsn: str, provider: Running, offered: str | None
+) -> None:
+    """Where it offers that; a session that began by a password ends here alone."""
+    ends = provider.address + offered if offered and offered[0] == "/" else offered
+    provider.tell(metadata={"end_session_endpoint": ends} if ends else {})
+
+    async def left(browser: Browser) -> str:
+        ours = {FROM_HERE_HEADER: from_here(str(browser.cookies[COOKIE]))}
+        answer = await browser.post("/sign-out", headers={**ours, "Sec-Fetch-Site": "same-origin"})
+        assert (await browser.get("/v1/session")).status_code == 401
+        return str(answer.headers["hx-redirect"])
+
+    async def story(browser: Browser) -> None:
+        if ends == offered and ends is not None:
+            answer = await browser.get(LEAVE)
+            assert code_of(answer) == "provider_away", "nobody is sent where it is not safe"
+            return
+        await browser.get(await led_back(browser))
+        kept = str(browser.cookies[ELSEWHERE])
+        to = await left(browser)
+        assert ELSEWHERE not in browser.cookies
+        if ends is None:
+            assert to == "/sign-in"
+        else:
+            said = dict(parse_qsl(urlsplit(to).query))
+            assert to.startswith(ends)
+            assert said.pop("realm", None) == ("a" if "realm" in ends else None)
+            assert said == {
+                "client_id": CLIENT_ID,
+                "post_logout_redirect_uri": "http://127.0.0.1:1/sign-in",
+            }
+        with connect(dsn) as connection:
+            browser.cookies.set(COOKIE, sessions.begin(connection, "li"))
+        browser.cookies.set(ELSEWHERE, kept)  # of the session before
+        assert await left(browser) == "/sign-in"
+
+    told(dsn, provider, story)
+
+
+def test_whom_no_id_here_can_be_called_is_known_by_a_digest(dsn: str, provider: Running) -> None:
+    """And whoever calls himself as one of these is another."""
+    subject = "auth0|" + "x" * 249
+    hashed = user_of(provider.address, subject)
+    assert hashed is not None
+    executed(
+        dsn,
+        command("user.add", user_id=hashed),
+        command("user.grant", user_id=hashed, role_id="auditor"),
+    )
+
+    async def story(browser: Browser) -> None:
+        for sub, code in ((subject, ""), (hashed, "not_a_user"), (subject + "x", "not_a_user")):
+            provider.tell(claims={"sub": sub})
+            came = await browser.get(await led_back(browser))
+            assert code_of(came) == code, sub
+        provider.tell(claims={"sub": "Li"})
+        came = await browser.get(await led_back(browser))
+        assert str(user_of(provider.address, "Li")) in came.text, "an administrator asks for it"
+
+    told(dsn, provider, story)
+    assert user_of("https://id.example", subject) != hashed, "another's is another"
+    assert [user_of("", each) for each in ("li", "", None, 1, "x" * 256)] == ["li", *[None] * 4]
+    assert len({user_of("", each) for each in ("Li", "li ", "lI", "s-" + "0" * 30)}) == 4
 
 
 def test_the_provider_may_change_its_keys(

@@ -6,6 +6,7 @@ import io
 import json
 import zipfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from ledger import credentials, jobs
 from ledger.database import connect
 from projections.engine.measure import UnknownMeasure
 from tests.api import facts
+from tests.api.running import clubledger
 from tests.ledger.facts import command, executed
 
 Conn = Connection[Any]
@@ -238,6 +240,48 @@ def test_the_whole_log_is_a_file(dsn: str, conn: Conn) -> None:
     events = [json.loads(line) for line in content.splitlines()]
     assert (name, len(events)) == ("events.jsonl", found["events"])
     assert [each["position"] for each in events] == [*range(1, found["events"] + 1)]
+
+
+def test_where_the_ledger_is_its_administrator_sees_and_ends_the_jobs_of_all(
+    dsn: str, conn: Conn, tmp_path: Path
+) -> None:
+    def ran(*words: str | Path, code: int = 0) -> Any:
+        ended = clubledger("jobs", *words, "--json", CLUBLEDGER_DATABASE_URL=dsn)
+        assert ended.code == code, ended.err
+        return ended.problem if code else ended.json
+
+    assert ran("list") == {"jobs": []}
+    work = working(dsn, conn, kind="export_log")
+    job_id = work.job.job_id
+    found = done(work)
+    running = ran("cancel", job_id)
+    assert (running["state"], running["cancel_asked"]) == ("running", True)
+    assert jobs.end(conn, work.job, "succeeded", {"result": found})
+    waits, _ = jobs.start(conn, "cl_other", "export_log", {"kind": "export_log"}, key="other")
+    standing, waited_s = jobs.standing(conn)
+    assert standing == {"succeeded": 1, "queued": 1}
+    assert waited_s >= 0
+    assert [(each["job_id"], each["owner"]) for each in ran("list")["jobs"]] == [
+        (waits.job_id, "cl_other"),
+        (job_id, "cl_n"),
+    ]
+    shown = ran("show", job_id)
+    assert (shown["result"], [each["name"] for each in shown["files"]]) == (found, ["events.jsonl"])
+    assert ran("cancel", waits.job_id)["state"] == "cancelled"
+    assert ran("cancel", job_id, code=3)["refusal"] == "job_ended"
+    assert ran("show", "0" * 16, code=3)["refusal"] == "unknown_job"
+    to = tmp_path / "log.jsonl"
+    assert ran("download", job_id, "1", to)["bytes"] == len(to.read_bytes())
+    assert len(to.read_bytes().splitlines()) == found["events"]
+    assert to.stat().st_mode & 0o077 == 0
+    assert ran("download", job_id, "1", to, code=2)["code"] == "wrong_use"
+    assert ran("download", job_id, "2", tmp_path / "x", code=3)["refusal"] == "unknown_file"
+    said = [
+        clubledger("jobs", *words, CLUBLEDGER_DATABASE_URL=dsn).out
+        for words in (("list",), ("show", job_id))
+    ]
+    assert "export_log" in said[0]
+    assert "events.jsonl" in said[1]
 
 
 def test_two_moments_are_compared_and_answers_made_anew(dsn: str, conn: Conn) -> None:

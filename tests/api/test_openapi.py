@@ -137,7 +137,7 @@ def test_how_it_may_be_refused_follows_from_what_an_operation_takes(
         "wait_for": {"not_caught_up"},
         "known_at": {"unknown_position", "dated_in_future"},
         "Idempotency-Key": {"key_missing", "header_repeated", "key_reused", "busy", "unanswered"},
-        "body": {"malformed", "not_json", "too_large"},
+        "body": {"malformed", "coding_not_taken", "not_json", "too_large"},
     }
     for method, path, operation in operations(document):
         takes = {each["name"] for each in operation.get("parameters", [])}

@@ -102,7 +102,9 @@ def test_metrics_are_what_prometheus_reads() -> None:
         for removed_at in (then, None)
     )
     webhooks = [gone, failing]
-    said = metrics.of_database(lanes, [Standstill(1, 5, "unit.opened")], webhooks, now).decode()
+    still = [Standstill(1, 5, "unit.opened")]
+    of_jobs = ({"queued": 2, "failed": 1}, 7.5)
+    said = metrics.of_database(lanes, still, webhooks, of_jobs, now).decode()
     found = {
         (sample.name.removeprefix("clubledger_"), *sample.labels.values()): sample.value
         for family in text_string_to_metric_families(said)
@@ -118,6 +120,12 @@ def test_metrics_are_what_prometheus_reads() -> None:
         ("answers_lag_events", "1"): 3,
         ("answers_lag_seconds", "0"): 0,
         ("answers_lag_seconds", "1"): 2,
+        ("jobs", "running"): 0,
+        ("jobs", "succeeded"): 0,
+        ("jobs", "cancelled"): 0,
+        ("jobs", "queued"): 2,
+        ("jobs", "failed"): 1,
+        ("jobs_oldest_queued_seconds",): 7.5,
         ("answers_standstill_position", "0"): 0,
         ("answers_standstill_position", "1"): 5,
         ("webhooks", "delivers"): 0,

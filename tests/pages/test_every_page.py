@@ -51,8 +51,16 @@ PAGES = {
     "/audit/corrections",
     "/audit/what-if",
     "/audit/health",
+    "/docs",
+    "/docs/operations/{name}",
+    "/docs/models/{name}",
 }
-NAMES = {"/administration/lists/{name}": "clubs", "/administration/commands/{name}": "club.open"}
+NAMES = {
+    "/administration/lists/{name}": "clubs",
+    "/administration/commands/{name}": "club.open",
+    "/docs/operations/{name}": "record_visit",
+    "/docs/models/{name}": "RecordVisitRequest",
+}
 PARTS = {
     "/desk/{club_id}/{desk}/today": "a part of the desk",
     "/campaigns/{campaign_id}/progress": "a part of a campaign's page",

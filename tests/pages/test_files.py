@@ -12,8 +12,9 @@ import pytest
 from api.files.mending import MENDS, OTHERWISE
 from api.http.pages import files, words
 from api.http.pages.page import CONSOLES
-from api.jobs import face, kinds
+from api.jobs import kinds
 from domain.access import BUILT_IN, Grant, Principal
+from ledger import jobs
 from tests.pages.conftest import Claimed, House
 from tests.pages.test_guards import OWN, code_of
 from tests.patience import PATIENCE_S, eventually
@@ -186,7 +187,7 @@ def test_the_page_is_offered_to_whoever_may_write_what_files_bring() -> None:
 
 def test_what_jobs_are_called_and_what_mends_lines_is_said_in_both_languages() -> None:
     table = words.words()
-    named = {f"job:{each}" for each in kinds.KINDS} | {f"state:{each}" for each in face.STATES}
+    named = {f"job:{each}" for each in kinds.KINDS} | {f"state:{each}" for each in jobs.STATES}
     assert named <= table["names"].keys()
     english = {code: said[1] for code, said in table["mends"].items()}
     assert english == {**MENDS, "otherwise": OTHERWISE}

@@ -28,7 +28,7 @@ from domain.kernel.values import PROGRAMME
 from domain.simulation.scenario import CHANGES, Scenario
 from projections.engine.measure import MEASURES
 
-AT_THE_DOOR = {"retry_after_s"}  # comes with whoever has to wait
+AT_THE_DOOR = {"retry_after_s", "user_id"}  # come with who has to wait, and who is no user here
 TABLE = words.words()
 
 

@@ -40,17 +40,17 @@ def summary(thing: object) -> str:
     return " ".join((getdoc(thing) or "").split("\n\n")[0].split())
 
 
-def give_examples(app: typer.Typer) -> None:
+def give_examples(app: typer.Typer, of: str = "") -> None:
     """Put them where help is made. A list of commands has the whole summary of each, over several
-    lines where it is narrow."""
+    lines where it is narrow. `of`: the group in which they stand."""
     for group in app.registered_groups:
         within = group.typer_instance
         assert within is not None
         known = within.registered_callback
         group.short_help = within.info.help or summary(known and known.callback)
-        give_examples(within)
+        give_examples(within, group.name or within.info.name or of)
     for each in app.registered_commands:
         each.short_help = summary(each.callback)
-        name = each.name or getattr(each.callback, "__name__", "")
+        name = f"{of} {each.name or getattr(each.callback, '__name__', '')}".strip()
         if name in EXAMPLES:
             each.epilog = f"\b\nExample:\n  {EXAMPLES[name]}"

@@ -1,6 +1,7 @@
 """Signing in and out, at the pages: the session that the doors know, as they make it."""
 
 from functools import partial
+from typing import Literal, TypeAlias
 
 from fastapi import Request, Response
 from fastapi.responses import RedirectResponse
@@ -20,6 +21,7 @@ from api.http.pages.page import (
 from api.http.server import identity
 from api.http.server.access import (
     ATTEMPT,
+    ELSEWHERE,
     PUBLIC,
     SIGNED_IN,
     Who,
@@ -38,6 +40,7 @@ from ledger.sessions import begin, first_use, principals
 
 router = router_of_pages()
 PASSWORD = "/sign-in/password"
+SameSite: TypeAlias = Literal["lax", "strict"]
 
 
 class SigningIn(Fields):
@@ -89,10 +92,15 @@ async def sign_in(request: Request, house: InHouse) -> Response:
 @router.post("/sign-out")
 @needs(SIGNED_IN)
 async def sign_out(request: Request, who: Who, house: InHouse) -> Response:
-    """Sign out."""
+    """Sign out: at the identity provider as well, if that is where he signed in."""
     await form(request, SigningOut)
-    answer = next_page(SIGN_IN)
+    here = sessions.session_of(request)
+    there = None
+    if house.provider is not None and cookie_of(request, ELSEWHERE) == here:
+        there = await house.provider.end(SIGN_IN)
+    answer = next_page(there or SIGN_IN)
     await sessions.sign_out(request, answer, who, house)
+    _forget(answer, house, ELSEWHERE, "strict")
     return answer
 
 
@@ -164,11 +172,8 @@ async def come_back(request: Request, house: InHouse) -> Response:
     try:
         answer = await _signed_in(request, house)
     except DoorProblem as problem:
-        answer = in_place(request, problems.document(problem.code))
-    under_tls = house.settings.tls_in_front
-    answer.delete_cookie(
-        cookie_name(under_tls, ATTEMPT), secure=under_tls, httponly=True, samesite="lax"
-    )
+        answer = in_place(request, problems.document(problem.code, **(problem.more or {})))
+    _forget(answer, house, ATTEMPT, "lax")
     return answer
 
 
@@ -176,13 +181,22 @@ async def _signed_in(request: Request, house: House) -> Response:
     brought = cookie_of(request, ATTEMPT)
     user_id, attempt = await _provider(house).finish(brought, request.url.query)
     if not await house.reads.briefly(partial(principals, user_ids=[user_id])):
-        raise DoorProblem("not_a_user")
+        raise DoorProblem("not_a_user", more={"user_id": user_id})
     if not await house.reads.briefly(partial(first_use, attempt=attempt.digest)):
         raise DoorProblem("not_confirmed")
     cookie = await house.reads.briefly(partial(begin, user_id=user_id))
     answer = page(request, "signed_in.html", to=own_path(attempt.to))
     sessions.hand_over(answer, cookie, house.settings.tls_in_front)
+    session_id = cookie.partition("_")[0]
+    sessions.hand_over(answer, session_id, house.settings.tls_in_front, ELSEWHERE)
     return answer
+
+
+def _forget(answer: Response, house: House, name: str, samesite: SameSite) -> None:
+    under_tls = house.settings.tls_in_front
+    answer.delete_cookie(
+        cookie_name(under_tls, name), secure=under_tls, httponly=True, samesite=samesite
+    )
 
 
 def _provider(house: House) -> Provider:

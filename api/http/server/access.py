@@ -32,8 +32,8 @@ MOST_KNOWN = 10_000
 MOST_KNOCKING = 64
 """Who waits to be looked up, one at a time: guessing at keys keeps nobody else from reading."""
 BEARER = b"bearer "
-COOKIE, ATTEMPT = "clubledger", "clubledger_sign_in"
-"""What holds a session, and an attempt to sign in elsewhere."""
+COOKIE, ATTEMPT, ELSEWHERE = "clubledger", "clubledger_sign_in", "clubledger_elsewhere"
+"""What holds a session, and an attempt to sign in elsewhere; and what says that it was there."""
 FROM_HERE_HEADER = "Clubledger-Csrf"
 """What a page of another site cannot send: what `GET /v1/session` tells of a session."""
 SITE_HEADER = "Sec-Fetch-Site"

@@ -157,7 +157,7 @@ def _complete(operation: dict[str, Any]) -> None:
     if MATCH_HEADER in parameters:
         codes.append("changed_since")
     if "requestBody" in operation:
-        codes += ["malformed", "not_json", "too_large"]
+        codes += ["malformed", "coding_not_taken", "not_json", "too_large"]
     for code in codes:
         _promise(responses, str(problems.status_of(code)), code)
     responses["default"] = {

@@ -30,6 +30,7 @@ CODES = {404: "not_found", 405: "method_not_allowed", 413: "too_large", 415: "no
 HEADED = "clubledger.head"
 """In the scope of a GET that was a HEAD, for an answer that has no end of its own."""
 CLOCK_HEADER = b"clubledger-clock"
+_AS_IT_IS = (b"", b"identity")
 _CARRIED = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
 
 
@@ -166,8 +167,13 @@ class Doorway:
             await send(message)
 
         for name, value in scope["headers"]:
+            code = ""
             if name == b"content-length" and int(value) > self.max_body_bytes:
-                await as_response(problems.document("too_large"))(scope, receive, headed)
+                code = "too_large"
+            elif name == b"content-encoding" and value.lower() not in _AS_IT_IS:
+                code = "coding_not_taken"
+            if code:
+                await as_response(problems.document(code))(scope, receive, headed)
                 return
         try:
             await attended(self.app, scope, measured, headed)

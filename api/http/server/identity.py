@@ -37,6 +37,7 @@ from api.http.server.issuers import (
     fetch,
     is_here,
     is_safe,
+    user_of,
 )
 from api.http.server.turns import Turns
 from api.runtime.clock import Clock
@@ -54,7 +55,6 @@ AT_ONCE, MOST_WAITING = 2, 16
 RETURN_PATH = "/sign-in/return"
 DISCOVERY_PATH = "/.well-known/openid-configuration"
 SCOPE = "openid profile"
-USER_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 _MADE = re.compile(r"([0-9]{1,12})\.([0-9a-f]{64})\.([A-Za-z0-9_-]{0,400})")
 BASIC, POST, NONE = "client_secret_basic", "client_secret_post", "none"
 
@@ -164,6 +164,8 @@ class Metadata(NamedTuple):
     auth_methods: list[str]
     names_itself: bool
     """Whether it says who it is when a browser comes back (RFC 9207)."""
+    end_session: str | None
+    """Where somebody signs out over there (RP-Initiated Logout); null: nowhere."""
 
     @classmethod
     def of(cls, document: bytes, issuer: str) -> "Metadata":
@@ -178,8 +180,9 @@ class Metadata(NamedTuple):
             said["jwks_uri"],
             said.get("token_endpoint_auth_methods_supported", [BASIC]),
             said.get("authorization_response_iss_parameter_supported") is True,
+            said.get("end_session_endpoint"),
         )
-        for each in made[:3]:
+        for each in (*made[:3], *([made.end_session] if made.end_session is not None else ())):
             if not is_safe(each) or (is_here(each) and not is_here(issuer)):
                 raise OSError("an issuer is asked elsewhere by https alone")
         return made
@@ -205,7 +208,8 @@ class Provider:
         self.name = urlsplit(issuer).hostname or issuer
         """What people see of it."""
         self._client_id, self._secret, self._claim = client_id, secret, claim
-        self._return = f"{address.rstrip('/')}{RETURN_PATH}"
+        self._here = address.rstrip("/")
+        self._return = f"{self._here}{RETURN_PATH}"
         self._known: _Read | None = None
         self._tried_at = -math.inf
         self._reading = asyncio.Lock()
@@ -248,6 +252,16 @@ class Provider:
             prompt="login",  # A desk is shared: who was there before is not who comes now.
         )
         return address, attempt.cookie
+
+    async def end(self, path: str) -> str | None:
+        """The address at which somebody signs out over there, and is led back to this page; None
+        where he cannot, or nobody answers. It says nothing of who he is: his browser knows."""
+        try:
+            found = (await self._read()).metadata.end_session
+        except DoorProblem:
+            return None
+        back = {"client_id": self._client_id, "post_logout_redirect_uri": f"{self._here}{path}"}
+        return found and f"{found}{'&' if '?' in found else '?'}{urlencode(back)}"
 
     async def finish(self, cookie: str | None, query: str) -> tuple[str, Attempt]:
         """(the id of the user, the attempt) of a browser that comes back. Raises
@@ -329,9 +343,9 @@ class Provider:
                 raise Refused("he was not asked who he is")
         except (JoseError, *UNREADABLE, AttributeError, OverflowError) as error:
             raise Refused(f"the ID token does not hold ({type(error).__name__})") from None
-        user_id = read.get(self._claim)
-        if not isinstance(user_id, str) or not USER_ID.fullmatch(user_id):
-            raise DoorProblem("not_a_user")
+        user_id = user_of(self.issuer, read.get(self._claim))
+        if user_id is None:
+            raise DoorProblem("not_a_user", more={"user_id": None})
         return user_id
 
     async def _read(self) -> _Read:

@@ -7,8 +7,10 @@ import asyncio
 import json
 import logging
 import math
+import re
 from collections.abc import Mapping
 from contextlib import suppress
+from hashlib import sha256
 from http.client import HTTPException
 from ipaddress import ip_address
 from pathlib import Path
@@ -35,6 +37,22 @@ TIMEOUT_S = 5.0
 MOST_BYTES = 262_144
 UNREADABLE = (OSError, URLError, HTTPException, ValueError, KeyError, TypeError)
 """What reading from elsewhere may end with."""
+
+
+USER_ID, HASHED = re.compile(r"[a-z0-9][a-z0-9-]{0,31}"), re.compile(r"s-[0-9a-f]{30}")
+MOST_CHARACTERS = 255
+"""Of who somebody is there, as OpenID Connect has it."""
+
+
+def user_of(issuer: str, said: Any) -> str | None:
+    """The id of the user here whom an issuer names so, if that is a name. Where no id here can be
+    so, he is known by a digest; and nobody is called as a digest is."""
+    if not isinstance(said, str) or not 0 < len(said) <= MOST_CHARACTERS:
+        return None
+    if USER_ID.fullmatch(said) and not HASHED.fullmatch(said):
+        return said
+    whole = f"{issuer}\n{said}".encode(errors="surrogatepass")
+    return f"s-{sha256(whole).hexdigest()[:30]}"
 
 
 class _Stay(HTTPRedirectHandler):

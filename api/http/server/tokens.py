@@ -5,19 +5,24 @@ was let in by keys that are no more has to be looked at again.
 """
 
 import asyncio
-import re
 from datetime import UTC, datetime
 from typing import NamedTuple
 
 from joserfc import jwt
 from joserfc.errors import JoseError
 
-from api.http.server.issuers import ALGORITHMS, READ_AGAIN_S, SKEW_S, SOONER_S, PublishedKeys
+from api.http.server.issuers import (
+    ALGORITHMS,
+    READ_AGAIN_S,
+    SKEW_S,
+    SOONER_S,
+    PublishedKeys,
+    user_of,
+)
 from api.runtime.clock import Clock
 from api.runtime.settings import Settings
 
 MOST_KNOWN = 10_000
-USER = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 
 
 class Subject(NamedTuple):
@@ -33,7 +38,7 @@ class Tokens:
     def __init__(self, issuer: str, audience: str, keys: str, claim: str) -> None:
         self.subjects: dict[str, Subject] = {}
         """Whom a token names, by its digest."""
-        self._keys, self._claim = PublishedKeys(keys), claim
+        self._issuer, self._keys, self._claim = issuer, PublishedKeys(keys), claim
         self._keeping: asyncio.Task[None] | None = None
         self._rules = jwt.JWTClaimsRegistry(
             now=lambda: int(Clock().now().timestamp()),
@@ -75,8 +80,9 @@ class Tokens:
         try:
             read = jwt.decode(token, self._keys.keys, algorithms=ALGORITHMS)
             self._rules.validate(read.claims)
-            user_id, until = read.claims.get(self._claim), read.claims["exp"]
-            if isinstance(user_id, str) and USER.fullmatch(user_id):
+            user_id = user_of(self._issuer, read.claims.get(self._claim))
+            until = read.claims["exp"]
+            if user_id is not None:
                 return Subject(user_id, datetime.fromtimestamp(until + SKEW_S, UTC))
         except (
             JoseError,
