@@ -442,7 +442,7 @@ measure("campaigns.cost_per_retained", "Cost per customer retained", "每保有�
 measure("campaigns.take_up", "Take-up", "参与率", "%", OFFERS, "100 * enrolled / offered", digits=2)
 
 
-closed("kind", Kind)
+closed("campaigns.kind", Kind)
 view(
     "campaigns",
     "Every campaign, and who took part.",

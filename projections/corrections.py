@@ -20,6 +20,7 @@ from domain.points.movements import (
 )
 from domain.visits import VisitRecorded, VisitUndone
 from projections.engine.event_tables import TypedTable, typed_table, typed_tables
+from projections.engine.names import closed
 from projections.engine.views import view
 
 CORRECTED, REVERSED, LATE = KINDS = ("corrected", "reversed", "late")
@@ -99,6 +100,7 @@ def _late() -> Iterator[str]:
         """
 
 
+closed("corrections.kind", KINDS)
 view(
     "corrections",
     "What was taken back, reversed, or told a day or more after it happened.",

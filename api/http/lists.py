@@ -118,7 +118,7 @@ def _open(of: View) -> None:
             *(Parameter(name, kind, annotation=each, default=None) for name, each in words.items()),
         ]
     )
-    codes = codes_of((*of.same, *of.within))
+    codes = codes_of((*of.same, *of.within), of.name)
     router.add_api_route(
         f"/lists/{of.name}",
         ask,

@@ -28,7 +28,7 @@ from projections.engine.answer import Answer, Dated, Number
 from projections.engine.connection import Conn
 from projections.engine.days import end_of, first_whole_month, last_whole_month
 from projections.engine.event_tables import counted
-from projections.engine.names import ANYBODY, NOBODY, form_of_closed, require_known
+from projections.engine.names import ANYBODY, NOBODY, form_of_values, require_known, values_of
 from projections.engine.ratio import rounded
 
 MEASURES: dict[str, "Measure"] = {}
@@ -436,7 +436,7 @@ def form_of(name: str) -> Mapping[str, Any]:
     """How a parameter is written at every measure that takes it, as a schema says it."""
     if name in DAYS:
         return _A_DAY
-    if form := form_of_closed(name, NOBODY, ANYBODY):
+    if form := form_of_values(values_of(name), NOBODY, ANYBODY):
         return form
     usual = [each.rows.may.get(name) for each in MEASURES.values() if name in each.takes]
     return _A_NUMBER if all(isinstance(each, int) for each in usual) else {}

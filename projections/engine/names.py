@@ -1,7 +1,7 @@
 """Names that are asked for: one that the ledger does not know is refused, since an answer of
 nothing would read as if that were how much there is."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from re import escape
 from typing import Any, get_args
@@ -17,7 +17,8 @@ MOST_SHOWN = 10
 """A list that is longer is told of where it is asked for in vain, and stands in no pattern."""
 
 CLOSED: dict[str, tuple[str, ...]] = {}
-"""All that there is of a kind, by the name of what is asked for. A noun says so (`closed`)."""
+"""All that there is of a kind, by the name of what is asked for; or by that of a list and what is
+asked for there: `campaigns.kind`. A noun says so (`closed`)."""
 
 NAMES: dict[str, "Named"] = {}
 """What is known by an id, by the name of the id. A noun says so beside its tables (`named`)."""
@@ -63,32 +64,39 @@ def closed(name: str, kind: Any) -> None:
         raise TypeError(f"two lists are called {name}")
 
 
-def form_of_closed(name: str, *beside: str) -> dict[str, str]:
+def values_of(name: str, of: str = "") -> tuple[str, ...]:
+    """All that may be asked for by this name, of this list; nothing, if nobody keeps account."""
+    return CLOSED.get(f"{of}.{name}", CLOSED.get(name, ()))
+
+
+def form_of_values(values: Sequence[str], *beside: str) -> dict[str, str]:
     """How values of a closed list are written, several by commas, as a schema says it; nothing, if
     there is no such list or it is long."""
-    if not 0 < len(CLOSED.get(name, ())) <= MOST_SHOWN:
+    if not 0 < len(values) <= MOST_SHOWN:
         return {}
-    one = "|".join(map(escape, (*CLOSED[name], *beside)))
+    one = "|".join(map(escape, (*values, *beside)))
     return {"pattern": f"^({one})(,({one}))*$"}
 
 
-def codes_of(names: Iterable[str]) -> list[str]:
-    """The codes of what is raised where one of these is unknown."""
+def codes_of(names: Iterable[str], of: str = "") -> list[str]:
+    """The codes of what is raised where one of these, of this list, is unknown."""
     asked = set(names)
     found = {NAMES[name].code for name in asked & NAMES.keys()}
     found |= {UnknownTier.code} if "tier" in asked else set()
-    return sorted(found | ({UnknownValue.code} if asked & CLOSED.keys() else set()))
+    return sorted(
+        found | ({UnknownValue.code} if any(values_of(each, of) for each in asked) else set())
+    )
 
 
-def require_known(conn: Conn, said: Mapping[str, Iterable[str]]) -> None:
+def require_known(conn: Conn, said: Mapping[str, Iterable[str]], of: str = "") -> None:
     """Raises what is raised for the first of these ids, tiers or values of closed lists that there
-    is not."""
+    is not. `of`: the list that is asked for."""
     for name, words in said.items():
         wanted = [each for each in words if each not in (NOBODY, ANYBODY)]
         if name == "tier" and not {*wanted} <= {*PROGRAMME.tiers}:
             raise UnknownTier([*PROGRAMME.tiers])
-        if name in CLOSED and not {*wanted} <= {*CLOSED[name]}:
-            raise UnknownValue(name, [*CLOSED[name]])
+        if (values := values_of(name, of)) and not {*wanted} <= {*values}:
+            raise UnknownValue(name, [*values])
         if name in NAMES and wanted:
             text = f"SELECT {name} FROM {name.removesuffix('_id')} WHERE {name} = ANY (%s)"
             found = {each for (each,) in conn.execute(text, (wanted,)).fetchall()}

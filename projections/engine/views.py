@@ -7,7 +7,7 @@ moment alike, since its query names tables without their schema.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -24,7 +24,7 @@ from projections.engine.answer import Answer
 from projections.engine.connection import Conn, streaming
 from projections.engine.days import end_of
 from projections.engine.measure import WrongParameters
-from projections.engine.names import ANYBODY, NOBODY, form_of_closed, require_known
+from projections.engine.names import ANYBODY, NOBODY, form_of_values, require_known, values_of
 
 VIEWS: dict[str, "View"] = {}
 """Every view by its name. Making one registers it."""
@@ -140,7 +140,7 @@ class View:
     def filters(self) -> dict[str, Filter]:
         """What it can be asked for, by name."""
         types = {each.name: each for each in self.columns}
-        found = [_same(types[name]) for name in self.same]
+        found = [_same(types[name], values_of(name, self.name)) for name in self.same]
         found += [_within(name, text) for name, text in self.within.items()]
         found += [_least(name) for name in self.least]
         if self.day is not None:
@@ -148,7 +148,7 @@ class View:
         return {each.name: each for each in found}
 
 
-def _same(column: Column) -> Filter:
+def _same(column: Column, values: Sequence[str]) -> Filter:
     nothing = f", `{NOBODY}` for none, `{ANYBODY}` for any" if column.nullable else ""
     about = f"only these: {column.about}; several by commas{nothing}"
     if column.type == "boolean":
@@ -162,7 +162,7 @@ def _same(column: Column) -> Filter:
         )
     if column.name == "month":
         return Filter(column.name, about, condition, _months)
-    form = form_of_closed(column.name, *((NOBODY, ANYBODY) if column.nullable else ()))
+    form = form_of_values(values, *((NOBODY, ANYBODY) if column.nullable else ()))
     return Filter(column.name, about, condition, _several, form)
 
 
@@ -262,7 +262,7 @@ def page(
 ) -> Page:
     """Rows in the order of their key; `after` is the `next` of the page before."""
     given = read(of, said)
-    require_known(conn, _named(of, given))
+    require_known(conn, _named(of, given), of.name)
     cursor = conn.cursor(row_factory=class_row(of.row))
     try:
         text, known = _listed(of, given, after), _after(of, after)
@@ -277,7 +277,7 @@ def page(
 def whole(conn: Conn, of: View, said: Mapping[str, str | None]) -> Iterator[Iterator[Answer]]:
     """All rows, fetched as they are asked for. Only within a transaction."""
     given = read(of, said)
-    require_known(conn, _named(of, given))
+    require_known(conn, _named(of, given), of.name)
     names, made = [each.name for each in of.columns], of.row.model_construct
     with streaming(conn, tuple_row) as cursor:
         found = cursor.execute(_listed(of, given, None), {**given, "limit": None})

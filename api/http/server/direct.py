@@ -23,8 +23,6 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.http.server.handlers import HANDLERS
-
 _WRONG = object()
 """In place of what could not be made: something that it needs is wrong."""
 
@@ -134,6 +132,7 @@ class Direct:
 
     def __init__(self, app: ASGIApp, api: FastAPI) -> None:
         self.app = app
+        self._handlers: Mapping[Any, Any] = api.exception_handlers  # which a page may have, too
         self._ways: defaultdict[tuple[int, str], list[_Way | None]] = defaultdict(list)
         for route in iter_route_contexts(api.routes):
             if route.path is not None and "GET" in (route.methods or ()):
@@ -160,7 +159,7 @@ class Direct:
                 answer = await way.go(request, stack)
                 await answer(scope, receive, starting)
         except Exception as failure:
-            handler = next(filter(None, map(HANDLERS.get, type(failure).__mro__)), None)
+            handler = next(filter(None, map(self._handlers.get, type(failure).__mro__)), None)
             if handler is None or started:
                 raise
             answer = await handler(request, failure)
