@@ -24,8 +24,8 @@ class Answer(BaseModel):
         """Instants are told by the programme's clocks, wherever they were read."""
         told = self.__dict__
         for name in _instants(type(self)):
-            if isinstance(told[name], datetime):
-                told[name] = told[name].astimezone(PROGRAMME.zone)
+            if isinstance(said := told.get(name), datetime):
+                told[name] = said.astimezone(PROGRAMME.zone)
 
 
 @cache

@@ -36,6 +36,7 @@ WORDS: dict[str, tuple[str, ...]] = {
     "keys": ("show",),
     "report": ("check", "{report}"),
     "list": ("members",),
+    "jobs": ("list",),
     "sql": ("-c", "SELECT 1 AS n"),
     "do": ("unit.open", "unit_id=u9", "title=城北", "--key", "u9"),
 }
