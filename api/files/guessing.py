@@ -63,10 +63,10 @@ class Sheet:
     rows: int
 
 
-def mapping_for(files: Sequence[File]) -> str:
-    """A mapping for these files, as TOML."""
+def mapping_for(files: Sequence[File], titles: Iterable[tuple[str, str, str]] = ()) -> str:
+    """A mapping for these files, as TOML. A ledger has `titles`: (what it is of, id, title)."""
     sheets = [sheet for file in files if file.kind != "jsonl" for sheet in _sheets(file)]
-    ids = _Ids(sheets)
+    ids = _Ids(sheets, titles)
     out = [
         "# Proposed by `clubledger import --guess`: read it, correct it, then import with --check.",
         "# How each column is read is said beside it; what could not be told begins with ?.",
@@ -150,25 +150,38 @@ def _named(file: str, sheet: str | None) -> str | None:
 
 
 class _Ids:
-    """Ids for what the files call by a name: those that a file of ids and titles gives, else ones
-    that are made up here, the same in all tables."""
+    """Ids for what the files call by a name: those that a file of ids and titles gives, else those
+    of a ledger, where one alone is called so, else ones that are made up here, the same in all
+    tables."""
 
-    def __init__(self, sheets: Iterable[Sheet]) -> None:
-        self._known: dict[tuple[str, str], str] = {}
+    def __init__(self, sheets: Iterable[Sheet], titles: Iterable[tuple[str, str, str]]) -> None:
+        called: dict[tuple[str, str], set[str]] = {}
+        for of, each, title in titles:
+            called.setdefault((of, spelling.plain(title)), set()).add(each)
+        self._ids = {(of, each) for (of, _), those in called.items() for each in those}
+        self._known = {name: each for name, (each, *more) in called.items() if not more}
         for sheet in sheets:
             named = _named(sheet.file, sheet.sheet)
             if named and "id" in sheet.columns and "title" in sheet.columns:
-                ids, titles = (dict(sheet.columns[each].cells) for each in ("id", "title"))
-                for row, title in titles.items():
+                ids, names = (dict(sheet.columns[each].cells) for each in ("id", "title"))
+                for row, title in names.items():
                     if row in ids and _ID.fullmatch(ids[row].strip()):
                         self._known[named, spelling.plain(title)] = ids[row].strip()
 
+    def is_one(self, meaning: str, name: str) -> bool:
+        """Whether it is an id itself, and not what something else is called."""
+        return bool(_ID.fullmatch(name)) and self._known.get((meaning, name), name) == name
+
     def of(self, meaning: str, name: str) -> tuple[str, bool]:
         """(its id, whether it was made up)."""
+        if (meaning, name) in self._ids:
+            return name, False
         if (meaning, name) in self._known:
             return self._known[meaning, name], False
         number = sum(of == meaning for of, _ in self._known) + 1
-        return self._known.setdefault((meaning, name), f"{meaning}-{number}"), True
+        while (meaning, made := f"{meaning}-{number}") in self._ids:
+            number += 1
+        return self._known.setdefault((meaning, name), made), True
 
 
 # ------------------------------------------------------------------------------------ proposing
@@ -417,7 +430,7 @@ def _choices(column: Column, choices: Sequence[str]) -> tuple[dict[str, str], li
 
 def _ids_of(column: Column, meaning: str, ids: _Ids) -> tuple[dict[str, str], list[str]]:
     names = column.distinct()
-    if all(_ID.fullmatch(name) for name in names):
+    if all(ids.is_one(meaning, name) for name in names):
         return {}, ["ids as they are"]
     if len(names) > MOST_WORDS:
         return {}, [f"? it holds {len(names):,} names and no ids: say in words which is which"]

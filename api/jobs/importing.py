@@ -28,13 +28,17 @@ from domain.kernel.refusal import require_excusable
 from domain.kernel.values import Code
 from ledger import jobs, strict_json
 from ledger.commands import parse
+from ledger.database import connect
 from ledger.facts import OutOfOrder
 from ledger.importing import Importer
 from ledger.keyring import Secrets
 from ledger.lines import Line, Source, Unread
 from ledger.scratch import scratch
+from projections.engine import names, runner
 
 MOST_MAPPING = 32_768
+TITLED, MOST_TITLES = ("unit_id", "club_id", "service_id", "campaign_id", "cohort_id"), 10_000
+"""What files may call by its title instead of its id."""
 CSV, JSONL, TOML = "text/csv", "application/jsonl", "application/toml"
 REASONS, MAPPING = "reasons.jsonl", "mapping.toml"
 EXCUSES = Need("corrections.write")
@@ -138,10 +142,21 @@ def _read(work: Work, asked: ImportFiles | GuessMapping, stack: ExitStack) -> li
     return files
 
 
+def _proposed(work: Work, files: list[File]) -> str:
+    """A mapping for them, by what the ledger calls its things."""
+    with connect(work.dsn) as conn, runner.snapshot(conn):
+        titles = [
+            (name.removesuffix("_id"), *each)
+            for name in TITLED
+            for each in names.titled(conn, name, MOST_TITLES)
+        ]
+    return guessing.mapping_for(files, titles)
+
+
 def guess(work: Work, asked: GuessMapping) -> dict[str, Any]:
     """Propose a mapping."""
     with ExitStack() as stack, _told():
-        text = guessing.mapping_for(_read(work, asked, stack))
+        text = _proposed(work, _read(work, asked, stack))
     work.begin_files()
     _make(work, MAPPING, TOML, text.encode())
     return {"mapping": text}
@@ -161,7 +176,7 @@ def take(work: Work, asked: ImportFiles) -> dict[str, Any]:
         mapping = None if asked.mapping is None else _mapping(asked.mapping)
         text = None
         if mapping is None and asked.guess and any(file.kind != "jsonl" for file in files):
-            text = guessing.mapping_for(files)
+            text = _proposed(work, files)
             mapping = _mapping(text)
         key_of = Secrets.of(work.meta).file_key
         load_them = _Loading(work, asked, text, stack)

@@ -150,6 +150,10 @@ def test_a_table_is_checked_by_a_proposed_mapping_and_nobody_else_knows_of_it(
         assert (answer.status_code, answer.json()["code"]) == (404, "unknown_job")
     answer = http.post(f"{place}/cancel")
     assert (answer.status_code, answer.json()["code"]) == (409, "job_ended")
+    moved = brought(http, "客户编号,网点,入网日期\nm2,North,2020-01-01\n".encode())
+    named = [{"file_id": moved, "name": "joined.csv"}]
+    guessed = done(http, "named", kind="guess", files=named)["result"]["mapping"]
+    assert 'words = { "North" = "north" }' in guessed, "the ledger knows what is called so"
     again = started(http, "check", kind="guess", files=files)
     assert (again.status_code, again.json()["code"]) == (422, "key_reused")
 

@@ -234,7 +234,7 @@ async def _key(
         if len(request.headers.getlist(header)) > 1:
             raise DoorProblem("header_repeated", f"{header} is there twice.")
     if key in (None, NO_KEY):  # The ledger writes a key that is not there as NO_KEY.
-        raise DoorProblem("key_missing")
+        raise DoorProblem("key_missing", f"A write needs an idempotency key: {KEY_HEADER}.")
     return key
 
 

@@ -12,13 +12,14 @@ from domain.catalogue import COMMANDS
 from tests.api.files.tables import Rows, Taken, as_csv, as_xlsx
 
 
-def guessed(**files: bytes) -> str:
+def guessed(*titles: tuple[str, str, str], **files: bytes) -> str:
     with ExitStack() as stack:
         return mapping_for(
             [
                 stack.enter_context(readers.read(name.replace("__", "."), io.BytesIO(content)))
                 for name, content in files.items()
-            ]
+            ],
+            titles,
         )
 
 
@@ -188,3 +189,18 @@ def test_a_card_is_a_members_and_points_are_entered_on_a_day() -> None:
     commands = Taken(mapping, visits__csv=as_csv(visits), points__csv=as_csv(points)).commands
     assert [each.called for each in commands] == ["visit.record", "points.credit"]
     assert f"{commands[0].at:%Y-%m-%d %H:%M}" == "2021-01-05 01:30"
+
+
+def test_what_a_ledger_calls_so_alone_has_its_id_there() -> None:
+    rows: Rows = [
+        ["会员号", "俱乐部", "服务项目", "到访日期"],
+        ["A1", "茶 室", "清茶", "2021-01-05"],
+        ["A2", "球场", "清茶", "2021-01-06"],
+    ]
+    known = ("club", "tea", "茶 室"), ("club", "club-2", "泳池"), ("service", "a", "清茶")
+    mapping = guessed(*known, ("service", "b", "清茶"), visits__csv=as_csv(rows))
+    assert (
+        'club_id = { column = "俱乐部", words = { "茶 室" = "tea", "球场" = "club-3" } }' in mapping
+    )
+    assert "? the ids of 球场 are made up." in mapping
+    assert "? the ids of 清茶 are made up." in mapping
