@@ -18,9 +18,9 @@ def test_a_port_that_is_taken_is_one_sentence(demo_dir: Path) -> None:
         port = str(taken.getsockname()[1])
         ended = clubledger("serve", "--port", port, data_dir=demo_dir)
     assert ended.code == 4
-    assert (
-        ended.err
-        == f"clubledger: Cannot listen on http://127.0.0.1:{port}: Address already in use.\n"
+    assert ended.err == (
+        f"clubledger: Cannot listen on http://127.0.0.1:{port}: Address already in use;"
+        " --port takes another.\n"
     )
 
 

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from errno import EADDRINUSE
 from functools import partial
 from ipaddress import ip_address
 from types import FrameType
@@ -102,6 +103,8 @@ def _bound(host: str, port: int) -> socket.socket:
     except (OSError, UnicodeError) as error:
         listener.close()
         why = "not an address" if isinstance(error, UnicodeError) else error.strerror or str(error)
+        if isinstance(error, OSError) and error.errno == EADDRINUSE:
+            why += "; --port takes another"
         raise CannotListen(f"Cannot listen on {_address(host, port)}: {why}.") from error
     return listener
 
