@@ -275,8 +275,8 @@ class _Attempt:
             self._stage_snapshots(connection)
             self._wait_until_sent()
         self.rejects.seal()
-        for stream in self.working.streams.values():
-            stream.stored, stream.changed = stream.version, set()
+        for stream in self.working.changed():
+            stream.stored, stream.changed = stream.version, frozenset()
         owner._latest = self.latest
         return True
 

@@ -179,8 +179,9 @@ def snapshots_of(working: WorkingSet) -> Iterator[Snapshot]:
 def parts_of(working: WorkingSet) -> Iterator[PartState]:
     """The parts beside them that were changed, likewise."""
     for stream in working.changed():
-        beside = snapshots.beside_the_row(snapshots.kind_of(stream.name))
-        for part in () if stream.changed.isdisjoint(beside) else beside:
+        if not stream.changed:
+            continue
+        for part in snapshots.beside_the_row(snapshots.kind_of(stream.name)):
             if part in stream.changed:
                 fold = snapshots.part_version(part)
                 state = snapshots.encode_part(stream.state[part])

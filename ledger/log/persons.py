@@ -124,7 +124,8 @@ class DataKeys:
         rows = [row for each in told for row in self._rows(each)]
         keys = [
             {
-                **whom._asdict(),
+                "member_id": whom.member_id,
+                "bucket": whom.bucket,
                 "wrapped": _hex(KEYRING.wrap(self.kek, self.opened[whom], _key_of(whom))),
             }
             for whom in self.made
@@ -166,7 +167,8 @@ class DataKeys:
                 sealed = encrypt(self.of(each.whom), text.encode(), place)
                 blind = _blind(self.secrets, name, text) if name in LOOKED_UP else None
             yield {
-                **each.whom._asdict(),
+                "member_id": each.whom.member_id,
+                "bucket": each.whom.bucket,
                 "field": name,
                 "stream_version": each.stream_version,
                 "occurred_at": each.occurred_at,

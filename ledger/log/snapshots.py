@@ -52,6 +52,12 @@ def beside_the_row(kind: str) -> tuple[str, ...]:
 
 
 @cache
+def lies_beside(part: str) -> bool:
+    """Whether a part has a row of its own; no part has none."""
+    return part in PARTS and part in beside_the_row(PARTS[part].kind)
+
+
+@cache
 def taken_beside(command: type[Command]) -> tuple[tuple[int, str], ...]:
     """The parts with a row of their own that a command takes, each with the number of its stream
     among those of the command."""

@@ -3,7 +3,7 @@
 Each decision sees what those before it changed. Live batches and imports use the same one.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -106,7 +106,7 @@ class Stream:
     stored: int
     version: int
     state: State  # its parts, as far as they were asked for
-    changed: set[str] = field(default_factory=set)  # parts that are not as they are stored
+    changed: Set[str] = frozenset()  # parts beside the row that are not as they are stored
 
 
 @dataclass(slots=True)
@@ -172,7 +172,7 @@ class WorkingSet:
             stream = self._stream(name, snapshot.version, {})
             refold = snapshots.unknown(name, snapshot.fold)
             if not snapshot.fold:
-                stream.changed.update(refold)  # whatever lies beside it
+                stream.changed |= {*refold}  # whatever lies beside it
             if not refold or refold[0] not in snapshots.in_the_row(snapshots.kind_of(name)):
                 stream.state.update(snapshots.decode(name, snapshot.state))
         for part, stored in parts.items():
@@ -193,7 +193,7 @@ class WorkingSet:
         if refold:
             folded = snapshots.refold(stream.name, events, refold)
             stream.state.update(folded)
-            stream.changed.update(p for p in refold if folded[p] != PARTS[p].type())
+            stream.changed |= {p for p in refold if folded[p] != PARTS[p].type()}
         self.streams[stream.name] = stream
 
     def follow(self, ahead: "WorkingSet") -> None:
@@ -208,7 +208,9 @@ class WorkingSet:
         this one's. Others are only read."""
         known = self.streams
         own = {
-            name: replace(known[name], state=snapshots.copied(known[name].state), changed=set())
+            name: replace(
+                known[name], state=snapshots.copied(known[name].state), changed=frozenset()
+            )
             for name in names
         }
         return WorkingSet(self.buckets, known | own, dict(self.lanes))
@@ -236,7 +238,8 @@ class WorkingSet:
         entries = []
         for number, event, part in changes:
             stream = streams[number]
-            stream.changed.add(part)
+            if snapshots.lies_beside(part):
+                stream.changed |= {part}
             stream.version += 1
             self.lanes[stream.bucket] = offset = self.lanes.get(stream.bucket, 0) + 1
             entries.append(Entry(stream, stream.version, offset, event))
