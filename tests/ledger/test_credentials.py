@@ -1,9 +1,13 @@
 """Credentials: a secret opens what the key's own stream says it does; only its hash is kept."""
 
 from datetime import timedelta
+from hashlib import sha256
+from hmac import compare_digest
 from typing import Any
 
-from domain.access import Grant
+import pytest
+
+from domain.access import Grant, Principal
 from ledger import credentials
 from ledger.credentials import Known
 from ledger.database import connect
@@ -57,6 +61,23 @@ def test_a_secret_opens_the_key_whose_number_holds(ledger_dsn: str) -> None:
     log = rows(ledger_dsn, "SELECT convert_from(state, 'UTF8') FROM stored_events")
     log += rows(ledger_dsn, "SELECT convert_from(asked, 'UTF8') FROM command_log")
     assert not [text for (text,) in log if first in text or stored[0][2].hex() in text]
+
+
+def test_every_secret_is_compared_whole_whichever_opens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that nobody learns by the time that it takes how far he has guessed."""
+    compared: list[tuple[int, int]] = []
+
+    def counted(one: bytes, other: bytes) -> bool:
+        compared.append((len(one), len(other)))
+        return compare_digest(one, other)
+
+    monkeypatch.setattr(credentials, "compare_digest", counted)
+    first, second = "1" * 64, "2" * 64
+    hashes = tuple(sha256(each.encode()).digest() for each in (first, second))
+    key = credentials.Known(Principal("cl_x", ()), hashes, None)
+    opened = [key.opened_by(each) for each in (first, second, first[:-1], "", "x" * 5_000)]
+    assert opened == [True, True, False, False, False]
+    assert compared == [(32, 32)] * 2 * len(opened)
 
 
 def test_a_secret_that_was_replaced_or_has_ended_opens_nothing(ledger_dsn: str) -> None:

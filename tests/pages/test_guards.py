@@ -145,6 +145,20 @@ def test_a_scan_of_anything_is_told_in_place(pages: httpx.Client, body: bytes, c
     assert answer.headers["hx-retarget"] == "#problem"
 
 
+@pytest.mark.parametrize("deep", ["[" * 19_000, "{a=" * 8_000, "[[a." + "a." * 9_000, '"' * 9_000])
+def test_a_form_that_holds_what_is_deep_is_told_in_place(pages: httpx.Client, deep: str) -> None:
+    """Reports, mappings and scenarios are read from texts of forms."""
+    forms = {
+        f"{FIGURES}/enter/try": {"content": f"a = {deep}", "key": "deep"},
+        f"{files.BASE}/jobs": {"step": "check", "file": f"{'0' * 16} x.csv", "mapping": deep},
+        "/administration/commands/role.define/try": {"key": "deep", "role_id": "x", "scopes": deep},
+    }
+    for path, form in forms.items():
+        answer = pages.post(path, data=form, headers=OWN)
+        assert answer.status_code == 200, path
+        assert 'data-code="internal"' not in answer.text, path
+
+
 def test_the_same_visit_twice_is_paid_for_once_and_another_price_is_refused(
     pages: httpx.Client,
 ) -> None:
