@@ -175,15 +175,22 @@ def test_without_a_network_scans_wait_and_no_points_are_debited(
     expect(page.locator("#receipts .receipt")).to_contain_text(points(300, 100))
 
 
-def test_an_emergency_is_declared_seen_and_ended(visitor: Visitor) -> None:
+def test_an_emergency_is_declared_seen_and_ended(visitor: Visitor, house: House, name: str) -> None:
+    house.tell(*customer(name, 300)[:1])
+    house.settle()
     page = visitor.page
     page.goto(DESK)
+    scan(page, name)
+    not_eligible, above = page.locator(".card [data-code=not_eligible]"), re.compile("上方|above")
+    expect(not_eligible).not_to_contain_text(above)
     page.locator(".declare summary").click()
     page.locator(".declare [name=reason]").fill("大雪")
     visitor.accessible()
     page.locator(".declare button").click()
     expect(page.locator(".emergency strong")).to_be_visible()
     visitor.accessible()
+    scan(page, name)
+    expect(not_eligible).to_contain_text(above)
     page.locator("[name=people]").fill("3")
     for n in (1, 2):
         page.locator(".emergency .main").click()

@@ -46,7 +46,14 @@ from domain.kernel.values import (
     start_of,
 )
 from domain.points.lots import NotEnoughPoints
-from domain.visits import Companions, RecordVisit, UndoVisit, VisitReceipt, VisitRepeated
+from domain.visits import (
+    Companions,
+    NotEligible,
+    RecordVisit,
+    UndoVisit,
+    VisitReceipt,
+    VisitRepeated,
+)
 from ledger.log import persons
 from ledger.log.persons import Person
 from projections import clubs, visits
@@ -211,7 +218,7 @@ def _expiring(member: Member, now: datetime) -> int:
 
 
 def _refused(
-    request: Request, offers: Sequence[Offer], companions: int
+    request: Request, offers: Sequence[Offer], club: ClubCard, companions: int
 ) -> dict[tuple[str, str, str], list[str]]:
     """(code, what is wrong, what to do now) -> the services of which that is true."""
     found: dict[tuple[str, str, str], list[str]] = {}
@@ -221,6 +228,8 @@ def _refused(
             wrong, then = words.refusal(language, of_refusal(offer.refusal))
             if companions and isinstance(offer.refusal, NotEnoughPoints):
                 then = words.say(language, "fewer_cost_less")
+            if club.in_emergency and isinstance(offer.refusal, NotEligible):
+                then = words.say(language, "as_anybody")
             found.setdefault((offer.refusal.code, wrong, then), []).append(offer.title)
     return found
 
@@ -327,7 +336,7 @@ async def card(here: Here) -> Response:
         offers=offers,
         today=local_date(now),
         titles=_titles(club),
-        refused=_refused(here.request, offers, asked.companions),
+        refused=_refused(here.request, offers, club, asked.companions),
     )
 
 
