@@ -65,6 +65,8 @@ FIRST, LAST = "first", "last"
 AT_LEAST = "_at_least"
 _DAY: TypeAdapter[date] = TypeAdapter(Day)
 _MONTH: TypeAdapter[str] = TypeAdapter(Month)
+_A_MONTH = _MONTH.json_schema()["pattern"].strip("^$")
+_MONTHS = {"pattern": f"^{_A_MONTH}(,{_A_MONTH})*$"}
 _BOOLEANS = {"true": True, "false": False}
 _A_DAY, _A_NUMBER = _DAY.json_schema(), {"pattern": "^-?[0-9]{1,15}$"}
 _A_BOOLEAN = {"enum": [*_BOOLEANS]}
@@ -161,7 +163,7 @@ def _same(column: Column, values: Sequence[str]) -> Filter:
             f" OR v.{column.name} IS NOT NULL AND '{ANYBODY}' = ANY (%({column.name})s))"
         )
     if column.name == "month":
-        return Filter(column.name, about, condition, _months)
+        return Filter(column.name, about, condition, _months, _MONTHS)
     form = form_of_values(values, *((NOBODY, ANYBODY) if column.nullable else ()))
     return Filter(column.name, about, condition, _several, form)
 
