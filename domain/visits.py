@@ -518,6 +518,11 @@ class UndoVisit(MemberCommand):
     desk: Desk
     reason: Text
 
+    def until(self, visited_at: datetime) -> datetime:
+        """Until when who asks may take back a visit of this time."""
+        own_desk = timedelta(minutes=UNDO_MINUTES)
+        return visited_at + (UNDO if self.role == "supervisor" else own_desk)
+
     def decide(
         self, at: datetime, membership: Membership, points: Points, visits: Visits
     ) -> list[Event]:
@@ -528,7 +533,7 @@ class UndoVisit(MemberCommand):
         debit = reversible(points, visit.debit, at)
         if debit is None and visit.debit is not None:  # its points could not be returned
             raise UnknownVisit(self.visit, visits.made, UNDO_DAYS)
-        late = at - visit.at > timedelta(minutes=UNDO_MINUTES)
+        late = at > self.until(visit.at)
         if self.role != "supervisor" and (late or self.desk != visit.desk):
             self.unless_despite(UndoNeedsSupervisor(visit.at, UNDO_MINUTES))
         undone = self.event(

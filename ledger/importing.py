@@ -407,6 +407,7 @@ class _Attempt:
         file, line, text, command, named = place
         self.done.files[file].rejected += 1
         rejection = Rejection(line, reason.code, reason.reason, file, reason.field)
+        rejection.numbers = reason.numbers
         if command is not None:
             rejection.command = command.called
             rejection.member_id = getattr(command, "member_id", None)

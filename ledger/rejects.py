@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from pydantic import ValidationError
+from pydantic_core import to_jsonable_python
 
 from domain.catalogue import COMMANDS
 from domain.kernel.command import Command
@@ -34,6 +35,7 @@ class Rejection:
     command: str | None = None
     member_id: str | None = None
     key: str | None = None  # that the line brought
+    numbers: dict[str, Any] | None = None  # that decided, of a refusal
 
     def told(self) -> dict[str, Any]:
         """As a file of reasons has it."""
@@ -102,12 +104,14 @@ class Why(NamedTuple):
     code: str
     reason: str
     field: str | None = None
+    numbers: dict[str, Any] | None = None
 
 
 def why(failure: Exception, command: Command | None = None) -> Why:
     """Of a rejected line: the numbers of a refusal, else no value of the line."""
     if isinstance(failure, Refusal):
-        return Why(failure.code, str(failure), _field_of(failure, command))
+        numbers = to_jsonable_python(failure.numbers()) or None
+        return Why(failure.code, str(failure), _field_of(failure, command), numbers)
     if isinstance(failure, NotStrict):
         return Why(failure.code, str(failure))
     if isinstance(failure, ValidationError):

@@ -330,7 +330,7 @@ def _require_all(command: type[Command], kind: str, said: dict[str, FieldSaid]) 
     needed = ["at", *(n for n, f in command.model_fields.items() if f.is_required())]
     lacking = [name for name in needed if name not in outer and name != "command"]
     if lacking:
-        raise NoColumn(f"{kind} needs {' and '.join(lacking)}: the mapping says nothing of it")
+        raise NoColumn(f"{kind} needs {', '.join(lacking)}: the mapping says nothing of it")
 
 
 def _place(name: str, columns: dict[str, int]) -> int:

@@ -187,7 +187,9 @@ def load(content: bytes, name: str = "the mapping") -> Mapping:
     except RecursionError:
         raise WrongUse(f"{name} is nested too deeply.") from None
     except tomllib.TOMLDecodeError as error:
-        raise WrongUse(f"{name} is no TOML: {error}.") from None
+        told = re.search(r"\(at line (\d+), column (\d+)\)", str(error))
+        where = f", at line {told[1]}, column {told[2]}" if told else ""
+        raise WrongUse(f"{name} is no TOML{where}.") from None
     except ValidationError as error:
         loc, why = _clearest(error)
         place = ".".join(str(n + 1) if isinstance(n, int) else n for n in loc)

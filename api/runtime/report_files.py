@@ -46,8 +46,8 @@ in which they are told."""
 WAYS: tuple[WayKind, ...] = get_args(WayKind)
 BESIDE = ("command", "key", "actor", "at", "correcting")
 """What a command says that no file does."""
-NO_FIELD = "There is no such field here"
-NO_NUMBER = "A number as it is printed, such as 98.82, or a day"
+NO_FIELD = ("no_field", "There is no such field here")
+NO_NUMBER = ("no_number", "A number as it is printed, such as 98.82, or a day")
 _HEADER = re.compile(r"\s*\[{1,2}\s*([a-z]+)\s*\]{1,2}\s*(?:#.*)?$")
 _NUMBERS = {"value", *WAYS}
 """What is a text, so that its digits are known, may stand there as a number."""
@@ -74,7 +74,9 @@ class Wrong(Answer):
     line: int | None
     entry: str
     field: str | None
+    code: str
     reason: str
+    numbers: Mapping[str, Any]
 
 
 @dataclass
@@ -158,7 +160,9 @@ def _toml(content: bytes) -> Mapping[str, Any]:
 
 
 def _whole(why: str, line: int | None = None) -> WrongFile:
-    return WrongFile([Wrong(line=line, entry="file", field=None, reason=why)])
+    return WrongFile(
+        [Wrong(line=line, entry="file", field=None, code="file", reason=why, numbers={})]
+    )
 
 
 def _entries(found: Mapping[str, Any], text: str) -> Iterator[Entry]:
@@ -202,7 +206,7 @@ def _command(entry: Entry, report_id: str, at: datetime, actor: str) -> Command:
     takes = {id_field: "id", "parameters": "with"}  # what is called otherwise in a file
     allowed = COMMANDS[name].model_fields.keys() - {*BESIDE, *takes, "report_id", "ways"}
     allowed |= {*takes.values(), *(WAYS if entry.kind == "target" else ())}
-    if wrong := [_wrong(entry, each, NO_FIELD) for each in entry.said if each not in allowed]:
+    if wrong := [_wrong(entry, each, *NO_FIELD) for each in entry.said if each not in allowed]:
         raise _WrongFields(wrong)
     words: dict[str, Any] = {"command": name, "actor": actor, "at": at.isoformat()}
     if entry.kind == "claim":
@@ -219,14 +223,17 @@ def _command(entry: Entry, report_id: str, at: datetime, actor: str) -> Command:
     except ValidationError as error:
         told, _ = problems.of_command(error, COMMANDS[name], words)
         found = []
-        for each in told:
+        every = (each.get("ctx", {}) for each in error.errors(include_input=False))
+        for each, context in zip(told, every, strict=False):
+            bounds = {name: value for name, value in context.items() if type(value) is int}
             first, _, rest = each["field"].partition(".")
             if first == "ways":
                 place = rest.partition(".")[0]
                 first = ways[int(place)] if place.isdigit() else WAYS[0]
             first = takes.get(first, first)
             unreadable = each["code"] == "string_pattern_mismatch" and first in _NUMBERS
-            found.append(_wrong(entry, first, NO_NUMBER if unreadable else each["detail"]))
+            why = NO_NUMBER if unreadable else (each["code"], each["detail"])
+            found.append(_wrong(entry, first, *why, bounds))
         raise _WrongFields(found) from None
 
 
@@ -242,11 +249,15 @@ def _text(name: str, value: Any) -> Any:
     return value
 
 
-def _wrong(entry: Entry, name: str, reason: str) -> Wrong:
+def _wrong(
+    entry: Entry, name: str, code: str, reason: str, numbers: Mapping[str, Any] | None = None
+) -> Wrong:
     """What is wrong with a field, by the name and the line that it has in the file."""
     line = entry.lines.get(name, entry.line)
     told = name if _is_id(name) else None
-    return Wrong(line=line, entry=entry.name, field=told, reason=reason)
+    return Wrong(
+        line=line, entry=entry.name, field=told, code=code, reason=reason, numbers=numbers or {}
+    )
 
 
 def _is_id(known: Any) -> bool:
@@ -264,7 +275,8 @@ def _decided(file: ReportFile, made: Sequence[tuple[Entry, Command]]) -> ReportF
             reason = problems.of_refusal(refusal)["detail"]
             field_ = "formula" if isinstance(refusal, BadFormula) else None
             line = entry.lines.get(field_ or "", entry.line)
-            wrong.append(Wrong(line=line, entry=entry.name, field=field_, reason=reason))
+            said = {"code": refusal.code, "numbers": refusal.numbers(), "reason": reason}
+            wrong.append(Wrong(line=line, entry=entry.name, field=field_, **said))
         else:
             file.told.append(Told(entry, command, standing(command, events[-1])))
     if wrong:

@@ -28,7 +28,7 @@ def test_an_auditor_follows_a_member_and_compares_two_moments(
     expect(page.locator("h1")).to_have_text(re.compile(r"\d+:\d+"))
     expect(page.locator("dl.said").first).to_contain_text(member)
     visitor.fits()
-    for list_ in ("doubts", "exceptions"):
+    for list_ in ("corrections", "doubts", "exceptions"):
         page.goto(f"{AUDIT}/{list_}")
         visitor.fits()
     page.goto(f"{AUDIT}/compare?from=0:3")
@@ -38,6 +38,13 @@ def test_an_auditor_follows_a_member_and_compares_two_moments(
     page.locator("#measures button").first.click()
     expect(page.locator("#job [data-state=succeeded]")).to_be_visible()
     expect(page.locator("#job")).to_contain_text("✓")
+    visitor.fits()
+    page.goto(f"{AUDIT}/what-if")
+    page.locator("[aria-labelledby=add-change] button").first.click()
+    page.locator("[name='0.factor']").fill("1/2")
+    page.keyboard.press("Enter")
+    expect(page.locator(".outcome [data-state=succeeded]")).to_be_visible()
+    expect(page.locator(".outcome")).to_contain_text(member)
     visitor.fits()
     page.goto(f"{AUDIT}/health")
     page.locator("[data-job=compare]").press("Enter")

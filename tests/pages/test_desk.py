@@ -237,3 +237,19 @@ def test_who_is_not_signed_in_is_asked_first_and_comes_back_to_his_desk(
     expect(page.locator("#problem [data-code=unknown_member]")).to_be_visible()
     page.locator("form[hx-post='/sign-out'] button").click()
     expect(page).to_have_url(re.compile("/sign-in"))
+
+
+def test_an_undo_is_offered_until_it_would_be_refused(
+    visitor: Visitor, house: House, name: str
+) -> None:
+    page = seated(visitor, house, (name, 500))
+    page.clock.install()
+    page.reload()
+    scan(page, name)
+    scan(page, "1")
+    undo = page.locator("#receipts [data-undo]")
+    expect(undo).to_have_text(re.compile(r"\d\d:\d\d"))
+    page.clock.fast_forward("16:00")
+    expect(undo).to_have_count(0)
+    expect(page.locator("#receipts")).to_contain_text(re.compile("请主管撤销|ask a supervisor"))
+    visitor.accessible()

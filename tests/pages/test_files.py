@@ -193,9 +193,11 @@ def test_what_jobs_are_called_and_what_mends_lines_is_said_in_both_languages() -
     assert english == {**MENDS, "otherwise": OTHERWISE}
 
 
-def test_a_reason_that_needs_numbers_is_said_as_the_ledger_says_it() -> None:
+def test_a_reason_is_said_with_its_numbers_and_without_them_as_the_ledger_says_it() -> None:
     told = {"code": "before_joining", "reason": "It is so.", "line": 2}
-    assert files.reason_of("zh", told) == "It is so."
-    assert files.reason_of("zh", {**told, "code": "misspelt"}) == "单元格的内容无法识别。"
-    assert files.reason_of("zh", {**told, "code": "of_another_age"}) == "It is so."
+    assert words.reason("zh", told) == "It is so."
+    numbers = {"joined_at": "2031-02-28T20:05:00+00:00"}
+    assert words.reason("zh", {**told, "numbers": numbers}) == "早于入网时间 2031-03-01 04:05。"
+    assert words.reason("zh", {**told, "code": "misspelt"}) == "单元格的内容无法识别。"
+    assert words.reason("zh", {**told, "code": "of_another_age"}) == "It is so."
     assert files.mend_of("zh", {"code": "of_another_age"}) == "改正此行，或删去此行"

@@ -1,6 +1,8 @@
 """What pages refuse, and what they never do, whoever asks."""
 
+import re
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -8,6 +10,9 @@ import pytest
 
 from api.http.pages import (
     administration,
+    audit,
+    audit_lists,
+    audit_work,
     binding_bulletin,
     campaigns,
     desk,
@@ -19,9 +24,13 @@ from api.http.pages import (
     page,
     reports,
     signing,
+    supposing,
+    words,
 )
-from api.http.pages.page import FIGURES
+from api.http.pages.page import AUDIT, FIGURES
 from api.http.server.access import need_of
+from api.runtime.clock import Clock
+from domain.kernel.values import local_date
 from tests.pages.conftest import SHARED, Claimed, House, customer
 from tests.patience import PATIENCE_S
 
@@ -29,6 +38,7 @@ DESK = "/desk/tea/d1"
 CONSOLES = (
     *(page, signing, desk, campaigns, enrolment_file, binding_bulletin, administration),
     *(figures, measures, reports, entering, files),
+    *(audit, audit_lists, audit_work, supposing),
 )
 NAMED = {
     "club_id": "tea", "desk": "d1", "name": "club.open", "user_id": "li", "session_id": "0" * 16,
@@ -102,6 +112,9 @@ def test_a_form_of_another_site_writes_nothing(
         (f"{campaigns.BASE}/any/file/enrolments", {"lines": "c1"}),
         (f"{FIGURES}/enter/try", {"content": "x", "key": "k"}),
         (f"{FIGURES}/enter/do", {"content": "x", "key": "k"}),
+        (f"{AUDIT}/jobs", {"key": "k", "asked": "{}"}),
+        (f"{AUDIT}/what-if/try", {"key": "k", "add": "tier_rule"}),
+        (f"{AUDIT}/what-if", {"key": "k"}),
         (f"{files.BASE}/parts", {"content": "x"}),
         (f"{files.BASE}/jobs", {"step": "guess", "file": f"{'0' * 16} x.csv"}),
         (f"{files.BASE}/jobs/{'0' * 16}/cancel", {}),
@@ -117,7 +130,7 @@ def test_every_page_says_what_it_needs_and_every_form_is_guarded(pages: httpx.Cl
     routes = [route for each in CONSOLES for route in each.router.routes]
     assert all(need_of(getattr(route, "endpoint", None)) is not None for route in routes)
     posts = [route.path for route in routes if "POST" in getattr(route, "methods", ())]
-    assert len(posts) == 25, "the test above names all but those of administrators"
+    assert len(posts) == 28, "the test above names all but those of administrators"
     for path in posts:
         answer = pages.post(path.format(**NAMED), content=b"")
         assert answer.status_code == 403, path
@@ -279,3 +292,32 @@ def test_of_several_with_one_number_only_ones_own_are_shown_and_offered(claimed:
         assert 'name="shown_points" value="200"' in shown.text, "what he can pay, not the other"
         other = client.post(f"{DESK}/card", data={"said": "a-poor"})
         assert code_of(other) == "unknown_member"
+
+
+def test_a_desk_offers_no_undo_that_would_be_refused(pages: httpx.Client, house: House) -> None:
+    now = Clock().now()
+    members = {"undo-old": now - timedelta(minutes=16), "undo-new": now - timedelta(minutes=5)}
+    opened = (now - timedelta(days=1)).isoformat()
+    facts: list[dict[str, object]] = [
+        {"command": "club.open", "club_id": "undoing", "title": "候车室", "opens_on": "2020-01-01",
+         "tiers": ["gold"], "at": opened},
+        {"command": "service.price", "club_id": "undoing", "service_id": "cup", "title": "清茶",
+         "points": 200, "at": opened},
+    ]  # fmt: skip
+    for member_id, at in members.items():
+        facts += [{**each, "at": at.isoformat()} for each in customer(member_id, 900)]
+        facts.append({"command": "visit.record", "at": at.isoformat(), "member_id": member_id,
+                      "club_id": "undoing", "service_id": "cup", "desk": "d1"})  # fmt: skip
+    house.tell(*facts)
+    house.settle()
+    shown = pages.get("/desk/undoing/d1/today", headers=OWN).text
+    assert 'name="member_id" value="undo-old"' not in shown
+    until = members["undo-new"] + timedelta(minutes=15)
+    if local_date(members["undo-new"]) == local_date(until):  # else it was yesterday, or will be
+        assert 'name="member_id" value="undo-new"' in shown
+        assert words.moment(until)[11:] in shown
+        (left,) = re.findall(r'data-left-s="(\d+)"', shown)
+        assert int(left) <= 600
+    asked = {"member_id": "undo-old", "visit": "1", "key": "undo-old-1", "reason": "r"}
+    refused = pages.post("/desk/undoing/d1/undo", data=asked, headers=OWN)
+    assert code_of(refused) == "undo_needs_supervisor"

@@ -53,9 +53,11 @@ from domain.visits import (
     UndoVisit,
     VisitReceipt,
     VisitRepeated,
+    VisitUndone,
 )
 from ledger.log import persons
 from ledger.log.persons import Person
+from ledger.log.snapshots import event_of
 from projections import clubs, visits
 from projections.clubs import ClubCard, Price
 from projections.engine.connection import Conn
@@ -91,11 +93,27 @@ class AtDesk(AtPage):
         """Where commands are told to happen that name no member."""
         return {"club_id": self.club_id, "desk": self.desk}
 
-    @property
-    def undoes(self) -> bool:
-        """Whether he may take back what was done here: it is a visit of this club."""
+    async def undoable(self, *taken: tuple[str, int]) -> dict[tuple[str, int], datetime]:
+        """Until when he may take back which of these visits of this club, each a member and a
+        number: none that would be refused."""
         need = Need(DOOR_OF[UndoVisit.called].scope, "club_id")
-        return at_the_door(self.who, need, self.place, None) is not None
+        actor = at_the_door(self.who, need, self.place, None)
+        if actor is None or not taken:
+            return {}
+        asked = [
+            UndoVisit(
+                member_id=member_id, visit=visit, desk=self.desk, reason="?", actor=actor,
+                key=_new_key(),
+            )
+            for member_id, visit in taken
+        ]  # fmt: skip
+        found: dict[tuple[str, int], datetime] = {}
+        for undo, trial in zip(asked, await self.tried(*asked), strict=True):
+            told = () if isinstance(trial, Refusal) else trial.events
+            for event in (event_of(each.topic, each.state) for each in told):
+                if isinstance(event, VisitUndone):
+                    found[undo.member_id, undo.visit] = undo.until(event.visited_at)
+        return found
 
     def page(self, template: str, status: int = 200, **values: Any) -> Response:
         """A page of this desk, or a part of it."""
@@ -354,16 +372,18 @@ async def admit(here: Here) -> Response:
         here.house.reads(partial(_require_club, club_id=here.club_id)),
     )
     body = cast(VisitReceipt, receipt.body)
+    taken = (asked.member_id, body["visit"])
+    now = here.house.clock.now()
     return here.page(
         "desk/_receipt.html",
-        undoes=here.undoes,
+        until=(await here.undoable(taken)).get(taken),
         asked=asked,
         club=club,
         desk=here.desk,
         service=_titles(club).get(asked.service_id, asked.service_id),
         receipt=body,
         before=body["spendable_points"] + body["points"],
-        at=here.house.clock.now(),
+        at=now,
         place=place(receipt),
     )
 
@@ -382,7 +402,8 @@ async def undo(here: Here) -> Response:
 @needs(AT_THIS_DESK)
 async def today(here: Here, wait_for: Awaited) -> Response:
     """Today's visits at this desk, the last first."""
-    begins = start_of(local_date(here.house.clock.now()))
+    now = here.house.clock.now()
+    begins = start_of(local_date(now))
 
     def question(conn: Conn) -> tuple[ClubCard, list[Visit], dict[str, Person]]:
         taken = visits.visits_at_desk(conn, here.club_id, here.desk, begins, TODAY)
@@ -390,9 +411,11 @@ async def today(here: Here, wait_for: Awaited) -> Response:
         return _require_club(conn, here.club_id), taken, people
 
     club, taken, people = await here.house.reads(question, wait_for)
+    stand = [(each.member_id, each.visit) for each in taken if each.undone_at is None]
     return here.page(
-        "desk/_today.html", taken=taken, people=people, titles=_titles(club), undoes=here.undoes
-    )
+        "desk/_today.html", taken=taken, people=people, titles=_titles(club), at=now,
+        undoable=await here.undoable(*stand),
+    )  # fmt: skip
 
 
 @router.post(f"{DESK}/emergency")

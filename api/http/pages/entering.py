@@ -77,7 +77,7 @@ async def try_file(request: Request, house: InHouse, who: Who) -> Response:
     try:
         file = await _read(house, who, asked)
     except WrongFile as wrong:
-        return page(request, "figures/_wrong_file.html", wrong=wrong.found)
+        return _wrong(request, wrong)
     shown, titles = await house.reads(partial(_checked, meta=house.meta, file=file))
     plan = await house.reads(partial(report_files.plan, file=file, correcting=asked.correcting))
     commands = await _admitted(house, who, asked.key, plan.commands)
@@ -91,6 +91,7 @@ async def try_file(request: Request, house: InHouse, who: Who) -> Response:
         base=FIGURES,
         asked=asked,
         plan=plan,
+        entry_called=partial(_entry_called, language_of(request)),
         needs_reason=bool(plan.changed or plan.gone) and asked.correcting is None,
         refused=refused,
         report=shown,
@@ -111,7 +112,7 @@ async def enter_file(request: Request, house: InHouse, who: Who) -> Response:
     try:
         file = await _read(house, who, asked)
     except WrongFile as wrong:
-        return page(request, "figures/_wrong_file.html", wrong=wrong.found)
+        return _wrong(request, wrong)
     plan = await house.reads(partial(report_files.plan, file=file, correcting=asked.correcting))
     if (plan.changed or plan.gone) and asked.correcting is None:
         raise DoorProblem("invalid")
@@ -124,6 +125,22 @@ async def enter_file(request: Request, house: InHouse, who: Who) -> Response:
     for place in places.items():
         await house.reads.reach(place)
     return next_page(link(f"{FIGURES}/reports/{file.report_id}"))
+
+
+def _wrong(request: Request, wrong: WrongFile) -> Response:
+    """All that is wrong with a file, by line and entry."""
+    language = language_of(request)
+    return page(
+        request, "figures/_wrong_file.html", wrong=wrong.found,
+        entry_called=partial(_entry_called, language),
+        reason=lambda each: words.reason(language, each.model_dump()),
+    )  # fmt: skip
+
+
+def _entry_called(language: words.Language, entry: str) -> str:
+    """An entry of a file as readers have it: of what kind it is, and its id."""
+    kind, _, known = entry.partition(" ")
+    return f"{words.named(language, f'entry:{kind}')} {known}".rstrip()
 
 
 def _keyed(command: Command, key: str) -> Command:

@@ -93,18 +93,6 @@ async def _pressed(request: Request) -> Pressed:
 
 
 # ----------------------------------------------------------------------------------- what it tells
-def reason_of(language: words.Language, rejection: Mapping[str, Any]) -> str:
-    """Why a line was rejected, as readers have it; as the ledger says it, where that needs numbers
-    that a rejection does not tell."""
-    code = rejection["code"]
-    if code in words.words()["refusals"]:
-        try:
-            return words.refusal(language, rejection)[0]
-        except KeyError:
-            return str(rejection["reason"])
-    return words.known(language, "names", f"rejected:{code}") or str(rejection["reason"])
-
-
 def mend_of(language: words.Language, rejection: Mapping[str, Any]) -> str:
     """What would mend it."""
     return words.known(language, "mends", rejection["code"], "otherwise")
@@ -119,7 +107,7 @@ def _by_reason(language: words.Language, result: Mapping[str, Any]) -> list[tupl
     found = []
     for code, count in result.get("rejected_by_code", {}).items():
         one = first.get(code, {"code": code, "reason": code})
-        found.append((reason_of(language, one), mend_of(language, one), count))
+        found.append((words.reason(language, one), mend_of(language, one), count))
     return found
 
 
@@ -150,7 +138,7 @@ async def told(
         valued=valued,
         group_key=group_key,
         value=partial(telling.value, language),
-        reason=partial(reason_of, language),
+        reason=partial(words.reason, language),
         in_words=in_words_of(request),
         input_word=input_word_of(request),
         event_address=event_address,
@@ -163,9 +151,10 @@ async def told(
         supposed=supposed,
         just_begun=just_begun,
         wrong=problem and words.refusal(language, problem),
+        detail=problem and words.detail(language, problem),
         reasons=_by_reason(language, result),
         rejections=[
-            (each, reason_of(language, each), mend_of(language, each))
+            (each, words.reason(language, each), mend_of(language, each))
             for each in result.get("rejections", ())
         ],
     )

@@ -265,10 +265,11 @@ def in_place(request: Request, problem: Mapping[str, Any]) -> HTMLResponse:
     code, status = problem["code"], problem["status"]
     if whole:
         return page(request, "problem.html", status, wrong=wrong, then=then, code=code)
+    detail = words.detail(language_of(request), problem) if code != "internal" else None
     # A refusal is what a page is ready for: no error of its own, and in its place there.
     told = page(
         request, "_problem.html", status if status >= 500 else 200,
-        wrong=wrong, then=then, code=code,
+        wrong=wrong, then=then, code=code, detail=detail,
     )  # fmt: skip
     told.headers["HX-Retarget"], told.headers["HX-Reswap"] = "#problem", "innerHTML"
     return told

@@ -3,6 +3,7 @@
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from functools import cache
@@ -21,6 +22,8 @@ MOST_TOLD = 3
 """Inputs of a form of which is said what is wrong."""
 WORDED = {"policy"}
 """What problems name that has a word of its own."""
+OF_FILES = {"bad_mapping", "files_unfit", "internal", "unreadable_file"}
+"""Problems of which a page tells more than the sentence of their code."""
 OF_TIERS = {"tier", "tiers", "admitted_tiers"}
 """Where problems name tiers: people call these otherwise than commands do."""
 _WEIGHT = re.compile(r"^\s*([a-zA-Z-]+)\s*(?:;\s*q=([0-9.]{1,5}))?\s*$")
@@ -138,6 +141,34 @@ def refusal(language: Language, problem: Mapping[str, Any]) -> tuple[str, str]:
     if problem["code"] == "invalid" and (what := _inputs(language, problem.get("errors", ()))):
         return say(language, "invalid_at", what=what), then
     return wrong.format_map(values), then.format_map(values)
+
+
+def detail(language: Language, problem: Mapping[str, Any]) -> str | None:
+    """What a problem with files says beside its sentence: where, and why."""
+    said = str(problem.get("detail", ""))
+    if problem["code"] not in OF_FILES or said == problem["title"]:
+        return None
+    file, line = problem.get("file"), problem.get("line")
+    where = f"{file}, line {line}: " if line else f"{file}: "
+    if not file or not said.startswith(where):
+        return explained(language, said)
+    place = f"{file} {say(language, 'line_of', n=line)}" if line else file
+    why = explained(language, said.removeprefix(where).removesuffix("."))
+    return f"{place}{say(language, 'colon')}{why}{say(language, 'full_stop')}"
+
+
+def reason(language: Language, told: Mapping[str, Any]) -> str:
+    """Why something is not taken, by its `code` with the numbers that it tells; else its `reason`,
+    as readers have it."""
+    code, numbers = told["code"], told.get("numbers") or {}
+    if code in words()["refusals"]:
+        with suppress(KeyError):
+            return refusal(language, {**told, **numbers})[0]
+    said = known(language, "errors", code)
+    if said and {name for _, name, _, _ in Formatter().parse(said) if name} <= {*numbers}:
+        return said.format_map(numbers)
+    said = known(language, "names", f"rejected:{code}") or known(language, "names", f"rule:{code}")
+    return said or explained(language, told["reason"])
 
 
 def _inputs(language: Language, errors: Sequence[Mapping[str, Any]]) -> str:

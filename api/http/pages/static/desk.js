@@ -118,6 +118,18 @@
     show();
   });
 
+  // What may be taken back for a while is offered no longer than that.
+  const ends = new WeakMap();
+  setInterval(() => {
+    for (const each of document.querySelectorAll("[data-left-s]")) {
+      if (!ends.has(each)) ends.set(each, Date.now() + each.dataset.leftS * 1_000);
+      if (Date.now() < ends.get(each)) continue;
+      const over = document.createElement("small");
+      over.textContent = each.dataset.over;
+      each.replaceWith(over);
+    }
+  }, 1_000);
+
   function network() {
     at("#offline").hidden = navigator.onLine;
     if (navigator.onLine) next();
