@@ -12,31 +12,50 @@ from fastapi import Path, Query, Request
 from fastapi.responses import Response
 
 from api import log
-from api.doors import Need
+from api.doors import PREFIX, Need
 from api.http.pages import telling
 from api.http.pages.asking import OF_ONE
+from api.http.pages.measures import TITLED, titles_of
+from api.http.pages.offering import offers
 from api.http.pages.page import AUDIT, language_of, page, router_of_pages
 from api.http.server.access import Who, needs
 from api.http.server.inputs import AsOf, House, InHouse, Limit, Position
 from api.runtime.problems import DoorProblem
-from domain.access import Principal
+from domain.access import Principal, Scope
 from domain.catalogue import KINDS
 from domain.kernel.values import ONE_LINE
 from ledger import reading
 from projections.asof import member as past
+from projections.engine import views
 from projections.engine.connection import Conn
 from projections.engine.moments import Asked
+from projections.engine.views import VIEWS
 from projections.members import Member
 
 router = router_of_pages()
-OF_THE_LOG = Need("log.read")
+SCOPE: Scope = "log.read"
+OF_THE_LOG = Need(SCOPE)
 Kind = Annotated[str | None, Query(pattern=f"^({'|'.join(KINDS)})$")]
 StreamId = Annotated[str | None, Query(pattern=ONE_LINE, max_length=200)]
 A_DAY_S = 86_400
+MOST_PRICES = 1_000
 
 
 # ------------------------------------------------------------------------------------- words
-def audit_page(request: Request, who: Principal, template: str, **values: Any) -> Response:
+def titles_told(conn: Conn) -> telling.Titles:
+    """By what events call what they speak of."""
+    prices = views.page(conn, VIEWS["services"], {}, MOST_PRICES).rows
+    services = {f"{each.club_id}/{each.service_id}": each.title for each in prices}
+    return {**titles_of(conn, TITLED), "service_id": services}
+
+
+def audit_page(
+    request: Request,
+    who: Principal,
+    template: str,
+    titles: telling.Titles = telling.NO_TITLES,
+    **values: Any,
+) -> Response:
     """A page of this console, with what events are told by."""
     language = language_of(request)
     return page(
@@ -47,7 +66,7 @@ def audit_page(request: Request, who: Principal, template: str, **values: Any) -
         reads_lists=bool(who.granted("lists.read")),
         may_suppose=bool(who.granted("whatif.ask")),
         topic=partial(telling.topic, language),
-        sentence=partial(telling.sentence, language),
+        sentence=partial(telling.sentence, language, titles=titles),
         field=partial(telling.field, language),
         value=partial(telling.value, language),
         **values,
@@ -117,7 +136,9 @@ async def timeline(
         if found is not None:
             then = await _then(house, who, stream, until, asked)
     return audit_page(
-        request, who, "audit/timeline.html",
+        request, who, "audit/timeline.html", titles=await house.reads(titles_told),
+        offers=await house.reads(partial(offers, who=who, scope=SCOPE, names=TITLED)),
+        may_see=bool(who.granted("members.read")), api=PREFIX,
         kind=kind, stream_id=stream_id, after=after, found=found, late=late,
         then=then, until=until,
         kept={"kind": kind, "stream_id": stream_id, "limit": limit if limit != 50 else None},
@@ -139,8 +160,9 @@ async def event(
         raise DoorProblem("not_found", f"The log holds no event {bucket}:{position}.")
     told, commands, last = found
     return audit_page(
-        request, who, "audit/event.html", event=told, commands=commands, last=last, late=late
-    )
+        request, who, "audit/event.html", titles=await house.reads(titles_told),
+        event=told, commands=commands, last=last, late=late,
+    )  # fmt: skip
 
 
 def _event(

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from api import log
 from api.doors import PREFIX, Need
-from api.http.pages.audit import audit_page
+from api.http.pages.audit import audit_page, titles_told
 from api.http.pages.measures import event_address
 from api.http.pages.page import AUDIT, router_of_pages
 from api.http.server.access import Who, needs
@@ -112,7 +112,8 @@ async def corrections(
     if places and who.granted("log.read"):
         told = await house.reads(partial(log.events_at, places=places))
     return audit_page(
-        request, who, "audit/corrections.html", rows=found.rows, moment_of=found.moment, told=told,
+        request, who, "audit/corrections.html", titles=await house.reads(titles_told),
+        rows=found.rows, moment_of=found.moment, told=told,
         choices=CHOICES, said=said, after=after, next=found.next,
         all_of_it=f"{PREFIX}/lists/{of.name}", event_address=event_address,
     )  # fmt: skip

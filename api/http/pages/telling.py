@@ -1,7 +1,7 @@
 """What an event tells, in a reader's language: its topic's sentence with its own fields."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from api.http.pages import words
 from domain.kernel.postings import Posting, balances, owned
@@ -13,6 +13,9 @@ CODED = {
     *("expires", "min_tier", "window"),
 }
 """Fields whose values are words of ours, and no names or texts that somebody gave."""
+Titles: TypeAlias = Mapping[str, Mapping[str, str]]
+"""What ids are called, by the name of the id; services by `club/service`."""
+NO_TITLES: Titles = {}
 TOPICAL = {"fact", "topics"}
 """Fields that hold topics."""
 
@@ -22,24 +25,29 @@ def topic(language: words.Language, name: str) -> str:
     return words.called(language, "topics", name)
 
 
-def sentence(language: words.Language, name: str, state: Mapping[str, Any]) -> str:
-    """What an event with this state tells; a field that it lacks is null. What was added yesterday
-    is called by its own name."""
+def sentence(
+    language: words.Language, name: str, state: Mapping[str, Any], titles: Titles = NO_TITLES
+) -> str:
+    """What an event with this state tells, ids by their titles; a field that it lacks is null. What
+    was added yesterday is called by its own name."""
     said = words.known(language, "sentences", name)
-    return said.format_map(_Fields(language, state)) if said else name
+    return said.format_map(_Fields(language, state, titles)) if said else name
 
 
 class _Fields(dict[str, str]):
     """The fields that a sentence asks for, as readers have them."""
 
-    def __init__(self, language: words.Language, state: Mapping[str, Any]) -> None:
+    def __init__(self, language: words.Language, state: Mapping[str, Any], titles: Titles) -> None:
         super().__init__()
-        self.language, self.state = language, state
+        self.language, self.state, self.titles = language, state, titles
 
     def __missing__(self, name: str) -> str:
         if name == "points" and "postings" in self.state:
             return f"{moved(self.state['postings']):,}"
-        return value(self.language, name, self.state.get(name))
+        said = self.state.get(name)
+        known = f"{self.state.get('club_id')}/{said}" if name == "service_id" else said
+        title = self.titles.get(name, {}).get(known) if isinstance(known, str) else None
+        return title or value(self.language, name, said)
 
 
 def moved(postings: list[list[Any]]) -> int:

@@ -91,6 +91,7 @@
   });
 
   document.addEventListener("htmx:after:swap", () => {
+    begin();
     const news = receipts.querySelector("[data-place]");
     if (news) {
       // Another card may have been opened meanwhile.
@@ -120,9 +121,14 @@
 
   // What may be taken back for a while is offered no longer than that.
   const ends = new WeakMap();
-  setInterval(() => {
+  function begin() {
     for (const each of document.querySelectorAll("[data-left-s]")) {
       if (!ends.has(each)) ends.set(each, Date.now() + each.dataset.leftS * 1_000);
+    }
+  }
+  setInterval(() => {
+    begin();
+    for (const each of document.querySelectorAll("[data-left-s]")) {
       if (Date.now() < ends.get(each)) continue;
       const over = document.createElement("small");
       over.textContent = each.dataset.over;
