@@ -65,7 +65,7 @@ from domain.points.movements import PointsReceipt, give_back, lapsed, pay, rever
 UNDO_MINUTES = 15
 """How long the desk itself may undo its visit; after that it takes a supervisor."""
 UNDO_DAYS = 31
-UNDO = timedelta(days=UNDO_DAYS)
+UNDO, UNDO_AT_DESK = timedelta(days=UNDO_DAYS), timedelta(minutes=UNDO_MINUTES)
 """A supervisor may undo it for 31 days, while it and its debit are among the latest 32."""
 REPEAT_MINUTES = 10
 """A second visit to the same club within this time, to the second, is asked about."""
@@ -520,8 +520,7 @@ class UndoVisit(MemberCommand):
 
     def until(self, visited_at: datetime) -> datetime:
         """Until when who asks may take back a visit of this time."""
-        own_desk = timedelta(minutes=UNDO_MINUTES)
-        return visited_at + (UNDO if self.role == "supervisor" else own_desk)
+        return visited_at + (UNDO if self.role == "supervisor" else UNDO_AT_DESK)
 
     def decide(
         self, at: datetime, membership: Membership, points: Points, visits: Visits
