@@ -3,7 +3,6 @@
 What a button would do and cost is what a dry run of its command says; nothing is decided here.
 """
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -93,22 +92,23 @@ class AtDesk(AtPage):
         """Where commands are told to happen that name no member."""
         return {"club_id": self.club_id, "desk": self.desk}
 
+    def undoing(self, member_id: str, visit: int) -> UndoVisit | None:
+        """What takes back a visit of this club; None: he may not."""
+        need = Need(DOOR_OF[UndoVisit.called].scope, "club_id")
+        actor = at_the_door(self.who, need, self.place, None)
+        if actor is None:
+            return None
+        return UndoVisit(
+            member_id=member_id, visit=visit, desk=self.desk, reason="?", actor=actor,
+            key=_new_key(),
+        )  # fmt: skip
+
     async def undoable(self, *taken: tuple[str, int]) -> dict[tuple[str, int], datetime]:
         """Until when he may take back which of these visits of this club, each a member and a
         number: none that would be refused."""
-        need = Need(DOOR_OF[UndoVisit.called].scope, "club_id")
-        actor = at_the_door(self.who, need, self.place, None)
-        if actor is None or not taken:
-            return {}
-        asked = [
-            UndoVisit(
-                member_id=member_id, visit=visit, desk=self.desk, reason="?", actor=actor,
-                key=_new_key(),
-            )
-            for member_id, visit in taken
-        ]  # fmt: skip
+        asked = [undo for each in taken if (undo := self.undoing(*each))]
         found: dict[tuple[str, int], datetime] = {}
-        for undo, trial in zip(asked, await self.tried(*asked), strict=True):
+        for undo, trial in zip(asked, await self.tried(*asked) if asked else (), strict=True):
             told = () if isinstance(trial, Refusal) else trial.events
             for event in (event_of(each.topic, each.state) for each in told):
                 if isinstance(event, VisitUndone):
@@ -366,17 +366,21 @@ async def admit(here: Here) -> Response:
     payment = "free_visit" if asked.payment == "free_visit" else "points"
     beside = {**asked.model_dump(), "payment": payment}
     visit = await here.asked(RecordVisit, club_id=here.club_id, desk=here.desk, **beside)
-    # What the service is called is read while the visit is written.
-    receipt, club = await asyncio.gather(
-        here.house.execute(visit),
-        here.house.reads(partial(_require_club, club_id=here.club_id)),
-    )
+    club = await here.house.reads(partial(_require_club, club_id=here.club_id))
+    receipt = await here.house.execute(visit)
+    # Once it is written nothing more is asked that could be refused: what was just done may be
+    # undone. A receipt that is shown again may be old.
     body = cast(VisitReceipt, receipt.body)
     taken = (asked.member_id, body["visit"])
     now = here.house.clock.now()
+    if receipt.replayed:
+        until = (await here.undoable(taken)).get(taken)
+    else:
+        undo = here.undoing(*taken)
+        until = None if undo is None else undo.until(now)
     return here.page(
         "desk/_receipt.html",
-        until=(await here.undoable(taken)).get(taken),
+        until=until,
         asked=asked,
         club=club,
         desk=here.desk,
