@@ -516,10 +516,11 @@ class RecordBill(MemberCommand):
     def decide(self, at: datetime, membership: Membership, bills: Bills) -> list[Event]:
         require_joined(membership, self.member_id, at)  # a last bill may follow when he has left
         require_come(self.month, at)
-        late = bills.latest - month_number(self.month)
+        number = month_number(self.month)
+        late = bills.latest - number
         if late >= BILL_WINDOW_MONTHS:
             raise BillTooLate(self.month, late, BILL_WINDOW_MONTHS - 1)
-        if month_number(self.month) <= bills.forgotten:
+        if number <= bills.forgotten:
             raise TooLongAgo(self.month, month_of(bills.forgotten))
         if billed(bills, self.month):
             raise AlreadyBilled(self.month)

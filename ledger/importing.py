@@ -192,6 +192,7 @@ Pieces: TypeAlias = Sequence[tuple[Taken, Mapping[int, bytes]]]
 """Lines that were taken of files, by number."""
 
 
+
 class _Options(NamedTuple):
     """How files are gone through."""
 
@@ -275,8 +276,7 @@ class _Attempt:
             self._stage_snapshots(connection)
             self._wait_until_sent()
         self.rejects.seal()
-        for stream in self.working.changed():
-            stream.stored, stream.changed = stream.version, frozenset()
+        self.working.settle()
         owner._latest = self.latest
         return True
 
@@ -331,7 +331,7 @@ class _Attempt:
     def _stage_facts(self, connection: Connection[Any], reader: Connection[Any]) -> None:
         for chunk in self.source.chunks():
             facts, bad = self.reading.facts(chunk, self.left_out)
-            self._load_snapshots(reader, [fact[3:] for fact in facts])
+            self._load_snapshots(reader, ((fact[3], fact[4]) for fact in facts))
             answered = self._answered_keys(reader, facts)
             pieces: defaultdict[int, dict[int, bytes]] = defaultdict(dict)
             careful = self.careful or bool(self.unreadable)
@@ -418,7 +418,7 @@ class _Attempt:
             self.done.rejections.append(rejection)
 
     def _load_snapshots(
-        self, reader: Connection[Any], askers: list[tuple[Command, list[str]]]
+        self, reader: Connection[Any], askers: Iterable[tuple[Command, list[str]]]
     ) -> None:
         missing = self.working.missing(askers)
         if not missing.snapshots and not missing.parts:

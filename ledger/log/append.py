@@ -161,8 +161,8 @@ _row = tuple.__new__
 def event_of(entry: Entry) -> NewEvent:
     """An entry in its stored form."""
     stream, event = entry.stream, entry.event
-    where = (stream.name, stream.bucket, entry.version, entry.offset)
-    return _row(NewEvent, (*where, event.topic, snapshots.bytes_of(event)))
+    where, state = stream.bucket, snapshots.bytes_of(event)
+    return _row(NewEvent, (stream.name, where, entry.version, entry.offset, event.topic, state))
 
 
 def snapshots_of(working: WorkingSet) -> Iterator[Snapshot]:

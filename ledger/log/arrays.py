@@ -49,7 +49,7 @@ def byteas(values: Sequence[bytes]) -> bytes:
 
 def texts(values: Sequence[str]) -> bytes:
     """text[]"""
-    return _array(_TEXT, len(values), _with_lengths([value.encode() for value in values]))
+    return _array(_TEXT, len(values), _with_lengths([*map(str.encode, values)]))
 
 
 def words(values: Sequence[str]) -> bytes:

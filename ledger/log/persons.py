@@ -86,7 +86,7 @@ class DataKeys:
         self, some: Collection[Whom], fresh: Collection[Whom] = ()
     ) -> tuple[list[str], list[int]] | None:
         """What KEYS is to be asked for, if at all. Who is fresh can have no key yet."""
-        old = set(some).difference(fresh, self.opened)
+        old = {each for each in some if each not in self.opened}.difference(fresh)
         if not some or (self.kek and not old):
             return None
         return [each.member_id for each in old], [each.bucket for each in old]

@@ -126,6 +126,7 @@ class WorkingSet:
     buckets: int
     streams: dict[str, Stream] = field(default_factory=dict)
     lanes: dict[int, int] = field(default_factory=dict)
+    written: dict[str, Stream] = field(default_factory=dict)  # by events that are not stored yet
 
     def missing(self, askers: Iterable[tuple[Command, list[str]]]) -> Missing:
         """What some commands need and is not here yet. Askers are commands with the names of their
@@ -241,6 +242,7 @@ class WorkingSet:
             if snapshots.lies_beside(part):
                 stream.changed |= {part}
             stream.version += 1
+            self.written[stream.name] = stream
             self.lanes[stream.bucket] = offset = self.lanes.get(stream.bucket, 0) + 1
             entries.append(Entry(stream, stream.version, offset, event))
         if not told:
@@ -260,7 +262,13 @@ class WorkingSet:
 
     def changed(self) -> list[Stream]:
         """The streams whose snapshots are to be written."""
-        return [stream for stream in self.streams.values() if stream.version > stream.stored]
+        return [stream for stream in self.written.values() if stream.version > stream.stored]
+
+    def settle(self) -> None:
+        """Take what was changed for stored."""
+        for stream in self.changed():
+            stream.stored, stream.changed = stream.version, frozenset()
+        self.written.clear()
 
 
 def last_in(entries: list[Entry], lane: int) -> int:

@@ -57,6 +57,32 @@ def load(dsn: str, lines: Iterable[bytes], key: str = "file", **options: Any) ->
     return Importer(dsn, now=NOW).load(lambda: kept, key=key, **options)
 
 
+class Kept(dict[Any, Any]):
+    """Many things that were met before: what is needed of them is looked up."""
+
+    def __iter__(self) -> Any:
+        raise AssertionError("all that was met before was gone through")
+
+    keys = values = items = __iter__  # type: ignore[assignment]
+
+
+def test_a_file_costs_nothing_for_whoever_came_before(ledger_dsn: str) -> None:
+    importer = Importer(ledger_dsn, now=NOW)
+    assert importer.load(lambda: a_history(), key="first").kept
+    importer._working.streams = Kept(importer._working.streams)
+    importer._keys.opened = Kept(importer._keys.opened)
+    more = [
+        fact("member.join", member_id="late", unit_id="u1", name="李雷", phone="13911112222"),
+        fact("member.change_details", member_id="m1", name="王大明"),
+        fact("bill.record", member_id="m2", month="2008-06", amount_fen=1),
+    ]
+    done = importer.load(lambda: more, key="second")
+    assert (done.facts, done.rejections) == (3, [])
+    with pytest.raises(AssertionError, match="gone through"):
+        set(importer._keys.opened)
+    assert_sound(ledger_dsn)
+
+
 def test_history_comes_in_as_live_commands_would(ledger_dsn: str) -> None:
     heard: list[int] = []
     done = load(ledger_dsn, a_history(), progress=heard.append)
