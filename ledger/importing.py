@@ -192,7 +192,6 @@ Pieces: TypeAlias = Sequence[tuple[Taken, Mapping[int, bytes]]]
 """Lines that were taken of files, by number."""
 
 
-
 class _Options(NamedTuple):
     """How files are gone through."""
 

@@ -107,6 +107,7 @@ def lanes(
         ORDER BY h.bucket
         """.encode(),
         [each for lane in named.items() for each in lane],
+        binary=True,
     ).fetchall()
 
 

@@ -63,12 +63,12 @@ class Kept(dict[Any, Any]):
     def __iter__(self) -> Any:
         raise AssertionError("all that was met before was gone through")
 
-    keys = values = items = __iter__  # type: ignore[assignment]
+    keys = values = items = __iter__
 
 
 def test_a_file_costs_nothing_for_whoever_came_before(ledger_dsn: str) -> None:
     importer = Importer(ledger_dsn, now=NOW)
-    assert importer.load(lambda: a_history(), key="first").kept
+    assert importer.load(a_history, key="first").kept
     importer._working.streams = Kept(importer._working.streams)
     importer._keys.opened = Kept(importer._keys.opened)
     more = [
