@@ -285,8 +285,9 @@ async def enrol(here: Here) -> Response:
     asked = await form(here.request, Enrolling)
     command = await here.asked(Enrol, campaign_id=here.campaign_id, **asked.model_dump())
     campaign = await here.house.reads(running(here))
-    receipt = await here.house.execute(command)
     correction = {"member_id": asked.member_id, "campaign_id": here.campaign_id}
+    corrects = await here.may(CorrectEnrolment, correction)
+    receipt = await here.house.execute(command)  # after which nothing is asked: it could be refused
     return here.page(
         "campaigns/_receipt.html",
         asked=asked,
@@ -294,7 +295,7 @@ async def enrol(here: Here) -> Response:
         receipt=cast(EnrolmentReceipt, receipt.body),
         at=here.house.clock.now(),
         place=place(receipt),
-        corrects=await here.may(CorrectEnrolment, correction),
+        corrects=corrects,
     )
 
 

@@ -1,0 +1,141 @@
+"""What is written is told as written, whatever befalls what else could be asked: from the write on
+the database ends every other session, and lets nobody in."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+import httpx
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from api.runtime.clock import Clock
+from domain.access import SCOPES
+from ledger import credentials
+from ledger.database import connect
+from ledger.log.batcher import Ledger
+from projections.engine import runner
+from tests.api.running import asked
+from tests.ledger.facts import command
+from tests.pages.conftest import BRANCH, customer, launch
+from tests.pages.test_guards import OWN, code_of, visit
+from tests.patience import comes_true
+
+HERE = "http://here"
+"""Pages are at the top, where the paths of doors are not."""
+DESK, CAMPAIGN = "/desk/tea/d1", "/campaigns/spring"
+SCOPED = {"visits.write": "clubs", "visits.undo": "clubs", "clubs.write": "clubs"} | {
+    "campaigns.enrol": "units", "corrections.write": "units", "members.read": "units",
+}  # fmt: skip
+"""Of whom the ledger is asked what he may."""
+WAITING = "SELECT pid FROM pg_stat_activity WHERE datname = %s AND wait_event_type = 'Lock'"
+ENDED = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s"
+REPORT = """
+[report]
+id = "r1"
+title = "R"
+source = "S"
+dated_on = 2024-01-01
+first = 2023-01-01
+last = 2023-12-31
+"""
+
+
+def form(called: str, **said: str) -> tuple[str, dict[str, str]]:
+    """A command as the administration sends it."""
+    return f"/administration/commands/{called}/do", said
+
+
+FORMS: Mapping[str, tuple[str, dict[str, str], str]] = {
+    "a visit": (f"{DESK}/visits", visit(key="v1"), "data-undo"),
+    "a visit taken back": (
+        f"{DESK}/undo", {"member_id": "c1", "visit": "1", "key": "u1", "reason": "r"}, "undone",
+    ),
+    "an emergency": (f"{DESK}/emergency", {"key": "e1", "reason": "r"}, ""),
+    "people admitted": (
+        f"{DESK}/admissions", {"key": "a1", "category": "other", "people": "3"}, "receipt",
+    ),
+    "its end": (f"{DESK}/emergency/end", {"key": "e2"}, ""),
+    "an enrolment": (
+        f"{CAMPAIGN}/enrolments",
+        {"member_id": "c1", "prepaid_fen": "60000", "shown_terms_version": "1", "key": "n1"},
+        f"{CAMPAIGN}/corrections",
+    ),
+    "an enrolment taken back": (
+        f"{CAMPAIGN}/corrections", {"member_id": "c1", "key": "n2", "reason": "r"}, "undone",
+    ),
+    "a file": (f"{CAMPAIGN}/file/enrolments", {"lines": "c2;600"}, "1,c2,600,Enrolled"),
+    "a debit": (
+        *form("points.debit", key="p1", member_id="c1", points="5", reason="r"), "Done",
+    ),
+    "a report": ("/figures/enter/do", {"content": REPORT, "key": "r1"}, ""),
+}  # fmt: skip
+"""What is sent, and a part of what is told of it; nothing where another page is next."""
+
+
+async def told(dsn: str, client: httpx.AsyncClient) -> str:
+    """A branch with two customers and a campaign; the key of whoever is at the pages."""
+    facts = [*BRANCH, launch("spring"), *customer("c1", 500), *customer("c2", 500)]
+    keyed = [{"key": f"told-{n}", **each} for n, each in enumerate(facts)]
+    answer = await client.post("/v1/commands", json={"commands": keyed})
+    assert {each["status"] for each in answer.json()["outcomes"]} == {201}
+    runner.project(dsn)
+    scopes = dict.fromkeys(SCOPES, "all") | SCOPED
+    async with Ledger(dsn, now=Clock().now) as ledger:
+        for each in (
+            command("role.define", role_id="all", scopes=scopes),
+            command("apikey.issue", api_key_id="all", role_id="all", clubs=("tea",),
+                    units=("east",)),
+        ):  # fmt: skip
+            await ledger.execute(each)
+    with connect(dsn) as connection:
+        key = credentials.mint(connection, "apikey:all", 1)
+    assert key is not None
+    return key
+
+
+async def sent(client: httpx.AsyncClient, dsn: str, path: str, said: object) -> httpx.Response:
+    """The answer to a form, if from its write on the ledger can be asked nothing any more: while it
+    waits to be written every other session is ended, and no new one let in."""
+    name = conninfo_to_dict(dsn)["dbname"]
+    with connect(make_conninfo(dsn, dbname="postgres")) as outside, connect(dsn) as holding:
+        outside.autocommit = True
+        with holding.transaction():
+            holding.execute("LOCK TABLE ledger.stored_events IN EXCLUSIVE MODE")
+            answer = asyncio.create_task(client.post(HERE + path, data=said))
+
+            def writing() -> list[int]:
+                return [pid for (pid,) in outside.execute(WAITING, (name,))]
+
+            assert await comes_true(lambda: answer.done() or bool(writing()))
+            assert not answer.done(), (await answer).text
+            kept = [holding.info.backend_pid, *writing()]
+            outside.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false".encode())
+            refused = False
+            while not refused:
+                outside.execute(f"{ENDED} AND pid <> ALL(%s)".encode(), (name, kept))
+                refused = code_of(await client.get(f"{HERE}{DESK}/today")) == "unavailable"
+        try:
+            return await answer
+        finally:
+            outside.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true".encode())
+
+
+def test_what_is_written_is_told_though_nothing_can_be_asked_any_more(
+    installed: Callable[[int], str],
+) -> None:
+    dsn = installed(1)
+
+    async def walk() -> None:
+        async with asked(dsn) as client:
+            key = await told(dsn, client)
+            client.headers.update(
+                {**OWN, "Authorization": f"Bearer {key}", "Accept-Language": "en"}
+            )
+            for what, (path, said, expected) in FORMS.items():
+                assert (await client.get(f"{HERE}{DESK}/today")).status_code == 200
+                answer = await sent(client, dsn, path, said)
+                led = answer.headers.get("hx-redirect")
+                assert led or code_of(answer) == "", (what, answer.text)
+                assert expected in answer.text, (what, answer.text)
+                assert bool(led) is not bool(expected), (what, answer.text)
+
+    asyncio.run(walk())
