@@ -4,7 +4,7 @@ from datetime import date, datetime
 
 from psycopg.rows import class_row
 
-from domain.admissions import Category
+from domain.admissions import Category, EmergencyAdmitted
 from domain.clubs import (
     ActivityHeld,
     ClubOpened,
@@ -17,7 +17,7 @@ from domain.kernel.values import ClubId
 from domain.visits import UnknownService
 from projections.engine.answer import Answer
 from projections.engine.connection import Conn
-from projections.engine.event_tables import counted
+from projections.engine.event_tables import counted, typed_tables
 from projections.engine.measure import DAY, Events, Need, Rows, measure
 from projections.engine.names import closed, named
 from projections.engine.projection import Projection
@@ -179,6 +179,33 @@ def prices(conn: Conn, club_id: str) -> list[Price]:
         FROM service WHERE club_id = %s ORDER BY service_id, since DESC, price_version DESC
         """,
         (club_id,),
+    ).fetchall()
+
+
+class Admission(Answer):
+    """People who were let in during an emergency, and whether that was taken back."""
+
+    admission: int
+    occurred_at: datetime
+    category: Category
+    people: int
+    corrected: bool
+
+
+def admissions_at_desk(
+    conn: Conn, club_id: str, desk: str, since: datetime, limit: int
+) -> list[Admission]:
+    """The admissions in emergencies at a desk from this instant on, the last first, those that were
+    taken back among them."""
+    table = typed_tables()[EmergencyAdmitted.topic]
+    cursor = conn.cursor(row_factory=class_row(Admission))
+    return cursor.execute(
+        f"""
+        SELECT admission, occurred_at, category, people, {table.corrected("e")} AS corrected
+        FROM {table.name} e WHERE club_id = %s AND desk = %s AND occurred_at >= %s
+        ORDER BY occurred_at DESC, bucket, position DESC LIMIT %s
+        """,
+        (club_id, desk, since, limit),
     ).fetchall()
 
 

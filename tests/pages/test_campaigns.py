@@ -75,6 +75,36 @@ def test_what_is_shown_first_is_what_is_done_and_it_can_be_taken_back(
     assert house.ask("/campaigns/mine")["participants"] == 0
 
 
+def test_a_campaign_that_takes_nobody_says_since_when_and_has_no_form(
+    pages: httpx.Client, house: House
+) -> None:
+    house.tell(launch("ended", closes_on="2020-12-31"), launch("shut"))
+    house.tell({"command": "campaign.close", "campaign_id": "shut", "reason": "sold out"})
+    house.settle()
+    said = {"later": "from 2099-01-01 on", "ended": "until 2020-12-31", "shut": "closed early"}
+    for campaign, sentence in said.items():
+        for path in (f"{BASE}/{campaign}", f"{BASE}/{campaign}/file"):
+            shown = pages.get(path).text
+            assert sentence in shown, path
+            assert "hx-post" not in shown.partition("<main")[2], path
+
+
+def test_all_that_an_enrolment_changes_is_shown_once_it_is_taken_in(
+    pages: httpx.Client, house: House
+) -> None:
+    house.tell(launch("counted", cap=2), *customer("e4", 1))
+    house.settle()
+    shown = pages.post(f"{BASE}/counted/customer", data={"said": "e4", "prepaid_yuan": "700"})
+    done = pages.post(f"{BASE}/counted/enrolments", data=hidden(shown.text)).text
+    (path,) = re.findall(r'hx-get="([^"]+)"', done)
+    afresh, whole = pages.get(unescape(path)).text, pages.get(f"{BASE}/counted").text
+    for part in ('<div id="came-to"', '<div id="targets"'):
+        own, of_page = (each.partition(part)[2].partition(">")[2] for each in (afresh, whole))
+        assert own
+        assert of_page.startswith(own[: own.index("</div>")]), part
+    assert "700" in afresh.partition('id="came-to"')[2]
+
+
 @pytest.mark.parametrize(
     ("campaign", "said", "code"),
     [
@@ -116,6 +146,9 @@ def test_a_campaigner_sees_and_enrols_those_of_his_unit_alone(claimed: Claimed) 
         assert 'name="said"' in client.get(f"{BASE}/own").text
         other = client.post(f"{BASE}/own/customer", data={"said": "a-poor"})
         assert code_of(other) == "unknown_member"
+        nobody = client.post(f"{BASE}/own/customer", data={"said": "nobody-at-all"})
+        assert nobody.text == other.text, "nobody is told which of the two it is"
+        assert "您的单位没有此卡号" in other.text
         forced = {"prepaid_fen": "60000", "shown_terms_version": "1", "key": "k1"}
         answer = client.post(f"{BASE}/own/enrolments", data={"member_id": "a-poor", **forced})
         assert code_of(answer) == "unknown_member", "nobody of another unit is told of"

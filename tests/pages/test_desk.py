@@ -195,6 +195,12 @@ def test_an_emergency_is_declared_seen_and_ended(visitor: Visitor, house: House,
     for n in (1, 2):
         page.locator(".emergency .main").click()
         expect(page.locator("#receipts .receipt")).to_have_count(n)
+    listed = page.locator("#today li").filter(has_text=re.compile("应急接待 3 人|3 admitted in"))
+    listed.first.locator("button").click()
+    expect(listed.first).to_have_class(re.compile("undone"))
+    expect(listed.first.locator("button")).to_have_count(0)
+    expect(listed.nth(1).locator("button")).to_have_count(1)
+    visitor.fits()
     page.locator(".emergency form[hx-post$=end] button").click()
     expect(page.locator(".emergency")).to_have_count(0)
 

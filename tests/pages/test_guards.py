@@ -93,6 +93,7 @@ def test_a_form_of_another_site_writes_nothing(
         (f"{DESK}/emergency", {"key": "k", "reason": "r"}),
         (f"{DESK}/emergency/end", {"key": "k"}),
         (f"{DESK}/admissions", {"key": "k", "category": "other"}),
+        (f"{DESK}/admissions/undo", {"key": "k", "admission": "1", "reason": "r"}),
         (f"{DESK}/card", {"said": "c1"}),
         ("/desk", {"club_id": "tea", "desk": "d1"}),
         ("/preferences", {"language": "en"}),
@@ -130,7 +131,7 @@ def test_every_page_says_what_it_needs_and_every_form_is_guarded(pages: httpx.Cl
     routes = [route for each in CONSOLES for route in each.router.routes]
     assert all(need_of(getattr(route, "endpoint", None)) is not None for route in routes)
     posts = [route.path for route in routes if "POST" in getattr(route, "methods", ())]
-    assert len(posts) == 28, "the test above names all but those of administrators"
+    assert len(posts) == 29, "the test above names all but those of administrators"
     for path in posts:
         answer = pages.post(path.format(**NAMED), content=b"")
         assert answer.status_code == 403, path

@@ -22,10 +22,11 @@ from tests.patience import comes_true
 HERE = "http://here"
 """Pages are at the top, where the paths of doors are not."""
 DESK, CAMPAIGN = "/desk/tea/d1", "/campaigns/spring"
-SCOPED = {"visits.write": "clubs", "visits.undo": "clubs", "clubs.write": "clubs"} | {
-    "campaigns.enrol": "units", "corrections.write": "units", "members.read": "units",
-}  # fmt: skip
-"""Of whom the ledger is asked what he may."""
+ROLES = {
+    "clubs": {"visits.write": "clubs", "visits.undo": "clubs", "corrections.write": "clubs"},
+    "units": {"campaigns.enrol": "units", "corrections.write": "units", "members.read": "units"},
+}
+"""What somebody may in some clubs or in some units alone: of that the ledger is asked."""
 WAITING = "SELECT pid FROM pg_stat_activity WHERE datname = %s AND wait_event_type = 'Lock'"
 ENDED = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s"
 REPORT = """
@@ -53,6 +54,9 @@ FORMS: Mapping[str, tuple[str, dict[str, str], str]] = {
     "people admitted": (
         f"{DESK}/admissions", {"key": "a1", "category": "other", "people": "3"}, "receipt",
     ),
+    "people taken back": (
+        f"{DESK}/admissions/undo", {"key": "a2", "admission": "1", "reason": "r"}, "undone",
+    ),
     "its end": (f"{DESK}/emergency/end", {"key": "e2"}, ""),
     "an enrolment": (
         f"{CAMPAIGN}/enrolments",
@@ -71,28 +75,28 @@ FORMS: Mapping[str, tuple[str, dict[str, str], str]] = {
 """What is sent, and a part of what is told of it; nothing where another page is next."""
 
 
-async def told(dsn: str, client: httpx.AsyncClient) -> str:
-    """A branch with two customers and a campaign; the key of whoever is at the pages."""
+async def told(dsn: str, client: httpx.AsyncClient) -> dict[str, str]:
+    """A branch with two customers and a campaign; by role a key."""
     facts = [*BRANCH, launch("spring"), *customer("c1", 500), *customer("c2", 500)]
     keyed = [{"key": f"told-{n}", **each} for n, each in enumerate(facts)]
     answer = await client.post("/v1/commands", json={"commands": keyed})
     assert {each["status"] for each in answer.json()["outcomes"]} == {201}
     runner.project(dsn)
-    scopes = dict.fromkeys(SCOPES, "all") | SCOPED
+    of = {"clubs": ("tea",), "units": ("east",)}
     async with Ledger(dsn, now=Clock().now) as ledger:
-        for each in (
-            command("role.define", role_id="all", scopes=scopes),
-            command("apikey.issue", api_key_id="all", role_id="all", clubs=("tea",),
-                    units=("east",)),
-        ):  # fmt: skip
-            await ledger.execute(each)
+        for role, scopes in ROLES.items():
+            every = dict.fromkeys(SCOPES, "all") | scopes
+            issued = {"api_key_id": role, "role_id": role, role: of[role]}
+            await ledger.execute(command("role.define", role_id=role, scopes=every))
+            await ledger.execute(command("apikey.issue", **issued))
     with connect(dsn) as connection:
-        key = credentials.mint(connection, "apikey:all", 1)
-    assert key is not None
-    return key
+        minted = {role: credentials.mint(connection, f"apikey:{role}", 1) for role in ROLES}
+    return {role: key for role, key in minted.items() if key is not None}
 
 
-async def sent(client: httpx.AsyncClient, dsn: str, path: str, said: object) -> httpx.Response:
+async def sent(
+    client: httpx.AsyncClient, dsn: str, path: str, said: dict[str, str]
+) -> httpx.Response:
     """The answer to a form, if from its write on the ledger can be asked nothing any more: while it
     waits to be written every other session is ended, and no new one let in."""
     name = conninfo_to_dict(dsn)["dbname"]
@@ -112,7 +116,7 @@ async def sent(client: httpx.AsyncClient, dsn: str, path: str, said: object) -> 
             refused = False
             while not refused:
                 outside.execute(f"{ENDED} AND pid <> ALL(%s)".encode(), (name, kept))
-                refused = code_of(await client.get(f"{HERE}{DESK}/today")) == "unavailable"
+                refused = code_of(await client.get(f"{HERE}/campaigns")) == "unavailable"
         try:
             return await answer
         finally:
@@ -126,12 +130,12 @@ def test_what_is_written_is_told_though_nothing_can_be_asked_any_more(
 
     async def walk() -> None:
         async with asked(dsn) as client:
-            key = await told(dsn, client)
-            client.headers.update(
-                {**OWN, "Authorization": f"Bearer {key}", "Accept-Language": "en"}
-            )
+            keys = await told(dsn, client)
+            client.headers.update({**OWN, "Accept-Language": "en"})
             for what, (path, said, expected) in FORMS.items():
-                assert (await client.get(f"{HERE}{DESK}/today")).status_code == 200
+                role = "units" if path.startswith(CAMPAIGN) else "clubs"
+                client.headers["Authorization"] = f"Bearer {keys[role]}"
+                assert (await client.get(f"{HERE}/campaigns")).status_code == 200
                 answer = await sent(client, dsn, path, said)
                 led = answer.headers.get("hx-redirect")
                 assert led or code_of(answer) == "", (what, answer.text)

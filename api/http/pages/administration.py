@@ -26,6 +26,7 @@ from api.http.pages.page import (
     language_of,
     next_page,
     page,
+    refusal_told,
     router_of_pages,
     sent,
 )
@@ -387,7 +388,7 @@ async def try_it(here: Here) -> Response:
 
 
 def _problem(here: AtForm, told: Mapping[str, Any]) -> tuple[str, str, str]:
-    return (told["code"], *words.refusal(language_of(here.request), told))
+    return (told["code"], *refusal_told(here.request, told))
 
 
 @router.post(f"{COMMAND}/do")

@@ -15,15 +15,14 @@ from pydantic import BeforeValidator, Field
 
 from api.doors import DOOR_OF, Need
 from api.files import spelling
-from api.http.pages import words
 from api.http.pages.asking import AtPage, found_by, new_key, place
 from api.http.pages.page import (
     FIGURES,
     Fields,
     everywhere,
     form,
-    language_of,
     page,
+    refusal_told,
     router_of_pages,
 )
 from api.http.server.access import Who, needs
@@ -214,6 +213,7 @@ async def one_campaign(here: Here, wait_for: Awaited, asked: AsOf) -> Response:
         moment_of=None if asked is None else await here.house.past.moment(asked, now),
         figures=FIGURES,
         rows=everywhere(here.who, "lists.read"),
+        afresh=False,
         runs=bool(here.who.granted("campaigns.write")),
         enrols=asked is None and bool(here.who.granted("campaigns.enrol")),
     )
@@ -222,10 +222,17 @@ async def one_campaign(here: Here, wait_for: Awaited, asked: AsOf) -> Response:
 @router.get(f"{ONE}/progress")
 @needs(OF_CAMPAIGNS)
 async def progress(here: Here, wait_for: Awaited) -> Response:
-    """How far it has come by now."""
-    found = await here.house.reads(running(here), wait_for)
+    """How far it has come by now, and what it came to."""
     on = local_date(here.house.clock.now())
-    return here.page("campaigns/_progress.html", campaign=found, on=on)
+    question = partial(
+        _one, _=None, campaign_id=here.campaign_id, until=on,
+        with_targets=everywhere(here.who, "figures.read"),
+    )  # fmt: skip
+    found, conditions, passed = await here.house.reads(question, wait_for)
+    return here.page(
+        "campaigns/_afresh.html", campaign=found, conditions=conditions, targets=passed, on=on,
+        figures=FIGURES, rows=everywhere(here.who, "lists.read"), afresh=True,
+    )  # fmt: skip
 
 
 @router.post(f"{ONE}/customer")
@@ -270,7 +277,7 @@ async def customer(here: Here) -> Response:
 
 def _told(here: AtPage, refusal: Refusal) -> tuple[str, str, str]:
     """(code, what is wrong, what to do now) of a refusal."""
-    return refusal.code, *words.refusal(language_of(here.request), of_refusal(refusal))
+    return refusal.code, *refusal_told(here.request, of_refusal(refusal))
 
 
 def _events(trial: Trial) -> dict[str, Any]:

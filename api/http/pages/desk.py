@@ -28,8 +28,9 @@ from api.http.server.access import PUBLIC, Who, needs
 from api.http.server.inputs import Awaited, InHouse
 from api.runtime.problems import of_refusal
 from api.runtime.rights import at_the_door
-from domain.admissions import AdmitInEmergency
+from domain.admissions import AdmissionReceipt, AdmitInEmergency
 from domain.clubs import DeclareEmergency, EndEmergency, UnknownClub
+from domain.corrections import CorrectAdmission
 from domain.kernel.command import Command
 from domain.kernel.refusal import Refusal
 from domain.kernel.values import (
@@ -58,7 +59,7 @@ from ledger.log import persons
 from ledger.log.persons import Person
 from ledger.log.snapshots import event_of
 from projections import clubs, visits
-from projections.clubs import ClubCard, Price
+from projections.clubs import Admission, ClubCard, Price
 from projections.engine.connection import Conn
 from projections.members import Member
 from projections.visits import Visit
@@ -114,6 +115,21 @@ class AtDesk(AtPage):
                 if isinstance(event, VisitUndone):
                     found[undo.member_id, undo.visit] = undo.until(event.visited_at)
         return found
+
+    async def correctable(self, *admissions: int) -> set[int]:
+        """Which of these admissions in emergencies he may take back: none that would be refused."""
+        if not admissions or not await self.may(CorrectAdmission, self.place):
+            return set()
+        actor = await self.actor(CorrectAdmission, self.place)
+        asked = [
+            CorrectAdmission(
+                club_id=self.club_id, admission=each, reason="?", actor=actor, key=_new_key()
+            )
+            for each in admissions
+        ]
+        trials = await self.tried(*asked)
+        told = zip(admissions, trials, strict=True)
+        return {each for each, trial in told if not isinstance(trial, Refusal)}
 
     def page(self, template: str, status: int = 200, **values: Any) -> Response:
         """A page of this desk, or a part of it."""
@@ -189,6 +205,14 @@ class Admitting(Fields):
     key: Id
     category: Literal["elderly", "child", "other"]
     people: Annotated[int, Field(ge=1, le=500)] = 1
+
+
+class Correcting(Fields):
+    """The undo of people who are not members."""
+
+    key: Id
+    admission: Ordinal
+    reason: Text
 
 
 # -------------------------------------------------------------------------------------- card
@@ -409,16 +433,24 @@ async def today(here: Here, wait_for: Awaited) -> Response:
     now = here.house.clock.now()
     begins = start_of(local_date(now))
 
-    def question(conn: Conn) -> tuple[ClubCard, list[Visit], dict[str, Person]]:
-        taken = visits.visits_at_desk(conn, here.club_id, here.desk, begins, TODAY)
+    def question(
+        conn: Conn,
+    ) -> tuple[ClubCard, list[Visit], list[Admission], dict[str, Person]]:
+        at_desk = (conn, here.club_id, here.desk, begins, TODAY)
+        taken = visits.visits_at_desk(*at_desk)
         people = persons.people(conn, [each.member_id for each in taken])
-        return _require_club(conn, here.club_id), taken, people
+        return (
+            _require_club(conn, here.club_id), taken, clubs.admissions_at_desk(*at_desk), people,
+        )  # fmt: skip
 
-    club, taken, people = await here.house.reads(question, wait_for)
+    club, taken, admitted, people = await here.house.reads(question, wait_for)
+    both: list[Visit | Admission] = [*taken, *admitted]
+    both.sort(key=lambda each: each.occurred_at, reverse=True)
     stand = [(each.member_id, each.visit) for each in taken if each.undone_at is None]
     return here.page(
-        "desk/_today.html", taken=taken, people=people, titles=_titles(club), at=now,
+        "desk/_today.html", taken=both[:TODAY], people=people, titles=_titles(club), at=now,
         undoable=await here.undoable(*stand),
+        correctable=await here.correctable(*(x.admission for x in admitted if not x.corrected)),
     )  # fmt: skip
 
 
@@ -449,5 +481,24 @@ async def admissions(here: Here) -> Response:
     """Let people in who are not members."""
     asked = await form(here.request, Admitting)
     beside = {**asked.model_dump(), "club_id": here.club_id, "desk": here.desk}
-    await here.house.execute(await here.asked(AdmitInEmergency, **beside))
-    return here.page("desk/_admitted.html", asked=asked)
+    command = await here.asked(AdmitInEmergency, **beside)
+    corrects = await here.may(CorrectAdmission, here.place)
+    receipt = await here.house.execute(command)
+    return here.page(
+        "desk/_admitted.html",
+        asked=asked,
+        admission=cast(AdmissionReceipt, receipt.body)["admission"],
+        corrects=corrects,
+        at=here.house.clock.now(),
+        place=place(receipt),
+    )
+
+
+@router.post(f"{DESK}/admissions/undo")
+@needs(DOOR_OF[CorrectAdmission.called].need, by_itself=True)
+async def correct(here: Here) -> Response:
+    """Take back that people were let in who are not members."""
+    asked = await form(here.request, Correcting)
+    command = await here.asked(CorrectAdmission, club_id=here.club_id, **asked.model_dump())
+    receipt = await here.house.execute(command)
+    return here.page("desk/_corrected.html", asked=asked, place=place(receipt))

@@ -14,6 +14,7 @@ from io import BytesIO, StringIO
 from typing import Annotated, Any
 
 from anyio import to_thread
+from fastapi import Request
 from fastapi.responses import Response
 from pydantic import Field, ValidationError
 
@@ -22,7 +23,7 @@ from api.files.guessing import meaning_of
 from api.http.pages import words
 from api.http.pages.asking import is_id
 from api.http.pages.campaigns import ONE, TO_ENROL, AtCampaign, Here, running
-from api.http.pages.page import Fields, form, language_of, router_of_pages
+from api.http.pages.page import Fields, form, language_of, refusal_told, router_of_pages
 from api.http.server.access import needs
 from api.http.server.handlers import last_resort
 from api.runtime import problems
@@ -30,7 +31,7 @@ from api.runtime.exports import harmless
 from api.runtime.problems import DoorProblem
 from domain.enrolments import Enrol
 from domain.kernel.refusal import Refusal
-from domain.kernel.values import Ordinal
+from domain.kernel.values import Ordinal, local_date
 from domain.members import UnknownMember
 from ledger.log.receipts import Receipt, Trial
 
@@ -193,15 +194,16 @@ def _outcome(
 
 
 # ------------------------------------------------------------------------------------- telling
-def _told(language: words.Language, outcome: Outcome) -> str:
+def _told(request: Request, outcome: Outcome) -> str:
     """What came of a line, in a sentence."""
     if outcome.problem is not None:
-        return " ".join(words.refusal(language, outcome.problem))
-    return words.say(language, "done_before") if outcome.replayed else ""
+        return " ".join(refusal_told(request, outcome.problem))
+    return words.say(language_of(request), "done_before") if outcome.replayed else ""
 
 
-def results(language: words.Language, outcomes: Iterable[Outcome]) -> str:
+def results(request: Request, outcomes: Iterable[Outcome]) -> str:
     """All lines with what came of them, as a file."""
+    language = language_of(request)
     out = StringIO()
     write = csv.writer(out)
     names = ("line", "card", "prepaid_yuan", "state", "place", "is_given", "why")
@@ -211,7 +213,7 @@ def results(language: words.Language, outcomes: Iterable[Outcome]) -> str:
         gift = "" if "gift_fen" not in body else words.yuan(body["gift_fen"])
         outcome = words.say(language, "not_taken" if each.problem else "taken")
         cells = (each.line.number, each.line.card, each.line.prepaid, outcome)
-        told = (body.get("place", ""), gift, _told(language, each))
+        told = (body.get("place", ""), gift, _told(request, each))
         write.writerow(map(harmless, (*cells, *told)))
     return out.getvalue()
 
@@ -228,7 +230,6 @@ async def _answer(here: AtCampaign, only_tried: bool) -> Response:
         _outcome(here, line, each, next(came)) if isinstance(each, Enrol) else each
         for line, each in zip(lines, commands, strict=True)
     ]
-    language = language_of(here.request)
     refused = [each for each in outcomes if each.problem is not None]
     taken = [each for each in outcomes if each.problem is None]
     return here.page(
@@ -236,11 +237,11 @@ async def _answer(here: AtCampaign, only_tried: bool) -> Response:
         asked=asked,
         version=version,
         only_tried=only_tried,
-        refused=[(each, _told(language, each)) for each in refused[:SHOWN]],
+        refused=[(each, _told(here.request, each)) for each in refused[:SHOWN]],
         refusals=len(refused),
         taken=[each for each in taken if not each.replayed],
         replayed=[each for each in taken if each.replayed],
-        results=results(language, outcomes),
+        results=results(here.request, outcomes),
     )
 
 
@@ -250,7 +251,8 @@ async def _answer(here: AtCampaign, only_tried: bool) -> Response:
 async def file_page(here: Here) -> Response:
     """Where a file is brought."""
     campaign = await here.house.reads(running(here))
-    return here.page("campaigns/file.html", campaign=campaign, most=MOST_LINES)
+    on = local_date(here.house.clock.now())
+    return here.page("campaigns/file.html", campaign=campaign, on=on, most=MOST_LINES)
 
 
 @router.post(f"{FILE}/check")

@@ -124,8 +124,8 @@ async def enter_file(request: Request, house: InHouse, who: Who) -> Response:
             places[receipt.bucket] = max(places.get(receipt.bucket, 0), receipt.position)
     # It is told: that the answers do not hold it yet is for the next page to say. The first lane is
     # that of the report, where it is new.
-    waits = {"wait_for": f"{bucket}:{position}" for bucket, position in [*places.items()][:1]}
-    return next_page(link(f"{FIGURES}/reports/{file.report_id}", waits))
+    waits = next((f"{bucket}:{position}" for bucket, position in places.items()), None)
+    return next_page(link(f"{FIGURES}/reports/{file.report_id}", {"wait_for": waits}))
 
 
 def _wrong(request: Request, wrong: WrongFile) -> Response:

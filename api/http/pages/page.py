@@ -31,6 +31,7 @@ from api.runtime import problems
 from api.runtime.problems import MEDIA_TYPE, DoorProblem
 from domain.access import Principal
 from domain.kernel.values import PROGRAMME, local_date
+from domain.members import UnknownMember
 from projections.engine.answer import Moment
 
 POLICY = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
@@ -258,9 +259,18 @@ def theme_of(request: Request) -> str | None:
     return chosen if chosen in THEMES else None
 
 
+def refusal_told(request: Request, problem: Mapping[str, Any]) -> tuple[str, str]:
+    """(what is wrong, what to do now) of a problem. Who sees the members of some units alone is
+    told of those, whether there is such a member elsewhere or not."""
+    language, code = language_of(request), problem["code"]
+    if code == UnknownMember.code and not everywhere(_who_looks(request), "members.read"):
+        return words.say(language, "none_of_yours"), words.say(language, "none_of_yours_then")
+    return words.refusal(language, problem)
+
+
 def in_place(request: Request, problem: Mapping[str, Any]) -> HTMLResponse:
     """A problem as a sentence and what to do now: in the page that asked, or as one."""
-    wrong, then = words.refusal(language_of(request), problem)
+    wrong, then = refusal_told(request, problem)
     whole = "hx-request" not in request.headers
     code, status = problem["code"], problem["status"]
     if whole:
