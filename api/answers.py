@@ -23,6 +23,7 @@ from projections.engine.moments import Asked
 from projections.engine.schemas import held
 from projections.engine.views import View
 from projections.figures import claims, reported, targets
+from projections.figures.last_fact import idle_since, last_fact_on
 from projections.reports import Target
 
 
@@ -45,7 +46,16 @@ class Figures(Dated):
 
     demo: Demo | None
     clock: datetime
+    last_fact_on: date | None = Field(
+        description="the day of the last fact about customers until then; null: there is none"
+    )
     figures: list[MeasureFigure]
+
+    @property
+    def idle_since(self) -> date | None:
+        """That day, if these are of now and today is a later one."""
+        today = local_date(self.clock)
+        return None if self.moment else idle_since(self.last_fact_on, today)
 
 
 class ReportAnswer(reported.ReportFigures):
@@ -100,8 +110,13 @@ def all_figures(
     """Every measure, today or on the day of a moment."""
     now = Clock.of(meta).now()
     on = local_date((moment and moment.at) or now)
-    shown = [_shown(each) for each in measure.overview(conn, on)]
-    return Figures(moment=moment, demo=demo_of(meta), clock=local(now), figures=shown)
+    return Figures(
+        moment=moment,
+        demo=demo_of(meta),
+        clock=local(now),
+        last_fact_on=last_fact_on(conn, on),
+        figures=[_shown(each) for each in measure.overview(conn, on)],
+    )
 
 
 def _shown(found: measure.Measured) -> MeasureFigure:

@@ -1,6 +1,7 @@
 """`figures`: every measure of the ledger; or what a report claims beside what the events give."""
 
 from collections.abc import Iterator, Sequence
+from datetime import date
 from decimal import Decimal
 
 from rich.text import Text
@@ -55,7 +56,7 @@ def _told(found: answers.Figures) -> None:
     say_moment(found.moment)
     if found.demo is not None and not found.demo.complete:
         output.say(f"{reports.IN_PART}\n")
-    for said in _days(found.figures):
+    for said in _days(found.figures, found.idle_since):
         output.say(layouts.folded(said, console.width))
     for line in fitting(found.figures, console.width):
         console.print(line, soft_wrap=True)
@@ -66,7 +67,7 @@ def _told(found: answers.Figures) -> None:
     output.say("\n" + layouts.folded(f"{said}. {more}{told}", console.width))
 
 
-def _days(figures: Sequence[answers.MeasureFigure]) -> Iterator[str]:
+def _days(figures: Sequence[answers.MeasureFigure], idle: date | None) -> Iterator[str]:
     """Of which days they are: what a branch brings is often of years that are over."""
     if figures:
         first = next(
@@ -74,6 +75,8 @@ def _days(figures: Sequence[answers.MeasureFigure]) -> Iterator[str]:
             "",
         )
         yield f"On {figures[0].on}{first}. Of another day and its year: --effective-at DAY."
+        if idle is not None:
+            yield f"The last fact about customers is of {idle}: --effective-at {idle}."
         yield ""
 
 

@@ -1,6 +1,7 @@
 """Every measure of the ledger, and what changed of them."""
 
 from collections.abc import Mapping
+from datetime import date
 from functools import partial
 from typing import Annotated, Any
 
@@ -24,6 +25,7 @@ from api.http.server.inputs import (
     House,
     InHouse,
     KnownFigures,
+    KnownLast,
     read_moment,
 )
 from api.runtime.clock import Clock
@@ -36,6 +38,7 @@ from projections.engine.answer import Moment
 from projections.engine.connection import Conn
 from projections.engine.measure import Measured
 from projections.engine.moments import Asked
+from projections.figures.last_fact import idle_since, last_fact_on
 
 router = APIRouter(prefix=PREFIX, tags=["figures"])
 
@@ -90,6 +93,20 @@ async def live_figures(
         positions, found = await house.reads(question)
     house.figures.positions, house.figures.found = positions, found
     return found.model_copy(update={"clock": answers.local(house.clock.now())}), positions
+
+
+async def since_when_idle(house: House) -> date | None:
+    """The day of the last fact about customers, if it lies before today."""
+    today = local_date(house.clock.now())
+
+    def look(conn: Conn) -> KnownLast:
+        positions = {lane.bucket: lane.position for lane in runner.status(conn)}
+        if positions == house.last_fact.positions:
+            return house.last_fact
+        return KnownLast(positions, last_fact_on(conn, today))
+
+    house.last_fact = await house.reads(look)
+    return idle_since(house.last_fact.day, today)
 
 
 @router.get("/changes", response_model=Changes, responses=refuses(*PAST))

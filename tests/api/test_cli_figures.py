@@ -33,6 +33,8 @@ def test_figures_of_a_scaled_demo(demo_dir: Path) -> None:
     measures = clubledger("figures", data_dir=demo_dir)
     assert measures.code == 0, measures.err
     assert "bindings.rate" in measures.out
+    last = "The last fact about customers is of 2008-12-31: --effective-at 2008-12-31."
+    assert last in measures.out
 
 
 def claim(name: str, value: str, derived: str, verdict: Any) -> ClaimFigure:

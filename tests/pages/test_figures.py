@@ -2,13 +2,16 @@
 
 import re
 from collections.abc import Iterator
+from datetime import date
+from functools import partial
 from html import unescape
+from typing import Any
 
 import httpx
 import pytest
 
 from api.doors import PREFIX
-from api.http.pages import figures, measures, words
+from api.http.pages import figures, measures, page, words
 from api.http.pages.page import AUDIT, FIGURES
 from projections.engine.catalogue import NOUNS
 from projections.engine.measure import DAYS, MEASURES
@@ -270,3 +273,18 @@ def test_the_overview_of_a_unit_is_of_that_unit(claimed: Claimed) -> None:
             assert client.get(f"{FIGURES}/{path}").status_code == 403
         entered = client.get(f"{FIGURES}/enter")
         assert (entered.status_code, 'data-code="not_allowed"' in entered.text) == (403, True)
+
+
+def test_who_opens_a_history_on_today_is_told_when_its_last_fact_was(
+    pages: httpx.Client,
+) -> None:
+    today = pages.get(f"{PREFIX}/figures").json()
+    assert today["last_fact_on"] == today["clock"][:10]
+    for path in (FIGURES, f"{FIGURES}/measures", VIPS):
+        assert "最后一笔业务" not in text_of(pages.get(path)), "where there are facts of today"
+    asof = page.templates().get_template("_asof.html")
+    said = {"here": VIPS, "times": {}, "t": partial(words.say, "en")}
+    module: Any = asof.make_module(said)
+    told = module.asof(None, {"tier": "gold", "on": "2031-01-01"}, date(2024, 12, 31))
+    assert "The last fact about customers is of 2024-12-31; there is none since." in told
+    assert f'href="{VIPS}?tier=gold&amp;effective_at=2024-12-31"' in told

@@ -13,7 +13,9 @@ from domain.kernel.values import start_of
 from ledger.database import connect
 from projections.engine import runner
 from projections.engine.measure import MEASURES
+from projections.figures import last_fact
 from projections.figures.claims import ClaimFigure, figures
+from projections.figures.last_fact import last_fact_on
 from projections.figures.targets import TargetProgress, progress
 from projections.reports import Target
 from tests.projections.histories import World, lay
@@ -171,3 +173,23 @@ def test_a_ledger_without_a_year_has_figures_too(installed: Callable[[int], str]
     assert found["binding.rate"].why == "There is no such cohort"
     assert found["clubs.lounge_monthly"].why == "There is no such club"
     assert found["binding.target_basic"].verdict == "stated only"
+
+
+def test_the_last_fact_is_found_in_whatever_order_they_were_written(
+    installed: Callable[[int], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(last_fact, "NEWEST", 1)
+    world, dsn = World(now=on("2007-01-01")), installed(4)
+    with looking(connect(dsn)) as conn:
+        assert last_fact_on(conn, date(2008, 12, 31)) is None
+    world.does("unit.open", unit_id="u", title="U")
+    for member, left in (("a", "2008-03-05"), ("b", "2008-02-01"), ("c", "2008-02-02")):
+        world.does("member.join", member_id=member, unit_id="u")
+        world.does("member.leave", member_id=member, at=on(left))
+    world.does("unit.open", unit_id="later", title="Later", at=on("2008-04-01"))
+    with connect(dsn) as conn:
+        lay(conn, world.log)
+    runner.project(dsn)
+    with looking(connect(dsn)) as conn:
+        found = {last_fact_on(conn, date(2008, 2, 2)), last_fact_on(conn, date(2008, 12, 31))}
+    assert found == {date(2008, 2, 2), date(2008, 3, 5)}, "where looking at the newest is enough"

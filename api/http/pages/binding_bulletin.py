@@ -10,6 +10,7 @@ from fastapi.responses import Response
 
 from api import answers
 from api.doors import Need
+from api.http.figures import since_when_idle
 from api.http.pages.campaigns import BASE
 from api.http.pages.measures import titles_of
 from api.http.pages.page import page, router_of_pages
@@ -81,9 +82,11 @@ async def bindings_by_unit(
     if wanted is None:
         cohorts, found = await house.ask(question, wait_for, asked)
         moment = None if asked is None else await house.past.moment(asked, house.clock.now())
+        of_today = asked is None and on is None
+        idle = await since_when_idle(house) if of_today else None
         return page(
             request, "campaigns/bindings.html",
-            base=BASE, at=AT, cohorts=cohorts, bulletin=found, on=day, moment_of=moment,
+            base=BASE, at=AT, cohorts=cohorts, bulletin=found, on=day, moment_of=moment, idle=idle,
             lines=[_ranked(each) for each in found.units] if found else [],
         )  # fmt: skip
     by = wanted.by

@@ -16,6 +16,7 @@ from fastapi.responses import RedirectResponse, Response
 
 from api import answers
 from api.doors import PREFIX, Need
+from api.http.figures import since_when_idle
 from api.http.measures import OF_ITS_ROWS, OF_ITS_VALUE
 from api.http.pages.measures import TITLED, group_key, titles_of, valued
 from api.http.pages.page import FIGURES, link, page, router_of_pages
@@ -288,6 +289,7 @@ async def overview(
             raise
         return RedirectResponse(link(FIGURES, own, dict(request.query_params)), 303)
     moment = None if asked is None else await house.past.moment(asked, house.clock.now())
+    idle = await since_when_idle(house) if asked is None else None
     shown = [name for name, takes in PARTS.items() if {*said} <= {*takes}]
     return page(
         request,
@@ -297,6 +299,7 @@ async def overview(
         said=said,
         own=_own(who),
         moment_of=moment,
+        idle=idle,
     )
 
 

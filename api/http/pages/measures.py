@@ -115,11 +115,12 @@ def fields_of(of: Described, said: Mapping[str, Any], titles: Titles) -> list[di
 
 
 async def _form(
-    house: House, of: Measure, said: Mapping[str, Any], by: Sequence[str]
+    house: House, of: Measure, said: Mapping[str, Any], by: Sequence[str], asked: Asked | None
 ) -> dict[str, Any]:
     """What both pages of a measure show of it."""
     known = described(of)
     titles = await house.reads(partial(titles_of, names=known.takes))
+    of_today = asked is None and "on" not in said
     return {
         "of": known,
         "measure": of,
@@ -128,6 +129,7 @@ async def _form(
         "said": said,
         "by": by,
         "kept": {**said, "by": ",".join(by)},
+        "idle": await figures.since_when_idle(house) if of_today else None,
     }
 
 
@@ -145,7 +147,9 @@ async def catalogue(request: Request, house: InHouse, wait_for: Awaited, asked: 
     nouns: dict[str, list[answers.MeasureFigure]] = {}
     for each in found.figures:
         nouns.setdefault(each.measure_id.partition(".")[0], []).append(each)
-    return _page(request, "figures/catalogue.html", nouns=nouns, moment_of=found.moment)
+    return _page(request, "figures/catalogue.html",
+        nouns=nouns, moment_of=found.moment, idle=found.idle_since,
+    )  # fmt: skip
 
 
 def in_words_of(request: Request) -> Callable[[Measure], str]:
@@ -193,7 +197,7 @@ async def measure_page(
             return measure.measured(conn, measure_id, said, on, several(by))
 
         found = await house.ask(ask, wait_for, asked)
-    shown = await _form(house, of, said, several(by))
+    shown = await _form(house, of, said, several(by), asked)
     rows_too = _may_see_rows(who, said)
     return _page(request, "figures/measure.html", found=found, rows_too=rows_too, **shown)
 
@@ -221,7 +225,7 @@ async def rows_page(
         return contributions.contributions(conn, measure_id, said, on, limit, after)
 
     found = await house.ask(ask, wait_for, asked)
-    shown = await _form(house, of, said, [])
+    shown = await _form(house, of, said, [], asked)
     return _page(
         request,
         "figures/rows.html",

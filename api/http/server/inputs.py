@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from difflib import get_close_matches
 from email.message import Message
 from typing import Annotated, Any, TypeAlias, TypeVar, get_origin
@@ -56,6 +56,15 @@ class KnownFigures:
 
 
 @dataclass
+class KnownLast:
+    """The day of the last fact as it was at some positions: where that is long ago, all are looked
+    at for it."""
+
+    positions: dict[int, int] = field(default_factory=dict)
+    day: date | None = None
+
+
+@dataclass
 class House:
     """What one worker of the server holds: opened at its start, closed at its end."""
 
@@ -77,6 +86,7 @@ class House:
     names: Names
     provider: Provider | None
     figures: KnownFigures = field(default_factory=KnownFigures)
+    last_fact: KnownLast = field(default_factory=KnownLast)
 
     async def execute(self, command: Command, seen: int | None = None) -> Receipt:
         """Have it carried out, and count what came of it."""
