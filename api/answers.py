@@ -270,10 +270,16 @@ def exported(
         "made_at": local(now),
         "made_by": by,
         "zone": PROGRAMME.zone.key,
+        **({"tiers": _tiers()} if PROGRAMME.titles else {}),
         **then.model_dump(mode="json"),
         **of,
     }
     return Export(name if moment is None else f"{name}{_as_of(moment)}", about, kind, rows)
+
+
+def _tiers() -> dict[str, str]:
+    """What the codes of tiers mean, the highest first."""
+    return {tier: " / ".join(PROGRAMME.titles.get(tier, (tier,))) for tier in PROGRAMME.tiers}
 
 
 def _as_of(moment: Moment) -> str:

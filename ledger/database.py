@@ -1,5 +1,6 @@
 """Connections, and the installation of the ledger's schema by plain SQL migrations."""
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -38,6 +39,7 @@ ZONE, TIERS = PROGRAMME.zone.key, ",".join(PROGRAMME.tiers)
 """Of a ledger for which none was chosen."""
 SURE = range(1980, 2038)
 """The years for which the clocks of a zone are compared."""
+MAX_TITLE = 60
 NOBODY = "none"
 """What is said where somebody holds no tier."""
 ALIKE = "bring the time zone data of both up to date"
@@ -169,6 +171,11 @@ def keep_time(known: Mapping[str, str]) -> None:
     connections from now on, and of its rules."""
     PROGRAMME.keep_time_of(known["zone"])
     PROGRAMME.tiers = tuple(known["tiers"].split(","))
+    PROGRAMME.titles = _titles_kept(known)
+
+
+def _titles_kept(known: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+    return {tier: (zh, en) for tier, (zh, en) in json.loads(known.get("tier_titles", "{}")).items()}
 
 
 def install(
@@ -183,8 +190,8 @@ def install(
     process keeps the ledger's time from now on.
 
     The number of buckets, the zone of the programme and its tiers are fixed by the first call; a
-    later call may leave them out or repeat them, and add tiers. `give_up`: where the key to the
-    personal data is lost, that is deleted.
+    later call may leave them out or repeat them, add tiers, and give these other titles. `give_up`:
+    where the key to the personal data is lost, that is deleted.
     """
     if not 1 <= buckets <= MAX_BUCKETS:
         raise InstallError(f"a ledger has 1 to {MAX_BUCKETS} buckets, not {buckets}")
@@ -299,20 +306,33 @@ def _fix_zone(connection: Connection[Any], zone: str | None) -> None:
         raise InstallError(f"this ledger keeps the time of {known}, not of {zone}")
 
 
-def tiers_said(text: str) -> tuple[str, ...]:
-    """The tiers that a setting names. Raises InstallError if they are none."""
-    said = text.split(",")
-    taken = len(set(said)) == len(said) <= MAX_TIERS and NOBODY not in said
-    if not taken or not all(re.fullmatch(TIER_PATTERN, tier) for tier in said):
+def tiers_said(text: str) -> dict[str, tuple[str, str] | None]:
+    """The tiers that a setting names, highest first, each with its titles in Chinese and in English
+    if it has any. Raises InstallError if they are none."""
+    codes = [each.partition("=")[0] for each in text.split(",")]
+    taken = len(set(codes)) == len(codes) <= MAX_TIERS and NOBODY not in codes
+    if not taken or not all(re.fullmatch(TIER_PATTERN, tier) for tier in codes):
         raise InstallError(
             f"tiers are at most {MAX_TIERS} codes by commas, each once, highest first, such as"
             f" diamond,gold; {NOBODY} is no tier"
         )
-    return tuple(said)
+    return {each.partition("=")[0]: _titles_said(each) for each in text.split(",")}
+
+
+def _titles_said(tier: str) -> tuple[str, str] | None:
+    code, titled, titles = tier.partition("=")
+    zh, _, en = (each.strip() for each in titles.partition("/"))
+    if titled and not (zh and titles.isprintable() and len(titles) <= MAX_TITLE):
+        raise InstallError(
+            f"a tier has its titles behind it, Chinese and English, such as {code}=金卡/Gold, in at"
+            f" most {MAX_TITLE} characters"
+        )
+    return (zh, en or zh) if titled else None
 
 
 def _fix_tiers(connection: Connection[Any], tiers: str | None) -> None:
-    """Highest first. What is known stays known: later calls may only put others between."""
+    """Highest first. What is known stays known: later calls may only put others between. A title
+    that is not said again stays, too; what is read of one is no fact, and may change."""
     known = meta(connection).get("tiers")
     said = tiers_said(tiers or known or TIERS)
     stand = [] if known is None else known.split(",")
@@ -320,6 +340,9 @@ def _fix_tiers(connection: Connection[Any], tiers: str | None) -> None:
         raise InstallError(f"this ledger has the tiers {known}: others may only stand between them")
     if ",".join(said) != known:
         set_meta(connection, tiers=",".join(said))
+    if told := {tier: titles for tier, titles in said.items() if titles}:
+        titles = {**_titles_kept(meta(connection)), **told}
+        set_meta(connection, tier_titles=json.dumps(titles, ensure_ascii=False))
 
 
 def _require_like_clocks(connection: Connection[Any], zone: str) -> None:

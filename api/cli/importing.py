@@ -181,9 +181,11 @@ def keep_tiers_said(settings: Settings) -> None:
     """Where no ledger is opened its tiers are those that it is going to be made with."""
     if settings.tiers:
         try:
-            PROGRAMME.tiers = tiers_said(settings.tiers)
+            said = tiers_said(settings.tiers)
         except InstallError as error:
             raise WrongUse(f"CLUBLEDGER_TIERS: {error}.") from None
+        PROGRAMME.tiers = tuple(said)
+        PROGRAMME.titles = {tier: titles for tier, titles in said.items() if titles}
 
 
 def guess(names: Sequence[str], as_json: bool) -> int:

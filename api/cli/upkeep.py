@@ -96,7 +96,9 @@ def status(settings: Settings, as_json: bool) -> int:
         "PostgreSQL": found.server,
         "clock": f"{output.local(found.clock)} {found.zone}"
         + (" (demo clock)" if found.demo_clock else ""),
-        "tiers": ", ".join(PROGRAMME.tiers),
+        "tiers": ", ".join(
+            " ".join((tier, *PROGRAMME.titles.get(tier, ()))) for tier in PROGRAMME.tiers
+        ),
         "demo": "none"
         if found.demo is None
         else f"scale {found.demo.scale}, seed {found.demo.seed}"

@@ -20,6 +20,7 @@ from api.files.making import columns_of
 from api.files.readers import File, require_narrow, sheet_rows
 from api.files.spelling import DAYS, MONTHS, Spelling, Unspelt
 from domain.catalogue import COMMANDS
+from domain.kernel.values import PROGRAMME
 
 SAMPLE = 2_000
 """Rows of each table that are looked at."""
@@ -414,7 +415,7 @@ def _choices(column: Column, choices: Sequence[str]) -> tuple[dict[str, str], li
         low = word.lower()
         if low in choices or low in words.EMPTY_VALUES:
             continue
-        found = [c for c in choices if any(each in low for each in words.VALUES.get(c, ()))]
+        found = [c for c in choices if any(each in low for each in _called(c))]
         if found:
             meant[word] = found[0]
         else:
@@ -426,6 +427,12 @@ def _choices(column: Column, choices: Sequence[str]) -> tuple[dict[str, str], li
         for word in unknown[:MOST_WORDS]
     ]
     return ({"words": _inline_words(meant)} if meant else {}), notes
+
+
+def _called(choice: str) -> Iterator[str]:
+    """What files call a value of ours, a tier by the titles that the ledger gives it, too."""
+    yield from words.VALUES.get(choice, ())
+    yield from (title.lower() for title in PROGRAMME.titles.get(choice, ()))
 
 
 def _ids_of(column: Column, meaning: str, ids: _Ids) -> tuple[dict[str, str], list[str]]:

@@ -77,7 +77,8 @@ class Settings(BaseSettings):
     tiers: Annotated[str, AfterValidator(_plain), BeforeValidator(_named)] | None = Field(
         None,
         description="the codes of the programme's tiers by commas, highest first (diamond, gold,"
-        " silver, member unless said), fixed likewise; others may be added between them",
+        " silver, member unless said), fixed likewise; others may be added between them. A code may"
+        " have titles for pages and files, Chinese and English, which may change: `gold=金卡/Gold`",
     )
     host: Annotated[str, AfterValidator(_plain), BeforeValidator(_named)] = Field(
         "127.0.0.1", description="the address that `serve` listens on"

@@ -5,7 +5,8 @@ named at the door. Patterns keep control characters out of everything that is st
 """
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from functools import lru_cache
 from typing import Annotated, Any
@@ -27,11 +28,12 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 @dataclass
 class Programme:
     """What holds for a whole ledger: days, months, quarters and hours are those of its zone;
-    instants are stored in UTC. Its tiers stand highest first. A process keeps the time and the
-    tiers of the ledger that it opened."""
+    instants are stored in UTC. Its tiers stand highest first, some with titles for readers, in
+    Chinese and in English. A process keeps the time and the tiers of the ledger that it opened."""
 
     zone: ZoneInfo
     tiers: tuple[str, ...]
+    titles: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
     def keep_time_of(self, zone: str) -> None:
         """Another zone, named as in the IANA time zone database."""

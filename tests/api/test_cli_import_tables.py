@@ -361,6 +361,9 @@ def test_a_proposal_goes_by_the_tiers_that_the_ledger_is_to_have(tmp_path: Path)
     ended = clubledger("import", "--guess", "a.csv", cwd=tmp_path, CLUBLEDGER_TIERS="jade,pearl")
     assert '"会员卡" is surely none of jade, pearl' in ended.out
     assert '"jade"' not in ended.out
+    titled = "jade,pearl=会员卡/Pearl"
+    told = clubledger("import", "--guess", "a.csv", cwd=tmp_path, CLUBLEDGER_TIERS=titled)
+    assert '"会员卡" = "pearl"' in told.out
     usual = clubledger("import", "--guess", "a.csv", cwd=tmp_path)
     assert '"jade" is surely none of diamond' in usual.out
     wrong = clubledger("import", "--guess", "a.csv", cwd=tmp_path, CLUBLEDGER_TIERS="jade,jade")

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from api.http.pages import telling, words
 from domain.kernel.values import PROGRAMME
 from domain.members import ChangeTier
 from domain.simulation.changes import TierRule
@@ -21,13 +22,13 @@ OURS = "platinum,plus,basic"
 
 @pytest.fixture
 def dsn(installed: Callable[[int], str]) -> Iterator[str]:
-    usual = PROGRAMME.tiers
+    usual, untitled = PROGRAMME.tiers, PROGRAMME.titles
     found = installed(1)
     with connect(found) as conn:
         conn.execute("DELETE FROM ledger_meta WHERE name = 'tiers'")
     install(found, tiers=OURS)
     yield found
-    PROGRAMME.tiers = usual
+    PROGRAMME.tiers, PROGRAMME.titles = usual, untitled
 
 
 def to(tier: str) -> ChangeTier:
@@ -48,6 +49,28 @@ def test_a_ledger_has_the_tiers_it_was_made_with(dsn: str) -> None:
     for wrong in (OURS, "plus,platinum,ruby,basic", "ruby", "platinum,ruby,plus,basic,none",
                   "platinum,ruby,plus,basic,basic", "A,platinum,ruby,plus,basic", ","):  # fmt: skip
         with pytest.raises(InstallError, match="tiers"):
+            install(dsn, tiers=wrong)
+
+
+def test_tiers_have_the_titles_that_were_said_last(dsn: str) -> None:
+    assert PROGRAMME.titles == {}
+    install(dsn, tiers="platinum=白金卡/Platinum card,plus=优享卡,basic")
+    assert PROGRAMME.tiers == ("platinum", "plus", "basic")
+    assert PROGRAMME.titles == {"platinum": ("白金卡", "Platinum card"), "plus": ("优享卡",) * 2}
+    install(dsn, tiers="platinum,plus=尊享卡/Plus,basic=普卡/Basic")
+    install(dsn)
+    assert PROGRAMME.titles == {
+        "platinum": ("白金卡", "Platinum card"),
+        "plus": ("尊享卡", "Plus"),
+        "basic": ("普卡", "Basic"),
+    }
+    told = [words.named("zh", "plus"), words.called("en", "choices", "basic")]
+    told += [telling.value("zh", "tiers", ["plus", "platinum"])]
+    told += [telling.value("en", "tier", "basic"), telling.value("en", "arm", "basic")]
+    assert told == ["尊享卡", "Basic", "尊享卡、白金卡", "Basic", "basic"]
+    for wrong in ("platinum=,plus,basic", "platinum=/Platinum,plus,basic",
+                  f"platinum={'x' * 61},plus,basic", "platinum=a\nb,plus,basic"):  # fmt: skip
+        with pytest.raises(InstallError, match="its titles behind it"):
             install(dsn, tiers=wrong)
 
 

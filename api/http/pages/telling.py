@@ -13,6 +13,8 @@ CODED = {
     *("expires", "min_tier", "window"),
 }
 """Fields whose values are words of ours, and no names or texts that somebody gave."""
+OF_TIERS = {"tier", "tiers", "from_tier", "min_tier"}
+"""Those of them that are tiers, which a ledger may call otherwise."""
 Titles: TypeAlias = Mapping[str, Mapping[str, str]]
 """What ids are called, by the name of the id; services by `club/service`."""
 NO_TITLES: Titles = {}
@@ -66,6 +68,8 @@ def value(language: words.Language, name: str, said: Any) -> str:
         return _listed(language, pairs)
     if isinstance(said, list | tuple):
         return _listed(language, [value(language, name, each) for each in said])
+    if isinstance(said, str) and name in OF_TIERS and said in PROGRAMME.titles:
+        return words.named(language, said)
     if isinstance(said, str) and name in CODED:
         return next(
             (

@@ -82,8 +82,10 @@ def known(language: Language, table: str, *names: str) -> str:
 
 
 def named(language: Language, name: str) -> str:
-    """What readers call a column, a parameter or a sum, a `unit:` or a `noun:`; itself where it has
-    no other name."""
+    """What readers call a tier, a column, a parameter or a sum, a `unit:` or a `noun:`; itself
+    where it has no other name."""
+    if name in PROGRAMME.titles:
+        return PROGRAMME.titles[name][LANGUAGES.index(language)]
     return known(language, "names", name) or name.rpartition(":")[2]
 
 
