@@ -211,6 +211,17 @@ class Claimed:
         with ThreadPoolExecutor() as beside:  # the browser's loop runs in this thread
             beside.submit(asyncio.run, write()).result()
 
+    def key_of(self, name: str, **scopes: str) -> str:
+        """A key of this name for a role of this name, with these scopes alone."""
+        self.told(
+            command("role.define", role_id=name, scopes=scopes),
+            command("apikey.issue", role_id=name, api_key_id=name),
+        )
+        with connect(self.dsn) as connection:
+            key = credentials.mint(connection, f"apikey:{name}", 1)
+        assert key is not None
+        return key
+
 
 SHARED = {"phone": "13912345678"}
 

@@ -15,7 +15,7 @@ def test_an_auditor_follows_a_member_and_compares_two_moments(
     page, member = visitor.page, f"followed-{visitor.language}"
     house.customers((member, 10))
     page.goto(AUDIT)
-    page.locator("[name=stream_id]").fill(member)
+    page.locator("[name=said]").fill(member)
     page.keyboard.press("Enter")
     expect(page.locator("h1")).to_contain_text(member)
     visitor.fits()

@@ -1,10 +1,15 @@
 """Whoever knows a name finds its member, and nobody else's."""
 
+from html import unescape
+
 import httpx
 
-from tests.pages.conftest import Claimed, House, customer
+from api.http.pages.page import AUDIT, link
+from tests.pages.conftest import SHARED, Claimed, House, customer
 from tests.pages.test_guards import DESK, OWN, code_of
 from tests.patience import PATIENCE_S
+
+EITHER = ("east", "west")
 
 
 def test_a_member_is_found_by_letters_or_a_name_until_he_is_called_otherwise_or_erased(
@@ -40,3 +45,32 @@ def test_of_one_name_those_of_ones_own_unit_are_found(claimed: Claimed) -> None:
         assert 'data-member="n-west"' in shown.text
         assert "n-east" not in shown.text
         assert code_of(client.post(f"{DESK}/card", data={"said": "尉迟恭"})) == "unknown_member"
+
+
+def test_an_auditor_finds_timelines_as_a_desk_finds_cards_as_far_as_he_may(
+    claimed: Claimed,
+) -> None:
+    looks = claimed.key_of("looker", **{"log.read": "all"})
+    keys = {"all": claimed.key_of_all, "west": claimed.key_of_west, "looker": looks}
+    with httpx.Client(base_url=claimed.address, headers=OWN, timeout=PATIENCE_S) as client:
+
+        def found(key: str, said: str) -> httpx.Response:
+            as_who = {"Authorization": f"Bearer {keys[key]}"}
+            return client.post(f"{AUDIT}/members", data={"said": said}, headers=as_who)
+
+        both = unescape(found("all", "yc").text)
+        links = [link(AUDIT, {"kind": "member", "stream_id": f"n-{each}"}) for each in EITHER]
+        assert [f'href="{each}"' in both for each in links] == [True, True]
+        assert found("all", "尉迟恭").headers["hx-redirect"] == links[0]
+        several = unescape(found("all", SHARED["phone"]).text)
+        assert ("139****5678" in several, SHARED["phone"] in several) == (True, False)
+        assert found("west", "yc").headers["hx-redirect"] == links[1]
+        assert code_of(found("west", "尉迟恭")) == "unknown_member"
+        assert code_of(found("looker", "尉迟恭")) == "not_allowed"
+        offered = {
+            each: "/members" in client.get(
+                AUDIT, headers={"Authorization": f"Bearer {keys[each]}"}
+            ).text
+            for each in ("all", "looker")
+        }  # fmt: skip
+        assert offered == {"all": True, "looker": False}

@@ -1,6 +1,6 @@
 """Who is at a page: what he asks in his own name, what would come of it, and whom he may see."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -91,6 +91,14 @@ class AtPage:
         return await self.house.reads(
             partial(members.lines, member_ids=ids, units=own, limit=MOST_SHOWN)
         )
+
+    async def meant_by(self, said: str) -> Sequence[Member | MemberLine]:
+        """Those whom he may see and may mean by a card, a number or a name; refuses if there is
+        none."""
+        self.looks_up(said)
+        found = await self.house.reads(partial(found_by, said=said, now=self.house.clock.now()))
+        meant = [] if found else await self.by_name(said)
+        return meant or await self.own(found)
 
 
 async def admitted(house: House, who: Principal, need: Need, said: Mapping[str, Any]) -> str:

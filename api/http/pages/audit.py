@@ -10,14 +10,24 @@ from typing import Annotated, Any, NamedTuple
 
 from fastapi import Path, Query, Request
 from fastapi.responses import Response
+from pydantic import Field
 
 from api import log
 from api.doors import PREFIX, Need
 from api.http.pages import telling
-from api.http.pages.asking import OF_ONE
+from api.http.pages.asking import OF_ONE, AtPage
 from api.http.pages.measures import TITLED, titles_of
 from api.http.pages.offering import offers
-from api.http.pages.page import AUDIT, language_of, page, router_of_pages
+from api.http.pages.page import (
+    AUDIT,
+    Fields,
+    form,
+    language_of,
+    link,
+    next_page,
+    page,
+    router_of_pages,
+)
 from api.http.server.access import Who, needs
 from api.http.server.inputs import AsOf, House, InHouse, Limit, Position
 from api.runtime.problems import DoorProblem
@@ -39,6 +49,12 @@ Kind = Annotated[str | None, Query(pattern=f"^({'|'.join(KINDS)})$")]
 StreamId = Annotated[str | None, Query(pattern=ONE_LINE, max_length=200)]
 A_DAY_S = 86_400
 MOST_PRICES = 1_000
+
+
+class Finding(Fields):
+    """Whose timeline is looked for."""
+
+    said: Annotated[str, Field(min_length=1, max_length=100)]
 
 
 # ------------------------------------------------------------------------------------- words
@@ -143,6 +159,24 @@ async def timeline(
         then=then, until=until,
         kept={"kind": kind, "stream_id": stream_id, "limit": limit if limit != 50 else None},
     )  # fmt: skip
+
+
+@router.post(f"{AUDIT}/members")
+@needs(OF_ONE, by_itself=True)
+async def find_member(request: Request, house: InHouse, who: Who) -> Response:
+    """The timeline of the member whom this card, number or name means, or those who may be meant:
+    found as at a desk, among whom he may see. Sent, since no address names a person."""
+    asked = await form(request, Finding)
+    found = await AtPage(request, house, who).meant_by(asked.said)
+    each = [(one, timeline_of("member", one.member_id)) for one in found]
+    if len(each) == 1:
+        return next_page(each[0][1])
+    return page(request, "audit/_members.html", members=each)
+
+
+def timeline_of(kind: str, stream_id: str) -> str:
+    """The page of what happened to somebody or something."""
+    return link(AUDIT, {"kind": kind, "stream_id": stream_id})
 
 
 @router.get(f"{AUDIT}/events/{{bucket}}/{{position}}")
