@@ -137,6 +137,7 @@ def test_a_proposed_mapping_is_put_where_it_can_be_edited(pages: httpx.Client) -
     whole = pages.get(f"{BASE}/jobs/{job_of(shown)}", headers={"Accept-Language": "zh"}).text
     assert 'id="mapping"' not in whole
     assert "推测对应关系 · 完成" in whole
+    assert "# points：1 格有内容" in whole
     assert f'href="{BASE}/jobs/{job_of(shown)}"' in pages.get(BASE).text
 
 
@@ -174,6 +175,15 @@ def test_a_job_is_shown_to_who_started_it_and_does_what_he_may(claimed: Claimed)
         assert job_of(shown) not in all_.get(BASE).text
         for answer in (all_.get(place), all_.get(f"{place}/state"), all_.post(f"{place}/cancel")):
             assert code_of(answer) == "unknown_job"
+
+
+def test_who_may_write_nothing_is_shown_his_jobs_alone(claimed: Claimed) -> None:
+    keys = claimed.key_of("watcher", **{"log.read": "all"}), claimed.key_of_west
+    for key, may in zip(keys, (False, True), strict=True):
+        headers = {"Authorization": f"Bearer {key}", "Accept-Language": "en"}
+        shown = httpx.get(claimed.address + BASE, headers=headers, timeout=PATIENCE_S).text
+        assert ["files.js" in shown, 'id="bringing"' in shown] == [may, may]
+        assert ("none are brought here" in shown) is not may
 
 
 def test_the_page_is_offered_to_whoever_may_write_what_files_bring() -> None:

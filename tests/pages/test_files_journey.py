@@ -54,7 +54,11 @@ def test_a_file_is_brought_checked_taken_in_and_what_was_rejected_is_mended(
     expect(page.locator("#job [data-rejected]")).to_have_text("0")
     page.locator("[data-step=import]").click()
     expect(page.locator("#job [data-step=import]")).to_have_count(0)
-    page.reload()
-    page.locator("tbody a").first.click()
+    job_id = page.locator("#job [data-job]").get_attribute("data-job")
+    listed = page.locator("#jobs tr", has=page.locator(f"a[href$='{job_id}']"))
+    done = words.words()["names"]["state:succeeded"][words.LANGUAGES.index(visitor.language)]
+    expect(listed).to_contain_text(done)  # without a reload
+    visitor.fits()
+    listed.locator("a").click()
     expect(page.locator("[data-facts]")).to_have_text("1")
     visitor.fits()

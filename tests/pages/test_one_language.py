@@ -11,7 +11,7 @@ from types import ModuleType
 import httpx
 import pytest
 
-from api.files import making, mapping, merging, readers, taking, workbook
+from api.files import guessing, making, mapping, merging, readers, taking, workbook
 from api.http.pages import words
 from api.jobs import doing
 from api.runtime import exports, report_files
@@ -177,3 +177,29 @@ def test_a_bad_mapping_is_told_in_chinese_at_once(pages: httpx.Client) -> None:
 def test_no_template_says_what_is_told_in_english_alone() -> None:
     for name, text in templates().items():
         assert ".detail" not in text or "health" in name, name
+
+
+def test_what_a_proposed_mapping_says_of_columns_has_its_chinese_sentence() -> None:
+    tree = ast.parse(getsource(guessing))
+    whole = [each for each in ast.walk(tree) if isinstance(each, ast.JoinedStr)]
+    inside = {id(part) for each in whole for part in ast.walk(each) if part is not each}
+    inside |= {id(each.value) for each in ast.walk(tree) if isinstance(each, ast.Expr)}
+    texts = {
+        text.removeprefix("# ").removeprefix("? ")
+        for each in ast.walk(tree)
+        if isinstance(each, ast.Constant | ast.JoinedStr) and id(each) not in inside
+        if (text := template(each)) and RUN.search(text)
+    }
+    assert len(texts) > 20
+    for text in texts:
+        said = words.commented("zh", f"# {text}")
+        assert not RUN.search(said), said
+    note = "# 等级: 12 filled; read by its words as gold; by titles;\n# ? rows 3, 4 hold no money."
+    known = "# 等级：12 格有内容；按字面读作 gold；按名称对应；\n# ? 第 3, 4 行不是金额。"
+    assert words.commented("zh", note) == known
+    doubt = "# ? a is left out until it is said: no column says b, no column says c."
+    known = "# ? 先不导入 a，待补充：没有哪一列写明 b，没有哪一列写明 c。\nc = 1  # 没有哪一列写明"
+    assert words.commented("zh", f"{doubt}\nc = 1  # no column says it") == known
+    mapping = '[[table]]\nfiles = "a # b"\n# url = { value = "x" }\n'
+    assert words.commented("zh", mapping) == mapping
+    assert words.commented("en", note) == note

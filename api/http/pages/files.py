@@ -13,6 +13,8 @@ from typing import Annotated, Any, Literal
 from fastapi import Query, Request
 from fastapi.responses import PlainTextResponse, Response
 
+from api.doors import DOOR_OF
+from api.files.kinds import KINDS
 from api.http.jobs import JobPath, Offset
 from api.http.pages import telling, words
 from api.http.pages.measures import (
@@ -47,6 +49,10 @@ from projections.whatif.differences import WhatIf
 BASE = "/files"
 SHOWN = 20
 """Jobs of a page."""
+CHANGED = "jobs-changed"
+"""What a page is told that shows one's jobs, when one has begun or ended."""
+BROUGHT = {DOOR_OF[each.kind].need.scope for each in KINDS}
+"""What is written by what files bring: who has none of it has all of their lines rejected."""
 FILE = "file"
 """The field that names a file that was brought: its id, a space, and what it is called."""
 
@@ -125,7 +131,7 @@ async def told(
     result = job.result or {}
     supposed = WhatIf.model_validate(result) if job.kind == "what_if" and result else None
     problem = job.problem and job.problem.model_dump(mode="json", exclude_none=True)
-    return page(
+    shown = page(
         request,
         template,
         base=BASE,
@@ -148,6 +154,7 @@ async def told(
         checked=bool(asked.get("check")),
         taking=job.kind == "import",
         result=result,
+        mapping=words.commented(language, result.get("mapping") or ""),
         supposed=supposed,
         just_begun=just_begun,
         wrong=problem and words.refusal(language, problem),
@@ -158,6 +165,9 @@ async def told(
             for each in result.get("rejections", ())
         ],
     )
+    if job.ended_at or request.method == "POST":
+        shown.headers["HX-Trigger"] = CHANGED
+    return shown
 
 
 # ----------------------------------------------------------------------------------------- routes
@@ -176,6 +186,9 @@ async def files_page(
         request,
         "files/files.html",
         base=BASE,
+        may_bring=any(who.granted(scope or "") for scope in BROUGHT),
+        changed=CHANGED,
+        running=any(not each.ended_at for each in found[:SHOWN]),
         jobs=found[:SHOWN],
         after=after,
         next=found[SHOWN - 1].job_id if len(found) > SHOWN else None,

@@ -28,6 +28,8 @@ OF_TIERS = {"tier", "tiers", "admitted_tiers"}
 """Where problems name tiers: people call these otherwise than commands do."""
 _WEIGHT = re.compile(r"^\s*([a-zA-Z-]+)\s*(?:;\s*q=([0-9.]{1,5}))?\s*$")
 _PARAMETER = re.compile("`([^`]*)`")
+_COMMENT = re.compile(r"(.*\S  # |#(?: \?)? )(.+?)([.;]?)")
+"""Of a line of TOML: what stands before what it says to a reader, that, and the end of it."""
 _INSTANT = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d")
 
 
@@ -103,6 +105,24 @@ def explained(language: Language, text: str) -> str:
         if match is not None:
             text = said.format(*(explained(language, part) for part in match.groups()))
     return _PARAMETER.sub(lambda each: _parameter(language, each[1]), text)
+
+
+def commented(language: Language, mapping: str) -> str:
+    """A mapping that was proposed, with what it says beside its columns as a reader has it."""
+    if language != "zh":
+        return mapping
+    return "\n".join(map(_comment, mapping.split("\n")))
+
+
+def _comment(line: str) -> str:
+    match = _COMMENT.fullmatch(line)
+    if match is None:
+        return line
+    before, text, end = match.groups()
+    whole = explained("zh", text)
+    parts = [whole] if whole != text else [explained("zh", part) for part in text.split("; ")]
+    known = "；".join(parts)
+    return line if known == text else before + known + {".": "。", ";": "；", "": ""}[end]
 
 
 def _parameter(language: Language, name: str) -> str:
