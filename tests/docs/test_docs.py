@@ -108,7 +108,8 @@ def commands(text: str) -> Iterator[str]:
 
 def unknown(command: str) -> str | None:
     """What of a command does not exist."""
-    program, *words = shlex.split(command.partition(" | ")[0].replace("...", "x"))
+    said, *_ = re.split(r" [|>] ", command)
+    program, *words = shlex.split(said.replace("...", "x"))
     return unmade(words) if program == "make" else unspoken(words)
 
 
