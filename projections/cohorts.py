@@ -135,6 +135,35 @@ measure("retention.revenue_rate", "Revenue retention", "收入保持率", "%", K
         "100 * revenue_fen / revenue_before_fen", digits=2,
         note="of those who left, the months after count as zero")  # fmt: skip
 
+BILLS = Rows(
+    f"""
+    SELECT b.bucket, b.member_id, b.month, b.position, t.tier, u.unit_id, b.amount_fen,
+        b.amount_fen AS billed_fen
+    FROM {counted("bill.issued")} b
+    CROSS JOIN LATERAL (
+        SELECT (to_date(b.month, 'YYYY-MM') + interval '1 month')::timestamptz
+    ) over_(at)
+    LEFT JOIN unit_span u ON u.member_id = b.member_id AND u.bucket = b.bucket
+        AND u.since < over_.at AND (u.until IS NULL OR u.until >= over_.at)
+    LEFT JOIN tier_span t ON t.member_id = b.member_id AND t.bucket = b.bucket
+        AND t.since < over_.at AND (t.until IS NULL OR t.until >= over_.at)
+    WHERE {_OF_THE_MONTHS} AND (%(cohort_id)s::text IS NULL OR EXISTS (
+        SELECT FROM cohort_member c WHERE c.cohort_id = %(cohort_id)s::text
+            AND c.member_id = b.member_id AND c.bucket = b.bucket
+    ))
+    """,
+    key=("member_id", "month"),
+    dims=("tier", "unit_id", "month"),
+    decided=("amount_fen",),
+    sums=("billed_fen",),
+    events=(Events("bill.issued", by=("member_id", "position")),),
+    may={"cohort_id": None},
+    days=True,
+    what="Bills of the months that lie whole between `first` and `on`, those of a credit below "
+    "zero, with the tier and unit at the end of the month; of all, or of a cohort's customers.",
+)
+measure("bills.amount", "Billed", "账单金额", "yuan", BILLS, "billed_fen / 100", digits=2)
+
 
 closed("purpose", Purpose)
 view(

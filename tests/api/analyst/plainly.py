@@ -277,6 +277,18 @@ def kept(q: Asked) -> Iterator[Row]:
         )
 
 
+def bills(q: Asked) -> Iterator[Row]:
+    months, cohort = whole_months(q.first, q.on), q.said.get("cohort_id")
+    for m in q.members:
+        if cohort is not None and cohort not in m.cohorts:
+            continue
+        for month in set(months) & m.bills.keys():
+            last = months_on(date.fromisoformat(f"{month}-01"), 1) - timedelta(days=1)
+            then = end_of(last) - timedelta(microseconds=1)
+            key = {"tier": m.tier(then), "unit_id": m.unit(then), "month": month}
+            yield key, {"billed_fen": m.bills[month][0]}
+
+
 # ------------------------------------------------------------------------------------ visits
 def visits(q: Asked) -> Iterator[Row]:
     for m in q.members:
@@ -490,6 +502,7 @@ PLAINLY: dict[str, Plain] = {
     "retention.lost": Plain(kept, lambda s: s.left + s.low),
     "retention.rate": Plain(kept, lambda s: percent(s.base - s.left - s.low, s.base)),
     "retention.revenue_rate": Plain(kept, lambda s: percent(s.revenue_fen, s.revenue_before_fen)),
+    "bills.amount": Plain(bills, lambda s: Fraction(s.billed_fen, 100)),
     "visits.count": Plain(visits, lambda s: s.visits),
     "visits.companions": Plain(visits, lambda s: s.companions),
     "visits.points": Plain(visits, lambda s: s.points),

@@ -18,7 +18,7 @@ from projections.engine.catalogue import NOUNS
 from projections.engine.connection import Conn
 from projections.engine.measure import MEASURES, Measured, measured, overview
 from tests.api.analyst.generator import Branch
-from tests.api.analyst.house import SHEETS, house
+from tests.api.analyst.house import COHORTS, SHEETS, house
 from tests.api.analyst.plainly import ALL, NEEDED, PLAINLY, QUESTIONS, Asked, Row, interval, plainly
 from tests.api.analyst.rows import MAPPING
 from tests.api.analyst.telling import FACTS, PAGE, SHOWN, TOML, fits, run, steps
@@ -128,7 +128,7 @@ def test_what_came_late_is_taken_and_said_by_line(year: Year) -> None:
 
 OTHERWISE = {
     "days": 200, "fen_per_1000": 1_250, "low_fen": 7_500, "low_months": 2, "club_id": "court",
-    "service_id": "weights",
+    "service_id": "weights", "cohort_id": next(iter(COHORTS)),
 }  # fmt: skip
 """What may be said, said."""
 ONLY = {
