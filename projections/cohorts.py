@@ -137,7 +137,7 @@ measure("retention.revenue_rate", "Revenue retention", "收入保持率", "%", K
 
 BILLS = Rows(
     f"""
-    SELECT b.bucket, b.member_id, b.month, b.position, t.tier, u.unit_id, b.amount_fen,
+    SELECT b.bucket, b.member_id, b.month, b.position, t.tier, u.unit_id,
         b.amount_fen AS billed_fen
     FROM {counted("bill.issued")} b
     CROSS JOIN LATERAL (
@@ -154,7 +154,6 @@ BILLS = Rows(
     """,
     key=("member_id", "month"),
     dims=("tier", "unit_id", "month"),
-    decided=("amount_fen",),
     sums=("billed_fen",),
     events=(Events("bill.issued", by=("member_id", "position")),),
     may={"cohort_id": None},
