@@ -177,6 +177,12 @@ class MemberCorrection(Correction, MemberCommand):
         require_joined(membership, self.member_id, at)
         return self.taken_back(at, part, which)
 
+    def without_end(self, at: datetime, bindings: Bindings, number: int) -> list[Event]:
+        """What takes back, with a binding, that it ended early."""
+        if not BindingEnded.stands(bindings, str(number)):
+            return []
+        return [self.wrong(at, BindingEnded, str(number))]
+
 
 Period = Annotated[
     Ordinal | None, Field(description="the n-th time that he was on the network; else the last")
@@ -242,6 +248,7 @@ class CorrectEnrolment(MemberCorrection):
         taken = participation.enrolled[self.campaign_id]
         said = {"place": taken.place, "member_id": self.member_id, "gift_fen": taken.gift_fen}
         if taken.binding is not None:
+            corrected += self.without_end(at, bindings, taken.binding)
             corrected.append(self.wrong(at, BindingStarted, str(taken.binding)))
         return [self.event(PlaceFreed, at, **said), *corrected]
 
@@ -286,7 +293,7 @@ class CorrectBinding(MemberCorrection):
         corrected = self.corrected(at, membership, bindings)
         if binding_of(bindings, self.binding).campaign_id is not None:
             raise PartOfEnrolment(self.binding)
-        return corrected
+        return [*self.without_end(at, bindings, self.binding), *corrected]
 
 
 class CorrectBindingEnd(MemberCorrection):

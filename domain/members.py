@@ -50,7 +50,7 @@ class Membership(Struct, array_like=True, gc=False):
     unit_id: str = ""  # in which he joined
     tiers: Annotated[Timeline[Tier | None], AtMost(MAX_CHANGES)] = field(default_factory=list)
     important: Annotated[Timeline[bool], AtMost(MAX_CHANGES)] = field(default_factory=list)
-    # units into which he moved since
+    # units into which he moved, or came back, since
     moves: Annotated[Timeline[str], AtMost(MAX_CHANGES)] = field(default_factory=list)
     # (left, back), earliest first: all of them, since leaving ended what bound him then
     absences: Annotated[list[tuple[datetime, datetime]], AtMost(MAX_ABSENCES)] = field(
@@ -139,8 +139,8 @@ class MemberLeft(Event, name="member.left", stream="member"):
 
 
 class MemberReturned(Event, name="member.returned", stream="member"):
-    """A customer who had left came back onto the network, with his number, tier and points. What
-    had bound him binds him no more."""
+    """A customer who had left came back onto the network, into a unit, with his number, tier and
+    points. What had bound him binds him no more."""
 
     unit_id: UnitId
     left_at: Instant
@@ -151,6 +151,7 @@ class MemberReturned(Event, name="member.returned", stream="member"):
     def apply(self, membership: Membership) -> None:
         membership.absences = [*membership.absences, (self.left_at, self.occurred_at)]
         membership.left_at = None
+        membership.moves = timeline.put(membership.moves, self.occurred_at, self.unit_id)
 
     @classmethod
     def stands(cls, part: Membership, which: str) -> bool:
@@ -158,8 +159,9 @@ class MemberReturned(Event, name="member.returned", stream="member"):
 
     @classmethod
     def take_back(cls, part: Membership, which: str) -> None:
-        *earlier, (left_at, _) = part.absences
+        *earlier, (left_at, back_at) = part.absences
         part.absences, part.left_at = earlier, left_at
+        part.moves = [each for each in part.moves if each[0] != back_at]
 
 
 class BillIssued(Event, name="bill.issued", stream="member"):
@@ -487,6 +489,7 @@ class ReturnToNetwork(MemberCommand):
             raise BackBeforeLeaving(at, membership.left_at)
         if not unit.titles:
             raise UnknownUnit(self.unit_id)
+        require_room(membership, "moves", len(timeline.forget(membership.moves, at)))
         returned = self.event(
             MemberReturned,
             at,
@@ -495,12 +498,7 @@ class ReturnToNetwork(MemberCommand):
             reason=self.reason,
             period=period_of(membership) + 1,
         )
-        before = unit_at(membership, at)
-        if before == self.unit_id:
-            return [returned]
-        require_room(membership, "moves", len(timeline.forget(membership.moves, at)))
-        said = {"from_unit_id": before, "unit_id": self.unit_id, "reason": self.reason}
-        return [returned, self.event(MemberMoved, at, **said)]
+        return [returned]
 
 
 class RecordBill(MemberCommand):

@@ -53,7 +53,7 @@ ON_NETWORK = """
 
 
 class Members(Projection):
-    """A row a customer as he is now, and a row an absence from the network.
+    """A row a customer as he is now, a row an absence from the network, a row a span of a unit.
 
     Now is the latest by when it happened, not the last that was told; so with spans."""
 
@@ -84,6 +84,17 @@ class Members(Projection):
             PRIMARY KEY (member_id, period, bucket)
         )
         """,
+        """
+        CREATE TABLE unit_span (
+            bucket smallint NOT NULL,
+            member_id text NOT NULL,
+            position bigint NOT NULL,
+            unit_id text NOT NULL,
+            since timestamptz NOT NULL,
+            until timestamptz,
+            PRIMARY KEY (member_id, position, bucket)
+        ) WITH (fillfactor = 90)
+        """,
     )
     indexes = ("CREATE INDEX ON member (left_at) WHERE left_at IS NOT NULL",)
     fold = (
@@ -92,12 +103,41 @@ class Members(Projection):
         SELECT bucket, member_id, unit_id, occurred_at, occurred_at FROM {member_joined}
         """,
         """
-        UPDATE member m SET unit_id = u.unit_id, unit_since = u.occurred_at
+        DELETE FROM unit_span s USING {member_returned} e
+        WHERE e.sign < 0 AND s.member_id = e.member_id AND s.position = e.position
+            AND s.bucket = e.bucket
+        """,
+        """
+        INSERT INTO unit_span (bucket, member_id, position, unit_id, since)
+        SELECT bucket, member_id, position, unit_id, occurred_at FROM {member_joined} e
+        UNION ALL
+        SELECT bucket, member_id, position, unit_id, occurred_at FROM {member_moved} e
+        UNION ALL
+        SELECT bucket, member_id, position, unit_id, occurred_at FROM {member_returned} e
+        WHERE sign > 0
+        """,
+        """
+        UPDATE unit_span s SET until = t.until
         FROM (
-            SELECT DISTINCT ON (member_id) bucket, member_id, unit_id, occurred_at
-            FROM {member_moved} e ORDER BY member_id, occurred_at DESC, position DESC
-        ) u
-        WHERE m.member_id = u.member_id AND m.bucket = u.bucket AND m.unit_since <= u.occurred_at
+            SELECT bucket, member_id, position,
+                lead(since) OVER (PARTITION BY member_id ORDER BY since, position) AS until
+            FROM unit_span
+            WHERE (member_id, bucket) IN (
+                SELECT member_id, bucket FROM {member_moved} e
+                UNION SELECT member_id, bucket FROM {member_returned} e
+            )
+        ) t
+        WHERE s.member_id = t.member_id AND s.position = t.position AND s.bucket = t.bucket
+            AND s.until IS DISTINCT FROM t.until
+        """,
+        """
+        UPDATE member m SET unit_id = u.unit_id, unit_since = u.since
+        FROM unit_span u
+        WHERE m.member_id = u.member_id AND m.bucket = u.bucket AND u.until IS NULL
+            AND (u.member_id, u.bucket) IN (
+                SELECT member_id, bucket FROM {member_moved} e
+                UNION SELECT member_id, bucket FROM {member_returned} e
+            )
         """,
         """
         UPDATE member m SET tier = t.tier, tier_since = t.occurred_at
@@ -438,7 +478,7 @@ def _member_joined(fold: ReferenceFold, at: Stored, event: MemberJoined) -> None
     fold.add("member", (at.id,), bucket=at.bucket, member_id=at.id, unit_id=event.unit_id,
              unit_since=event.occurred_at, joined_at=event.occurred_at, tier=None, tier_since=None,
              important=False, important_since=None, left_at=None, erased_at=None)  # fmt: skip
-    spans.in_unit(fold, at, event)
+    spans.in_unit(fold, at, event, sign=1)
 
 
 @folded(MemberMarkedImportant)
@@ -468,12 +508,19 @@ def _member_returned(fold: ReferenceFold, at: Stored, event: MemberReturned, sig
     absence = fold.row("absence", at.id, event.period - 1)
     absence["returned_at"] = event.occurred_at if sign > 0 else None
     fold.row("member", at.id)["left_at"] = None if sign > 0 else absence["left_at"]
+    _in_unit(fold, at, event, sign)
 
 
 @folded(MemberMoved)
 def _member_moved(fold: ReferenceFold, at: Stored, event: MemberMoved) -> None:
-    fold.latest(fold.row("member", at.id), "unit_since", event, unit_id=event.unit_id)
-    spans.in_unit(fold, at, event)
+    _in_unit(fold, at, event)
+
+
+def _in_unit(
+    fold: ReferenceFold, at: Stored, event: MemberMoved | MemberReturned, sign: int = 1
+) -> None:
+    now = spans.in_unit(fold, at, event, sign)
+    fold.row("member", at.id).update(unit_id=now["unit_id"], unit_since=now["since"])
 
 
 @folded(TierChanged)

@@ -112,6 +112,8 @@ class _Life:
 
     def on_returned(self, events: Events) -> None:
         self.back = {event.period - 1: event.occurred_at for event in events}
+        units = [*events, self.moved] if self.moved else events
+        self.moved = max(reversed(units), key=_OCCURRED_AT)
 
     @property
     def unit_id(self) -> str:
@@ -165,7 +167,7 @@ _TAKES: dict[str, tuple[Callable[[_Life, Events], None], tuple[str, ...]]] = {
     "member.erased": (_Life.on_erased, _AT),
     "member.moved": (_Life.on_unit, ("unit_id", *_AT)),
     "member.left": (_Life.on_left, ("period", *_AT)),
-    "member.returned": (_Life.on_returned, ("period", *_AT)),
+    "member.returned": (_Life.on_returned, ("period", "unit_id", *_AT)),
     "points.credited": (_Life.on_credited, ("rule", *_LOT)),
     "points.carried_over": (_Life.on_carried_over, _LOT),
     **{
@@ -193,7 +195,7 @@ _PRICE = ("service_id", "price_version", "free_visits", *_AT)
 _BESIDE = (
     "originator_id IN (SELECT 'unit:' || (convert_from(state, 'UTF8')::json ->> 'unit_id')"
     " FROM ledger.stored_events WHERE originator_id = %(stream)s"
-    " AND topic IN ('member.joined', 'member.moved'))",
+    " AND topic IN ('member.joined', 'member.moved', 'member.returned'))",
     f"originator_id LIKE 'club:%%' AND topic IN ('service.priced', '{CORRECTED['club'].topic}')",
 )
 """What the card shows of others: the units that he was in, the prices of the clubs."""

@@ -83,6 +83,17 @@ _TIERED = " UNION ALL ".join(
     )
 )
 """What copies the tier of its instant."""
+_IN_UNIT = " UNION ALL ".join(
+    (
+        _VISITS.format(", unit_id"),
+        _facts("campaign.enrolled", more=", unit_id"),
+        _facts("binding.started", more=", unit_id"),
+        _facts("tier.changed", more=", unit_id"),
+        _facts("member.left", more=", unit_id"),
+        _facts("cohort.included", _INCLUDED, ", unit_id"),
+    )
+)
+"""What copies the unit of its instant."""
 _ON_THE_NETWORK = " UNION ALL ".join(
     (
         _VISITS.format(""),
@@ -122,6 +133,28 @@ _DIFFERENCES = {
             FROM tier_changed
         ) t
         WHERE held IS DISTINCT FROM from_tier
+    """,
+    "unit": f"""
+        SELECT f.bucket, f.position, 'member:' || f.member_id, f.topic, f.occurred_at, f.unit_id,
+            s.unit_id
+        FROM ({_IN_UNIT}) f
+        JOIN unit_span s ON s.member_id = f.member_id AND s.bucket = f.bucket
+            AND {_WITHIN.format("s", "f.at")}
+        WHERE s.unit_id <> f.unit_id
+    """,
+    "unit_before": """
+        SELECT bucket, position, 'member:' || member_id, 'member.moved', occurred_at, from_unit_id,
+            held
+        FROM (
+            SELECT m.bucket, m.position, m.member_id, m.occurred_at, m.from_unit_id,
+                s.held
+            FROM member_moved m JOIN (
+                SELECT *, lag(unit_id) OVER (PARTITION BY member_id ORDER BY since, position)
+                    AS held
+                FROM unit_span
+            ) s ON s.member_id = m.member_id AND s.bucket = m.bucket AND s.position = m.position
+        ) m
+        WHERE held <> from_unit_id
     """,
     "important": f"""
         SELECT v.bucket, v.position, 'member:' || v.member_id, 'visit.recorded', v.occurred_at,
@@ -234,8 +267,9 @@ class Judged(Answer):
     """A value by which a fact was judged, and the one that by now is known for its time."""
 
     about: str = Field(
-        description="tier, tier_before, important, price, terms, arm, emergency; left: the member"
-        " had left the network; closed: so was the campaign; held: so was the activity, then",
+        description="tier, tier_before, unit, unit_before, important, price, terms, arm, emergency;"
+        " left: the member had left the network; closed: so was the campaign; held: so was the"
+        " activity, then",
         examples=["tier"],
     )
     judged_by: str | None = Field(description="null: none, or nothing was known of it")

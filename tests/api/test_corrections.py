@@ -60,7 +60,7 @@ def test_files_that_went_wrong_come_out_right(own_ledger: Path, tmp_path: Path) 
     # What was known before it was corrected shows it still; what is known now never does.
     log = clubledger("events", "--json", data_dir=own_ledger).json["events"]
     (freed,) = [each for each in log if each["topic"] == "campaign.place_freed"]
-    moments = [f"{freed['bucket']}:{freed['position'] + more}" for more in (-1, 2)]
+    moments = [f"{freed['bucket']}:{freed['position'] + more}" for more in (-1, 3)]
     assert [bound("--known-at", moment) for moment in moments] == [1, 0]
     assert bound("--effective-at", "2008-03-05") == 0
     assert clubledger("compare", "--second-opinion", "--full", data_dir=own_ledger).code == 0
@@ -87,7 +87,7 @@ def test_corrections_over_http(ledger_dsn: str) -> None:
     assert asyncio.run(ask()) == [
         (201, ["bill.issued"]),
         (404, "unknown_fact"),
-        (201, ["campaign.enrolled", "binding.started"]),
+        (201, ["campaign.enrolled", "binding.ended", "binding.started"]),
         (422, "invalid"),
     ]
     runner.project(ledger_dsn)

@@ -164,7 +164,10 @@ def test_the_budget_of_a_corrected_enrolment_is_free_again() -> None:
 def test_an_enrolment_whose_binding_was_cancelled_is_corrected_with_it() -> None:
     told = given(MEMBER, SMALL, enrol(), ends(date(2008, 7, 15)))
     told.when(do(CorrectEnrolment, LATER)).then(
-        fact(PlaceFreed), fact(FactCorrected), fact(FactCorrected, which="1")
+        fact(PlaceFreed),
+        fact(FactCorrected, fact="campaign.enrolled"),
+        fact(FactCorrected, fact="binding.ended", which="1"),
+        fact(FactCorrected, fact="binding.started", which="1"),
     )
     assert not told.member.bindings.bindings
 

@@ -241,11 +241,19 @@ def test_a_member_comes_back_as_who_he_was() -> None:
 
 
 def test_he_comes_back_into_another_unit() -> None:
-    given(MEMBER, EAST, GONE).when(back("2008-07-10 12:00", "east")).then(
-        fact(MemberReturned, unit_id="east"),
-        fact(MemberMoved, from_unit_id="west", unit_id="east"),
-    )
+    home = given(MEMBER, EAST, GONE).when(back("2008-07-10 12:00", "east"))
+    home.then(fact(MemberReturned, unit_id="east"))
+    assert unit_at(home.member.membership, local("2008-07-10 12:00")) == "east"
+    home.when(do(CorrectReturn, "2008-07-11 12:00")).then(fact(FactCorrected))
+    assert unit_at(home.member.membership, local("2008-07-12 12:00")) == "west"
     given(MEMBER, GONE).when(back("2008-07-10 12:00", "east")).then_refused(UnknownUnit("east"))
+
+
+def test_a_move_told_late_does_not_reach_past_his_return() -> None:
+    home = given(MEMBER, EAST, GONE, back("2008-07-10 12:00", "west"))
+    home.and_given(do(MoveToUnit, "2008-06-30 12:00", unit_id="east"))
+    days = ("2008-06-30 12:00", "2008-07-10 12:00")
+    assert [unit_at(home.member.membership, local(day)) for day in days] == ["east", "west"]
 
 
 def test_nothing_happens_while_he_is_away() -> None:

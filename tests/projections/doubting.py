@@ -54,6 +54,10 @@ class Doubting:
     def tier(self, member: str, at: datetime) -> Any:
         return held(self.values(self.of("tier.changed", stream=member), lambda e: e.tier), at)
 
+    def units(self, member: str) -> list[Told]:
+        told = self.of("member.joined", "member.moved", "member.returned", stream=member)
+        return self.values(told, lambda e: e.unit_id)
+
     def emergency(self, club: str, at: datetime) -> bool:
         switches = self.of("emergency.declared", "emergency.ended", stream=club)
         declared = self.values(switches, lambda e: e.topic == "emergency.declared")
@@ -72,6 +76,11 @@ class Doubting:
             tiers = self.values(self.of("tier.changed", stream=member), lambda e: e.tier)
             before = [each for each in tiers if each[:2] < (at, self.order[id(stored)])]
             found["tier_before"] = event.from_tier, held(before, at)
+        if "unit_id" in type(event).model_fields and event.topic not in SAY_THE_UNIT:
+            found["unit"] = event.unit_id, held(self.units(member), at)
+        if event.topic == "member.moved":
+            before = [e for e in self.units(member) if e[:2] < (at, self.order[id(stored)])]
+            found["unit_before"] = event.from_unit_id, held(before, at)
         if event.topic == "visit.recorded":
             found |= self.of_visit(stored, at)
         if event.topic == "visit.emergency_admitted":
@@ -169,6 +178,7 @@ class Doubting:
         return found
 
 
+SAY_THE_UNIT = {"member.joined", "member.moved", "member.returned", "unit.opened", "target.set"}
 ON_THE_NETWORK = {
     "points.credited", "points.carried_over", "points.debited", "member.marked_important",
     "tier.changed", "member.moved",

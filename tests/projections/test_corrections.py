@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from domain.catalogue import COMMANDS
 from domain.corrections import Correction
 from domain.kernel.correction import TakesBack
-from domain.members import unit_at
 from projections.engine.reference import ReferenceFold
 from tests.projections.histories import (
     MEMBERS,
@@ -50,9 +49,7 @@ def prepared(worlds: Sequence[World], fact: Step, back: Step) -> tuple[Step, Ste
             world.does("activity.hold", **which_activity(words), title="Tour")
         if name == "member.return":
             world.does("member.leave", **him)
-            membership = world.states[f"member:{him['member_id']}"]["membership"]
             world.now += timedelta(minutes=1)
-            fact = name, {**words, "unit_id": unit_at(membership, world.now)}
         if name == "binding.end":
             days = {"starts_on": date(2010, 1, 1), "ends_on": date(2010, 9, 1)}
             world.does("binding.start", **him, policy="family_plan", **days)
