@@ -7,7 +7,8 @@ one of the two, always the same.
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from zlib import crc32
 
 import pytest
@@ -28,6 +29,14 @@ projections/test_told_late projections/test_zone projections/test_queries projec
 """
 """Where the number of buckets can matter: what writes to lanes, and what is folded of them against
 plain Python. Of the others each runs with one of the two, always the same."""
+
+UNCOUNTED = """
+architecture/ bench/ demo/ docs/ fuzz/ hostile/ pages/
+domain/test_campaign_laws domain/test_laws domain/test_parts domain/test_whatif_laws
+ledger/test_storm projections/test_corrections projections/test_folds
+"""
+"""Of which no lines are counted where CI counts them: what they run others run, too, and a process
+that is traced takes up to twice as long."""
 
 
 def longest_first(items: list[pytest.Item]) -> None:
@@ -53,7 +62,7 @@ def left_out(items: Iterable[pytest.Item], slow: bool, both: bool) -> set[pytest
 
 def matters(item: pytest.Item) -> bool:
     """Whether the number of buckets can matter for it."""
-    return item.nodeid.startswith(tuple(f"tests/{name}" for name in BOTH.split()))
+    return within(item, BOTH)
 
 
 def buckets_of(item: pytest.Item) -> int | None:
@@ -61,3 +70,22 @@ def buckets_of(item: pytest.Item) -> int | None:
     params = item.callspec.params if hasattr(item, "callspec") else {}
     buckets = params.get("ledger_dsn", params.get("buckets"))
     return buckets if buckets in BUCKETS else None
+
+
+@contextmanager
+def counting(item: pytest.Item) -> Iterator[None]:
+    """Meanwhile lines are counted, if anybody asked for that and it is one whose lines are."""
+    plugin = item.config.pluginmanager.get_plugin("_cov")
+    if plugin is None or not within(item, UNCOUNTED):
+        yield
+        return
+    plugin.cov_controller.pause()
+    try:
+        yield
+    finally:
+        plugin.cov_controller.resume()
+
+
+def within(item: pytest.Item, names: str) -> bool:
+    """Whether it is in one of these files or directories."""
+    return item.nodeid.startswith(tuple(f"tests/{name}" for name in names.split()))

@@ -1,7 +1,7 @@
 """One PostgreSQL a session, a database of its own for every test that asks."""
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 
 import pytest
@@ -84,3 +84,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     left_out = choosing.left_out(items, config.getoption("--all"), config.getoption("--both"))
     items[:] = [item for item in items if item not in left_out]
     config.hook.pytest_deselected(items=[*left_out])
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Lines are counted of some (tests/choosing.py)."""
+    with choosing.counting(item):
+        return (yield)

@@ -1,14 +1,8 @@
 """The PostgreSQL of the test session, and an empty database for whoever asks."""
 
-import fcntl
-import os
-import shutil
-import signal
-import tempfile
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import contextmanager
 from typing import Any, LiteralString
 
 import psycopg
@@ -18,6 +12,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from ledger.database import connect, install, keep_time, meta
 from ledger.embedded import EmbeddedServer
 from projections.engine.runner import prepare
+from tests.places import in_memory, place
 
 KEY = "7e" * 32
 """Encrypts the keys of persons in ledgers that a test makes in a database."""
@@ -25,8 +20,6 @@ KEY = "7e" * 32
 CHEAP = {"fsync": "off", "full_page_writes": "off", "shared_buffers": "128MB"}
 BUCKETS = (1, 4)
 """With how many buckets the tests run."""
-MEMORY = Path("/dev/shm")
-ROOM_BYTES = 4 << 30
 
 
 @contextmanager
@@ -122,43 +115,3 @@ def _empty(dsn: str) -> None:
             drop = sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(schema))
             connection.execute(drop)
         connection.execute("CREATE SCHEMA public")
-
-
-def in_memory() -> Path | None:
-    """Where files are quickest, if this machine has such a place and room in it."""
-    roomy = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM_BYTES
-    return MEMORY if roomy else None
-
-
-@contextmanager
-def place(where: Path | None = None) -> Iterator[Path]:
-    """A directory that the server's account can enter; no server and no file of it is left behind.
-
-    pytest's own directories are closed to everybody else, and PostgreSQL does not run as root.
-    """
-    directory = Path(tempfile.mkdtemp(prefix="clubledger-test-", dir=where or "/tmp"))
-    directory.chmod(0o711)
-    try:
-        yield directory
-    finally:
-        kill_servers(directory)
-        for record in directory.rglob("socket_dir"):
-            shutil.rmtree(record.read_text().strip(), ignore_errors=True)
-        shutil.rmtree(directory)
-
-
-def kill_servers(directory: Path) -> None:
-    """End every server on data below this directory."""
-    for pid_file in directory.rglob("postmaster.pid"):
-        _kill_server(pid_file)
-
-
-def _kill_server(pid_file: Path) -> None:
-    """A server that a failed test left running; SIGQUIT ends it and its children at once."""
-    lines = pid_file.read_text().splitlines()
-    if lines[0] == str(os.getpid()) or not (Path(lines[4]) / f".s.PGSQL.{lines[3]}").exists():
-        return
-    with suppress(ProcessLookupError):
-        os.kill(int(lines[0]), signal.SIGQUIT)
-    with (pid_file.parents[1] / "server.lock").open("rb") as lock:
-        fcntl.flock(lock, fcntl.LOCK_SH)  # Its last process holds it.

@@ -16,12 +16,12 @@ from tests.api.running import (
     SCALE,
     Server,
     clubledger,
-    empty_directory,
     serving,
     stopped,
     with_a_key,
 )
 from tests.patience import PATIENCE_S
+from tests.places import empty_directory
 
 
 @pytest.fixture(scope="session")

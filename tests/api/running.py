@@ -9,9 +9,8 @@ import select
 import signal
 import subprocess
 import sys
-import tempfile
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -24,7 +23,7 @@ from api.runtime.settings import Settings
 from tests.addresses import AsyncClient
 from tests.api.warm import Starter, Warm
 from tests.patience import PATIENCE_S
-from tests.postgres import KEY, in_memory
+from tests.postgres import KEY
 
 ENDLESS = "/v1/events/stream"
 """The address whose answer has no end."""
@@ -206,13 +205,6 @@ def stopped(server: Server, how: int = signal.SIGTERM) -> Ended:
     server.process.send_signal(how)
     out, err = server.process.communicate(timeout=PATIENCE_S)
     return Ended(server.process.returncode, out.decode(), err.decode())
-
-
-@contextmanager
-def empty_directory() -> Iterator[Path]:
-    """A directory that the server's account can enter, which pytest's own may not be."""
-    with tempfile.TemporaryDirectory(prefix="clubledger-test-", dir=in_memory()) as path:
-        yield Path(path).resolve()
 
 
 @asynccontextmanager

@@ -32,13 +32,13 @@ from tests.api.running import (
     REPOSITORY,
     asked,
     clubledger,
-    empty_directory,
     serving,
     stopped,
 )
 from tests.api.test_front import answers, exchanged, request
 from tests.ledger.facts import command, executed
 from tests.patience import PATIENCE_S, eventually
+from tests.places import empty_directory
 
 PAGE = REPOSITORY / "docs" / "reference" / "access.md"
 HERE, THERE = ({"clubs": ["health"], "units": ["north"]}, {"clubs": ["car"], "units": ["south"]})

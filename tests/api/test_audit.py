@@ -15,8 +15,9 @@ import pytest
 from ledger.database import connect
 from ledger.embedded import EmbeddedServer
 from projections.audit.audit import ALWAYS
-from tests.api.running import COMMAND, REPOSITORY, clubledger, empty_directory, environment
+from tests.api.running import COMMAND, REPOSITORY, clubledger, environment
 from tests.patience import PATIENCE_S
+from tests.places import empty_directory
 
 pytestmark = pytest.mark.slow
 

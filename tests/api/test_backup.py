@@ -15,8 +15,9 @@ import pytest
 from ledger.database import connect
 from ledger.embedded import running
 from tests.addresses import Client
-from tests.api.running import clubledger, empty_directory, serving
+from tests.api.running import clubledger, serving
 from tests.patience import PATIENCE_S, a_moment, eventually
+from tests.places import empty_directory
 
 PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "back-up.md").read_text("utf-8")
 COMMANDS = re.findall(r"^\$ clubledger (.+)$", PAGE, re.MULTILINE)

@@ -30,21 +30,28 @@ def test_every_command_has_an_example_that_is_understood() -> None:
 
 
 @pytest.mark.parametrize("columns", ["80", "200"])
-def test_help_is_there_under_both_names(columns: str) -> None:
+def test_help_is_there_under_both_names(
+    columns: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of each command in this process, which has them all already; of groups as they are run."""
+    monkeypatch.setenv("COLUMNS", columns)
+
+    def shown(*words: str) -> str:
+        assert LINE.main([*words], prog_name="clubledger", standalone_mode=False) == 0
+        return capsys.readouterr().out
+
     for name in (*EXAMPLES, "do visit.record"):
         if name.split()[0] in LINE.commands:
-            short, long = (
-                clubledger(*name.split(), option, COLUMNS=columns) for option in ("-h", "--help")
-            )
-            assert (short.code, short.out) == (0, long.out), name
-            assert "Example:\n    clubledger " in short.out, name
-            assert max(map(len, short.out.splitlines())) <= int(columns), name
+            short, long = (shown(*name.split(), option) for option in ("-h", "--help"))
+            assert short == long, name
+            assert "Example:\n    clubledger " in short, name
+            assert max(map(len, short.splitlines())) <= int(columns), name
     for group in ("", "do", "report"):
         words = group.split()
-        short, long = (clubledger(*words, each, COLUMNS=columns) for each in ("-h", "--help"))
-        assert short.out == long.out
-        assert not re.search(r"\w\.\.\.$", short.out, re.MULTILINE), "each is there to its end"
-        assert max(map(len, short.out.splitlines())) <= int(columns)
+        ended, same = (clubledger(*words, each, COLUMNS=columns) for each in ("-h", "--help"))
+        assert (ended.code, ended.out) == (0, same.out)
+        assert not re.search(r"\w\.\.\.$", ended.out, re.MULTILINE), "each is there to its end"
+        assert max(map(len, ended.out.splitlines())) <= int(columns)
     assert clubledger("--version").out.startswith("clubledger 0.")
 
 

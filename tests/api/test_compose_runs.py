@@ -26,11 +26,11 @@ from ledger.embedded import EmbeddedServer
 from tests.api.running import (
     REPOSITORY,
     clubledger,
-    empty_directory,
     environment,
     started,
 )
 from tests.patience import PATIENCE_S, eventually
+from tests.places import empty_directory
 
 TEXT = (REPOSITORY / "docker-compose.yml").read_text("utf-8")
 COMPOSE: dict[str, Any] = yaml.safe_load(TEXT)

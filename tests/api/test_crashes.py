@@ -15,9 +15,9 @@ from ledger.database import connect
 from ledger.embedded import EmbeddedServer
 from ledger.locks import Lock
 from projections.engine.schemas import session_lock
-from tests.api.running import SCALE, clubledger, empty_directory, environment
+from tests.api.running import SCALE, clubledger, environment
 from tests.patience import PATIENCE_S, eventually
-from tests.postgres import kill_servers
+from tests.places import empty_directory, kill_servers
 
 pytestmark = pytest.mark.slow
 

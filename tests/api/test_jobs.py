@@ -23,13 +23,13 @@ from tests.api.running import (
     REPOSITORY,
     Server,
     clubledger,
-    empty_directory,
     environment,
     serving,
     stopped,
 )
 from tests.api.test_stream import told
 from tests.patience import PATIENCE_S, eventually
+from tests.places import empty_directory
 
 PAGE = REPOSITORY / "docs" / "how-to" / "jobs.md"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -28,7 +28,7 @@ from tests.api.running import (
 )
 from tests.ledger.recovering import children, crash, startup_process
 from tests.patience import PATIENCE_S, eventually
-from tests.postgres import in_memory, place
+from tests.places import in_memory, place
 
 NEVER = """
 import socket, sys

@@ -10,7 +10,8 @@ import httpx
 import pytest
 
 from ledger.embedded import EmbeddedServer
-from tests.api.running import Ended, clubledger, empty_directory, serving, stopped
+from tests.api.running import Ended, clubledger, serving, stopped
+from tests.places import empty_directory
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "report.md"
 BLOCKS = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -10,9 +10,9 @@ import pytest
 
 from ledger.embedded import running
 from tests.addresses import Client
-from tests.api.running import empty_directory, serving, stopped
+from tests.api.running import serving, stopped
 from tests.patience import PATIENCE_S, eventually
-from tests.postgres import kill_servers
+from tests.places import empty_directory, kill_servers
 
 pytestmark = pytest.mark.slow
 

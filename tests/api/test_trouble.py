@@ -23,7 +23,7 @@ from ledger.trouble import Once
 from tests.api.running import asked
 from tests.ledger.facts import command
 from tests.patience import comes_true
-from tests.postgres import place
+from tests.places import place
 
 BREAKS = """
     CREATE FUNCTION ledger.breaks() RETURNS trigger LANGUAGE plpgsql AS $$

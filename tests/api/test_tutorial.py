@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests.api.running import SCALE, clubledger, empty_directory, environment, serving, stopped
+from tests.api.running import SCALE, clubledger, environment, serving, stopped
 from tests.patience import PATIENCE_S
+from tests.places import empty_directory
 
 TUTORIAL = Path(__file__).parents[2] / "docs" / "tutorial-desk.md"
 README = Path(__file__).parents[2] / "README.md"

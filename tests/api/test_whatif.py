@@ -17,8 +17,9 @@ from ledger.embedded import EmbeddedServer
 from ledger.locks import Lock
 from projections.engine.schemas import try_session_lock
 from tests.addresses import AsyncClient
-from tests.api.running import SCALE, clubledger, empty_directory
+from tests.api.running import SCALE, clubledger
 from tests.patience import PATIENCE_S
+from tests.places import empty_directory
 from tests.projections.histories import furnished, lay
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "what-if.md"

@@ -4,6 +4,7 @@ Each is a process of its own with its own streams, directory, environment and ex
 Python does before our first line is not in it: tests of that start cold.
 """
 
+import ctypes
 import gc
 import json
 import os
@@ -23,6 +24,8 @@ from typing import Any
 GONE = "nobody reads it"
 NAMES = ("stdin", "stdout", "stderr")
 PID_BYTES = 10
+TOLD_OF_ITS_END = 1
+"""PR_SET_PDEATHSIG of Linux."""
 SERVE = "import sys; from tests.api import warm; warm.serve(int(sys.argv[1]))"
 
 
@@ -161,6 +164,7 @@ def serve(asked_fd: int) -> None:
 def _keep(asked_fd: int, stdin: int, stdout: int, stderr: int, ends: int) -> None:
     """Run a command in a child of this process, which tells how it ended."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    keeper = os.getpid()
     if child := os.fork():
         for fd in (stdin, stdout, stderr):
             os.close(fd)
@@ -171,6 +175,7 @@ def _keep(asked_fd: int, stdin: int, stdout: int, stderr: int, ends: int) -> Non
         asked = json.load(file)
     if asked["apart"]:
         os.setsid()
+        _end_with(keeper)
     os.write(ends, str(os.getpid()).encode().ljust(PID_BYTES))
     os.close(ends)
     os.environ.clear()
@@ -186,6 +191,15 @@ def _keep(asked_fd: int, stdin: int, stdout: int, stderr: int, ends: int) -> Non
             _reopen(number)
     sys.argv = ["-c", *asked["arguments"]]
     import_module("api.cli").main()
+
+
+def _end_with(parent: int) -> None:
+    """Be stopped once our parent is no more, where the system can tell: else a server would outlive
+    tests that were killed."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(TOLD_OF_ITS_END, signal.SIGTERM)
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _instead(number: int, what: str | None) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.choosing import BOTH, LONGEST, left_out
+from tests.choosing import BOTH, LONGEST, UNCOUNTED, counting, left_out
 
 TESTS = Path(__file__).parents[1]
 
@@ -58,9 +58,23 @@ def test_the_slow_ones_run_when_all_do() -> None:
     assert (run(items), run(items, slow=True)) == ([], [4])
 
 
+@pytest.mark.parametrize(
+    ("name", "counted"), [("api/test_x", True), *((name, False) for name in UNCOUNTED.split())]
+)
+def test_lines_are_counted_but_of_those_that_are_named(name: str, counted: bool) -> None:
+    said: list[str] = []
+    counter = SimpleNamespace(pause=lambda: said.append("off"), resume=lambda: said.append("on"))
+    plugins = SimpleNamespace(get_plugin=lambda _: SimpleNamespace(cov_controller=counter))
+    (item,) = items_of(f"{name}.py::test_a", 1)
+    item.config = SimpleNamespace(pluginmanager=plugins)
+    with counting(item):
+        said.append("runs")
+    assert said == (["runs"] if counted else ["off", "runs", "on"])
+
+
 def test_every_file_that_is_named_is_there() -> None:
     there = {path.relative_to(TESTS).as_posix() for path in TESTS.rglob("test_*.py")}
     for name in LONGEST.split():
         assert f"{name}.py" in there
-    for name in BOTH.split():
+    for name in (BOTH + UNCOUNTED).split():
         assert [path for path in there if path.startswith((f"{name}.py", name))], name

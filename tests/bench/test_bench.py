@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from bench import catalogue, goals, lives, machine, population, report
-from bench.__main__ import chosen_parts
+from bench.__main__ import chosen_parts, main
 from bench.ground import TABLES
 from bench.options import REPOSITORY
 from bench.words import FaultError
@@ -22,7 +22,7 @@ from ledger.importing import Importer
 from tests.api.running import UNTRACED
 from tests.ledger.facts import NOW
 from tests.patience import PATIENCE_S
-from tests.postgres import place
+from tests.places import place
 
 pytestmark = pytest.mark.slow
 
@@ -163,12 +163,13 @@ def processes_of(scratch: Path) -> list[str]:
         (("--scale", "2"), "invalid"),
     ],
 )
-def test_nonsense_is_refused(arguments: tuple[str, ...], said: str) -> None:
-    done = subprocess.run(
-        command(*arguments), cwd=REPOSITORY, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 2
-    assert said in done.stderr
+def test_nonsense_is_refused(
+    arguments: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err
 
 
 def test_every_part_says_what_it_measures() -> None:

@@ -25,12 +25,12 @@ from tests.api.running import (
     REPOSITORY,
     Server,
     clubledger,
-    empty_directory,
     environment,
     serving,
     stopped,
 )
 from tests.patience import PATIENCE_S
+from tests.places import empty_directory
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 SCHEMATHESIS = (

@@ -25,7 +25,7 @@ from tests.hostile.harms import HARMS, Harm, Scene, clock_jumps, disk_is_full
 from tests.hostile.house import LIMIT_S, House
 from tests.hostile.verdict import SHARE, TRIES, Journals, Phase
 from tests.hostile.watcher import Watcher
-from tests.postgres import kill_servers, place
+from tests.places import kill_servers, place
 
 T = TypeVar("T")
 KINDS = ("slow", "huge", "broken", "pipelined", "abandoned", "crowd")

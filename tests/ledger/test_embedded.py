@@ -29,7 +29,8 @@ from ledger.embedded import (
     running,
 )
 from tests.patience import eventually
-from tests.postgres import CHEAP, fresh_database, kill_servers, place
+from tests.places import kill_servers, place
+from tests.postgres import CHEAP, fresh_database
 
 REPOSITORY = Path(__file__).parents[2]
 ROOT = os.geteuid() == 0

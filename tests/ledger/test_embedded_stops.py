@@ -14,7 +14,8 @@ import pytest
 from ledger.embedded import EmbeddedError, EmbeddedServer, files, postmaster, running
 from tests.ledger.recovering import crash, startup_process
 from tests.patience import eventually
-from tests.postgres import CHEAP, kill_servers, place
+from tests.places import kill_servers, place
+from tests.postgres import CHEAP
 
 HOLDER = """
 import sys

@@ -8,7 +8,8 @@ import pytest
 
 from ledger.embedded import EmbeddedServer
 from ledger.embedded.trimming import trim
-from tests.postgres import CHEAP, kill_servers, place
+from tests.places import kill_servers, place
+from tests.postgres import CHEAP
 
 FILE = 2 << 20
 MUCH = "CREATE TABLE much AS SELECT n, md5(n::text) FROM generate_series(1, 200000) n"

@@ -22,7 +22,8 @@ from tests.api.analyst.house import COHORTS, SHEETS, house
 from tests.api.analyst.plainly import ALL, NEEDED, PLAINLY, QUESTIONS, Asked, Row, interval, plainly
 from tests.api.analyst.rows import MAPPING
 from tests.api.analyst.telling import FACTS, PAGE, SHOWN, TOML, fits, run, steps
-from tests.api.running import Ended, empty_directory
+from tests.api.running import Ended
+from tests.places import empty_directory
 
 LATE = "lounge_late.csv"
 REJECTED = re.compile(r"^(\S+), line (\d+): (\w+): .+; to mend it: \S.+$", re.MULTILINE)
