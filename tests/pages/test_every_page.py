@@ -3,6 +3,7 @@ here is noticed."""
 
 from collections.abc import Callable
 
+import pytest
 from fastapi.routing import iter_route_contexts
 from playwright.sync_api import Browser, Response
 
@@ -80,6 +81,14 @@ def test_no_page_is_forgotten() -> None:
     there = {each.path for each in told if "GET" in (each.methods or ())}
     assert there == PAGES | PARTS.keys()
     assert {each.path for each in CONSOLES} <= PAGES
+
+
+def test_what_is_not_accessible_is_named(chromium: Browser) -> None:
+    page = chromium.new_page()
+    page.set_content("<html lang='en'><title>T</title><main><h1>T</h1><img src='data:,'></main>")
+    with pytest.raises(AssertionError, match="image-alt"):
+        Visitor(page, page.context, "").accessible()
+    page.close()
 
 
 def test_every_page_is_light_accessible_and_whole_and_asks_nobody_else(
