@@ -122,7 +122,7 @@ class TableSaid(Spelt):
     files: str
     sheet: str | None = None
     header: Annotated[int, Field(ge=0, le=1000)] = 1
-    separator: Annotated[str, Field(min_length=1, max_length=1)] | None = None
+    separator: Annotated[str, Field(pattern=r'^[^"\r\n]$')] | None = None
     despite: list[str] = []
     fact: Annotated[list[FactSaid], Field(min_length=1)]
 

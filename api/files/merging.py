@@ -72,6 +72,9 @@ class Merger:
         reader: _Rows | None = None
         current: str | None = ""
         empty = True
+        if file.kind == "csv" and sheet_of_rejects is None:
+            said = self._mapping.of(name, None)
+            file.separator = (said and said.separator) or file.separator
         with closing(blocks(file)) as found:
             for sheet, numbers, rows in found:
                 empty = False

@@ -112,7 +112,8 @@ class TableRejects(Told):
                     out.writelines(text for line, text in lines_of(file) if line in rows)
                 else:
                     text = io.TextIOWrapper(out, "utf-8-sig", newline="", write_through=True)
-                    csv.writer(text).writerows(self._rows(file, sheet, rows))
+                    writer = csv.writer(text, delimiter=file.separator or ",")
+                    writer.writerows(self._rows(file, sheet, rows))
                     text.detach()
         super().seal()
 

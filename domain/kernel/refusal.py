@@ -38,22 +38,27 @@ class Refusal(Exception):
         return [field.name for field in fields(cls) if not field.name.endswith("_id")]
 
     def numbers(self) -> dict[str, Any]:
-        """What decided, by name: all that is told of a refusal."""
-        return {name: getattr(self, name) for name in self.members()}
+        """What decided, by name: all that is told of a refusal. Instants are those of the
+        programme's clocks."""
+        return {name: _local(getattr(self, name)) for name in self.members()}
 
     def __str__(self) -> str:
         said = ", ".join(f"{name}={_shown(value)}" for name, value in self.numbers().items())
         return f"{self.code}: {self.title} ({said})" if said else f"{self.code}: {self.title}"
 
 
+def _local(value: Any) -> Any:
+    return value.astimezone(PROGRAMME.zone) if isinstance(value, datetime) else value
+
+
 def _shown(value: Any) -> str:
-    """A number in a sentence: instants by the programme's clocks."""
+    """A number in a sentence."""
     if value is None:
         return "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, datetime):
-        return value.astimezone(PROGRAMME.zone).isoformat(" ", "seconds")
+        return value.isoformat(" ", "seconds")
     if isinstance(value, list | tuple | set | frozenset):
         return " ".join(map(_shown, value)) or "none"
     return str(value)

@@ -95,7 +95,7 @@ def test_what_is_not_carried_out_is_told_in_a_sentence(
 def test_a_refusal_tells_its_instants_in_iso_8601(demo_dir: Path) -> None:
     dated = (*CREDIT, "at=2090-02-28T08:00:00+08:00", "--json")
     problem = clubledger("do", *dated, data_dir=demo_dir).problem
-    assert (problem["refusal"], problem["at"]) == ("dated_in_future", "2090-02-28T00:00:00+00:00")
+    assert (problem["refusal"], problem["at"]) == ("dated_in_future", "2090-02-28T08:00:00+08:00")
 
 
 def test_no_ledger_is_made_for_it(data_dir: Path) -> None:

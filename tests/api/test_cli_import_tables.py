@@ -226,13 +226,16 @@ def test_rejects_of_an_import_that_was_killed_once_it_was_in_are_not_lost(
     assert not list(files.glob(".rejects*"))
 
 
-def test_rejects_of_a_table_without_a_header_go_in_again(files: Path, own_ledger: Path) -> None:
+def test_rejects_without_a_header_keep_their_separator_and_go_in_again(
+    files: Path, own_ledger: Path
+) -> None:
     mapping = """
         [missing]
         actor = "system:crm"
         [[table]]
         files = "plain.csv"
         header = 0
+        separator = "~"
         [[table.fact]]
         kind = "member.join"
         fields = { member_id = "A", unit_id = { value = "east" }, at = "B" }
@@ -242,13 +245,13 @@ def test_rejects_of_a_table_without_a_header_go_in_again(files: Path, own_ledger
     """
     (files / "plain.toml").write_text(mapping)
     rows = [["p1", "2008-01-01", "gold"], ["p2", "2008-01-01", "lead"], ["p3", "never", "gold"]]
-    (files / "plain.csv").write_bytes(as_csv(rows))
+    (files / "plain.csv").write_bytes(as_csv(rows, "~"))
     words = ("--mapping", "plain.toml", "--keep-good", "rejects", "--json")
     done = clubledger("import", "house.jsonl", "plain.csv", *words, data_dir=own_ledger, cwd=files)
     assert (done.json["facts"], done.json["rejected"]) == (6, 3)
     rejects = files / "rejects" / "plain.csv"
     text = rejects.read_text("utf-8-sig")
-    assert "p2,2008-01-01,lead,clubledger:facts tier.change" in text
+    assert "p2~2008-01-01~lead~clubledger:facts tier.change" in text
     rejects.write_text(text.replace("lead", "gold").replace("never", "2008-01-02"), "utf-8")
     again = clubledger("import", rejects, *words[:2], "--json", data_dir=own_ledger, cwd=files)
     assert (again.code, again.json["facts"]) == (0, 3)

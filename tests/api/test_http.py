@@ -176,7 +176,7 @@ def test_a_free_visit_of_the_year_is_used_first(http: httpx.Client) -> None:
     [
         (facts.POOR, {}, 409, "not_enough_points", {"needed_points": 10, "spendable_points": 5}),
         (facts.SILVER, {}, 409, "not_eligible", {"tier": "silver", "admitted_tiers": ["gold"]}),
-        (facts.LEFT, {}, 409, "left_the_network", {"left_at": "2009-01-05T00:00:00+00:00"}),
+        (facts.LEFT, {}, 409, "left_the_network", {"left_at": "2009-01-05T08:00:00+08:00"}),
         ("nobody", {}, 404, "unknown_member", {}),
         ("t1", {"club_id": "golf"}, 409, "not_open_yet", {"opens_on": "2009-06-01"}),
         ("t1", {"club_id": "none"}, 404, "unknown_club", {}),

@@ -81,6 +81,13 @@ def test_a_problem_spells_values_as_json_does() -> None:
     assert told.endswith(wanted)
 
 
+def test_a_problem_tells_instants_by_the_programmes_clocks() -> None:
+    left = LeftTheNetwork(member_id="m1", left_at=datetime(2008, 6, 30, 16, 30, tzinfo=UTC))
+    told = problems.of_refusal(left)
+    assert told["left_at"].isoformat() == "2008-07-01T00:30:00+08:00"
+    assert told["detail"].endswith(": left_at 2008-07-01T00:30:00+08:00.")
+
+
 def test_a_rejected_line_spells_values_as_people_do() -> None:
     told = str(NotEligible(club_id="c", tier=None, important=False, admitted_tiers=["gold", "x"]))
     assert told.endswith(" (tier=none, important=no, admitted_tiers=gold x)")

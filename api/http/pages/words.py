@@ -47,19 +47,24 @@ def words() -> Mapping[str, Any]:
 
 
 def language_of(chosen: str | None, accepted: str) -> Language:
-    """The language that was chosen; else the first of those that the browser would rather have."""
+    """The language that was chosen; else the first of those that the browser would rather have.
+    A browser of other languages alone is read English, one that names none Chinese."""
     for language in LANGUAGES:
         if chosen == language:
             return language
     found: list[tuple[float, int, Language]] = []
+    named = False
     for place, part in enumerate(accepted.split(",")[:20]):
         match = _WEIGHT.match(part)
         spoken = match and match[1][:2].lower()
+        named |= match is not None
         for language in LANGUAGES:
             if match and spoken == language:
                 weight = float(match[2]) if re.fullmatch(r"[01](\.\d*)?", match[2] or "") else 1.0
                 found.append((-weight, place, language))
-    return min(found)[2] if found else LANGUAGES[0]
+    if found:
+        return min(found)[2]
+    return "en" if named else "zh"
 
 
 def say(language: Language, name: str, **values: Any) -> str:
