@@ -196,6 +196,7 @@ def test_an_emergency_is_declared_seen_and_ended(visitor: Visitor, house: House,
         page.locator(".emergency .main").click()
         expect(page.locator("#receipts .receipt")).to_have_count(n)
     listed = page.locator("#today li").filter(has_text=re.compile("应急接待 3 人|3 admitted in"))
+    expect(listed).to_have_count(2)
     listed.first.locator("button").click()
     expect(listed.first).to_have_class(re.compile("undone"))
     expect(listed.first.locator("button")).to_have_count(0)
