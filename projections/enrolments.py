@@ -4,6 +4,7 @@ from domain.enrolments import Arm
 from projections.engine.event_tables import counted
 from projections.engine.names import closed
 from projections.engine.views import view
+from projections.members import ON_NETWORK
 
 closed("arm", Arm)
 view(
@@ -57,5 +58,31 @@ view(
     """,
     key=("bucket", "position"),
     same=("member_id", "campaign_id", "arm", "tier"),
+    day="occurred_at",
+)
+view(
+    "not_enrolled",
+    "Everybody on the network who was drawn to be offered a campaign and has not enrolled in it.",
+    f"""
+    SELECT o.bucket, o.position, o.member_id, o.campaign_id, o.occurred_at, o.tier, u.unit_id
+    FROM {counted("campaign.offered")} o
+    JOIN unit_span u ON u.member_id = o.member_id AND u.bucket = o.bucket AND u.until IS NULL
+    WHERE o.arm = 'offered' AND {ON_NETWORK.format("o", "'infinity'::timestamptz")}
+        AND NOT EXISTS (
+            SELECT FROM {counted("campaign.enrolled")} e WHERE e.member_id = o.member_id
+                AND e.bucket = o.bucket AND e.campaign_id = o.campaign_id
+        )
+    """,
+    """
+    bucket smallint
+    position bigint
+    member_id text
+    campaign_id text
+    occurred_at timestamptz: when he was drawn
+    tier text?
+    unit_id text: his unit now
+    """,
+    key=("bucket", "position"),
+    same=("member_id", "campaign_id", "tier", "unit_id"),
     day="occurred_at",
 )

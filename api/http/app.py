@@ -39,6 +39,7 @@ from api.http.pages import (
     desk,
     enrolment_file,
     entering,
+    not_enrolled,
     page,
     reference,
     signing,
@@ -163,7 +164,7 @@ def create_app(dsn: str, settings: Settings | None = None, *, follow: bool = Tru
         app.include_router(noun.router)
     pages = (
         *(page, reference, signing, desk, administration),
-        *(campaign_pages, enrolment_file, binding_bulletin),
+        *(campaign_pages, enrolment_file, not_enrolled, binding_bulletin),
         *(figure_pages, measure_pages, report_pages, entering, file_pages),
         *(audit, audit_lists, audit_work, supposing),
     )

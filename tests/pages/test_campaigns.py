@@ -9,7 +9,7 @@ import pytest
 
 from tests.pages.conftest import Claimed, House, customer, launch
 from tests.pages.test_guards import OWN, code_of
-from tests.patience import PATIENCE_S
+from tests.patience import PATIENCE_S, eventually
 
 BASE = "/campaigns"
 
@@ -105,6 +105,33 @@ def test_all_that_an_enrolment_changes_is_shown_once_it_is_taken_in(
     assert "700" in afresh.partition('id="came-to"')[2]
 
 
+def test_who_was_offered_it_and_has_not_enrolled_is_listed_as_the_api_lists_them(
+    pages: httpx.Client, house: House
+) -> None:
+    house.tell(launch("drawn", arms="given"), *(x for n in range(5) for x in customer(f"w{n}", 1)))
+    arms = ["offered", "offered", "control", "offered"]
+    offered = [
+        {"command": "campaign.offer", "campaign_id": "drawn", "member_id": f"w{n}", "arm": arm}
+        for n, arm in enumerate(arms)
+    ]
+    enrolled = {"member_id": "w1", "campaign_id": "drawn", "prepaid_fen": 60_000}
+    gone = {"member_id": "w3", "reason": "moved abroad"}
+    house.tell(
+        *offered, {"command": "campaign.enrol", **enrolled}, {"command": "member.leave", **gone}
+    )
+    house.settle()
+    assert 'href="/campaigns/drawn/not-enrolled"' in pages.get(f"{BASE}/drawn").text
+    shown = pages.get(f"{BASE}/drawn/not-enrolled").text
+    assert re.findall(r'<th scope="row">(\w+)</th>', shown) == ["w0"]
+    assert "东区" in shown
+    (csv,) = re.findall(r'href="(/v1/lists/not_enrolled[^"]*csv)"', shown)
+    assert ",w0,drawn," in pages.get(unescape(csv)).text
+    listed = house.ask("/lists/not_enrolled?campaign_id=drawn")["not_enrolled"]
+    assert [(each["member_id"], each["unit_id"]) for each in listed] == [("w0", "east")]
+    empty = pages.get(f"{BASE}/later/not-enrolled").text
+    assert "Nobody was offered it" in empty
+
+
 @pytest.mark.parametrize(
     ("campaign", "said", "code"),
     [
@@ -170,6 +197,29 @@ def test_a_campaigner_sees_and_enrols_those_of_his_unit_alone(claimed: Claimed) 
     headers["Authorization"] = f"Bearer {claimed.key_of_west}"
     with httpx.Client(base_url=claimed.address, headers=headers, timeout=PATIENCE_S) as client:
         assert code_of(client.get(BASE)) == "not_allowed"
+
+
+def test_who_has_not_enrolled_is_told_of_ones_own_units_alone(claimed: Claimed) -> None:
+    told = [launch("lists", arms="given")] + [
+        {"command": "campaign.offer", "campaign_id": "lists", "member_id": each, "arm": "offered"}
+        for each in ("n-east", "n-west")
+    ]
+    keyed = [{"key": f"lists-{n}", **each} for n, each in enumerate(told)]
+    of_all, of_west, of_sales = (
+        {**OWN, "Authorization": f"Bearer {key}"}
+        for key in (claimed.key_of_all, claimed.key_of_west, claimed.key_of_campaigner)
+    )
+    path, listed = f"{BASE}/lists/not-enrolled", "/v1/lists/not_enrolled?campaign_id=lists"
+    with httpx.Client(base_url=claimed.address, headers=of_all, timeout=PATIENCE_S) as client:
+        client.post("/v1/commands", json={"commands": keyed})
+        assert eventually(lambda: client.get("/v1/status").json()["behind"] == 0)
+        every = client.get(path).text
+        assert ("n-east" in every, "n-west" in every) == (True, True)
+        own = client.get(path, headers=of_west).text
+        assert ("n-east" in own, "n-west" in own) == (False, True)
+        assert client.get(listed, headers=of_west).status_code == 403
+        assert code_of(client.get(path, headers=of_sales)) == "not_allowed"
+        assert "not-enrolled" not in client.get(f"{BASE}/lists", headers=of_sales).text
 
 
 def test_a_file_is_checked_enrolled_line_by_line_and_the_same_file_again_changes_nothing(

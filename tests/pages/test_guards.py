@@ -21,6 +21,7 @@ from api.http.pages import (
     figures,
     files,
     measures,
+    not_enrolled,
     page,
     reports,
     signing,
@@ -36,7 +37,16 @@ from tests.patience import PATIENCE_S
 
 DESK = "/desk/tea/d1"
 CONSOLES = (
-    *(page, signing, desk, campaigns, enrolment_file, binding_bulletin, administration),
+    *(
+        page,
+        signing,
+        desk,
+        campaigns,
+        enrolment_file,
+        not_enrolled,
+        binding_bulletin,
+        administration,
+    ),
     *(figures, measures, reports, entering, files),
     *(audit, audit_lists, audit_work, supposing),
 )

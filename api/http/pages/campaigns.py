@@ -167,6 +167,12 @@ def _launched(conn: Conn, campaign_id: str, until: date) -> Campaign:
     return found
 
 
+def _lists(here: AtCampaign) -> bool:
+    """Whether he may see lists of customers, if of some units alone."""
+    reaches = {each.reach("lists.read") for each in here.who.granted("lists.read")}
+    return bool(reaches & {"all", "units"})
+
+
 def running(here: AtCampaign) -> Callable[[Conn], Campaign]:
     """The campaign by now."""
     today = local_date(here.house.clock.now())
@@ -213,6 +219,7 @@ async def one_campaign(here: Here, wait_for: Awaited, asked: AsOf) -> Response:
         moment_of=None if asked is None else await here.house.past.moment(asked, now),
         figures=FIGURES,
         rows=everywhere(here.who, "lists.read"),
+        lists=_lists(here),
         afresh=False,
         runs=bool(here.who.granted("campaigns.write")),
         enrols=asked is None and bool(here.who.granted("campaigns.enrol")),
@@ -231,7 +238,8 @@ async def progress(here: Here, wait_for: Awaited) -> Response:
     found, conditions, passed = await here.house.reads(question, wait_for)
     return here.page(
         "campaigns/_afresh.html", campaign=found, conditions=conditions, targets=passed, on=on,
-        figures=FIGURES, rows=everywhere(here.who, "lists.read"), afresh=True,
+        figures=FIGURES, rows=everywhere(here.who, "lists.read"), lists=_lists(here),
+        afresh=True,
     )  # fmt: skip
 
 
