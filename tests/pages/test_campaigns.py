@@ -110,7 +110,7 @@ def test_who_was_offered_it_and_has_not_enrolled_is_listed_as_the_api_lists_them
 ) -> None:
     house.tell(launch("drawn", arms="given"), *(x for n in range(5) for x in customer(f"w{n}", 1)))
     arms = ["offered", "offered", "control", "offered"]
-    offered = [
+    offered: list[dict[str, object]] = [
         {"command": "campaign.offer", "campaign_id": "drawn", "member_id": f"w{n}", "arm": arm}
         for n, arm in enumerate(arms)
     ]

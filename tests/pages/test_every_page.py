@@ -32,6 +32,7 @@ PAGES = {
     "/campaigns",
     "/campaigns/{campaign_id}",
     "/campaigns/{campaign_id}/file",
+    "/campaigns/{campaign_id}/not-enrolled",
     "/campaigns/-/bindings",
     FIGURES,
     f"{FIGURES}/measures",
