@@ -123,6 +123,7 @@ def test_a_form_of_another_site_writes_nothing(
         (f"{campaigns.BASE}/any/file/enrolments", {"lines": "c1"}),
         (f"{FIGURES}/enter/try", {"content": "x", "key": "k"}),
         (f"{FIGURES}/enter/do", {"content": "x", "key": "k"}),
+        (f"{AUDIT}/members", {"said": "c1"}),
         (f"{AUDIT}/jobs", {"key": "k", "asked": "{}"}),
         (f"{AUDIT}/what-if/try", {"key": "k", "add": "tier_rule"}),
         (f"{AUDIT}/what-if", {"key": "k"}),
