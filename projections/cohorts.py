@@ -140,9 +140,11 @@ BILLS = Rows(
     SELECT b.bucket, b.member_id, b.month, b.position, t.tier, u.unit_id,
         b.amount_fen AS billed_fen
     FROM {counted("bill.issued")} b
-    CROSS JOIN LATERAL (
-        SELECT (to_date(b.month, 'YYYY-MM') + interval '1 month')::timestamptz
-    ) over_(at)
+    JOIN (
+        SELECT to_char(begins, 'YYYY-MM') AS of, (begins + interval '1 month')::timestamptz AS at
+        FROM generate_series(to_date(%(first_month)s, 'YYYY-MM')::timestamp,
+            to_date(%(last_month)s, 'YYYY-MM')::timestamp, '1 month') begins
+    ) over_ ON over_.of = b.month
     LEFT JOIN unit_span u ON u.member_id = b.member_id AND u.bucket = b.bucket
         AND u.since < over_.at AND (u.until IS NULL OR u.until >= over_.at)
     LEFT JOIN tier_span t ON t.member_id = b.member_id AND t.bucket = b.bucket
