@@ -30,7 +30,7 @@ from projections.engine.schemas import log_ends, try_session_lock
 from projections.whatif.differences import what_if
 from projections.whatif.overlay import AnotherIsSupposed, recorded, suppose
 from tests.ledger.test_importing import fact
-from tests.patience import PATIENCE_S, SOON_S
+from tests.patience import PATIENCE_S, SOON_S, eventually
 from tests.projections.conserving import unbalanced
 from tests.projections.histories import STEPS, World, furnished, history, lay, lay_asked, lay_rows
 from tests.projections.overlays import scenario
@@ -364,7 +364,7 @@ def test_nothing_is_left_behind_even_where_it_broke_off(small: str) -> None:
             what_if(small, scenario(HALF_LOUNGE), AT, report=breaks)
         assert relations(conn) == before
         assert in_sql(conn) == answers
-        assert try_session_lock(conn, Lock.BUILDER)
+        assert eventually(lambda: try_session_lock(conn, Lock.BUILDER)), "once its session is over"
 
 
 def test_it_sees_one_position_while_the_live_answers_go_on(small: str) -> None:
