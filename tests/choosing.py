@@ -20,6 +20,7 @@ fuzz/test_fuzz projections/test_corrections api/test_cli_streams api/test_crashe
 api/test_dry_run bench/test_bench hostile/test_hostile_minutes projections/test_rebuilding
 api/test_leaving api/test_strangers architecture/test_how_to projections/test_auditing
 api/test_echoes api/test_asof api/test_audit projections/test_asof ledger/test_embedded_stops
+pages/test_offered pages/test_desk pages/test_every_page pages/test_audit_journey
 """
 """The files that take a minute or more begin first: else one of them runs alone at the end."""
 

@@ -5,10 +5,9 @@ no finding. A long run, in which each role is asked for all that it opens:
 """
 
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
 import httpx
@@ -22,26 +21,18 @@ from ledger.embedded import EmbeddedServer
 from tests.api import facts
 from tests.api.running import (
     ENDLESS,
-    REPOSITORY,
+    UNTRACED,
     Server,
     clubledger,
     environment,
     serving,
     stopped,
 )
+from tests.fuzz.warm import PRELOADED, schemathesis
 from tests.patience import PATIENCE_S
 from tests.places import empty_directory
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
-SCHEMATHESIS = (
-    sys.executable,
-    "-c",
-    "from schemathesis.cli import schemathesis; schemathesis()",
-    "--config-file",
-    CONFIG,
-    "run",
-)
-
 FUZZ_S = 3_600
 """Its budget is of requests, not of time: beside the whole suite they take minutes."""
 
@@ -52,10 +43,22 @@ class Opened:
 
     server: Server
     tokens: dict[str, str]
+    starts: ForkServerContext
 
 
 @pytest.fixture(scope="module")
-def opened() -> Iterator[Opened]:
+def warm() -> Iterator[ForkServerContext]:
+    """What has imported Schemathesis and what its hooks need, and forks for each run."""
+    made = ForkServerContext()
+    made.set_forkserver_preload(PRELOADED)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in UNTRACED.items():
+            patch.setenv(name, value)
+        yield made
+
+
+@pytest.fixture(scope="module")
+def opened(warm: ForkServerContext) -> Iterator[Opened]:
     """A server on a ledger of its own."""
     with empty_directory() as path, EmbeddedServer(path):
         sent = facts.lines(facts.facts())
@@ -66,7 +69,7 @@ def opened() -> Iterator[Opened]:
         tokens = {role_id: issued(running.address, root, role_id) for role_id in BUILT_IN}
         # It is made when it is first asked for, and Schemathesis waits 10 s for it.
         httpx.get(f"{running.address}/openapi.json", timeout=PATIENCE_S)
-        yield Opened(running, tokens)
+        yield Opened(running, tokens, warm)
         assert stopped(running).code == 0
 
 
@@ -107,32 +110,35 @@ def shares(whole: bool) -> dict[str, list[str]]:
 
 
 def fuzzed(
-    opened: Opened, role_id: str, config: pytest.Config, *options: str, lane: str = ""
+    opened: Opened,
+    role_id: str,
+    config: pytest.Config,
+    where: Path,
+    *options: str,
+    lane: str = "",
 ) -> None:
     """Run Schemathesis in a role; it finds nothing."""
     seed, examples = config.getoption("--fuzz-seed"), config.getoption("--fuzz-examples")
     budget = ("--seed", str(seed), "--max-examples", str(examples), "--checks", "all")
     key = ("--header", f"Authorization: Bearer {opened.tokens[role_id]}")
-    done = subprocess.run(
-        [
-            *SCHEMATHESIS,
-            f"{opened.server.address}/openapi.json",
-            *budget,
-            *key,
-            *options,
-            *("--exclude-path", ENDLESS, "--exclude-path", "/v1/jobs/{job_id}/events"),
-        ],
-        capture_output=True,
-        text=True,
-        cwd=REPOSITORY,
-        env=environment(FUZZ_LANE=lane, FUZZ_ROLE=role_id, SCHEMATHESIS_TELEMETRY="0"),
-        check=False,
+    asked = (
+        *("--config-file", str(CONFIG), "run", f"{opened.server.address}/openapi.json"),
+        *budget,
+        *key,
+        *options,
+        *("--exclude-path", ENDLESS, "--exclude-path", "/v1/jobs/{job_id}/events"),
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    tried = re.search(r"(\d+) generated.*", done.stdout)
-    assert tried is not None, done.stdout
+    environ = environment(FUZZ_LANE=lane, FUZZ_ROLE=role_id, SCHEMATHESIS_TELEMETRY="0")
+    said = where / "said"
+    run = opened.starts.Process(target=schemathesis, args=(asked, environ, said))
+    run.start()
+    run.join()
+    told = said.read_text("utf-8")
+    assert run.exitcode == 0, told
+    tried = re.search(r"(\d+) generated.*", told)
+    assert tried is not None, told
     print(f"{role_id}: {tried[0]}")  # noqa: T201  (what a long run is for: -s)
-    assert int(tried[1]) > 100, done.stdout
+    assert int(tried[1]) > 100, told
 
 
 def test_every_operation_is_asked_and_every_role_asks() -> None:
@@ -145,18 +151,18 @@ def test_every_operation_is_asked_and_every_role_asks() -> None:
 @pytest.mark.timeout(FUZZ_S)
 @pytest.mark.parametrize("role_id", BUILT_IN)
 def test_schemathesis_finds_nothing(
-    opened: Opened, role_id: str, request: pytest.FixtureRequest
+    opened: Opened, role_id: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     names = shares(request.config.getoption("--fuzz-whole"))[role_id]
     asked = ("--include-operation-id-regex", f"^({'|'.join(names)})$")
-    fuzzed(opened, role_id, request.config, *asked)
+    fuzzed(opened, role_id, request.config, tmp_path, *asked)
 
 
 @pytest.mark.timeout(FUZZ_S)
 def test_schemathesis_finds_nothing_in_the_ordinary_lane(
-    opened: Opened, request: pytest.FixtureRequest
+    opened: Opened, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     """What the express lane hands on is held to the same document."""
     hot = ("--include-path-regex", "/(visits|enrolments)$")
     lane = "application/json; charset=utf-8"
-    fuzzed(opened, "manager", request.config, *hot, lane=lane)
+    fuzzed(opened, "manager", request.config, tmp_path, *hot, lane=lane)
