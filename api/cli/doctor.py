@@ -55,6 +55,7 @@ MENDS: dict[str, str] = {
     " copies another.",
 }
 """What mends a reason for which a server is not ready."""
+KEYLESS = "A ledger that never had one is of an earlier version: it is loaded or imported anew."
 
 
 @dataclass(frozen=True)
@@ -223,7 +224,7 @@ def _keys(settings: Settings) -> Iterator[Finding]:
         take_keys(settings)
         if ledger and not KEYRING.known():
             said = f"{KEYRING.place} holds no key of names and numbers: the ledger is not opened."
-            yield Finding("key_not_here", said, MENDS["key_not_here"])
+            yield Finding("key_not_here", said, f"{MENDS['key_not_here']} {KEYLESS}")
     except UnusableKeys as error:
         said = f"The keys of names and numbers cannot be read: {error}."
         yield Finding("bad_keys", said, "See docs/explanation/personal-data.md: a key a line.")

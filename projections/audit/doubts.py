@@ -137,8 +137,12 @@ _DIFFERENCES = {
     "unit": f"""
         SELECT f.bucket, f.position, 'member:' || f.member_id, f.topic, f.occurred_at, f.unit_id,
             s.unit_id
-        FROM ({_IN_UNIT}) f
-        JOIN unit_span s ON s.member_id = f.member_id AND s.bucket = f.bucket
+        FROM (
+            SELECT member_id, bucket FROM member_moved
+            UNION SELECT member_id, bucket FROM member_returned  -- a few: of no other is it another
+        ) m
+        JOIN unit_span s USING (member_id, bucket)
+        JOIN ({_IN_UNIT}) f ON f.member_id = s.member_id AND f.bucket = s.bucket
             AND {_WITHIN.format("s", "f.at")}
         WHERE s.unit_id <> f.unit_id
     """,
@@ -146,8 +150,7 @@ _DIFFERENCES = {
         SELECT bucket, position, 'member:' || member_id, 'member.moved', occurred_at, from_unit_id,
             held
         FROM (
-            SELECT m.bucket, m.position, m.member_id, m.occurred_at, m.from_unit_id,
-                s.held
+            SELECT m.bucket, m.position, m.member_id, m.occurred_at, m.from_unit_id, s.held
             FROM member_moved m JOIN (
                 SELECT *, lag(unit_id) OVER (PARTITION BY member_id ORDER BY since, position)
                     AS held

@@ -391,7 +391,9 @@ def test_an_image_of_the_disk_without_the_key_opens_for_nobody(south: Path) -> N
     with EmbeddedServer(south) as server, connect(server.dsn) as connection:
         wrapped = connection.execute("SELECT * FROM person_keys WHERE member_id = 'p1'").fetchall()
     (south / "keys").unlink()
-    assert "key_not_here" in clubledger("doctor", data_dir=south).out
+    examined = clubledger("doctor", data_dir=south).out
+    assert "key_not_here" in examined
+    assert "of an earlier version: it is loaded or imported anew" in " ".join(examined.split())
     for words in (("member", "p1"), ("member", NUMBERS[0]), ("list", "members"), ("keys", "show")):
         ended = clubledger(*words, data_dir=south)
         assert ended.code == 4
