@@ -17,6 +17,7 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.errors import InvalidParameterValue
 
 from domain.catalogue import REFERENCE
+from domain.kernel.phones import NumberingPlan
 from domain.kernel.values import MAX_TIERS, PROGRAMME, TIER_PATTERN
 from ledger.keyring import KEYRING, KeyNotHere, Secrets
 from ledger.locks import Lock
@@ -36,6 +37,7 @@ LOG_FORMAT = "2"
 NOT_READ = "its log was written by another version, whose form is not read any more"
 ANEW = "load the demo or import the files anew, into an empty data directory or database"
 ZONE, TIERS = PROGRAMME.zone.key, ",".join(PROGRAMME.tiers)
+PHONES = str(PROGRAMME.phones)
 """Of a ledger for which none was chosen."""
 SURE = range(1980, 2038)
 """The years for which the clocks of a zone are compared."""
@@ -172,6 +174,7 @@ def keep_time(known: Mapping[str, str]) -> None:
     PROGRAMME.keep_time_of(known["zone"])
     PROGRAMME.tiers = tuple(known["tiers"].split(","))
     PROGRAMME.titles = _titles_kept(known)
+    PROGRAMME.phones = NumberingPlan.said(known.get("phones", PHONES))
 
 
 def _titles_kept(known: Mapping[str, str]) -> dict[str, tuple[str, str]]:
@@ -183,15 +186,16 @@ def install(
     buckets: int = 1,
     zone: str | None = None,
     tiers: str | None = None,
+    phones: str | None = None,
     *,
     give_up: bool = False,
 ) -> None:
     """Bring the schema up to date, under a lock, all of it or nothing. Safe to call again. The
     process keeps the ledger's time from now on.
 
-    The number of buckets, the zone of the programme and its tiers are fixed by the first call; a
-    later call may leave them out or repeat them, add tiers, and give these other titles. `give_up`:
-    where the key to the personal data is lost, that is deleted.
+    The number of buckets, the zone of the programme, its tiers and the plan of its phone numbers
+    are fixed by the first call; a later call may leave them out or repeat them, add tiers, and give
+    these other titles. `give_up`: where the key to the personal data is lost, that is deleted.
     """
     if not 1 <= buckets <= MAX_BUCKETS:
         raise InstallError(f"a ledger has 1 to {MAX_BUCKETS} buckets, not {buckets}")
@@ -212,6 +216,7 @@ def install(
         _check_format(connection)
         _fix_buckets(connection, buckets)
         _require_keys(connection, give_up)
+        _fix_phones(connection, phones)
         _fix_zone(connection, zone)
         _fix_tiers(connection, tiers)
         known = meta(connection)
@@ -343,6 +348,27 @@ def _fix_tiers(connection: Connection[Any], tiers: str | None) -> None:
     if told := {tier: titles for tier, titles in said.items() if titles}:
         titles = {**_titles_kept(meta(connection)), **told}
         set_meta(connection, tier_titles=json.dumps(titles, ensure_ascii=False))
+
+
+def plan_said(text: str) -> NumberingPlan:
+    """The plan of phone numbers that a setting names. Raises InstallError if it is none."""
+    try:
+        return NumberingPlan.said(text)
+    except ValueError as error:
+        raise InstallError(f"{text} is no plan of phone numbers: {error}") from None
+
+
+def _fix_phones(connection: Connection[Any], phones: str | None) -> None:
+    """Numbers are kept, and found, in the spelling that it gives. Asked before the zone is fixed: a
+    ledger that has one was made before plans were said, and has the usual one."""
+    known = meta(connection)
+    plan = known.get("phones") or str(
+        plan_said((phones if "zone" not in known else None) or PHONES)
+    )
+    if "phones" not in known:
+        set_meta(connection, phones=plan)
+    if phones is not None and str(plan_said(phones)) != plan:
+        raise InstallError(f"this ledger's phone numbers are those of {plan}, not of {phones}")
 
 
 def _require_like_clocks(connection: Connection[Any], zone: str) -> None:

@@ -295,7 +295,7 @@ def import_files(
             raise WrongUse("--guess looks at files, and --template writes one.")
         if check or as_told or despite or keep_good is not None or mapping is not None:
             raise WrongUse("--guess and --template import nothing: leave the other options out.")
-        importing.keep_tiers_said(settings_of(data_dir))
+        importing.keep_what_is_said(settings_of(data_dir))
         if template is not None:
             return importing.template(template, named)
         return importing.guess(named, as_json)

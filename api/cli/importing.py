@@ -24,7 +24,7 @@ from api.runtime.settings import Settings
 from api.runtime.wiring import Database, opened
 from domain.kernel.refusal import NeverExcused, desk_rules, require_excusable
 from domain.kernel.values import PROGRAMME
-from ledger.database import InstallError, tiers_said
+from ledger.database import InstallError, plan_said, tiers_said
 from ledger.facts import OutOfOrder
 from ledger.importing import Importer
 from ledger.keyring import Secrets
@@ -177,8 +177,9 @@ def template(kind: str, names: Sequence[str]) -> int:
     return 0
 
 
-def keep_tiers_said(settings: Settings) -> None:
-    """Where no ledger is opened its tiers are those that it is going to be made with."""
+def keep_what_is_said(settings: Settings) -> None:
+    """Where no ledger is opened its tiers and phone numbers are those that it is going to be made
+    with."""
     if settings.tiers:
         try:
             said = tiers_said(settings.tiers)
@@ -186,6 +187,11 @@ def keep_tiers_said(settings: Settings) -> None:
             raise WrongUse(f"CLUBLEDGER_TIERS: {error}.") from None
         PROGRAMME.tiers = tuple(said)
         PROGRAMME.titles = {tier: titles for tier, titles in said.items() if titles}
+    if settings.phones:
+        try:
+            PROGRAMME.phones = plan_said(settings.phones)
+        except InstallError as error:
+            raise WrongUse(f"CLUBLEDGER_PHONES: {error}.") from None
 
 
 def guess(names: Sequence[str], as_json: bool) -> int:

@@ -99,6 +99,7 @@ def status(settings: Settings, as_json: bool) -> int:
         "tiers": ", ".join(
             " ".join((tier, *PROGRAMME.titles.get(tier, ()))) for tier in PROGRAMME.tiers
         ),
+        "phones": str(PROGRAMME.phones),
         "demo": "none"
         if found.demo is None
         else f"scale {found.demo.scale}, seed {found.demo.seed}"

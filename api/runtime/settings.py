@@ -80,6 +80,12 @@ class Settings(BaseSettings):
         " silver, member unless said), fixed likewise; others may be added between them. A code may"
         " have titles for pages and files, Chinese and English, which may change: `gold=金卡/Gold`",
     )
+    phones: Annotated[str, AfterValidator(_plain), BeforeValidator(_named)] | None = Field(
+        None,
+        description="how the programme's country writes its phone numbers: its code, the digit"
+        " before an area code if there is one, how many digits follow (`+86 0 10-11` unless said,"
+        " in Germany `+49 0 7-11`), fixed likewise",
+    )
     host: Annotated[str, AfterValidator(_plain), BeforeValidator(_named)] = Field(
         "127.0.0.1", description="the address that `serve` listens on"
     )

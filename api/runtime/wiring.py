@@ -93,7 +93,8 @@ def embedded(
 
 def _installed(settings: Settings, dsn: str, place: str, writes: bool, give_up: bool) -> Database:
     try:
-        install(dsn, settings.buckets, settings.zone, settings.tiers, give_up=give_up)
+        said = settings.zone, settings.tiers, settings.phones
+        install(dsn, settings.buckets, *said, give_up=give_up)
         with connect(dsn) as connection:
             database = Database(dsn, place, meta(connection))
             if writes:

@@ -7,11 +7,16 @@ commands and problems cannot hold it by mistake. `ledger/log/persons.py` alone o
 from dataclasses import dataclass
 from typing import Annotated, Any, Never, get_args
 
-from pydantic import AfterValidator, GetCoreSchemaHandler, StringConstraints, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    StringConstraints,
+)
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from domain.kernel import phones
-from domain.kernel.values import ONE_LINE
+from domain.kernel.phones import NoPhoneNumber
+from domain.kernel.values import ONE_LINE, PROGRAMME
 
 
 class Sealed:
@@ -74,15 +79,19 @@ def _nothing(_: Any) -> None:
 
 def _canonical(written: str) -> str:
     try:
-        return phones.canonical(written)
-    except phones.NoPhoneNumber as why:
+        return PROGRAMME.phones.canonical(written)
+    except NoPhoneNumber as why:
         raise PydanticCustomError("phone", str(why)) from None
 
 
+class _OfThePlan:
+    @classmethod
+    def __get_pydantic_json_schema__(cls, _: CoreSchema, __: GetJsonSchemaHandler) -> Any:
+        return {"type": "string", "pattern": PROGRAMME.phones.pattern}
+
+
 _NAME = Annotated[str, StringConstraints(pattern=ONE_LINE, min_length=1, max_length=100)]
-_PHONE = Annotated[
-    str, AfterValidator(_canonical), WithJsonSchema({"type": "string", "pattern": phones.PATTERN})
-]
+_PHONE = Annotated[str, AfterValidator(_canonical), _OfThePlan]
 
 Name = Annotated[Sealed, _Seals(_NAME)]
 """What somebody is called."""

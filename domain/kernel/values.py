@@ -24,16 +24,20 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
+from domain.kernel.phones import CHINA, NumberingPlan
+
 
 @dataclass
 class Programme:
     """What holds for a whole ledger: days, months, quarters and hours are those of its zone;
     instants are stored in UTC. Its tiers stand highest first, some with titles for readers, in
-    Chinese and in English. A process keeps the time and the tiers of the ledger that it opened."""
+    Chinese and in English. A phone number without a country is one of its own. A process keeps the
+    time, the tiers and the plan of numbers of the ledger that it opened."""
 
     zone: ZoneInfo
     tiers: tuple[str, ...]
     titles: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    phones: NumberingPlan = CHINA
 
     def keep_time_of(self, zone: str) -> None:
         """Another zone, named as in the IANA time zone database."""

@@ -22,7 +22,7 @@ from pydantic_core import to_json
 
 from domain.kernel.command import Command
 from domain.kernel.personal import Phone, Sealed
-from domain.kernel.phones import at_home
+from domain.kernel.values import PROGRAMME
 from ledger.database import bucket_of, meta
 from ledger.keyring import KEY_BYTES, KEYRING, KeyNotHere, Secrets, Tampered, decrypt, encrypt
 from ledger.log.working import Entry
@@ -382,5 +382,6 @@ def masked(phone: str | None) -> str | None:
     """A phone number with its middle hidden: enough to recognise, too little to call."""
     if phone is None:
         return None
-    shown = at_home(phone)
-    return shown[:3] + "*" * (len(shown) - 7) + shown[-4:]
+    shown = PROGRAMME.phones.at_home(phone)
+    hidden = max(3, len(shown) - 7)
+    return shown[: len(shown) - hidden - 4] + "*" * hidden + shown[-4:]

@@ -1,5 +1,5 @@
-"""A ledger's zone and tiers are said once, when it is made: whoever asks it later need not know
-them, and what he writes on a command line is read by them."""
+"""A ledger's zone, tiers and plan of phone numbers are said once, when it is made: whoever asks it
+later need not know them, and what he writes on a command line is read by them."""
 
 import json
 from typing import Any
@@ -8,10 +8,15 @@ import pytest
 
 from tests.api.running import clubledger
 
-MADE: dict[str, Any] = {"CLUBLEDGER_ZONE": "America/New_York", "CLUBLEDGER_TIERS": "platinum,plus"}
+MADE: dict[str, Any] = {
+    "CLUBLEDGER_ZONE": "America/New_York",
+    "CLUBLEDGER_TIERS": "platinum,plus",
+    "CLUBLEDGER_PHONES": "+1 1 10-10",
+}
 FACTS = [
     {"command": "unit.open", "at": "2021-01-01T09:00:00-05:00", "unit_id": "u", "title": "Unit"},
-    {"command": "member.join", "at": "2021-03-01T09:00:00-05:00", "member_id": "m", "unit_id": "u"},
+    {"command": "member.join", "at": "2021-03-01T09:00:00-05:00", "member_id": "m", "unit_id": "u",
+     "phone": "1 (212) 555-0100"},
     # 23:30 of 31 December in New York, half past noon of the day after in Shanghai
     {"command": "tier.change", "at": "2021-12-31T23:30:00-05:00", "member_id": "m",
      "tier": "plus", "reason": "spend"},
@@ -55,7 +60,12 @@ def test_days_and_tiers_are_those_of_the_ledger(url: dict[str, Any]) -> None:
     assert "there are platinum, plus" in wrong.err
     ended = clubledger("what-if", "-", stdin=json.dumps(SCENARIO).encode(), **url)
     assert ended.code == 0, ended.err
-    assert "platinum, plus" in clubledger("status", **url).out
+    status = clubledger("status", **url).out
+    assert "platinum, plus" in status
+    assert "+1 1 10-10" in status
+    assert "212***0100" in clubledger("member", "212 5550100", **url).out
+    other = clubledger("status", **url, CLUBLEDGER_PHONES="+49 0 7-11")
+    assert (other.code == 0, "those of +1 1 10-10" in other.err) == (False, True)
     for words, why in NAMING:  # a slip of the pen is no answer of nothing
         ended = clubledger(*words, **url)
         assert (ended.code, why in ended.err) == (3 if why else 0, True), words

@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from domain.kernel.personal import Phone, Sealed
-from domain.kernel.phones import BRACKETED_TRUNK, PATTERN, NoPhoneNumber, canonical
+from domain.kernel.phones import BRACKETED_TRUNK, CHINA, NoPhoneNumber, NumberingPlan
 
+PATTERN, canonical = CHINA.pattern, CHINA.canonical
+GERMANY = "+49 0 7-11"
 GAPS = st.text(" -\u3000\u00a0.()\uff08\uff09\u2013\u202a", max_size=3)
 OWN = st.from_regex(r"[1-9][0-9]{9,10}", fullmatch=True)
 FOREIGN = st.from_regex(r"[1-79][0-9]{6,14}", fullmatch=True)
@@ -96,3 +98,32 @@ def test_what_is_none_is_refused_with_the_reason(written: str, why: str) -> None
     with pytest.raises(ValidationError):
         TypeAdapter[Sealed](Phone).validate_python(written)
     assert not re.fullmatch(PATTERN[1:-1], written), "the description says so"
+
+
+@pytest.mark.parametrize(
+    ("plan", "written", "number"),
+    [
+        (GERMANY, "0151 2345 6001", "+4915123456001"),
+        (GERMANY, "0049 (0)30-1234567", "+49301234567"),
+        (GERMANY, "4915123456001", "+4915123456001"),
+        (GERMANY, "+86 138 0000 0001", "+8613800000001"),
+        (GERMANY, "+41 44 668 18 00", "+41446681800"),
+        ("+39 7-11", "06 698 12345", "+390669812345"),
+        ("+1 1 10-10", "1 (212) 555-1234", "+12125551234"),
+        ("+852 8-8", "2123 4567", "+85221234567"),
+        ("+852 8-8", "+853 2812 3456", "+85328123456"),
+    ],
+)
+def test_another_country_has_a_plan_of_its_own(plan: str, written: str, number: str) -> None:
+    own = NumberingPlan.said(plan)
+    assert str(own) == plan
+    assert own.canonical(written) == own.canonical(number) == number
+    assert re.fullmatch(own.pattern[1:-1], written)
+
+
+@pytest.mark.parametrize(
+    "said", ["", "49", "+49", "+49 0 11-7", "+49 0 5-11", "+49 0 7-14", "+0 7-9"]
+)
+def test_what_is_no_plan_is_refused(said: str) -> None:
+    with pytest.raises(ValueError, match=r"is written as|its numbers have"):
+        NumberingPlan.said(said)
