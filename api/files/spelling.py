@@ -91,8 +91,8 @@ def reader_of_days(spelling: Spelling) -> Callable[[str], tuple[date, time | Non
         for way in ways:
             if found := way.fullmatch(day):
                 return _day(found), _time_of(rest.strip(), found)
-        if re.fullmatch(r"[0-9]{1,2}-[0-9]{1,2}-[0-9]{2,4}", day):
-            raise Unspelt("a day that can be read in two ways: the mapping says which, in `days`")
+        if not spelling.days and re.fullmatch(r"[0-9]{1,2}-[0-9]{1,2}-[0-9]{2,4}", day):
+            raise Unspelt("the mapping has to say whether day or month comes first, in `days`")
         raise Unspelt(f"no day as {' or '.join(_and_iso('yyyy-mm-dd', spelling.days))}")
 
     return read

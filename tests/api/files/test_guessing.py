@@ -79,7 +79,7 @@ def test_a_list_of_visits_in_english_with_days_that_could_be_two() -> None:
     assert "all can be read as dd-mm-yyyy and as mm-dd-yyyy" in "\n".join(doubts(mapping))
     refused = Taken(mapping, visits__csv=as_csv(rows))
     assert [reason for _, _, _, reason in refused.unread] == [
-        "at: a day that can be read in two ways: the mapping says which, in `days`"
+        "at: the mapping has to say whether day or month comes first, in `days`"
     ] * 2
     rows.append(["m1", "tea", "pot", "25/06/2021", "15:00", "", "d1"])
     mapping = guessed(visits__csv=as_csv(rows))
