@@ -191,6 +191,27 @@ _DIFFERENCES = {
             AND o.campaign_id = e.campaign_id AND o.occurred_at <= e.occurred_at
         WHERE o.given AND o.arm = 'control'
     """,
+    "bound": f"""
+        SELECT e.bucket, e.position, 'member:' || e.member_id, 'campaign.enrolled', e.occurred_at,
+            NULL, min(b.policy)
+        FROM (
+            SELECT *, occurred_at::date AS day FROM {counted("campaign.enrolled")} e
+            WHERE excludes IS NOT NULL
+        ) e
+        LEFT JOIN binding own ON own.member_id = e.member_id AND own.bucket = e.bucket
+            AND own.binding = e.binding
+        JOIN {counted("binding.started")} s ON s.member_id = e.member_id AND s.bucket = e.bucket
+            AND s.occurred_at < e.occurred_at
+        JOIN binding b ON b.member_id = e.member_id AND b.bucket = e.bucket
+            AND b.binding = s.binding
+        WHERE e.excludes::jsonb ? b.policy AND e.day < b.until
+            AND b.starts_on < greatest(e.day + 1, own.ends_on)
+            AND NOT EXISTS (
+                SELECT FROM absence a WHERE a.member_id = e.member_id AND a.bucket = e.bucket
+                    AND a.left_at <= e.occurred_at AND a.returned_at::date > b.starts_on
+            )
+        GROUP BY 1, 2, 3, 4, 5
+    """,
     "left": f"""
         SELECT f.bucket, f.position, 'member:' || f.member_id, f.topic, f.occurred_at, NULL,
             to_char(a.left_at AT TIME ZONE 'UTC', {_UTC})
@@ -242,6 +263,7 @@ _EXCUSED = {
     "terms": ("terms_are_newer",),
     "arm": ("in_control_group",),
     "closed": ("campaign_over",),
+    "bound": ("already_bound",),
     "emergency": ("club_closed", "no_emergency"),
 }
 """What is no doubt where a history says that it broke these very rules."""
@@ -272,7 +294,7 @@ class Judged(Answer):
     about: str = Field(
         description="tier, tier_before, unit, unit_before, important, price, terms, arm, emergency;"
         " left: the member had left the network; closed: so was the campaign; held: so was the"
-        " activity, then",
+        " activity, then; bound: he was, by a policy that the campaign excludes",
         examples=["tier"],
     )
     judged_by: str | None = Field(description="null: none, or nothing was known of it")

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from domain.kernel.correction import TakesBack
-from domain.kernel.values import local_minute, start_of
+from domain.kernel.values import local_date, local_minute, start_of
 from projections.audit.doubts import Doubt, Judged
 from projections.engine.reference import Stored
 
@@ -94,6 +94,7 @@ class Doubting:
             found["held"] = text(event.held_at), text(min(held_at, default=None))
         if event.topic == "campaign.enrolled":
             found["terms"] = str(event.terms_version), str(self.terms(event.campaign_id, at))
+            found["bound"] = None, self.excluded(event, member, at)
             found["arm"] = None, self.given_into(event.campaign_id, member, at)
         if event.topic in ("campaign.enrolled", "campaign.offered"):
             closings = [
@@ -110,6 +111,22 @@ class Doubting:
             found["left"] = None, text(min(away, default=None))
         excused = {ABOUT[code] for code in getattr(event, "despite", None) or () if code in ABOUT}
         return {a: each for a, each in found.items() if each[0] != each[1] and a not in excused}
+
+    def excluded(self, event: Any, member: str, at: datetime) -> str | None:
+        """The policy by which he was bound, of those that the campaign does not stand beside."""
+        day, found = local_date(at), []
+        started = {s.event.binding: s.event for s in self.of("binding.started", stream=member)}
+        ended = {s.event.binding: s.event.ended_on for s in self.of("binding.ended", stream=member)}
+        back = {s.event.left_at: local_date(s.event.occurred_at)
+                for s in self.of("member.returned", stream=member)}  # fmt: skip
+        own = started.get(event.binding)
+        last = max(day, own.ends_on - timedelta(days=1)) if own else day
+        for number, bound in started.items():
+            away = [left for left, home in back.items() if left <= at and home > bound.starts_on]
+            until = min([ended.get(number, bound.ends_on), *map(local_date, away)])
+            if bound.occurred_at < at and bound.starts_on <= last and day < until:
+                found.append(bound.policy)
+        return min((policy for policy in found if policy in (event.excludes or ())), default=None)
 
     def given_into(self, campaign: str, member: str, at: datetime) -> str | None:
         given = [
@@ -189,7 +206,7 @@ ON_THE_NETWORK = {
 
 ABOUT = {
     "terms_are_newer": "terms", "in_control_group": "arm", "campaign_over": "closed",
-    "club_closed": "emergency", "no_emergency": "emergency",
+    "club_closed": "emergency", "no_emergency": "emergency", "already_bound": "bound",
 }  # fmt: skip
 """By a rule that a history says it broke, what is no doubt then."""
 

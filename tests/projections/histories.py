@@ -518,7 +518,9 @@ EPILOGUE: Scene = [
     ("campaign.enrol", {"member_id": "m7", "campaign_id": "list"}),
     ("campaign.launch", {"campaign_id": "last", "title": "Last", "kind": "prepay",
                          "opens_on": date(2008, 1, 1), "closes_on": date(2099, 1, 1),
-                         "tiers": ("diamond",), "months_bound": 1}),
+                         "tiers": ("diamond", "gold", "silver", "member"), "untiered": True,
+                         "excludes": ("handset",), "months_bound": 1}),
+    ("campaign.enrol", {"member_id": "m5", "campaign_id": "last"}),
     ("campaign.enrol", {"member_id": "m7", "campaign_id": "last"}),
     ("campaign.correct_enrolment", {"member_id": "m7", "campaign_id": "last"}),
     ("campaign.enrol", {"member_id": "m7", "campaign_id": "last"}),
@@ -533,6 +535,16 @@ TOLD_LATE: list[tuple[int, str, dict[str, Any]]] = [
     (12, "tier.change", {"member_id": "m7", "tier": "gold"}),
     (36, "campaign.change_terms", {"campaign_id": "last", **TERMS}),
     (30, "campaign.close", {"campaign_id": "last"}),
+    (
+        24 * 4 + 12,
+        "binding.start",
+        {
+            "member_id": "m5",
+            "policy": "handset",
+            "starts_on": date(2008, 2, 1),
+            "ends_on": date(2017, 1, 1),
+        },
+    ),
     (24 * (len(EPILOGUE) - 9), "points.debit", {"member_id": "m7", "points": 5}),
     (24 * (len(EPILOGUE) - 6) + 12, "emergency.end", {"club_id": "lounge"}),
     (

@@ -43,6 +43,7 @@ def begun(buckets: int = 1) -> World:
     world.does("service.price", **ROOM, points=10, tier_points={"diamond": 5})
     for campaign in ("one", "two"):
         world.does("campaign.launch", campaign_id=campaign, title="C", kind="care",
+                   excludes=("handset",) if campaign == "two" else (),
                    opens_on=date(2008, 1, 1), closes_on=date(2010, 1, 1), control_bp=5000,
                    tiers=("diamond", "gold"), gift_bp=100)  # fmt: skip
     world.does("cohort.open", cohort_id="all", title="All", purpose="retention", criterion="all",
@@ -79,6 +80,8 @@ WORDS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
         "binding.start": {"member_id": WHO, "policy": st.just("handset"),
                           "starts_on": st.just(date(2008, 1, 1)),
                           "ends_on": st.just(date(2009, 1, 1))},
+        "binding.end": {"member_id": WHO, "binding": st.just(1), "cause": st.just("cancelled"),
+                        "ended_on": st.just(date(2008, 4, 1))},
 }  # fmt: skip
 KINDS: list[st.SearchStrategy[tuple[str, dict[str, Any]]]] = [
     st.tuples(st.just(name), st.fixed_dictionaries(words)) for name, words in WORDS.items()
@@ -316,5 +319,12 @@ def test_a_doubt_ends_when_the_values_agree_again(ledger_dsn: str) -> None:
         world.does("visit.undo", at=at("03-02T11:00"), member_id="m1", visit=2, actor=SUPERVISOR)
         world.does("tier.change", at=at("02-02T10:00"), member_id="m1", tier="gold")
         assert doubted() == [(first, ["price"])]
+        enrol = {"member_id": "m1", "campaign_id": "two"}
+        world.does("campaign.enrol", at=at("01-20T10:00"), **enrol)
+        days = {"starts_on": date(2008, 1, 5), "ends_on": date(2008, 7, 5)}
+        world.does("binding.start", at=at("01-05T10:00"), member_id="m1", policy="handset", **days)
+        enrolled = max(s.position for s in world.log if s.event.topic == "campaign.enrolled")
+        assert doubted() == [(first, ["price"]), (enrolled, ["bound"])]
+        world.does("binding.correct", member_id="m1", binding=1)
         world.does("member.leave", at=at("02-15T10:00"), member_id="m1")
         assert doubted() == [(first, ["left", "price"])]
