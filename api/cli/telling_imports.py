@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,12 +113,15 @@ class Telling:
 
     def _name_rejected(self) -> None:
         told = Told(self.places)
+        tables = Counter(place.called for place in self.places)
         for each in self._shown():
-            known = told.told(each)
+            known, place = told.told(each), self.places[each.file]
             where = f"line {each.line}"
-            if self.places[each.file].fact or len(self.places) > 1:
-                where = f"{self.places[each.file].called}, {where}"
+            if place.fact or len(self.places) > 1:
+                where = f"{place.called}, {where}"
             about = [f"{n} {known[k]}" for n, k in _ABOUT.items() if k in known]
+            if place.fact and tables[place.called] > 1:  # a row of it gives several
+                about.insert(0, place.fact)
             whose = f" ({', '.join(about)})" if about else ""
             output.note(f"{where}: {each.reason}{whose}; to mend it: {known['mend']}")
         if self.done.rejected > SHOWN:

@@ -121,6 +121,7 @@ def test_files_are_judged_together_in_the_order_of_time(files: Path, own_ledger:
     words = imported(files, own_ledger)
     assert "visits.csv, line 3: not_eligible" in words.err
     assert "member c1" in words.err
+    assert "(member.join, column Branch, member c3)" in words.err
     assert "to mend it: tell the tier" in words.err
 
 
