@@ -1,9 +1,10 @@
 """Commands from a warm start: one process has imported the command line, and forks for each.
 
 Each is a process of its own with its own streams, directory, environment and exit code. What
-Python does before our first line is not in it: tests of that start cold.
+Python does before our first line and after our last is not in it: tests of that start cold.
 """
 
+import atexit
 import ctypes
 import gc
 import json
@@ -14,8 +15,9 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -190,7 +192,25 @@ def _keep(asked_fd: int, stdin: int, stdout: int, stderr: int, ends: int) -> Non
         for number in range(3):
             _reopen(number)
     sys.argv = ["-c", *asked["arguments"]]
-    import_module("api.cli").main()
+    try:
+        import_module("api.cli").main()
+    except SystemExit as end:
+        if not asked["instead"]:
+            _leave(end.code)
+        raise
+
+
+def _leave(code: object) -> None:
+    """End as Python does, but for giving all memory back, which would be copied first: no return
+    unless something is left to be told of a stream."""
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    gc.collect()
+    with suppress(OSError, ValueError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        if isinstance(code, int):
+            os._exit(code)
 
 
 def _end_with(parent: int) -> None:
