@@ -197,6 +197,7 @@ def test_a_report_is_checked_first_entered_once_and_stands_as_the_api_tells_it(
     assert "<script>alert" not in tried.text
     assert f'hx-post="{ENTER}/do"' in tried.text
     assert house.ask("/status")["events"] == before, "nothing was written"
+    next_page = ""
     for _ in range(2):
         done = pages.post(f"{ENTER}/do", data=entering(title), headers=OWN)
         next_page = done.headers["hx-redirect"]
