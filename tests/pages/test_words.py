@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from string import Formatter
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -205,6 +206,12 @@ def test_a_refusal_is_said_with_its_numbers_as_readers_have_them() -> None:
     assert words.refusal("en", told)[0].count("—") == 2
     told = {"code": "of_another_age", "detail": "It is so."}
     assert words.refusal("zh", told) == ("It is so.", "请联系主管。")
+
+
+def test_what_lies_in_the_middle_is_rounded_up_as_measures_are() -> None:
+    assert words.yuan(Decimal("10612.50")) == "106.13"
+    assert words.yuan(-120_000) == "-1,200"
+    assert words.number(Decimal("2.5"), 0) == "3"
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from string import Formatter
 from typing import Any, Literal, get_args
 
 from domain.kernel.values import PROGRAMME
+from projections.engine.ratio import rounded
 
 Language = Literal["zh", "en"]
 LANGUAGES: tuple[Language, ...] = get_args(Language)
@@ -151,11 +152,12 @@ def cell(language: Language, name: str, value: Any) -> str:
 
 
 def number(value: Decimal | int | None, digits: int | None = None) -> str:
-    """A number with separators of thousands, with so many decimals, or with those that it has."""
+    """A number with separators of thousands, with so many decimals, rounded half up as everywhere,
+    or with those that it has."""
     if value is None:
         return NOTHING
-    exact = Decimal(value)
-    return f"{exact:,f}" if digits is None else f"{exact:,.{digits}f}"
+    exact = Decimal(value) if digits is None else rounded(value, digits)
+    return f"{exact:,f}"
 
 
 def refusal(language: Language, problem: Mapping[str, Any]) -> tuple[str, str]:
@@ -244,7 +246,7 @@ def told(name: str, value: Any) -> Any:
 
 def yuan(fen: int | Decimal) -> str:
     """A sum in yuan, with its fen if there are any."""
-    return f"{Decimal(fen) / 100:,.{2 if fen % 100 else 0}f}"
+    return number(Decimal(fen) / 100, 2 if fen % 100 else 0)
 
 
 def grouped(value: int | Decimal) -> str:
