@@ -23,7 +23,7 @@ from pydantic import BeforeValidator, Field, TypeAdapter
 
 from domain.kernel.formula import Formula, Undefined
 from domain.kernel.refusal import Refusal
-from domain.kernel.values import Day, start_of
+from domain.kernel.values import Day, Month, start_of
 from projections.engine.answer import Answer, Dated, Number
 from projections.engine.connection import Conn
 from projections.engine.days import end_of, first_whole_month, last_whole_month
@@ -39,6 +39,7 @@ DAY = "yyyymmdd"
 Params: TypeAlias = Mapping[str, Any]
 """What a measure is asked with: `on`, `first`, what it needs, limits, and filters by column."""
 _DAY: TypeAdapter[date] = TypeAdapter(Day)
+_MONTH: TypeAdapter[str] = TypeAdapter(Month)
 _A_DAY, _A_NUMBER = _DAY.json_schema(), {"pattern": "^[0-9]{1,13}$"}
 Interval: TypeAlias = Callable[[Mapping[str, int]], tuple[Fraction, Fraction]]
 
@@ -453,6 +454,8 @@ def _read(found: Measure, name: str, value: Any) -> Any:
     text = str(value)
     if not text or len(text) > 1000 or "\0" in text:
         raise ValueError(name)
+    if name == "month":
+        return ",".join(map(_MONTH.validate_python, text.split(",")))
     return text
 
 
