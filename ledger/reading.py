@@ -195,27 +195,31 @@ def lives(
     stream: str,
     positions: Mapping[int, int],
     beside: tuple[str, ...] = (),
+    more: tuple[str, ...] = (),
+    **said: Any,
 ) -> list[list[tuple[str, str, bytes]]]:
     """(stream, topic, state) of a stream's events, then of those that fulfil each condition, asked
-    at once: each stream up to the position of its bucket, oldest first."""
+    at once: each stream up to the position of its bucket, oldest first. `more` selects three such
+    columns of something else; `said` is what these texts ask of the stream besides."""
     held = ",".join(str(positions[bucket]) for bucket in range(len(positions)))
-    rows = connection.execute(
-        _lives(beside), {"stream": stream, "positions": f"{{{held}}}"}, binary=True
-    ).fetchall()
-    found: list[list[tuple[str, str, bytes]]] = [[] for _ in range(len(beside) + 1)]
+    asked = {"stream": stream, "positions": f"{{{held}}}", **said}
+    rows = connection.execute(_lives(beside, more), asked, binary=True).fetchall()
+    found: list[list[tuple[str, str, bytes]]] = [[] for _ in (stream, *beside, *more)]
     for number, *row in rows:  # each part of a union comes in its own order
         found[number].append(tuple(row))
     return found
 
 
 @cache
-def _lives(beside: tuple[str, ...]) -> bytes:
-    return " UNION ALL ".join(
-        f"(SELECT {number}::int2, originator_id, topic, state FROM ledger.stored_events"
+def _lives(beside: tuple[str, ...], more: tuple[str, ...]) -> bytes:
+    of_events = (
+        "originator_id, topic, state FROM ledger.stored_events"
         f" WHERE {condition} AND notification_id <= (%(positions)s::bigint[])[bucket + 1]"
-        " ORDER BY originator_id, originator_version)"
-        for number, condition in enumerate(("originator_id = %(stream)s", *beside))
-    ).encode()
+        " ORDER BY originator_id, originator_version"
+        for condition in ("originator_id = %(stream)s", *beside)
+    )
+    selected = enumerate((*of_events, *more))
+    return " UNION ALL ".join(f"(SELECT {n}::int2, {each})" for n, each in selected).encode()
 
 
 def _read(

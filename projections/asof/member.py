@@ -214,7 +214,10 @@ def member_then(conn: Conn, member_id: str, asked: Asked, now: datetime) -> Memb
 def member(conn: Conn, member_id: str, moment: Moment, at: datetime) -> Member | None:
     """A member as of a moment, spendable points at an instant; null if he had not joined."""
     known = dict(moment.positions)
-    lived, units, clubs = reading.lives(conn, f"member:{member_id}", known, _BESIDE)
+    stream = f"member:{member_id}"
+    who = persons.Whom(member_id, bucket_of(stream, len(known)))
+    found = reading.lives(conn, stream, known, _BESIDE, (persons.TOLD,), **who._asdict())
+    lived, units, clubs, told = found
     life, stored = _Life(), _by_topic(lived)
     for topic, (take, wanted) in _TAKES.items():
         if events := _held(stored, topic, wanted, moment):
@@ -225,8 +228,7 @@ def member(conn: Conn, member_id: str, moment: Moment, at: datetime) -> Member |
     opened = _held(_by_topic(unit), "unit.opened", ("title", *_AT), moment)
     person = persons.NOBODY
     if "member.erased" not in stored:
-        who = persons.Whom(member_id, bucket_of(f"member:{member_id}", len(known)))
-        person = persons.person_then(conn, who, len(lived), moment.effective_at)
+        person = persons.person_then(who, told, len(lived), moment.effective_at)
     account, came = _account(life, at), _visits(life)
     tier = life.tier and life.tier.tier
     prices = _prices(clubs, moment, at) if tier else {}  # without one there are no free visits
