@@ -193,15 +193,12 @@ def test_an_emergency_is_declared_seen_and_ended(visitor: Visitor, house: House,
     expect(not_eligible).to_contain_text(above)
     people = {"zh": 3, "en": 4}[visitor.language]  # both may meet at one desk
     page.locator("[name=people]").fill(str(people))
-    key = page.locator("#admission")
-    for n in range(1, 5):  # each asks for the list anew, and the last of them counts
-        sent = key.input_value()
-        page.locator(".emergency .main").click()
-        expect(page.locator("#receipts .receipt")).to_have_count(n)
-        expect(key).not_to_have_value(sent)  # comes just behind: before it, it would be that one
     told = re.compile(f"应急接待 {people} 人|{people} admitted in")
     listed = page.locator("#today li").filter(has_text=told)
-    expect(listed).to_have_count(4)
+    for n in (1, 2):
+        page.locator(".emergency .main").click()
+        expect(page.locator("#receipts .receipt")).to_have_count(n)
+        expect(listed).to_have_count(n)
     listed.first.locator("button").click()
     expect(listed.first).to_have_class(re.compile("undone"))
     expect(listed.first.locator("button")).to_have_count(0)

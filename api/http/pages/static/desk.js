@@ -97,9 +97,7 @@
       // Another card may have been opened meanwhile.
       if (news.dataset.done === open()?.dataset.member) card.replaceChildren();
       problem.replaceChildren();
-      // It is asked for anew in place of what was asked before, which would come without this.
-      const asks = `${today.dataset.today}?wait_for=${news.dataset.place}`;
-      htmx.ajax("GET", asks, {source: today, target: "#today"});
+      htmx.ajax("GET", `${today.dataset.today}?wait_for=${news.dataset.place}`, {target: "#today"});
       delete news.dataset.place;
     }
     if (!document.activeElement?.matches("aside input, .emergency *")) box.focus();
