@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import psycopg
 import pytest
 
 from domain.access import SCOPES
@@ -23,16 +24,32 @@ from tests.api.running import (
 from tests.patience import PATIENCE_S
 from tests.places import empty_directory
 
+READ_ALONE = """
+    CREATE FUNCTION tests_share_this() RETURNS trigger LANGUAGE plpgsql AS
+    $$ BEGIN RAISE 'Many tests read this demo: one that writes loads its own.'; END $$;
+    CREATE TRIGGER tests_share_this BEFORE INSERT ON ledger.stored_events
+    FOR EACH ROW EXECUTE FUNCTION tests_share_this()
+"""
 
-@pytest.fixture(scope="session")
-def demo_dir() -> Iterator[Path]:
+
+@contextmanager
+def loaded_demo() -> Iterator[tuple[Path, EmbeddedServer]]:
     """A data directory with the demo at a small scale.
 
     Its database stays up between the commands, which would otherwise start and stop it each time.
     """
-    with empty_directory() as path, EmbeddedServer(path):
+    with empty_directory() as path, EmbeddedServer(path) as database:
         done = clubledger("demo", "--scale", SCALE, "--no-figures", data_dir=path)
         assert done.code == 0, done.err
+        yield path, database
+
+
+@pytest.fixture(scope="session")
+def demo_dir() -> Iterator[Path]:
+    """The demo that tests read: its log takes no fact, so none sees what another wrote."""
+    with loaded_demo() as (path, database):
+        with psycopg.connect(database.dsn, autocommit=True) as conn:
+            conn.execute(READ_ALONE)
         yield path
 
 

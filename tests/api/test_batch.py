@@ -42,12 +42,12 @@ def test_a_history_in_one_request_is_taken_in_order_and_once(empty: httpx.Client
     assert empty.get("/members/m1/events").json()["events"][-1]["actor"] == "clerk:li"
 
 
-def test_each_is_answered_by_itself(http: httpx.Client) -> None:
+def test_each_is_answered_by_itself(empty: httpx.Client) -> None:
     unit = {"command": "unit.open", "unit_id": "b-unit", "title": "North"}
     join = {"command": "member.join", "member_id": "b1", "unit_id": "b-unit"}
     credit = {"command": "points.credit", "member_id": "b1", "source": "s", "rule": "r"}
     found = outcomes(
-        http,
+        empty,
         {**unit, "key": "batch-u"},
         {**join, "key": "batch-j", "unit_id": "nowhere"},
         {**join, "key": "batch-j"},

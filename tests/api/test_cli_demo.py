@@ -18,6 +18,13 @@ def test_a_loaded_demo_is_not_loaded_twice(demo_dir: Path) -> None:
     assert clubledger("status", "--json", data_dir=demo_dir).json["events"] == before
 
 
+def test_what_many_tests_read_none_of_them_writes(demo_dir: Path) -> None:
+    said = facts.lines([facts.fact("unit.open", unit_id="u", title="u")])
+    ended = clubledger("import", "-", data_dir=demo_dir, stdin=said)
+    assert (ended.code, "RaiseException" in ended.err) == (5, True)
+    assert clubledger("import", "-", data_dir=demo_dir, stdin=b"").code == 0
+
+
 @pytest.mark.parametrize("other", [("--scale", "0.003"), ("--scale", SCALE, "--seed", "7")])
 def test_demos_do_not_mix(demo_dir: Path, other: tuple[str, ...]) -> None:
     ended = clubledger("demo", *other, data_dir=demo_dir)

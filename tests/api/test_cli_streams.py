@@ -7,6 +7,7 @@ import select
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -18,6 +19,7 @@ import typer
 from api.cli.commands import app
 from api.runtime.failures import EXIT_CODES
 from ledger.embedded import EmbeddedServer
+from tests.api.conftest import loaded_demo
 from tests.api.running import COMMAND, REPOSITORY, Ended, clubledger, environment, started
 from tests.api.warm import GONE
 from tests.patience import PATIENCE_S, eventually
@@ -53,6 +55,13 @@ COMMANDS = [
 ]
 FULL, CLOSED = "/dev/full", None
 NO_UTF_8 = os.fsdecode(b"/tmp/\xff")
+
+
+@pytest.fixture(scope="module")
+def demo_dir() -> Iterator[Path]:
+    """A demo of these tests' own, since they write to it."""
+    with loaded_demo() as (path, _):
+        yield path
 
 
 @pytest.fixture(scope="module")
@@ -323,6 +332,7 @@ def test_a_signal_that_comes_while_python_tidies_up_is_not_lost(name: str) -> No
 
 _NOTES = """
 import sys
+from collections.abc import Iterator
 from api.cli.terminal import streams
 streams.prepare()
 sys.stderr.write("a note\\n")

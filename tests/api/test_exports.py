@@ -22,8 +22,18 @@ from api.runtime import exports, sheets
 from api.runtime.exports import FORMATS, DoesNotFit, Export
 from projections.engine.answer import Answer
 from projections.points import LotUse
+from tests.api.conftest import loaded_demo
 from tests.api.facts import fact, lines, member
-from tests.api.running import COMMAND, Ended, Server, clubledger, environment, started
+from tests.api.running import (
+    COMMAND,
+    Ended,
+    Server,
+    clubledger,
+    environment,
+    serving,
+    started,
+    stopped,
+)
 from tests.api.spreadsheets import read_comments, read_csv, read_jsonl, read_xlsx
 from tests.patience import PATIENCE_S
 
@@ -223,6 +233,20 @@ def test_memory_does_not_grow_with_the_list(name: str, tmp_path: Path) -> None:
 
 
 # -------------------------------------------------------------------------------- from the log
+@pytest.fixture(scope="module")
+def demo_dir() -> Iterator[Path]:
+    """A demo of these tests' own, since they write to it."""
+    with loaded_demo() as (path, _):
+        yield path
+
+
+@pytest.fixture(scope="module")
+def server(demo_dir: Path) -> Iterator[Server]:
+    running = serving(demo_dir, cold=True)
+    yield running
+    assert stopped(running).code == 0
+
+
 @pytest.fixture(scope="module")
 def evil_dir(demo_dir: Path) -> Path:
     """The demo with a member whose history is written by somebody who means harm."""

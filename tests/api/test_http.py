@@ -23,6 +23,7 @@ from domain.kernel.command import COMMANDS
 from ledger import jobs
 from tests.addresses import Client
 from tests.api import facts
+from tests.api.conftest import loaded_demo
 from tests.api.contract import Contract
 from tests.api.running import Server, clubledger, serving, stopped
 from tests.patience import PATIENCE_S, eventually
@@ -33,6 +34,20 @@ _numbers = count(1)
 def fresh_key() -> str:
     """A key that no other test uses."""
     return f"test-key-{next(_numbers)}"
+
+
+@pytest.fixture(scope="module")
+def demo_dir() -> Iterator[Path]:
+    """A demo of these tests' own, since they write to it."""
+    with loaded_demo() as (path, _):
+        yield path
+
+
+@pytest.fixture(scope="module")
+def server(demo_dir: Path) -> Iterator[Server]:
+    running = serving(demo_dir, cold=True)
+    yield running
+    assert stopped(running).code == 0
 
 
 @pytest.fixture(scope="module", autouse=True)
