@@ -10,8 +10,9 @@ from tests.hostile import processes
 from tests.hostile.house import House
 
 KEPT = REPOSITORY / "build" / "hostile"
-WORDS_S = 1.0
-"""How long those who are asked what they do may take to say it."""
+WORDS_S = 20
+"""How long those who are asked what they do may take to say it: who hangs may never do."""
+ASK_AGAIN_S = 0.2
 TAIL_BYTES = 100_000
 
 
@@ -32,10 +33,15 @@ class Evidence:
 
     def of_silence(self, house: House) -> None:
         """Keep what everybody does at this moment, while nobody is answered."""
-        for pid in processes.family(house.life.process.pid):
-            if processes.catches(pid, SIGUSR2):  # else it would die of it
+        before, until = len(house.life.said()), time.monotonic() + WORDS_S
+        family = processes.family(house.life.process.pid)
+        asked = {pid for pid in family if processes.catches(pid, SIGUSR2)}  # else it would die
+        while asked and time.monotonic() < until:
+            for pid in asked:  # and again: one that was about to wait may hear it when it awakes
                 processes.send(pid, SIGUSR2)
-        time.sleep(WORDS_S)
+            time.sleep(ASK_AGAIN_S)
+            told = house.life.said()[before:]
+            asked = {pid for pid in asked if f"process {pid} has told" not in told}
         texts = [
             "\n".join(map(processes.shown, house.everybody())),
             f"serve {house.life.number}: {', '.join(house.life.asked)}",

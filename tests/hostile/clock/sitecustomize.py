@@ -64,6 +64,7 @@ def _tell(*_: object) -> None:
     said = [f"task {each.get_name()}: {' > '.join(_places(each.get_coro()))}" for each in tasks]
     os.write(2, "\n".join([f"process {os.getpid()}", *said, ""]).encode())
     faulthandler.dump_traceback()
+    os.write(2, f"process {os.getpid()} has told\n".encode())
 
 
 def _places(awaited: Any) -> Iterator[str]:
