@@ -4,9 +4,10 @@ import re
 from hashlib import sha256
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.pages.conftest import PASSWORD, Claimed, House, Visitor, customer
+from tests.patience import eventually
 
 DESK = "/desk/tea/d1"
 
@@ -94,6 +95,29 @@ def test_a_visit_twice_is_asked_about_and_a_button_pressed_twice_is_not(
     expect(page.locator("#receipts .receipt").first).to_contain_text(points(700, 500))
     expect(page.locator("#receipts .receipt")).to_have_count(2)
     assert house.spendable(name) == 500
+
+
+def test_what_is_pressed_faster_than_the_list_of_today_comes_is_in_it(
+    visitor: Visitor, house: House, name: str
+) -> None:
+    those = [f"{name}-{n}" for n in range(4)]
+    page = seated(visitor, house, *((each, 300) for each in those))
+    held: list[Route] = []
+
+    def hold(asked: Route) -> None:
+        held.append(asked)
+
+    page.route("**/today?*", hold)
+    for n, each in enumerate(those):
+        scan(page, each)
+        expect(page.locator(".card")).to_contain_text(each)
+        scan(page, "1")
+        expect(page.locator("#receipts .receipt")).to_have_count(n + 1)
+    page.unroute("**/today?*", hold)  # which lets those go that it holds
+    for each in those:
+        expect(page.locator("#today")).to_contain_text(each)
+    behind = "performance.getEntriesByType('resource').filter((e) => e.name.includes('wait_for'))"
+    assert eventually(lambda: page.evaluate(f"{behind}.length") == len(those))
 
 
 def test_a_free_visit_says_so_and_a_refusal_what_to_do(
@@ -196,7 +220,8 @@ def test_an_emergency_is_declared_seen_and_ended(visitor: Visitor, house: House,
     told = re.compile(f"应急接待 {people} 人|{people} admitted in")
     listed = page.locator("#today li").filter(has_text=told)
     for n in (1, 2):
-        page.locator(".emergency .main").click()
+        twice = "each => [1, 2].forEach(() => each.requestSubmit())"
+        page.locator(".emergency form[hx-post$=admissions]").evaluate(twice)
         expect(page.locator("#receipts .receipt")).to_have_count(n)
         expect(listed).to_have_count(n)
     listed.first.locator("button").click()

@@ -27,11 +27,11 @@ BEHIND = FIRST + 100 * DAY
 def branch(house: House) -> House:
     """With a customer who is bound, and a campaign."""
     house.tell(
-        *customer("w1", 500, phone="13700000077"),
-        *customer("w2", 500),
+        *customer("worded-1", 500, phone="13700000077"),
+        *customer("worded-2", 500),
         {
             "command": "binding.start",
-            "member_id": "w1",
+            "member_id": "worded-1",
             "policy": "handset",
             "starts_on": FIRST.isoformat(),
             "ends_on": BEHIND.isoformat(),
@@ -52,10 +52,10 @@ def pages(branch: House) -> Iterator[httpx.Client]:
 def test_a_binding_lasts_until_its_last_day_and_not_the_one_behind_it(
     pages: httpx.Client, branch: House
 ) -> None:
-    shown = pages.post(f"{DESK}/card", data={"said": "w1"}).text
+    shown = pages.post(f"{DESK}/card", data={"said": "worded-1"}).text
     assert (BEHIND - DAY).isoformat() in shown
     assert BEHIND.isoformat() not in shown
-    tried = pages.post("/campaigns/worded/customer", data={"said": "w2"}).text
+    tried = pages.post("/campaigns/worded/customer", data={"said": "worded-2"}).text
     done = pages.post("/campaigns/worded/enrolments", data=hidden(tried)).text
     branch.settle()
     (bound,) = branch.ask("/members/w2")["bindings"]
@@ -72,12 +72,12 @@ def test_no_template_shows_the_day_behind_the_last_as_the_last() -> None:
 
 
 def test_a_receipt_says_what_things_are_called(pages: httpx.Client) -> None:
-    card = pages.post(f"{DESK}/card", data={"said": "w1"}).text
+    card = pages.post(f"{DESK}/card", data={"said": "worded-1"}).text
     (form,) = (each for each in card.split("<form") if 'value="cup"' in each)
     receipt = pages.post(f"{DESK}/visits", data=hidden(form)).text
     assert "清茶" in receipt
     assert "cup" not in receipt
-    tried = pages.post("/campaigns/worded/customer", data={"said": "w1"}).text
+    tried = pages.post("/campaigns/worded/customer", data={"said": "worded-1"}).text
     done = pages.post("/campaigns/worded/enrolments", data=hidden(tried)).text
     assert "预存有礼" in done
     said = {"key": "k-worded", "club_id": "tea", "service_id": "cup", "title": "x", "points": "7"}

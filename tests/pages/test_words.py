@@ -158,7 +158,12 @@ def test_templates_hold_no_sentence_of_their_own() -> None:
 
 def test_what_is_asked_anew_has_a_place_that_a_refusal_empties() -> None:
     whole = "\n".join(templates().values())
-    places = {*re.findall(r'hx-target="#(\w+)"', whole)} - {"problem", "receipts", "progress"}
+    places = {*re.findall(r'hx-target="#(\w+)"', whole)} - {
+        "problem",
+        "receipts",
+        "progress",
+        "today",
+    }
     assert {"card", "answer", "outcome", "job", "form"} <= places
     marked = {*re.findall(r'id="(\w+)" data-answer', whole)}
     assert places - marked == {"form"}, "whose answer stands inside it"

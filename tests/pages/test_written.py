@@ -1,7 +1,8 @@
-"""What is written is told as written, whatever befalls what else could be asked: from the write on
-the database ends every other session, and lets nobody in."""
+"""What is written is written once, and told as written, whatever befalls what else could be asked:
+from the write on the database ends every other session, and lets nobody in."""
 
 import asyncio
+import re
 from collections.abc import Callable, Mapping
 
 import httpx
@@ -17,6 +18,7 @@ from tests.api.running import asked
 from tests.ledger.facts import command
 from tests.pages.conftest import BRANCH, customer, launch
 from tests.pages.test_guards import OWN, code_of, visit
+from tests.pages.test_words import templates
 from tests.patience import comes_true
 
 HERE = "http://here"
@@ -143,3 +145,10 @@ def test_what_is_written_is_told_though_nothing_can_be_asked_any_more(
                 assert bool(led) is not bool(expected), (what, answer.text)
 
     asyncio.run(walk())
+
+
+def test_what_is_pressed_again_before_its_answer_is_not_sent_again() -> None:
+    forms = re.findall(r"(<form\b[^>]*>)(.*?)</form>", "\n".join(templates().values()), re.DOTALL)
+    keyed = [tag for tag, body in forms if 'name="key"' in body and "/try" not in tag]
+    assert len(keyed) >= 10
+    assert not [tag for tag in keyed if 'hx-sync="this:drop"' not in tag]

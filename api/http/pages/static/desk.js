@@ -3,7 +3,7 @@
 {
   const at = (selector) => document.querySelector(selector);
   const [box, ask, card, receipts] = ["#box", "#ask", "#card", "#receipts"].map(at);
-  const [waiting, problem, today] = ["#waiting", "#problem", "#today"].map(at);
+  const [waiting, problem] = ["#waiting", "#problem"].map(at);
   const queue = []; // what was scanned while another card was open
   const REST_MS = 2_000;
   let asked = null; // what the server is looking up
@@ -92,13 +92,11 @@
 
   document.addEventListener("htmx:after:swap", () => {
     begin();
-    const news = receipts.querySelector("[data-place]");
-    if (news) {
+    for (const news of receipts.querySelectorAll("[data-news]")) {
       // Another card may have been opened meanwhile.
-      if (news.dataset.done === open()?.dataset.member) card.replaceChildren();
+      if (news.dataset.news && news.dataset.news === chosen()) card.replaceChildren();
       problem.replaceChildren();
-      htmx.ajax("GET", `${today.dataset.today}?wait_for=${news.dataset.place}`, {target: "#today"});
-      delete news.dataset.place;
+      delete news.dataset.news;
     }
     if (!document.activeElement?.matches("aside input, .emergency *")) box.focus();
   });
