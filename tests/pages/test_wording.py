@@ -58,7 +58,7 @@ def test_a_binding_lasts_until_its_last_day_and_not_the_one_behind_it(
     tried = pages.post("/campaigns/worded/customer", data={"said": "worded-2"}).text
     done = pages.post("/campaigns/worded/enrolments", data=hidden(tried)).text
     branch.settle()
-    (bound,) = branch.ask("/members/w2")["bindings"]
+    (bound,) = branch.ask("/members/worded-2")["bindings"]
     last = date.fromisoformat(bound["ends_on"]) - DAY
     for each in (tried, done):
         assert last.isoformat() in each
