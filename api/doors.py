@@ -180,6 +180,7 @@ DOORS = (
     ),
     Door("visit.undo", f"{MEMBER}/visits/{{visit}}/undo", "visits", "visits.undo"),
     Door("visit.admit_in_emergency", f"{CLUB}/admissions", "visits", "visits.write"),
+    Door("visit.undo_emergency", f"{CLUB}/admissions/{{admission}}/undo", "visits", "visits.undo"),
     Door(
         "activity.attend",
         f"{CLUB}/activities/{{activity_id}}/attendances",

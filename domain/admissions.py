@@ -21,13 +21,20 @@ Category = Literal["elderly", "child", "other"]
 
 
 # -------------------------------------------------------------------------------------- parts
+class Admission(Struct, array_like=True, gc=False):
+    """People who were let in, when and where."""
+
+    at: datetime
+    desk: str
+
+
 @part_of("admissions")
 class Admissions(Struct, array_like=True, gc=False):
     """The admissions to a club in emergencies, by number."""
 
     made: int = 0
-    # those that can be corrected
-    latest: Annotated[list[str], AtMost(MAX_ADMISSIONS)] = field(default_factory=list)
+    # those that can be corrected, by number
+    latest: Annotated[dict[str, Admission], AtMost(MAX_ADMISSIONS)] = field(default_factory=dict)
 
 
 # ------------------------------------------------------------------------------------- events
@@ -43,7 +50,8 @@ class EmergencyAdmitted(Excusable, name="visit.emergency_admitted", stream="admi
 
     def apply(self, admissions: Admissions) -> None:
         admissions.made = self.admission
-        admissions.latest = [*admissions.latest[1 - MAX_ADMISSIONS :], str(self.admission)]
+        latest = {str(self.admission): Admission(self.occurred_at, self.desk)}
+        admissions.latest = dict([*admissions.latest.items()][1 - MAX_ADMISSIONS :]) | latest
 
 
 # ----------------------------------------------------------------------------------- commands

@@ -36,7 +36,16 @@ from domain.kernel.command import Command, Receipt, saying
 from domain.kernel.correction import CORRECTED, TakesBack
 from domain.kernel.event import ONLY, Event, Excusable
 from domain.kernel.refusal import DeskRule, Refusal
-from domain.kernel.values import ActivityId, CampaignId, ClubId, CohortId, Month, Ordinal, Text
+from domain.kernel.values import (
+    ActivityId,
+    CampaignId,
+    ClubId,
+    CohortId,
+    Desk,
+    Month,
+    Ordinal,
+    Text,
+)
 from domain.members import (
     JOINED,
     BillIssued,
@@ -48,7 +57,13 @@ from domain.members import (
     period_name,
     require_joined,
 )
-from domain.visits import ActivityAttended, Attendance
+from domain.visits import (
+    UNDO_AT_DESK,
+    UNDO_MINUTES,
+    ActivityAttended,
+    Attendance,
+    UndoNeedsSupervisor,
+)
 
 E = TypeVar("E", bound=Event)
 
@@ -67,7 +82,9 @@ class CampaignFactCorrected(TakesBack, name="campaign.fact_corrected", stream="c
     """The same of a fact about a campaign."""
 
 
-class AdmissionCorrected(TakesBack, name="visit.emergency_corrected", stream="admissions"):
+class AdmissionCorrected(
+    TakesBack, Excusable, name="visit.emergency_corrected", stream="admissions"
+):
     """The same of an admission in an emergency."""
 
 
@@ -112,7 +129,7 @@ class CorrectionReceipt(Receipt):
     corrected: list[str]
 
 
-class Correction(Command):
+class Retraction(Command):
     """Takes back a fact. Whoever told it wrongly, a reason is given."""
 
     fact: ClassVar[type[Event]]
@@ -138,6 +155,10 @@ class Correction(Command):
 
     def receipt(self, events: list[Event], **parts: Any) -> CorrectionReceipt:
         return {"corrected": [each.fact for each in events if isinstance(each, TakesBack)]}
+
+
+class Correction(Retraction):
+    """The one of its kind of fact that asks for no desk and no hour."""
 
 
 class Retellable(Command):
@@ -379,6 +400,41 @@ class CorrectAdmission(Correction):
     def decide(self, at: datetime, admissions: Admissions, club: Club) -> list[Event]:
         require_opened(club, self.club_id)
         return self.taken_back(at, admissions)
+
+
+class UndoAdmission(Retraction):
+    """Take back an admission in an emergency at the desk that made it. It may for a quarter of an
+    hour, a supervisor later and from another."""
+
+    command: Literal["visit.undo_emergency"] = "visit.undo_emergency"
+    writes: ClassVar[dict[str, str]] = {"admissions": "club_id"}
+    reads: ClassVar[dict[str, str]] = {"club": "club_id"}
+    fact = EmergencyAdmitted
+    refuses = (UnknownClub, UnknownFact, UndoNeedsSupervisor)
+    example = saying(
+        club_id="library",
+        admission=2,
+        desk="d2",
+        reason="counted twice",
+        at="2008-01-25T09:20:00+08:00",
+    )
+    club_id: ClubId
+    admission: Ordinal
+    desk: Desk
+
+    def until(self, admitted_at: datetime) -> datetime | None:
+        """Until when who asks may take back an admission of this time; None: as long as it is
+        among those that can be corrected."""
+        return None if self.role == "supervisor" else admitted_at + UNDO_AT_DESK
+
+    def decide(self, at: datetime, admissions: Admissions, club: Club) -> list[Event]:
+        require_opened(club, self.club_id)
+        taken_back = self.taken_back(at, admissions)
+        made = admissions.latest[self.which]
+        until = self.until(made.at)
+        if until is not None and not (made.at <= at <= until and self.desk == made.desk):
+            self.unless_despite(UndoNeedsSupervisor(made.at, UNDO_MINUTES))
+        return taken_back
 
 
 class CorrectClosing(Correction, CampaignCommand):

@@ -293,7 +293,7 @@ class UnknownVisit(Refusal):
 
 @dataclass
 class UndoNeedsSupervisor(DeskRule):
-    """Only the same desk may undo a visit, and only for a quarter of an hour."""
+    """Only the same desk may undo a visit or an admission, and only for a quarter of an hour."""
 
     code = "undo_needs_supervisor"
     visited_at: datetime

@@ -94,16 +94,23 @@ class Answered:
 
 def of_key(conn: Conn, key: str) -> list[Answered]:
     """What was asked under a key, and answered: one command, or with several lanes one in each."""
+    return [Answered(*each, _events(conn, each[0])) for each in _kept(conn, key)]
+
+
+def asked_under(conn: Conn, key: str) -> list[Command]:
+    """The same without what came of it."""
+    return [kept.command() for kept, _ in _kept(conn, key)]
+
+
+def _kept(conn: Conn, key: str) -> list[tuple[Kept, bytes | None]]:
     if key.startswith(FILE_KEYS):
-        found = [Answered(kept, None) for kept in _lines(conn, [key]).values()]
-    else:
-        rows = conn.execute(
-            "SELECT asked, bucket, decided_at, response FROM ledger.command_log"
-            " WHERE key = %s AND asked <> '' ORDER BY bucket",
-            (key,),
-        )
-        found = [Answered(Kept(key, *row), response) for *row, response in rows]
-    return [Answered(a.kept, a.response, _events(conn, a.kept)) for a in found]
+        return [(kept, None) for kept in _lines(conn, [key]).values()]
+    rows = conn.execute(
+        "SELECT asked, bucket, decided_at, response FROM ledger.command_log"
+        " WHERE key = %s AND asked <> '' ORDER BY bucket",
+        (key,),
+    )
+    return [(Kept(key, *row), response) for *row, response in rows]
 
 
 def of_stream(conn: Conn, stream: str) -> list[Kept]:

@@ -141,7 +141,7 @@ async def _asked(
     try:
         asked = commands.parse(json.dumps(named))
         need, for_whom = DOOR_OF[asked.called].need, said.get("actor", actor)
-        found = await house.access.admit(who, need, asked.__dict__, for_whom)
+        found = await house.access.admit(who, need, asked.__dict__, for_whom, asked.key)
         return asked.model_copy(update={"actor": found})
     except problems.DoorProblem as problem:
         return problem

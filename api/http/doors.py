@@ -172,7 +172,7 @@ def _open(router: APIRouter, doors: tuple[Door, ...]) -> None:
     ) -> Response:
         asked: Body = said.root if several else said
         need = DOOR_OF[asked.asks_for.called].need
-        named = await house.access.admit(who, need, {**asked.__dict__, **ids}, actor)
+        named = await house.access.admit(who, need, {**asked.__dict__, **ids}, actor, key)
         command = asked.command(key=key, actor=named, **ids)
         if dry_run:
             return trial_of(*await house.ledger.attempt(command, seen=seen))

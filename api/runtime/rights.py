@@ -10,7 +10,8 @@ from api.runtime.clock import Clock
 from api.runtime.problems import DoorProblem
 from domain.access import SCOPES, Grant, Principal
 from domain.members import unit_at
-from domain.visits import VISITS
+from domain.visits import VISITS, VisitRecorded
+from ledger.commands import asked_under
 from ledger.log.states import states
 from projections.engine.connection import Conn
 
@@ -51,9 +52,11 @@ def admitted(
     need: Need,
     said: Mapping[str, Any],
     actor: str | None = None,
+    key: str | None = None,
 ) -> str:
-    """The actor, by what the ledger says of the member or visit that it is about. Raises
-    `not_allowed`."""
+    """The actor, by what the ledger says of the member or visit that it is about. Under the `key`
+    of a command is answered again what he has done, though he may do it no more: the member may be
+    another unit's since, by that very command. Raises `not_allowed`."""
     named = at_the_door(who, need, said, actor)
     if named is not None:
         return named
@@ -68,7 +71,20 @@ def admitted(
             there = club_of(conn, said["member_id"], said["visit"]) in grant.clubs
         if there:
             return _actor(who, grant, actor)
+    done_by = None if key is None else _done_by(conn, key, said)
+    for grant in _in_role(who.granted(need.scope or ""), actor):
+        if done_by == _actor(who, grant, actor):
+            return done_by
     raise DoorProblem("not_allowed")
+
+
+def _done_by(conn: Conn, key: str, said: Mapping[str, Any]) -> str | None:
+    """Who has carried out a command about this member under this key, as events name him; None:
+    nobody, or it shows what may be seen no more."""
+    for command in asked_under(conn, key):
+        if getattr(command, "member_id", "") == said.get("member_id") and not command.discloses:
+            return command.actor
+    return None
 
 
 def unit_of(conn: Conn, member_id: str, clock: Clock) -> str | None:
@@ -83,10 +99,21 @@ def unit_of(conn: Conn, member_id: str, clock: Clock) -> str | None:
 
 
 def club_of(conn: Conn, member_id: str, visit: int) -> str | None:
-    """The club of a visit that can still be undone."""
+    """The club of a visit, undone or not; None if there is no such visit."""
     stream = f"member:{member_id}"
     latest = states(conn, [stream])[stream]["visits"].latest
-    return next((each.club_id for each in VISITS.opened(latest) if each.id == visit), None)
+    found = next((each.club_id for each in VISITS.opened(latest) if each.id == visit), None)
+    return found or _club_in_the_log(conn, stream, visit)
+
+
+def _club_in_the_log(conn: Conn, stream: str, visit: int) -> str | None:
+    found = conn.execute(
+        "SELECT s.state ->> 'club_id' FROM (SELECT convert_from(state, 'UTF8')::json AS state"
+        " FROM ledger.stored_events WHERE originator_id = %s AND topic = %s) s"
+        " WHERE (s.state ->> 'visit')::int = %s",
+        (stream, VisitRecorded.topic, visit),
+    ).fetchone()
+    return None if found is None else str(found[0])
 
 
 def _within(said: Mapping[str, Any], field: str, own: Collection[str]) -> bool:

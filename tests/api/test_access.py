@@ -248,12 +248,51 @@ def test_a_clerk_admits_and_undoes_in_his_own_club_alone(office: Office) -> None
                     answer = client.post(nobodys, json=undone, headers=headers)
                     assert (answer.status_code, answer.json()["code"]) == (403, "not_allowed")
             else:
-                assert client.post(path, json=undone, headers=headers).status_code == 201
+                first = client.post(path, json=undone, headers=headers)
+                again = client.post(path, json=undone, headers=headers)
+                assert (first.status_code, again.status_code) == (201, 201)
+                assert (first.json(), again.headers["idempotent-replayed"]) == (
+                    again.json(),
+                    "true",
+                )
+                answer = client.post(path, json=undone, headers={"Idempotency-Key": "u3"})
+                assert (answer.status_code, answer.json()["code"]) == (404, "unknown_visit")
         batch = {"commands": [{"command": "visit.record", "key": "b", "member_id": "m1", **VISIT}]}
         (outcome,) = there.post("/commands", json=batch).json()["outcomes"]
         assert (outcome["status"], outcome["problem"]["code"]) == (403, "not_allowed")
         events = office.asked(mine, "/members/m1/events").json()["events"]
     assert [e["actor"] for e in events if e["topic"] == "visit.undone"] == ["clerk:cl_desk-h"]
+
+
+def test_what_was_done_is_answered_again_to_who_may_do_it_no_more(office: Office) -> None:
+    joins = {"member_id": "m9", "unit_id": "north"}
+    with office.client(office.issued("joins", "manager")) as manager:
+        headers = {"Idempotency-Key": "join-m9"}
+        assert manager.post("/members", json=joins, headers=headers).status_code == 201
+    head, other = (office.issued(f"moves-{u}", "head", units=[u]) for u in ("north", "south"))
+    path, south = "/members/m9/unit", {"unit_id": "south", "reason": "moved"}
+    moved = {"command": "member.move", "key": "move", "member_id": "m9", **south}
+    with office.client(head) as here, office.client(other) as there:
+
+        def asked(client: httpx.Client, key: str, path: str = path, **more: str) -> httpx.Response:
+            headers = {"Idempotency-Key": key, **more}
+            return client.post(path, json=south, headers=headers)
+
+        first, again = asked(here, "move"), asked(here, "move")
+        assert first.status_code == 201, first.json()
+        assert (again.status_code, again.json()) == (201, first.json())
+        (outcome,) = here.post("/commands", json={"commands": [moved]}).json()["outcomes"]
+        assert (outcome["status"], outcome["replayed"]) == (201, True)
+        refused = [
+            asked(here, "another"),
+            asked(here, "move", "/members/m2/unit"),
+            asked(here, "move", **{"Clubledger-Actor": "head:wang"}),
+            here.get("/members/m9", params={"key": "move"}),
+        ]
+        assert [each.json()["code"] for each in refused] == ["not_allowed"] * 4
+        others = {"reason": "another command"}
+        reused = here.post("/members/m9/leave", json=others, headers={"Idempotency-Key": "move"})
+        assert (reused.json()["code"], asked(there, "move").json()["code"]) == ("key_reused",) * 2
 
 
 def test_a_unit_reads_its_own_customers_alone(office: Office) -> None:

@@ -30,6 +30,7 @@ from domain.corrections import (
     EnrolledMeanwhile,
     FactCorrected,
     PartOfEnrolment,
+    UndoAdmission,
     UnknownFact,
 )
 from domain.enrolments import (
@@ -55,7 +56,13 @@ from domain.members import (
 )
 from domain.points.lots import Points
 from domain.points.movements import PointsDebited
-from domain.visits import ActivityAttended, AttendActivity, UnknownActivity, VisitRecorded
+from domain.visits import (
+    ActivityAttended,
+    AttendActivity,
+    UndoNeedsSupervisor,
+    UnknownActivity,
+    VisitRecorded,
+)
 from tests.domain.scenario import do, fact, given, local
 from tests.domain.words import CLUB, JOINED, MEMBER, NOON, campaign, credit, enrol, visit
 
@@ -294,6 +301,26 @@ def test_a_wrong_admission_in_an_emergency_is_taken_back_by_its_number() -> None
         unknown = UnknownFact("visit.emergency_admitted")
         told.when(do(CorrectAdmission, LATER, admission=number)).then_refused(unknown)
     told.when(let_in).then(fact(EmergencyAdmitted, admission=3))
+
+
+def test_an_admission_is_undone_by_its_desk_for_a_quarter_of_an_hour_or_by_a_supervisor() -> None:
+    let_in = do(AdmitInEmergency, NOON, category="child", people=2, desk="d1")
+    told = given(CLUB, do(DeclareEmergency, "2008-07-15 09:00"), let_in, let_in)
+    needed = UndoNeedsSupervisor(local(NOON), 15)
+    unknown = UnknownFact("visit.emergency_admitted")
+    for at, desk in (
+        ("2008-07-15 12:16", "d1"),
+        ("2008-07-15 12:05", "d2"),
+        ("2008-07-15 11:59", "d1"),
+    ):
+        told.when(do(UndoAdmission, at, admission=1, desk=desk)).then_refused(needed)
+    told.when(do(UndoAdmission, "2008-07-15 12:15", admission=3, desk="d1")).then_refused(unknown)
+    told.when(do(UndoAdmission, "2008-07-15 12:15", admission=1, desk="d1")).then(
+        fact(AdmissionCorrected, fact="visit.emergency_admitted", which="1")
+    )
+    told.when(do(UndoAdmission, "2008-07-15 12:15", admission=1, desk="d1")).then_refused(unknown)
+    supervisor = do(UndoAdmission, LATER, admission=2, desk="d2", actor="supervisor:wang")
+    told.when(supervisor).then(fact(AdmissionCorrected, which="2"))
 
 
 def test_the_latest_admissions_can_be_corrected() -> None:

@@ -44,6 +44,7 @@ from domain.corrections import (
     CorrectLeaving,
     CorrectOffer,
     CorrectReturn,
+    UndoAdmission,
 )
 from domain.enrolments import Enrol, OfferCampaign
 from domain.kernel.bounds import TooMany, bounds_of
@@ -231,6 +232,10 @@ TAKEN: dict[type[Command], tuple[Any, Command]] = {
     CorrectAdmission: (
         (do(DeclareEmergency, BEFORE), do(AdmitInEmergency, BEFORE, category="child")),
         do(CorrectAdmission, NOON, admission=1),
+    ),
+    UndoAdmission: (
+        (do(DeclareEmergency, BEFORE), do(AdmitInEmergency, NOON, category="child")),
+        do(UndoAdmission, NOON, admission=1),
     ),
     CorrectClosing: (do(CloseCampaign, BEFORE), do(CorrectClosing, NOON)),
     EnterReport: ((), enter()),

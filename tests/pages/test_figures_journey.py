@@ -58,14 +58,14 @@ def test_a_number_leads_to_its_events_and_a_report_is_held_against_the_ledger(
     visitor: Visitor, house: House
 ) -> None:
     page, report = visitor.page, f"tea-{visitor.spoken[:2]}"
-    house.customers((f"looker-{visitor.spoken[:2]}", 10))
+    house.customers((f"0-looker-{visitor.spoken[:2]}", 10))
     page.goto(FIGURES)
     for part in ("members", "targets", "bindings", "clubs", "campaigns"):
         expect(page.locator(f"[hx-get*='parts/{part}'] .quiet a")).to_have_count(0)
     looked_at(visitor)
     page.locator("[hx-get*='parts/members'] .total a").last.click()
     expect(page).to_have_url(re.compile("members.vips/contributions"))
-    expect(page.locator("tbody")).to_contain_text(f"looker-{visitor.spoken[:2]}")
+    expect(page.locator("tbody")).to_contain_text(f"0-looker-{visitor.spoken[:2]}")
     looked_at(visitor)
     page.locator(f"a[href='{FIGURES}/measures/members.vips']").first.click()
     page.locator("[name=by][value=tier]").check()

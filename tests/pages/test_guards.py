@@ -320,16 +320,28 @@ def test_a_desk_offers_no_undo_that_would_be_refused(pages: httpx.Client, house:
         facts += [{**each, "at": at.isoformat()} for each in customer(member_id, 900)]
         facts.append({"command": "visit.record", "at": at.isoformat(), "member_id": member_id,
                       "club_id": "undoing", "service_id": "cup", "desk": "d1"})  # fmt: skip
+    here = {"club_id": "undoing", "desk": "d1", "category": "other"}
+    facts.append({"command": "emergency.declare", "at": opened, "club_id": "undoing",
+                  "reason": "snow"})  # fmt: skip
+    facts += [
+        {"command": "visit.admit_in_emergency", "at": at.isoformat(), **here}
+        for at in members.values()
+    ]
     house.tell(*facts)
     house.settle()
     shown = pages.get("/desk/undoing/d1/today", headers=OWN).text
     assert 'name="member_id" value="undo-old"' not in shown
+    assert 'name="admission" value="1"' not in shown
     until = members["undo-new"] + timedelta(minutes=15)
     if local_date(members["undo-new"]) == local_date(until):  # else it was yesterday, or will be
         assert 'name="member_id" value="undo-new"' in shown
-        assert words.moment(until)[11:] in shown
-        (left,) = re.findall(r'data-left-s="(\d+)"', shown)
-        assert int(left) <= 600
+        assert 'name="admission" value="2"' in shown
+        assert shown.count(words.moment(until)[11:]) >= 2
+        left = re.findall(r'data-left-s="(\d+)"', shown)
+        assert [int(each) <= 600 for each in left] == [True, True]
     asked = {"member_id": "undo-old", "visit": "1", "key": "undo-old-1", "reason": "r"}
     refused = pages.post("/desk/undoing/d1/undo", data=asked, headers=OWN)
+    assert code_of(refused) == "undo_needs_supervisor"
+    old = {"admission": "1", "key": "undo-old-2", "reason": "r"}
+    refused = pages.post("/desk/undoing/d1/admissions/undo", data=old, headers=OWN)
     assert code_of(refused) == "undo_needs_supervisor"

@@ -382,6 +382,7 @@ def told_wrongly(draw: st.DrawFn, m: str) -> list[tuple[Step, Step]]:
           for (name, words), (back, which) in told),
         (("activity.hold", {**tour, "title": "Tour", "cost_fen": 7}), ("activity.correct", tour)),
         (("visit.admit_in_emergency", people), ("visit.correct_emergency", admitted)),
+        (("visit.admit_in_emergency", people), ("visit.undo_emergency", admitted)),
         (("campaign.close", enrol), ("campaign.correct_closing", enrol)),
         *told_about("a"),
     ]  # fmt: skip

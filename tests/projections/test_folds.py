@@ -182,6 +182,7 @@ def everything_twice(buckets: int) -> World:
         world.does("visit.admit_in_emergency", club_id="health", category="child", people=n)
         world.does("visit.admit_in_emergency", club_id="health", category="child", people=n)
         world.does("visit.correct_emergency", club_id="health", admission=2 * n - 1)
+        world.does("visit.undo_emergency", club_id="health", admission=2 * n)
         world.does("emergency.end", club_id="health")
         world.does("unit.open", unit_id="east", title=f"East {n}")
         world.does("member.mark_important", member_id="m1", important=n == 1)

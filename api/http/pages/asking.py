@@ -105,7 +105,7 @@ async def admitted(house: House, who: Principal, need: Need, said: Mapping[str, 
     """The actor, if he may. To whose are the members of some units, anybody else is nobody, whether
     there is such a member or not: he is told that nobody is called so, and not what he may."""
     try:
-        return await house.access.admit(who, need, said)
+        return await house.access.admit(who, need, said, key=said.get("key"))
     except DoorProblem as problem:
         reaches = {grant.reach(need.scope or "") for grant in who.granted(need.scope or "")}
         if problem.code != "not_allowed" or need.unit != "member_id" or "units" not in reaches:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal, TypeVar, cast
 
 from fastapi import Depends, Path, Request
 from fastapi.responses import RedirectResponse, Response
@@ -30,7 +30,7 @@ from api.runtime.problems import of_refusal
 from api.runtime.rights import at_the_door
 from domain.admissions import AdmissionReceipt, AdmitInEmergency
 from domain.clubs import DeclareEmergency, EndEmergency, UnknownClub
-from domain.corrections import CorrectAdmission
+from domain.corrections import UndoAdmission
 from domain.kernel.command import Command
 from domain.kernel.refusal import Refusal
 from domain.kernel.values import (
@@ -64,6 +64,7 @@ from projections.engine.connection import Conn
 from projections.members import Member
 from projections.visits import Visit
 
+U = TypeVar("U", bound=Command)
 BUTTONS = 9
 """As many as the keys 1 to 9 reach."""
 LAST, TODAY = 3, 30
@@ -93,21 +94,24 @@ class AtDesk(AtPage):
         """Where commands are told to happen that name no member."""
         return {"club_id": self.club_id, "desk": self.desk}
 
-    def undoing(self, member_id: str, visit: int) -> UndoVisit | None:
-        """What takes back a visit of this club; None: he may not."""
-        need = Need(DOOR_OF[UndoVisit.called].scope, "club_id")
+    def undoing(self, kind: type[U], **said: Any) -> U | None:
+        """What takes back something of this club; None: he may not."""
+        need = Need(DOOR_OF[kind.called].scope, "club_id")
         actor = at_the_door(self.who, need, self.place, None)
         if actor is None:
             return None
-        return UndoVisit(
-            member_id=member_id, visit=visit, desk=self.desk, reason="?", actor=actor,
-            key=_new_key(),
-        )  # fmt: skip
+        where = self.place if "club_id" in kind.model_fields else {"desk": self.desk}
+        said |= {**where, "reason": "?", "actor": actor, "key": _new_key()}
+        return kind(**said)
 
     async def undoable(self, *taken: tuple[str, int]) -> dict[tuple[str, int], datetime]:
         """Until when he may take back which of these visits of this club, each a member and a
         number: none that would be refused."""
-        asked = [undo for each in taken if (undo := self.undoing(*each))]
+        asked = [
+            undo
+            for member_id, visit in taken
+            if (undo := self.undoing(UndoVisit, member_id=member_id, visit=visit))
+        ]
         found: dict[tuple[str, int], datetime] = {}
         for undo, trial in zip(asked, await self.tried(*asked) if asked else (), strict=True):
             told = () if isinstance(trial, Refusal) else trial.events
@@ -116,20 +120,19 @@ class AtDesk(AtPage):
                     found[undo.member_id, undo.visit] = undo.until(event.visited_at)
         return found
 
-    async def correctable(self, *admissions: int) -> set[int]:
-        """Which of these admissions in emergencies he may take back: none that would be refused."""
-        if not admissions or not await self.may(CorrectAdmission, self.place):
-            return set()
-        actor = await self.actor(CorrectAdmission, self.place)
+    async def retractable(self, *admissions: Admission) -> dict[int, datetime | None]:
+        """Until when he may take back which of these admissions in emergencies (None: without an
+        end that is known): none that would be refused."""
         asked = [
-            CorrectAdmission(
-                club_id=self.club_id, admission=each, reason="?", actor=actor, key=_new_key()
-            )
+            (undo, undo.until(each.occurred_at))
             for each in admissions
+            if (undo := self.undoing(UndoAdmission, admission=each.admission))
         ]
-        trials = await self.tried(*asked)
-        told = zip(admissions, trials, strict=True)
-        return {each for each, trial in told if not isinstance(trial, Refusal)}
+        trials = await self.tried(*(undo for undo, _ in asked)) if asked else ()
+        told = zip(asked, trials, strict=True)
+        return {
+            undo.admission: until for (undo, until), trial in told if not isinstance(trial, Refusal)
+        }
 
     def page(self, template: str, status: int = 200, **values: Any) -> Response:
         """A page of this desk, or a part of it."""
@@ -207,7 +210,7 @@ class Admitting(Fields):
     people: Annotated[int, Field(ge=1, le=500)] = 1
 
 
-class Correcting(Fields):
+class Retracting(Fields):
     """The undo of people who are not members."""
 
     key: Id
@@ -400,7 +403,7 @@ async def admit(here: Here) -> Response:
     if receipt.replayed:
         until = (await here.undoable(taken)).get(taken)
     else:
-        undo = here.undoing(*taken)
+        undo = here.undoing(UndoVisit, member_id=asked.member_id, visit=body["visit"])
         until = None if undo is None else undo.until(now)
     return here.page(
         "desk/_receipt.html",
@@ -450,7 +453,7 @@ async def today(here: Here, wait_for: Awaited) -> Response:
     return here.page(
         "desk/_today.html", taken=both[:TODAY], people=people, titles=_titles(club), at=now,
         undoable=await here.undoable(*stand),
-        correctable=await here.correctable(*(x.admission for x in admitted if not x.corrected)),
+        retractable=await here.retractable(*(each for each in admitted if not each.corrected)),
     )  # fmt: skip
 
 
@@ -482,23 +485,27 @@ async def admissions(here: Here) -> Response:
     asked = await form(here.request, Admitting)
     beside = {**asked.model_dump(), "club_id": here.club_id, "desk": here.desk}
     command = await here.asked(AdmitInEmergency, **beside)
-    corrects = await here.may(CorrectAdmission, here.place)
     receipt = await here.house.execute(command)
+    admission, now = cast(AdmissionReceipt, receipt.body)["admission"], here.house.clock.now()
+    # A receipt that is shown again may be old: today's list says what may be undone.
+    undo = None if receipt.replayed else here.undoing(UndoAdmission, admission=admission)
     return here.page(
         "desk/_admitted.html",
         asked=asked,
-        admission=cast(AdmissionReceipt, receipt.body)["admission"],
-        corrects=corrects,
-        at=here.house.clock.now(),
+        admission=admission,
+        undoes=undo is not None,
+        until=undo and undo.until(now),
+        at=now,
         place=place(receipt),
     )
 
 
 @router.post(f"{DESK}/admissions/undo")
-@needs(DOOR_OF[CorrectAdmission.called].need, by_itself=True)
-async def correct(here: Here) -> Response:
+@needs(DOOR_OF[UndoAdmission.called].need, by_itself=True)
+async def retract(here: Here) -> Response:
     """Take back that people were let in who are not members."""
-    asked = await form(here.request, Correcting)
-    command = await here.asked(CorrectAdmission, club_id=here.club_id, **asked.model_dump())
+    asked = await form(here.request, Retracting)
+    beside = {**asked.model_dump(), "club_id": here.club_id, "desk": here.desk}
+    command = await here.asked(UndoAdmission, **beside)
     receipt = await here.house.execute(command)
     return here.page("desk/_corrected.html", asked=asked, place=place(receipt))

@@ -192,15 +192,21 @@ class Access:
 
     # ------------------------------------------------------------------------------- who may what
     async def admit(
-        self, who: Principal, need: Need, said: Mapping[str, Any], actor: str | None = None
+        self,
+        who: Principal,
+        need: Need,
+        said: Mapping[str, Any],
+        actor: str | None = None,
+        key: str | None = None,
     ) -> str:
         """The actor that events name, if he may: himself in the role that lets him, or who he says
-        that he acts for in that role. Raises `not_allowed`."""
+        that he acts for in that role; or if he has done it under this key of a command. Raises
+        `not_allowed`."""
         named = at_the_door(who, need, said, actor)
         if named is not None:
             return named
         asked = partial(admitted, clock=self._clock, who=who, need=need, said=said, actor=actor)
-        return await self._reads.briefly(asked)
+        return await self._reads.briefly(partial(asked, key=key))
 
     async def may(self, who: Principal, need: Need, row: BaseModel) -> bool:
         """Whether he may ask it of what this row tells."""
