@@ -31,6 +31,7 @@ ROLES = {
 """What somebody may in some clubs or in some units alone: of that the ledger is asked."""
 WAITING = "SELECT pid FROM pg_stat_activity WHERE datname = %s AND wait_event_type = 'Lock'"
 ENDED = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s"
+ALL = "SELECT count(*) FROM ledger.stored_events"
 REPORT = """
 [report]
 id = "r1"
@@ -143,6 +144,38 @@ def test_what_is_written_is_told_though_nothing_can_be_asked_any_more(
                 assert led or code_of(answer) == "", (what, answer.text)
                 assert expected in answer.text, (what, answer.text)
                 assert bool(led) is not bool(expected), (what, answer.text)
+
+    asyncio.run(walk())
+
+
+def test_what_is_sent_again_is_told_again_and_written_once(
+    installed: Callable[[int], str],
+) -> None:
+    dsn = installed(1)
+
+    async def walk() -> None:
+        async with asked(dsn) as client:
+            keys = await told(dsn, client)
+            client.headers.update({**OWN, "Accept-Language": "en"})
+
+            async def press(what: str) -> tuple[str, bool]:
+                path, said, _ = FORMS[what]
+                role = "units" if path.startswith(CAMPAIGN) else "clubs"
+                client.headers["Authorization"] = f"Bearer {keys[role]}"
+                answer = await client.post(HERE + path, data=said)
+                led = "hx-redirect" in answer.headers
+                return "" if led else code_of(answer), led
+
+            for what, (_, _, expected) in FORMS.items():
+                assert await press(what) == ("", not expected), what
+                assert await press(what) == ("", not expected), what
+            with connect(dsn) as connection:
+                written = connection.execute(ALL).fetchone()
+            runner.project(dsn)
+            for what, (_, _, expected) in FORMS.items():
+                assert await press(what) == ("", not expected), what
+            with connect(dsn) as connection:
+                assert connection.execute(ALL).fetchone() == written
 
     asyncio.run(walk())
 
