@@ -33,6 +33,7 @@ from ledger.database import LOG_FORMAT, applied_to, connect, meta, migrations, s
 from ledger.embedded import EmbeddedError, looked_at, running
 from ledger.keyring import KEYRING, UnusableKeys
 from ledger.locks import Lock, held
+from projections.engine import schemas, succession
 
 LOCAL = ("127.0.0.1", "::1", "localhost")
 TLS = ("require", "verify-ca", "verify-full")
@@ -55,6 +56,7 @@ MENDS: dict[str, str] = {
     " copies another.",
 }
 """What mends a reason for which a server is not ready."""
+BACK = "To go back to this one, call `clubledger rebuild`."
 KEYLESS = "A ledger that never had one is of an earlier version: it is loaded or imported anew."
 
 
@@ -297,6 +299,10 @@ def _of_database(conn: Connection[Any], settings: Settings) -> Iterator[Finding]
             whose = output.counted(each.persons, "person")
             said = f"The keys of {whose} need {each.key_id}, which is not in {KEYRING.place}."
             yield Finding("key_not_here", said, MENDS["key_not_here"])
+    if schemas.installed(conn) and schemas.outdated(conn):
+        said = "The answers are those of another version."
+        mend = "The next `serve` or `project` makes them anew; end that version, if it still runs."
+        yield Finding("other_version", said, mend, False)
     if not held(conn, Lock.RUNNER):
         said = "Nobody folds what comes into the log: no `serve`, no `project --follow` runs."
         yield Finding("no_follower", said, "Start `clubledger serve` to keep answers fresh.", False)
@@ -315,6 +321,9 @@ def _of_layout(conn: Connection[Any]) -> Finding | None:
     if meta(conn).get("log_format", LOG_FORMAT) != LOG_FORMAT or strangers(conn):
         said = "The log was written by another version, whose form is not read any more."
         return Finding("old_layout", said, f"{HELP}: load or import anew, or run that version.")
+    if succession.superseded(conn):
+        said = "A newer version makes the answers."
+        return Finding("other_version", said, f"Run that version. {BACK}")
     return None
 
 

@@ -104,7 +104,7 @@ def _unforeseen(error: Exception) -> Failure:
     from api.runtime.settings import Settings
     from api.runtime.wiring import first_line
     from ledger import clocks
-    from projections.engine.runner import PoisonedEvent
+    from projections.engine.runner import OtherVersion, PoisonedEvent
 
     if isinstance(error, clocks.ClockAhead):
         return ClockAhead(_clocks(error), error.numbers())
@@ -114,6 +114,8 @@ def _unforeseen(error: Exception) -> Failure:
         return streams.not_written(error)
     if isinstance(error, psycopg.OperationalError):
         return CannotOpen(f"The database does not answer: {first_line(error)}")
+    if isinstance(error, OtherVersion):
+        return CannotOpen(str(error))
     if isinstance(error, PoisonedEvent):
         return CannotOpen(f"The answers stand still: {error}")
     if Settings().traceback:

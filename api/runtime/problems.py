@@ -59,6 +59,7 @@ STATUS: dict[str, int] = {
     "clock_ahead": 503,
     "key_not_here": 503,
     "log_ahead": 503,
+    "other_version": 503,
     "unanswered": 503,
     "wrong_parameters": 422,
 }

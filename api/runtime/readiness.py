@@ -14,12 +14,12 @@ from api.runtime.settings import Settings
 from ledger import rotation
 from ledger.database import strangers
 from ledger.keyring import KEYRING
-from projections.engine import runner
+from projections.engine import runner, succession
 
 REASONS: dict[str, str] = {
     "database_away": "The database does not answer.",
     "recovering": "The database starts, recovers, stops or copies another: it takes no writes.",
-    "other_version": "The database's schema is that of another version of clubledger.",
+    "other_version": "The database's schema or answers are those of another version of clubledger.",
     "key_not_here": "The key with which names and numbers are encrypted is not here.",
     "disk_nearly_full": "The disk of the data directory is nearly full.",
     "writes_fail": "Writes fail: the last one, or a trial, did not go through.",
@@ -54,6 +54,10 @@ def of_database(conn: Connection[Any], most_behind: int) -> list[Reason]:
         said = f"The database has not the schema of this version: {', '.join(others)}."
         found.append(Reason("other_version", said, {"migrations": others}))
         return found  # What the tables of another version say is not ours to read.
+    if succession.superseded(conn):
+        said = "A newer version of clubledger makes the answers: this one stands aside."
+        found.append(Reason("other_version", said, {"migrations": []}))
+        return found
     if (lacking := rotation.lacking(conn)) is not None:
         said = f"Names and numbers are encrypted with the key {lacking}: {KEYRING.place} lacks it."
         found.append(Reason("key_not_here", said, {"key_id": lacking}))

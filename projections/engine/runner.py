@@ -11,8 +11,8 @@ import psycopg
 from psycopg.rows import class_row
 
 from ledger.database import CHANNEL, connect
-from ledger.locks import Lock
-from projections.engine import public
+from ledger.locks import Lock, held
+from projections.engine import public, succession
 from projections.engine.building import Builder, Progress, Report
 from projections.engine.catalogue import PROJECTIONS
 from projections.engine.connection import Conn
@@ -38,11 +38,13 @@ from projections.engine.schemas import (
     stale,
     try_session_lock,
 )
+from projections.engine.succession import OtherVersion
 from projections.engine.windows import MovedOn, advance, fold_window
 
 __all__ = [
     "Folded",
     "LaneStatus",
+    "OtherVersion",
     "PoisonedEvent",
     "Progress",
     "Standstill",
@@ -67,6 +69,9 @@ REST_MAX_S = 0.05
 """While events keep coming the follower rests twice as long as it folded, at most so long. Without
 a rest it would fold a few events at a time, each window at the price of ten times as many, and take
 a core from those who write."""
+OTHERS_S = 20.0
+"""So long, by the times that one looked, whoever folds may let answers of other texts be, before it
+is taken for an older program that knows of no other version, and would never make them anew."""
 SWAP_TRIES = 60
 KEPT_TIMEOUT_MS = 1_200
 """Longer than it takes until PostgreSQL calls autovacuum off a table that somebody waits for."""
@@ -113,14 +118,20 @@ class Standstill:
 def project(dsn: str, progress: Report | None = None) -> Folded:
     """Bring the answers to where the log stands now, by whatever way is the shortest.
 
-    If another runner is at work, this waits until that one has come as far.
+    If another runner is at work, this waits until that one has come as far. Raises OtherVersion.
     """
     with connect(dsn) as conn:
         prepare(conn)
         target = log_ends(conn)
+        let_be = 0
         while not try_session_lock(conn, Lock.RUNNER):
-            if not outdated(conn) and reached(conn, target):
+            succession.stand_aside(conn)
+            others = outdated(conn)
+            if not others and reached(conn, target):
                 return Folded(0, rebuilt=False)
+            let_be = let_be + 1 if others and not held(conn, Lock.BUILDER) else 0
+            if let_be * AGAIN_S > OTHERS_S:
+                raise OtherVersion(superseded=False)
             time.sleep(AGAIN_S)
         return _begin(dsn, conn, progress)
 
@@ -131,12 +142,13 @@ def follow(
     """Fold what is new as it comes, until `stop` is set: woken by NOTIFY, or after 200 ms.
 
     Only one runner folds; the others wait for its lock, which the server frees when it ends.
-    Raises PoisonedEvent. A lost connection is opened again; `met` is told why.
+    Raises PoisonedEvent, and OtherVersion. A lost connection is opened again; `met` is told why.
     """
     while not stop.is_set():
         try:
             with connect(dsn) as conn:
                 prepare(conn)
+                succession.stand_aside(conn)
                 conn.execute(f"LISTEN {CHANNEL}")
                 while not try_session_lock(conn, Lock.RUNNER):
                     if stop.wait(POLL_S):
@@ -158,10 +170,12 @@ def follow(
 def rebuild(dsn: str, progress: Report | None = None, *, anew: bool = False) -> Folded:
     """Fold everything again beside the live answers, then put it into their place at once.
 
-    One that was cut short is gone on with, unless all of it is wanted anew.
+    One that was cut short is gone on with, unless all of it is wanted anew. From then on this
+    version makes the answers, whichever came last.
     """
     with connect(dsn) as conn:
         prepare(conn)
+        succession.enter(conn, again=True)
         if anew:
             with session_lock(conn, Lock.BUILDER):
                 drop(conn, SHADOW)
@@ -197,7 +211,8 @@ def standstills(conn: Conn) -> list[Standstill]:
 
 
 def prepare(conn: Conn) -> None:
-    """Make empty answers if there are none, and drop what is of no more use to anybody.
+    """Make empty answers if there are none, and drop what is of no more use to anybody. A version
+    that is new here makes the answers from now on.
 
     What a rebuild that was cut short has done stays for the next one.
     """
@@ -205,6 +220,7 @@ def prepare(conn: Conn) -> None:
         with session_lock(conn, Lock.BUILDER):
             if not installed(conn):
                 create(conn, LIVE, bare=False)
+    succession.enter(conn)
     if try_session_lock(conn, Lock.BUILDER):
         try:
             _forget_old(conn)
@@ -249,6 +265,7 @@ def _begin(dsn: str, conn: Conn, progress: Report | None) -> Folded:
 
 def _catch_up(dsn: str, conn: Conn, progress: Report | None) -> Folded:
     """Under the runner's lock: everything up to the log's ends as they are now."""
+    succession.stand_aside(conn)
     target = log_ends(conn)
     try:
         folded = _made_anew(dsn, conn, target, progress)

@@ -23,6 +23,7 @@ from tests.api import provider
 from tests.api.running import COMMAND, Server, clubledger, environment
 from tests.patience import PATIENCE_S, eventually
 from tests.projections.histories import lay_rows
+from tests.projections.workings import a_newer_version_comes
 
 GOOD = b'{"occurred_at": "2008-01-01T00:00:00Z", "actor": "a:b", "key": "k", "title": "A"}'
 
@@ -172,6 +173,11 @@ def test_what_is_wrong_with_a_database(installed: Callable[[int], str]) -> None:
 
         conn.execute("UPDATE log_end SET recorded_at = now() + interval '1 hour'")
         assert "--stand-still" in found(at(dsn))["log_ahead"].mend
+
+        conn.execute("UPDATE answers.checkpoint SET version = 'x' WHERE projection = 'points'")
+        assert not found(at(dsn))["other_version"].wrong, "the next start mends it"
+        a_newer_version_comes(conn)
+        assert "clubledger rebuild" in found(at(dsn))["other_version"].mend
 
         conn.execute("INSERT INTO migrations VALUES ('0999_later.sql', '')")
         assert "0999_later.sql" in found(at(dsn))["other_version"].detail

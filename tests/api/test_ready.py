@@ -19,6 +19,7 @@ from projections.webhooks import WebhookRow
 from tests.api.running import asked
 from tests.patience import some_turns
 from tests.projections.histories import lay_rows
+from tests.projections.workings import a_newer_version_comes
 
 GOOD = b'{"occurred_at": "2008-01-01T00:00:00Z", "actor": "a:b", "key": "k", "title": "A"}'
 
@@ -79,6 +80,10 @@ def test_every_reason_is_told_at_once_in_order_with_its_numbers(
                 assert (behind["code"], behind["events"], behind["most"]) == (
                     "answers_behind", 2, 1
                 )  # fmt: skip
+                a_newer_version_comes(conn)
+                told = (await client.get("/readyz")).json()["reasons"]
+                assert [each["code"] for each in told] == ["other_version", "disk_nearly_full"]
+                assert told[0]["migrations"] == []
                 conn.execute("INSERT INTO migrations VALUES ('0999_later.sql', '')")
                 told = (await client.get("/readyz")).json()["reasons"]
                 assert [each["code"] for each in told] == ["other_version", "disk_nearly_full"]

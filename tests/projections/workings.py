@@ -9,7 +9,7 @@ from hypothesis import HealthCheck
 
 from projections.engine import runner
 from projections.engine import schemas as state
-from projections.engine.runner import PoisonedEvent
+from projections.engine.runner import OtherVersion, PoisonedEvent
 from tests.patience import PATIENCE_S
 from tests.projections.histories import World, furnished
 
@@ -37,8 +37,8 @@ def following(dsn: str) -> Iterator[list[BaseException]]:
     def follow() -> None:
         try:
             runner.follow(dsn, stop)
-        except PoisonedEvent as poisoned:
-            died.append(poisoned)
+        except (PoisonedEvent, OtherVersion) as ended:
+            died.append(ended)
 
     thread = threading.Thread(target=follow)
     thread.start()
@@ -48,6 +48,11 @@ def following(dsn: str) -> Iterator[list[BaseException]]:
         stop.set()
         thread.join(PATIENCE_S)
         assert not thread.is_alive()
+
+
+def a_newer_version_comes(conn: Any) -> None:
+    """As another program enters, whose texts are none of ours."""
+    conn.execute("UPDATE ledger.ledger_meta SET value = value || ' newer' WHERE name = 'folded_by'")
 
 
 def caught_up(conn: Any) -> bool:

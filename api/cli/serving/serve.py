@@ -40,6 +40,7 @@ from api.runtime.settings import Settings
 from api.runtime.wiring import Database, opened, settle_in
 from ledger.credentials import claimed, first_link
 from ledger.database import connect
+from projections.engine import succession
 
 GRACE_S = 10
 """How long requests that are under way may take once it is told to stop."""
@@ -59,6 +60,7 @@ def run(settings: Settings, as_json: bool) -> int:
                 served(database.dsn) as begun,
             ):
                 check_room(database.dsn, settings)
+                _check_version(database.dsn)
                 _check_reach(database.dsn, settings)
                 if begun is not None:
                     output.note(
@@ -72,6 +74,12 @@ def run(settings: Settings, as_json: bool) -> int:
                     return _run(listener, settings, database.dsn, as_json)
         except Stopped:
             return 0
+
+
+def _check_version(dsn: str) -> None:
+    """Refuses to serve answers that a newer version makes."""
+    with connect(dsn) as connection:
+        succession.stand_aside(connection)
 
 
 def _check_reach(dsn: str, settings: Settings) -> None:

@@ -40,6 +40,9 @@ class Follower:
                 runner.follow(self._dsn, self._stop, self._met)
             except runner.PoisonedEvent as poisoned:
                 log.error("The answers stand still: %s", poisoned)
+            except runner.OtherVersion as other:
+                if self._new(str(other)):
+                    log.error("It stands aside: %s", other)
             except psycopg.Error as error:
                 self._met(error)
             self._stop.wait(AGAIN_S)

@@ -1,0 +1,69 @@
+"""Two versions of the program on one ledger: the one that came first makes the answers no more."""
+
+import threading
+from typing import Any
+
+import pytest
+
+from ledger.database import connect
+from ledger.locks import Lock, held
+from projections.engine import runner
+from projections.engine.catalogue import PROJECTIONS
+from projections.engine.runner import Folded, OtherVersion
+from projections.engine.schemas import recorded, try_session_lock
+from tests.patience import eventually
+from tests.projections.workings import a_newer_version_comes, following
+
+
+def as_newer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This process becomes another version, until `monkeypatch.undo()`."""
+    monkeypatch.setattr(PROJECTIONS["units"], "version", "newer")
+
+
+def of_units(conn: Any) -> set[str]:
+    return {version for name, _, version in recorded(conn) if name == "units"}
+
+
+def test_each_made_anew_what_the_other_had_made(
+    ledger_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runner.project(ledger_dsn)
+    with connect(ledger_dsn) as conn:
+        before = of_units(conn)
+        as_newer(monkeypatch)
+        assert runner.project(ledger_dsn).rebuilt
+        monkeypatch.undo()
+        for fold in (runner.project, lambda dsn: runner.follow(dsn, threading.Event())):
+            with pytest.raises(OtherVersion, match="A newer version of clubledger"):
+                fold(ledger_dsn)
+        assert of_units(conn) == {"newer"}
+
+        assert runner.rebuild(ledger_dsn).rebuilt, "whoever wants to go back says so"
+        assert runner.project(ledger_dsn) == Folded(0, rebuilt=False)
+        assert of_units(conn) == before
+        as_newer(monkeypatch)
+        with pytest.raises(OtherVersion):
+            runner.project(ledger_dsn)
+        assert of_units(conn) == before
+
+
+def test_one_that_folds_leaves_when_a_newer_version_comes(ledger_dsn: str) -> None:
+    with following(ledger_dsn) as died, connect(ledger_dsn) as conn:
+        assert eventually(lambda: held(conn, Lock.RUNNER))
+        a_newer_version_comes(conn)
+        assert eventually(lambda: bool(died))
+        assert isinstance(died[0], OtherVersion)
+        assert eventually(lambda: not held(conn, Lock.RUNNER))
+
+
+def test_who_waits_for_a_program_that_knows_of_no_other_version_is_told_so(
+    ledger_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waited for ever."""
+    runner.project(ledger_dsn)
+    monkeypatch.setattr(runner, "OTHERS_S", 0)
+    with connect(ledger_dsn) as older:
+        assert try_session_lock(older, Lock.RUNNER)
+        as_newer(monkeypatch)
+        with pytest.raises(OtherVersion, match="end it first"):
+            runner.project(ledger_dsn)
