@@ -6,7 +6,7 @@
 import json
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from inspect import getdoc
 from itertools import groupby
 from pathlib import Path
@@ -41,6 +41,7 @@ ASYNCAPI = OPENAPI.with_name("asyncapi.json")
 RELEASED = OPENAPI.with_name("released.txt")
 API_CHANGES = DOCS / "reference" / "api-changes.md"
 """Kept beside the tests, so that a change of what is promised is seen."""
+DEMO_YEAR = DOCS / "explanation" / "demo-year.md"
 MADE = "<!-- Made by `python -m docs.generate`. Change the code instead. -->"
 SHOWN_CHARACTERS = 160
 """A chosen value longer than this is left to the file that holds it."""
@@ -460,22 +461,31 @@ def between(text: str, name: str, made: str) -> str:
     return f"{before}{begin}\n{made}\n{end}{after}"
 
 
-def pages() -> dict[Path, str]:
-    """What every made page should hold, by its path."""
-    http, demo_year = DOCS / "http.md", DOCS / "explanation" / "demo-year.md"
-    told = between(demo_year.read_text("utf-8"), "assumptions", assumptions())
-    known = between(http.read_text("utf-8"), "doors", doors())
+def pages() -> dict[Path, Callable[[], str]]:
+    """What makes up what every made page should hold, by its path."""
     return {
-        http: between(between(known, "questions", questions()), "problems", problems()),
-        DOCS / "reference" / "access.md": access_page(),
-        DOCS / "reference" / "facts.md": facts_page(),
-        DOCS / "reference" / "events.md": events_page(),
-        DOCS / "reference" / "refusals.md": refusals_page(),
-        DOCS / "reference" / "figures.md": figures_page(),
-        DOCS / "reference" / "measures.md": measures_page(),
-        DOCS / "reference" / "views.md": views_page(),
-        demo_year: between(told, "examples", examples()),
+        DOCS / "http.md": http_page,
+        DOCS / "reference" / "access.md": access_page,
+        DOCS / "reference" / "facts.md": facts_page,
+        DOCS / "reference" / "events.md": events_page,
+        DOCS / "reference" / "refusals.md": refusals_page,
+        DOCS / "reference" / "figures.md": figures_page,
+        DOCS / "reference" / "measures.md": measures_page,
+        DOCS / "reference" / "views.md": views_page,
+        DEMO_YEAR: demo_year_page,
     }
+
+
+def http_page() -> str:
+    """Every door, question and problem, between what is said of them."""
+    known = between((DOCS / "http.md").read_text("utf-8"), "doors", doors())
+    return between(between(known, "questions", questions()), "problems", problems())
+
+
+def demo_year_page() -> str:
+    """What was assumed, and examples, between what is said of them."""
+    told = between(DEMO_YEAR.read_text("utf-8"), "assumptions", assumptions())
+    return between(told, "examples", examples())
 
 
 def questions() -> str:
@@ -571,7 +581,8 @@ def main() -> None:
     if sys.argv[1:2] == ["--release"]:
         kept = api_changes.written(api_changes.surface(openapi()), sys.argv[2])
         RELEASED.write_text(kept, "utf-8")
-    for path, text in {**golden(), **pages(), **contract()}.items():
+    made = {path: make() for path, make in pages().items()}
+    for path, text in {**golden(), **made, **contract()}.items():
         if not path.exists() or path.read_text("utf-8") != text:
             path.write_text(text, "utf-8")
             sys.stdout.write(f"{path.relative_to(DOCS.parent)}\n")

@@ -21,6 +21,8 @@ api/test_dry_run bench/test_bench hostile/test_hostile_minutes projections/test_
 api/test_leaving api/test_strangers architecture/test_how_to projections/test_auditing
 api/test_echoes api/test_asof api/test_audit projections/test_asof ledger/test_embedded_stops
 pages/test_offered pages/test_desk pages/test_every_page pages/test_audit_journey
+projections/test_told_late projections/test_whatif projections/test_runner
+projections/test_populations ledger/test_storm ledger/test_importing
 """
 """The files that take a minute or more begin first: else one of them runs alone at the end."""
 
@@ -33,11 +35,19 @@ plain Python. Of the others each runs with one of the two, always the same."""
 
 UNCOUNTED = """
 architecture/ bench/ demo/ docs/ fuzz/ hostile/ pages/
-domain/test_campaign_laws domain/test_laws domain/test_parts domain/test_whatif_laws
-ledger/test_storm projections/test_corrections projections/test_folds
+api/analyst/ api/test_audit api/test_backup api/test_batch api/test_blind api/test_check
+api/test_cli api/test_compose api/test_crashes api/test_demo_day api/test_doors
+api/test_draining api/test_echoes api/test_exceptions api/test_exports api/test_front
+api/test_hostile api/test_http api/test_jobs api/test_lists api/test_lives api/test_measures
+api/test_openapi api/test_personal api/test_questions api/test_racing api/test_reports
+api/test_revival api/test_spans api/test_sql api/test_strangers api/test_stream
+api/test_tutorial
+domain/test_campaign_laws domain/test_laws domain/test_parts domain/test_reversals
+domain/test_whatif_laws
+ledger/test_storm projections/test_corrections projections/test_folds projections/test_told_late
 """
-"""Of which no lines are counted where CI counts them: what they run others run, too, and a process
-that is traced takes up to twice as long."""
+"""Of which no lines are counted where CI counts them: what they run others run, too, or processes
+of their own do, and a process that is traced takes up to twice as long."""
 
 
 def longest_first(items: list[pytest.Item]) -> None:

@@ -62,7 +62,11 @@ LANE = os.environ.get("FUZZ_LANE", "")
 """The media type under which bodies are sent: as it is plainly, the express lane answers."""
 ROLE = os.environ.get("FUZZ_ROLE", "manager")
 """The role of the key that is used."""
+WHOLE = bool(os.environ.get("FUZZ_WHOLE"))
+"""Whether all what-ifs are asked that are made: else of those that differ in values alone one is,
+since each reckons the ledger anew. Those that shall be wrong are asked in any case."""
 _keys = count()
+_shapes: set[str] = set()
 
 
 def one_of(values: Any, instead_of: Any) -> Any:
@@ -101,6 +105,27 @@ def asked_of(measure_id: str, query: dict[str, Any]) -> dict[str, Any]:
     others = {name for each in MEASURES.values() for name in each.takes} - {*known.takes}
     kept = {name: said for name, said in query.items() if name not in {"by", *others}}
     return {name: NEEDED[name][0] for name in known.needs} | kept
+
+
+def shape(body: Any) -> Any:
+    """What names it has, and which changes with which names."""
+    if isinstance(body, list):
+        return [shape(each) for each in body]
+    if not isinstance(body, dict):
+        return None
+    return [body.get("change"), {name: shape(body[name]) for name in sorted(body)}]
+
+
+@schemathesis.hook
+def filter_case(context: HookContext, case: Case[Any]) -> bool:
+    """Whether it is asked."""
+    right = case.meta is not None and case.meta.generation.mode is GenerationMode.POSITIVE
+    if WHOLE or case.path != "/v1/what-if" or not right:
+        return True
+    asked = repr([shape(case.body), sorted(case.query), sorted(case.headers)])
+    known_before = asked in _shapes
+    _shapes.add(asked)
+    return not known_before
 
 
 @schemathesis.hook

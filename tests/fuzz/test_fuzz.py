@@ -128,7 +128,10 @@ def fuzzed(
         *options,
         *("--exclude-path", ENDLESS, "--exclude-path", "/v1/jobs/{job_id}/events"),
     )
-    environ = environment(FUZZ_LANE=lane, FUZZ_ROLE=role_id, SCHEMATHESIS_TELEMETRY="0")
+    whole = "1" if config.getoption("--fuzz-whole") else ""
+    environ = environment(
+        FUZZ_LANE=lane, FUZZ_ROLE=role_id, FUZZ_WHOLE=whole, SCHEMATHESIS_TELEMETRY="0"
+    )
     said = where / "said"
     run = opened.starts.Process(target=schemathesis, args=(asked, environ, said))
     run.start()
