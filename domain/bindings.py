@@ -212,7 +212,7 @@ def bound_until(bound: Binding, membership: Membership) -> date:
     """The first day on which a binding binds no more: leaving ended those that had begun, and those
     that would have begun while he was away, for good."""
     until = bound.until
-    for left_at, back_at in membership.absences:
+    for left_at, back_at, _ in membership.absences:
         if local_date(back_at) > bound.starts_on:
             return min(until, local_date(left_at))
     return until

@@ -52,8 +52,8 @@ class Membership(Struct, array_like=True, gc=False):
     important: Annotated[Timeline[bool], AtMost(MAX_CHANGES)] = field(default_factory=list)
     # units into which he moved, or came back, since
     moves: Annotated[Timeline[str], AtMost(MAX_CHANGES)] = field(default_factory=list)
-    # (left, back), earliest first: all of them, since leaving ended what bound him then
-    absences: Annotated[list[tuple[datetime, datetime]], AtMost(MAX_ABSENCES)] = field(
+    # (left, back, into which unit), earliest first: all of them, since leaving ended what bound him then
+    absences: Annotated[list[tuple[datetime, datetime, str]], AtMost(MAX_ABSENCES)] = field(
         default_factory=list
     )
 
@@ -149,7 +149,8 @@ class MemberReturned(Event, name="member.returned", stream="member"):
     named_by = ("period",)
 
     def apply(self, membership: Membership) -> None:
-        membership.absences = [*membership.absences, (self.left_at, self.occurred_at)]
+        absence = (self.left_at, self.occurred_at, self.unit_id)
+        membership.absences = [*membership.absences, absence]
         membership.left_at = None
         membership.moves = timeline.put(membership.moves, self.occurred_at, self.unit_id)
 
@@ -159,9 +160,10 @@ class MemberReturned(Event, name="member.returned", stream="member"):
 
     @classmethod
     def take_back(cls, part: Membership, which: str) -> None:
-        *earlier, (left_at, back_at) = part.absences
+        *earlier, (left_at, *came_back) = part.absences
         part.absences, part.left_at = earlier, left_at
-        part.moves = [each for each in part.moves if each[0] != back_at]
+        # What moved him on at that very instant stays.
+        part.moves = [each for each in part.moves if [*each] != came_back]
 
 
 class BillIssued(Event, name="bill.issued", stream="member"):
@@ -323,7 +325,7 @@ def require_on_network(membership: Membership, member_id: str, at: datetime) -> 
     if membership.left_at is not None and at >= membership.left_at:
         raise LeftTheNetwork(member_id, membership.left_at)
     if membership.absences:  # as of hardly anybody
-        for left_at, back_at in membership.absences:
+        for left_at, back_at, _ in membership.absences:
             if left_at <= at < back_at:
                 raise LeftTheNetwork(member_id, left_at)
 

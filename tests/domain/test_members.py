@@ -249,6 +249,13 @@ def test_he_comes_back_into_another_unit() -> None:
     given(MEMBER, GONE).when(back("2008-07-10 12:00", "east")).then_refused(UnknownUnit("east"))
 
 
+def test_a_move_at_the_instant_of_a_return_stays_when_that_is_taken_back() -> None:
+    came = "2008-07-10 12:00"
+    home = given(MEMBER, EAST, GONE, back(came), do(MoveToUnit, came, unit_id="east"))
+    home.and_given(do(CorrectReturn, "2008-07-11 12:00"))
+    assert unit_at(home.member.membership, local("2008-07-12 12:00")) == "east"
+
+
 def test_a_move_told_late_does_not_reach_past_his_return() -> None:
     home = given(MEMBER, EAST, GONE, back("2008-07-10 12:00", "west"))
     home.and_given(do(MoveToUnit, "2008-06-30 12:00", unit_id="east"))
