@@ -58,6 +58,20 @@ class Figures(Dated):
         return None if self.moment else idle_since(self.last_fact_on, today)
 
 
+class MeasureAnswer(measure.Measured):
+    """What a measure comes to, and when something last happened."""
+
+    last_fact_on: date | None = Field(
+        description="the day of the last fact about customers until then; null: there is none"
+    )
+
+
+def measure_answer(found: measure.Measured, last: date | None) -> MeasureAnswer:
+    """A measure with the day of the last fact."""
+    told = {name: getattr(found, name) for name in measure.Measured.model_fields}
+    return MeasureAnswer(**told, last_fact_on=last)
+
+
 class ReportAnswer(reported.ReportFigures):
     """What a report claims beside what the events give, and the targets of its days."""
 

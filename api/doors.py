@@ -18,6 +18,7 @@ from domain.clubs import UnknownClub
 from domain.kernel.command import Command
 from domain.kernel.refusal import Refusal
 from domain.reports import UnknownReport
+from domain.webhooks import UnknownWebhook
 from projections import access, clubs, reports, webhooks
 from projections.engine.answer import Answer
 from projections.engine.connection import Conn
@@ -274,6 +275,7 @@ QUESTIONS = (
         "webhooks",
         "webhooks.read",
         webhooks.dead_letters,
+        UnknownWebhook,
         key=("bucket", "position"),
     ),
     Question("role", ROLE, "access", "access.read", access.role, UnknownRole, of="role"),

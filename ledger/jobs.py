@@ -8,7 +8,7 @@ number of its attempt: whoever was taken for dead changes nothing more. Time is 
 
 import hmac
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from errno import EFBIG
@@ -532,16 +532,16 @@ def make_file(conn: Conn, job: Job, name: str, media_type: str, source: Readable
         )
 
 
-def made(conn: Conn, job_id: str) -> list[MadeFile]:
-    """The files that a job has made."""
-    found = []
+def made(conn: Conn, job_ids: Sequence[str]) -> dict[str, list[MadeFile]]:
+    """The files that each of these jobs has made."""
+    found: dict[str, list[MadeFile]] = {job_id: [] for job_id in job_ids}
     rows = conn.execute(
-        "SELECT number, file_id, bytes, chunks, sealed_key, about FROM ledger.job_files"
-        " WHERE job_id = %s AND made ORDER BY number",
-        (job_id,),
+        "SELECT job_id, number, file_id, bytes, chunks, sealed_key, about FROM ledger.job_files"
+        " WHERE job_id = ANY(%s) AND made ORDER BY job_id, number",
+        (list(job_ids),),
     ).fetchall()
-    for number, file_id, length, chunks, sealed_key, about in rows:
+    for job_id, number, file_id, length, chunks, sealed_key, about in rows:
         key = _opened(conn, sealed_key, _file_place(file_id, "key"))
         said = msgspec.json.decode(decrypt(key, bytes(about), _file_place(file_id, "about")))
-        found.append(MadeFile(number, file_id, length, chunks, *said))
+        found[job_id].append(MadeFile(number, file_id, length, chunks, *said))
     return found

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from domain.kernel.values import Id
+from domain.webhooks import UnknownWebhook
 from ledger import reading
 from ledger import webhooks as kept
 from projections.engine.answer import Answer
@@ -94,6 +95,8 @@ def webhooks(conn: Conn) -> list[WebhookRow]:
 
 def dead_letters(conn: Conn, webhook_id: Id) -> list[DeadLetterRow]:
     """The dead letters of a webhook, the first thousand of them in the order of the log."""
+    if webhook_id not in kept.webhooks(conn):
+        raise UnknownWebhook(webhook_id)
     return [
         DeadLetterRow(
             bucket=each.bucket,

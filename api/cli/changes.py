@@ -94,7 +94,7 @@ def _rows(
     with refusable():
         made = []
         for asked in moments:  # each is made first: nothing is built while the other is held
-            with looking(database, asked) as (_, moment):
+            with looking(database, asked, kept=True) as (_, moment):
                 assert moment is not None  # it was asked for
                 made.append((moment, measures.day(database, moment)))
         with changes.of_measure(database.dsn, measure_id, params, *made) as ((was, now), found):

@@ -11,7 +11,7 @@ from api.cli import reports
 from api.cli.terminal import layouts, output
 from api.cli.terminal.files import Target, operator
 from api.cli.terminal.layouts import Column
-from api.cli.terminal.looking import looking, say_moment
+from api.cli.terminal.looking import last_fact_line, looking, say_moment
 from api.runtime.failures import WrongUse
 from api.runtime.settings import Settings
 from api.runtime.wiring import opened
@@ -76,7 +76,7 @@ def _days(figures: Sequence[answers.MeasureFigure], idle: date | None) -> Iterat
         )
         yield f"On {figures[0].on}{first}. Of another day and its year: --effective-at DAY."
         if idle is not None:
-            yield f"The last fact about customers is of {idle}: --effective-at {idle}."
+            yield last_fact_line(idle)
         yield ""
 
 

@@ -10,7 +10,7 @@ from api.cli.ask import value_of
 from api.cli.terminal import layouts, output
 from api.cli.terminal.files import Target, operator
 from api.cli.terminal.layouts import Column
-from api.cli.terminal.looking import looking, refusable, say_moment
+from api.cli.terminal.looking import last_fact_line, looking, refusable, say_moment
 from api.runtime.failures import WrongUse
 from api.runtime.settings import Settings
 from api.runtime.wiring import Database, opened
@@ -28,6 +28,7 @@ from projections.engine.measure import (
     measured,
 )
 from projections.engine.moments import Asked
+from projections.figures.last_fact import idle_since, last_fact_on
 
 assert NOUNS, "they make the catalogue"
 SAID_SHORTLY = "_id"
@@ -84,12 +85,17 @@ def run(
             page = contributions(connection, measure_id, params, on, rows)
             (output.tell if as_json else tell_rows)(dated(page, moment))
             return 0
-        found = dated(measured(connection, measure_id, params, on, columns), moment)
+        asked_of = measured(connection, measure_id, params, on, columns)
+        last = last_fact_on(connection, on)
+        found = dated(answers.measure_answer(asked_of, last), moment)
+        idle = idle_since(last, on) if found.on == on and moment is None else None
     if as_json:
         output.tell(found)
     else:
         say_moment(found.moment)
         show(found)
+        if idle is not None:
+            output.say(f"\n{last_fact_line(idle)}")
     return 0
 
 

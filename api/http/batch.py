@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from api.doors import DOOR_OF, PREFIX
+from api.http.doors import carried_out
 from api.http.server.access import SIGNED_IN, Who, needs
 from api.http.server.handlers import last_resort
 from api.http.server.inputs import DryRun, House, InHouse, WriteActor
@@ -24,6 +25,8 @@ from domain.kernel.values import WHOLE
 from ledger import commands
 from ledger.log.receipts import Receipt, Trial
 
+Written = tuple[Receipt, str | None]
+"""What was written, and the secret that was made of it, if any."""
 NOBODY_YET = "nobody:yet"
 """Before it is known who may."""
 MOST_COMMANDS = 200
@@ -90,7 +93,7 @@ async def record_batch(
     asked = [
         await _asked(house, who, place, actor, said) for place, said in enumerate(batch.commands)
     ]
-    came: Sequence[Receipt | Trial | Exception]
+    came: Sequence[Written | Trial | Exception]
     if dry_run:
         came = await _attempted(house, asked)
     else:  # What waits is decided whoever is there to be told.
@@ -101,11 +104,11 @@ async def record_batch(
     return Response(said, headers=headers, media_type="application/json")
 
 
-async def _executed(house: House, asked: Command | Exception) -> Receipt | Exception:
+async def _executed(house: House, asked: Command | Exception) -> Written | Exception:
     if isinstance(asked, Exception):
         return asked
     try:
-        return await house.execute(asked)
+        return await carried_out(house, asked)
     except Exception as failure:  # noqa: BLE001 - told as its outcome
         return failure
 
@@ -115,11 +118,12 @@ async def _attempted(house: House, asked: Sequence[Command | Exception]) -> list
     return [next(trials) if isinstance(each, Command) else each for each in asked]
 
 
-def _outcome(request: Request, house: House, came: Receipt | Trial | Exception) -> dict[str, Any]:
+def _outcome(request: Request, house: House, came: Written | Trial | Exception) -> dict[str, Any]:
     found: dict[str, Any] = {"replayed": False, "receipt": None, "problem": None, "tried": None}
     match came:
-        case Receipt():
-            return {**found, "status": 201, "replayed": came.replayed, "receipt": told_of(came)}
+        case (Receipt() as receipt, token):
+            told = told_of(receipt) | ({} if token is None else {"token": token})
+            return {**found, "status": 201, "replayed": receipt.replayed, "receipt": told}
         case Trial():
             tried = tried_of(came)
             return {**found, "status": 200, "replayed": tried["replayed"], "tried": tried}

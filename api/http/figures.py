@@ -97,6 +97,11 @@ async def live_figures(
 
 async def since_when_idle(house: House) -> date | None:
     """The day of the last fact about customers, if it lies before today."""
+    return idle_since(await known_last(house), local_date(house.clock.now()))
+
+
+async def known_last(house: House) -> date | None:
+    """The day of the last fact about customers; null: there is none."""
     today = local_date(house.clock.now())
 
     def look(conn: Conn) -> KnownLast:
@@ -106,7 +111,7 @@ async def since_when_idle(house: House) -> date | None:
         return KnownLast(positions, last_fact_on(conn, today))
 
     house.last_fact = await house.reads(look)
-    return idle_since(house.last_fact.day, today)
+    return house.last_fact.day
 
 
 @router.get("/changes", response_model=Changes, responses=refuses(*PAST))

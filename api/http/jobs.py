@@ -55,7 +55,7 @@ class BroughtFile(Answer):
 
 
 class Jobs(Answer):
-    """One's own jobs, without what they came to."""
+    """One's own jobs with their files, without results and problems."""
 
     jobs: list[JobState]
     next: str | None = NEXT

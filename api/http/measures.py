@@ -10,6 +10,7 @@ from pydantic import StringConstraints
 
 from api import answers
 from api.doors import PREFIX, Need
+from api.http.figures import known_last
 from api.http.server.access import SIGNED_IN, needs
 from api.http.server.documented import refuses
 from api.http.server.downloads import DOWNLOAD, Wanted, download
@@ -25,7 +26,6 @@ from projections.engine.measure import (
     DAYS,
     MEASURES,
     Described,
-    Measured,
     UnknownMeasure,
     catalogue,
     described,
@@ -33,6 +33,7 @@ from projections.engine.measure import (
 )
 from projections.engine.moments import Asked
 from projections.engine.names import codes_of
+from projections.figures.last_fact import last_fact_on
 
 router = APIRouter(prefix=PREFIX, tags=["measures"])
 OF_ITS_VALUE = Need("figures.read", "club_id", "unit_id")
@@ -105,16 +106,18 @@ async def ask_measure(
     asked: Asked | None,
     by: list[str],
     **words: Any,
-) -> Measured:
+) -> answers.MeasureAnswer:
     """What a measure comes to: in all, and by columns of its rows. A filter takes several values by
     commas, `none` for nothing and `*` for anything there."""
     now, said = house.clock.now(), said_of(words)
 
-    def ask(conn: Conn, moment: Moment | None) -> Measured:
+    def ask(conn: Conn, moment: Moment | None) -> answers.MeasureAnswer:
         on = answers.day_asked(moment, now)
-        return measure.measured(conn, measure_id, said, on, several(by))
+        found = measure.measured(conn, measure_id, said, on, several(by))
+        return answers.measure_answer(found, last_fact_on(conn, on) if moment else None)
 
-    return await house.ask(ask, wait_for, asked)
+    found = await house.ask(ask, wait_for, asked)
+    return found if asked else answers.measure_answer(found, await known_last(house))
 
 
 @needs(OF_ITS_ROWS)
@@ -157,7 +160,7 @@ router.add_api_route(
     "/measures/{measure_id}",
     ask_measure,
     name="measure",
-    response_model=Measured,
+    response_model=answers.MeasureAnswer,
     responses=refuses(*_CODES),
 )
 router.add_api_route(

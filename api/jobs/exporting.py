@@ -117,18 +117,24 @@ def _moment(said: ExportRows | Then, name: str = "") -> Asked | None:
 
 
 @contextmanager
-def _looking(work: Work, asked: Asked | None) -> Iterator[tuple[Conn, Moment | None]]:
-    """(a connection that reads the answers, brought up to date; the moment they are as of)."""
+def _looking(
+    work: Work, asked: Asked | None, *, kept: bool = False
+) -> Iterator[tuple[Conn, Moment | None]]:
+    """(a connection that reads the answers, brought up to date; the moment they are as of).
+
+    As of now they are the live ones, unless it is to be `kept` for who looks again.
+    """
 
     def report(at: Progress) -> None:
         work.step(at.stage, at.done, at.total)
 
-    if asked is None:
+    now = work.clock.now()
+    if asked is None or (asked.is_now(now) and not kept):
         runner.project(work.dsn, report)
         with connect(work.dsn) as conn, runner.snapshot(conn):
-            yield conn, None
+            yield conn, None if asked is None else points.of_live(conn, asked, now)
         return
-    moment = points.moment(work.conn, asked, work.clock.now())
+    moment = points.moment(work.conn, asked, now)
     with pairs.answers(work.dsn, moment, report) as conn:
         yield conn, moment
 
@@ -258,7 +264,7 @@ def compare_rows(work: Work, asked: CompareRows) -> dict[str, Any]:
     """Tell them, and how much more all of them add to each input of the measure."""
     made = []
     for said in (asked.before, asked.after):
-        with _looking(work, _moment(said)) as (_, moment):
+        with _looking(work, _moment(said), kept=True) as (_, moment):
             assert moment is not None  # it was asked for
             made.append((moment, answers.day_asked(moment, work.clock.now())))
     rows: list[changes.RowChange] = []

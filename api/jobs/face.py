@@ -2,7 +2,7 @@
 functions as HTTP does; each is asked on a connection in autocommit, and says whose job it is about.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -81,8 +81,8 @@ def news(conn: Conn, who: Principal, job_id: str, version: int) -> JobState | No
 def newest(
     conn: Conn, who: Principal, limit: int = 50, before: str | None = None
 ) -> list[JobState]:
-    """His jobs, the newest first, without what they came to."""
-    return [plain(job) for job in jobs.newest(conn, who.name, limit, before)]
+    """His jobs, the newest first, with their files; what else each came to is told of it alone."""
+    return listed(conn, jobs.newest(conn, who.name, limit, before))
 
 
 def cancel(conn: Conn, who: Principal, job_id: str) -> JobState:
@@ -93,7 +93,7 @@ def cancel(conn: Conn, who: Principal, job_id: str) -> JobState:
 def file(conn: Conn, who: Principal | None, job_id: str, number: int) -> MadeFile:
     """A file that it has made, whosever it is where nobody asks. Raises UnknownJob, UnknownFile."""
     jobs.get(conn, who.name if who else None, job_id)
-    for each in jobs.made(conn, job_id):
+    for each in jobs.made(conn, [job_id])[job_id]:
         if each.number == number:
             return each
     raise UnknownFile("")
@@ -110,23 +110,30 @@ def shown(conn: Conn, job: Job) -> JobState:
     if not job.ended:
         return plain(job)
     told = jobs.told_of(conn, job.job_id) or {}
-    files = [
-        JobFile(
-            number=each.number,
-            name=each.name,
-            media_type=each.media_type,
-            bytes=each.bytes,
-            sha256=each.sha256,
-        )
-        for each in jobs.made(conn, job.job_id)
-    ]
-    return plain(job).model_copy(
+    (found,) = listed(conn, [job])
+    return found.model_copy(
         update={
             **{name: told.get(name) for name in ("result", "so_far")},
             "problem": Problem(**told["problem"]) if "problem" in told else None,
-            "files": files,
         }
     )
+
+
+def listed(conn: Conn, found: Sequence[Job]) -> list[JobState]:
+    """Jobs with the files that they have made, without what else they came to."""
+    made = jobs.made(conn, [job.job_id for job in found if job.ended])
+    names = JobFile.model_fields
+    return [
+        plain(job).model_copy(
+            update={
+                "files": [
+                    JobFile(**{name: getattr(each, name) for name in names})
+                    for each in made.get(job.job_id, ())
+                ]
+            }
+        )
+        for job in found
+    ]
 
 
 def plain(job: Job) -> JobState:

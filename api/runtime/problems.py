@@ -14,6 +14,7 @@ from domain.kernel.command import Command
 from domain.kernel.refusal import Refusal
 from ledger import importing, jobs, keyring, reading
 from ledger.log import batcher
+from ledger.strict_json import NotStrict
 from projections.asof import statement
 from projections.engine import moments
 
@@ -73,6 +74,8 @@ class Kind:
 
     status: int
     title: str
+    members: tuple[str, ...] = ()
+    """What comes beside it, if it is known."""
 
 
 DOOR: dict[str, Kind] = {
@@ -81,7 +84,9 @@ DOOR: dict[str, Kind] = {
     "not_signed_in": Kind(401, "Who is asking is not known: no key, or none that holds."),
     "sign_in_refused": Kind(401, "The name and the password do not belong together."),
     "not_confirmed": Kind(403, "The identity provider has not confirmed who this is, or too late."),
-    "not_a_user": Kind(403, "Who signed in at the identity provider is no user here."),
+    "not_a_user": Kind(
+        403, "Who signed in at the identity provider is no user here.", ("user_id",)
+    ),
     "not_invited": Kind(403, "The invitation is none, or was used, or holds no more."),
     "not_from_here": Kind(403, "What a session asks for has to come from a page of this service."),
     "not_allowed": Kind(403, "Who is asking may not do this, or not here."),
@@ -91,22 +96,30 @@ DOOR: dict[str, Kind] = {
     "unknown_problem": Kind(404, "There is no such problem."),
     "method_not_allowed": Kind(405, "This address does not take this method."),
     "too_slow": Kind(408, "The request did not come in whole in its time."),
-    "too_large": Kind(413, "The request's body is too long."),
-    "address_too_long": Kind(414, "The request's address is too long."),
+    "too_large": Kind(413, "The request's body is too long.", ("most_bytes",)),
+    "address_too_long": Kind(414, "The request's address is too long.", ("most_bytes",)),
     "coding_not_taken": Kind(415, "The request's body must come as it is, and not compressed."),
     "not_json": Kind(415, "The request's body must be application/json, in UTF-8."),
-    "unreadable_file": Kind(422, "A file cannot be read as what it is."),
+    "unreadable_file": Kind(422, "A file cannot be read as what it is.", ("file", "line")),
     "bad_mapping": Kind(422, "The mapping cannot be used."),
-    "mapping_missing": Kind(422, "A file is a table, and no mapping says what its columns are."),
+    "mapping_missing": Kind(
+        422, "A file is a table, and no mapping says what its columns are.", ("file",)
+    ),
     "files_unfit": Kind(422, "The files cannot be taken together."),
     "files_too_large": Kind(422, "What the files hold is more than a job may keep at once."),
-    "too_large_a_sheet": Kind(422, "The list does not fit into a spreadsheet."),
+    "too_large_a_sheet": Kind(422, "The list does not fit into a spreadsheet.", ("most",)),
     "wrong_cursor": Kind(422, "The cursor is none of this question: begin without it."),
-    "invalid": Kind(422, "The request does not fit its schema."),
-    "too_many_requests": Kind(429, "This was asked too often: come again in a while."),
-    "head_too_large": Kind(431, "The request's headers or trailers are too many or too long."),
+    "invalid": Kind(422, "The request does not fit its schema.", ("errors", "more_errors")),
+    "too_many_requests": Kind(
+        429, "This was asked too often: come again in a while.", ("retry_after_s",)
+    ),
+    "head_too_large": Kind(
+        431,
+        "The request's headers or trailers are too many or too long.",
+        ("most_bytes", "most_fields"),
+    ),
     "internal": Kind(500, "A defect of clubledger. What was asked may or may not have happened."),
-    "job_interrupted": Kind(500, "Each process that worked at the job has died."),
+    "job_interrupted": Kind(500, "Each process that worked at the job has died.", ("attempts",)),
     "not_implemented": Kind(501, "Only the transfer coding `chunked` is known, and no CONNECT."),
     "overloaded": Kind(503, "More connections or unanswered requests than can be held."),
     "stopping": Kind(503, "The server stops. What was asked may or may not have happened."),
@@ -115,8 +128,14 @@ DOOR: dict[str, Kind] = {
     "building": Kind(503, "The answers as of that moment are being built: ask again in a while."),
     "what_if_running": Kind(503, "Another scenario is being replayed: one at a time."),
     "what_if_too_long": Kind(504, "The replay takes longer than a request may: use the command."),
-    "not_ready": Kind(503, "Requests should not be sent here just now, for the `reasons` given."),
-    "not_caught_up": Kind(504, "The answers have not caught up with that position yet."),
+    "not_ready": Kind(
+        503, "Requests should not be sent here just now, for the `reasons` given.", ("reasons",)
+    ),
+    "not_caught_up": Kind(
+        504,
+        "The answers have not caught up with that position yet.",
+        ("log_end", "position"),
+    ),
 }
 """The door's own problems."""
 
@@ -179,7 +198,7 @@ def title_of(code: str) -> str:
 
 def members_of(code: str) -> list[str]:
     """The numbers that come with this code."""
-    return REFUSALS[code].members() if code in REFUSALS else []
+    return REFUSALS[code].members() if code in REFUSALS else list(DOOR[code].members)
 
 
 def codes() -> list[str]:
@@ -189,12 +208,13 @@ def codes() -> list[str]:
 
 def document(code: str, detail: str | None = None, **more: Any) -> dict[str, Any]:
     """The problem as a JSON object."""
+    assert code in REFUSALS or more.keys() <= set(DOOR[code].members), (code, *more)
     title = title_of(code)
     return {
         "type": f"/problems/{code}",
         "title": title,
         "status": status_of(code),
-        "detail": detail or title,
+        "detail": detail or _with_numbers(title, more),
         "code": code,
         **more,
     }
@@ -203,9 +223,18 @@ def document(code: str, detail: str | None = None, **more: Any) -> dict[str, Any
 def of_refusal(refusal: Refusal) -> dict[str, Any]:
     """The problem that tells of a refusal, with its numbers."""
     numbers = refusal.numbers()
+    return document(refusal.code, None, **numbers)
+
+
+def _with_numbers(title: str, numbers: Mapping[str, Any]) -> str:
+    """What a problem means, with the numbers that decided it, for a reader."""
     said = ", ".join(f"{name} {_said(value)}" for name, value in numbers.items() if value != [])
-    detail = f"{refusal.title.rstrip('.')}: {said}." if said else refusal.title
-    return document(refusal.code, detail, **numbers)
+    return f"{title.rstrip('.')}: {said}." if said else title
+
+
+def cannot_be_read(why: NotStrict) -> str:
+    """The detail of what is `malformed`, with the place where it is."""
+    return f"{title_of('malformed').rstrip('.')}: {why}."
 
 
 def invalid(fields: Sequence[Mapping[str, str]], left_out: int = 0) -> DoorProblem:

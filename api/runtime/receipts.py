@@ -15,12 +15,15 @@ from ledger.log.receipts import Receipt, Trial
 
 def disclosed(connection: Connection[Any], command: Command, receipt: Receipt) -> Receipt:
     """The same with what is known of who the member is, if that was asked for, or with the secret
-    that was made for a webhook: once for a key, and kept nowhere."""
-    if not command.discloses or receipt.replayed:
+    that was made for a webhook: once for a key, and kept nowhere. A secret that could not be made
+    the first time is made for who asks again."""
+    if not command.discloses:
         return receipt
     if isinstance(command, WebhookCommand):
         secret = webhooks.mint(connection, command.webhook_id, receipt.body["secret"])
         return replace(receipt, body={**receipt.body, "signing_secret": secret})
+    if receipt.replayed:
+        return receipt
     known = persons.in_full(connection, command.streams()[0].partition(":")[2])
     return replace(receipt, body={name: known.get(name) for name in receipt.body})
 

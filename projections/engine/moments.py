@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from domain.kernel.refusal import Refusal
+from domain.kernel.values import local_date
 from ledger import reading
 from ledger.log.working import DatedInFuture
 from projections.engine.answer import Moment
 from projections.engine.connection import Conn
 from projections.engine.days import end_of
+from projections.engine.schemas import held
 
 Known = date | Mapping[int, int]
 """By an instant, by the end of a day, or by position: bucket -> position."""
@@ -49,6 +51,11 @@ class Asked:
         known = self.known if isinstance(self.known, date) else None
         return instant_of(self.effective_at or known)
 
+    def is_now(self, now: datetime) -> bool:
+        """Whether nothing is left out of what is known now: it is as of today, or of no time."""
+        said = [each for each in (self.known, self.effective_at) if each is not None]
+        return all(is_today(each, now) for each in said)
+
 
 def instant_of(at: date | None) -> datetime | None:
     """An instant as it is; the last one of a day in the programme's zone."""
@@ -57,23 +64,30 @@ def instant_of(at: date | None) -> datetime | None:
     return end_of(at) - timedelta(microseconds=1)
 
 
+def is_today(asked: object, now: datetime) -> bool:
+    """Whether it is the day that is not over yet."""
+    is_day = isinstance(asked, date) and not isinstance(asked, datetime)
+    return is_day and asked == local_date(now)
+
+
 def moment(conn: Conn, asked: Asked, now: datetime) -> Moment:
-    """The moment that is meant.
+    """The moment that is meant. Today is not over, and means up to now.
 
     Of lanes that `known` leaves out, what was recorded by the latest of the positions it names.
     Raises DatedInFuture, NothingKnown and reading.UnknownPosition.
     """
-    known, effective_at = asked.known, instant_of(asked.effective_at)
+    known = None if is_today(asked.known, now) else asked.known
     known = instant_of(known) if isinstance(known, date) else known
+    effective_at = now if is_today(asked.effective_at, now) else instant_of(asked.effective_at)
     for at in (known, effective_at):
         if isinstance(at, datetime) and at > now:
             raise DatedInFuture(at, now)
     if isinstance(known, datetime):
-        held = tuple(reading.positions_at(conn, known).items())
-        nothing = not any(position for _, position in held)
+        at_that = tuple(reading.positions_at(conn, known).items())
+        nothing = not any(position for _, position in at_that)
         if nothing and (first := reading.first_recorded_at(conn)) is not None:
             raise NothingKnown(known.astimezone(first.tzinfo), first)
-        return Moment(known_at=known, effective_at=effective_at, positions=held)
+        return Moment(known_at=known, effective_at=effective_at, positions=at_that)
     lanes = reading.lanes(conn, known or {})
     ends = {bucket: end for bucket, end, _ in lanes}
     positions = ends if known is None else known
@@ -87,5 +101,14 @@ def moment(conn: Conn, asked: Asked, now: datetime) -> Moment:
         others = reading.positions_at(conn, known_at)
     if known_at is not None:
         known_at = min(known_at, now)  # a log that is ahead of the clocks tells no future
-    held = tuple(sorted({**others, **positions}.items()))
-    return Moment(known_at=known_at, effective_at=effective_at, positions=held)
+    if is_today(asked.known, now):
+        known_at = now
+    of_lanes = tuple(sorted({**others, **positions}.items()))
+    return Moment(known_at=known_at, effective_at=effective_at, positions=of_lanes)
+
+
+def of_live(conn: Conn, asked: Asked, now: datetime) -> Moment:
+    """The moment of the live answers that this transaction reads, for who asks as of now."""
+    found = moment(conn, Asked(held(conn), asked.effective_at), now)
+    known_at = now if is_today(asked.known, now) else found.known_at
+    return Moment(known_at=known_at, effective_at=found.effective_at, positions=found.positions)

@@ -24,7 +24,7 @@ from api.runtime.clock import Clock
 from domain.access import BUILT_IN, Principal
 from ledger import credentials
 from ledger.database import connect
-from ledger.embedded import EmbeddedServer
+from ledger.embedded import EmbeddedServer, running
 from tests.addresses import AsyncClient, Client
 from tests.api import facts
 from tests.api.running import (
@@ -426,6 +426,31 @@ def test_a_key_that_is_revoked_or_rotated_opens_nothing_soon(office: Office) -> 
     assert office.asked(first).status_code == 401
     office.does("/api-keys/turned/revoke", "r3")
     assert eventually(lambda: office.asked(third).status_code == 401)
+
+
+def test_a_secret_is_told_once_by_a_list_of_commands_too_and_made_if_it_could_not_be(
+    office: Office,
+) -> None:
+    issue = {"command": "apikey.issue", "api_key_id": "listed", "role_id": "auditor"}
+
+    def sent() -> tuple[bool, str | None]:
+        with office.client(office.administrator) as client:
+            answer = client.post("/commands", json={"commands": [{"key": "listed-1", **issue}]})
+        (outcome,) = answer.json()["outcomes"]
+        return outcome["replayed"], outcome["receipt"].get("token")
+
+    first, token = sent()
+    assert not first
+    assert office.asked(token).status_code == 200
+    assert sent() == (True, None)
+    here = running(office.path)
+    assert here is not None
+    with connect(here.dsn) as conn:  # as if the database had gone away before the secret was made
+        conn.execute("DELETE FROM ledger.credentials WHERE holder = 'apikey:listed'")
+    replayed, anew = sent()
+    assert replayed
+    assert anew not in (None, token)
+    assert eventually(lambda: office.asked(anew).status_code == 200)
 
 
 def test_a_stream_ends_with_its_key(office: Office) -> None:

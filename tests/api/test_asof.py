@@ -188,6 +188,44 @@ def test_a_moment_that_is_none_is_a_precise_problem(one_lane: str) -> None:
     asyncio.run(ask())
 
 
+def test_today_is_answered_up_to_now_and_nothing_is_folded_for_it(
+    one_lane: str,
+) -> None:
+    today = ""
+
+    def ours(answer: dict[str, Any]) -> dict[str, Any]:
+        return {name: each for name, each in answer.items() if name not in ("moment", "clock")}
+
+    async def ask() -> None:
+        nonlocal today
+        async with asking(one_lane) as client:
+            today = (await client.get("/figures")).json()["clock"][:10]
+            for path in ("/members/m1", "/members/m1/statement", "/figures", "/lists/members"):
+                now = (await client.get(path)).json()
+                for names in (("known_at",), ("effective_at",), ("known_at", "effective_at")):
+                    answer = await client.get(path, params=dict.fromkeys(names, today))
+                    assert answer.status_code == 200, answer.text
+                    then = answer.json()
+                    assert ours(then) == ours(now)
+                    times = [then["moment"][name] for name in names]
+                    assert all(each.startswith(today) for each in times), (times, today, path)
+                    again = {"known_at": then["moment"]["positions"]}
+                    if "effective_at" in names:
+                        again["effective_at"] = then["moment"]["effective_at"]
+                    if path == "/members/m1":
+                        assert (await client.get(path, params=again)).status_code == 200
+
+    asyncio.run(ask())
+    by_command = ("figures", "--effective-at", today, "--known-at", today, "--json")
+    told = clubledger(*by_command, CLUBLEDGER_DATABASE_URL=one_lane)
+    assert told.code == 0, told.err
+    assert told.json["moment"]["known_at"].startswith(today)
+    with connect(one_lane) as conn:
+        kept = conn.execute("SELECT to_regclass('asof.kept')").fetchone()
+    over = clubledger("figures", "--json", CLUBLEDGER_DATABASE_URL=one_lane).json["clock"][:10]
+    assert kept == (None,) or over != today  # which midnight has made a day like others
+
+
 def test_what_the_forms_mean() -> None:
     day = moments.asked("2008-02-29", None).at
     assert str(day) == "2008-02-29 15:59:59.999999+00:00"

@@ -184,6 +184,8 @@ def test_what_would_be_refused_is_told_so(told: httpx.Client, own_ledger: Path) 
         headers={"Idempotency-Key": "k", "Content-Type": "application/json", **DRY},
     )
     assert cut.json()["code"] == "malformed"
+    why = "it is no JSON: Expecting ':' delimiter at line 1 column 29"
+    assert cut.json()["detail"] == f"The request cannot be read: {why}."
     no_key = told.post("/members/m1/visits", json=VISIT, headers=DRY)
     assert no_key.json()["code"] == "key_missing"
     assert written(dsn_of(own_ledger)) == before

@@ -107,14 +107,14 @@ def test_who_is_killed_after_the_commit_finds_what_he_has_rejected(dsn: str, con
     lines = facts.lines([mine, {**mine, "member_id": "m2"}])
     work = working(dsn, conn, lines, keep_good=True)
     first = done(work)
-    made = jobs.made(conn, work.job.job_id)
+    made = jobs.made(conn, [work.job.job_id])[work.job.job_id]
     jobs.give_back(conn, work.job, counts=True)
     job = jobs.claim(conn)
     assert job is not None
     again = done(Work(dsn, job, conn))
     assert (first["replayed"], again["replayed"]) == (False, True)
     assert (again["facts"], again["rejected"]) == (first["facts"], first["rejected"]) == (1, 1)
-    assert jobs.made(conn, job.job_id) == made
+    assert jobs.made(conn, [job.job_id])[job.job_id] == made
     assert [each.name for each in made] == ["f0", "reasons.jsonl"]
 
 
@@ -195,7 +195,7 @@ def of(work: Work) -> Any:
 
 def file_of(work: Work) -> tuple[str, bytes]:
     """(name, content) of the one file that a job has made."""
-    (made,) = jobs.made(work.conn, work.job.job_id)
+    (made,) = jobs.made(work.conn, [work.job.job_id])[work.job.job_id]
     return made.name, b"".join(jobs.content(work.conn, made.file_id))
 
 

@@ -137,7 +137,8 @@ def test_a_table_is_checked_by_a_proposed_mapping_and_nobody_else_knows_of_it(
     assert answer.text == found["result"]["mapping"]
     assert sha256(answer.content).hexdigest() == mapping["sha256"]
     assert mapping["name"] in answer.headers["content-disposition"]
-    assert [each["job_id"] for each in http.get("/jobs").json()["jobs"]] == [found["job_id"]]
+    (listed,) = http.get("/jobs").json()["jobs"]
+    assert (listed["job_id"], listed["files"]) == (found["job_id"], found["files"])
     assert other.get("/jobs").json()["jobs"] == []
     place = f"/jobs/{found['job_id']}"
     for answer in (

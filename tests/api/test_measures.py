@@ -40,6 +40,7 @@ def test_both_doors_tell_the_same(http: httpx.Client, demo_dir: Path) -> None:
     )
     told = clubledger(*line, "--json", data_dir=demo_dir).json
     assert told == over_http
+    assert told["last_fact_on"] == http.get("/figures").json()["last_fact_on"]
     assert told["value"] == round(100 * sums(told)["bound"] / sums(told)["base"], 2)
     for name, total in sums(told).items():
         assert sum(sums(group)[name] for group in told["groups"]) == total
@@ -104,6 +105,7 @@ def test_a_measure_as_of_a_moment_is_that_of_the_log_then(
     line = ("measure", "members.vips", "--known-at", place, "--json")
     assert clubledger(*line, data_dir=demo_dir).json == by_place
     assert by_place["on"] == "2008-06-30"
+    assert by_place["last_fact_on"] == "2008-06-30"
 
 
 @pytest.mark.parametrize(

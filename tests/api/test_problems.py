@@ -65,6 +65,14 @@ def test_a_problem_says_its_numbers_to_a_reader() -> None:
     assert told["detail"].endswith("nothing was taken: needed_points 50, spendable_points 20.")
 
 
+def test_the_door_brings_no_numbers_but_those_that_it_promises() -> None:
+    assert problems.members_of("not_caught_up") == ["log_end", "position"]
+    told = problems.document("not_caught_up", None, position=7)
+    assert (told["position"], told["detail"][-13:]) == (7, ": position 7.")
+    with pytest.raises(AssertionError):
+        problems.document("not_caught_up", None, lag=7)
+
+
 @pytest.mark.parametrize("code", sorted(REFUSALS))
 def test_no_refusal_tells_an_id_that_was_sent(code: str) -> None:
     """What was asked for may be somebody's phone; who asked knows it."""

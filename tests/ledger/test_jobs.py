@@ -126,7 +126,7 @@ def test_what_has_succeeded_cannot_be_cancelled(conn: Connection[Any]) -> None:
     with pytest.raises(jobs.JobEnded):
         jobs.cancel(conn, "li", job.job_id)
     assert jobs.told_of(conn, job.job_id) == {"result": {"mark": MARK}}
-    (made,) = jobs.made(conn, job.job_id)
+    (made,) = jobs.made(conn, [job.job_id])[job.job_id]
     assert (made.name, made.bytes, made.chunks) == (MARK, jobs.CHUNK_BYTES + 1, 2)
     assert b"".join(jobs.content(conn, made.file_id)).endswith(b"xy")
 

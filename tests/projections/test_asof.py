@@ -22,7 +22,7 @@ from projections.engine.building import Builder
 from projections.engine.connection import Conn
 from projections.engine.days import end_of
 from projections.engine.event_tables import Window
-from projections.engine.moments import Asked, NothingKnown, moment
+from projections.engine.moments import Asked, NothingKnown, moment, of_live
 from projections.engine.reference import Stored
 from projections.engine.runner import PoisonedEvent
 from projections.engine.schemas import LIVE, log_ends
@@ -277,6 +277,27 @@ def test_a_moment_that_has_not_come_is_refused(one_lane: str) -> None:
             with pytest.raises(reading.UnknownPosition) as refused:
                 moment(conn, Asked(known), NOW)
             assert refused.value.log_end == end
+
+
+def test_today_is_not_over_and_means_up_to_now(one_lane: str) -> None:
+    today, tomorrow = date(2030, 1, 1), date(2030, 1, 2)
+    with connect(one_lane) as conn:
+        story(conn)
+        runner.project(one_lane)
+        for known, effective in ((today, None), (None, today), (today, today)):
+            found = moment(conn, Asked(known, effective), NOW)
+            assert found.positions == moment(conn, Asked(None), NOW).positions
+            assert found.at == NOW
+            assert Asked(known, effective).is_now(NOW)
+            with runner.snapshot(conn):
+                assert of_live(conn, Asked(known, effective), NOW) == found
+        mixed = Asked({0: 3}, today)
+        assert moment(conn, mixed, NOW).effective_at == NOW
+        assert not mixed.is_now(NOW)
+        assert not Asked(NOW).is_now(NOW)
+        for late in (Asked(tomorrow), Asked(None, tomorrow)):
+            with pytest.raises(DatedInFuture):
+                moment(conn, late, NOW)
 
 
 def test_before_the_first_event_there_is_nothing(ledger_dsn: str) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import date
 from typing import Any
 
 from psycopg import Connection
@@ -21,16 +22,20 @@ from projections.engine.moments import Asked
 
 @contextmanager
 def looking(
-    database: Database, asked: Asked | None
+    database: Database, asked: Asked | None, *, kept: bool = False
 ) -> Iterator[tuple[Connection[Any], Moment | None]]:
-    """(a connection that reads the answers, brought up to date; the moment they are as of)."""
-    if asked is None:
+    """(a connection that reads the answers, brought up to date; the moment they are as of).
+
+    As of now they are the live ones, unless it is to be `kept` for who looks again.
+    """
+    now = database.clock.now()
+    if asked is None or (asked.is_now(now) and not kept):
         runner.project(database.dsn)
         with connect(database.dsn) as connection, runner.snapshot(connection):
-            yield connection, None
+            yield connection, None if asked is None else moments.of_live(connection, asked, now)
         return
     with connect(database.dsn) as connection, refusable():
-        moment = moments.moment(connection, asked, database.clock.now())
+        moment = moments.moment(connection, asked, now)
     with output.steps() as steps:
 
         def report(at: runner.Progress) -> None:
@@ -70,6 +75,11 @@ def refusable() -> Iterator[None]:
     except Refusal as refusal:
         told = {"refusal": refusal.code, **refusal.numbers()}
         raise Rejected(problems.of_refusal(refusal)["detail"], told) from None
+
+
+def last_fact_line(day: date) -> str:
+    """Why figures of now may be of days on which nothing happened, and how to see others."""
+    return f"The last fact about customers is of {day}: --effective-at {day}."
 
 
 def say_moment(moment: Moment | None) -> None:

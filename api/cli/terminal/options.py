@@ -50,8 +50,8 @@ KnownAt: TypeAlias = Annotated[
     str | None,
     typer.Option(
         metavar="MOMENT",
-        help="As it was known then: a day (its end), an instant with its offset, or positions"
-        " (0:1234567).",
+        help="As it was known then: a day (its end; today up to now), an instant with its"
+        " offset, or positions (0:1234567).",
         show_default=False,
     ),
 ]
@@ -59,8 +59,8 @@ EffectiveAt: TypeAlias = Annotated[
     str | None,
     typer.Option(
         metavar="TIME",
-        help="By what had happened until then, a day (its end) or an instant: what was told late"
-        " counts if it is known.",
+        help="By what had happened until then, a day (its end; today up to now) or an instant: what"
+        " was told late counts if it is known.",
         show_default=False,
     ),
 ]

@@ -475,7 +475,8 @@ class Front(HttpToolsProtocol):
 
     def _say_why(self) -> None:
         assert self._refusal is not None
-        answer = as_response(problems.document(self._refusal))
+        code = self._refusal
+        answer = as_response(problems.document(code, None, **self.limits.passed(code)))
         fields = [
             *self.server_state.default_headers,
             *answer.raw_headers,

@@ -21,6 +21,7 @@ from api.http.server.inputs import sends_json
 from api.runtime import problems
 from api.runtime.clock import Clock
 from domain.kernel.refusal import Refusal
+from ledger import strict_json
 from ledger.trouble import Once, cause_of
 
 log = logging.getLogger("clubledger")
@@ -68,7 +69,9 @@ async def _http(request: Request, error: HTTPException) -> Response:
     headers = dict(error.headers or {})
     if "Allow" in headers:  # of one route, where the address may have several
         headers["Allow"] = ", ".join(_taken_by(request.app, request.scope["route"]))
-    return as_response(problems.document(code), headers)
+    numbers: Any = error.detail  # text, if it is not ours
+    told = numbers if isinstance(numbers, dict) else {}
+    return as_response(problems.document(code, **told), headers)
 
 
 def _taken_by(app: FastAPI, route: Any) -> list[str]:
@@ -87,13 +90,22 @@ async def _away(_: Request, error: Exception) -> Response:
 
 async def _invalid(request: Request, error: RequestValidationError | ValidationError) -> Response:
     found: Sequence[Mapping[str, Any]] = error.errors()
+    body = error.body if isinstance(error, RequestValidationError) else None
     if any(each["type"] == "json_invalid" for each in found):
-        return as_response(problems.document("malformed"))
+        return as_response(problems.document("malformed", _why_no_json(body)))
     if found and found[0]["loc"] == ("body",) and not sends_json(request):
         return as_response(problems.document("not_json"))
-    body = error.body if isinstance(error, RequestValidationError) else None
     told = problems.of_errors(found, _known(request.scope.get("route")), {"body": body})
     return await _door(request, problems.invalid(told, len(found) - len(told)))
+
+
+def _why_no_json(body: Any) -> str | None:
+    """Where a body is none, in the words in which what is parsed but not strict is refused."""
+    try:
+        strict_json.check(body.encode() if isinstance(body, str) else b"{}")
+    except strict_json.NotStrict as wrong:
+        return problems.cannot_be_read(wrong)
+    return None
 
 
 def _known(route: Any) -> set[str]:
@@ -127,6 +139,7 @@ class Doorway:
     def __init__(self, app: ASGIApp, *, max_body_bytes: int, show_traceback: bool) -> None:
         self.app = app
         self.max_body_bytes = max_body_bytes
+        self._too_large: Any = {"most_bytes": max_body_bytes}
         self.show_traceback = show_traceback
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -148,7 +161,7 @@ class Doorway:
             message = await receive()
             read_bytes += len(message.get("body", b""))
             if read_bytes > self.max_body_bytes:
-                raise HTTPException(413)
+                raise HTTPException(413, self._too_large)
             return message
 
         async def headed(message: Message) -> None:
@@ -167,13 +180,13 @@ class Doorway:
             await send(message)
 
         for name, value in scope["headers"]:
-            code = ""
+            problem = None
             if name == b"content-length" and int(value) > self.max_body_bytes:
-                code = "too_large"
+                problem = problems.document("too_large", **self._too_large)
             elif name == b"content-encoding" and value.lower() not in _AS_IT_IS:
-                code = "coding_not_taken"
-            if code:
-                await as_response(problems.document(code))(scope, receive, headed)
+                problem = problems.document("coding_not_taken")
+            if problem is not None:
+                await as_response(problem)(scope, receive, headed)
                 return
         try:
             await attended(self.app, scope, measured, headed)

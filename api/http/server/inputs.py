@@ -25,7 +25,7 @@ from api.http.server.reads import MOST_WAITING, Reads
 from api.http.server.turns import Turns
 from api.runtime import metrics, moments, spans
 from api.runtime.clock import Clock
-from api.runtime.problems import DoorProblem, invalid
+from api.runtime.problems import DoorProblem, cannot_be_read, invalid
 from api.runtime.settings import Settings
 from domain.kernel.command import NO_KEY, AskedKey, Command
 from domain.kernel.refusal import Refusal
@@ -35,7 +35,7 @@ from ledger.log.batcher import Ledger
 from ledger.log.receipts import Receipt
 from projections.engine.answer import Dated, Moment, dated
 from projections.engine.connection import Conn
-from projections.engine.moments import Asked
+from projections.engine.moments import Asked, of_live
 
 T = TypeVar("T")
 KEY_HEADER, ACTOR_HEADER = "Idempotency-Key", "Clubledger-Actor"
@@ -121,7 +121,18 @@ class House:
         await self.reads.reach(wait_for)
         if asked is None:
             return await (reads or self.reads)(lambda conn: question(conn, None))
-        moment = await self.past.moment(asked, self.clock.now())
+        now = self.clock.now()
+        moment = await self.past.moment(asked, now)
+        if asked.is_now(now):  # nothing has to be folded for that
+            for lane in moment.positions:
+                await self.reads.reach(lane)
+
+            def at_once(conn: Conn) -> T:
+                held = of_live(conn, asked, now)
+                found = question(conn, held)
+                return dated(found, held) if isinstance(found, Dated) else found
+
+            return await (reads or self.reads)(at_once)
         then = await self.past(lambda conn: question(conn, moment), moment, reads or self.reads)
         return dated(then, moment) if isinstance(then, Dated) else then
 
@@ -226,7 +237,7 @@ async def strict_body(request: Request) -> None:
         try:
             strict_json.check(await request.body())
         except strict_json.NotStrict as error:
-            raise DoorProblem("malformed", f"The request cannot be read: {error}.") from None
+            raise DoorProblem("malformed", cannot_be_read(error)) from None
 
 
 async def _key(
@@ -288,12 +299,12 @@ async def _position(wait_for: WaitFor = None) -> tuple[int, int] | None:
 
 
 KNOWN = (
-    "As it was known then: a day (its end in the programme's zone), an instant with its offset, or"
-    " positions of the log (`<bucket>:<position>`, by commas)."
+    "As it was known then: a day (its end in the programme's zone; today up to now), an instant"
+    " with its offset, or positions of the log (`<bucket>:<position>`, by commas)."
 )
 EFFECTIVE = (
-    "By what had happened until then, a day (its end) or an instant: what was told late counts if"
-    " it is known."
+    "By what had happened until then, a day (its end; today up to now) or an instant: what was told"
+    " late counts if it is known."
 )
 KNOWN_FORM: dict[str, Any] = {"pattern": moments.MOMENT_PATTERN}
 EFFECTIVE_FORM: dict[str, Any] = {"pattern": moments.TIME_PATTERN}

@@ -75,6 +75,14 @@ class Limits:
             descriptors_kept=DESCRIPTORS_KEPT + 2 * settings.read_connections,
         )
 
+    def passed(self, code: str) -> dict[str, int]:
+        """The numbers of the limit that a request has passed, as its problem tells them."""
+        return {
+            "too_large": {"most_bytes": self.body_bytes},
+            "address_too_long": {"most_bytes": self.address_bytes},
+            "head_too_large": {"most_bytes": self.head_bytes, "most_fields": self.fields},
+        }.get(code, {})
+
     @property
     def body_wire_bytes(self) -> int:
         """A body in chunks of one byte each takes six; what is more is chunk extensions."""
