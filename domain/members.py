@@ -52,7 +52,7 @@ class Membership(Struct, array_like=True, gc=False):
     important: Annotated[Timeline[bool], AtMost(MAX_CHANGES)] = field(default_factory=list)
     # units into which he moved, or came back, since
     moves: Annotated[Timeline[str], AtMost(MAX_CHANGES)] = field(default_factory=list)
-    # (left, back, into which unit), earliest first: all of them, since leaving ended what bound him then
+    # (left, back, into which unit), earliest first: all, since leaving ended what bound him then
     absences: Annotated[list[tuple[datetime, datetime, str]], AtMost(MAX_ABSENCES)] = field(
         default_factory=list
     )
