@@ -41,6 +41,8 @@ MARKS = {
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
+PACKED = {b"\x1f\x8b": "gzip", b"\xfd7zXZ\0": "xz", b"(\xb5/\xfd": "zstd"}
+"""How files begin that were compressed: no text does."""
 _REJECTS_OF = re.compile(r"^(?P<file>.+\.(?:xlsx|xlsm|xls|xlsb|ods))#(?P<sheet>.+)\.csv$", re.I)
 
 csv.field_size_limit(MOST_CELL)
@@ -127,6 +129,9 @@ def _encoding_of(file: File) -> str:
     """The first that fits: a mark, UTF-8, GB18030. Anything else is refused with the place."""
     file.copy.seek(0)
     begins = file.copy.read(4096)
+    for mark, packed in PACKED.items():
+        if begins.startswith(mark):
+            raise Unreadable(file.name, f"it is compressed by {packed}: unpack it first")
     for mark, encoding in MARKS.items():
         if begins.startswith(mark):
             return _required(file, encoding)

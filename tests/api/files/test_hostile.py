@@ -1,5 +1,6 @@
 """Files that nobody should send: each is refused with its place, and in little time and memory."""
 
+import gzip
 import io
 import zipfile
 from contextlib import ExitStack
@@ -58,6 +59,9 @@ HOSTILE = {
     "neither UTF-8 nor GB18030": (
         b"member,points,day\nm\xff\xff,5,2025-01-01\n", 2,
         "no UTF-8 (line 2) and no GB18030 (line 2)",
+    ),
+    "a table that was compressed": (
+        gzip.compress(b"member,points,day\n"), None, "compressed by gzip: unpack it first"
     ),
     "half of a character": ("member,points,day\n客".encode()[:-2], 2, "no UTF-8"),
     "UTF-16 that breaks off": (
