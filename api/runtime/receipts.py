@@ -20,8 +20,8 @@ def disclosed(connection: Connection[Any], command: Command, receipt: Receipt) -
     if not command.discloses:
         return receipt
     if isinstance(command, WebhookCommand):
-        known = webhooks.webhooks(connection) if receipt.replayed else {}
-        if command.webhook_id in known and known[command.webhook_id].removed_at is not None:
+        added = webhooks.webhooks(connection) if receipt.replayed else {}
+        if command.webhook_id in added and added[command.webhook_id].removed_at is not None:
             return receipt
         secret = webhooks.mint(connection, command.webhook_id, receipt.body["secret"])
         return replace(receipt, body={**receipt.body, "signing_secret": secret})
