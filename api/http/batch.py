@@ -22,6 +22,7 @@ from domain.catalogue import COMMANDS
 from domain.kernel.command import Command
 from domain.kernel.refusal import Refusal
 from domain.kernel.values import WHOLE
+from domain.persons import UnmaskMember
 from ledger import commands
 from ledger.log.receipts import Receipt, Trial
 
@@ -108,6 +109,8 @@ async def _executed(house: House, asked: Command | Exception) -> Written | Excep
     if isinstance(asked, Exception):
         return asked
     try:
+        if isinstance(asked, UnmaskMember):  # one by one is shown who somebody is
+            return await house.execute(asked), None
         return await carried_out(house, asked)
     except Exception as failure:  # noqa: BLE001 - told as its outcome
         return failure
