@@ -1,6 +1,8 @@
 """A clerk at the desk, in a browser, in both languages: from the scan to the receipt, and back."""
 
 import re
+from collections.abc import Callable
+from functools import partial
 from hashlib import sha256
 
 import pytest
@@ -118,6 +120,27 @@ def test_what_is_pressed_faster_than_the_list_of_today_comes_is_in_it(
         expect(page.locator("#today")).to_contain_text(each)
     behind = "performance.getEntriesByType('resource').filter((e) => e.name.includes('wait_for'))"
     assert eventually(lambda: page.evaluate(f"{behind}.length") == len(those))
+
+
+def test_a_list_of_today_that_did_not_come_is_asked_for_again(
+    visitor: Visitor, house: House, name: str
+) -> None:
+    page = seated(visitor, house, (name, 300))
+    lost: list[Callable[[Route], None]] = [Route.abort, partial(Route.fulfill, status=503)]
+
+    def lose(asked: Route) -> None:
+        lost.pop()(asked) if lost else asked.continue_()
+
+    page.route("**/today?*", lose)
+    scan(page, name)
+    expect(page.locator(".card")).to_contain_text(name)
+    scan(page, "1")
+    expect(page.locator("#receipts .receipt")).to_have_count(1)
+    scan(page, "-")  # which its own list follows
+    expect(page.locator("#receipts .undone")).to_have_count(1)
+    expect(page.locator("#today .undone").filter(has_text=name)).to_have_count(1)
+    assert not lost
+    visitor.wrong.clear()  # the browser itself told of the requests that failed
 
 
 def test_a_free_visit_says_so_and_a_refusal_what_to_do(
