@@ -22,7 +22,8 @@ api/test_leaving api/test_strangers architecture/test_how_to projections/test_au
 api/test_echoes api/test_asof api/test_audit projections/test_asof ledger/test_embedded_stops
 pages/test_offered pages/test_desk pages/test_every_page pages/test_audit_journey
 projections/test_told_late projections/test_whatif projections/test_runner
-projections/test_populations ledger/test_storm ledger/test_importing
+projections/test_populations projections/test_folds domain/test_laws domain/test_parts
+ledger/test_storm ledger/test_importing
 """
 """The files that take a minute or more begin first: else one of them runs alone at the end."""
 
@@ -42,9 +43,8 @@ api/test_hostile api/test_http api/test_jobs api/test_lists api/test_lives api/t
 api/test_openapi api/test_personal api/test_questions api/test_racing api/test_reports
 api/test_revival api/test_spans api/test_sql api/test_strangers api/test_stream
 api/test_tutorial
-domain/test_campaign_laws domain/test_laws domain/test_parts domain/test_reversals
-domain/test_whatif_laws
-ledger/test_storm projections/test_corrections projections/test_folds projections/test_told_late
+domain/test_campaign_laws domain/test_laws domain/test_parts domain/test_whatif_laws
+ledger/test_storm projections/test_corrections projections/test_folds
 """
 """Of which no lines are counted where CI counts them: what they run others run, too, or processes
 of their own do, and a process that is traced takes up to twice as long."""

@@ -7,6 +7,7 @@ no finding. A long run, in which each role is asked for all that it opens:
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
@@ -81,6 +82,7 @@ def issued(address: str, root: str, role_id: str) -> str:
     return str(httpx.post(at, json=body, headers=headers, timeout=PATIENCE_S).json()["token"])
 
 
+@cache
 def operations() -> dict[str, list[str]]:
     """By the scope that they need, if any, the names of all operations."""
     app = create_app("", follow=False)
