@@ -229,6 +229,7 @@ def test_what_was_entered_otherwise_is_corrected_for_a_reason(
     assert 'data-code="invalid"' in refused.text
     for_a_reason = pages.post(f"{ENTER}/do", data={**other, "correcting": "misread"}, headers=OWN)
     assert "hx-redirect" in for_a_reason.headers
+    house.settle()
     told = house.ask("/reports/figured/figures")
     claimed = {each["claim_id"]: each["value"] for each in told["figures"]}
     assert (told["title"], claimed["members.vips"]) == ("Tea, again", "4")
