@@ -27,7 +27,7 @@ from api.runtime.failures import CannotOpen
 from api.runtime.keys import take_keys
 from api.runtime.readiness import Reason
 from api.runtime.settings import Settings, quieten_libpq, unknown
-from api.runtime.wiring import address_of
+from api.runtime.wiring import address_of, embedded_version
 from ledger import clocks, rotation
 from ledger.database import LOG_FORMAT, applied_to, connect, meta, migrations, strangers
 from ledger.embedded import EmbeddedError, looked_at, running
@@ -39,6 +39,7 @@ LOCAL = ("127.0.0.1", "::1", "localhost")
 TLS = ("require", "verify-ca", "verify-full")
 DURABLE = ("fsync", "full_page_writes", "synchronous_commit")
 START = "Nothing has to be done for it: the first command that needs it starts it."
+OTHER_PORT = "Stop it, or choose another port: CLUBLEDGER_PORT."
 BAD_ADDRESS = "CLUBLEDGER_DATABASE_URL is not an address of PostgreSQL."
 MAKES = "`clubledger demo`, `import` or `serve` makes one; --data-dir names another place."
 HELP, ACCESS = "docs/how-to/watch-the-answers.md", "docs/how-to/access.md"
@@ -185,7 +186,10 @@ def _port(settings: Settings) -> Iterator[Finding]:
             yield Finding("port", said, "Choose another: CLUBLEDGER_HOST, CLUBLEDGER_PORT.")
         elif not _is_ours(settings):
             said = f"Another program listens on {where}."
-            yield Finding("port", said, "Stop it, or choose another port: CLUBLEDGER_PORT.")
+            yield Finding("port", said, OTHER_PORT)
+        elif settings.database_url is None and embedded_version(settings.data_dir) is None:
+            said = f"clubledger listens on {where}, and serves another ledger."
+            yield Finding("port", said, OTHER_PORT)
 
 
 def _is_ours(settings: Settings) -> bool:

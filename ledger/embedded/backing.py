@@ -28,6 +28,12 @@ from ledger.embedded.waiting import Wait
 
 STEP_S = 600.0
 """How long a step of a recovery may say nothing."""
+UNREACHED = {
+    "recovery target was reached": "The archive ends before that time.",
+    "before consistent recovery point": "That time is before the end of the backup: an older one"
+    " reaches it.",
+}
+"""Of what PostgreSQL says of a time that it cannot recover to, what it means."""
 
 
 def back_up(data_dir: Path, dsn: str, target: Path) -> int:
@@ -102,9 +108,9 @@ def restore(backup: Path, data_dir: Path, archive: Path | None, until: datetime 
     try:
         _recover(home)
     except (EmbeddedError, psycopg.Error) as error:  # it may stop before it answered once
-        short = "recovery target was reached" in postmaster.last_words(home)
+        said = postmaster.last_words(home)
         shutil.rmtree(home.pgdata)
-        why = "The archive ends before that time." if short else error
+        why = next((why for words, why in UNREACHED.items() if words in said), error)
         raise EmbeddedError(f"It could not be restored. {why}") from error
     write_private(home.pgdata / "postgresql.auto.conf", "", home.account)
 

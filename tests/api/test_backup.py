@@ -115,11 +115,13 @@ def test_the_page_is_true_of_a_server_that_is_written_to_and_killed(place: Path)
     refused = clubledger("restore", place / "backups" / "monday", data_dir=place / "then")
     assert refused.code == 4
     assert "There is a ledger in" in refused.err
-    words = ("--archive", place / "backups" / "log", "--to", (then + timedelta(days=1)).isoformat())
-    refused = clubledger("restore", place / "backups" / "monday", *words, data_dir=place / "late")
-    assert refused.code == 4
-    assert "archive ends before that time" in refused.err
-    assert not (place / "late" / "pgdata").exists()
+    for days, why in ((1, "The archive ends before"), (-1, "That time is before the end of the")):
+        to = "--archive", place / "backups" / "log", "--to", (then + timedelta(days)).isoformat()
+        refused = clubledger("restore", place / "backups" / "monday", *to, data_dir=place / "off")
+        assert refused.code == 4
+        assert f"could not be restored. {why}" in refused.err
+        assert len(refused.err.splitlines()) == 1
+        assert not (place / "off" / "pgdata").exists()
     assert clubledger("backup", place / "backups" / "monday", data_dir=place / "then").code == 4
 
 

@@ -38,10 +38,14 @@ def found(settings: Settings) -> dict[str, Finding]:
     return {each.code: each for each in examined(settings)}
 
 
-def test_nothing_is_wrong_with_a_ledger_that_is_served(demo_dir: Path, server: Server) -> None:
+def test_nothing_is_wrong_with_a_ledger_that_is_served(
+    demo_dir: Path, server: Server, data_dir: Path
+) -> None:
     port = server.address.rpartition(":")[2]
-    told = clubledger("doctor", "--json", data_dir=demo_dir, CLUBLEDGER_PORT=port)
-    assert (told.code, told.json) == (0, {"well": True, "findings": []})
+    asked = clubledger("doctor", "--json", data_dir=demo_dir, CLUBLEDGER_PORT=port)
+    assert (asked.code, asked.json) == (0, {"well": True, "findings": []})
+    (told,) = doctor._port(Settings(data_dir=data_dir, port=int(port)))
+    assert "serves another ledger" in told.detail
 
 
 def test_a_setting_that_is_none_is_unsafe_or_no_utf_8_locale(data_dir: Path) -> None:
