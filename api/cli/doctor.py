@@ -4,6 +4,7 @@ nothing: of a server that does not run it says what can be seen without."""
 import errno
 import http.client
 import json
+import os
 import resource
 import socket
 import stat
@@ -216,6 +217,9 @@ def _directory(settings: Settings) -> Iterator[Finding]:
             mend = "Run it as who made the directory, or put right what is said here."
             yield Finding("directory", str(error), mend)
         return
+    if os.statvfs(home.path).f_flag & os.ST_RDONLY:
+        said = f"The file system of {path} is read-only: nothing that uses the ledger can start."
+        yield Finding("directory", said, "Mount it for writing; see first whether the disk failed.")
     keys = settings.keys_file or home.path / "keys"
     for place in (home.path / "password", keys, home.path / "pgdata"):
         if place.exists() and stat.S_IMODE(place.lstat().st_mode) & 0o077:

@@ -108,9 +108,9 @@ def restore(backup: Path, data_dir: Path, archive: Path | None, until: datetime 
     try:
         _recover(home)
     except (EmbeddedError, psycopg.Error) as error:  # it may stop before it answered once
-        said = postmaster.last_words(home)
+        told = postmaster.last_words(home)
         shutil.rmtree(home.pgdata)
-        why = next((why for words, why in UNREACHED.items() if words in said), error)
+        why = next((why for words, why in UNREACHED.items() if words in told), error)
         raise EmbeddedError(f"It could not be restored. {why}") from error
     write_private(home.pgdata / "postgresql.auto.conf", "", home.account)
 

@@ -19,7 +19,7 @@ from psycopg import pq, sql
 from ledger.embedded import binaries, postmaster, settings
 from ledger.embedded.account import owner_of, server_account
 from ledger.embedded.archive import archiving
-from ledger.embedded.errors import EmbeddedError
+from ledger.embedded.errors import EmbeddedError, reason
 from ledger.embedded.files import locked, open_lock, read_if_there, take
 from ledger.embedded.home import DATABASE, MAINTENANCE, TEMPLATE, USER, Home, open_home
 from ledger.embedded.waiting import LOOK_AGAIN_S, Wait
@@ -138,7 +138,7 @@ class EmbeddedServer:
                     raise
         except (OSError, subprocess.SubprocessError) as error:
             raise EmbeddedError(
-                f"The embedded server in {self.data_dir} cannot start: {error}"
+                f"The embedded server in {self.data_dir} cannot start: {reason(error)}"
             ) from error
 
     def stop(self) -> None:

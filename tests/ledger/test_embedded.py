@@ -139,6 +139,13 @@ def test_what_was_written_is_there_after_a_restart(directory: Path) -> None:
         assert state(data).pid != first.pid
 
 
+def test_what_the_system_refuses_is_told_in_its_words(directory: Path) -> None:
+    """As of a file system that is read-only: no `[Errno 30]` stands before it."""
+    (directory / "start.lock").mkdir()
+    with pytest.raises(EmbeddedError, match=r"cannot start: /\S+start\.lock: Is a directory$"):
+        EmbeddedServer(directory, CHEAP).start()
+
+
 def test_start_and_stop_may_be_said_twice(data: Path) -> None:
     embedded = EmbeddedServer(data, CHEAP)
     embedded.stop()
