@@ -52,8 +52,9 @@ class Membership(Struct, array_like=True, gc=False):
     important: Annotated[Timeline[bool], AtMost(MAX_CHANGES)] = field(default_factory=list)
     # units into which he moved, or came back, since
     moves: Annotated[Timeline[str], AtMost(MAX_CHANGES)] = field(default_factory=list)
-    # (left, back, into which unit), earliest first: all, since leaving ended what bound him then
-    absences: Annotated[list[tuple[datetime, datetime, str]], AtMost(MAX_ABSENCES)] = field(
+    # (left, back, into which unit he moved besides at that very instant), earliest first: all of
+    # them, since leaving ended what bound him then
+    absences: Annotated[list[tuple[datetime, datetime, str | None]], AtMost(MAX_ABSENCES)] = field(
         default_factory=list
     )
 
@@ -115,6 +116,11 @@ class MemberMoved(Event, name="member.moved", stream="member"):
 
     def apply(self, membership: Membership) -> None:
         membership.moves = timeline.put(membership.moves, self.occurred_at, self.unit_id)
+        if any(back_at == self.occurred_at for _, back_at, _ in membership.absences):
+            membership.absences = [
+                (left, back, self.unit_id if back == self.occurred_at else unit)
+                for left, back, unit in membership.absences
+            ]
 
 
 class MemberLeft(Event, name="member.left", stream="member"):
@@ -149,7 +155,8 @@ class MemberReturned(Event, name="member.returned", stream="member"):
     named_by = ("period",)
 
     def apply(self, membership: Membership) -> None:
-        absence = (self.left_at, self.occurred_at, self.unit_id)
+        moved = next((unit for at, unit in membership.moves if at == self.occurred_at), None)
+        absence = (self.left_at, self.occurred_at, moved)
         membership.absences = [*membership.absences, absence]
         membership.left_at = None
         membership.moves = timeline.put(membership.moves, self.occurred_at, self.unit_id)
@@ -160,10 +167,11 @@ class MemberReturned(Event, name="member.returned", stream="member"):
 
     @classmethod
     def take_back(cls, part: Membership, which: str) -> None:
-        *earlier, (left_at, *came_back) = part.absences
+        *earlier, (left_at, back_at, moved) = part.absences
         part.absences, part.left_at = earlier, left_at
-        # What moved him on at that very instant stays.
-        part.moves = [each for each in part.moves if [*each] != came_back]
+        part.moves = [each for each in part.moves if each[0] != back_at]
+        if moved is not None:
+            part.moves = timeline.put(part.moves, back_at, moved)
 
 
 class BillIssued(Event, name="bill.issued", stream="member"):

@@ -256,6 +256,17 @@ def test_a_move_at_the_instant_of_a_return_stays_when_that_is_taken_back() -> No
     assert unit_at(home.member.membership, local("2008-07-12 12:00")) == "east"
 
 
+def test_of_several_moves_at_the_instant_of_a_return_the_last_stays() -> None:
+    came, back_again = "2008-07-10 12:00", do(CorrectReturn, "2008-07-11 12:00")
+    moves = [do(MoveToUnit, came, unit_id=each) for each in ("east", "west")]
+    after = given(MEMBER, EAST, GONE, back(came, "west"), *moves).and_given(back_again)
+    assert unit_at(after.member.membership, local("2008-07-12 12:00")) == "west"
+    before = given(MEMBER, EAST, moves[0], do(LeaveNetwork, came), back(came, "west")).and_given(
+        back_again
+    )
+    assert unit_at(before.member.membership, local("2008-07-12 12:00")) == "east"
+
+
 def test_a_move_told_late_does_not_reach_past_his_return() -> None:
     home = given(MEMBER, EAST, GONE, back("2008-07-10 12:00", "west"))
     home.and_given(do(MoveToUnit, "2008-06-30 12:00", unit_id="east"))
