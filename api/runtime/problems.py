@@ -126,8 +126,12 @@ DOOR: dict[str, Kind] = {
     "unavailable": Kind(503, "The database does not answer."),
     "provider_away": Kind(503, "The identity provider does not answer."),
     "building": Kind(503, "The answers as of that moment are being built: ask again in a while."),
-    "what_if_running": Kind(503, "Another scenario is being replayed: one at a time."),
-    "what_if_too_long": Kind(504, "The replay takes longer than a request may: use the command."),
+    "what_if_running": Kind(
+        503, "Another scenario is being replayed: one at a time.", ("retry_after_s",)
+    ),
+    "what_if_too_long": Kind(
+        504, "The replay takes longer than a request may: use the command.", ("limit_s",)
+    ),
     "not_ready": Kind(
         503, "Requests should not be sent here just now, for the `reasons` given.", ("reasons",)
     ),

@@ -1,7 +1,9 @@
 """Every refusal has a status and a description."""
 
+import ast
 import dataclasses
 import re
+from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -71,6 +73,30 @@ def test_the_door_brings_no_numbers_but_those_that_it_promises() -> None:
     assert (told["position"], told["detail"][-13:]) == (7, ": position 7.")
     with pytest.raises(AssertionError):
         problems.document("not_caught_up", None, lag=7)
+
+
+def brought(call: ast.Call) -> Iterator[str]:
+    """The names of what a problem is made with, as far as they stand there."""
+    said = {each.arg: each.value for each in call.keywords if each.arg}
+    more = said.pop("more", call.args[2] if len(call.args) > 2 else None)
+    yield from said.keys() - {"detail"}
+    for key in more.keys if isinstance(more, ast.Dict) else ():
+        if isinstance(key, ast.Constant):
+            yield str(key.value)
+
+
+def test_wherever_the_door_refuses_it_brings_what_it_promises() -> None:
+    found = 0
+    for file in sorted((DOCS.parents[1] / "api").rglob("*.py")):
+        for call in ast.walk(ast.parse(file.read_text("utf-8"))):
+            if not isinstance(call, ast.Call) or not call.args:
+                continue
+            named, code = ast.unparse(call.func).rpartition(".")[2], call.args[0]
+            if named in ("DoorProblem", "document") and isinstance(code, ast.Constant):
+                names = {*brought(call)}
+                assert names <= {*problems.members_of(str(code.value))}, (file.name, names)
+                found += len(names)
+    assert found >= 10
 
 
 @pytest.mark.parametrize("code", sorted(REFUSALS))
