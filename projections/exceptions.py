@@ -27,7 +27,7 @@ from projections.engine.views import view
 
 def _folds() -> Iterator[str]:
     """Of each event that may have broken rules, what takes it in, and out when it is corrected."""
-    for topic, event in CATALOGUE.items():
+    for topic, event in sorted(CATALOGUE.items()):
         if not issubclass(event, Excusable):
             continue
         table = typed_tables()[topic]

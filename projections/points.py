@@ -42,7 +42,7 @@ _HELD = " ".join(f"CHECK ({name} >= 0)," for name in OWNED)
 _NAMES = ", ".join(ACCOUNTS)
 
 
-OPENS = [topic for topic, event in CATALOGUE.items() if issubclass(event, LotOpened)]
+OPENS = sorted(topic for topic, event in CATALOGUE.items() if issubclass(event, LotOpened))
 """The events that open lots."""
 
 

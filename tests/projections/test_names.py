@@ -269,6 +269,7 @@ YET = {
     ("schema Status", "version"): "of the program",
     ("schema Input", "name"): "of one input of a formula",
     ("schema Measured", "on"): "as it is asked: `--on`",
+    ("schema MeasureAnswer", "on"): "the same",
     ("schema MeasureFigure", "on"): "the same",
     ("get /v1/measures/{measure_id}", "on"): "the same",
     ("get /v1/measures/{measure_id}/contributions", "on"): "the same",

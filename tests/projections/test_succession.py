@@ -1,5 +1,7 @@
 """Two versions of the program on one ledger: the one that came first makes the answers no more."""
 
+import subprocess
+import sys
 import threading
 from typing import Any
 
@@ -11,6 +13,7 @@ from projections.engine import runner
 from projections.engine.catalogue import PROJECTIONS
 from projections.engine.runner import Folded, OtherVersion
 from projections.engine.schemas import recorded, try_session_lock
+from tests.api.running import REPOSITORY, environment
 from tests.patience import eventually
 from tests.projections.workings import a_newer_version_comes, following
 
@@ -67,3 +70,29 @@ def test_who_waits_for_a_program_that_knows_of_no_other_version_is_told_so(
         as_newer(monkeypatch)
         with pytest.raises(OtherVersion, match="end it first"):
             runner.project(ledger_dsn)
+
+
+FIRST = """
+import importlib, sys
+importlib.import_module(sys.argv[1])
+from domain.catalogue import PARTS
+from ledger.log.snapshots import part_version
+from projections.engine.schemas import versions
+print(sorted(versions().items()), [(part, part_version(part)) for part in sorted(PARTS)])
+"""
+
+
+def test_whatever_is_imported_first_it_is_the_same_version() -> None:
+    """What is made of all events was made in the order in which they were met."""
+    first = ("domain.catalogue", "domain.bindings", "domain.visits", "projections.whatif.overlay")
+    told = {
+        subprocess.run(
+            [sys.executable, "-c", FIRST, each],
+            capture_output=True,
+            check=True,
+            cwd=REPOSITORY,
+            env=environment(),
+        ).stdout
+        for each in first
+    }
+    assert len(told) == 1

@@ -13,7 +13,7 @@
   }
 
   document.addEventListener("htmx:before:request", ({target: form, detail: {ctx}}) => {
-    if (!form.matches("form")) return; // nobody has pressed anything
+    if (!form.matches?.("form")) return; // nobody has pressed anything, or what asks is gone
     problem?.replaceChildren();
     const within = (each) => ctx.target?.contains(each);
     ctx.answers = [...document.querySelectorAll("[data-answer]")].filter(within);
