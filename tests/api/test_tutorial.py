@@ -10,13 +10,15 @@ from typing import Any
 import pytest
 
 from tests.api.running import SCALE, clubledger, environment, serving, stopped
-from tests.patience import PATIENCE_S
+from tests.patience import PATIENCE_S, eventually
 from tests.places import empty_directory
 
 TUTORIAL = Path(__file__).parents[2] / "docs" / "tutorial-desk.md"
 README = Path(__file__).parents[2] / "README.md"
 DOCUMENTED = "http://127.0.0.1:8000"
 ANYTHING = "..."
+NOT_YET = "504"
+"""What waits for answers is told so where the machine is busy."""
 BLOCK = re.compile(r"^```console\n\$ (.+)\n(\d{3}) (.+)\n```$", re.MULTILINE)
 
 
@@ -61,16 +63,23 @@ def not_as_said(example: tuple[str, str, str], address: str, home: Path) -> list
     command, status, body = example
     assert DOCUMENTED in command
     (home / ".curlrc").write_text('write-out = "%{stderr}%{http_code}\\n"\n')
-    done = subprocess.run(
-        ["bash", "-c", command.replace(DOCUMENTED, address)],
-        capture_output=True,
-        env=environment(CURL_HOME=str(home)),
-        timeout=PATIENCE_S,
-        check=False,
-    )
-    got = done.stderr.decode().split()[-1]
-    found = differences(json.loads(body), json.loads(done.stdout))
-    return [command, got, found, done.stdout.decode()] if got != status or found else []
+    came: list[tuple[str, str]] = []
+
+    def answered() -> bool:
+        done = subprocess.run(
+            ["bash", "-c", command.replace(DOCUMENTED, address)],
+            capture_output=True,
+            env=environment(CURL_HOME=str(home)),
+            timeout=PATIENCE_S,
+            check=False,
+        )
+        came.append((done.stderr.decode().split()[-1], done.stdout.decode()))
+        return came[-1][0] != NOT_YET
+
+    assert eventually(answered)
+    got, told = came[-1]
+    found = differences(json.loads(body), json.loads(told))
+    return [command, got, found, told] if got != status or found else []
 
 
 def test_the_examples_of_the_readme_are_the_tutorials() -> None:
