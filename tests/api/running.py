@@ -20,7 +20,7 @@ import httpx
 
 from api.http import create_app
 from api.runtime.settings import Settings
-from tests.addresses import AsyncClient
+from tests.addresses import AsyncClient, PatientAsyncClient
 from tests.api.warm import Starter, Warm
 from tests.patience import PATIENCE_S
 from tests.postgres import KEY
@@ -213,9 +213,10 @@ async def asked(
 ) -> AsyncIterator[httpx.AsyncClient]:
     """A client of an application in this process, whose answers stand still or follow."""
     app = create_app(dsn, Settings(**settings), follow=follow)
+    client_of = PatientAsyncClient if follow else AsyncClient
     async with (
         app.router.lifespan_context(app),
-        AsyncClient(
+        client_of(
             transport=httpx.ASGITransport(app), base_url="http://here", timeout=PATIENCE_S
         ) as client,
     ):

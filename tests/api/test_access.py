@@ -296,13 +296,17 @@ def test_what_was_done_is_answered_again_to_who_may_do_it_no_more(office: Office
 
 
 def test_a_unit_reads_its_own_customers_alone(office: Office) -> None:
-    token = office.issued("north", "head", units=["north"])
+    made = office.does(
+        "/api-keys", "issue-north", api_key_id="north", role_id="head", units=["north"]
+    )
+    token, place = str(made["token"]), f"{made['bucket']}:{made['position']}"
     with office.client(token) as client:
         assert client.get("/members/m1").status_code == 200
         for path in OTHERS:
             answer = client.get(path)
             assert (answer.status_code, answer.json()["code"]) == (403, "not_allowed"), path
-        found = client.get("/lists/members", params={"unit_id": "north"}).json()
+        asked = {"unit_id": "north", "wait_for": place}
+        found = client.get("/lists/members", params=asked).json()
         assert [each["member_id"] for each in found["members"]] == ["m1"]
         known = client.post("/members/lookup", json={"phone": facts.PHONE}).json()["members"]
         assert [each["member_id"] for each in known] == ["m1"]

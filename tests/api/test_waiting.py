@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
+import httpx
 import pytest
 
 from api.http.server import reads
@@ -66,6 +67,48 @@ def test_who_waits_is_told_when_it_takes_too_long(
             for path in ("/clubs", "/figures", "/campaigns", "/members/m1"):
                 answer = await client.get(f"{path}?wait_for=0:1")
                 assert (answer.status_code, answer.json()["code"]) == (504, "not_caught_up")
+
+    asyncio.run(ask())
+
+
+def test_a_page_that_waits_for_what_was_written_is_asked_for_again(
+    behind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reads, "WAIT_S", SOON_S)
+
+    async def ask() -> None:
+        async with asked(behind) as client:
+            browser = httpx.AsyncClient(transport=client._transport, base_url="http://here")
+            for place, again in (("0:1", "1"), ("0:999999", None)):
+                told = await browser.get(f"/campaigns?wait_for={place}")
+                assert (told.status_code, told.headers.get("refresh")) == (504, again)
+                part = await browser.get(
+                    f"/campaigns?wait_for={place}", headers={"HX-Request": "true"}
+                )
+                assert (part.status_code, part.headers.get("refresh")) == (504, None)
+
+    asyncio.run(ask())
+
+
+def test_nothing_is_recorded_as_shown_to_a_member_that_cannot_be_shown_yet(
+    behind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reads, "WAIT_S", SOON_S)
+
+    async def ask() -> None:
+        async with asked(behind) as client:
+            member = {"member_id": "own", "unit_id": "own", "name": "李"}
+            for to, said in (("/units", {"unit_id": "own", "title": "Own"}), ("/members", member)):
+                told = await client.post(to, json=said, headers={"Idempotency-Key": to})
+                assert told.status_code == 201, told.text
+            path, key = "/members/own/own-data", {"Idempotency-Key": "own"}
+            refused = await client.post(path, headers=key)
+            assert (refused.status_code, refused.json()["code"]) == (504, "not_caught_up")
+            for in_full in (["李"], []):
+                await asyncio.to_thread(runner.project, behind)
+                shown = (await client.post(path, headers=key)).json()
+                assert [each["value"] for each in shown["told"]] == in_full
+                assert shown["events"][-1]["topic"] == "member.unmasked"
 
     asyncio.run(ask())
 

@@ -15,6 +15,7 @@ from axe_playwright_python.base import AXE_SCRIPT, AxeResults
 from playwright.sync_api import (
     Browser,
     BrowserContext,
+    ConsoleMessage,
     Page,
     Request,
     expect,
@@ -310,6 +311,10 @@ VIOLATIONS = "axe.run({resultTypes: ['violations']}).then((found) => found.viola
 """What axe finds wrong. All that it finds right besides is not brought here: that takes longer."""
 
 
+LAGGING = "the server responded with a status of 504"
+"""What the browser itself tells where answers lag behind: what it asked for is asked for again."""
+
+
 @dataclass
 class Visitor:
     """Somebody at a page: what he sees, and what it did that no page may."""
@@ -330,6 +335,11 @@ class Visitor:
         """Nothing is loaded from elsewhere."""
         if urlsplit(request.url).hostname != urlsplit(self.address).hostname:
             self.wrong.append(f"asked {urlsplit(request.url).netloc}")
+
+    def said(self, line: ConsoleMessage) -> None:
+        """Nothing is wrong by the browser's console."""
+        if line.type in ("error", "warning") and LAGGING not in line.text:
+            self.wrong.append(line.text)
 
     def accessible(self) -> None:
         """No violation that axe knows of."""
@@ -359,10 +369,7 @@ def watched(visitor: Visitor) -> Visitor:
     page.set_default_timeout(PATIENCE_S * 1000)
     page.on("request", visitor.asked)
     page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on(
-        "console",
-        lambda said: wrong.append(said.text) if said.type in ("error", "warning") else None,
-    )
+    page.on("console", visitor.said)
     return visitor
 
 

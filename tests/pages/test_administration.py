@@ -12,7 +12,7 @@ import pytest
 from api.doors import DOOR_OF, DOORS
 from api.http.doors import body_of
 from api.http.pages import forms, offering, words
-from tests.addresses import at
+from tests.addresses import Patient, at
 from tests.pages.conftest import PASSWORD, Claimed
 from tests.pages.test_guards import OWN, code_of
 from tests.patience import PATIENCE_S, eventually
@@ -24,7 +24,7 @@ BASE = "/administration/commands"
 def administrator(claimed: Claimed) -> Iterator[httpx.Client]:
     """Who may do everything."""
     headers = {"Authorization": f"Bearer {claimed.key_of_all}", "Accept-Language": "en"}
-    with httpx.Client(base_url=claimed.address, headers=headers, timeout=PATIENCE_S) as client:
+    with Patient(base_url=claimed.address, headers=headers, timeout=PATIENCE_S) as client:
         yield client
 
 
@@ -163,7 +163,7 @@ def test_only_what_one_may_do_and_see_is_offered(
     claimed: Claimed, administrator: httpx.Client
 ) -> None:
     of_west = {"Authorization": f"Bearer {claimed.key_of_west}"}
-    with httpx.Client(base_url=claimed.address, headers=of_west, timeout=PATIENCE_S) as client:
+    with Patient(base_url=claimed.address, headers=of_west, timeout=PATIENCE_S) as client:
         offered = re.findall(r"/commands/([a-z._]+)", client.get("/administration").text)
         assert set(offered) == {door.name for door in DOORS if door.scope == "visits.write"}
         assert code_of(client.get(f"{BASE}/user.add")) == "not_allowed"
@@ -191,7 +191,7 @@ def test_lists_tell_what_the_api_tells(administrator: httpx.Client) -> None:
 def test_an_administrator_ends_the_session_of_somebody(
     claimed: Claimed, administrator: httpx.Client
 ) -> None:
-    with httpx.Client(base_url=claimed.address, timeout=PATIENCE_S) as browser:
+    with Patient(base_url=claimed.address, timeout=PATIENCE_S) as browser:
         signed = browser.post(at("/session"), json={"user_id": "li", "password": PASSWORD})
         assert signed.status_code == 201
         page = administrator.get("/administration/users/li").text

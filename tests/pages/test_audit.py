@@ -16,6 +16,7 @@ from api.http.pages.page import AUDIT
 from api.runtime.clock import Clock
 from domain.kernel.values import add_months, local_date
 from domain.simulation.scenario import CHANGES
+from tests.addresses import Patient
 from tests.pages.conftest import Claimed, House, customer
 from tests.patience import PATIENCE_S, eventually
 
@@ -31,7 +32,7 @@ def pages(house: House) -> Iterator[httpx.Client]:
     told = customer("audited-1", 1_200)
     house.tell(*({**each, "unit_id": "audited"} if "unit_id" in each else each for each in told))
     house.settle()
-    with httpx.Client(base_url=house.address, timeout=PATIENCE_S) as client:
+    with Patient(base_url=house.address, timeout=PATIENCE_S) as client:
         yield client
 
 
@@ -201,7 +202,7 @@ def test_answers_are_proved_by_a_job_and_the_ledgers_health_is_told(pages: httpx
 
 
 def test_the_log_is_shown_to_whom_the_api_shows_it(claimed: Claimed) -> None:
-    with httpx.Client(base_url=claimed.address, timeout=PATIENCE_S) as client:
+    with Patient(base_url=claimed.address, timeout=PATIENCE_S) as client:
         for path in (AUDIT, f"{AUDIT}/events/0/1", f"{AUDIT}/health"):
             shown = {
                 name: client.get(path, headers={"authorization": f"Bearer {key}"}).status_code

@@ -7,6 +7,7 @@ from html import unescape
 import httpx
 import pytest
 
+from tests.addresses import Patient
 from tests.pages.conftest import Claimed, House, customer, launch
 from tests.pages.test_guards import OWN, code_of
 from tests.patience import PATIENCE_S, eventually
@@ -28,7 +29,7 @@ def pages(house: House) -> Iterator[httpx.Client]:
         )
         house.settle()
     headers = {**OWN, "Accept-Language": "en"}
-    with httpx.Client(base_url=house.address, headers=headers, timeout=PATIENCE_S) as client:
+    with Patient(base_url=house.address, headers=headers, timeout=PATIENCE_S) as client:
         yield client
 
 
@@ -169,7 +170,7 @@ def test_terms_that_have_moved_are_shown_again(pages: httpx.Client, house: House
 
 def test_a_campaigner_sees_and_enrols_those_of_his_unit_alone(claimed: Claimed) -> None:
     headers = {**OWN, "Authorization": f"Bearer {claimed.key_of_campaigner}"}
-    with httpx.Client(base_url=claimed.address, headers=headers, timeout=PATIENCE_S) as client:
+    with Patient(base_url=claimed.address, headers=headers, timeout=PATIENCE_S) as client:
         assert 'name="said"' in client.get(f"{BASE}/own").text
         other = client.post(f"{BASE}/own/customer", data={"said": "a-poor"})
         assert code_of(other) == "unknown_member"
@@ -195,7 +196,7 @@ def test_a_campaigner_sees_and_enrols_those_of_his_unit_alone(claimed: Claimed) 
         assert 'class="receipt"' in done.text
         assert "corrections" not in done.text, "which he may not"
     headers["Authorization"] = f"Bearer {claimed.key_of_west}"
-    with httpx.Client(base_url=claimed.address, headers=headers, timeout=PATIENCE_S) as client:
+    with Patient(base_url=claimed.address, headers=headers, timeout=PATIENCE_S) as client:
         assert code_of(client.get(BASE)) == "not_allowed"
 
 
@@ -210,7 +211,7 @@ def test_who_has_not_enrolled_is_told_of_ones_own_units_alone(claimed: Claimed) 
         for key in (claimed.key_of_all, claimed.key_of_west, claimed.key_of_campaigner)
     )
     path, listed = f"{BASE}/lists/not-enrolled", "/v1/lists/not_enrolled?campaign_id=lists"
-    with httpx.Client(base_url=claimed.address, headers=of_all, timeout=PATIENCE_S) as client:
+    with Patient(base_url=claimed.address, headers=of_all, timeout=PATIENCE_S) as client:
         client.post("/v1/commands", json={"commands": keyed})
         assert eventually(lambda: client.get("/v1/status").json()["behind"] == 0)
         every = client.get(path).text

@@ -126,7 +126,8 @@ def test_a_list_of_today_that_did_not_come_is_asked_for_again(
     visitor: Visitor, house: House, name: str
 ) -> None:
     page = seated(visitor, house, (name, 300))
-    lost: list[Callable[[Route], None]] = [Route.abort, partial(Route.fulfill, status=503)]
+    later = [partial(Route.fulfill, status=status) for status in (503, 504)]
+    lost: list[Callable[[Route], None]] = [Route.abort, *later]
 
     def lose(asked: Route) -> None:
         lost.pop()(asked) if lost else asked.continue_()

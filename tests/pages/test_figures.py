@@ -15,6 +15,7 @@ from api.http.pages import figures, measures, page, words
 from api.http.pages.page import AUDIT, FIGURES
 from projections.engine.catalogue import NOUNS
 from projections.engine.measure import DAYS, MEASURES
+from tests.addresses import Patient
 from tests.pages.conftest import Claimed, House, customer
 from tests.patience import PATIENCE_S
 
@@ -30,7 +31,7 @@ def pages(house: House) -> Iterator[httpx.Client]:
     for n in range(3):
         house.tell(*({**each, **_here(each)} for each in customer(f"figured-{n}", 10)))
     house.settle()
-    with httpx.Client(base_url=house.address, timeout=PATIENCE_S, follow_redirects=True) as client:
+    with Patient(base_url=house.address, timeout=PATIENCE_S, follow_redirects=True) as client:
         yield client
 
 
@@ -129,7 +130,7 @@ def test_every_measure_is_in_the_catalogue_with_its_value(pages: httpx.Client) -
 
 def test_who_has_a_unit_sees_its_figures_and_no_others(claimed: Claimed) -> None:
     key = {"Authorization": f"Bearer {claimed.key_of_west}"}
-    with httpx.Client(base_url=claimed.address, headers=key, timeout=PATIENCE_S) as client:
+    with Patient(base_url=claimed.address, headers=key, timeout=PATIENCE_S) as client:
         own = client.get(VIPS, params={"unit_id": "west"})
         assert own.status_code == 200
         assert "b-rich" in client.get(f"{VIPS}/contributions?unit_id=west").text
@@ -264,7 +265,7 @@ def test_each_part_of_the_overview_is_there_and_leads_to_what_makes_it_up(
 
 def test_the_overview_of_a_unit_is_of_that_unit(claimed: Claimed) -> None:
     key = {"Authorization": f"Bearer {claimed.key_of_west}"}
-    with httpx.Client(base_url=claimed.address, headers=key, timeout=PATIENCE_S) as client:
+    with Patient(base_url=claimed.address, headers=key, timeout=PATIENCE_S) as client:
         begun = client.get(FIGURES)
         assert begun.headers["location"] == f"{FIGURES}?unit_id=west"
         shown = client.get(f"{FIGURES}?unit_id=west")

@@ -15,6 +15,7 @@ from api.http.pages.page import CONSOLES
 from api.jobs import kinds
 from domain.access import BUILT_IN, Grant, Principal
 from ledger import jobs
+from tests.addresses import Patient
 from tests.pages.conftest import Claimed, House
 from tests.pages.test_guards import OWN, code_of
 from tests.patience import PATIENCE_S, eventually
@@ -54,7 +55,7 @@ def pages(house: House) -> Iterator[httpx.Client]:
         joins = {"command": "member.join", "member_id": "filed", "unit_id": "east"}
         house.tell({**joins, "at": "2025-01-01T10:00:00+08:00"})
     headers = {**OWN, "Accept-Language": "en"}
-    with httpx.Client(base_url=house.address, headers=headers, timeout=PATIENCE_S) as client:
+    with Patient(base_url=house.address, headers=headers, timeout=PATIENCE_S) as client:
         yield client
 
 
@@ -163,7 +164,7 @@ def test_what_cannot_be_done_is_told_in_place(pages: httpx.Client) -> None:
 def test_a_job_is_shown_to_who_started_it_and_does_what_he_may(claimed: Claimed) -> None:
     def at_work(key: str) -> httpx.Client:
         headers = {**OWN, "Authorization": f"Bearer {key}", "Accept-Language": "en"}
-        return httpx.Client(base_url=claimed.address, headers=headers, timeout=PATIENCE_S)
+        return Patient(base_url=claimed.address, headers=headers, timeout=PATIENCE_S)
 
     content = table("b-rich,2026-01-06 10:00,5\n")
     with at_work(claimed.key_of_west) as west, at_work(claimed.key_of_all) as all_:

@@ -5,6 +5,7 @@ from html import unescape
 import httpx
 
 from api.http.pages.page import AUDIT, link
+from tests.addresses import Patient
 from tests.pages.conftest import SHARED, Claimed, House, customer
 from tests.pages.test_guards import DESK, OWN, code_of
 from tests.patience import PATIENCE_S
@@ -20,7 +21,7 @@ def test_a_member_is_found_by_letters_or_a_name_until_he_is_called_otherwise_or_
         *customer("named-2", 1, name="欧阳宁宁"),
     )
     house.settle()
-    with httpx.Client(base_url=house.address, headers=OWN, timeout=PATIENCE_S) as client:
+    with Patient(base_url=house.address, headers=OWN, timeout=PATIENCE_S) as client:
 
         def card(said: str) -> httpx.Response:
             return client.post(f"{DESK}/card", data={"said": said})
@@ -40,7 +41,7 @@ def test_a_member_is_found_by_letters_or_a_name_until_he_is_called_otherwise_or_
 
 def test_of_one_name_those_of_ones_own_unit_are_found(claimed: Claimed) -> None:
     headers = {**OWN, "Authorization": f"Bearer {claimed.key_of_west}"}
-    with httpx.Client(base_url=claimed.address, headers=headers, timeout=PATIENCE_S) as client:
+    with Patient(base_url=claimed.address, headers=headers, timeout=PATIENCE_S) as client:
         shown = client.post(f"{DESK}/card", data={"said": "yc"})
         assert 'data-member="n-west"' in shown.text
         assert "n-east" not in shown.text
@@ -52,7 +53,7 @@ def test_an_auditor_finds_timelines_as_a_desk_finds_cards_as_far_as_he_may(
 ) -> None:
     looks = claimed.key_of("looker", **{"log.read": "all"})
     keys = {"all": claimed.key_of_all, "west": claimed.key_of_west, "looker": looks}
-    with httpx.Client(base_url=claimed.address, headers=OWN, timeout=PATIENCE_S) as client:
+    with Patient(base_url=claimed.address, headers=OWN, timeout=PATIENCE_S) as client:
 
         def found(key: str, said: str) -> httpx.Response:
             as_who = {"Authorization": f"Bearer {keys[key]}"}

@@ -32,6 +32,7 @@ from api.http.pages.page import AUDIT, FIGURES
 from api.http.server.access import need_of
 from api.runtime.clock import Clock
 from domain.kernel.values import local_date
+from tests.addresses import Patient
 from tests.pages.conftest import SHARED, Claimed, House, customer
 from tests.patience import PATIENCE_S
 
@@ -63,7 +64,7 @@ def pages(house: House) -> Iterator[httpx.Client]:
     if house.ask("/members/c1").get("code") == "unknown_member":
         house.tell(*customer("c1", 500, name="<b>李</b>", phone="13912345678"))
     house.settle()
-    with httpx.Client(base_url=house.address, timeout=PATIENCE_S) as client:
+    with Patient(base_url=house.address, timeout=PATIENCE_S) as client:
         yield client
 
 
@@ -282,7 +283,7 @@ def test_pages_are_light_and_no_part_of_the_api(pages: httpx.Client) -> None:
 
 
 def test_who_is_not_signed_in_is_led_to_the_page_or_told_in_place(claimed: Claimed) -> None:
-    with httpx.Client(base_url=claimed.address, timeout=PATIENCE_S) as client:
+    with Patient(base_url=claimed.address, timeout=PATIENCE_S) as client:
         whole = client.get(DESK)
         assert (whole.status_code, whole.headers["location"]) == (
             303,
@@ -297,7 +298,7 @@ def test_who_is_not_signed_in_is_led_to_the_page_or_told_in_place(claimed: Claim
 
 def test_of_several_with_one_number_only_ones_own_are_shown_and_offered(claimed: Claimed) -> None:
     headers = {**OWN, "Authorization": f"Bearer {claimed.key_of_west}"}
-    with httpx.Client(base_url=claimed.address, headers=headers, timeout=PATIENCE_S) as client:
+    with Patient(base_url=claimed.address, headers=headers, timeout=PATIENCE_S) as client:
         shown = client.post(f"{DESK}/card", data={"said": SHARED["phone"]})
         assert 'data-member="b-rich"' in shown.text
         assert "a-poor" not in shown.text

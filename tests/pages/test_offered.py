@@ -14,6 +14,7 @@ import pytest
 from domain.access import BUILT_IN
 from ledger import credentials
 from ledger.database import connect
+from tests.addresses import Patient
 from tests.ledger.facts import command
 from tests.pages.conftest import Claimed, customer
 from tests.pages.test_guards import OWN
@@ -176,7 +177,7 @@ def test_nothing_is_offered_that_may_not_be_done(
         "people": "1", "companions": "0", "lines": f"walked-{role}", "step": "guess",
         "club_id": "tea",
     }  # fmt: skip
-    with httpx.Client(base_url=claimed.address, headers=headers, timeout=PATIENCE_S) as client:
+    with Patient(base_url=claimed.address, headers=headers, timeout=PATIENCE_S) as client:
         walk = Walk(client, fill)
         walk.go("/start")
     assert walk.refused == []

@@ -15,6 +15,7 @@ from api.files import guessing, making, mapping, merging, readers, taking, workb
 from api.http.pages import words
 from api.jobs import doing
 from api.runtime import exports, report_files
+from tests.addresses import Patient
 from tests.pages.conftest import House
 from tests.pages.test_audit import FROM_A_PAGE
 from tests.pages.test_words import templates
@@ -109,7 +110,7 @@ def read(answer: httpx.Response) -> str:
 @pytest.fixture
 def pages(house: House) -> Iterator[httpx.Client]:
     headers = {**FROM_A_PAGE, "accept-language": "zh-CN"}
-    with httpx.Client(base_url=house.address, timeout=PATIENCE_S, headers=headers) as client:
+    with Patient(base_url=house.address, timeout=PATIENCE_S, headers=headers) as client:
         yield client
 
 

@@ -3,9 +3,8 @@ somewhere."""
 
 import re
 
-import httpx
-
 from api.runtime import problems
+from tests.addresses import Patient
 from tests.api.contract import promised
 from tests.pages.conftest import House
 from tests.pages.test_guards import code_of
@@ -19,7 +18,7 @@ def test_the_reference_is_whole_and_its_links_lead_somewhere(house: House) -> No
     wanted |= {f"/docs/models/{name}" for name in document["components"]["schemas"]}
     met, todo, codes = {"/docs"}, ["/docs"], set[str]()
     headers = {"Accept-Language": "en"}
-    with httpx.Client(base_url=house.address, timeout=PATIENCE_S, headers=headers) as client:
+    with Patient(base_url=house.address, timeout=PATIENCE_S, headers=headers) as client:
         while todo:
             answer = client.get(at := todo.pop())
             assert answer.status_code == 200, at

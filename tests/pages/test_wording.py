@@ -12,6 +12,7 @@ from api.http.pages.page import FIGURES, is_over
 from api.runtime.clock import Clock
 from domain.kernel.values import local_date
 from projections.engine.answer import Moment
+from tests.addresses import Patient
 from tests.pages.conftest import House, customer, launch
 from tests.pages.test_campaigns import hidden
 from tests.pages.test_guards import DESK, OWN
@@ -45,7 +46,7 @@ def branch(house: House) -> House:
 @pytest.fixture
 def pages(branch: House) -> Iterator[httpx.Client]:
     """A client of its server, in Chinese."""
-    with httpx.Client(base_url=branch.address, headers=OWN, timeout=PATIENCE_S) as client:
+    with Patient(base_url=branch.address, headers=OWN, timeout=PATIENCE_S) as client:
         yield client
 
 

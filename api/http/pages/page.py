@@ -41,6 +41,8 @@ KINDS = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 MOST_FIELDS = 30
 LANGUAGE, THEME = "clubledger_language", "clubledger_theme"
 A_YEAR_S = 365 * 86_400
+LOOK_AGAIN_S = 1
+"""After which a page is asked for again that waits for what was written before it."""
 OF_ADMINISTRATION = (
     *("campaigns.write", "clubs.write", "cohorts.write"),
     *("reports.write", "units.write", "webhooks.read"),
@@ -274,7 +276,10 @@ def in_place(request: Request, problem: Mapping[str, Any]) -> HTMLResponse:
     whole = "hx-request" not in request.headers
     code, status = problem["code"], problem["status"]
     if whole:
-        return page(request, "problem.html", status, wrong=wrong, then=then, code=code)
+        told = page(request, "problem.html", status, wrong=wrong, then=then, code=code)
+        if code == "not_caught_up" and "position" in problem:
+            told.headers["Refresh"] = str(LOOK_AGAIN_S)
+        return told
     detail = words.detail(language_of(request), problem) if code != "internal" else None
     # A refusal is what a page is ready for: no error of its own, and in its place there.
     told = page(

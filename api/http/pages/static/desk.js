@@ -117,22 +117,6 @@
     show();
   });
 
-  // Today's list that did not come: what was written before it stands in no other.
-  let behind = null;
-  function listed() {
-    if (behind === null || !navigator.onLine) return;
-    htmx.ajax("GET", behind, {source: "#today", target: "#today"});
-    behind = null;
-  }
-  for (const failed of ["htmx:error", "htmx:response:error"]) {
-    document.addEventListener(failed, (event) => {
-      const {target, request, response} = event.detail.ctx;
-      if (target?.id !== "today" || (response && response.status !== 503)) return;
-      behind = request.action;
-      setTimeout(listed, REST_MS);
-    });
-  }
-
   // What may be taken back for a while is offered no longer than that.
   const ends = new WeakMap();
   function begin() {
@@ -152,9 +136,7 @@
 
   function network() {
     at("#offline").hidden = navigator.onLine;
-    if (!navigator.onLine) return;
-    next();
-    listed();
+    if (navigator.onLine) next();
   }
   addEventListener("online", network);
   addEventListener("offline", network);
