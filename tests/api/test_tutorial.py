@@ -17,7 +17,7 @@ TUTORIAL = Path(__file__).parents[2] / "docs" / "tutorial-desk.md"
 README = Path(__file__).parents[2] / "README.md"
 DOCUMENTED = "http://127.0.0.1:8000"
 ANYTHING = "..."
-NOT_YET = "504"
+NOT_YET = 504
 """What waits for answers is told so where the machine is busy."""
 BLOCK = re.compile(r"^```console\n\$ (.+)\n(\d{3}) (.+)\n```$", re.MULTILINE)
 
@@ -74,7 +74,7 @@ def not_as_said(example: tuple[str, str, str], address: str, home: Path) -> list
             check=False,
         )
         came.append((done.stderr.decode().split()[-1], done.stdout.decode()))
-        return came[-1][0] != NOT_YET
+        return came[-1][0] != str(NOT_YET)
 
     assert eventually(answered)
     got, told = came[-1]
