@@ -185,3 +185,12 @@ def test_what_is_pressed_again_before_its_answer_is_not_sent_again() -> None:
     keyed = [tag for tag, body in forms if 'name="key"' in body and "/try" not in tag]
     assert len(keyed) >= 10
     assert not [tag for tag in keyed if 'hx-sync="this:drop"' not in tag]
+
+
+def test_what_a_page_asks_for_by_itself_it_asks_for_again_where_it_does_not_come() -> None:
+    triggers = [
+        said for text in templates().values() for said in re.findall(r'hx-trigger="([^"]*)"', text)
+    ]
+    by_itself = [said for said in triggers if "load" in said]
+    assert len(by_itself) > 5
+    assert not [said for said in by_itself if not re.search(r"load( delay:\d+s)?, again\b", said)]
