@@ -145,7 +145,9 @@ def test_a_server_whose_stderr_nobody_reads_goes_on(data_dir: Path, workers: str
     os.kill(here.pid, signal.SIGKILL)  # which every process has something to say about
     for worker in workers_of(server)[:1]:
         os.kill(worker, signal.SIGKILL)
-    assert eventually(lambda: running(data_dir) not in (None, here))
+    revived = eventually(lambda: running(data_dir) not in (None, here))
+    logs = [path.read_text("utf-8")[-2_000:] for path in data_dir.rglob("*.log")]
+    assert revived, (server.process.poll(), *logs)
     assert eventually(lambda: healthy(server))
     assert eventually(lambda: len(workers_of(server)) == (2 if workers == "2" else 0))
     server.process.send_signal(signal.SIGTERM)

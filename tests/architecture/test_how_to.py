@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import PATIENCE_S
+
 REPOSITORY = Path(__file__).parents[2]
 
 PAGE = "docs/how-to/add-an-event-a-figure-a-refusal.md"
@@ -172,6 +174,7 @@ def test_the_page_names_the_files_that_its_code_stands_in() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(4 * PATIENCE_S)
 def test_a_noun_needs_the_files_that_the_page_names_and_no_other(grown: Path) -> None:
     run(grown, "ruff", "check", ".")
     (grown / "tests" / "test_walk.py").write_text(WALK, "utf-8")
