@@ -132,7 +132,7 @@ def _looking(
     if asked is None or (asked.is_now(now) and not kept):
         runner.project(work.dsn, report)
         with connect(work.dsn) as conn, runner.snapshot(conn):
-            yield conn, None if asked is None else points.of_live(conn, asked, now)
+            yield conn, asked and points.of_live(conn, asked, work.clock.now)
         return
     moment = points.moment(work.conn, asked, now)
     with pairs.answers(work.dsn, moment, report) as conn:

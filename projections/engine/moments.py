@@ -5,7 +5,7 @@ happened (`occurred_at`). "31 December as known then" names both by that day; "a
 the effective one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
@@ -107,8 +107,16 @@ def moment(conn: Conn, asked: Asked, now: datetime) -> Moment:
     return Moment(known_at=known_at, effective_at=effective_at, positions=of_lanes)
 
 
-def of_live(conn: Conn, asked: Asked, now: datetime) -> Moment:
-    """The moment of the live answers that this transaction reads, for who asks as of now."""
-    found = moment(conn, Asked(held(conn), asked.effective_at), now)
-    known_at = now if is_today(asked.known, now) else found.known_at
-    return Moment(known_at=known_at, effective_at=found.effective_at, positions=found.positions)
+def of_live(conn: Conn, asked: Asked, clock: Callable[[], datetime]) -> Moment:
+    """The moment of the live answers that this transaction reads, for who asks as of now.
+
+    The clock is looked at behind them: whoever waited for them holds what came meanwhile, too.
+    """
+    positions = held(conn)
+    now = clock()
+    found = moment(conn, Asked(positions), now)
+    return Moment(
+        known_at=found.known_at if asked.known is None else now,
+        effective_at=None if asked.effective_at is None else now,
+        positions=found.positions,
+    )

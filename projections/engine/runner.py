@@ -272,6 +272,8 @@ def _catch_up(dsn: str, conn: Conn, progress: Report | None) -> Folded:
         done, stood = 0, positions(conn)
         while windows := missing(stood, target):
             window = windows[0]
+            if done:  # which of a long log takes minutes
+                succession.stand_aside(conn)
             try:
                 advance(conn, LIVE, window)
             except MovedOn:

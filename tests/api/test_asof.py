@@ -4,7 +4,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import product
 from pathlib import Path
@@ -14,13 +14,21 @@ import httpx
 import pytest
 
 from api.cli import changes
+from api.cli.terminal.looking import looking
 from api.http import create_app
 from api.http.server import asof as past
+from api.http.server.inputs import House
 from api.runtime import moments
+from api.runtime.clock import Clock
+from api.runtime.wiring import Database
+from domain.kernel.values import local_date
 from ledger.database import connect
 from projections.asof import pairs
 from projections.engine import runner
+from projections.engine.answer import Moment
 from projections.engine.measure import DAY, MeasureChange, difference
+from projections.engine.moments import Asked
+from projections.engine.moments import moment as at_moment
 from projections.engine.schemas import log_ends
 from tests.addresses import AsyncClient
 from tests.api.contract import promised
@@ -206,7 +214,8 @@ def test_today_is_answered_up_to_now_and_nothing_is_folded_for_it(
                     answer = await client.get(path, params=dict.fromkeys(names, today))
                     assert answer.status_code == 200, answer.text
                     then = answer.json()
-                    assert ours(then) == ours(now)
+                    over = (await client.get("/figures")).json()["clock"][:10]
+                    assert ours(then) == ours(now) or over != today
                     times = [then["moment"][name] for name in names]
                     assert all(each.startswith(today) for each in times), (times, today, path)
                     again = {"known_at": then["moment"]["positions"]}
@@ -224,6 +233,58 @@ def test_today_is_answered_up_to_now_and_nothing_is_folded_for_it(
         kept = conn.execute("SELECT to_regclass('asof.kept')").fetchone()
     over = clubledger("figures", "--json", CLUBLEDGER_DATABASE_URL=one_lane).json["clock"][:10]
     assert kept == (None,) or over != today  # which midnight has made a day like others
+
+
+class Interrupted(Clock):
+    """A clock; before who has looked at it first has asked anything, something is told."""
+
+    def __init__(self, dsn: str, number: int) -> None:
+        super().__init__()
+        self.dsn, self.number = dsn, number
+
+    def now(self) -> datetime:
+        at = super().now()
+        if self.dsn:
+            dsn, self.dsn = self.dsn, ""
+            with connect(dsn) as conn:
+                told = {"stream": f"unit:told-{self.number}", "at": at + timedelta.resolution}
+                conn.execute(ONE_MORE, told)
+            runner.project(dsn)
+        return at
+
+
+ONE_MORE = """
+    WITH told AS (UPDATE ledger.log_end SET position = position + 1 RETURNING position)
+    INSERT INTO ledger.stored_events (bucket, originator_id, originator_version, topic, state,
+        notification_id, recorded_at)
+    SELECT 0, %(stream)s, 1, 'unit.opened', convert_to(
+        '{"occurred_at": "2008-01-01T00:00:00Z", "actor": "a:b", "key": "k", "title": "A"}', 'UTF8'
+    ), position, %(at)s FROM told
+"""
+
+
+def test_as_of_today_tells_a_time_at_which_all_was_known_that_is_in_it(
+    one_lane: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It told the time at which it was asked; while it waited for the answers more came in."""
+    today = Asked(local_date(Clock().now()))
+
+    async def over_http() -> Moment | None:
+        app = create_app(one_lane, follow=False)
+        async with app.router.lifespan_context(app):
+            house: House = app.state.house
+            house.clock = Interrupted(one_lane, 1)
+            return await house.ask(lambda _, moment: moment, None, today)
+
+    found = [asyncio.run(over_http())]
+    monkeypatch.setattr(Database, "clock", Interrupted(one_lane, 2))
+    with looking(Database(one_lane, "", {}), today) as (conn, moment):
+        found.append(moment)
+    with connect(one_lane) as conn:
+        for each in found:
+            assert each is not None
+            then = at_moment(conn, Asked(each.known_at), Clock().now())
+            assert then.positions == each.positions
 
 
 def test_what_the_forms_mean() -> None:

@@ -290,7 +290,7 @@ def test_today_is_not_over_and_means_up_to_now(one_lane: str) -> None:
             assert found.at == NOW
             assert Asked(known, effective).is_now(NOW)
             with runner.snapshot(conn):
-                assert of_live(conn, Asked(known, effective), NOW) == found
+                assert of_live(conn, Asked(known, effective), lambda: NOW) == found
         mixed = Asked({0: 3}, today)
         assert moment(conn, mixed, NOW).effective_at == NOW
         assert not mixed.is_now(NOW)

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,7 +16,8 @@ from projections.engine.runner import Folded, OtherVersion
 from projections.engine.schemas import recorded, try_session_lock
 from tests.api.running import REPOSITORY, environment
 from tests.patience import eventually
-from tests.projections.workings import a_newer_version_comes, following
+from tests.projections.histories import lay
+from tests.projections.workings import a_newer_version_comes, busy, following
 
 
 def as_newer(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,6 +59,27 @@ def test_one_that_folds_leaves_when_a_newer_version_comes(ledger_dsn: str) -> No
         assert eventually(lambda: bool(died))
         assert isinstance(died[0], OtherVersion)
         assert eventually(lambda: not held(conn, Lock.RUNNER))
+
+
+def test_one_that_has_much_to_fold_leaves_in_the_midst_of_it(
+    installed: Callable[[int], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It folded window after window, whose answers the newer one makes anew: who called that was
+    told after a while to end this one."""
+    dsn = installed(1)
+    monkeypatch.setattr(runner, "WINDOW_EVENTS", 20)
+    with connect(dsn) as conn:
+        lay(conn, busy(1).log)
+        told: list[runner.Progress] = []
+
+        def reached(at: runner.Progress) -> None:
+            if not told:
+                a_newer_version_comes(conn)
+            told.append(at)
+
+        with pytest.raises(OtherVersion):
+            runner.project(dsn, reached)
+        assert [each.done for each in told] == [20]
 
 
 def test_who_waits_for_a_program_that_knows_of_no_other_version_is_told_so(

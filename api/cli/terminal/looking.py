@@ -28,11 +28,12 @@ def looking(
 
     As of now they are the live ones, unless it is to be `kept` for who looks again.
     """
-    now = database.clock.now()
+    clock = database.clock.now
+    now = clock()
     if asked is None or (asked.is_now(now) and not kept):
         runner.project(database.dsn)
         with connect(database.dsn) as connection, runner.snapshot(connection):
-            yield connection, None if asked is None else moments.of_live(connection, asked, now)
+            yield connection, asked and moments.of_live(connection, asked, clock)
         return
     with connect(database.dsn) as connection, refusable():
         moment = moments.moment(connection, asked, now)

@@ -128,7 +128,7 @@ class House:
                 await self.reads.reach(lane)
 
             def at_once(conn: Conn) -> T:
-                held = of_live(conn, asked, now)
+                held = of_live(conn, asked, self.clock.now)
                 found = question(conn, held)
                 return dated(found, held) if isinstance(found, Dated) else found
 
