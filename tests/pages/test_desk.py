@@ -126,7 +126,7 @@ def test_a_list_of_today_that_did_not_come_is_asked_for_again(
     visitor: Visitor, house: House, name: str
 ) -> None:
     page = seated(visitor, house, (name, 300))
-    later = [partial(Route.fulfill, status=status) for status in (503, 504)]
+    later = [partial(Route.fulfill, status=status) for status in (502, 503, 504)]
     lost: list[Callable[[Route], None]] = [Route.abort, *later]
 
     def lose(asked: Route) -> None:

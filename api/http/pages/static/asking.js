@@ -8,7 +8,7 @@
   const problem = document.getElementById("problem");
   const unanswered = document.getElementById("unanswered");
   const REST_MS = 2_000;
-  const LATER = [503, 504];
+  const LATER = [502, 503, 504]; // the first is told by a proxy whose server is away
   const missing = new Map(); // who asked last for what did not come, by where it goes
 
   function settled(ctx, without) {
