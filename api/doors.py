@@ -39,6 +39,8 @@ class Need(NamedTuple):
     """The field with the club, or with the visit whose club it is."""
     unit: str | None = None
     """The field with the unit, or with the member whose unit it is."""
+    stronger: str = ""
+    """The role in which somebody does it who may in several, since it may do more."""
 
 
 class Door(NamedTuple):
@@ -67,7 +69,7 @@ class Door(NamedTuple):
         club = next((name for name in ("club_id", "visit") if name in fields), None)
         member = "member_id" in fields and self.name != "member.join"
         unit = "member_id" if member else "unit_id" if "unit_id" in fields else None
-        return Need(self.scope, club, unit)
+        return Need(self.scope, club, unit, self.command.stronger)
 
     @property
     def mints(self) -> bool:

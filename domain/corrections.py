@@ -63,6 +63,7 @@ from domain.visits import (
     ActivityAttended,
     Attendance,
     UndoNeedsSupervisor,
+    UndoVisit,
 )
 
 E = TypeVar("E", bound=Event)
@@ -409,6 +410,7 @@ class UndoAdmission(Retraction):
     command: Literal["visit.undo_emergency"] = "visit.undo_emergency"
     writes: ClassVar[dict[str, str]] = {"admissions": "club_id"}
     reads: ClassVar[dict[str, str]] = {"club": "club_id"}
+    stronger = UndoVisit.stronger
     fact = EmergencyAdmitted
     refuses = (UnknownClub, UnknownFact, UndoNeedsSupervisor)
     example = saying(
@@ -425,7 +427,7 @@ class UndoAdmission(Retraction):
     def until(self, admitted_at: datetime) -> datetime | None:
         """Until when who asks may take back an admission of this time; None: as long as it is
         among those that can be corrected."""
-        return None if self.role == "supervisor" else admitted_at + UNDO_AT_DESK
+        return None if self.role == self.stronger else admitted_at + UNDO_AT_DESK
 
     def decide(self, at: datetime, admissions: Admissions, club: Club) -> list[Event]:
         require_opened(club, self.club_id)

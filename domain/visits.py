@@ -514,13 +514,14 @@ class UndoVisit(MemberCommand):
     example = saying(
         member_id="m1", visit=1, desk="d1", reason="wrong member", at="2008-07-01T15:10:00+08:00"
     )
+    stronger = "supervisor"
     visit: Ordinal = Field(description="the n-th visit of the member")
     desk: Desk
     reason: Text
 
     def until(self, visited_at: datetime) -> datetime:
         """Until when who asks may take back a visit of this time."""
-        return visited_at + (UNDO if self.role == "supervisor" else UNDO_AT_DESK)
+        return visited_at + (UNDO if self.role == self.stronger else UNDO_AT_DESK)
 
     def decide(
         self, at: datetime, membership: Membership, points: Points, visits: Visits
@@ -532,8 +533,7 @@ class UndoVisit(MemberCommand):
         debit = reversible(points, visit.debit, at)
         if debit is None and visit.debit is not None:  # its points could not be returned
             raise UnknownVisit(self.visit, visits.made, UNDO_DAYS)
-        late = at > self.until(visit.at)
-        if self.role != "supervisor" and (late or self.desk != visit.desk):
+        if self.role != self.stronger and (at > self.until(visit.at) or self.desk != visit.desk):
             self.unless_despite(UndoNeedsSupervisor(visit.at, UNDO_MINUTES))
         undone = self.event(
             VisitUndone,

@@ -63,12 +63,9 @@ def _page_model(of: View) -> type[Dated]:
 def _open(of: View) -> None:
     """The route of a list."""
     model = _page_model(of)
+    club, unit = (each if each in of.filters else None for each in ("club_id", "unit_id"))
 
-    @needs(
-        Need(
-            "lists.read", *(each if each in of.filters else None for each in ("club_id", "unit_id"))
-        )
-    )
+    @needs(Need("lists.read", club, unit))
     async def ask(
         house: House,
         wait_for: tuple[int, int] | None,

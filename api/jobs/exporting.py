@@ -132,7 +132,7 @@ def _looking(
     if asked is None or (asked.is_now(now) and not kept):
         runner.project(work.dsn, report)
         with connect(work.dsn) as conn, runner.snapshot(conn):
-            yield conn, asked and points.of_live(conn, asked, work.clock.now)
+            yield conn, points.of_live(conn, asked, work.clock.now) if asked else None
         return
     moment = points.moment(work.conn, asked, now)
     with pairs.answers(work.dsn, moment, report) as conn:
@@ -145,8 +145,8 @@ def need_of(asked: ExportRows) -> tuple[Need, Mapping[str, str]]:
     if asked.rows == "measure":
         return _OF_ROWS, asked.filters
     filters = VIEWS[asked.name].filters if asked.name in VIEWS else ()
-    fields = (each if each in filters else None for each in ("club_id", "unit_id"))
-    return Need("lists.read", *fields), asked.filters
+    club, unit = (each if each in filters else None for each in ("club_id", "unit_id"))
+    return Need("lists.read", club, unit), asked.filters
 
 
 def require(asked: ExportRows) -> None:

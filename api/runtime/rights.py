@@ -2,7 +2,7 @@
 a door or a job, decides it here.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from api.doors import Need
@@ -30,7 +30,7 @@ def at_the_door(
 ) -> str | None:
     """The same without asking the database; None if that cannot be said without it, or not."""
     role = actor and actor.partition(":")[0]
-    for grant in who.grants:
+    for grant in _in_order(who.grants, need):
         reach = grant.scopes.get(need.scope or "")
         if reach is None or (role is not None and grant.role_id not in (role, ANY_ROLE)):
             continue
@@ -62,7 +62,7 @@ def admitted(
         return named
     if not _in_role(list(who.grants), actor):
         raise DoorProblem("not_in_your_name")
-    for grant in _in_role(who.granted(need.scope or ""), actor):
+    for grant in _in_order(_in_role(who.granted(need.scope or ""), actor), need):
         there = False
         if grant.reach(need.scope or "") == "units":
             if need.unit == "member_id":
@@ -150,6 +150,13 @@ def _within(said: Mapping[str, Any], field: str, own: Collection[str]) -> bool:
     by commas."""
     value = said.get(field)
     return isinstance(value, str) and all(each in own for each in value.split(","))
+
+
+def _in_order(grants: Sequence[Grant], need: Need) -> Sequence[Grant]:
+    """Of several grants he acts by the first that lets him: that of the role which may do more."""
+    if not need.stronger or len(grants) < 2:
+        return grants
+    return sorted(grants, key=lambda grant: grant.role_id != need.stronger)
 
 
 def _in_role(grants: list[Grant], actor: str | None) -> list[Grant]:

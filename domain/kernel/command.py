@@ -151,6 +151,8 @@ class Command(BaseModel):
     """Whether what is kept of its member outside the log is destroyed with it."""
     discloses: ClassVar[bool] = False
     """Whether its answer is filled in, once, with what is kept of its member outside the log."""
+    stronger: ClassVar[str] = ""
+    """The role that may do more by it than others; empty: whoever may do it may do all of it."""
 
     key: AskedKey = NO_KEY
     actor: Actor

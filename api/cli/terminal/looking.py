@@ -33,7 +33,7 @@ def looking(
     if asked is None or (asked.is_now(now) and not kept):
         runner.project(database.dsn)
         with connect(database.dsn) as connection, runner.snapshot(connection):
-            yield connection, asked and moments.of_live(connection, asked, clock)
+            yield connection, moments.of_live(connection, asked, clock) if asked else None
         return
     with connect(database.dsn) as connection, refusable():
         moment = moments.moment(connection, asked, now)

@@ -96,7 +96,7 @@ class AtDesk(AtPage):
 
     def undoing(self, kind: type[U], **said: Any) -> U | None:
         """What takes back something of this club; None: he may not."""
-        need = Need(DOOR_OF[kind.called].scope, "club_id")
+        need = DOOR_OF[kind.called].need._replace(club="club_id")
         actor = at_the_door(self.who, need, self.place, None)
         if actor is None:
             return None
