@@ -179,14 +179,17 @@ def test_what_would_be_refused_is_told_so(told: httpx.Client, own_ledger: Path) 
     ):
         answer = told.post("/members/m1/visits", json=body, headers={"Idempotency-Key": "k", **DRY})
         assert (answer.status_code, answer.json()["code"]) == (status, code)
-    cut = told.post(
-        "/members/m1/visits",
-        content=b'{"club_id": "tennis", "desk"',
-        headers={"Idempotency-Key": "k", "Content-Type": "application/json", **DRY},
-    )
-    assert cut.json()["code"] == "malformed"
-    why = "it is no JSON: Expecting ':' delimiter at line 1 column 29"
-    assert cut.json()["detail"] == f"The request cannot be read: {why}."
+    for content, why in (
+        (
+            b'{"club_id": "tennis", "desk"',
+            "it is no JSON: Expecting ':' delimiter at line 1 column 29",
+        ),
+        (b'{"desk": "\xed\xa0\x80" 1}', "it is not UTF-8: byte 11 begins no character"),
+    ):
+        headers = {"Idempotency-Key": "k", "Content-Type": "application/json", **DRY}
+        cut = told.post("/members/m1/visits", content=content, headers=headers)
+        assert (cut.status_code, cut.json()["code"]) == (400, "malformed")
+        assert cut.json()["detail"] == f"The request cannot be read: {why}."
     no_key = told.post("/members/m1/visits", json=VISIT, headers=DRY)
     assert no_key.json()["code"] == "key_missing"
     assert written(dsn_of(own_ledger)) == before

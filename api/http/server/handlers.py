@@ -101,8 +101,8 @@ async def _invalid(request: Request, error: RequestValidationError | ValidationE
 
 def _why_no_json(body: Any) -> str | None:
     """Where a body is none, in the words in which what is parsed but not strict is refused."""
-    try:
-        strict_json.check(body.encode() if isinstance(body, str) else b"{}")
+    try:  # Python reads halves of surrogate pairs as UTF-8, which they are not
+        strict_json.check(body.encode(errors="surrogatepass") if isinstance(body, str) else b"{}")
     except strict_json.NotStrict as wrong:
         return problems.cannot_be_read(wrong)
     return None
