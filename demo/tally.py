@@ -41,11 +41,7 @@ class Tally:
     cohorts: dict[str, set[str]] = field(default_factory=dict)
     frozen: dict[str, int] = field(default_factory=dict)
     low: Counter[str] = field(default_factory=Counter)
-    bills: int = 0
     visits: Counter[tuple[str, int]] = field(default_factory=Counter)  # (club, month), net
-    undone: Counter[str] = field(default_factory=Counter)
-    emergency_people: int = 0
-    attended: Counter[str] = field(default_factory=Counter)
     enrolled: Counter[str] = field(default_factory=Counter)
     prepaid_fen: Counter[str] = field(default_factory=Counter)
     arms: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -88,7 +84,6 @@ def _tier_changed(tally: Tally, member: str, event: Any) -> None:
 
 
 def _bill_issued(tally: Tally, member: str, event: Any) -> None:
-    tally.bills += 1
     tally.low[member] += event.amount_fen < LOW_FEN
     if member in tally.margins:
         tally.margins[member][event.month] = event.margin_fen
@@ -110,7 +105,6 @@ def _visited(tally: Tally, member: str, event: Any) -> None:
 
 def _visit_undone(tally: Tally, member: str, event: Any) -> None:
     tally.visits[event.club_id, local_date(event.visited_at).month] -= 1
-    tally.undone[event.club_id] += 1
 
 
 def _started(tally: Tally, member: str, event: Any) -> None:
@@ -120,10 +114,6 @@ def _started(tally: Tally, member: str, event: Any) -> None:
 def _ended(tally: Tally, member: str, event: Any) -> None:
     starts_on, ends_on = tally.bindings[member, event.binding]
     tally.bindings[member, event.binding] = (starts_on, min(ends_on, event.ended_on))
-
-
-def _admitted(tally: Tally, club: str, event: Any) -> None:
-    tally.emergency_people += event.people
 
 
 _COUNTERS: dict[str, Any] = {
@@ -140,8 +130,6 @@ _COUNTERS: dict[str, Any] = {
     "campaign.enrolled": _enrolled,
     "visit.recorded": _visited,
     "visit.undone": _visit_undone,
-    "visit.emergency_admitted": _admitted,
-    "activity.attended": lambda tally, member, event: tally.attended.update([event.activity_id]),
     "binding.started": _started,
     "binding.ended": _ended,
 }

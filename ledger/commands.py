@@ -113,27 +113,6 @@ def _kept(conn: Conn, key: str) -> list[tuple[Kept, bytes | None]]:
     return [(Kept(key, *row), response) for *row, response in rows]
 
 
-def of_stream(conn: Conn, stream: str) -> list[Kept]:
-    """What was asked of a stream, in its order. What the library's recorder wrote nobody asked."""
-    rows = conn.execute(
-        "SELECT convert_from(state, 'UTF8')::json ->> 'key' FROM ledger.stored_events"
-        " WHERE originator_id = %s ORDER BY originator_version",
-        (stream,),
-    )
-    keys = list(dict.fromkeys(key for (key,) in rows))
-    found = _lines(conn, [key for key in keys if key.startswith(FILE_KEYS)])
-    own = conn.execute(
-        "SELECT key, asked, bucket, decided_at FROM ledger.command_log"
-        " WHERE key = ANY (%s) AND asked <> ''",
-        ([key for key in keys if not key.startswith(FILE_KEYS)],),
-    )
-    for row in own:
-        kept = Kept(*row)
-        if kept.key not in found or stream in kept.command().streams():
-            found[kept.key] = kept
-    return [found[key] for key in keys if key in found]
-
-
 @contextmanager
 def everything(conn: Conn) -> Iterator[Iterator[list[Kept]]]:
     """All that was asked, in no order, some thousand at a time. Only within a transaction."""

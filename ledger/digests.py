@@ -38,18 +38,6 @@ def of_code(*roots: Any, room: str) -> str:
     return of_text(*sorted(_texts(roots, room)))
 
 
-def of_modules(*roots: str, rooms: tuple[str, ...], data: tuple[str, ...] = ()) -> str:
-    """A digest of modules and of all in these rooms that they import, at any depth.
-
-    `data` are files that they read, as `package/name`.
-    """
-    texts = [ast.unparse(_tree(name)) for name in sorted(_closure(roots, rooms))]
-    for name in data:
-        package, _, entry = name.rpartition("/")
-        texts.append((files(package.replace("/", ".")) / entry).read_text("utf-8"))
-    return of_text(*texts)
-
-
 # ----------------------------------------------------------------------- what a piece of code names
 def _texts(roots: tuple[Any, ...], room: str) -> Iterator[str]:
     seen: set[tuple[str, str]] = set()
@@ -157,34 +145,6 @@ def _from(module: str, node: ast.ImportFrom) -> str:
 
 def _within(module: str, room: str) -> bool:
     return module.partition(".")[0] == room
-
-
-# --------------------------------------------------------------------------- what a module imports
-def _closure(roots: tuple[str, ...], rooms: tuple[str, ...]) -> set[str]:
-    found: set[str] = set()
-    todo = list(roots)
-    while todo:
-        name = todo.pop()
-        if name not in found:
-            found.add(name)
-            todo += [each for each in _imports(name) if each.partition(".")[0] in rooms]
-    return found
-
-
-def _imports(name: str) -> Iterator[str]:
-    """The modules that a module imports, and the packages that hold them."""
-    for node in ast.walk(_tree(name)):
-        if isinstance(node, ast.Import):
-            wanted = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            origin = _from(name, node)
-            wanted = [origin, *(f"{origin}.{alias.name}" for alias in node.names)]
-        else:
-            continue
-        for each in wanted:
-            parts = each.split(".")
-            held = [".".join(parts[: n + 1]) for n in range(len(parts))]
-            yield from (module for module in held if _is_module(module))
 
 
 @cache

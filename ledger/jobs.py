@@ -133,7 +133,6 @@ class MadeFile(NamedTuple):
 
 
 _COLUMNS = ", ".join(Job._fields)
-_SOON = "make_interval(secs => %s)"
 
 
 # ------------------------------------------------------------------------------------------- keys

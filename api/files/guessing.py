@@ -16,7 +16,7 @@ from typing import Any
 from api.files import spelling, words
 from api.files.cells import shape_of
 from api.files.kinds import KINDS, MADE, Kind
-from api.files.making import columns_of
+from api.files.making import ID, columns_of
 from api.files.readers import File, require_narrow, sheet_rows
 from api.files.spelling import DAYS, MONTHS, Spelling, Unspelt
 from domain.catalogue import COMMANDS
@@ -28,7 +28,6 @@ HEADERS = 10
 """The header is one of so many first rows."""
 MOST_WORDS = 60
 """So many different words of a column are told one by one."""
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _HOURS = re.compile(r"(?:上午|下午|晚上|晚|早上)?[0-9]{1,2}[:：时点][0-9:：分秒]{0,8}")
 """The time of a day, without the day."""
 _MEANING = {name: meaning for meaning, names in words.NAMES.items() for name in names}
@@ -142,7 +141,7 @@ def _sheet(file: str, sheet: str | None, rows: list[list[str]]) -> Sheet:
 
 
 def _ids_in(column: Column) -> bool:
-    return all(_ID.fullmatch(cell.strip()) for cell in column.texts)
+    return all(ID.fullmatch(cell.strip()) for cell in column.texts)
 
 
 def _named(file: str, sheet: str | None) -> str | None:
@@ -166,12 +165,12 @@ class _Ids:
             if named and "id" in sheet.columns and "title" in sheet.columns:
                 ids, names = (dict(sheet.columns[each].cells) for each in ("id", "title"))
                 for row, title in names.items():
-                    if row in ids and _ID.fullmatch(ids[row].strip()):
+                    if row in ids and ID.fullmatch(ids[row].strip()):
                         self._known[named, spelling.plain(title)] = ids[row].strip()
 
     def is_one(self, meaning: str, name: str) -> bool:
         """Whether it is an id itself, and not what something else is called."""
-        return bool(_ID.fullmatch(name)) and self._known.get((meaning, name), name) == name
+        return bool(ID.fullmatch(name)) and self._known.get((meaning, name), name) == name
 
     def of(self, meaning: str, name: str) -> tuple[str, bool]:
         """(its id, whether it was made up)."""
@@ -217,7 +216,7 @@ def _gives(sheet: Sheet, kind: Kind) -> bool:
 def _facts(sheet: Sheet, kind: Kind, ids: _Ids) -> Iterator[list[str]]:
     """A kind of fact; of points that go both ways, two."""
     if kind.fields.get("points") == "points":
-        signs = {_sign(cell) for cell in sheet.columns["points"].texts}
+        signs = {spelling.sign(cell) for cell in sheet.columns["points"].texts}
         if -1 in signs:
             debit = Kind(
                 "points.debit",
@@ -343,7 +342,7 @@ def _field(
         how, notes = _ids_of(column, meaning, ids)
         said |= how
     elif meaning == "member":
-        bad = [row for row, cell in column.cells if not _ID.fullmatch(cell.strip())]
+        bad = [row for row, cell in column.cells if not ID.fullmatch(cell.strip())]
         if bad:
             notes.append(f"? {_rows(bad)} hold no id of ASCII letters and digits")
         elif len(set(column.texts)) == len(column.texts):
@@ -466,14 +465,6 @@ def _unread(column: Column, read: Callable[[str], Any]) -> list[int]:
 def _rows(rows: Sequence[int]) -> str:
     shown = ", ".join(map(str, rows[:5]))
     return f"row{'s' if len(rows) > 1 else ''} {shown}{' and more' if len(rows) > 5 else ''}"
-
-
-def _sign(cell: str) -> int:
-    try:
-        value = spelling.number(cell)
-    except Unspelt:
-        return 0
-    return (value > 0) - (value < 0)
 
 
 def _is_yes(cell: str) -> bool:

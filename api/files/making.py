@@ -27,7 +27,8 @@ ONLY = "clubledger:facts"
 """The column of a file of rejects that says which facts of a row were rejected."""
 KNOWN_CELLS = 20_000
 """So many cells of a column are remembered with what they mean."""
-_ID = re.compile(TypeAdapter(Id).json_schema()["pattern"])
+ID = re.compile(TypeAdapter(Id).json_schema()["pattern"])
+"""The form of an id."""
 _encode = msgspec.json.encode
 _FIRST = itemgetter(0)
 
@@ -122,7 +123,7 @@ class FactMaker:
         """Why a row gives no fact."""
         code, reason, name = bad.args
         member = row[self.member].strip() if self.member is not None else ""
-        named = bool(_ID.fullmatch(member)) and not (member.isdigit() and len(member) > 9)
+        named = bool(ID.fullmatch(member)) and not (member.isdigit() and len(member) > 9)
         return Unread(code, reason, name, member if named else None)
 
 
@@ -359,18 +360,10 @@ def _condition(what: str | list[str]) -> Callable[[str], bool]:
     return lambda cell: spelling.plain(cell) in texts
 
 
-def _sign(cell: str) -> int:
-    try:
-        value = spelling.number(cell)
-    except Unspelt:
-        return 0
-    return (value > 0) - (value < 0)
-
-
 _HOLDS: dict[str, Callable[[str], bool]] = {
     "filled": lambda cell: bool(cell.strip()),
     "empty": lambda cell: not cell.strip(),
-    "positive": lambda cell: _sign(cell) > 0,
-    "negative": lambda cell: _sign(cell) < 0,
+    "positive": lambda cell: spelling.sign(cell) > 0,
+    "negative": lambda cell: spelling.sign(cell) < 0,
 }
 """What `when` may ask of a column, beside that it holds one of some texts."""

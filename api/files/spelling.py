@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from datetime import time as clock
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Literal
 
 from domain.kernel.values import PROGRAMME, days_in
 
@@ -280,6 +280,10 @@ def yes_or_no(cell: str) -> bool:
     raise Unspelt("neither yes nor no: `words` says what it means")
 
 
-def absolute(value: Any) -> Any:
-    """Without its sign."""
-    return abs(value)
+def sign(cell: str) -> int:
+    """1, 0 or -1; what is no number has none, which is 0."""
+    try:
+        value = number(cell)
+    except Unspelt:
+        return 0
+    return (value > 0) - (value < 0)

@@ -27,11 +27,6 @@ def _written(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def opened(data_dir: Path) -> None:
-    """A ledger with nothing in it."""
-    assert clubledger("import", "-", data_dir=data_dir).code == 0
-
-
 def test_every_command_is_carried_out_once(own_ledger: Path) -> None:
     prepare(own_ledger)
     receipts = {}

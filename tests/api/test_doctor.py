@@ -25,8 +25,6 @@ from tests.patience import PATIENCE_S, eventually
 from tests.projections.histories import lay_rows
 from tests.projections.workings import a_newer_version_comes
 
-GOOD = b'{"occurred_at": "2008-01-01T00:00:00Z", "actor": "a:b", "key": "k", "title": "A"}'
-
 
 def at(dsn: str | None = None, **said: Any) -> Settings:
     """Settings on a free port."""

@@ -451,7 +451,6 @@ def steps(act: Callable[[], Any]) -> int:
 
 CREDITED = datetime(2008, 1, 1, tzinfo=UTC)
 LAPSES = datetime(2008, 8, 1, tzinfo=UTC)
-BY = {"actor": "clerk:li", "key": "k"}
 
 
 def rich(n: int, *, lapse: bool = True, spent: bool = False) -> World:

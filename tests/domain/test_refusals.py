@@ -183,9 +183,6 @@ def bound(starts: date, ends: date) -> StartBinding:
 BOUND = bound(date(2008, 7, 1), date(2009, 7, 1))
 EARLY: dict[str, Any] = {"binding": 1, "ended_on": date(2008, 7, 15)}
 ENDED = do(EndBinding, BEFORE, **EARLY, cause="cancelled")
-TERMS: dict[str, Any] = dict.fromkeys(
-    ("prepaid_min_fen", "gift_bp", "months_bound", "min_monthly_fen"), 0
-)
 HELD = do(HoldActivity, BEFORE)
 BILL: dict[str, Any] = {"month": "2008-06"}
 WEBHOOK = do(AddWebhook, BEFORE)

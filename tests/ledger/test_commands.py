@@ -114,18 +114,6 @@ def test_only_what_was_taken_is_kept(ledger_dsn: str, tmp_path: object) -> None:
         raise AssertionError("it was to be refused")
 
 
-def test_what_was_asked_of_a_member_comes_in_his_order(ledger_dsn: str) -> None:
-    load(ledger_dsn, a_history(3, 2))
-    executed(ledger_dsn, *a_member("m1")[1:])
-    load(ledger_dsn, [fact("bill.record", member_id="m1", month="2008-05", amount_fen=1)], key="b")
-    with connect(ledger_dsn) as connection:
-        asked = [kept.command().called for kept in commands.of_stream(connection, "member:m1")]
-        assert commands.of_stream(connection, "member:no") == []
-    assert asked == [
-        "member.join", "bill.record", "bill.record", "tier.change", "points.credit", "bill.record",
-    ]  # fmt: skip
-
-
 def test_every_event_has_the_command_that_made_it(ledger_dsn: str) -> None:
     executed(ledger_dsn, *a_club(), *a_member("m9"), a_visit("m9"))
     load(ledger_dsn, [line for line in a_history(4, 2) if b"unit.open" not in line])

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import grimp
 import pytest
 
 from domain.catalogue import PARTS
+from domain.members import Membership
 from ledger import digests
 from ledger.log import snapshots
 from tests.patience import give_way
@@ -59,15 +59,19 @@ def told():
 def unrelated():
     return 2
 """
-Digest = Callable[..., tuple[str, str]]
+Digest = Callable[..., str]
+CACHES = (
+    *(digests._tree, digests._names, digests._read),
+    *(digests._is_module, digests._is_package),
+)
 
 
 @pytest.fixture
 def digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Digest:
-    """The digests of a state and its event, and of their modules, in a room with these files."""
+    """The digest of a state and its event in a room with these files."""
     made: list[Path] = []
 
-    def of(**changed: str) -> tuple[str, str]:
+    def of(**changed: str) -> str:
         folder = tmp_path / str(len(made))
         made.append(folder)
         sources = {"noun": NOUN, "deep": DEEP, "words": WORDS, "__init__": ""} | changed
@@ -79,14 +83,10 @@ def digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Digest:
         for name in [name for name in sys.modules if name.partition(".")[0] == "room"]:
             del sys.modules[name]
         importlib.invalidate_caches()
-        for known in (
-            *(digests._tree, digests._names, digests._read),
-            *(digests._is_module, digests._is_package),
-        ):
+        for known in CACHES:
             known.cache_clear()
         noun = importlib.import_module("room.noun")
-        modules = digests.of_modules("room.noun", rooms=("room",))
-        return digests.of_code(noun.State, noun.Happened, room="room"), modules
+        return digests.of_code(noun.State, noun.Happened, room="room")
 
     return of
 
@@ -127,13 +127,12 @@ def test_whatever_is_named_changes_it_at_any_depth(
 ) -> None:
     before = {"noun": NOUN, "deep": DEEP, "words": WORDS}[file]
     assert old in before
-    assert digest()[0] != digest(**{file: before.replace(old, new)})[0]
+    assert digest() != digest(**{file: before.replace(old, new)})
 
 
 def test_what_is_not_named_does_not(digest: Digest) -> None:
     other = WORDS.replace("return 2", "return 4")
-    assert digest()[0] == digest(words=other)[0]
-    assert digest() != digest(words=other), "but whoever reads the modules whole is told"
+    assert digest() == digest(words=other)
 
 
 def test_a_module_that_becomes_a_package_stays_in(digest: Digest) -> None:
@@ -145,16 +144,16 @@ def test_a_module_that_becomes_a_package_stays_in(digest: Digest) -> None:
     first = digest(noun=noun, **packaged)
     changed = WORDS.replace("    return parts", "    return parts[:1]")
     second = digest(noun=noun, **(packaged | {"words.rules": changed}))
-    assert first[0] != second[0]
-    assert first[1] != second[1]
+    assert first != second
 
 
 def test_readers_in_several_threads_get_their_digests() -> None:
     """A thread that makes a tree may have to give way in the midst: what is collected then runs."""
 
     def digested(_: int) -> str:
-        digests._tree.cache_clear()
-        return digests.of_modules("domain.members", rooms=("domain",))
+        for known in CACHES:
+            known.cache_clear()
+        return digests.of_code(Membership, room="domain")
 
     def collected(*_: object) -> None:
         give_way()
@@ -170,13 +169,3 @@ def test_readers_in_several_threads_get_their_digests() -> None:
 def test_each_part_has_a_version_of_its_own() -> None:
     versions = {snapshots.part_version(part) for part in PARTS}
     assert len(versions) == len(PARTS)
-
-
-def test_what_makes_figures_is_followed_wherever_it_stands() -> None:
-    """As the graph of imports has it: nothing that moves leaves the digest of answers as of."""
-    rooms = ("projections", "domain")
-    report = "projections.figures.claims"
-    graph = grimp.build_graph(*rooms, cache_dir=None)
-    upstream = graph.find_upstream_modules(report)
-    assert {"projections.reports", "projections.engine.days", "domain.kernel.values"} <= upstream
-    assert upstream <= digests._closure((report,), rooms)

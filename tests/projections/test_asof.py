@@ -327,11 +327,6 @@ def test_an_event_that_cannot_be_taken_spoils_only_what_holds_it(one_lane: str) 
 
 
 # ------------------------------------------------------------------------- kept and dropped
-def pairs(conn: Conn) -> set[str]:
-    found = conn.execute(r"SELECT nspname FROM pg_namespace WHERE nspname LIKE 'asof\_%'")
-    return {name for (name,) in found.fetchall()}
-
-
 class Counting:
     """How often answers were folded as of a moment."""
 
