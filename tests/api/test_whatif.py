@@ -3,7 +3,7 @@
 import asyncio
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,6 @@ from projections.engine.schemas import try_session_lock
 from tests.addresses import AsyncClient
 from tests.api.running import SCALE, clubledger
 from tests.patience import PATIENCE_S
-from tests.places import empty_directory
 from tests.projections.histories import furnished, lay
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "what-if.md"
@@ -29,22 +28,13 @@ HALF = {"changes": [{"change": "service_price", "club_id": "lounge", "factor": "
 
 
 # ------------------------------------------------------------------------------------- its page
-@pytest.fixture(scope="module")
-def own_demo() -> Iterator[Path]:
-    """A demo to which no other test adds anything."""
-    with empty_directory() as path, EmbeddedServer(path):
-        done = clubledger("demo", "--scale", SCALE, "--no-figures", data_dir=path)
-        assert done.code == 0, done.err
-        yield path
-
-
-def test_the_page_shows_what_is_shown(own_demo: Path, tmp_path: Path) -> None:
+def test_the_page_shows_what_is_shown(demo_dir: Path, tmp_path: Path) -> None:
     text = PAGE.read_text("utf-8")
     assert f"clubledger demo --scale {SCALE}" in text
     first, *_ = SCENARIOS.findall(text)
     (tmp_path / "half-lounge.json").write_text(first)
     ((command, wanted),) = SHOWN.findall(text)
-    shown = clubledger(*command.split(), data_dir=own_demo, cwd=tmp_path)
+    shown = clubledger(*command.split(), data_dir=demo_dir, cwd=tmp_path)
     assert shown.code == 0, shown.err
     assert shown.out == wanted
 
@@ -78,23 +68,23 @@ def supposed(data_dir: Path | None, said: Any, *options: str) -> Any:
 
 
 @pytest.mark.slow
-def test_json_holds_all_of_it(own_demo: Path) -> None:
+def test_json_holds_all_of_it(demo_dir: Path) -> None:
     dear = {"changes": [{"change": "service_price", "club_id": "lounge", "points": 100_000}]}
-    found = supposed(own_demo, dear, "--json", "--top", "2")
+    found = supposed(demo_dir, dear, "--json", "--top", "2")
     assert found.code == 0, found.err
     told = found.json
     assert {each["code"] for each in told["refusals"]} == {"not_enough_points", "unknown_visit"}
     assert len(told["affected"]) == len(told["refused"]) == 2
     assert told["refused"][0]["numbers"]["needed_points"] >= 100_000
-    next_page = supposed(own_demo, dear, "--json", "--top", "2", "--skip", "2").json
+    next_page = supposed(demo_dir, dear, "--json", "--top", "2", "--skip", "2").json
     assert not {m["member_id"] for m in told["affected"]} & {
         m["member_id"] for m in next_page["affected"]
     }
-    assert "would be refused" in supposed(own_demo, dear).out
+    assert "would be refused" in supposed(demo_dir, dear).out
 
 
-def test_a_scenario_that_changes_nothing_says_so(own_demo: Path) -> None:
-    found = supposed(own_demo, {"changes": []})
+def test_a_scenario_that_changes_nothing_says_so(demo_dir: Path) -> None:
+    found = supposed(demo_dir, {"changes": []})
     assert (found.code, found.out.splitlines()[0]) == (0, "nothing would be otherwise")
 
 
@@ -114,15 +104,15 @@ def test_a_scenario_that_changes_nothing_says_so(own_demo: Path) -> None:
     ],
 )
 def test_what_makes_no_sense_is_refused_in_one_sentence(
-    own_demo: Path, said: Any, code: int, words: str
+    demo_dir: Path, said: Any, code: int, words: str
 ) -> None:
-    found = supposed(own_demo, said)
+    found = supposed(demo_dir, said)
     assert (found.code, found.out) == (code, "")
     assert words in found.err.strip().splitlines()[-1]
 
 
-def test_a_file_that_cannot_be_read_is_wrong_use(own_demo: Path) -> None:
-    found = clubledger("what-if", "no-such-file.json", "--json", data_dir=own_demo)
+def test_a_file_that_cannot_be_read_is_wrong_use(demo_dir: Path) -> None:
+    found = clubledger("what-if", "no-such-file.json", "--json", data_dir=demo_dir)
     assert (found.code, found.problem["code"]) == (2, "wrong_use")
 
 
