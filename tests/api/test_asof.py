@@ -35,6 +35,7 @@ from tests.api.contract import promised
 from tests.api.running import clubledger
 from tests.patience import PATIENCE_S, SOON_S, comes_true
 from tests.projections.histories import lay
+from tests.projections.tables import filled
 from tests.projections.workings import busy
 
 
@@ -71,11 +72,7 @@ def told(ledger_dsn: str) -> str:
 @pytest.fixture
 def one_lane(installed: Callable[[int], str]) -> str:
     """The same, where the number of lanes does not matter."""
-    dsn = installed(1)
-    with connect(dsn) as conn:
-        lay(conn, busy(1).log)
-    runner.project(dsn)
-    return dsn
+    return filled(installed(1), busy(1).log)
 
 
 # ------------------------------------------------------------------ before anything was known

@@ -8,10 +8,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from ledger.database import connect
-from projections.engine import runner
 from tests.api.running import asked
-from tests.projections.histories import furnished, lay
+from tests.projections.histories import furnished
+from tests.projections.tables import filled
 
 LOTS = 3_000
 """So many in one debit are more text than a cell of a spreadsheet holds."""
@@ -24,11 +23,7 @@ def many_lots(installed: Callable[[int], str]) -> str:
     for _ in range(LOTS):
         world.does("points.credit", member_id="m1", points=1, source="s", rule="r")
     world.does("points.debit", member_id="m1", points=LOTS, reason="all")
-    dsn = installed(1)
-    with connect(dsn) as conn:
-        lay(conn, world.log)
-    runner.project(dsn)
-    return dsn
+    return filled(installed(1), world.log)
 
 
 def open_cursors() -> list[Any]:

@@ -22,7 +22,8 @@ from projections.engine.schemas import session_lock
 from tests.addresses import at
 from tests.api.running import Server, asked, serving, stopped
 from tests.patience import LOOK_AGAIN_S, PATIENCE_S, SOON_S, comes_true, eventually, some_turns
-from tests.projections.histories import furnished, lay
+from tests.projections.histories import furnished
+from tests.projections.tables import filled
 
 CARD = "GET /v1/members/m1 HTTP/1.1\r\nHost: here\r\n\r\n"
 SUPPOSE = '{"changes": [{"change": "service_price", "club_id": "lounge", "factor": "1/2"}]}'
@@ -31,11 +32,7 @@ SUPPOSE = '{"changes": [{"change": "service_price", "club_id": "lounge", "factor
 @pytest.fixture
 def laid(installed: Callable[[int], str]) -> str:
     """A ledger whose answers are up to date."""
-    dsn = installed(1)
-    with connect(dsn) as conn:
-        lay(conn, furnished().log)
-    runner.project(dsn)
-    return dsn
+    return filled(installed(1), furnished().log)
 
 
 @pytest.fixture

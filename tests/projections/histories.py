@@ -18,6 +18,7 @@ from domain.kernel import world
 from domain.kernel.command import Command
 from domain.kernel.event import Event
 from domain.kernel.refusal import Refusal, desk_rules
+from domain.kernel.values import start_of
 from ledger.database import bucket_of
 from projections.engine.reference import Stored
 from tests.domain import usual
@@ -57,6 +58,11 @@ class World(world.World):
         lane = bucket_of(stream, self.buckets)
         position = 1 + sum(stored.bucket == lane for stored in self.log)
         self.log.append(Stored(lane, position, stream, event))
+
+
+def on(day: str, hour: int = 10) -> datetime:
+    """An hour of a day, by the programme's clocks."""
+    return start_of(date.fromisoformat(day)) + timedelta(hours=hour)
 
 
 def lay(conn: Connection[Any], log: Iterable[Stored]) -> None:

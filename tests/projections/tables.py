@@ -1,16 +1,19 @@
 """What the projections' tables hold, beside what plain Python makes of the same events."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from psycopg import Connection
 from psycopg.rows import dict_row
 
+from ledger.database import connect
+from projections.engine import runner
 from projections.engine.catalogue import PROJECTIONS
 from projections.engine.event_tables import typed_tables
 from projections.engine.reference import ReferenceFold, Stored
 from projections.engine.runner import prepare
 from projections.engine.schemas import LIVE, Schemas
+from tests.projections.histories import World, lay
 
 NAMES = [name for projection in PROJECTIONS.values() for name in projection.table_names()]
 
@@ -48,6 +51,19 @@ def emptied(conn: Connection[Any]) -> None:
     conn.execute(f"TRUNCATE ledger.stored_events, ledger.command_log, {', '.join(tables)}")
     conn.execute("UPDATE ledger.log_end SET position = 0")
     conn.execute("UPDATE answers.checkpoint SET position = 0")
+
+
+def filled(dsn: str, log: Iterable[Stored]) -> str:
+    """A ledger with this log, all of which is in its answers."""
+    with connect(dsn) as conn:
+        lay(conn, log)
+    runner.project(dsn)
+    return dsn
+
+
+def answers(installed: Callable[[int], str], world: World, buckets: int = 1) -> Any:
+    """A connection to the answers over this world."""
+    return looking(connect(filled(installed(buckets), world.log)))
 
 
 def looking(conn: Connection[Any]) -> Connection[Any]:

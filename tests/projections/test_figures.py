@@ -2,14 +2,13 @@
 
 import tomllib
 from collections.abc import Callable, Iterator
-from datetime import date, datetime, timedelta
+from datetime import date
 from typing import Any
 
 import pytest
 
 import demo
 from api.runtime import report_files
-from domain.kernel.values import start_of
 from ledger.database import connect
 from projections.engine import runner
 from projections.engine.measure import MEASURES
@@ -18,16 +17,12 @@ from projections.figures.claims import ClaimFigure, figures
 from projections.figures.last_fact import last_fact_on
 from projections.figures.targets import TargetProgress, progress
 from projections.reports import Target
-from tests.projections.histories import World, lay
-from tests.projections.tables import looking
+from tests.projections.histories import World, lay, on
+from tests.projections.tables import filled, looking
 
 KEPT, BASE = "vip-2007q4", "binding-2008q4"
 """The cohorts of the report."""
 REPORT = report_files.read(demo.REPORT, demo.CLOCK_STARTS_AT, "manager:vip")
-
-
-def on(day: str) -> datetime:
-    return start_of(date.fromisoformat(day)) + timedelta(hours=10)
 
 
 def small_year() -> World:
@@ -187,9 +182,7 @@ def test_the_last_fact_is_found_in_whatever_order_they_were_written(
         world.does("member.join", member_id=member, unit_id="u")
         world.does("member.leave", member_id=member, at=on(left))
     world.does("unit.open", unit_id="later", title="Later", at=on("2008-04-01"))
-    with connect(dsn) as conn:
-        lay(conn, world.log)
-    runner.project(dsn)
+    filled(dsn, world.log)
     with looking(connect(dsn)) as conn:
         found = {last_fact_on(conn, date(2008, 2, 2)), last_fact_on(conn, date(2008, 12, 31))}
     assert found == {date(2008, 2, 2), date(2008, 3, 5)}, "where looking at the newest is enough"

@@ -12,8 +12,8 @@ from projections.engine.measure import measured
 from projections.engine.moments import Asked
 from projections.engine.views import VIEWS
 from projections.exceptions import Wanted
-from tests.projections.histories import World, furnished
-from tests.projections.test_queries import answers, on
+from tests.projections.histories import World, furnished, on
+from tests.projections.tables import answers
 
 Installed = Callable[[int], str]
 YEAR_END = date(2008, 12, 31)

@@ -5,7 +5,7 @@ Laws over histories that nobody thought of, and the cases that once broke them.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
@@ -13,7 +13,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from domain.kernel.event import Event
-from domain.kernel.values import add_months, local_date, start_of
+from domain.kernel.values import add_months, local_date
 from ledger.database import connect
 from projections import bindings, campaigns, visits
 from projections.asof import member as past
@@ -26,7 +26,7 @@ from projections.engine.ratio import Mean, Rate
 from projections.engine.reference import Stored
 from projections.visits import DIMENSIONS
 from tests.projections.doubting import counted
-from tests.projections.histories import DAY, STEPS, World, furnished, history, lay
+from tests.projections.histories import DAY, STEPS, World, furnished, history, lay, on
 from tests.projections.measuring import sums
 from tests.projections.tables import emptied, looking
 from tests.projections.workings import CARELESS
@@ -34,10 +34,6 @@ from tests.projections.workings import CARELESS
 EXAMPLES = settings(max_examples=12, suppress_health_check=CARELESS, deadline=None)
 SPANS = st.tuples(DAY, DAY).map(sorted)
 FIRST, LAST = date(2008, 1, 1), date(2008, 12, 31)
-
-
-def on(day: str, hour: int = 10) -> datetime:
-    return start_of(date.fromisoformat(day)) + timedelta(hours=hour)
 
 
 def told(conn: Conn, dsn: str, log: Iterable[Stored]) -> None:

@@ -18,8 +18,7 @@ from projections.engine.contributions import contributions
 from projections.engine.projection import PROJECTIONS
 from projections.engine.public import ROLE, SCHEMA
 from projections.engine.views import VIEWS
-from tests.projections.histories import lay
-from tests.projections.tables import looking
+from tests.projections.tables import filled, looking
 from tests.projections.test_views import full
 
 
@@ -56,12 +55,7 @@ def listed(dsn: str) -> dict[str, list[Any]]:
 @pytest.fixture
 def answered(installed: Callable[[int], str]) -> str:
     """A ledger with some of everything, whose answers hold a part of it."""
-    dsn = installed(4)
-    world = full(4)
-    with connect(dsn) as conn:
-        lay(conn, world.log)
-    runner.project(dsn)
-    return dsn
+    return filled(installed(4), full(4).log)
 
 
 def test_the_views_show_what_the_lists_show_through_rebuilds(

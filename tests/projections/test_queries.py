@@ -1,41 +1,24 @@
 """What is asked of the answers, told over one small year."""
 
 from collections.abc import Callable
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from fractions import Fraction
 from typing import Any
 
 import pytest
 
 from domain.enrolments import CampaignOffered
-from domain.kernel.values import start_of
-from ledger.database import connect
 from projections import bindings, campaigns, clubs, members, points, visits
-from projections.engine import runner
 from projections.engine.days import months_between
 from projections.engine.measure import measured
 from projections.engine.ratio import Mean, Rate, Ratio, rounded
 from tests.projections.conserving import together, unbalanced
-from tests.projections.histories import World, furnished, lay
+from tests.projections.histories import World, furnished, on
 from tests.projections.measuring import sums
-from tests.projections.tables import looking
+from tests.projections.tables import answers
 
 YEAR_END = date(2008, 12, 31)
 NOON = datetime(2008, 12, 31, 4, tzinfo=UTC)
-
-
-def on(day: str, hour: int = 10) -> datetime:
-    """An hour of a day, by the programme's clocks."""
-    return start_of(date.fromisoformat(day)) + timedelta(hours=hour)
-
-
-def answers(installed: Callable[[int], str], world: World, buckets: int = 1) -> Any:
-    """A connection to the answers over this world."""
-    dsn = installed(buckets)
-    with connect(dsn) as conn:
-        lay(conn, world.log)
-    runner.project(dsn)
-    return looking(connect(dsn))
 
 
 @pytest.fixture(params=[1, 4], ids=["1 bucket", "4 buckets"])

@@ -2,39 +2,23 @@
 
 import json
 from collections.abc import Callable
-from datetime import date, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from domain.kernel.postings import ACCOUNTS
-from domain.kernel.values import start_of
 from ledger import reading
-from ledger.database import bucket_of, connect
+from ledger.database import bucket_of
 from projections import points
 from projections.asof import statement as asof
-from projections.engine import runner
 from projections.engine.event_tables import typed_tables
 from projections.engine.moments import Asked, moment
 from projections.engine.postings import NETS, rows
-from tests.projections.histories import World, furnished, lay
-from tests.projections.tables import looking
+from tests.projections.histories import furnished, on
+from tests.projections.tables import answers
 
 MOVES = 5_000
 SEQUENTIAL = {"Seq Scan", "Parallel Seq Scan"}
-
-
-def on(day: str) -> datetime:
-    return start_of(date.fromisoformat(day)) + timedelta(hours=10)
-
-
-def answers(installed: Callable[[int], str], world: World, buckets: int = 1) -> Any:
-    """A connection to the answers over this world."""
-    dsn = installed(buckets)
-    with connect(dsn) as conn:
-        lay(conn, world.log)
-    runner.project(dsn)
-    return looking(connect(dsn))
 
 
 def test_each_line_says_its_rule_and_its_lots(installed: Callable[[int], str]) -> None:

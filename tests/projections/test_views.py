@@ -20,7 +20,7 @@ from projections.engine.moments import Asked, moment
 from projections.engine.names import NAMES, codes_of
 from projections.engine.views import VIEWS, View
 from tests.projections.histories import MEMBERS, World, lay
-from tests.projections.tables import looking
+from tests.projections.tables import filled, looking
 from tests.projections.workings import busy
 
 assert NOUNS
@@ -56,9 +56,7 @@ def answers(databases: Any) -> Iterator[Conn]:
     """A connection to the answers of that world in four lanes."""
     with databases.lent() as dsn:
         install(dsn, 4)
-        with connect(dsn) as conn:
-            lay(conn, full(4).log)
-        runner.project(dsn)
+        filled(dsn, full(4).log)
         with looking(connect(dsn)) as conn:
             yield conn
 
