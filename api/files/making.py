@@ -18,6 +18,7 @@ from api.files import spelling
 from api.files.cells import Convert, Written, converter, reader_of_instants, told_at
 from api.files.mapping import FactSaid, FieldSaid, Mapping, TableSaid
 from api.files.spelling import Spelling, Unspelt
+from api.runtime.sheets import letters
 from domain.catalogue import COMMANDS
 from domain.kernel.command import Command
 from domain.kernel.values import Id
@@ -141,22 +142,13 @@ def columns_of(header: Sequence[str]) -> dict[str, int]:
     found: dict[str, int] = {}
     seen: dict[str, int] = {}
     for place, cell in enumerate(header):
-        name = re.sub(r"\s+", " ", spelling.plain(cell)) or letter(place)
+        name = re.sub(r"\s+", " ", spelling.plain(cell)) or letters(place)
         seen[name] = seen.get(name, 0) + 1
         found[name if seen[name] == 1 else f"{name}#{seen[name]}"] = place
     for name, times in seen.items():
         if times > 1:
             found[f"{name}#1"] = found.pop(name)
     return found
-
-
-def letter(place: int) -> str:
-    """A, B, ... Z, AA: a column by its place."""
-    name, place = "", place + 1
-    while place:
-        place, rest = divmod(place - 1, 26)
-        name = chr(65 + rest) + name
-    return name
 
 
 @dataclass

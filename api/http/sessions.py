@@ -208,14 +208,14 @@ async def sign_out(request: Request, response: Response, who: Who, house: InHous
     response.delete_cookie(
         cookie_name(under_tls), secure=under_tls, httponly=True, samesite="strict"
     )
-    return await _end(house, who.name, session_of(request))
+    return await end_and_forget(house, who.name, session_of(request))
 
 
 @router.post("/sessions/{session_id}/end", response_model=Done)
 @needs(SIGNED_IN)
 async def end_session(session_id: SessionPath, who: Who, house: InHouse) -> Done:
     """End one of one's own sessions, on a machine that was left behind."""
-    return await _end(house, who.name, session_id)
+    return await end_and_forget(house, who.name, session_id)
 
 
 @router.post(
@@ -248,7 +248,8 @@ async def change_password(
     return Done(user_id=who.name)
 
 
-async def _end(house: House, user_id: str, session_id: str) -> Done:
+async def end_and_forget(house: House, user_id: str, session_id: str) -> Done:
+    """End a session of somebody, and know it no more."""
     await house.reads.briefly(partial(sessions.end, user_id=user_id, session_id=session_id))
     house.access.forget(("session", session_id))
     return Done(user_id=user_id)

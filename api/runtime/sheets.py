@@ -62,7 +62,7 @@ def text_of(value: str) -> str:
     return _ODD.sub(_escaped, value) if _ODD.search(value) else value
 
 
-def _letters(column: int) -> str:
+def letters(column: int) -> str:
     """A, B, ... Z, AA for columns from 0 on."""
     name = ""
     column += 1
@@ -113,10 +113,10 @@ class _Book:
 
     def rows(self, names: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[str]:
         """Each row as XML, below the names of the columns."""
-        letters = [_letters(number) for number in range(len(names))]
+        places = [letters(number) for number in range(len(names))]
         styles = [_PLAIN if NUMBERED.search(name) else _WHOLE for name in names]
-        columns, cell = list(zip(letters, styles, strict=True)), self.cell
-        heads = [_text(f"{at}1", name, _BOLD) for at, name in zip(letters, names, strict=True)]
+        columns, cell = list(zip(places, styles, strict=True)), self.cell
+        heads = [_text(f"{at}1", name, _BOLD) for at, name in zip(places, names, strict=True)]
         yield f'<row r="1">{"".join(heads)}</row>'
         for number, row in enumerate(rows, 2):
             if number > SHEET_ROWS:
@@ -159,7 +159,7 @@ class _Book:
             while several := list(islice(made, 500)):
                 self._write(part, "".join(several))
                 last += len(several)
-            end = _letters(len(names) - 1)
+            end = letters(len(names) - 1)
             self._write(part, f'</sheetData><autoFilter ref="A1:{end}{last}"/></worksheet>')
         self.sheets.append((name, f"$A$1:${end}${last}"))
 

@@ -32,7 +32,7 @@ from api.http.pages.page import (
 )
 from api.http.server.access import SIGNED_IN, Who, needs
 from api.http.server.inputs import House, InHouse
-from api.http.sessions import INVITED_PATH, SessionPath
+from api.http.sessions import INVITED_PATH, SessionPath, end_and_forget
 from api.runtime.problems import DoorProblem, of_refusal
 from domain.access import HolderId, InviteUser, Principal, UnknownUser
 from domain.kernel.command import Command
@@ -349,8 +349,7 @@ async def end_session(
 ) -> Response:
     """End a session of somebody, on a machine that was left behind or lost."""
     await form(request, Ending)
-    await house.reads.briefly(partial(sessions.end, user_id=user_id, session_id=session_id))
-    house.access.forget(("session", session_id))
+    await end_and_forget(house, user_id, session_id)
     return next_page(f"{HOME}/users/{user_id}")
 
 
