@@ -16,11 +16,11 @@ from projections.engine.measure import (
     Params,
     Question,
     Rows,
-    WrongParameters,
     measured,
     question,
 )
 from projections.engine.names import require_known
+from projections.engine.views import behind
 
 
 class EventAt(Answer):
@@ -58,7 +58,7 @@ def contributions(
     """
     found = measured(conn, measure_id, params, on)
     asked = question(measure_id, params, on)
-    given = {**asked.given, **_after(asked.measure.rows, after), "limit": limit + 1}
+    given = {**asked.given, **behind(asked.measure.rows.key, after), "limit": limit + 1}
     rows = conn.execute(_listed(asked, after), given).fetchall()
     page = [_contribution(asked.measure, row) for row in rows[:limit]]
     last = page[-1] if len(rows) > limit else None
@@ -174,12 +174,3 @@ def _event(place: str) -> EventAt:
 
 def _place(rows: Rows, last: Contribution) -> str:
     return "~".join(str(last.of[name]) for name in rows.key)
-
-
-def _after(rows: Rows, after: str | None) -> dict[str, str]:
-    if after is None:
-        return {}
-    parts = after.split("~")
-    if len(parts) != len(rows.key):
-        raise WrongParameters([], [], ["after"], [])
-    return {f"after_{name}": part for name, part in zip(rows.key, parts, strict=True)}

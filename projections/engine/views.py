@@ -267,7 +267,7 @@ def page(
     require_known(conn, _named(of, given), of.name)
     cursor = conn.cursor(row_factory=class_row(of.row))
     try:
-        text, known = _listed(of, given, after), _after(of, after)
+        text, known = _listed(of, given, after), behind(of.key, after)
         found = cursor.execute(text, {**given, **known, "limit": limit + 1}).fetchall()
     except psycopg.DataError:  # no such place in this list
         raise WrongParameters([], [], ["after"], []) from None
@@ -308,10 +308,12 @@ def _place(of: View, row: Answer) -> str:
     return "~".join(str(getattr(row, name)) for name in of.key)
 
 
-def _after(of: View, after: str | None) -> dict[str, str]:
+def behind(key: Sequence[str], after: str | None) -> dict[str, str]:
+    """What a query is given that goes on behind a row: its key, by column. Raises
+    WrongParameters."""
     if after is None:
         return {}
     parts = after.split("~")
-    if len(parts) != len(of.key) or "\0" in after:
+    if len(parts) != len(key) or "\0" in after:
         raise WrongParameters([], [], ["after"], [])
-    return {f"after_{name}": part for name, part in zip(of.key, parts, strict=True)}
+    return {f"after_{name}": part for name, part in zip(key, parts, strict=True)}

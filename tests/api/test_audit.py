@@ -91,17 +91,21 @@ def run(command: str, data_dir: Path, where: Path) -> subprocess.CompletedProces
     )  # fmt: skip
 
 
-def test_the_audit_goes_as_documented(own_demo: Path, tmp_path: Path) -> None:
-    text = PAGE.read_text("utf-8")
-    assert f"clubledger {' '.join(SETUP)}\n" in text
-    steps = list(examples(text))
-    assert len(steps) >= 15
+def follow(text: str, data_dir: Path, where: Path) -> None:
+    """Every command of a page, in its order, says what the page shows of it."""
     wrong = []
-    for step in steps:
-        done = run(step.command, own_demo, tmp_path)
+    for step in examples(text):
+        done = run(step.command, data_dir, where)
         if not fits(step.shown, done.stdout.splitlines()):
             wrong.append(f"$ {step.command}\n{done.stdout}\n{done.stderr}")
     assert not wrong, "\n".join(wrong)
+
+
+def test_the_audit_goes_as_documented(own_demo: Path, tmp_path: Path) -> None:
+    text = PAGE.read_text("utf-8")
+    assert f"clubledger {' '.join(SETUP)}\n" in text
+    assert len(list(examples(text))) >= 15
+    follow(text, own_demo, tmp_path)
 
 
 def test_the_comparison_of_transcripts_can_fail() -> None:
