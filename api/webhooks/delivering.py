@@ -317,7 +317,7 @@ class Deliverer:
                 with connect(self._dsn) as conn:
                     if try_session_lock(conn, Lock.TELLING):
                         Telling(conn, self._allowed).run(self._stop)
-            except psycopg.Error as error:
+            except Exception as error:  # noqa: BLE001 - it tells again in a while
                 cause = cause_of(error)
                 if self._new(cause):
                     log.error("Webhooks are told nothing: %s", cause)

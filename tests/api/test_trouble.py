@@ -14,15 +14,23 @@ import httpx
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from api.http.server import probing
+from api.cli.serving import revival
+from api.http.server import follower, probing
+from api.http.server.follower import Follower
+from api.jobs import leading
+from api.jobs.leading import Leader
 from api.runtime import readiness
+from api.runtime.settings import Settings
+from api.webhooks import delivering
+from api.webhooks.delivering import Deliverer
 from ledger.database import connect, install
 from ledger.embedded import EmbeddedServer
 from ledger.log.batcher import Unanswered
 from ledger.trouble import Once
+from projections.engine import runner
 from tests.api.running import asked
 from tests.ledger.facts import command
-from tests.patience import comes_true
+from tests.patience import SOON_S, comes_true, eventually
 from tests.places import place
 
 BREAKS = """
@@ -191,3 +199,40 @@ def test_a_full_disk_is_not_ready_and_is_again_when_there_is_room(
     with small_disk(256) as disk, EmbeddedServer(disk / "data") as server:
         install(server.dsn, 1)
         asyncio.run(watch(server.dsn, disk / "ballast", disk / "data" / "pgdata"))
+
+
+@pytest.mark.parametrize(
+    ("begun", "within", "called", "rest"),
+    [
+        (lambda: Follower("dbname=x"), runner, "follow", (follower, "AGAIN_S")),
+        (lambda: Deliverer("dbname=x", []), delivering, "connect", (delivering, "OTHERS_S")),
+        (lambda: Leader("dbname=x", Settings()), leading, "connect", (leading, "OTHERS_S")),
+        (
+            lambda: revival._Watcher(Settings(data_dir=Path("nowhere")), "dbname=x"),
+            revival, "place_of", (revival, "LOOK_AGAIN_S"),
+        ),
+    ],
+    ids=["follower", "deliverer", "jobs", "reviver"],
+)  # fmt: skip
+def test_who_works_in_the_background_goes_on_after_what_nobody_foresaw(
+    begun: Callable[[], Any],
+    within: Any,
+    called: str,
+    rest: tuple[Any, str],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    at_work, tried = begun(), list[int]()
+
+    def breaks(*_: Any, **__: Any) -> Any:
+        tried.append(1)
+        raise LookupError("13800000001")
+
+    monkeypatch.setattr(within, called, breaks)
+    monkeypatch.setattr(*rest, SOON_S)
+    at_work.start()
+    assert eventually(lambda: len(tried) > 3)
+    at_work.stop()
+    told = [line.getMessage() for line in caplog.records if line.levelno == logging.ERROR]
+    assert len(told) == 1, told
+    assert told[0].endswith(": LookupError")

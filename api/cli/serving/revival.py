@@ -19,6 +19,7 @@ from api.runtime.failures import CannotOpen
 from api.runtime.settings import Settings
 from api.runtime.wiring import embedded
 from ledger.embedded import EmbeddedError, place_of, running
+from ledger.trouble import Once, cause_of
 
 log = logging.getLogger("clubledger")
 
@@ -59,6 +60,7 @@ class _Watcher:
         self._server = embedded(settings, create=False, call_off=self._stop)
         self._dsn = dsn
         self._ping = make_conninfo(dsn, connect_timeout=PATIENCE_S).encode()
+        self._new = Once()
         self._thread = threading.Thread(target=self._run, name="reviver", daemon=True)
 
     def start(self) -> None:
@@ -71,16 +73,24 @@ class _Watcher:
 
     def _run(self) -> None:
         while not self._stop.wait(LOOK_AGAIN_S):
-            if place_of(self._data_dir) != self._place:
-                self.failure = (
-                    f"The data in {self._data_dir} has gone: unmounted, moved, deleted or replaced."
-                    " What was acknowledged is in it."
-                )
-            elif self._needs_us() and not _blind():
-                self._revive()
+            try:
+                self._look()
+            except Exception as error:  # noqa: BLE001 - it looks again in a while
+                cause = cause_of(error)
+                if self._new(cause):
+                    log.error("It was not seen whether PostgreSQL runs: %s", cause)
             if self.failure is not None and not self._stop.is_set():
                 os.kill(os.getpid(), signal.SIGTERM)
                 return
+
+    def _look(self) -> None:
+        if place_of(self._data_dir) != self._place:
+            self.failure = (
+                f"The data in {self._data_dir} has gone: unmounted, moved, deleted or replaced."
+                " What was acknowledged is in it."
+            )
+        elif self._needs_us() and not _blind():
+            self._revive()
 
     def _needs_us(self) -> bool:
         """While it recovers it rejects, which is an answer; but so it does, for as long as our

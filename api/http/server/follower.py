@@ -3,8 +3,6 @@
 import logging
 import threading
 
-import psycopg
-
 from ledger.trouble import Once, cause_of
 from projections.engine import runner
 
@@ -43,11 +41,11 @@ class Follower:
             except runner.OtherVersion as other:
                 if self._new(str(other)):
                     log.error("It stands aside: %s", other)
-            except psycopg.Error as error:
+            except Exception as error:  # noqa: BLE001 - it follows again in a while
                 self._met(error)
             self._stop.wait(AGAIN_S)
 
-    def _met(self, error: psycopg.Error) -> None:
+    def _met(self, error: Exception) -> None:
         cause = cause_of(error)
         if self._new(cause):
             log.error("The answers stand still: %s", cause)
