@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from api.http.server import reads
-from ledger.database import connect
+from ledger.database import bucket_of, connect
 from projections.engine import runner
 from tests.api.running import asked
 from tests.patience import PATIENCE_S, SOON_S, comes_true
@@ -109,6 +109,29 @@ def test_nothing_is_recorded_as_shown_to_a_member_that_cannot_be_shown_yet(
                 shown = (await client.post(path, headers=key)).json()
                 assert [each["value"] for each in shown["told"]] == in_full
                 assert shown["events"][-1]["topic"] == "member.unmasked"
+
+    asyncio.run(ask())
+
+
+def test_who_asks_for_his_own_data_waits_for_his_lane_alone(
+    installed: Callable[[int], str],
+) -> None:
+    dsn = installed(4)
+    own, other = (f"member:{each}" for each in ("a", "b"))
+    assert bucket_of(own, 4) != bucket_of(other, 4)
+
+    async def ask() -> None:
+        async with asked(dsn) as client:
+
+            async def told(path: str, key: str, **said: str) -> int:
+                headers = {"Idempotency-Key": key}
+                return (await client.post(path, json=said, headers=headers)).status_code
+
+            assert await told("/units", "1", unit_id="u", title="U") == 201
+            assert await told("/members", "2", member_id="a", unit_id="u") == 201
+            await asyncio.to_thread(runner.project, dsn)
+            assert await told("/members", "3", member_id="b", unit_id="u") == 201
+            assert await told("/members/a/own-data", "4") == 200
 
     asyncio.run(ask())
 
